@@ -1,0 +1,169 @@
+"""Places on a slide: boxes, tiles and their neighbours.
+
+Every coordinate here is in *slide coordinates*: continuous level-0 pixels, x to the right, y down,
+pixel i covering [i, i + 1). Lengths called ``pitch`` or ``patch`` are in *model pixels*; ``scale`` is
+the number of level-0 pixels per model pixel (model mpp / slide mpp). Arrays of places are (n, 2), (x, y).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# The 3 x 3 neighbourhood as (column, row) steps, row by row; index SELF is the place itself.
+NEIGHBOUR_STEPS: IntArray = np.array([(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)], dtype=np.int64)
+SELF = 4
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open rectangle [x0, x1) x [y0, y1) in level-0 pixels.
+
+    Raises
+    ------
+    ValueError
+        If a side is negative or a corner is not finite.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        corners = np.array([self.x0, self.y0, self.x1, self.y1], dtype=float)
+        if not np.isfinite(corners).all() or self.x1 < self.x0 or self.y1 < self.y0:
+            raise ValueError(f"not a box: x {self.x0} to {self.x1}, y {self.y0} to {self.y1}")
+
+    @classmethod
+    def from_xywh(cls, x: float, y: float, width: float, height: float) -> Box:
+        """Build a box from its top-left corner and its size, all in level-0 pixels."""
+        return cls(x, y, x + width, y + height)
+
+    @property
+    def width(self) -> float:
+        """Extent in x, level-0 pixels."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Extent in y, level-0 pixels."""
+        return self.y1 - self.y0
+
+    @property
+    def area(self) -> float:
+        """Area in level-0 pixels squared."""
+        return self.width * self.height
+
+    def intersect(self, other: Box) -> Box:
+        """Return the common part; an empty box (area 0) where there is none."""
+        x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
+        return Box(x0, y0, max(x0, min(self.x1, other.x1)), max(y0, min(self.y1, other.y1)))
+
+    def contains(self, places: FloatArray) -> npt.NDArray[np.bool_]:
+        """Tell which of the (n, 2) places lie in the box."""
+        x, y = places[:, 0], places[:, 1]
+        return (x >= self.x0) & (x < self.x1) & (y >= self.y0) & (y < self.y1)
+
+
+@dataclass(frozen=True, eq=False)
+class TileSet:
+    """Where to look: tile or spot centres on one slide.
+
+    Attributes
+    ----------
+    centres : (n, 2) float64
+        Centres (x, y) in level-0 pixels.
+    scale : float
+        Level-0 pixels per model pixel.
+    pitch : int
+        Distance between lattice neighbours, model pixels. For given places, the size at which they are drawn.
+    grid : (n, 2) int64 or None
+        Lattice index (row, column) of each place, None for places that were given.
+    """
+
+    centres: FloatArray
+    scale: float
+    pitch: int
+    grid: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        centres = np.asarray(self.centres, dtype=np.float64).reshape(-1, 2)
+        object.__setattr__(self, "centres", centres)
+        if not np.isfinite(centres).all():
+            raise ValueError("a tile centre is not a finite number")
+        if not (np.isfinite(self.scale) and self.scale > 0 and self.pitch > 0):
+            raise ValueError(f"scale and pitch must be positive, got {self.scale} and {self.pitch}")
+        if self.grid is not None and self.grid.shape != centres.shape:
+            raise ValueError(f"{len(centres)} centres but grid indices of shape {self.grid.shape}")
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    @classmethod
+    def at(cls, centres: npt.ArrayLike, *, scale: float, pitch: int) -> TileSet:
+        """Take given places, such as the centres of measured spots.
+
+        Parameters
+        ----------
+        centres : (n, 2) array
+            Centres (x, y) in level-0 pixels.
+        scale : float
+            Level-0 pixels per model pixel.
+        pitch : int
+            Distance between spots in model pixels.
+        """
+        return cls(np.asarray(centres, dtype=np.float64), float(scale), int(pitch))
+
+    @classmethod
+    def lattice(cls, box: Box, *, scale: float, pitch: int, patch: int) -> TileSet:
+        """Lay the slide's lattice over a box: every tile whose centre lies in it.
+
+        The lattice is anchored at the slide's origin: tile (row, column) has its patch's top-left corner at
+        ``(column, row) * pitch`` model pixels, wherever the box lies. Panning, whole-slide runs and a second
+        session therefore meet the same places.
+
+        Parameters
+        ----------
+        box : Box
+            Level-0 pixels.
+        scale : float
+            Level-0 pixels per model pixel.
+        pitch, patch : int
+            Distance between tiles and side of a patch, model pixels.
+        """
+        half = patch / 2
+        first = [int(np.ceil((v / scale - half) / pitch)) for v in (box.x0, box.y0)]
+        last = [int(np.ceil((v / scale - half) / pitch)) for v in (box.x1, box.y1)]
+        columns, rows = (np.arange(max(a, 0), max(b, a, 0), dtype=np.int64) for a, b in zip(first, last, strict=True))
+        row, column = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
+        centres = (np.stack([column, row], axis=1) * float(pitch) + half) * scale
+        return cls(centres, float(scale), int(pitch), np.stack([row, column], axis=1))
+
+    def select(self, keep: npt.NDArray[np.bool_] | IntArray) -> TileSet:
+        """Return the places picked by a mask or by indices, in that order."""
+        grid = None if self.grid is None else self.grid[keep]
+        return TileSet(self.centres[keep], self.scale, self.pitch, grid)
+
+    def neighbours(self, pitch: int) -> FloatArray:
+        """Return the 3 x 3 neighbourhood of every place.
+
+        Neighbours are places in the image, at the pitch the model was trained with, not whichever spots
+        happen to be measured.
+
+        Parameters
+        ----------
+        pitch : int
+            Neighbour distance in model pixels (the model's card says).
+
+        Returns
+        -------
+        (n, 9, 2) float64
+            Level-0 pixels, row by row from the top left; index ``SELF`` (4) is the place itself.
+        """
+        return self.centres[:, None, :] + NEIGHBOUR_STEPS[None] * (float(pitch) * self.scale)
