@@ -1,0 +1,146 @@
+"""A prediction in memory: hidden vectors at places and the decoder that turns them into genes.
+
+NumPy only: looking at another gene needs neither the model nor torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.geometry import TileSet
+from napari_nh2st.model.card import Card
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """The last linear layer of a model: expression = hidden @ weight.T + bias.
+
+    Attributes
+    ----------
+    weight : (G, h) float32
+    bias : (G,) float32
+    """
+
+    weight: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def __call__(self, hidden: npt.NDArray[np.floating[Any]], genes: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Decode (n, h) hidden vectors into (n, len(genes)) expression; NaN rows stay NaN."""
+        rows = np.asarray(genes, dtype=np.int64)
+        out: npt.NDArray[np.float32] = hidden.astype(np.float32) @ self.weight[rows].T + self.bias[rows]
+        return out
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """One gene as an image on the lattice.
+
+    Attributes
+    ----------
+    values : (rows, columns) float32
+        NaN where nothing was predicted.
+    origin : (2,) tuple
+        Centre (x, y) of the cell [0, 0], level-0 pixels.
+    cell : float
+        Side of a cell in level-0 pixels.
+    """
+
+    values: npt.NDArray[np.float32]
+    origin: tuple[float, float]
+    cell: float
+
+
+@dataclass(eq=False)
+class Prediction:
+    """Predicted expression at the places of one slide.
+
+    Attributes
+    ----------
+    places : TileSet
+        The n places; with `grid` indices where they lie on the lattice.
+    hidden : (n, h) float16
+        Hidden vectors, NaN rows where a place was not predicted.
+    decoder : Decoder
+    card : Card
+        The card of the model that predicted; `card.genes` names the decoder's rows.
+    slide : dict
+        ``path``, ``fingerprint``, ``mpp``, ``mpp_source`` and ``shape`` (height, width) of level 0.
+    provenance : dict
+        Model hash, device, precision, versions and the command that repeats the run.
+    """
+
+    places: TileSet
+    hidden: npt.NDArray[np.float16]
+    decoder: Decoder
+    card: Card
+    slide: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def genes(self) -> list[str]:
+        """Symbols of the panel, in the decoder's order."""
+        return self.card.genes
+
+    def gene_indices(self, genes: Sequence[str] | None = None) -> list[int]:
+        """Rows of the decoder for these symbols (all of them by default).
+
+        Raises
+        ------
+        KeyError
+            Naming every gene that the model cannot predict.
+        """
+        if genes is None:
+            return list(range(len(self.genes)))
+        rows = {g: i for i, g in enumerate(self.genes)}
+        missing = [g for g in genes if g not in rows]
+        if missing:
+            raise KeyError(f"the model {self.card.name} does not predict {', '.join(missing)}")
+        return [rows[g] for g in genes]
+
+    @property
+    def done(self) -> npt.NDArray[np.bool_]:
+        """Which of the n places carry a prediction."""
+        finite: npt.NDArray[np.bool_] = np.isfinite(self.hidden).all(axis=1)
+        return finite
+
+    def gene(self, gene: str) -> npt.NDArray[np.float32]:
+        """Expression of one gene at the n places, (n,) float32 in `card.unit`, NaN where not predicted."""
+        return self.decoder(self.hidden, self.gene_indices([gene]))[:, 0]
+
+    def matrix(self, genes: Sequence[str] | None = None) -> npt.NDArray[np.float32]:
+        """Expression (n, G) float32 of these genes, or of the whole panel."""
+        return self.decoder(self.hidden, self.gene_indices(genes))
+
+    def only_done(self) -> Prediction:
+        """Return the part that is predicted."""
+        keep = self.done
+        return Prediction(
+            self.places.select(keep), self.hidden[keep], self.decoder, self.card, self.slide, self.provenance
+        )
+
+    def heatmap(self, gene: str) -> Heatmap:
+        """Lay one gene out on the lattice, cropped to the rows and columns that occur.
+
+        Raises
+        ------
+        ValueError
+            If the places do not lie on a lattice, or there are none.
+        """
+        grid = self.places.grid
+        if grid is None or not len(self):
+            raise ValueError("a heatmap needs places on the lattice")
+        first, last = grid.min(axis=0), grid.max(axis=0)
+        values = np.full(tuple(last - first + 1), np.nan, dtype=np.float32)
+        row, column = (grid - first).T
+        values[row, column] = self.gene(gene)
+        cell = self.places.pitch * self.places.scale
+        x, y = self.places.centres[0] - (grid[0] - first)[::-1] * cell
+        return Heatmap(values, (float(x), float(y)), cell)

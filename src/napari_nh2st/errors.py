@@ -1,0 +1,25 @@
+"""Errors that a person can act on: one line that says what to do."""
+
+
+class Nh2stError(Exception):
+    """Base of every error that is reported as one line, without a traceback."""
+
+
+class SlideError(Nh2stError):
+    """A slide cannot be opened or read."""
+
+
+class MppNeeded(SlideError):
+    """The slide does not say, believably, how large its pixels are: ask the caller."""
+
+
+class SampleError(Nh2stError):
+    """A sample sheet or one of its files cannot be used."""
+
+
+class ModelError(Nh2stError):
+    """A model folder is missing, damaged or does not fit."""
+
+
+class Cancelled(Nh2stError):
+    """The caller asked for a stop."""

@@ -1,0 +1,122 @@
+"""The card of a model: what it predicts, how it must be fed, where it comes from and how far to trust it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Architecture(_Strict):
+    """Everything that is needed to build the network before its weights are read."""
+
+    variant: Literal["context", "paper"] = "context"
+    encoder: Literal["resnet18"] = "resnet18"
+    width: int = Field(default=32, ge=4, le=64, description="channels of the first stage; 64 is ResNet-18")
+    stride: Literal[16, 32] = Field(default=16, description="model pixels per feature-map cell")
+    dim: int = Field(default=256, ge=8, description="d of the paper: length of every token")
+    hidden: int = Field(default=256, ge=4, description="length of the vector from which genes are decoded")
+    heads: int = Field(default=8, ge=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Architecture:
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
+        return self
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in model pixels: seven feature-map cells."""
+        return 7 * self.stride
+
+
+class GeneTrust(_Strict):
+    """How well one gene was predicted on sections that were held out."""
+
+    pcc: float
+    low: float | None = Field(default=None, description="lower end of the 95% interval")
+    high: float | None = None
+
+
+class Evaluation(_Strict):
+    """Held-out figures. `kind` says whether the patients were new to the model."""
+
+    kind: Literal["cross-patient", "same-patient", "synthetic"]
+    samples: list[str] = Field(description="what was held out; 'section (block)' where a part of a section was")
+    pcc_mean: float
+    genes: dict[str, GeneTrust] = Field(default_factory=dict)
+
+
+class TrainingSample(_Strict):
+    """One section that the model was trained on."""
+
+    sample: str
+    patient: str
+    spots: int
+    fingerprint: str | None = None
+
+
+class Card(_Strict):
+    """A model's card, stored as `card.json` beside `model.safetensors`."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    description: str = ""
+    licence: str = "unknown"
+    synthetic: bool = Field(default=False, description="trained on procedural tissue: says nothing of real slides")
+    architecture: Architecture = Architecture()
+    mpp: float = Field(gt=0.05, lt=10, description="micrometres per model pixel")
+    pitch: int = Field(gt=0, description="distance to the neighbour places, model pixels")
+    genes: list[str] = Field(min_length=1, description="panel symbols, in the order of the decoder's rows")
+    ensembl: list[str | None] | None = None
+    label_recipe: Literal["ln1p-cp10k"] = "ln1p-cp10k"
+    gene_means: list[float] = Field(description="mean label of each gene over the training spots")
+    training: list[TrainingSample] = Field(default_factory=list)
+    training_mpp: list[float] = Field(default_factory=list, description="mpp of the training slides")
+    base: str | None = Field(default=None, description="name and hash of the model it was fine-tuned from")
+    encoder_hash: str | None = None
+    evaluation: Evaluation | None = None
+    recipe: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Card:
+        if self.schema_version > SCHEMA_VERSION:
+            raise ValueError(
+                f"card schema {self.schema_version} is newer than this napari-nh2st knows ({SCHEMA_VERSION}): update it"
+            )
+        n = len(self.genes)
+        if len(set(self.genes)) != n:
+            raise ValueError("the panel names a gene twice")
+        if len(self.gene_means) != n or (self.ensembl is not None and len(self.ensembl) != n):
+            raise ValueError(f"the panel has {n} genes, but gene_means or ensembl has another length")
+        return self
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in model pixels."""
+        return self.architecture.patch
+
+    @property
+    def unit(self) -> str:
+        """Unit of a predicted value, as colour bars and files show it."""
+        return "ln(1 + counts per 10,000)"
+
+    def scale_on(self, slide_mpp: float) -> float:
+        """Level-0 pixels per model pixel on a slide of this mpp."""
+        return self.mpp / slide_mpp
+
+    def trust(self, gene: str) -> str:
+        """One phrase for a person: the gene's held-out PCC and its kind, or 'not evaluated'."""
+        found = self.evaluation.genes.get(gene) if self.evaluation else None
+        if self.evaluation is None or found is None:
+            return "not evaluated"
+        interval = "" if found.low is None or found.high is None else f" ({found.low:.2f} to {found.high:.2f})"
+        return f"held-out PCC {found.pcc:.2f}{interval}, {self.evaluation.kind.replace('-', ' ')}"
