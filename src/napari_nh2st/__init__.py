@@ -1,0 +1,41 @@
+"""Predicted gene expression on H&E slides, drawn in napari.
+
+The public names load what they need when they are first used, so that importing the package takes
+neither torch nor Qt nor scanpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_nh2st.engine.prediction import Prediction
+    from napari_nh2st.engine.run import predict
+    from napari_nh2st.evaluation.protocol import evaluate
+    from napari_nh2st.model.folder import load_model
+    from napari_nh2st.slides import open_slide
+    from napari_nh2st.training.fit import finetune
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Prediction": "engine.prediction",
+    "evaluate": "evaluation.protocol",
+    "finetune": "training.fit",
+    "load_model": "model.folder",
+    "open_slide": "slides",
+    "predict": "engine.run",
+}
+
+__all__ = ["Prediction", "evaluate", "finetune", "load_model", "open_slide", "predict"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
