@@ -14,26 +14,7 @@ import numpy.typing as npt
 
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
-
-
-@dataclass(frozen=True, eq=False)
-class Decoder:
-    """The last linear layer of a model: expression = hidden @ weight.T + bias.
-
-    Attributes
-    ----------
-    weight : (G, h) float32
-    bias : (G,) float32
-    """
-
-    weight: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
-
-    def __call__(self, hidden: npt.NDArray[np.floating[Any]], genes: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Decode (n, h) hidden vectors into (n, len(genes)) expression; NaN rows stay NaN."""
-        rows = np.asarray(genes, dtype=np.int64)
-        out: npt.NDArray[np.float32] = hidden.astype(np.float32) @ self.weight[rows].T + self.bias[rows]
-        return out
+from napari_nh2st.model.decoder import Decoder
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""NH2ST: encoder, hypergraph, the network, its losses, and the folder it is kept in."""

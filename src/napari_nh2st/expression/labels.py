@@ -1,0 +1,69 @@
+"""From counts to what a model learns: the label recipe and the choice of the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.errors import SampleError
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+
+def _normalised(data: ad.AnnData) -> ad.AnnData:
+    import scanpy as sc
+
+    out = data.copy()
+    sc.pp.normalize_total(out, target_sum=1e4)
+    sc.pp.log1p(out)
+    return out
+
+
+def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Label recipe "ln1p-cp10k": ln(1 + counts per 10,000 of the spot's whole library), raw, not smoothed.
+
+    Parameters
+    ----------
+    data : AnnData
+        Raw counts over ALL measured genes: the library size is taken before the panel is.
+    genes : sequence of str
+
+    Returns
+    -------
+    (n_spots, len(genes)) float32
+
+    Raises
+    ------
+    SampleError
+        Naming the genes that were not measured.
+    """
+    missing = [g for g in genes if g not in data.var_names]
+    if missing:
+        raise SampleError(f"{len(missing)} genes of the panel were not measured: {', '.join(missing[:8])}")
+    columns = data.var_names.get_indexer(list(genes))
+    return np.asarray(_normalised(data).X[:, columns].toarray(), dtype=np.float32)
+
+
+def choose_panel(sections: Sequence[ad.AnnData], n: int = 250) -> list[str]:
+    """Choose the n genes of highest mean label over all spots, among those measured in every section.
+
+    Only training sections belong here: a panel chosen with the test section in sight is a leak.
+
+    Returns
+    -------
+    list of str
+        Highest mean first; ties in alphabetical order, so that the choice does not depend on the file.
+    """
+    shared = sorted(set.intersection(*(set(s.var_names) for s in sections)))
+    if not shared:
+        raise SampleError("the sections have no gene in common: do they use the same gene names?")
+    total = np.zeros(len(shared))
+    for section in sections:
+        columns = section.var_names.get_indexer(shared)
+        total += np.asarray(_normalised(section).X[:, columns].sum(axis=0), dtype=np.float64).ravel()
+    order = np.argsort(-total, kind="stable")[:n]
+    return [shared[i] for i in order]

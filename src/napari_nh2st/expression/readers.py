@@ -1,0 +1,134 @@
+"""Readers of measured expression: raw counts at spots whose centres are known in the slide's pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nh2st.errors import SampleError
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+    from napari_nh2st.expression.sheet import Sample
+
+
+@dataclass(frozen=True)
+class ExpressionFormat:
+    """A row of the table: how a format is read.
+
+    Attributes
+    ----------
+    read : callable
+        (expression path, spots path or None) -> AnnData with counts in X and centres in obsm["spatial"].
+    needs_spots : bool
+        Whether spot positions come in a file of their own.
+    """
+
+    read: Callable[[Path, Path | None], ad.AnnData]
+    needs_spots: bool
+    description: str
+
+
+def read_expression(sample: Sample) -> ad.AnnData:
+    """Read one section's counts.
+
+    Returns
+    -------
+    AnnData
+        ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres
+        (x, y) in level-0 pixels of the slide; ``obs["total_counts"]`` over all genes. Spots without any count
+        are dropped, and ``uns["nh2st"]["dropped"]`` says how many.
+
+    Raises
+    ------
+    SampleError
+        If the file cannot be read, spots have no position, or X holds no counts.
+    """
+    import scipy.sparse as sp
+
+    try:
+        data = FORMATS[sample.format].read(sample.expression, sample.spots)
+    except SampleError as error:
+        raise SampleError(f"sample {sample.sample}: {error}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise SampleError(f"sample {sample.sample}: cannot read {sample.expression}: {error}") from error
+    if not (data.obs_names.is_unique and np.isfinite(data.obsm["spatial"]).all()):
+        raise SampleError(f"sample {sample.sample}: spot ids repeat, or a spot's position is not a number")
+    data.X = sp.csr_matrix(data.X, dtype=np.float32)
+    values = data.X.data
+    if not len(values) or values.min() < 0 or np.any(values != np.round(values)):
+        raise SampleError(f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up)")
+    data.var_names_make_unique()
+    totals = np.asarray(data.X.sum(axis=1)).ravel()
+    data.obs["total_counts"] = totals
+    kept = data[totals > 0].copy()
+    kept.uns["nh2st"] = {"sample": sample.sample, "patient": sample.patient, "dropped": int((totals <= 0).sum())}
+    return kept
+
+
+def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
+    """Spatial Transcriptomics: a TSV of counts with rows `XxY`, positions in a `*_selection.tsv`.
+
+    Rows are joined by spot id, never by position in the file; a spot that only one file knows is left out.
+    """
+    import anndata as ad
+    import pandas as pd
+    import scipy.sparse as sp
+
+    if spots is None:
+        raise SampleError("st-tsv needs the file with the spots' positions")
+    counts = pd.read_csv(expression, sep="\t", index_col=0)
+    where = pd.read_csv(spots, sep="\t")
+    lacking = [c for c in ("x", "y", "pixel_x", "pixel_y") if c not in where.columns]
+    if lacking:
+        raise SampleError(f"{spots.name} lacks the column {', '.join(lacking)}")
+    where.index = [f"{round(x)}x{round(y)}" for x, y in zip(where["x"], where["y"], strict=True)]
+    for name, table in ((expression.name, counts), (spots.name, where)):
+        if not table.index.is_unique:
+            raise SampleError(f"{name} names the spot {table.index[table.index.duplicated()][0]} twice")
+    shared = counts.index[counts.index.isin(where.index)]
+    if not len(shared):
+        raise SampleError(f"{expression.name} and {spots.name} share no spot")
+    table, position = counts.loc[shared], where.loc[shared]
+    data = ad.AnnData(sp.csr_matrix(table.to_numpy(dtype=np.float32)))
+    data.obs_names, data.var_names = shared.astype(str), table.columns.astype(str)
+    data.obsm["spatial"] = position[["pixel_x", "pixel_y"]].to_numpy(dtype=np.float64)
+    array = np.array([name.split("x") for name in shared], dtype=np.int64)
+    data.obs["array_col"], data.obs["array_row"] = array[:, 0], array[:, 1]
+    _assert_joined(data, counts, where)
+    return data
+
+
+def _assert_joined(data: ad.AnnData, counts: Any, where: Any) -> None:
+    """Check the first, a middle and the last spot against both files by id."""
+    for i in {0, data.n_obs // 2, data.n_obs - 1}:
+        name = data.obs_names[i]
+        total = float(counts.loc[name].sum())
+        x = float(where.loc[name, "pixel_x"])
+        if not (np.isclose(float(data.X[i].sum()), total) and np.isclose(data.obsm["spatial"][i, 0], x)):
+            raise SampleError(f"the join by spot id failed at spot {name}")
+
+
+def _read_h5ad(expression: Path, spots: Path | None) -> ad.AnnData:
+    """AnnData with counts in X, or in layers["counts"], and spot centres (x, y) in obsm["spatial"]."""
+    import anndata as ad
+
+    data = ad.read_h5ad(expression)
+    if "spatial" not in data.obsm:
+        raise SampleError(f'{expression.name} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide')
+    counts = data.layers["counts"] if "counts" in data.layers else data.X
+    out = ad.AnnData(counts)
+    out.obs_names, out.var_names = data.obs_names, data.var_names
+    out.obsm["spatial"] = np.asarray(data.obsm["spatial"], dtype=np.float64)[:, :2]
+    return out
+
+
+FORMATS: dict[str, ExpressionFormat] = {
+    "st-tsv": ExpressionFormat(_read_st_tsv, True, "Spatial Transcriptomics TSV of counts and a selection file"),
+    "h5ad": ExpressionFormat(_read_h5ad, False, 'AnnData with obsm["spatial"], as scanpy and HEST write it'),
+}

@@ -1,0 +1,178 @@
+"""The model folder: `model.safetensors`, `card.json` and a README for people. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from napari_nh2st.atomic import finished_folder
+from napari_nh2st.errors import ModelError
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.decoder import Decoder
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.nh2st import NH2ST
+
+WEIGHTS, CARD, README = "model.safetensors", "card.json", "README.md"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with the card that says how to feed it.
+
+    Attributes
+    ----------
+    card : Card
+    net : NH2ST
+        In eval mode, float32, on the CPU.
+    hash : str
+        BLAKE2b of the weights file, 32 hex digits: names the model in provenance and caches.
+    path : Path
+        The folder it was read from.
+    """
+
+    card: Card
+    net: NH2ST
+    hash: str
+    path: Path
+
+
+def _bundled_root() -> Path:
+    return Path(str(resources.files("napari_nh2st"))) / "demo" / "models"
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    root = _bundled_root()
+    return sorted(p.parent.name for p in root.glob(f"*/{CARD}")) if root.is_dir() else []
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Turn a bundled model's name or a folder's path into the folder.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model; the message lists the bundled ones.
+    """
+    bundled = _bundled_root() / str(name_or_path)
+    if str(name_or_path) in bundled_models():
+        return bundled
+    folder = Path(name_or_path).expanduser()
+    if not folder.is_dir():
+        known = ", ".join(bundled_models()) or "none"
+        raise ModelError(f"no model {str(name_or_path)!r}: give a model folder or a bundled model ({known})")
+    missing = [f for f in (CARD, WEIGHTS) if not (folder / f).is_file()]
+    if missing:
+        raise ModelError(f"{folder} is not a model folder: it has no {' and no '.join(missing)}")
+    return folder
+
+
+def load_card(name_or_path: str | Path) -> Card:
+    """Read a model's card, without torch.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or its card does not hold together.
+    """
+    folder = find_model(name_or_path)
+    try:
+        return Card.model_validate_json((folder / CARD).read_text("utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"]) or "card"
+        raise ModelError(f"{folder / CARD} is not a valid card: {where}: {first['msg']}") from error
+
+
+def weights_hash(folder: Path) -> str:
+    """BLAKE2b of the weights file, 32 hex digits."""
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """Read a model: a bundled one by name, or a model folder.
+
+    Returns
+    -------
+    Model
+        Its network is in eval mode on the CPU, in float32 whatever the file's precision.
+
+    Raises
+    ------
+    ModelError
+        If the folder is incomplete, or its weights do not fit its card.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from napari_nh2st.model.nh2st import build
+
+    folder = find_model(name_or_path)
+    card = load_card(folder)
+    net = build(card.architecture, len(card.genes))
+    try:
+        state = load_file(folder / WEIGHTS)
+        state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        net.load_state_dict(state)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ModelError(f"the weights in {folder} do not fit its card: {reason}") from error
+    return Model(card, net.eval(), weights_hash(folder), folder)
+
+
+def save_model(net: NH2ST, card: Card, folder: str | Path, *, half: bool = False) -> Path:
+    """Write a model folder, whole or not at all.
+
+    Parameters
+    ----------
+    net : NH2ST
+    card : Card
+    folder : path
+        An existing model there is replaced.
+    half : bool
+        Store floating-point weights as float16: half the size, for models that are shipped.
+    """
+    from safetensors.torch import save_file
+
+    state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    folder = Path(folder)
+    with finished_folder(folder) as parts:
+        save_file(state, parts / WEIGHTS)
+        (parts / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
+        (parts / README).write_text(readme(card), "utf-8")
+    return folder
+
+
+def decoder_of(net: NH2ST) -> Decoder:
+    """Take the last linear layer out as NumPy, so that genes switch without torch."""
+    return Decoder(net.decoder.weight.detach().float().cpu().numpy(), net.decoder.bias.detach().float().cpu().numpy())
+
+
+def readme(card: Card) -> str:
+    """Write the model card that people and the Hugging Face hub read."""
+    trained = ", ".join(f"{t.sample} (patient {t.patient}, {t.spots} spots)" for t in card.training) or "not recorded"
+    if card.evaluation is None:
+        figures = "not evaluated"
+    else:
+        e = card.evaluation
+        figures = f"mean PCC {e.pcc_mean:.3f} over {len(e.genes)} genes on {', '.join(e.samples)} ({e.kind})"
+    warning = "\nTrained on procedural tissue with invented genes: it says nothing about real slides.\n"
+    return (
+        f"---\nlibrary_name: napari-nh2st\nlicense: {card.licence.lower()}\n"
+        f"tags: [histology, spatial-transcriptomics]\n---\n\n# {card.name}\n\n{card.description}\n"
+        f"{warning if card.synthetic else ''}\n"
+        f"- predicts {len(card.genes)} genes in {card.unit}\n"
+        f"- NH2ST, variant {card.architecture.variant}; {card.mpp:.4g} um per pixel, patches of {card.patch} px, "
+        f"neighbours {card.pitch} px apart\n"
+        f"- trained on {trained}\n- held out: {figures}\n\n"
+        "Predictions, not measurements. For research use only.\n"
+    )

@@ -1,0 +1,64 @@
+"""Hypergraph over a place and its neighbours, batched and dense: no loop over spots.
+
+Feng et al., "Hypergraph Neural Networks", AAAI 2019; used by NH2ST over the nine places of a 3 x 3 neighbourhood.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def incidence(features: Tensor, present: Tensor, k: int = 3) -> Tensor:
+    """Build one hyperedge per node: the node and its k most cosine-similar present nodes.
+
+    Parameters
+    ----------
+    features : (B, N, F) tensor
+        Node features.
+    present : (B, N) bool tensor
+        False for a place off the slide or on background: it joins no hyperedge and owns none.
+    k : int
+        Similar nodes per hyperedge, fewer where fewer are present.
+
+    Returns
+    -------
+    (B, N, N) tensor
+        ``H[b, v, e]`` is 1 where node v lies in hyperedge e.
+    """
+    n = features.shape[1]
+    unit = F.normalize(features.float(), dim=-1)
+    similarity = unit @ unit.transpose(1, 2)  # (B, N, N), row = hyperedge
+    self_loop = torch.eye(n, dtype=torch.bool, device=features.device)
+    allowed = present[:, None, :] & ~self_loop
+    similarity = similarity.masked_fill(~allowed, -torch.inf)
+    chosen = torch.zeros_like(similarity).scatter_(2, similarity.topk(min(k, n - 1), dim=2).indices, 1.0)
+    member = (chosen.bool() & allowed) | self_loop  # (B, edge, node)
+    member = member & present[:, None, :] & present[:, :, None]
+    return member.transpose(1, 2).to(features.dtype)
+
+
+def restrict(h: Tensor, known: Tensor) -> Tensor:
+    """Drop the nodes that are not known, and the hyperedges they own: (B, N, N), (B, N) bool -> (B, N, N)."""
+    return h * (known[:, :, None] & known[:, None, :]).to(h.dtype)
+
+
+class HypergraphConv(nn.Module):
+    """Hypergraph convolution without attention: ``X' = D^-1 H B^-1 H^T X Theta + b``.
+
+    D and B are the degrees of nodes and hyperedges; a node or a hyperedge of degree 0 contributes nothing.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.lin = nn.Linear(inputs, outputs, bias=False)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.xavier_uniform_(self.lin.weight)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        """(B, N, inputs) nodes and (B, N, E) incidence -> (B, N, outputs)."""
+        x = self.lin(x)
+        edges = h.transpose(1, 2) @ x / h.sum(1).clamp(min=1)[..., None]  # (B, E, outputs)
+        nodes: Tensor = h @ edges / h.sum(2).clamp(min=1)[..., None]
+        return nodes + self.bias
