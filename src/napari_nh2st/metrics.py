@@ -57,7 +57,7 @@ class Bootstrap:
     Attributes
     ----------
     pcc, mse, mae : (resamples, G) float64
-        `interval` of a summary of each row, as ``interval(draws.pcc.mean(axis=1))``, is that summary's interval.
+        Summarise each row, then take `interval`: ``interval(draws.pcc.mean(axis=1))``.
     """
 
     pcc: FloatArray

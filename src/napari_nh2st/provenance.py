@@ -1,0 +1,70 @@
+"""What made an output: versions, machine and the command that repeats it. Standard library only."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+DISTRIBUTION = "napari-nh2st"
+
+# What can change a number in an output.
+_PACKAGES = (
+    DISTRIBUTION,
+    "torch",
+    "lightning",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "zarr",
+    "tifffile",
+    "imagecodecs",
+    "pillow",
+    "safetensors",
+    "anndata",
+    "scanpy",
+    "napari",
+)
+
+
+def versions() -> dict[str, str]:
+    """Name the versions that an output depends on.
+
+    Returns
+    -------
+    dict of str
+        Distribution names, ``python`` and ``platform``; packages that are not installed are left out. Nothing
+        is imported for it: the versions come from the installed metadata.
+    """
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def repeat_command(argv: Sequence[str] | None = None) -> str:
+    """Return the line to type in a shell to run this again.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Program and arguments, `sys.argv` by default. The program's folder is dropped.
+
+    Returns
+    -------
+    str
+        Quoted for a POSIX shell.
+    """
+    words = list(sys.argv if argv is None else argv)
+    if not words:
+        return ""
+    program = Path(words[0]).name
+    if program in {"__main__.py", "cli.py"}:
+        program = "nh2st"
+    return shlex.join([program, *words[1:]])

@@ -1,0 +1,87 @@
+import os
+
+import pytest
+
+from napari_nh2st.atomic import finished_file, finished_folder
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    target = tmp_path / "new" / "été 表.txt"
+    with finished_file(target) as draft:
+        draft.write_text("done")
+        assert draft.parent == target.parent
+        assert draft.suffix == ".txt"
+        assert not target.exists()
+    assert target.read_text() == "done"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_file_that_fails_leaves_the_old_one(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), finished_file(target) as draft:
+        draft.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+    with finished_file(target) as draft:
+        draft.write_text("new")
+    assert target.read_text() == "new"
+
+
+def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), finished_file(tmp_path / "a.txt"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_readable_by_those_whom_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with finished_file(tmp_path / "a.txt") as draft:
+            draft.write_text("")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_longest_name_works(tmp_path):
+    target = tmp_path / ("n" * 251 + ".txt")
+    with finished_file(target) as draft:
+        draft.write_text("")
+    assert target.exists()
+
+
+def test_a_name_of_the_other_kind_is_refused(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IsADirectoryError, match="name of a file"), finished_file(tmp_path / "folder"):
+        pass
+    with pytest.raises(FileExistsError, match="name of a folder"), finished_folder(tmp_path / "file"):
+        pass
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path):
+    target = tmp_path / "deep" / "model"
+    with finished_folder(target) as draft:
+        (draft / "a").write_text("1")
+        assert not target.exists()
+    assert (target / "a").read_text() == "1"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_folder_is_overwritten_only_when_asked_and_when_complete(tmp_path):
+    target = tmp_path / "model"
+    target.mkdir()
+    with finished_folder(target) as draft:  # empty: may be taken
+        (draft / "old").write_text("1")
+    with pytest.raises(FileExistsError, match="exists already"), finished_folder(target):
+        pass
+    with pytest.raises(RuntimeError), finished_folder(target, overwrite=True) as draft:
+        (draft / "half").write_text("1")
+        raise RuntimeError
+    assert [p.name for p in target.iterdir()] == ["old"]
+    with finished_folder(target, overwrite=True) as draft:
+        (draft / "new").write_text("1")
+    assert [p.name for p in target.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [target]
