@@ -89,7 +89,7 @@ class Prediction:
     @property
     def done(self) -> npt.NDArray[np.bool_]:
         """Which of the n places carry a prediction."""
-        finite: npt.NDArray[np.bool_] = np.isfinite(self.hidden).all(axis=1)
+        finite: npt.NDArray[np.bool_] = np.asarray(np.isfinite(self.hidden).all(axis=1))
         return finite
 
     def gene(self, gene: str) -> npt.NDArray[np.float32]:

@@ -67,7 +67,11 @@ def read_expression(sample: Sample) -> ad.AnnData:
     totals = np.asarray(data.X.sum(axis=1)).ravel()
     data.obs["total_counts"] = totals
     kept = data[totals > 0].copy()
-    kept.uns["nh2st"] = {"sample": sample.sample, "patient": sample.patient, "dropped": int((totals <= 0).sum())}
+    kept.uns["nh2st"] = {
+        "sample": sample.sample,
+        "patient": sample.patient,
+        "dropped": int((totals <= 0).sum()),
+    }
     return kept
 
 
@@ -121,7 +125,7 @@ def _read_h5ad(expression: Path, spots: Path | None) -> ad.AnnData:
     data = ad.read_h5ad(expression)
     if "spatial" not in data.obsm:
         raise SampleError(f'{expression.name} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide')
-    counts = data.layers["counts"] if "counts" in data.layers else data.X
+    counts = data.layers.get("counts", data.X)
     out = ad.AnnData(counts)
     out.obs_names, out.var_names = data.obs_names, data.var_names
     out.obsm["spatial"] = np.asarray(data.obsm["spatial"], dtype=np.float64)[:, :2]

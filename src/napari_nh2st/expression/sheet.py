@@ -98,5 +98,11 @@ def _sample(row: dict[str, str], folder: Path, line: int, problems: list[str]) -
         except ValueError:
             problems.append(f"line {line}: mpp {row['mpp']!r} is not a number")
     return Sample(
-        row["sample"], row["patient"], slide.resolve(), expression.resolve(), kind, spots and spots.resolve(), mpp
+        row["sample"],
+        row["patient"],
+        slide.resolve(),
+        expression.resolve(),
+        kind,
+        spots and spots.resolve(),
+        mpp,
     )

@@ -145,7 +145,7 @@ def save_model(net: NH2ST, card: Card, folder: str | Path, *, half: bool = False
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     folder = Path(folder)
-    with finished_folder(folder) as parts:
+    with finished_folder(folder, overwrite=True) as parts:
         save_file(state, parts / WEIGHTS)
         (parts / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
         (parts / README).write_text(readme(card), "utf-8")

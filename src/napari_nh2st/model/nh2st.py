@@ -196,7 +196,10 @@ class ContextNH2ST(nn.Module):
         self.image_graph = HypergraphBranch(d, d)
         self.cross = CrossAttention(d, arch.heads, arch.dropout)
         self.to_hidden = nn.Sequential(
-            nn.Linear(2 * d, arch.hidden), nn.GELU(), nn.Dropout(arch.dropout), nn.Linear(arch.hidden, arch.hidden)
+            nn.Linear(2 * d, arch.hidden),
+            nn.GELU(),
+            nn.Dropout(arch.dropout),
+            nn.Linear(arch.hidden, arch.hidden),
         )
         self.decoder = nn.Linear(arch.hidden, n_genes)
         self.gene_encoder = nn.Sequential(nn.Linear(n_genes, d), nn.GELU(), nn.Linear(d, d))

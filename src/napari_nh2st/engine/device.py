@@ -1,0 +1,52 @@
+"""Which device and which precision to compute with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from napari_nh2st.errors import Nh2stError
+
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Resolve a device name; "auto" takes CUDA, then Apple's GPU, then the processor.
+
+    Raises
+    ------
+    Nh2stError
+        If the device that was asked for is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise Nh2stError(f"the device {name!r} cannot be used here: choose auto or cpu") from error
+    return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Tell whether bfloat16 is native: on CUDA from Ampere on, on a processor with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type != "cpu":
+        return False
+    capabilities = torch.backends.cpu.get_cpu_capability
+    if "AVX512" not in capabilities() and "AMX" not in capabilities():
+        return False
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(probe())
+
+
+def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """Resolve a precision; "auto" takes bfloat16 where it is native."""
+    if name == "auto":
+        return "bf16" if has_fast_bf16(device) else "fp32"
+    return name

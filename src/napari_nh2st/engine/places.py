@@ -1,0 +1,111 @@
+"""Where to predict on a slide, and what a person must know before believing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.geometry import SELF, Box, TileSet
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.card import Card
+    from napari_nh2st.slides import Slide, TissueMask
+
+# A patch with less tissue than this is background: not predicted, and absent as a neighbour.
+MIN_TISSUE = 0.25
+
+
+def slide_box(slide: Slide) -> Box:
+    """Return the whole slide as a box, level-0 pixels."""
+    height, width = slide.shape
+    return Box(0, 0, width, height)
+
+
+def lattice_for(
+    slide: Slide,
+    card: Card,
+    region: Box | None = None,
+    pitch: int | None = None,
+    tissue: TissueMask | None = None,
+) -> TileSet:
+    """Choose the lattice tiles of a region that show tissue.
+
+    Parameters
+    ----------
+    slide : Slide
+        Its mpp must be known.
+    card : Card
+        The model's card: mpp and patch size.
+    region : Box, optional
+        Level-0 pixels; the whole slide by default. Every tile whose centre lies in it is taken.
+    pitch : int, optional
+        Distance between tiles in model pixels; the patch size by default (tiles touch, none overlap).
+    tissue : TissueMask, optional
+        The slide's own by default.
+
+    Returns
+    -------
+    TileSet
+        Row by row.
+
+    Raises
+    ------
+    MppNeeded
+        If the slide does not say how large its pixels are.
+    ValueError
+        If the pitch is not a multiple of the encoder's stride.
+    """
+    scale = card.scale_on(slide.require_mpp())
+    pitch = card.patch if pitch is None else pitch
+    stride = card.architecture.stride
+    if pitch <= 0 or pitch % stride:
+        raise ValueError(f"the pitch must be a multiple of {stride} model pixels, got {pitch}")
+    whole = slide_box(slide)
+    box = whole if region is None else whole.intersect(region)
+    tiles = TileSet.lattice(box, scale=scale, pitch=pitch, patch=card.patch)
+    if not len(tiles):
+        return tiles
+    tissue = slide.tissue() if tissue is None else tissue
+    return tiles.select(tissue.fraction_at(tiles.centres, card.patch * scale) >= MIN_TISSUE)
+
+
+def neighbourhood(
+    places: TileSet, card: Card, whole: Box, tissue: TissueMask
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Find the nine places of every neighbourhood, and which of them are there.
+
+    Prediction and training ask the same question here, so that a model meets what it was trained on.
+
+    Returns
+    -------
+    centres : (n, 9, 2) float64
+        Level-0 pixels; index ``SELF`` is the place itself.
+    present : (n, 9) bool
+        False off the slide and on background; the place itself always counts as present.
+    """
+    centres = places.neighbours(card.pitch)
+    flat = centres.reshape(-1, 2)
+    present = whole.contains(flat) & (tissue.fraction_at(flat, card.patch * places.scale) >= MIN_TISSUE)
+    present = present.reshape(-1, 9)
+    present[:, SELF] = True
+    return centres, present
+
+
+def warnings_for(slide: Slide, card: Card) -> list[str]:
+    """Say, in sentences for a person, why this model may not fit this slide."""
+    out = list(slide.warnings)
+    if card.synthetic and not slide.synthetic:
+        out.append(
+            f"The model {card.name!r} was trained on procedural tissue with invented genes: "
+            "what it draws on this slide means nothing."
+        )
+    if slide.synthetic and not card.synthetic:
+        out.append("This slide is procedural tissue: a model of real tissue says nothing about it.")
+    if slide.mpp is not None and card.mpp < 0.67 * slide.mpp:
+        out.append(
+            f"The slide is coarser ({slide.mpp:.3g} um per pixel) than what the model was trained on "
+            f"({card.mpp:.3g}): detail it looks for is not there."
+        )
+    return out
