@@ -1,0 +1,1 @@
+"""Procedural H&E-like tissue with known expression of invented genes, and the models trained on it."""
