@@ -1,0 +1,88 @@
+"""Which tiles of a slide are missing or cannot be decoded."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.geometry import Box
+
+
+@dataclass
+class TileMap:
+    """The tiles of one level.
+
+    Attributes
+    ----------
+    bad : (rows, columns) bool
+        True where a tile is shown white because it cannot be read.
+    step : (float, float)
+        Height and width of a tile in level-0 pixels.
+    """
+
+    bad: npt.NDArray[np.bool_]
+    step: tuple[float, float]
+
+    def touches(self, box: Box) -> bool:
+        """Tell whether a bad tile has a part in the box (level-0 pixels)."""
+        rows = _span(box.y0, box.y1, self.step[0])
+        columns = _span(box.x0, box.x1, self.step[1])
+        return bool(self.bad[rows, columns].any())
+
+
+def _span(start: float, stop: float, step: float) -> slice:
+    return slice(max(math.floor(start / step), 0), max(math.ceil(stop / step), 0))
+
+
+class Damage:
+    """What could not be read of a slide: known at opening, and found while reading."""
+
+    def __init__(self) -> None:
+        self.maps: dict[int, TileMap] = {}
+        self.undecodable: list[tuple[int, int, int]] = []
+        self._first = ""
+        self._lock = threading.Lock()
+
+    def add_level(self, level: int, bad: npt.NDArray[np.bool_], step: tuple[float, float]) -> None:
+        """Enter one level; `bad` marks the tiles that are missing from the file."""
+        self.maps[level] = TileMap(bad.copy(), step)
+
+    def found(self, level: int, row: int, column: int, reason: str) -> None:
+        """Note a tile that cannot be decoded; the first one is named in `sentences`."""
+        with self._lock:
+            tiles = self.maps[level]
+            if tiles.bad[row, column]:
+                return
+            tiles.bad[row, column] = True
+            self.undecodable.append((level, row, column))
+            self._first = self._first or f"tile at row {row}, column {column} of level {level}: {reason}"
+
+    def touches(self, box: Box, level: int | None = None) -> bool:
+        """Tell whether a box (level-0 pixels) touches a bad tile of one level, or of any."""
+        maps = self.maps.values() if level is None else [self.maps[level]] if level in self.maps else []
+        return any(tiles.touches(box) for tiles in maps)
+
+    @property
+    def count(self) -> int:
+        """Number of bad tiles, all levels together."""
+        return sum(int(tiles.bad.sum()) for tiles in self.maps.values())
+
+    def sentences(self) -> list[str]:
+        """Say what is missing, a sentence each."""
+        undecodable = len(self.undecodable)
+        missing = self.count - undecodable
+        total = sum(tiles.bad.size for tiles in self.maps.values())
+        said = []
+        if missing:
+            said.append(f"{_tiles(missing)} missing from the file and shown white, of {total} in all")
+        if undecodable:
+            said.append(f"{_tiles(undecodable)} undecodable and shown white, first the {self._first}")
+        return said
+
+
+def _tiles(count: int) -> str:
+    return "1 tile is" if count == 1 else f"{count} tiles are"

@@ -1,0 +1,82 @@
+"""How large a pixel is, in micrometres, and who says so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+LOWEST, HIGHEST = 0.05, 10.0
+UNEQUAL = 0.01
+
+# Micrometres in the units that OME-XML, and people, write.
+UNITS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6}
+
+
+@dataclass(frozen=True)
+class Mpp:
+    """Micrometres per level-0 pixel.
+
+    Attributes
+    ----------
+    value : float or None
+        None where nothing believable is known.
+    source : str
+        "user", "aperio", "ome", "ndpi", "tiff resolution", or "none".
+    problem : str
+        Why there is no value, a clause whose subject is the file ("says its pixels are ..."); empty otherwise.
+    """
+
+    value: float | None
+    source: str
+    problem: str = ""
+
+
+UNKNOWN = Mpp(None, "none", "does not say how large its pixels are")
+
+
+def judge(x: object, y: object, source: str, *, factor: float = 1.0, unit: str = "um") -> Mpp:
+    """Believe a pixel size or not.
+
+    Parameters
+    ----------
+    x, y : str or number
+        Width and height of a pixel as the file says it.
+    source : str
+        Who says it.
+    factor, unit : float, str
+        Micrometres per `unit`, the unit of `x` and `y`.
+
+    Returns
+    -------
+    Mpp
+        With a value if both are finite, within 0.05 to 10 um, and equal within 1%; else with the problem.
+    """
+    try:
+        width, height = float(str(x)) * factor, float(str(y)) * factor
+    except ValueError:
+        said = str(x) if x == y else f"{x} by {y}"
+        return Mpp(None, "none", f'says its pixels are "{said[:40]}" {unit} wide, which is not a number')
+    for value in (width, height):
+        if not (math.isfinite(value) and LOWEST <= value <= HIGHEST):
+            return Mpp(None, "none", f"says its pixels are {value:.4g} um wide, which cannot be")
+    if abs(width - height) > UNEQUAL * min(width, height):
+        return Mpp(None, "none", f"says its pixels are {width:.4g} um wide and {height:.4g} um high, not square")
+    return Mpp((width + height) / 2 if width != height else width, source)
+
+
+def from_user(value: float) -> Mpp:
+    """Take what the caller says; a value that cannot be has no `value` and says why."""
+    found = judge(value, value, "user")
+    if found.value is None:
+        return Mpp(None, "none", f"{value:g} um per pixel cannot be: give a number from {LOWEST:g} to {HIGHEST:g}")
+    return found
+
+
+def from_density(x: float, y: float, unit_um: float, unit: str, source: str) -> Mpp:
+    """Judge a resolution in pixels per unit, the unit being `unit_um` micrometres long."""
+    if x <= 0 or y <= 0:
+        return UNKNOWN
+    found = judge(unit_um / x, unit_um / y, source)
+    if found.value is None and unit == "inch" and float(x).is_integer() and x <= 2400:
+        return Mpp(None, "none", f"says {x:g} pixels per inch, which is for printing and not a pixel size")
+    return found

@@ -1,0 +1,130 @@
+"""JPEG and PNG: images without tiles, decoded once and kept in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from PIL import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from napari_nh2st.errors import SlideError
+from napari_nh2st.slides.file import SlideFile, fingerprint
+from napari_nh2st.slides.mpp import UNKNOWN, Mpp
+from napari_nh2st.slides.source import (
+    MAX_FLAT_BYTES,
+    SYNTHETIC_MARK,
+    Format,
+    OtherFormatError,
+    Rgb,
+    Source,
+)
+from napari_nh2st.slides.tiff_colour import over_white
+
+EXIF_ORIENTATION, EXIF_DESCRIPTION = 274, 270
+
+
+def open_jpeg(path: Path) -> Source:
+    """Open a JPEG (see `Format.open`)."""
+    file = SlideFile(path)
+    try:
+        if file.read(0, 3) != b"\xff\xd8\xff":
+            raise OtherFormatError("does not begin like a JPEG")
+        image = _header(path, JpegImageFile)
+        return _source(file, image, lambda: _decode_jpeg(file, image.mode))
+    except BaseException:
+        file.close()
+        raise
+
+
+def open_png(path: Path) -> Source:
+    """Open a PNG (see `Format.open`)."""
+    file = SlideFile(path)
+    try:
+        if file.read(0, 8) != b"\x89PNG\r\n\x1a\n":
+            raise OtherFormatError("does not begin like a PNG")
+        image = _header(path, PngImageFile)
+        if image.mode.startswith(("I", "F")):
+            raise SlideError(f"{path} has more than 8 bits per sample: convert it to 8-bit RGB")
+        return _source(file, image, lambda: _decode_by_pillow(path, PngImageFile))
+    except BaseException:
+        file.close()
+        raise
+
+
+FORMATS = [
+    Format("jpeg", (".jpg", ".jpeg"), "JPEG", open_jpeg),
+    Format("png", (".png",), "PNG", open_png),
+]
+
+
+def _header(path: Path, kind: Callable[[str], Any]) -> Any:
+    """Read an image's header by its own class: `Image.open` has a limit on pixels that is global to the process."""
+    try:
+        image = kind(str(path))
+        image.close()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SlideError(f"{path} has a damaged header: {error}") from error
+    width, height = image.size
+    if width * height * 3 > MAX_FLAT_BYTES:
+        raise SlideError(f"{path} is {width} x {height} pixels, too large without tiles: convert it to a tiled TIFF")
+    return image
+
+
+def _source(file: SlideFile, image: ImageFile.ImageFile, decode: Callable[[], Rgb]) -> Source:
+    width, height = image.size
+    warnings = []
+    exif = image.getexif() if isinstance(image, JpegImageFile) else {}
+    if exif.get(EXIF_ORIENTATION, 1) not in (0, 1):
+        warnings.append("the camera asks for the image to be turned; it is shown as it is stored")
+    texts = [
+        str(exif.get(EXIF_DESCRIPTION, "")),
+        *(str(v)[:4096] for v in image.info.values() if isinstance(v, str | bytes)),
+    ]
+    return Source(
+        file=file,
+        shape=(height, width),
+        levels=[],
+        decode=decode,
+        mpp=_mpp(image),
+        fingerprint=fingerprint(file, (height, width)),
+        synthetic=any(SYNTHETIC_MARK in text for text in texts),
+        warnings=warnings,
+    )
+
+
+def _mpp(image: ImageFile.ImageFile) -> Mpp:
+    """Never believe a resolution in dots per inch: cameras and editors write 72, 96 or 300 whatever the optics were."""
+    dpi = image.info.get("dpi")
+    if not dpi:
+        return UNKNOWN
+    return Mpp(None, "none", f"says {float(dpi[0]):.4g} pixels per inch, which is for printing and not a pixel size")
+
+
+def _decode_jpeg(file: SlideFile, mode: str) -> Rgb:
+    data = file.read(0, file.size)
+    # FF D9 ends a JPEG, FF DA begins its scans; neither occurs inside one. A thumbnail has its own pair, before.
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise SlideError(f"{file.path} is cut short: it ends before its image does; copy it again")
+    if mode not in ("RGB", "L"):
+        return _decode_by_pillow(file.path, JpegImageFile)
+    try:
+        pixels = imagecodecs.jpeg8_decode(data)
+    except (RuntimeError, ValueError) as error:
+        raise SlideError(f"{file.path} cannot be decoded: {error}") from error
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+def _decode_by_pillow(path: Path, kind: Callable[[str], Any]) -> Rgb:
+    try:
+        with kind(str(path)) as image:
+            if "A" in image.mode or "transparency" in image.info:
+                pixels = np.asarray(image.convert("RGBA"))
+                return over_white(pixels[:, :, :3], pixels[:, :, 3:])
+            return np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SlideError(f"{path} cannot be decoded: {error}") from error

@@ -1,0 +1,209 @@
+"""A slide: lazy levels, a pixel size with its provenance, and reading at any scale."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from napari_nh2st.errors import MppNeeded, SlideError
+from napari_nh2st.geometry import Box
+from napari_nh2st.slides import mpp as pixel_size
+from napari_nh2st.slides.mpp import Mpp
+from napari_nh2st.slides.resample import Rgb, read_scaled, snap
+from napari_nh2st.slides.source import Source
+from napari_nh2st.slides.tissue import TissueMask, find_tissue
+
+# A level this much coarser than asked for is still taken: 4.0002 for 4 is a rounded side, not a loss.
+COARSER = 1.01
+MAX_READ_PIXELS = 400_000_000
+
+
+class Slide:
+    """An opened slide; `open_slide` makes them.
+
+    Places are continuous level-0 pixels, x right and y down, unless they are said to be model pixels: with `scale`
+    level-0 pixels per model pixel, model pixel (i, j) covers level-0 rows [i, i + 1) * scale and columns
+    [j, j + 1) * scale.
+
+    Attributes
+    ----------
+    path : Path
+        As it was given.
+    format : str
+        Its name in `FORMATS`.
+    levels : list of zarr.Array
+        uint8 (H, W, 3), finest first, lazy: for napari as it is.
+    fingerprint : str
+        32 hexadecimal digits of the content; the same for a renamed copy.
+    synthetic : bool
+        The file says that it is procedural tissue of this package.
+    """
+
+    def __init__(self, path: Path, name: str, source: Source, levels: list[zarr.Array[Any]], mpp: Mpp) -> None:
+        self.path = path
+        self.format = name
+        self.levels = levels
+        self.fingerprint = source.fingerprint
+        self.synthetic = source.synthetic
+        self._source = source
+        self._mpp = mpp
+        self._tissue: TissueMask | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return f"Slide({self.path.name!r}, {self.format}, {width} x {height} px, mpp {self.mpp} from {self.mpp_source})"
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.path, self.fingerprint, self._mpp)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of level 0."""
+        return self.level_shapes[0]
+
+    @property
+    def level_shapes(self) -> list[tuple[int, int]]:
+        """Height and width of every level, in its own pixels."""
+        return [(level.shape[0], level.shape[1]) for level in self.levels]
+
+    @property
+    def downsamples(self) -> list[tuple[float, float]]:
+        """Level-0 pixels per level pixel in y and x, as the shapes say."""
+        height, width = self.shape
+        return [(height / h, width / w) for h, w in self.level_shapes]
+
+    @property
+    def mpp(self) -> float | None:
+        """Micrometres per level-0 pixel, None where nothing believable is known."""
+        return self._mpp.value
+
+    @property
+    def mpp_source(self) -> str:
+        """Who says so: "user", "aperio", "ome", "ndpi", "tiff resolution", ... or "none"."""
+        return self._mpp.source
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know, a sentence each; tiles found damaged while reading are added."""
+        problem = [f"{self.path.name} {self._mpp.problem}"] if self._mpp.value is None else []
+        return [*self._source.warnings, *problem, *self._source.damage.sentences()]
+
+    def require_mpp(self) -> float:
+        """Return the micrometres per level-0 pixel.
+
+        Raises
+        ------
+        MppNeeded
+            If they are not known; the line names `--mpp`.
+        """
+        if self._mpp.value is None:
+            raise MppNeeded(f"{self.path} {self._mpp.problem}; give the right value with --mpp")
+        return self._mpp.value
+
+    def with_mpp(self, mpp: float, source: str = "user") -> Slide:
+        """Return the same open slide with another pixel size (micrometres); they share the file.
+
+        Raises
+        ------
+        SlideError
+            If `mpp` is not finite or outside 0.05 to 10.
+        """
+        found = pixel_size.from_user(mpp)
+        if found.value is None:
+            raise SlideError(found.problem)
+        other = copy.copy(self)
+        other._mpp = Mpp(found.value, source)
+        other._tissue = None
+        return other
+
+    def level_for(self, scale: float) -> int:
+        """Return the index of the coarsest level that is not coarser than `scale` level-0 pixels per pixel."""
+        fine = [i for i, step in enumerate(self.downsamples) if max(step) <= scale * COARSER]
+        return max(fine, default=0)
+
+    def read(self, x0: int, y0: int, width: int, height: int, scale: float) -> Rgb:
+        """Read a rectangle of model pixels.
+
+        A pixel comes out the same, bit for bit, whichever rectangle it is read in. Safe from any thread.
+
+        Parameters
+        ----------
+        x0, y0 : int
+            Top left corner in model pixels; may be negative.
+        width, height : int
+            Size in model pixels.
+        scale : float
+            Level-0 pixels per model pixel. At 1, and wherever it is a level's own step, pixels are copied; else they
+            are resampled with an antialiased triangle filter from the nearest finer level.
+
+        Returns
+        -------
+        uint8 (height, width, 3)
+            White outside the slide and where a tile is damaged.
+
+        Raises
+        ------
+        SlideError
+            If the slide was closed, or the rectangle is unreasonably large.
+        """
+        if not (math.isfinite(scale) and scale > 0 and width >= 0 and height >= 0):
+            raise ValueError(f"cannot read {width} x {height} pixels at scale {scale}")
+        if self._source.file.closed:
+            raise SlideError(f"{self.path.name} was closed: open it again before reading")
+        if width == 0 or height == 0:
+            return np.empty((height, width, 3), np.uint8)
+        index = self.level_for(scale)
+        level, shape = self.levels[index], self.level_shapes[index]
+        step = (snap(scale / self.downsamples[index][0], shape[0]), snap(scale / self.downsamples[index][1], shape[1]))
+        if max(width * height, width * step[1] * height * step[0]) > MAX_READ_PIXELS:
+            raise SlideError(f"{width} x {height} pixels at scale {scale:g} are too many to read at once")
+
+        def fetch(top: int, left: int, bottom: int, right: int) -> Rgb:
+            return np.asarray(level[top:bottom, left:right], dtype=np.uint8)
+
+        return read_scaled(fetch, shape, (y0, x0), (height, width), step)
+
+    def tissue(self) -> TissueMask:
+        """Return where the tissue is; found at the first call and kept."""
+        if self._tissue is None:
+            self._tissue = find_tissue(self.read, self.shape, self.mpp)
+        return self._tissue
+
+    def damaged(self, box: Box, scale: float | None = None) -> bool:
+        """Tell whether a box touches a tile that is missing or cannot be decoded, as far as is known.
+
+        Parameters
+        ----------
+        box : Box
+            Level-0 pixels.
+        scale : float, optional
+            Ask only of the level that `read` takes at this scale; without it, of every level.
+        """
+        return self._source.damage.touches(box, None if scale is None else self.level_for(scale))
+
+    def close(self) -> None:
+        """Close the file; reading from it, or from a `with_mpp` twin, then raises a `SlideError`."""
+        self._source.file.close()
+
+
+def _reopen(path: Path, fingerprint: str, mpp: Mpp) -> Slide:
+    """Open a slide again in another process."""
+    from napari_nh2st.slides.formats import open_slide
+
+    slide = open_slide(path)
+    if slide.fingerprint != fingerprint:
+        slide.close()
+        raise SlideError(f"{path} has changed since it was opened")
+    slide._mpp = mpp
+    return slide

@@ -1,0 +1,34 @@
+"""Things that are given for a slide and are none, each told by name."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from napari_nh2st.errors import SlideError
+
+
+def refuse_obvious(path: Path) -> None:
+    """Raise a `SlideError` for what is no image at all: nothing there, a folder, a stand-in, an error page."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise SlideError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise SlideError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise SlideError(f"{path} is a folder: name the slide file in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise SlideError(f"{path} is not a file")
+    if status.st_size == 0:
+        raise SlideError(f"{path} is empty: the download or copy did not finish")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise SlideError(f"{path} cannot be opened: {error.strerror or error}") from error
+    if head.startswith(b"version https://git-lfs"):
+        raise SlideError(f"{path} is a git-lfs pointer and not the slide itself: run `git lfs pull`")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        raise SlideError(f"{path} is an HTML page, probably a server's error message: download the slide again")

@@ -1,0 +1,84 @@
+"""What a reader finds in a file: the hand-over from a format to `Slide`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from napari_nh2st.slides.damage import Damage
+from napari_nh2st.slides.file import SlideFile
+from napari_nh2st.slides.mpp import Mpp
+
+Rgb = npt.NDArray[np.uint8]
+SYNTHETIC_MARK = "napari-nh2st procedural tissue"
+MAX_SIDE = 4_000_000
+MAX_FLAT_BYTES = 4 * 2**30
+
+
+class OtherFormatError(Exception):
+    """A reader says that the file is not of its format; the next one in the table is asked."""
+
+
+@dataclass
+class Source:
+    """A slide as its file holds it.
+
+    Attributes
+    ----------
+    file : SlideFile
+        Open until the slide is closed.
+    shape : (height, width)
+        Level-0 pixels.
+    levels : list of zarr.Array
+        uint8 (H, W, 3), finest first; empty where the image must be decoded in one piece.
+    decode : callable or None
+        Decodes the whole of level 0, where `levels` is empty.
+    mpp : Mpp
+        Pixel size and who says it.
+    fingerprint : str
+        Of the content, not of the name.
+    synthetic : bool
+        The file says that it is procedural tissue of this package.
+    damage : Damage
+        Tiles that cannot be read.
+    warnings : list of str
+        Sentences for the user.
+    """
+
+    file: SlideFile
+    shape: tuple[int, int]
+    levels: list[zarr.Array[Any]]
+    mpp: Mpp
+    fingerprint: str
+    synthetic: bool = False
+    decode: Callable[[], Rgb] | None = None
+    damage: Damage = field(default_factory=Damage)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One line of the table of formats.
+
+    Attributes
+    ----------
+    name : str
+        What `Slide.format` and the command line call it.
+    suffixes : tuple of str
+        File name endings, lower case; for file dialogs, the content decides.
+    description : str
+        A few words for people.
+    open : callable
+        Path -> Source; raises `OtherFormatError` if the file is of another format, `SlideError` if it is damaged.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    description: str
+    open: Callable[[Path], Source]

@@ -1,0 +1,95 @@
+"""How the samples of a TIFF become RGB on white: grey, palette, alpha and their refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tifffile import TiffPage
+
+from napari_nh2st.errors import SlideError
+
+Rgb = npt.NDArray[np.uint8]
+Colour = Callable[[npt.NDArray[Any]], Rgb]
+
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+ALPHA = (1, 2)  # ExtraSamples: associated, unassociated
+# Compressions whose decoder gives RGB whatever the photometric tag says
+CODEC_GIVES_RGB = {6, 7, 34892, 33007, 33003, 33004, 33005, 34712, 34927, 50001, 50002, 52546}
+
+
+def colour_of(page: TiffPage) -> Colour:
+    """Choose how decoded tiles of a page become RGB.
+
+    Returns
+    -------
+    callable
+        (height, width, samples) array -> uint8 (height, width, 3).
+
+    Raises
+    ------
+    SlideError
+        If the samples have no sure meaning as 8-bit colour.
+    """
+    if page.bitspersample == 1:
+        return _bilevel(page.photometric == WHITE_IS_ZERO)
+    if page.dtype is None or page.dtype != np.uint8 or page.bitspersample != 8:
+        kind = f"{page.bitspersample}-bit {'numbers' if page.dtype is None else page.dtype}"
+        raise SlideError(f"its samples are {kind}, and how they map to colour is not known: convert it to 8-bit RGB")
+    samples, photometric = int(page.samplesperpixel), int(page.photometric)
+    alpha = bool(page.extrasamples) and int(page.extrasamples[0]) in ALPHA
+    if photometric == PALETTE and samples == 1:
+        return _palette(page.colormap)
+    if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and samples <= 2:
+        return _grey(photometric == WHITE_IS_ZERO, alpha and samples == 2)
+    if photometric == YCBCR and page.compression not in CODEC_GIVES_RGB:
+        raise SlideError("its colours are YCbCr without a codec that converts them: convert it to RGB")
+    if photometric in (RGB, YCBCR) and samples in (3, 4):
+        return _over_white if alpha and samples == 4 else _first_three
+    name = getattr(page.photometric, "name", photometric)
+    raise SlideError(f"it has {samples} channels of kind {name}, not colour: convert it to 8-bit RGB")
+
+
+def _first_three(tile: npt.NDArray[Any]) -> Rgb:
+    return np.asarray(tile[:, :, :3], dtype=np.uint8)
+
+
+def _over_white(tile: npt.NDArray[Any]) -> Rgb:
+    return over_white(tile[:, :, :3], tile[:, :, 3:4])
+
+
+def over_white(colour: npt.NDArray[Any], alpha: npt.NDArray[Any]) -> Rgb:
+    """Lay (h, w, 3) colour with (h, w, 1) opacity, both uint8, on white."""
+    weight = alpha.astype(np.uint16)
+    mixed = (colour.astype(np.uint16) * weight + 255 * (255 - weight) + 127) // 255
+    return mixed.astype(np.uint8)
+
+
+def _grey(inverted: bool, alpha: bool) -> Colour:
+    def colour(tile: npt.NDArray[Any]) -> Rgb:
+        grey = np.asarray(tile[:, :, :1], dtype=np.uint8)
+        rgb = np.repeat(255 - grey if inverted else grey, 3, axis=2)
+        return over_white(rgb, tile[:, :, 1:2]) if alpha else rgb
+
+    return colour
+
+
+def _bilevel(inverted: bool) -> Colour:
+    def colour(tile: npt.NDArray[Any]) -> Rgb:
+        lit = (np.asarray(tile[:, :, :1]) != 0) != inverted
+        return np.repeat(lit.astype(np.uint8) * np.uint8(255), 3, axis=2)
+
+    return colour
+
+
+def _palette(colormap: Any) -> Colour:
+    if colormap is None:
+        raise SlideError("it has palette colours but no palette")
+    table = (np.asarray(colormap).T >> 8).astype(np.uint8)
+
+    def colour(tile: npt.NDArray[Any]) -> Rgb:
+        return np.asarray(table[np.asarray(tile[:, :, 0])])
+
+    return colour
