@@ -1,0 +1,316 @@
+"""A fine-tuning run in its own process: started here, followed through its files, and outliving the window.
+
+The process is the very command that a person would type. Nothing passes between it and us but files in the
+run folder, so a run can be followed, stopped and picked up again by another session:
+
+    RUN/job.json       the command, its process id and when it started
+    RUN/log.txt        what the command printed
+    RUN/metrics.jsonl  one line per step (written by the training itself)
+    RUN/stop           asks for a stop that keeps the best model so far
+    RUN/model/         the model, once there is one
+
+Standard library only: neither Qt nor torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["empty", "starting", "running", "stopping", "done", "cancelled", "failed"]
+
+ACTIVE: tuple[State, ...] = ("starting", "running", "stopping")
+_TERMINAL: dict[str, State] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
+_FRESH_SECONDS = 120.0  # a run that we did not start counts as alive while its files change
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a run has told so far.
+
+    Attributes
+    ----------
+    rows : list of dict
+        The lines of metrics.jsonl.
+    event : str or None
+        The last event since the run was started or resumed from here.
+    epoch, total_epochs : int or None
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    event: str | None = None
+    epoch: int | None = None
+    total_epochs: int | None = None
+
+    def curve(self, name: str) -> list[tuple[float, float]]:
+        """Return (epoch, value) pairs of one figure, such as `train_loss` or `val_pcc`."""
+        rows = (row for row in self.rows if _number(row.get(name)) is not None)
+        return [(float(row.get("epoch", i)), float(row[name])) for i, row in enumerate(rows)]
+
+    def best(self, name: str = "val_pcc") -> float | None:
+        """Return the highest value of one figure so far."""
+        values = [value for _, value in self.curve(name)]
+        return max(values, default=None)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands, and one sentence about it when it failed."""
+
+    state: State
+    metrics: Metrics = field(default_factory=Metrics)
+    seconds_left: float | None = None
+    message: str = ""
+    model: Path | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether a process is at work on it."""
+        return self.state in ACTIVE
+
+
+def command(
+    sheet: Path, out: Path, *, model: str | None = None, seed: int | None = None, resume: bool = False
+) -> list[str]:
+    """Return the `nh2st finetune` command line (without the program) for these choices."""
+    words = ["finetune", str(sheet), "--out", str(out)]
+    if model:
+        words += ["--model", model]
+    if seed is not None:
+        words += ["--seed", str(seed)]
+    if resume:
+        words.append("--resume")
+    return words
+
+
+class Job:
+    """One run folder, and the process at work on it if there is one.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder. It need not exist: a run without files is ``empty``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._offset = 0
+        self._rows: list[dict[str, Any]] = []
+
+    def start(self, words: Sequence[str], *, program: Sequence[str] | None = None) -> None:
+        """Start the command as its own, detached process.
+
+        Parameters
+        ----------
+        words : sequence of str
+            What `command` returned.
+        program : sequence of str, optional
+            What stands before it; this Python's `-m napari_nh2st` by default.
+
+        Raises
+        ------
+        RuntimeError
+            If a process is already at work in this folder.
+        """
+        if self.status().active:
+            raise RuntimeError(f"a run is already going on in {self.folder}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "stop").unlink(missing_ok=True)
+        before = len(self._rows)
+        argv = [*(program or (sys.executable, "-m", "napari_nh2st")), *words]
+        with (self.folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), **_detached()
+            )
+        _lower_priority(self._process.pid)
+        record = {"pid": self._process.pid, "identity": _identity(self._process.pid), "argv": argv}
+        _write_json(self.folder / "job.json", record | {"started": time.time(), "rows_before": before})
+
+    def stop(self) -> None:
+        """Ask for a stop that keeps the best model so far."""
+        if self.folder.is_dir():
+            (self.folder / "stop").touch()
+
+    def metrics(self) -> Metrics:
+        """Read what is new in metrics.jsonl; a line that is still being written waits for the next call."""
+        path = self.folder / "metrics.jsonl"
+        try:
+            size = path.stat().st_size
+        except OSError:
+            self._offset, self._rows = 0, []
+            return Metrics()
+        if size < self._offset:  # the file was begun anew
+            self._offset, self._rows = 0, []
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        self._rows += [row for line in whole.splitlines() if (row := _parse(line)) is not None]
+        before = int(self.record().get("rows_before", 0))  # what an earlier start left says nothing of this one
+        return _summary(self._rows, before if before <= len(self._rows) else 0)
+
+    def status(self) -> Status:
+        """Tell where the run stands, from its files and its process."""
+        alive = self._alive()  # asked first: what it wrote before it ended is then surely read
+        metrics = self.metrics()
+        model = self.folder / "model"
+        found = model if (model / "card.json").is_file() else None
+        if metrics.event in _TERMINAL:
+            state = _TERMINAL[metrics.event]
+            return Status(state, metrics, message=self.last_error() if state == "failed" else "", model=found)
+        if alive:
+            return Status(self._active_state(metrics), metrics, _seconds_left(metrics), model=found)
+        if not metrics.rows and not self._has("job.json"):
+            return Status("empty", model=found)
+        return Status("failed", metrics, message=self.last_error(), model=found)
+
+    def last_error(self) -> str:
+        """Return the line of the log that says why the run ended."""
+        lines = [line.strip() for line in self.tail(60).splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().startswith("error:")]
+        if errors:
+            return errors[-1][6:].strip()
+        return lines[-1] if lines else "the process ended without a word (was it killed?)"
+
+    def tail(self, lines: int = 20) -> str:
+        """Return the end of what the command printed."""
+        path = self.folder / "log.txt"
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - 64_000))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        # a progress bar overwrites its own line: keep what was left standing
+        shown = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
+        return "\n".join(shown[-lines - 1 :]).rstrip()
+
+    def record(self) -> dict[str, Any]:
+        """Return job.json: the command and when it was started; empty where the run was not started by us."""
+        return _parse((self.folder / "job.json").read_bytes()) or {} if self._has("job.json") else {}
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+    def _active_state(self, metrics: Metrics) -> State:
+        if self._has("stop"):
+            return "stopping"
+        return "running" if metrics.event in ("started", "resumed", "checkpoint") else "starting"
+
+    def _alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        record = self.record()
+        if "pid" in record:
+            return _identity(int(record["pid"])) == record.get("identity") is not None
+        path = self.folder / "metrics.jsonl"
+        return path.exists() and time.time() - path.stat().st_mtime < _FRESH_SECONDS
+
+
+def _summary(rows: list[dict[str, Any]], before: int) -> Metrics:
+    events = [row["event"] for row in rows[before:] if row.get("event")]
+    epochs = [row["epoch"] for row in rows if isinstance(row.get("epoch"), int)]
+    totals = [row["total_epochs"] for row in rows if isinstance(row.get("total_epochs"), int)]
+    return Metrics(
+        list(rows),
+        events[-1] if events else None,
+        epochs[-1] if epochs else None,
+        totals[-1] if totals else None,
+    )
+
+
+def _seconds_left(metrics: Metrics) -> float | None:
+    """Estimate from the pace since the run was started or resumed last."""
+    begun = max((i for i, row in enumerate(metrics.rows) if row.get("event") in ("started", "resumed")), default=0)
+    timed = [row for row in metrics.rows[begun:] if _number(row.get("seconds")) is not None and "epoch" in row]
+    if len(timed) < 2 or metrics.total_epochs is None:
+        return None
+    epochs = timed[-1]["epoch"] - timed[0]["epoch"]
+    if epochs <= 0:
+        return None
+    pace = (timed[-1]["seconds"] - timed[0]["seconds"]) / epochs
+    return max(0.0, float(pace * (metrics.total_epochs - timed[-1]["epoch"] - 1)))
+
+
+def _number(value: Any) -> float | None:
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    return float(value) if ok else None
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    beside.replace(path)
+
+
+def _environment() -> dict[str, str]:
+    # without a terminal, Python would keep what it prints until its buffer is full
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+def _detached() -> dict[str, Any]:
+    """Arguments of Popen that let the process outlive ours."""
+    if os.name == "nt":
+        flags = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
+def _lower_priority(pid: int) -> None:
+    """Let the viewer have the processor first."""
+    if hasattr(os, "setpriority"):
+        try:
+            os.setpriority(os.PRIO_PROCESS, pid, 5)
+        except OSError:  # it may have ended already
+            return
+
+
+def _identity(pid: int) -> str | None:
+    """Tell a live process apart from a later one with the same number; None when there is none."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.parent.parent.joinpath("self").exists():
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            return None
+        return None if fields[0] == "Z" else fields[19]  # state; start time in ticks since boot
+    if os.name == "nt":
+        return _windows_identity(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "alive"
+
+
+def _windows_identity(pid: int) -> str | None:
+    """As `_identity`; os.kill(pid, 0) would send Ctrl+C there."""
+    import ctypes
+
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
+    handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
+    if not handle:
+        return None
+    code = ctypes.c_ulong()
+    kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return "alive" if code.value == 259 else None  # STILL_ACTIVE

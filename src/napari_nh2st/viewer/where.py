@@ -1,0 +1,125 @@
+"""Where to predict: what the window shows, what was drawn, or everything, in level-0 pixels.
+
+Works on napari's models, without a window. World is in micrometres, (y, x), with pixel centres on integers:
+continuous level-0 pixel = slide data coordinate + 0.5 (docs/architecture.md, frames).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import Box, FloatArray, TileSet
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer, Shapes
+
+_ELLIPSE_POINTS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Where to predict on one slide.
+
+    Attributes
+    ----------
+    box : Box or None
+        Level-0 pixels; None is the whole slide.
+    polygons : tuple of (k, 2) float64
+        Outlines (x, y) in level-0 pixels: only tiles whose centre lies in one of them. Empty: all of the box.
+    """
+
+    box: Box | None = None
+    polygons: tuple[FloatArray, ...] = ()
+
+    def select(self, places: TileSet) -> TileSet:
+        """Return the places whose centres lie in the region."""
+        keep = np.ones(len(places), dtype=bool) if self.box is None else self.box.contains(places.centres)
+        if self.polygons:
+            from skimage.measure import points_in_poly
+
+            inside = [points_in_poly(places.centres, polygon) for polygon in self.polygons]
+            keep &= np.any(inside, axis=0)
+        return places.select(keep)
+
+
+def level0(layer: Layer, world: Any) -> FloatArray:
+    """Turn (n, 2) world points (y, x) into continuous level-0 pixels (x, y) of a slide layer."""
+    data = np.array([layer.world_to_data(point)[-2:] for point in np.atleast_2d(world)], dtype=float)
+    return data[:, ::-1] + 0.5
+
+
+def visible_box(viewer: ViewerModel, layer: Layer) -> Box:
+    """Return the part of a slide layer that the window shows, level-0 pixels.
+
+    Raises
+    ------
+    Nh2stError
+        If the window shows no part of it, or shows it in a way that has no one answer (grid, 3D).
+    """
+    if viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
+        raise Nh2stError("“what I see” needs the plain 2D view: leave the grid or 3D view, or take the whole slide")
+    center = np.asarray(viewer.scene.camera.center)[-2:]
+    half = np.asarray(viewer.canvas.size) / 2 / viewer.scene.camera.zoom
+    factor = _scene_units_per_layer_unit(viewer, layer)
+    signs = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])  # all four, for a turned layer
+    corners = level0(layer, (center + signs * half) * factor)
+    box = _clip(Box(*corners.min(axis=0), *corners.max(axis=0)), layer)
+    if box.area == 0:
+        raise Nh2stError("the slide is out of sight: move it into view, or take the whole slide")
+    return box
+
+
+def drawn_region(shapes: Shapes, layer: Layer) -> Region:
+    """Return what the shapes of a layer enclose (the selected ones, if any are) on a slide layer.
+
+    Raises
+    ------
+    Nh2stError
+        If nothing that encloses an area was drawn on the slide.
+    """
+    chosen = sorted(shapes.selected_data) or range(len(shapes.data))
+    outlines = [_outline(shapes.data[i], shapes.shape_type[i]) for i in chosen if shapes.shape_type[i] != "line"]
+    polygons = [level0(layer, [shapes.data_to_world(p)[-2:] for p in outline]) for outline in outlines]
+    polygons = [p for p in polygons if len(p) > 2]
+    if not polygons:
+        raise Nh2stError("draw a rectangle, an ellipse or a polygon on the slide first")
+    points = np.concatenate(polygons)
+    box = _clip(Box(*points.min(axis=0), *points.max(axis=0)), layer)
+    if box.area == 0:
+        raise Nh2stError("the drawn shape does not lie on the slide")
+    return Region(box, tuple(polygons))
+
+
+def _outline(vertices: Any, kind: str) -> FloatArray:
+    """Return the (k, 2) outline in the layer's data coordinates; an ellipse is stored as its bounding box."""
+    points = np.asarray(vertices, dtype=float)[:, -2:]
+    if kind != "ellipse":
+        return points
+    centre = points.mean(axis=0)
+    u, v = (points[1] - points[0]) / 2, (points[3] - points[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)[:, None]
+    return centre + np.cos(angle) * u + np.sin(angle) * v
+
+
+def _clip(box: Box, layer: Layer) -> Box:
+    height, width = _level0_shape(layer)
+    return box.intersect(Box(0, 0, width, height))
+
+
+def _level0_shape(layer: Layer) -> tuple[int, int]:
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    return int(data.shape[0]), int(data.shape[1])
+
+
+def _scene_units_per_layer_unit(viewer: ViewerModel, layer: Layer) -> FloatArray:
+    """Factor from the scene's units to the layer's: a layer in nm may stand in a scene in um."""
+    scene = viewer.layers.units
+    if scene is None:  # layers that cannot be brought to common units: taken as they are
+        return np.ones(2)
+    pairs = list(zip(scene, layer.units, strict=False))[-2:]
+    return np.array([(1 * a).to(b).magnitude for a, b in pairs], dtype=float)

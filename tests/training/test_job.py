@@ -1,0 +1,116 @@
+"""The detached process: started, followed, stopped and picked up again through files alone."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_nh2st.training.job import Job, command
+
+# Stands in for `python -m napari_nh2st`: writes what the contract says, slowly, and obeys RUN/stop.
+FAKE = """
+import json, pathlib, sys, time
+words = sys.argv[1:]
+run = pathlib.Path(words[words.index("--out") + 1])
+mode = words[1]
+def say(**row):
+    with (run / "metrics.jsonl").open("a") as f:
+        f.write(json.dumps(row) + "\\n")
+say(event="resumed" if "--resume" in words else "started", epoch=0, step=0, total_epochs=5, seconds=0.0)
+if mode == "broken":
+    print("error: the sheet names no section", file=sys.stderr)
+    sys.exit(1)
+for epoch in range(5 if mode == "quick" else 2000):
+    time.sleep(0.02)
+    say(epoch=epoch, step=epoch, train_loss=1 / (epoch + 1), val_pcc=0.1 * epoch, seconds=0.02 * epoch)
+    if (run / "stop").exists():
+        say(event="cancelled", epoch=epoch)
+        sys.exit(0)
+(run / "model").mkdir(exist_ok=True)
+(run / "model" / "card.json").write_text("{}")
+say(event="done", epoch=4)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> list[str]:
+    script = tmp_path / "fake.py"
+    script.write_text(FAKE)
+    return [sys.executable, str(script)]
+
+
+def wait_for(job: Job, *states: str) -> str:
+    until = time.monotonic() + 20
+    while (state := job.status().state) not in states:
+        assert time.monotonic() < until, f"still {state}: {job.tail()}"
+        time.sleep(0.02)
+    return state
+
+
+def test_command_is_what_a_person_would_type() -> None:
+    words = command(Path("s.csv"), Path("run"), model="demo", seed=3, resume=True)
+    assert words == ["finetune", "s.csv", "--out", "run", "--model", "demo", "--seed", "3", "--resume"]
+
+
+def test_run_to_its_end(tmp_path: Path, program: list[str]) -> None:
+    job = Job(tmp_path / "run")
+    assert job.status().state == "empty"
+    job.start(command(Path("quick"), job.folder), program=program)
+    wait_for(job, "done")
+    status = job.status()
+    assert status.model == job.folder / "model"
+    assert status.metrics.total_epochs == 5
+    assert [x for x, _ in status.metrics.curve("val_pcc")] == [0, 1, 2, 3, 4]
+    assert status.metrics.best() == pytest.approx(0.4)
+
+
+def test_another_session_follows_and_stops(tmp_path: Path, program: list[str]) -> None:
+    job = Job(tmp_path / "run")
+    job.start(command(Path("endless"), job.folder), program=program)
+    wait_for(job, "running")
+    other = Job(job.folder)  # as after closing and reopening the window
+    assert other.status().active
+    with pytest.raises(RuntimeError, match="already going on"):
+        other.start(command(Path("quick"), job.folder), program=program)
+    other.stop()
+    assert wait_for(other, "cancelled") == "cancelled"
+    assert wait_for(job, "cancelled") == "cancelled"
+
+
+def test_failure_is_one_line(tmp_path: Path, program: list[str]) -> None:
+    job = Job(tmp_path / "run")
+    job.start(command(Path("broken"), job.folder), program=program)
+    wait_for(job, "failed")
+    assert job.status().message == "the sheet names no section"
+    assert Job(job.folder).status().message == "the sheet names no section"
+
+
+def test_resumed_run_is_not_taken_for_the_old_end(tmp_path: Path, program: list[str]) -> None:
+    job = Job(tmp_path / "run")
+    job.start(command(Path("quick"), job.folder), program=program)
+    wait_for(job, "done")
+    job.start(command(Path("endless"), job.folder, resume=True), program=program)
+    assert job.status().state in ("starting", "running")
+    job.stop()
+    wait_for(job, "cancelled")
+
+
+def test_half_written_line_waits(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"event": "started", "epoch": 0, "total_epochs": 3}) + '\n{"epoch": 1, "tr')
+    assert len(job.metrics().rows) == 1
+    with path.open("a") as file:
+        file.write('ain_loss": 0.5}\n')
+    assert job.metrics().curve("train_loss") == [(1.0, 0.5)]
+
+
+def test_time_left_follows_the_pace(tmp_path: Path) -> None:
+    rows = [{"event": "started", "total_epochs": 10, "epoch": 0, "seconds": 1.0}]
+    rows += [{"epoch": e, "train_loss": 1.0, "seconds": 1.0 + 2.0 * e} for e in range(5)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    status = Job(tmp_path).status()  # nobody's process, but its files are fresh
+    assert status.state == "running"
+    assert status.seconds_left == pytest.approx(10.0)

@@ -1,0 +1,160 @@
+"""Small stand-ins for a slide and the engine: what a tile's hidden vector should be is known in advance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_nh2st.errors import Cancelled, MppNeeded
+from napari_nh2st.geometry import Box, TileSet
+from napari_nh2st.model.card import Architecture, Card, Evaluation, GeneTrust
+from napari_nh2st.model.decoder import Decoder
+
+GENES = ["ERBB2", "KRT8", "CD3E", "FLAT"]
+
+
+@dataclass
+class FakeMask:
+    mask: np.ndarray
+    step: float
+
+    @classmethod
+    def from_array(cls, array: Any, shape: tuple[int, int]) -> FakeMask:
+        return cls(np.asarray(array, bool), shape[0] / len(array))
+
+    def fraction_at(self, centres: np.ndarray, side: float) -> np.ndarray:
+        x, y = (np.clip(centres / self.step, 0, np.array(self.mask.shape)[::-1] - 1)).astype(int).T
+        return self.mask[y, x].astype(float)
+
+
+class FakeSlide:
+    """A 960 x 1280 slide: pink, with a grey-violet cross at a known pixel."""
+
+    def __init__(self, mpp: float | None = 0.5, shape: tuple[int, int] = (960, 1280)) -> None:
+        self.path, self.shape, self.mpp = Path("/nowhere/C9.svs"), shape, mpp
+        self.mpp_source = "aperio" if mpp else "none"
+        self.fingerprint, self.synthetic, self.warnings = "f" * 8, False, []
+        image = np.full((*shape, 3), (230, 190, 215), dtype=np.uint8)
+        image[::40] = (150, 90, 160)
+        self.levels = [image, image[::4, ::4].copy()]
+        self.mask = FakeMask(np.ones((shape[0] // 16, shape[1] // 16), bool), 16.0)
+        self.mask.mask[:, :8] = False
+
+    def tissue(self) -> FakeMask:
+        return self.mask
+
+    def require_mpp(self) -> float:
+        if self.mpp is None:
+            raise MppNeeded("the slide does not say how large its pixels are")
+        return self.mpp
+
+    def with_mpp(self, mpp: float, source: str = "user") -> FakeSlide:
+        made = FakeSlide(mpp, self.shape)
+        made.mpp_source = source
+        return made
+
+
+def card(name: str = "her2st", **changes: Any) -> Card:
+    trust = {"ERBB2": GeneTrust(pcc=0.41, low=0.33, high=0.48)}
+    values: dict[str, Any] = {
+        "name": name,
+        "architecture": Architecture(dim=8, hidden=4, stride=16),
+        "mpp": 1.0,
+        "pitch": 112,
+        "genes": GENES,
+        "gene_means": [0.0] * 4,
+        "evaluation": Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.3, genes=trust),
+    }
+    return Card(**{**values, **changes})
+
+
+@dataclass
+class FakeModel:
+    card: Card
+    hash: str = "abc"
+    path: Path = Path("/nowhere")
+
+
+@dataclass
+class Chunk:
+    indices: np.ndarray
+    hidden: np.ndarray
+    done: int
+    total: int
+    encoded: int
+
+
+def hidden_at(centres: np.ndarray) -> np.ndarray:
+    """Hidden vector of a tile: x, y, 1 and 0, scaled into float16's range."""
+    x, y = centres.T / 1000
+    return np.stack([x, y, np.ones_like(x), np.zeros_like(x)], axis=1).astype(np.float16)
+
+
+class FakeServices:
+    """The engine in ten lines. `gate`, when set to an Event, lets one chunk through per set()."""
+
+    def __init__(self, chunk: int = 7) -> None:
+        self.chunk, self.asked, self.gate = chunk, [], None
+        self.fail: Exception | None = None
+        self.warning: list[str] = []
+        self.cards = {"her2st": card(), "demo": card("demo", synthetic=True, evaluation=None)}
+
+    def prepare(self) -> None:
+        pass
+
+    def models(self) -> list[str]:
+        return list(self.cards)
+
+    def load_card(self, model: str) -> Card:
+        return self.cards[model]
+
+    def load_model(self, model: str) -> FakeModel:
+        return FakeModel(self.cards[model], hash=f"hash of {model}")
+
+    def decoder(self, model: FakeModel) -> Decoder:
+        weight = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]], np.float32)
+        return Decoder(weight, np.zeros(4, np.float32))
+
+    def devices(self) -> list[str]:
+        return ["cpu"]
+
+    def lattice_for(self, slide, card, region=None, pitch=None, tissue=None) -> TileSet:
+        whole = Box(0, 0, slide.shape[1], slide.shape[0])
+        scale = card.scale_on(slide.require_mpp())
+        box = whole if region is None else whole.intersect(region)
+        tiles = TileSet.lattice(box, scale=scale, pitch=pitch or card.patch, patch=card.patch)
+        mask = slide.tissue() if tissue is None else tissue
+        return tiles.select(mask.fraction_at(tiles.centres, card.patch * scale) > 0.5)
+
+    def stream(self, slide, model, places, *, cancelled, **_: Any) -> Iterator[Chunk]:
+        self.asked.append(len(places))
+        for start in range(0, len(places), self.chunk):
+            while isinstance(self.gate, threading.Event) and not self.gate.wait(0.01):
+                if cancelled():
+                    raise Cancelled("stopped")
+            if isinstance(self.gate, threading.Event):
+                self.gate.clear()
+            if self.fail:
+                raise self.fail
+            picked = np.arange(start, min(start + self.chunk, len(places)))
+            yield Chunk(picked, hidden_at(places.centres[picked]), picked[-1] + 1, len(places), len(picked))
+
+    def warnings_for(self, slide, card) -> list[str]:
+        return self.warning
+
+    def describe(self, slide: FakeSlide) -> dict[str, Any]:
+        return {
+            "path": str(slide.path),
+            "fingerprint": slide.fingerprint,
+            "mpp": slide.require_mpp(),
+            "mpp_source": slide.mpp_source,
+            "shape": list(slide.shape),
+        }
+
+    def provenance(self, request, model) -> dict[str, Any]:
+        return {"model_hash": model.hash}

@@ -1,0 +1,178 @@
+"""Frames, limits and manners of our layers, on napari's models without a window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Shapes
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer import layers
+from napari_nh2st.viewer.layers import HeatmapLayer, Style
+from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.where import drawn_region, level0, visible_box
+from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+def add_slide(viewer: ViewerModel, slide: FakeSlide | None = None) -> Image:
+    data, meta, _ = layers.slide_layer_data(slide or FakeSlide())
+    return viewer.add_image(data, **meta)
+
+
+def full_map(slide: FakeSlide, model_mpp: float = 1.0) -> PredictedMap:
+    services = FakeServices()
+    made = PredictedMap(
+        services.describe(slide), card(mpp=model_mpp), services.decoder(None), scale=model_mpp / slide.mpp, pitch=112
+    )
+    made.add(np.arange(len(made.places)), hidden_at(made.places.centres))
+    return made
+
+
+@pytest.mark.parametrize(("slide_mpp", "model_mpp"), [(0.5, 1.0), (0.4991, 0.694), (0.2528, 0.521)])
+@pytest.mark.parametrize("turn", [{}, {"translate": (300.5, -77.25)}, {"rotate": 12.0, "translate": (5, 9)}])
+def test_cell_lies_on_its_tile_to_a_twentieth_of_a_pixel(viewer, slide_mpp, model_mpp, turn) -> None:
+    slide_layer = add_slide(viewer, FakeSlide(slide_mpp))
+    for name, value in turn.items():
+        setattr(slide_layer, name, value)
+    made = full_map(FakeSlide(slide_mpp), model_mpp)
+    heatmap = HeatmapLayer(viewer, made, slide_layer, Style())
+    heatmap.show("ERBB2")
+    world = np.array([heatmap.layer.data_to_world(cell) for cell in made.places.grid])
+    assert np.abs(level0(slide_layer, world) - made.places.centres).max() < 0.05
+    assert [str(u) for u in heatmap.layer.units] == ["micrometer"] * 2
+
+
+def test_without_a_slide_layer_world_is_micrometres(viewer) -> None:
+    made = full_map(FakeSlide(0.4991), 0.694)
+    heatmap = HeatmapLayer(viewer, made, None, Style())
+    heatmap.show("KRT8")
+    world = np.array([heatmap.layer.data_to_world(cell) for cell in made.places.grid])
+    expected = (made.places.centres[:, ::-1] - 0.5) * 0.4991
+    assert np.abs(world - expected).max() < 0.05 * 0.4991
+
+
+def test_slide_pixel_centres_stand_on_their_micrometres(viewer) -> None:
+    slide_layer = add_slide(viewer)
+    assert slide_layer.multiscale
+    np.testing.assert_allclose(slide_layer.data_to_world((10, 20)), (5.0, 10.0))
+    np.testing.assert_allclose(level0(slide_layer, [(5.0, 10.0)]), [(20.5, 10.5)])
+
+
+def test_limits_for_any_values() -> None:
+    assert layers.limits_of(np.full((3, 3), np.nan)) == layers.Limits(0, 1, "nothing predicted yet")
+    flat = layers.limits_of(np.array([1.5, 1.5, np.nan]))
+    assert flat.low < 1.5 < flat.high
+    assert "the same everywhere" in flat.note
+    spread = layers.limits_of(np.append(np.linspace(0, 1, 1000), 99.0))
+    assert spread.high < 1.1
+    rare = layers.limits_of(np.append(np.zeros(1000), 3.0))
+    assert (rare.low, rare.high) == (0.0, 3.0)
+
+
+def test_constant_and_empty_genes_draw(viewer) -> None:
+    slide = FakeSlide()
+    made = full_map(slide)
+    made.hidden[:] = np.nan
+    heatmap = HeatmapLayer(viewer, made, add_slide(viewer, slide), Style())
+    heatmap.show("FLAT")
+    assert heatmap.limits.note == "nothing predicted yet"
+    made.add(np.arange(5), np.ones((5, 4), np.float16))
+    heatmap.update(np.arange(5))
+    assert "the same everywhere" in heatmap.limits.note
+    assert np.isfinite(heatmap.layer.data).sum() == 5
+
+
+def test_order_names_and_selection(viewer) -> None:
+    slide_layer = add_slide(viewer)
+    shapes = viewer.add_shapes(name="mine", units=("um", "um"))
+    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), slide_layer, Style())
+    heatmap.show("ERBB2")
+    assert [layer.name for layer in viewer.layers] == ["C9", "ERBB2, predicted (her2st)", "mine"]
+    assert viewer.layers.selection.active is shapes
+    heatmap.show("KRT8")
+    assert heatmap.layer.name == "KRT8, predicted (her2st)"
+    heatmap.layer.name = "my favourite"
+    heatmap.show("ERBB2")
+    assert heatmap.layer.name == "my favourite"
+    assert heatmap.layer.colorbar.visible
+    assert heatmap.layer.blending == "translucent"
+
+
+def test_deleting_and_moving_mid_run_breaks_nothing(viewer) -> None:
+    slide_layer, made = add_slide(viewer), full_map(FakeSlide())
+    heatmap = HeatmapLayer(viewer, made, slide_layer, Style())
+    heatmap.show("ERBB2")
+    viewer.layers.move(1, 0)
+    heatmap.update(np.arange(4))
+    viewer.layers.remove(heatmap.layer)
+    heatmap.update(np.arange(4))
+    assert len(viewer.layers) == 1
+    viewer.layers.remove(slide_layer)
+    heatmap.update(np.arange(4))
+    heatmap.show("KRT8")  # asked for: it comes back, in micrometres
+    assert heatmap.layer in viewer.layers
+
+
+def test_limits_stay_when_locked_or_set_by_hand(viewer) -> None:
+    style = Style()
+    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), add_slide(viewer), style)
+    heatmap.show("ERBB2")
+    heatmap.layer.contrast_limits = (0.2, 0.3)
+    heatmap.update(np.arange(4))
+    assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    style.locked = True
+    heatmap.show("CD3E")
+    assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    style.locked = False
+    heatmap.restyle()
+    assert heatmap.layer.contrast_limits[1] > 1
+
+
+def test_visible_box_follows_the_view(viewer) -> None:
+    slide_layer = add_slide(viewer)
+    viewer.canvas.size = (100, 200)
+    viewer.scene.camera.center = (0, 200.0, 300.0)
+    viewer.scene.camera.zoom = 2.0
+    box = visible_box(viewer, slide_layer)
+    assert (box.x0, box.y0, box.x1, box.y1) == pytest.approx((500.5, 350.5, 700.5, 450.5))
+    viewer.scene.camera.center = (0, -5000.0, 0.0)
+    with pytest.raises(Nh2stError, match="out of sight"):
+        visible_box(viewer, slide_layer)
+    viewer.canvas.grid.enabled = True
+    with pytest.raises(Nh2stError, match="grid"):
+        visible_box(viewer, slide_layer)
+
+
+def test_drawn_shapes(viewer) -> None:
+    slide_layer = add_slide(viewer)
+    triangle, corners = [[0, 0], [0, 400], [400, 0]], [[100, 100], [100, 300], [200, 300], [200, 100]]
+    shapes = Shapes(units=("um", "um"))
+    viewer.add_layer(shapes)
+    with pytest.raises(Nh2stError, match="draw"):
+        drawn_region(shapes, slide_layer)
+    shapes.add_polygons([np.array(triangle)])
+    places = full_map(FakeSlide()).places
+    inside = drawn_region(shapes, slide_layer).select(places).centres
+    assert 0 < len(inside) < len(places)
+    assert (inside.sum(axis=1) < 801).all()
+    shapes.add_ellipses([np.array(corners)])
+    shapes.selected_data = {1}
+    ellipse = drawn_region(shapes, slide_layer)
+    assert ellipse.box.width == pytest.approx(400, rel=0.01)
+
+
+def test_tissue_layer_is_aligned_and_found_again(viewer) -> None:
+    slide = FakeSlide()
+    slide_layer = add_slide(viewer, slide)
+    layer = layers.add_tissue_layer(viewer, slide, slide.tissue(), slide_layer)
+    assert layers.tissue_layer_of(viewer, slide) is layer
+    centre = level0(slide_layer, [layer.data_to_world((0, 8))])[0]
+    np.testing.assert_allclose(centre, (8.5 * 16, 8.0))
+    layer.name = "anything"
+    assert layers.tissue_layer_of(viewer, slide) is layer
