@@ -1,0 +1,49 @@
+"""A plain table: one row a tile, one column a gene."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.formats.exporter import Exporter
+from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids
+
+# Of a tile; a gene's column follows under its symbol. px: continuous level-0 pixels; um: the same times mpp.
+COLUMNS = ("tile", "row", "col", "x_px", "y_px", "x_um", "y_um")
+
+_CHUNK = 512
+
+
+def write(prediction: Prediction, path: Path, genes: Sequence[str]) -> None:
+    """Write the table in UTF-8, decoding a few hundred tiles at a time.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    path : Path
+    genes : sequence of str
+
+    Notes
+    -----
+    Every value is written with the digits that give the same float32 (float64 for places) when read back.
+    """
+    rows, mpp, places = prediction.gene_indices(genes), slide_mpp(prediction), prediction.places
+    ids, index = tile_ids(places), rows_and_columns(places)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow([*COLUMNS, *genes])
+        for start in range(0, len(prediction), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            centres = places.centres[part]
+            microns = np.round(centres * mpp, 4)
+            values = prediction.decoder(prediction.hidden[part], rows).astype("U16")  # shortest text of each float32
+            columns = (ids[part], index[part].tolist(), centres.tolist(), microns.tolist(), values.tolist())
+            for name, cell, pixels, um, expression in zip(*columns, strict=True):
+                out.writerow([name, *cell, *pixels, *um, *expression])
+
+
+EXPORTER = Exporter("csv", ".csv", "Table, a row a tile and a column a gene (CSV)", write, sidecar=True)

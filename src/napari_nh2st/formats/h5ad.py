@@ -1,0 +1,125 @@
+"""AnnData, by the conventions of Space Ranger, scanpy and squidpy.
+
+The file opens with ``anndata.read_h5ad`` and draws over its tissue image with ``scanpy.pl.spatial`` and
+``squidpy.pl.spatial_scatter``: X holds the predictions, ``obsm["spatial"]`` the tile centres (x, y) in
+continuous level-0 pixels, ``uns["spatial"][library]`` the image with its scale factors, ``uns["nh2st"]`` the
+provenance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.formats.exporter import Exporter
+from napari_nh2st.formats.picture import tissue_pictures
+from napari_nh2st.formats.table import (
+    describe,
+    flat,
+    gene_trust,
+    rows_and_columns,
+    slide_mpp,
+    slide_name,
+    tile_ids,
+    tile_side,
+)
+
+if TYPE_CHECKING:
+    import anndata
+    import pandas as pd
+
+
+def _obs(prediction: Prediction) -> pd.DataFrame:
+    """One row a tile: lattice place and centre in level-0 pixels."""
+    import pandas as pd
+
+    centres, index = prediction.places.centres, rows_and_columns(prediction.places)
+    return pd.DataFrame(
+        {
+            "in_tissue": np.ones(len(prediction), dtype=np.int64),
+            "array_row": index[:, 0],
+            "array_col": index[:, 1],
+            "pxl_row_in_fullres": centres[:, 1],
+            "pxl_col_in_fullres": centres[:, 0],
+        },
+        index=pd.Index(tile_ids(prediction.places), dtype=object, name="tile"),
+    )
+
+
+def _var(prediction: Prediction, genes: Sequence[str]) -> pd.DataFrame:
+    """One row a gene: Ensembl id, mean over the training spots, and how well it did on held-out sections."""
+    import pandas as pd
+
+    card, rows = prediction.card, prediction.gene_indices(genes)
+    table = pd.DataFrame(index=pd.Index(list(genes), dtype=object, name="gene"))
+    if card.ensembl is not None:
+        table["gene_ids"] = [card.ensembl[i] or "" for i in rows]
+    table["training_mean"] = np.asarray(card.gene_means, dtype=np.float64)[rows]
+    trust = gene_trust(prediction, genes)
+    if trust is not None:
+        for column, values in zip(("heldout_pcc", "heldout_pcc_low", "heldout_pcc_high"), trust.T, strict=True):
+            table[column] = values
+    return table
+
+
+def _spatial(prediction: Prediction) -> dict[str, Any]:
+    """Return ``uns["spatial"]``: one library, or none where the tissue image cannot be had.
+
+    A library without an image would make scanpy's plots fail; without a library they ask for ``spot_size``.
+    ``spot_diameter_fullres`` is the side of a tile's cell, so that drawn circles touch.
+    """
+    pictures, scalefactors = tissue_pictures(prediction)
+    if not pictures:
+        return {}
+    cell = tile_side(prediction.places)
+    scalefactors |= {"spot_diameter_fullres": cell, "fiducial_diameter_fullres": cell}
+    metadata = {"mpp": slide_mpp(prediction), "software": "napari-nh2st"}
+    return {slide_name(prediction): {"images": pictures, "scalefactors": scalefactors, "metadata": metadata}}
+
+
+def to_anndata(prediction: Prediction, genes: Sequence[str] | None = None) -> anndata.AnnData:
+    """Return the predicted places of a prediction as AnnData, as it is written to an h5ad file.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    genes : sequence of str, optional
+        The whole panel by default.
+
+    Raises
+    ------
+    KeyError
+        Naming the genes that the model does not predict.
+
+    Warns
+    -----
+    UserWarning
+        If the slide is not where it was, and the tissue image is therefore left out.
+    """
+    import anndata
+
+    prediction = prediction.only_done()
+    genes = list(prediction.genes if genes is None else genes)
+    uns: dict[str, Any] = {"nh2st": flat(describe(prediction))}
+    library = _spatial(prediction)
+    if library:
+        uns["spatial"] = library
+    return anndata.AnnData(
+        X=prediction.matrix(genes),
+        obs=_obs(prediction),
+        var=_var(prediction, genes),
+        obsm={"spatial": prediction.places.centres.copy()},
+        uns=uns,
+    )
+
+
+def write(prediction: Prediction, path: Path, genes: Sequence[str]) -> None:
+    """Write an h5ad file."""
+    to_anndata(prediction, genes).write_h5ad(path, compression="gzip")
+
+
+EXPORTER = Exporter("h5ad", ".h5ad", "AnnData with the tissue image, for scanpy and squidpy (h5ad)", write)

@@ -1,0 +1,139 @@
+"""What every exported table says of its tiles, its genes and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.geometry import IntArray, TileSet
+from napari_nh2st.provenance import repeat_command, versions
+
+
+def tile_ids(places: TileSet) -> list[str]:
+    """Name the n places, the same way in every file and session.
+
+    Returns
+    -------
+    list of str
+        ``r0012_c0034`` for lattice row 12 and column 34; for given places ``x1234_y567``, the level-0 pixel
+        that holds the centre, with ``-1``, ``-2`` added where several share it.
+    """
+    if places.grid is not None:
+        return [f"r{row:04d}_c{column:04d}" for row, column in places.grid.tolist()]
+    seen: dict[str, int] = {}
+    names = []
+    for x, y in np.floor(places.centres).astype(np.int64).tolist():
+        name = f"x{x}_y{y}"
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        names.append(f"{name}-{count}" if count else name)
+    return names
+
+
+def rows_and_columns(places: TileSet) -> IntArray:
+    """Lattice index (row, column) of each place, (n, 2).
+
+    For given places, the cell of the slide's lattice (side = pitch) that the centre falls into.
+    """
+    if places.grid is not None:
+        return places.grid
+    cells = np.floor(places.centres / tile_side(places))
+    return np.asarray(cells[:, ::-1], dtype=np.int64)
+
+
+def tile_side(places: TileSet) -> float:
+    """Side of the cell that a place is drawn with, level-0 pixels."""
+    return places.pitch * places.scale
+
+
+def slide_mpp(prediction: Prediction) -> float:
+    """Micrometres per level-0 pixel at which the prediction was made."""
+    return float(prediction.slide.get("mpp") or prediction.card.mpp / prediction.places.scale)
+
+
+def slide_name(prediction: Prediction) -> str:
+    """Return the slide's file name without its ending: a library's name, a file's stem."""
+    return Path(str(prediction.slide.get("path") or "")).stem or "slide"
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy and paths into what JSON knows."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
+
+
+def describe(prediction: Prediction) -> dict[str, Any]:
+    """Say what was predicted, with which model, on which slide, and how to repeat it.
+
+    Returns
+    -------
+    dict
+        JSON-able. The prediction's own provenance, with what a table's reader needs added.
+    """
+    card, places = prediction.card, prediction.places
+    own = _plain(prediction.provenance)
+    record: dict[str, Any] = {
+        "content": "predicted expression, not a measurement",
+        "unit": card.unit,
+        "label_recipe": card.label_recipe,
+        "model": card.name,
+        "model_variant": card.architecture.variant,
+        "model_licence": card.licence,
+        "synthetic": bool(card.synthetic or prediction.slide.get("synthetic", False)),
+        "trust": None if card.evaluation is None else card.evaluation.kind,
+        "slide": _plain(prediction.slide),
+        "mpp": slide_mpp(prediction),
+        "mpp_source": prediction.slide.get("mpp_source", "unknown"),
+        "coordinates": "tile centres (x, y), continuous level-0 pixels, pixel i covers [i, i + 1)",
+        "places": {
+            "count": len(prediction),
+            "pitch_model_px": places.pitch,
+            "pitch_um": places.pitch * card.mpp,
+            "side_level0_px": tile_side(places),
+            "lattice": places.grid is not None,
+        },
+    }
+    record.update({k: v for k, v in own.items() if k not in record})
+    record.setdefault("command", repeat_command())
+    record["exported_with"] = versions()
+    return record
+
+
+def flat(record: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    """Make a record one level deep, for files that know no nesting: other than scalars becomes JSON."""
+    out: dict[str, str | int | float | bool] = {}
+    for key, value in record.items():
+        out[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
+    return out
+
+
+def gene_trust(prediction: Prediction, genes: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Held-out PCC of each gene with the ends of its interval.
+
+    Returns
+    -------
+    (G, 3) float64 or None
+        PCC, low, high; NaN where a gene was not evaluated, None where the model never was.
+    """
+    evaluation = prediction.card.evaluation
+    if evaluation is None:
+        return None
+    table = np.full((len(genes), 3), np.nan)
+    for row, gene in enumerate(genes):
+        trust = evaluation.genes.get(gene)
+        if trust is not None:
+            table[row] = [np.nan if v is None else v for v in (trust.pcc, trust.low, trust.high)]
+    return table
