@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from PIL import Image
-from platformdirs import user_cache_path
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.demo.genes import GENES, PATCH, PITCH, Amounts
 from napari_nh2st.demo.layout import Layout, plan
 from napari_nh2st.demo.paint import paint
+from napari_nh2st.slides.cache import cache_folder
 
 GENERATOR_VERSION = 1
 """Raised whenever the same seed would give another picture or another truth."""
@@ -164,7 +164,11 @@ def _per_cm(mpp: float) -> tuple[int, int]:
     return 10_000 * 10_000, round(mpp * 10_000)
 
 
-def sample_slide(seed: int = 0) -> Path:
-    """Return the procedural slide of a seed from the user's cache, written there on first use."""
-    path = user_cache_path("napari-nh2st") / "demo" / f"procedural-{seed}-v{GENERATOR_VERSION}.tif"
-    return path if path.exists() else write_slide(make_section(seed), path)
+def sample_slide(seed: int = 0, *, size_mm: tuple[float, float] = SIZE_MM) -> Path:
+    """Return the procedural slide of a seed from the user's cache, written there on first use.
+
+    The environment's NH2ST_CACHE names another cache folder, as for embeddings.
+    """
+    size = "" if size_mm == SIZE_MM else f"-{size_mm[0]:g}x{size_mm[1]:g}"
+    path = cache_folder() / "demo" / f"procedural-{seed}{size}-v{GENERATOR_VERSION}.tif"
+    return path if path.exists() else write_slide(make_section(seed, size_mm=size_mm), path)
