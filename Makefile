@@ -1,0 +1,59 @@
+# make demo and make test do all the set-up on a bare Debian or Ubuntu machine; see scripts/setup.sh for its settings.
+
+.PHONY: help setup demo test test-long lint format docs-images demo-models clean
+.DEFAULT_GOAL := help
+
+SHELL := /bin/bash
+PY := .venv/bin/python
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# Test processes for what needs no window, and threads for each.
+WORKERS ?= $(shell n=$(CORES); echo $$((n > 4 ? 4 : n)))
+THREADS ?= $(shell echo $$(($(CORES) / $(WORKERS) > 0 ? $(CORES) / $(WORKERS) : 1)))
+# A window of a known size that draws the same everywhere; without Xvfb, the tests that need a window are left out.
+WINDOW := $(shell command -v xvfb-run >/dev/null && echo 'xvfb-run -a -s "-screen 0 1600x1000x24"')
+ARGS ?=
+
+help:
+	@echo "make demo         predict on a synthetic slide and show it in napari (files in demo-out/ without a display)"
+	@echo "make test         the tests, in a real window under Xvfb"
+	@echo "make test-long    the slower tests"
+	@echo "make lint         ruff and mypy"
+	@echo "make docs-images  the pictures of the documentation"
+	@echo "make demo-models  train the bundled demo models again"
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@if [ "$$(uname -s)" != Linux ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+		.venv/bin/nh2st demo $(ARGS); \
+	else \
+		.venv/bin/nh2st demo --headless --out demo-out $(ARGS); \
+	fi
+
+# Two runs: what needs no window in parallel, then the windows one after another.
+test: setup
+	.venv/bin/ruff check --quiet
+	OMP_NUM_THREADS=$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile -m "not viewer and not long" $(ARGS)
+	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m "viewer and not long" $(ARGS)
+
+test-long: setup
+	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m long $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+format: setup
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+docs-images: setup
+	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/screenshots.py $(ARGS)
+
+demo-models: setup
+	$(PY) scripts/demo_models.py $(ARGS)
+
+clean:
+	rm -rf build dist demo-out .pytest_cache .mypy_cache .ruff_cache
