@@ -47,11 +47,13 @@ def read_scaled(
         return fetch_padded(fetch, shape, (y, x, y + size[0], x + size[1]))
     rows, columns = (_Axis(corner[k], size[k], step[k]) for k in (0, 1))
     source = fetch_padded(fetch, shape, (rows.source0, columns.source0, rows.source1, columns.source1))
-    out = np.empty((rows.cells * CELL, columns.cells * CELL, 3), np.uint8)
+    out = np.full((rows.cells * CELL, columns.cells * CELL, 3), 255, np.uint8)
     for i in range(rows.cells):
         top, bottom, *ys = rows.cell(i)
         for j in range(columns.cells):
             left, right, *xs = columns.cell(j)
+            if rows.outside(i, shape[0]) or columns.outside(j, shape[1]):
+                continue
             part = Image.fromarray(_crop(source, top, bottom, left, right))
             cell = part.resize((CELL, CELL), Image.Resampling.BILINEAR, box=(xs[0], ys[0], xs[1], ys[1]))
             out[i * CELL : (i + 1) * CELL, j * CELL : (j + 1) * CELL] = np.asarray(cell)
@@ -77,6 +79,11 @@ class _Axis:
         begin, end = ((self.cell0 + index + k) * CELL * self.step for k in (0, 1))
         start, stop = math.floor(begin) - self.reach, math.ceil(end) + self.reach
         return start - self.source0, stop - self.source0, begin - start, end - start
+
+    def outside(self, index: int, side: int) -> bool:
+        """Tell whether a cell sees nothing of the level, and is white."""
+        start, stop, *_ = self.cell(index)
+        return stop + self.source0 <= 0 or start + self.source0 >= side
 
 
 def _crop(source: Rgb, top: int, bottom: int, left: int, right: int) -> Rgb:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 from collections.abc import Callable, Iterator
@@ -89,13 +90,24 @@ def _parsed(path: Path, file: SlideFile) -> Iterator[TiffFile]:
             f"{first - file.size + 1} bytes are missing; copy it again or wait until it is written"
         )
     try:
-        with TiffFile(path, _multifile=False) as tif:
+        with _quiet(), TiffFile(path, _multifile=False) as tif:
             yield tif
     except (OtherFormatError, SlideError):
         raise
     except (TiffFileError, OSError, ValueError, KeyError, IndexError, TypeError, struct.error, MemoryError) as error:
         reason = " ".join(str(error).split())[:160]
         raise SlideError(f"{path} is a TIFF whose directory cannot be read: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tifffile's remarks on damaged files off standard error; handlers that a program has set still get them."""
+    log, handler = logging.getLogger("tifffile"), logging.NullHandler()
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _first_directory(head: bytes) -> int:

@@ -15,7 +15,8 @@ Rgb = npt.NDArray[np.uint8]
 Colour = Callable[[npt.NDArray[Any]], Rgb]
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
-ALPHA = (1, 2)  # ExtraSamples: associated, unassociated
+ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples: colour already multiplied by its opacity, or not
+APERIO_YCBCR = 33003  # JPEG 2000 whose three components are Y, Cb, Cr, which the codestream does not say
 # Compressions whose decoder gives RGB whatever the photometric tag says
 CODEC_GIVES_RGB = {6, 7, 34892, 33007, 33003, 33004, 33005, 34712, 34927, 50001, 50002, 52546}
 
@@ -39,7 +40,8 @@ def colour_of(page: TiffPage) -> Colour:
         kind = f"{page.bitspersample}-bit {'numbers' if page.dtype is None else page.dtype}"
         raise SlideError(f"its samples are {kind}, and how they map to colour is not known: convert it to 8-bit RGB")
     samples, photometric = int(page.samplesperpixel), int(page.photometric)
-    alpha = bool(page.extrasamples) and int(page.extrasamples[0]) in ALPHA
+    extra = int(page.extrasamples[0]) if page.extrasamples else 0
+    alpha = extra in (ASSOCIATED, UNASSOCIATED)
     if photometric == PALETTE and samples == 1:
         return _palette(page.colormap)
     if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and samples <= 2:
@@ -47,7 +49,11 @@ def colour_of(page: TiffPage) -> Colour:
     if photometric == YCBCR and page.compression not in CODEC_GIVES_RGB:
         raise SlideError("its colours are YCbCr without a codec that converts them: convert it to RGB")
     if photometric in (RGB, YCBCR) and samples in (3, 4):
-        return _over_white if alpha and samples == 4 else _first_three
+        if page.compression == APERIO_YCBCR and samples == 3:
+            return _from_ycbcr
+        if alpha and samples == 4:
+            return _multiplied_over_white if extra == ASSOCIATED else _over_white
+        return _first_three
     name = getattr(page.photometric, "name", photometric)
     raise SlideError(f"it has {samples} channels of kind {name}, not colour: convert it to 8-bit RGB")
 
@@ -58,6 +64,18 @@ def _first_three(tile: npt.NDArray[Any]) -> Rgb:
 
 def _over_white(tile: npt.NDArray[Any]) -> Rgb:
     return over_white(tile[:, :, :3], tile[:, :, 3:4])
+
+
+def _multiplied_over_white(tile: npt.NDArray[Any]) -> Rgb:
+    lit = tile[:, :, :3].astype(np.uint16) + (255 - tile[:, :, 3:4].astype(np.uint16))
+    return np.asarray(np.minimum(lit, 255), dtype=np.uint8)
+
+
+def _from_ycbcr(tile: npt.NDArray[Any]) -> Rgb:
+    """Convert full-range YCbCr (ITU-R T.871, section 7) to RGB."""
+    y, cb, cr = np.moveaxis(tile.astype(np.float32), 2, 0) - np.array([0, 128, 128], np.float32)[:, None, None]
+    rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=2)
+    return np.asarray(np.clip(np.rint(rgb), 0, 255), dtype=np.uint8)
 
 
 def over_white(colour: npt.NDArray[Any], alpha: npt.NDArray[Any]) -> Rgb:

@@ -18,7 +18,7 @@ LENGTHS = {2: (25400.0, "inch"), 3: (10000.0, "cm")}
 
 def aperio(tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
     """Read MPP from the description of an Aperio slide, else the resolution tags."""
-    said = re.search(r"\|\s*MPP\s*=\s*([^|\r\n]*)", str(page.description or ""))
+    said = re.search(r"(?:^|\|)\s*MPP\s*=\s*([^|\r\n]*)", str(page.description or ""))
     if said is None:
         return resolution(tif, page, 0)
     return judge(said[1].strip(), said[1].strip(), "aperio")
