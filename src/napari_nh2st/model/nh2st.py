@@ -138,14 +138,15 @@ class PaperNH2ST(nn.Module):
 
     def encode(self, patches: Tensor) -> Tensor:
         """(n, 3, 7 stride, 7 stride) -> h_s^p (n, d)."""
-        return self._target_token(self.encoder(patches))
+        return self.target_token(self.encoder(patches))
 
     def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
         """Hidden vectors (B, hidden). The published head sees the target alone: neighbours are not read."""
         out: Tensor = self.to_hidden(target)
         return out
 
-    def _target_token(self, maps: Tensor) -> Tensor:
+    def target_token(self, maps: Tensor) -> Tensor:
+        """(n, C, 7, 7) feature maps of patches -> h_s^p (n, d)."""
         out: Tensor = self.target(maps.permute(0, 2, 3, 1).flatten(1))  # (h w) d order
         return out
 
@@ -163,7 +164,7 @@ class PaperNH2ST(nn.Module):
         known : (B, 9) bool
             Places with measured expression.
         """
-        h_sp = self._target_token(maps[:, SELF])
+        h_sp = self.target_token(maps[:, SELF])
         genes = self.gene_encoder(expression)  # (B, 9, d)
         h_sg = genes[:, SELF]
         nodes = maps.flatten(2)  # (B, 9, C 7 7), d (h w) order

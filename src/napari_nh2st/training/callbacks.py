@@ -1,0 +1,80 @@
+"""What a run tells the outside, and how the outside stops it: a metrics file and a stop file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+
+STOP = "stop"
+METRICS = "metrics.jsonl"
+
+
+class MetricsFile:
+    """Appends one JSON object a line: `step`, `epoch`, and whatever else is known.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._started = time.monotonic()
+
+    def write(self, step: int, epoch: int, **values: Any) -> None:
+        """Append a line; `seconds` since the start is added."""
+        line = {"step": step, "epoch": epoch, "seconds": round(time.monotonic() - self._started, 2), **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class Reporter(Callback):
+    """Writes the loss of every few steps, the held-out figures of every epoch, and each checkpoint."""
+
+    def __init__(self, metrics: MetricsFile) -> None:
+        self.metrics = metrics
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the loss of every fifth step."""
+        if trainer.global_step % 5 == 0 and isinstance(outputs, dict):
+            self.metrics.write(trainer.global_step, trainer.current_epoch, train_loss=round(float(outputs["loss"]), 5))
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the held-out figures."""
+        known = trainer.callback_metrics
+        if trainer.sanity_checking or "val_pcc" not in known:
+            return
+        values = {k: round(float(known[k]), 5) for k in ("val_loss", "val_pcc")}
+        self.metrics.write(trainer.global_step, trainer.current_epoch, event="checkpoint", **values)
+
+
+class StopOnFile(Callback):
+    """Ends the run after the current step when somebody leaves a file named `stop` in the run's folder."""
+
+    def __init__(self, run: Path) -> None:
+        self.file = run / STOP
+        self.asked = False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look for the file."""
+        if self.file.exists():
+            self.asked = trainer.should_stop = True
+
+
+class EpochBar(TQDMProgressBar):
+    """One bar for the whole run, on standard error."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """Leave out the version number that Lightning adds."""
+        items = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        return items

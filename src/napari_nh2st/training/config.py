@@ -1,0 +1,68 @@
+"""What a person can set about a fine-tuning run. The defaults stand here, and only here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Architecture
+
+
+class TrainingConfig(BaseModel):
+    """Settings of a run; a YAML file may give any of them.
+
+    Lengths are in model pixels. Where `mpp` and `pitch` are None they follow from the spots' own distance, so that the
+    neighbour places fall on the measured array and on the encoder's cells.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = "model"
+    description: str = ""
+    licence: str = "unknown"
+    synthetic: bool = False
+    half: bool = Field(default=False, description="store float16 weights")
+
+    architecture: Architecture = Architecture()
+    mpp: float | None = Field(default=None, gt=0.05, lt=10)
+    pitch: int | None = Field(default=None, gt=0)
+    panel: int = Field(default=250, ge=1, description="genes of highest mean, where no list is given")
+    genes: list[str] | None = None
+
+    epochs: int = Field(default=60, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    window: int = Field(default=1024, ge=256, description="side of a block of tissue")
+    windows_per_step: int = Field(default=2, ge=1)
+    spots_per_step: int = Field(default=48, ge=2, description="patch encoders only: targets encoded at once")
+    spot_weight: float = Field(default=0.1, ge=0, description="weight of the target's contrastive loss")
+    near_weight: float = Field(default=0.05, ge=0, description="weight of the neighbourhood's contrastive loss")
+    stain_jitter: float = Field(default=0.15, ge=0, le=1, description="spread of the colour augmentation")
+    ema: float = Field(default=0.98, ge=0, lt=1, description="decay of the averaged weights")
+    inner_validation: float = Field(default=0.15, gt=0, lt=0.5, description="part of each section held out as a block")
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+def read_config(path: str | Path | None) -> TrainingConfig:
+    """Read a YAML file of settings; the defaults where there is none.
+
+    Raises
+    ------
+    Nh2stError
+        Naming every wrong setting at once.
+    """
+    if path is None:
+        return TrainingConfig()
+    try:
+        values = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
+        return TrainingConfig.model_validate(values or {})
+    except (OSError, yaml.YAMLError) as error:
+        raise Nh2stError(f"cannot read the settings {path}: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise Nh2stError(f"{path}: {wrong}") from error

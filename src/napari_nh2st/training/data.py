@@ -1,0 +1,279 @@
+"""Measured sections as blocks of tissue: pixels, the spots in them, their neighbourhoods and labels.
+
+A batch is a set of square windows of a section. The encoder passes once over a window; every spot in it and every
+neighbour place is pooled from the same feature map, so tissue is encoded once for targets and neighbours alike, and
+training sees what prediction sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.spatial import cKDTree
+from torch.utils.data import IterableDataset
+
+from napari_nh2st.engine.places import neighbourhood, slide_box
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import Sample, labels
+from napari_nh2st.geometry import SELF, TileSet
+from napari_nh2st.model.card import Card
+from napari_nh2st.slides import open_slide
+
+FloatArray = npt.NDArray[np.float64]
+
+# A section's crop larger than this is refused rather than swapped to disk.
+MAX_CROP_BYTES = 8 * 2**30
+# Spots off the slide beyond this part mean that the positions belong to another image.
+MAX_SPOTS_OFF = 0.05
+
+
+@dataclass(eq=False)
+class Section:
+    """One measured section in model pixels, cropped to its spots.
+
+    Attributes
+    ----------
+    name, patient, fingerprint : str
+    mpp : float
+        Of the slide's level 0.
+    pixels : (H, W, 3) uint8
+        At the model's mpp; the window of the slide that holds every spot's neighbourhood.
+    centres : (n, 9, 2) float64
+        The nine places of every spot, (x, y) in pixels of the crop; index SELF is the spot.
+    present : (n, 9) bool
+        Places with tissue.
+    measured : (n, 9) int64
+        Index of the measured spot within half a pitch of each place, -1 where there is none.
+    labels : (n, G) float32
+    held_out : (n,) bool
+        The inner validation block.
+    """
+
+    name: str
+    patient: str
+    fingerprint: str
+    mpp: float
+    pixels: npt.NDArray[np.uint8]
+    centres: FloatArray
+    present: npt.NDArray[np.bool_]
+    measured: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.float32]
+    held_out: npt.NDArray[np.bool_]
+
+
+@dataclass(eq=False)
+class Window:
+    """A square block of tissue with some spots.
+
+    Attributes
+    ----------
+    pixels : (S, S, 3) uint8
+    centres : (m, 9, 2) float32
+        Pixels of the window, (x, y).
+    present, known : (m, 9) bool
+        Places with tissue inside the window; places with a measured label.
+    labels : (m, 9, G) float32
+        Standardised labels, 0 where not known.
+    spots : (m,) int64
+        Which spots of the section they are.
+    """
+
+    pixels: torch.Tensor
+    centres: torch.Tensor
+    present: torch.Tensor
+    known: torch.Tensor
+    labels: torch.Tensor
+    spots: torch.Tensor
+
+
+def load_section(sample: Sample, data: Any, card: Card) -> Section:
+    """Read a section's pixels at the model's mpp and lay out its spots' neighbourhoods.
+
+    Parameters
+    ----------
+    sample : Sample
+    data : AnnData
+        From `read_expression`.
+    card : Card
+        mpp, patch, pitch and panel of the model to be trained.
+
+    Raises
+    ------
+    SampleError
+        If spots lie off the slide: their positions belong to another image.
+    MppNeeded
+        If neither the slide nor the sheet says how large a pixel is.
+    """
+    with open_slide(sample.slide, mpp=sample.mpp) as slide:
+        mpp = slide.require_mpp()
+        scale = card.scale_on(mpp)
+        inside = slide_box(slide).contains(data.obsm["spatial"])
+        if (~inside).mean() > MAX_SPOTS_OFF:
+            raise SampleError(
+                f"sample {sample.sample}: {int((~inside).sum())} of {len(inside)} spots lie off {sample.slide.name}: "
+                "are their positions in pixels of this image?"
+            )
+        data = data[inside]
+        spots = TileSet.at(data.obsm["spatial"], scale=scale, pitch=card.pitch)
+        places, present = neighbourhood(spots, card, slide_box(slide), slide.tissue())
+        centres = places / scale
+        margin = card.patch // 2 + card.architecture.stride
+        low = np.floor(centres.min(axis=(0, 1)) - margin).astype(np.int64)
+        width, height = np.ceil(centres.max(axis=(0, 1)) + margin).astype(np.int64) - low
+        if int(width) * int(height) * 3 > MAX_CROP_BYTES:
+            raise SampleError(
+                f"sample {sample.sample}: its spots span {width} x {height} px at {card.mpp:.3g} um: too large"
+            )
+        pixels = slide.read(int(low[0]), int(low[1]), int(width), int(height), scale)
+        fingerprint = slide.fingerprint
+    return Section(
+        sample.sample,
+        sample.patient,
+        fingerprint,
+        mpp,
+        pixels,
+        centres - low,
+        present,
+        _measured_at(centres, card.pitch),
+        labels(data, card.genes),
+        np.zeros(len(data), dtype=bool),
+    )
+
+
+def _measured_at(centres: FloatArray, pitch: int) -> npt.NDArray[np.int64]:
+    """Nearest measured spot within half a pitch of each of the (n, 9, 2) places, -1 where there is none."""
+    spots = centres[:, SELF]
+    distance, nearest = cKDTree(spots).query(centres.reshape(-1, 2), distance_upper_bound=pitch / 2)
+    return np.where(np.isfinite(distance), nearest, -1).astype(np.int64).reshape(centres.shape[:2])
+
+
+def hold_out_blocks(sections: Sequence[Section], part: float, seed: int) -> None:
+    """Mark a compact block of spots of every section as its inner validation set, in place.
+
+    A block, not scattered spots: neighbouring spots are alike, and scattered ones would be guessed from theirs.
+    """
+    rng = np.random.default_rng([seed, 1])
+    for section in sections:
+        spots = section.centres[:, SELF]
+        # Round a spot of the outer half, so that the block does not cut the section in two.
+        away = np.linalg.norm(spots - spots.mean(axis=0), axis=1)
+        seat = rng.choice(np.flatnonzero(away >= np.median(away)))
+        order = np.argsort(np.linalg.norm(spots - spots[seat], axis=1), kind="stable")
+        section.held_out[:] = False
+        section.held_out[order[: max(2, round(part * len(spots)))]] = True
+
+
+class WindowCutter:
+    """Cuts windows out of a section and standardises their labels.
+
+    Parameters
+    ----------
+    mean, std : (G,) float32
+        Of the training labels.
+    """
+
+    def __init__(self, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
+        self.mean, self.std = mean, std
+
+    def cut(self, section: Section, corner: npt.NDArray[np.int64], side: int, spots: npt.NDArray[np.int64]) -> Window:
+        """Cut the window whose top-left is at `corner` (x, y), with these spots; white beyond the crop."""
+        x, y = (int(v) for v in corner)
+        height, width = section.pixels.shape[:2]
+        pixels = np.full((side, side, 3), 255, dtype=np.uint8)
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+        if x1 > x0 and y1 > y0:
+            pixels[y0 - y : y1 - y, x0 - x : x1 - x] = section.pixels[y0:y1, x0:x1]
+        measured = section.measured[spots]
+        # Training must not see held-out labels, not even as a neighbour's; a validation window shows none at all.
+        known = (measured >= 0) & ~section.held_out[measured]
+        values = (section.labels[measured] - self.mean) / self.std
+        values[~known & (np.arange(9) != SELF)] = 0
+        return Window(
+            torch.from_numpy(pixels),
+            torch.from_numpy((section.centres[spots] - corner).astype(np.float32)),
+            torch.from_numpy(section.present[spots]),
+            torch.from_numpy(known),
+            torch.from_numpy(values.astype(np.float32)),
+            torch.from_numpy(spots),
+        )
+
+
+def turn(window: Window, quarter: int, mirror: bool) -> Window:
+    """Turn a window by quarters (counter-clockwise) and mirror it, with the places in it."""
+    side = window.pixels.shape[0]
+    pixels, centres = window.pixels, window.centres
+    for _ in range(quarter % 4):
+        pixels = torch.rot90(pixels, 1, (0, 1))
+        centres = torch.stack([centres[..., 1], side - centres[..., 0]], dim=-1)
+    if mirror:
+        pixels = pixels.flip(1)
+        centres = torch.stack([side - centres[..., 0], centres[..., 1]], dim=-1)
+    return replace(window, pixels=pixels, centres=centres)
+
+
+class TrainingWindows(IterableDataset[list[Window]]):
+    """Batches of windows round randomly chosen training spots; an epoch meets each spot about once.
+
+    Deterministic in (seed, epoch): a resumed run meets the batches it would have met.
+    """
+
+    def __init__(self, sections: Sequence[Section], cutter: WindowCutter, side: int, batch: int, seed: int) -> None:
+        super().__init__()
+        self.sections, self.cutter, self.side, self.batch, self.seed = sections, cutter, side, batch, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        windows = sum(self._windows_of(s) for s in self.sections)
+        return max(1, round(windows / self.batch))
+
+    def _windows_of(self, section: Section) -> float:
+        """Count the windows that hold as many spots as the section has, at its own density of spots."""
+        spots = section.centres[:, SELF]
+        spacing = np.median(cKDTree(spots).query(spots, 2)[0][:, 1]) if len(spots) > 1 else self.side
+        per_window = max(1.0, (self.side / max(float(spacing), 1.0)) ** 2 / 2)
+        return float((~section.held_out).sum()) / per_window
+
+    def __iter__(self) -> Iterator[list[Window]]:
+        rng = np.random.default_rng([self.seed, 2, self.epoch])
+        self.epoch += 1
+        weight = np.array([(~s.held_out).sum() for s in self.sections], dtype=float)
+        for _ in range(len(self)):
+            picks = rng.choice(len(self.sections), size=self.batch, p=weight / weight.sum())
+            yield [self._draw(self.sections[int(i)], rng) for i in picks]
+
+    def _draw(self, section: Section, rng: np.random.Generator) -> Window:
+        spots = section.centres[:, SELF]
+        seat = spots[rng.choice(np.flatnonzero(~section.held_out))]
+        corner = np.round(seat - self.side / 2 + rng.uniform(-0.25, 0.25, 2) * self.side).astype(np.int64)
+        inside = ((spots >= corner) & (spots < corner + self.side)).all(axis=1) & ~section.held_out
+        window = self.cutter.cut(section, corner, self.side, np.flatnonzero(inside))
+        return turn(window, int(rng.integers(4)), bool(rng.integers(2)))
+
+
+def validation_windows(sections: Sequence[Section], cutter: WindowCutter, card: Card, side: int) -> list[list[Window]]:
+    """Cut the held-out spots of each section into windows that hold their whole neighbourhoods.
+
+    Returns
+    -------
+    list of list of Window
+        One list per section. Every window is of the same side, at least `side`.
+    """
+    reach = card.pitch + card.patch
+    out = []
+    for section in sections:
+        spots = section.centres[:, SELF]
+        left = np.flatnonzero(section.held_out)
+        windows = []
+        while len(left):
+            corner = spots[left].min(axis=0)
+            inside = (spots[left] < corner + max(side - 2 * reach, card.pitch)).all(axis=1)
+            inside[np.argmin(spots[left].sum(axis=1))] |= not inside.any()
+            windows.append(cutter.cut(section, np.floor(corner - reach).astype(np.int64), side, left[inside]))
+            left = left[~inside]
+        out.append(windows)
+    return out

@@ -1,0 +1,344 @@
+"""Fine-tune NH2ST on measured sections: from a sample sheet to a model folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from scipy.spatial import cKDTree
+from torch.utils.data import DataLoader
+
+from napari_nh2st import metrics
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.expression import Sample, choose_panel, read_expression, read_sheet
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
+from napari_nh2st.model.folder import load_model, save_model
+from napari_nh2st.model.nh2st import NH2ST, build
+from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.slides import open_slide
+from napari_nh2st.training.callbacks import METRICS, STOP, EpochBar, MetricsFile, Reporter, StopOnFile
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import (
+    Section,
+    TrainingWindows,
+    WindowCutter,
+    hold_out_blocks,
+    load_section,
+    validation_windows,
+)
+from napari_nh2st.training.module import Fitter
+
+# Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
+ARRAY_PITCHES = (100.0, 200.0)
+
+
+@dataclass(eq=False)
+class _Plan:
+    """Everything that is settled before the first step."""
+
+    config: TrainingConfig
+    samples: list[Sample]
+    sections: list[Section]
+    card: Card
+    net: NH2ST
+    mean: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32]
+    seed: int
+
+
+def finetune(
+    sheet: str | Path | Sequence[Sample],
+    out: str | Path,
+    *,
+    base: str | Path | None = None,
+    config: TrainingConfig | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train on measured sections and write a model folder.
+
+    Parameters
+    ----------
+    sheet : path or list of Sample
+    out : path
+        The run's folder: ``model/``, ``metrics.jsonl``, ``config.yaml``, ``checkpoints/``. A file named ``stop`` that
+        appears in it ends the run, and the best model so far is kept.
+    base : name or path, optional
+        A model to start from; its mpp, patch and pitch are kept, its panel too unless `config.genes` names one.
+    config : TrainingConfig, optional
+    seed : int
+    resume : bool
+        Go on from the last epoch that was finished.
+    progress : bool
+        Show a bar on standard error.
+
+    Returns
+    -------
+    Path
+        The model folder, ``out/model``.
+
+    Raises
+    ------
+    SampleError, MppNeeded, ModelError
+        Before anything is computed, one line that says what to do.
+    Nh2stError
+        If the folder holds a run already, or the run was stopped before there was anything to keep.
+    """
+    run = Path(out).expanduser()
+    config = TrainingConfig() if config is None else config
+    _check_run_folder(run, resume)
+    L.seed_everything(seed, verbose=False)
+    samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
+    plan = _prepare(samples, config, base, seed)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / STOP).unlink(missing_ok=True)
+    with finished_file(run / "config.yaml") as draft:
+        draft.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
+    log = MetricsFile(run / METRICS)
+    try:
+        return _fit(plan, run, log, resume, progress)
+    except BaseException as error:
+        log.write(0, 0, event="failed", reason=str(error) or type(error).__name__)
+        raise
+
+
+def _check_run_folder(run: Path, resume: bool) -> None:
+    last = run / "checkpoints" / "last.ckpt"
+    if resume and not last.is_file():
+        raise Nh2stError(f"{run} holds no run to resume: leave --resume away")
+    if not resume and (last.exists() or (run / "model").exists()):
+        raise Nh2stError(f"{run} holds a run already: choose another --out, or go on with --resume")
+
+
+def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | None, seed: int) -> _Plan:
+    data = [read_expression(s) for s in samples]
+    start = None if base is None else load_model(base)
+    if start is not None:
+        genes = config.genes or start.card.genes
+        architecture, mpp, pitch = start.card.architecture, start.card.mpp, start.card.pitch
+    else:
+        genes = config.genes or choose_panel(data, config.panel)
+        architecture = config.architecture
+        mpp, pitch = _geometry(samples, data, config)
+    card = Card(
+        name=config.name,
+        description=config.description,
+        licence=config.licence,
+        synthetic=config.synthetic,
+        architecture=architecture,
+        mpp=mpp,
+        pitch=pitch,
+        genes=genes,
+        gene_means=[0.0] * len(genes),
+        base=None if start is None else f"{start.card.name} {start.hash}",
+    )
+    sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
+    hold_out_blocks(sections, config.inner_validation, seed)
+    train = np.concatenate([s.labels[~s.held_out] for s in sections])
+    mean, std = train.mean(axis=0), train.std(axis=0).clip(min=1e-3)
+    net = build(architecture, len(genes))
+    if start is not None:
+        _start_from(net, start.net, start.card.genes, genes)
+        unfold_labels(net, mean, std)
+    return _Plan(config, samples, sections, card, net, mean, std, seed)
+
+
+def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig) -> tuple[float, int]:
+    """Choose mpp and pitch so that the neighbour places fall on the array and on the encoder's cells.
+
+    Arrays of 200 um take nine cells a pitch, denser ones six: a patch then spans about the pitch.
+    """
+    stride = config.architecture.stride
+    if config.mpp is not None and config.pitch is not None:
+        return config.mpp, config.pitch
+    spacings = []
+    for sample, section in zip(samples, data, strict=True):
+        with open_slide(sample.slide, mpp=sample.mpp) as slide:
+            spots = section.obsm["spatial"]
+            spacings.append(np.median(cKDTree(spots).query(spots, 5)[0][:, 1:]) * slide.require_mpp())
+    spacing = float(np.median(spacings))
+    known = min(ARRAY_PITCHES, key=lambda p: abs(p - spacing))
+    spacing = known if abs(known - spacing) < 0.08 * known else spacing
+    if config.mpp is not None:
+        return config.mpp, max(stride, round(spacing / config.mpp / stride) * stride)
+    pitch = config.pitch or stride * (9 if spacing > 150 else 6)
+    return spacing / pitch, pitch
+
+
+def _start_from(net: NH2ST, base: NH2ST, base_genes: list[str], genes: list[str]) -> None:
+    """Copy a base model's weights; genes of a new panel take over the rows that the base knows."""
+    state, target = base.state_dict(), net.state_dict()
+    rows = {g: i for i, g in enumerate(base_genes)}
+    shared = [(i, rows[g]) for i, g in enumerate(genes) if g in rows]
+    new, old = (torch.tensor([pair[k] for pair in shared], dtype=torch.long) for k in (0, 1))
+    for name, values in state.items():
+        if name.startswith("decoder."):
+            target[name][new] = values[old]
+        elif name == "gene_encoder.0.weight":
+            target[name][:, new] = values[:, old]
+        else:
+            target[name] = values
+    net.load_state_dict(target)
+
+
+def fold_labels(net: NH2ST, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
+    """Let the decoder answer in label units instead of standardised ones, in place."""
+    with torch.no_grad():
+        scale, shift = torch.from_numpy(std), torch.from_numpy(mean)
+        net.decoder.weight.mul_(scale[:, None])
+        net.decoder.bias.mul_(scale).add_(shift)
+
+
+def unfold_labels(net: NH2ST, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
+    """Undo `fold_labels`, in place: a base model goes on learning in standardised units."""
+    with torch.no_grad():
+        scale, shift = torch.from_numpy(std), torch.from_numpy(mean)
+        net.decoder.weight.div_(scale[:, None])
+        net.decoder.bias.sub_(shift).div_(scale)
+
+
+def _quiet() -> None:
+    """Keep Lightning's banners and its advice about workers off a person's screen; warnings of ours stay."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch(\.|$)")
+
+
+def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool) -> Path:
+    config = plan.config
+    cutter = WindowCutter(plan.mean, plan.std)
+    windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step, plan.seed)
+    steps = len(windows) * config.epochs
+    module = Fitter(plan.net, config, steps, plan.mean, plan.std)
+    checkpoints = ModelCheckpoint(
+        run / "checkpoints",
+        filename="best",
+        monitor="val_pcc",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    stop = StopOnFile(run)
+    callbacks: list[Callback] = [checkpoints, Reporter(log), stop]
+    if config.ema:
+        callbacks.append(EMAWeightAveraging(decay=config.ema))
+    if progress:
+        callbacks.append(EpochBar())
+    trainer = _trainer(config, callbacks, progress, run)
+    last = run / "checkpoints" / "last.ckpt"
+    if resume:
+        windows.epoch = int(torch.load(last, weights_only=True, map_location="cpu")["epoch"]) + 1
+    spots = sum(len(s.labels) for s in plan.sections)
+    log.write(
+        0, windows.epoch, event="resumed" if resume else "started", total_epochs=config.epochs, total_steps=steps,
+        spots=spots, genes=len(plan.card.genes),
+    )  # fmt: skip
+    held_out = validation_windows(plan.sections, cutter, plan.card, config.window)
+    trainer.fit(
+        module,
+        DataLoader(windows, batch_size=None, collate_fn=_as_is),
+        DataLoader(list(enumerate(held_out)), batch_size=None, collate_fn=_as_is),  # type: ignore[arg-type]
+        ckpt_path=str(last) if resume else None,
+        weights_only=True,
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not checkpoints.best_model_path:
+        raise Nh2stError("stopped before the first epoch was finished: there is no model to keep")
+    model = _keep_best(plan, module, Path(checkpoints.best_model_path), run)
+    log.write(trainer.global_step, trainer.current_epoch, event="cancelled" if stop.asked else "done", model=str(model))
+    return model
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _trainer(config: TrainingConfig, callbacks: list[Callback], progress: bool, run: Path) -> L.Trainer:
+    _quiet()
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    return L.Trainer(
+        default_root_dir=run,
+        max_epochs=config.epochs,
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=1 if device.index is None else [device.index],
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        gradient_clip_val=1.0,
+        num_sanity_val_steps=0,
+    )
+
+
+def _keep_best(plan: _Plan, module: Fitter, best: Path, run: Path) -> Path:
+    """Load the best epoch, score its held-out blocks gene by gene, and write the model folder."""
+    state = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
+    module.load_state_dict(state)
+    module.cpu().eval()
+    module.on_validation_epoch_start()
+    cutter = WindowCutter(plan.mean, plan.std)
+    with torch.inference_mode():
+        for i, windows in enumerate(validation_windows(plan.sections, cutter, plan.card, plan.config.window)):
+            module.validation_step((i, windows), i)
+    fold_labels(plan.net, plan.mean, plan.std)
+    card = plan.card.model_copy(
+        update={
+            "gene_means": [round(float(m), 6) for m in plan.mean],
+            "training": [
+                TrainingSample(
+                    sample=s.name, patient=s.patient, spots=int((~s.held_out).sum()), fingerprint=s.fingerprint
+                )
+                for s in plan.sections
+            ],
+            "training_mpp": [round(s.mpp, 6) for s in plan.sections],
+            "evaluation": _evaluation(plan, module.held_out()),
+            "recipe": {"seed": plan.seed, **_flat(plan.config.model_dump(mode="json"))},
+            "versions": {**versions(), "command": repeat_command()},
+        }
+    )
+    return save_model(plan.net, card, run / "model", half=plan.config.half)
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """Keep the plain settings of a configuration; the architecture and the panel stand on the card already."""
+    return {k: v for k, v in settings.items() if not isinstance(v, (dict, list)) and k != "description"}
+
+
+def _evaluation(plan: _Plan, held_out: list[tuple[npt.NDArray[Any], ...]]) -> Evaluation:
+    """Per-gene PCC on the inner validation blocks, with an interval from resampled spots' blocks."""
+    scores, draws, weights = [], [], []
+    for section, (spots, truth, predicted) in zip(plan.sections, held_out, strict=True):
+        blocks = metrics.spatial_blocks(section.centres[spots, SELF], side=2.0 * plan.card.pitch)
+        scores.append(metrics.pcc(truth, predicted).per_gene)
+        draws.append(metrics.bootstrap(truth, predicted, blocks, seed=plan.seed).pcc)
+        weights.append(len(truth))
+    per_gene = np.average(scores, axis=0, weights=weights)
+    low, high = metrics.interval(np.average(draws, axis=0, weights=weights))
+    genes = {
+        gene: GeneTrust(pcc=round(float(p), 3), low=round(float(a), 3), high=round(float(b), 3))
+        for gene, p, a, b in zip(plan.card.genes, per_gene, low, high, strict=True)
+    }
+    return Evaluation(
+        kind="synthetic" if plan.card.synthetic else "same-patient",
+        samples=[f"{s.name} (block)" for s in plan.sections],
+        pcc_mean=round(float(per_gene.mean()), 4),
+        genes=genes,
+    )
