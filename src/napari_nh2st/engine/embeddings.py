@@ -288,7 +288,5 @@ class Embeddings:
 def damaged_places(slide: Slide, places: TileSet, patch: int) -> npt.NDArray[np.bool_]:
     """Tell which places have a damaged part of the file under their patch, (n,) bool."""
     half = patch * places.scale / 2
-    return np.array(
-        [slide.damaged(Box(x - half, y - half, x + half, y + half)) for x, y in places.centres],
-        dtype=np.bool_,
-    ).reshape(-1)
+    boxes = (Box(x - half, y - half, x + half, y + half) for x, y in places.centres)
+    return np.fromiter((slide.damaged(box, places.scale) for box in boxes), dtype=np.bool_, count=len(places))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 import torch
 
 from napari_nh2st.engine.device import Precision, choose_device, choose_precision
@@ -24,6 +22,7 @@ from napari_nh2st.geometry import Box, IntArray, TileSet
 from napari_nh2st.model.folder import Model, decoder_of, load_model
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import Slide, TissueMask, open_slide
+from napari_nh2st.slides.cache import cache_folder
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
@@ -39,11 +38,6 @@ SPOT_BATCH = 64
 def never() -> bool:
     """Never cancel."""
     return False
-
-
-def cache_root() -> Path:
-    """Return the user's cache folder; the environment's NH2ST_CACHE names another."""
-    return Path(os.environ.get("NH2ST_CACHE") or platformdirs.user_cache_dir("napari-nh2st"))
 
 
 @dataclass(frozen=True)
@@ -129,7 +123,7 @@ class _Looker:
             pitch=places.pitch,
             device=device,
             precision=choose_precision(job.precision, device),
-            cache_root=cache_root() if job.cache else None,
+            cache_root=cache_folder() if job.cache else None,
             cancelled=job.cancelled,
         )
         self.slide, self.model, self.places, self.device = slide, model, places, device
@@ -382,8 +376,6 @@ def predict(
     Cancelled
         If `job.cancelled` turns true.
     """
-    from dataclasses import replace
-
     slide = slide if isinstance(slide, Slide) else open_slide(slide, mpp=mpp)
     model = model if isinstance(model, Model) else load_model(model)
     job = Job() if job is None else job

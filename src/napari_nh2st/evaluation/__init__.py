@@ -1,0 +1,1 @@
+"""Honest figures: what a model predicts against what was measured."""

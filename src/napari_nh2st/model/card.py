@@ -78,6 +78,7 @@ class Card(_Strict):
     ensembl: list[str | None] | None = None
     label_recipe: Literal["ln1p-cp10k"] = "ln1p-cp10k"
     gene_means: list[float] = Field(description="mean label of each gene over the training spots")
+    gene_stds: list[float] | None = Field(default=None, description="spread of each label over the training spots")
     training: list[TrainingSample] = Field(default_factory=list)
     training_mpp: list[float] = Field(default_factory=list, description="mpp of the training slides")
     base: str | None = Field(default=None, description="name and hash of the model it was fine-tuned from")

@@ -85,10 +85,10 @@ class CrossAttention(nn.Module):
     def forward(self, kv: Tensor, q: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, L, d) keys and values, (B, d) query, (B, L) bool -> (B, d)."""
         batch, length, dim = kv.shape
-        shape = (batch, -1, self.heads, dim // self.heads)
-        query = self.to_q(self.norm1(q)).view(shape).transpose(1, 2)  # (B, heads, 1, d / heads)
+        each = (self.heads, dim // self.heads)
+        query = self.to_q(self.norm1(q)).view(batch, 1, *each).transpose(1, 2)  # (B, heads, 1, d / heads)
         key, value = self.to_kv(self.norm1(kv)).view(batch, length, 2, dim).unbind(2)  # (B, L, d) each
-        key, value = (t.reshape(shape).transpose(1, 2) for t in (key, value))
+        key, value = (t.reshape(batch, length, *each).transpose(1, 2) for t in (key, value))
         mask = None if present is None else present[:, None, None, :]
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, heads, 1, d / heads)
         q = q + self.drop(self.to_out(seen.transpose(1, 2).reshape(batch, dim)))

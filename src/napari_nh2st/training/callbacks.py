@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,18 @@ class Reporter(Callback):
         self.metrics.write(trainer.global_step, trainer.current_epoch, event="checkpoint", **values)
 
 
-class StopOnFile(Callback):
-    """Ends the run after the current step when somebody leaves a file named `stop` in the run's folder."""
+class StopWhenAsked(Callback):
+    """Ends the run after the current step: for a file named `stop` in the run's folder, or when `cancelled` says so."""
 
-    def __init__(self, run: Path) -> None:
-        self.file = run / STOP
+    def __init__(self, run: Path, cancelled: Callable[[], bool]) -> None:
+        self.file, self.cancelled = run / STOP, cancelled
         self.asked = False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look for the file."""
-        if self.file.exists():
+        if self.file.exists() or self.cancelled():
             self.asked = trainer.should_stop = True
 
 

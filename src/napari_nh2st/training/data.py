@@ -22,7 +22,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, labels
 from napari_nh2st.geometry import SELF, TileSet
 from napari_nh2st.model.card import Card
-from napari_nh2st.slides import open_slide
+from napari_nh2st.slides import Slide, open_slide
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,6 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 MAX_CROP_BYTES = 8 * 2**30
 # Spots off the slide beyond this part mean that the positions belong to another image.
 MAX_SPOTS_OFF = 0.05
+READ_BLOCK = 2048
 
 
 @dataclass(eq=False)
@@ -129,7 +130,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
             raise SampleError(
                 f"sample {sample.sample}: its spots span {width} x {height} px at {card.mpp:.3g} um: too large"
             )
-        pixels = slide.read(int(low[0]), int(low[1]), int(width), int(height), scale)
+        pixels = _read_crop(slide, low, int(width), int(height), scale)
         fingerprint = slide.fingerprint
     return Section(
         sample.sample,
@@ -143,6 +144,18 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         labels(data, card.genes),
         np.zeros(len(data), dtype=bool),
     )
+
+
+def _read_crop(
+    slide: Slide, corner: npt.NDArray[np.int64], width: int, height: int, scale: float
+) -> npt.NDArray[np.uint8]:
+    """Read a large crop block by block; `corner` (x, y), width and height in model pixels."""
+    out = np.empty((height, width, 3), dtype=np.uint8)
+    for y in range(0, height, READ_BLOCK):
+        for x in range(0, width, READ_BLOCK):
+            w, h = min(READ_BLOCK, width - x), min(READ_BLOCK, height - y)
+            out[y : y + h, x : x + w] = slide.read(int(corner[0]) + x, int(corner[1]) + y, w, h, scale)
+    return out
 
 
 def _measured_at(centres: FloatArray, pitch: int) -> npt.NDArray[np.int64]:
@@ -261,19 +274,19 @@ def validation_windows(sections: Sequence[Section], cutter: WindowCutter, card: 
     Returns
     -------
     list of list of Window
-        One list per section. Every window is of the same side, at least `side`.
+        One list per section; each held-out spot stands in exactly one window, of at least this side.
     """
     reach = card.pitch + card.patch
+    side = max(side, 2 * (reach + card.pitch))
     out = []
     for section in sections:
         spots = section.centres[:, SELF]
         left = np.flatnonzero(section.held_out)
         windows = []
         while len(left):
-            corner = spots[left].min(axis=0)
-            inside = (spots[left] < corner + max(side - 2 * reach, card.pitch)).all(axis=1)
-            inside[np.argmin(spots[left].sum(axis=1))] |= not inside.any()
-            windows.append(cutter.cut(section, np.floor(corner - reach).astype(np.int64), side, left[inside]))
+            seat = spots[left[0]]
+            inside = (np.abs(spots[left] - seat) <= side / 2 - reach).all(axis=1)
+            windows.append(cutter.cut(section, np.floor(seat - side / 2).astype(np.int64), side, left[inside]))
             left = left[~inside]
         out.append(windows)
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from napari_nh2st.model.folder import load_model, save_model
 from napari_nh2st.model.nh2st import NH2ST, build
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
-from napari_nh2st.training.callbacks import METRICS, STOP, EpochBar, MetricsFile, Reporter, StopOnFile
+from napari_nh2st.training.callbacks import METRICS, STOP, EpochBar, MetricsFile, Reporter, StopWhenAsked
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import (
     Section,
@@ -68,6 +68,7 @@ def finetune(
     seed: int = 0,
     resume: bool = False,
     progress: bool = True,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train on measured sections and write a model folder.
 
@@ -85,6 +86,8 @@ def finetune(
         Go on from the last epoch that was finished.
     progress : bool
         Show a bar on standard error.
+    cancelled : callable
+        Asked after every step; as with the file, the best model so far is kept.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def finetune(
         draft.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
     log = MetricsFile(run / METRICS)
     try:
-        return _fit(plan, run, log, resume, progress)
+        return _fit(plan, run, log, resume, progress, cancelled)
     except BaseException as error:
         log.write(0, 0, event="failed", reason=str(error) or type(error).__name__)
         raise
@@ -219,7 +222,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch(\.|$)")
 
 
-def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool) -> Path:
+def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool, cancelled: Callable[[], bool]) -> Path:
     config = plan.config
     cutter = WindowCutter(plan.mean, plan.std)
     windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step, plan.seed)
@@ -233,7 +236,7 @@ def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool)
         save_last=True,
         enable_version_counter=False,
     )
-    stop = StopOnFile(run)
+    stop = StopWhenAsked(run, cancelled)
     callbacks: list[Callback] = [checkpoints, Reporter(log), stop]
     if config.ema:
         callbacks.append(EMAWeightAveraging(decay=config.ema))
@@ -256,8 +259,6 @@ def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool)
         ckpt_path=str(last) if resume else None,
         weights_only=True,
     )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if not checkpoints.best_model_path:
         raise Nh2stError("stopped before the first epoch was finished: there is no model to keep")
     model = _keep_best(plan, module, Path(checkpoints.best_model_path), run)
@@ -302,6 +303,7 @@ def _keep_best(plan: _Plan, module: Fitter, best: Path, run: Path) -> Path:
     card = plan.card.model_copy(
         update={
             "gene_means": [round(float(m), 6) for m in plan.mean],
+            "gene_stds": [round(float(s), 6) for s in plan.std],
             "training": [
                 TrainingSample(
                     sample=s.name, patient=s.patient, spots=int((~s.held_out).sum()), fingerprint=s.fingerprint

@@ -1,0 +1,488 @@
+"""The command line. Progress goes to standard error, results to standard output.
+
+Exit status 0; or 1 with one line `error: ...` that says what to do (`--debug` for the traceback); or 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_nh2st.errors import Cancelled, Nh2stError
+
+if TYPE_CHECKING:
+    from napari_nh2st.engine.run import Job
+    from napari_nh2st.geometry import Box
+    from napari_nh2st.model.folder import Model
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Predicted gene expression on H&E slides with NH2ST: predictions, not measurements; for research use.",
+)
+
+SlideArg = Annotated[Path, typer.Argument(help="A slide: SVS, TIFF, OME-TIFF, NDPI, JPEG or PNG.", show_default=False)]
+MppOption = Annotated[
+    float | None, typer.Option("--mpp", help="Micrometres per pixel of the slide, where it does not say so itself.")
+]
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="M", help="A bundled model's name or a model folder.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
+
+_state = {"debug": False}
+
+
+def say(message: str) -> None:
+    """Tell a person on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from napari_nh2st import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    _state["debug"] = debug
+
+
+def main() -> None:
+    """Run the command line; errors that a person can act on become one line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        say("error: stopped")
+        raise SystemExit(1) from None
+    except (Nh2stError, OSError) as error:
+        if _state["debug"]:
+            raise
+        say(f"error: {' '.join(str(error).split())}")
+        raise SystemExit(1) from None
+
+
+class Bar:
+    """A progress line on standard error: redrawn in a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.started, self.shown = title, time.monotonic(), 0.0
+        self.live = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        now = time.monotonic()
+        if now - self.shown < (0.1 if self.live else 5) and done < total:
+            return
+        self.shown = now
+        spent = now - self.started
+        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else f", {spent:.1f} s"
+        text = f"{self.title}: {done} of {total} tiles{left}"
+        print(f"\r{text}\x1b[K" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
+        if self.live and done >= total:
+            print(file=sys.stderr)
+
+
+def _interruptible() -> Callable[[], bool]:
+    """Turn Ctrl+C into a question that the engine asks; a second one stops at once."""
+    asked = threading.Event()
+
+    def stop(*_: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+    return asked.is_set
+
+
+def _job(device: str, precision: str, **more: Any) -> Job:
+    from napari_nh2st.engine.device import PRECISIONS
+    from napari_nh2st.engine.run import Job
+
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(f"{precision!r} is none of {', '.join(PRECISIONS)}", param_hint="--precision")
+    return Job(device=device, precision=precision, **more)  # type: ignore[arg-type]
+
+
+def _region(text: str | None) -> Box | None:
+    from napari_nh2st.geometry import Box
+
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(v) for v in text.split(","))
+        return Box.from_xywh(x, y, width, height)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give X,Y,WIDTH,HEIGHT in pixels of the slide, such as 1000,2000,4000,4000",
+            param_hint="--region",
+        ) from None
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [t.strip() for t in text.split(",") if t.strip()]
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) -> None:
+    """Say what a slide is: format, levels, pixel size and where it comes from, tissue."""
+    from napari_nh2st.slides import open_slide
+
+    with open_slide(slide, mpp=mpp) as opened:
+        found = {
+            "path": str(slide),
+            "format": opened.format,
+            "levels": [list(s) for s in opened.level_shapes],
+            "mpp": opened.mpp,
+            "mpp_source": opened.mpp_source,
+            "fingerprint": opened.fingerprint,
+            "tissue_fraction": round(opened.tissue().fraction, 4),
+            "warnings": opened.warnings,
+        }
+    if as_json:
+        _print_json(found)
+        return
+    levels = ", ".join(f"{w} x {h}" for h, w in found["levels"])
+    size = "not known: give it with --mpp" if found["mpp"] is None else f"{found['mpp']:.4g} um ({found['mpp_source']})"
+    print(f"{slide}\nformat   {found['format']}\nlevels   {levels}\npixel    {size}")
+    print(f"tissue   {found['tissue_fraction']:.0%} of the slide\nfingerprint {found['fingerprint']}")
+    for warning in found["warnings"]:
+        say(f"warning: {warning}")
+
+
+@app.command()
+def view(
+    slide: SlideArg,
+    model: Annotated[str | None, typer.Option("--model", metavar="M", help="Choose this model in the dock.")] = None,
+    mpp: MppOption = None,
+) -> None:
+    """Open a slide in napari with the NH2ST dock in place."""
+    from napari_nh2st.slides import open_slide
+
+    open_slide(slide, mpp=mpp).close()  # a slide that cannot be opened is said here, before a window appears
+    from napari_nh2st.viewer.launch import show
+
+    show(slide, model=model, mpp=mpp)
+
+
+@app.command()
+def demo(
+    headless: Annotated[bool, typer.Option("--headless", help="Open no window; write the files.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path("nh2st-demo"),
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Predict on procedural tissue whose expression is known, and show it.
+
+    Opens napari with a gene shown; without a display, or with --headless, writes heatmap.png, prediction.h5ad
+    and report.json.
+    """
+    from napari_nh2st.demo.run import run_demo
+
+    window = not headless and _has_display()
+    cancelled = _interruptible()
+    report = run_demo(out, seed, device=device, progress=say, cancelled=cancelled)
+    for warning in report.get("warnings", []):
+        say(f"warning: {warning}")
+    print(
+        f"mean PCC over the demo genes {report['pcc_mean']:.2f}, {report['n_tiles']} tiles, {report['seconds']:.0f} s"
+    )
+    for group in ("own_genes", "context_genes"):
+        figures = report[group]
+        print(f"{group.replace('_', ' '):14} context {figures['context']:.2f}   paper {figures['paper']:.2f}")
+    print(f"written to {out}: heatmap.png, prediction.h5ad, report.json")
+    if window:
+        from napari_nh2st.viewer.launch import show_demo
+
+        show_demo(seed)
+    elif _has_xvfb():
+        _draw_window(out, seed)
+
+
+def _has_display() -> bool:
+    import os
+
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _has_xvfb() -> bool:
+    import shutil
+
+    return shutil.which("xvfb-run") is not None
+
+
+def _draw_window(out: Path, seed: int) -> None:
+    """Draw the napari window on a virtual screen into `out/window.png`; without one the files are enough."""
+    import subprocess
+
+    say("drawing the napari window on a virtual screen")
+    screen = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24"]
+    call = [
+        sys.executable,
+        "-m",
+        "napari_nh2st.viewer.launch",
+        "--seed",
+        str(seed),
+        "--picture",
+        str(out / "window.png"),
+    ]
+    done = subprocess.run([*screen, *call], capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        say(f"warning: the window could not be drawn: {reason[0]}")
+    else:
+        print("and window.png: the same in napari's window")
+
+
+@app.command()
+def predict(
+    slides: Annotated[
+        list[Path],
+        typer.Argument(metavar="SLIDE... or SAMPLES.csv", help="Slides, or a sample sheet.", show_default=False),
+    ],
+    model: ModelOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
+    region: Annotated[
+        str | None, typer.Option("--region", metavar="X,Y,W,H", help="Only here, in slide pixels.")
+    ] = None,
+    pitch: Annotated[int | None, typer.Option("--pitch", help="Distance between tiles in model pixels.")] = None,
+    genes: Annotated[str | None, typer.Option("--genes", metavar="A,B", help="Write only these genes.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="F,...", help="Files to write: h5ad, csv; or none.")
+    ] = "h5ad",
+    mpp: MppOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Predict expression over slides; a second run encodes only what is missing.
+
+    Results last in OUT/<slide>.nh2st, from which `nh2st export` makes any format without predicting again.
+    """
+    from napari_nh2st.engine.run import provenance
+    from napari_nh2st.formats import EXPORTERS
+    from napari_nh2st.model.folder import load_model
+
+    where, chosen = _region(region), [f for f in _names(formats) or [] if f != "none"]
+    unknown = [f for f in chosen if f not in EXPORTERS]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
+    job = _job(device, precision, cancelled=_interruptible())
+    loaded = load_model(model)
+    wanted = _known_genes(loaded, _names(genes))
+    targets = _slides(slides, mpp)
+    _distinct(targets)
+    rows = []
+    for path, its_mpp in targets:
+        rows.append(_predict_one(path, its_mpp, loaded, job, (where, pitch), (out, chosen, wanted), quiet=as_json))
+    if as_json:
+        _print_json({"slides": rows, "provenance": provenance(loaded, job)})
+
+
+def _known_genes(model: Model, genes: list[str] | None) -> list[str] | None:
+    missing = [g for g in genes or [] if g not in model.card.genes]
+    if missing:
+        raise Nh2stError(f"the model {model.card.name} does not predict {', '.join(missing)}")
+    return genes
+
+
+def _slides(paths: list[Path], mpp: float | None) -> list[tuple[Path, float | None]]:
+    """Slides with their mpp: as named, or from a sample sheet."""
+    from napari_nh2st.expression import read_sheet
+
+    out: list[tuple[Path, float | None]] = []
+    for path in paths:
+        if path.suffix.lower() == ".csv":
+            out += [(s.slide, mpp if mpp is not None else s.mpp) for s in read_sheet(path)]
+        else:
+            out.append((path, mpp))
+    return out
+
+
+def _distinct(targets: list[tuple[Path, float | None]]) -> None:
+    """Results are named after the slide's file: two of one name would meet in one folder."""
+    stems = [path.stem for path, _ in targets]
+    twice = sorted({s for s in stems if stems.count(s) > 1})
+    if twice:
+        raise Nh2stError(f"several slides are named {', '.join(twice)}: predict them into folders of their own")
+
+
+def _predict_one(
+    path: Path,
+    mpp: float | None,
+    model: Model,
+    job: Job,
+    where: tuple[Box | None, int | None],
+    target: tuple[Path, list[str], list[str] | None],
+    quiet: bool,
+) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from napari_nh2st.engine.run import lattice_for, run, store_for, warnings_for
+    from napari_nh2st.formats import EXPORTERS, export
+    from napari_nh2st.slides import open_slide
+
+    started = time.monotonic()
+    (region, pitch), (out, formats, genes) = where, target
+    with open_slide(path, mpp=mpp) as slide:
+        for warning in warnings_for(slide, model.card):
+            say(f"warning: {warning}")
+        try:
+            places = lattice_for(slide, model.card, region, pitch)
+        except ValueError as error:
+            raise Nh2stError(str(error)) from error
+        if not len(places):
+            raise Nh2stError(f"{path}: there is no tissue {'in this region' if region else 'on this slide'}")
+        store = store_for(out, slide, model, places.pitch, job)
+        bar = Bar(path.name)
+        try:
+            _, encoded = run(slide, model, places, replace(job, store=store), lambda p: bar(p.done, p.total))
+        except Cancelled:
+            raise Nh2stError(
+                f"stopped; what was predicted is kept in {store.path}, and the same command goes on"
+            ) from None
+        warnings = warnings_for(slide, model.card)
+    outputs = [str(store.path)]
+    prediction = store.prediction()
+    for name in formats:
+        file = out / f"{path.stem}{EXPORTERS[name].suffix}"
+        outputs.append(str(export(prediction, name, file, genes)))
+    row = {
+        "path": str(path),
+        "tiles_total": len(places),
+        "tiles_encoded": encoded,
+        "tiles_skipped": len(places) - encoded,
+        "seconds": round(time.monotonic() - started, 2),
+        "outputs": outputs,
+        "warnings": warnings,
+    }
+    if not quiet:
+        print(f"{path}: {len(places)} tiles, {encoded} newly encoded, {row['seconds']} s -> {', '.join(outputs)}")
+    return row
+
+
+@app.command()
+def finetune(
+    sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="The sample sheet.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)],
+    model: Annotated[str | None, typer.Option("--model", metavar="BASE", help="Start from this model.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", metavar="C.yaml", help="Settings.")] = None,
+    seed: SeedOption = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch that was finished.")] = False,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of what the settings say.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Instead of what the settings say.")] = None,
+) -> None:
+    """Train NH2ST on measured sections; writes the model folder RUN/model.
+
+    A file named `stop` that appears in RUN ends the run and keeps the best model so far, as Ctrl+C does.
+    """
+    from napari_nh2st.training.callbacks import STOP
+    from napari_nh2st.training.config import read_config
+    from napari_nh2st.training.fit import finetune as fit
+
+    settings = read_config(config)
+    changes = {k: v for k, v in {"epochs": epochs, "device": device}.items() if v is not None}
+    settings = settings.model_copy(update=changes)
+    folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=_interruptible())
+    from napari_nh2st.model.folder import load_card
+
+    figures = load_card(folder).evaluation
+    stopped = " (stopped early, the best so far)" if (out / STOP).exists() else ""
+    if figures is not None:
+        print(f"mean PCC on the inner validation blocks {figures.pcc_mean:.3f} ({figures.kind})")
+    print(f"model{stopped}: {folder}")
+
+
+@app.command()
+def evaluate(
+    sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="Measured sections.", show_default=False)],
+    model: ModelOption,
+    out: Annotated[Path | None, typer.Option("--out", metavar="R.json", help="Write the report here.")] = None,
+    samples: Annotated[str | None, typer.Option("--samples", metavar="A,B", help="Only these of the sheet.")] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a model on measured sections: PCC per gene across the spots of each, on raw labels."""
+    from napari_nh2st.atomic import finished_file
+    from napari_nh2st.evaluation.protocol import evaluate as score
+    from napari_nh2st.expression import read_sheet
+
+    chosen = read_sheet(sheet)
+    names = _names(samples)
+    if names is not None:
+        absent = sorted(set(names) - {s.sample for s in chosen})
+        if absent:
+            raise Nh2stError(f"{sheet} has no sample {', '.join(absent)}")
+        chosen = [s for s in chosen if s.sample in names]
+    report = score(chosen, model, job=_job(device, precision, cancelled=_interruptible()), seed=seed, progress=say)
+    for warning in report["warnings"]:
+        say(f"warning: {warning}")
+    if out is not None:
+        with finished_file(out) as draft:
+            draft.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    if as_json:
+        _print_json(report)
+    else:
+        _print_splits(report)
+
+
+def _print_splits(report: dict[str, Any]) -> None:
+    print(f"{'section':12} {'kind':14} {'model':14} {'PCC':>6} {'interval':>16} {'median':>7} {'MSE/mean':>9} constant")
+    for split in report["splits"]:
+        for name, m in split["models"].items():
+            low, high = m["ci"]["pcc_mean"]
+            interval = f"{low:.3f} to {high:.3f}"
+            print(
+                f"{','.join(split['test']):12} {split['kind']:14} {name:14} {m['pcc_mean']:6.3f} {interval:>16} "
+                f"{m['pcc_median']:7.3f} {m['mse_ratio']:9.3f} {m['n_constant']}"
+            )
+
+
+@app.command()
+def export(
+    prediction: Annotated[Path, typer.Argument(help="What predict left: OUT/<slide>.nh2st.", show_default=False)],
+    fmt: Annotated[str, typer.Option("--format", metavar="F", help="h5ad or csv.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.", show_default=False)],
+    genes: Annotated[str | None, typer.Option("--genes", metavar="A,B", help="Only these genes.")] = None,
+) -> None:
+    """Write a prediction as a file; neither model nor GPU is needed."""
+    from napari_nh2st.engine.store import open_prediction
+    from napari_nh2st.formats import EXPORTERS
+    from napari_nh2st.formats import export as write
+
+    if fmt not in EXPORTERS:
+        raise typer.BadParameter(f"{fmt!r}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
+    found = open_prediction(prediction)
+    wanted = _names(genes)
+    try:
+        print(write(found, fmt, out, wanted))
+    except KeyError as error:
+        raise Nh2stError(str(error.args[0])) from error
