@@ -26,7 +26,7 @@ setup:
 
 demo: setup
 	@if [ "$$(uname -s)" != Linux ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
-		.venv/bin/nh2st demo $(ARGS); \
+		.venv/bin/nh2st demo --out demo-out $(ARGS); \
 	else \
 		.venv/bin/nh2st demo --headless --out demo-out $(ARGS); \
 	fi

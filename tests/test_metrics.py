@@ -90,9 +90,7 @@ def test_a_draw_is_the_score_of_the_drawn_spots():
     drawn = np.random.default_rng(3).multinomial(count, np.full(count, 1 / count), size=5)
     for i, times in enumerate(drawn):
         rows = np.repeat(np.arange(60), times[block])
-        np.testing.assert_allclose(
-            draws.pcc[i], metrics.pcc(truth[rows], prediction[rows]).per_gene, atol=1e-10
-        )
+        np.testing.assert_allclose(draws.pcc[i], metrics.pcc(truth[rows], prediction[rows]).per_gene, atol=1e-10)
         np.testing.assert_allclose(draws.mse[i], metrics.mse(truth[rows], prediction[rows]))
         np.testing.assert_allclose(draws.mae[i], metrics.mae(truth[rows], prediction[rows]))
 

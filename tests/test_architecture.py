@@ -1,0 +1,151 @@
+"""The order of docs/architecture.md, held by reading every import, those inside functions included."""
+
+import ast
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "napari_nh2st"
+
+# Each line may import what stands in the lines before it. Parts of one line do not know each other.
+ORDER = [
+    {"errors", "geometry", "metrics", "provenance", "atomic"},
+    {"slides", "expression", "model"},
+    {"engine"},
+    {"training"},
+    {"evaluation"},
+    {"formats"},
+    {"demo"},
+    {"viewer"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
+
+TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics", "safetensors.torch"}
+QT = {"qtpy", "napari", "magicgui", "superqt", "pyqtgraph", "vispy", "PySide6", "PyQt6", "PySide2", "PyQt5"}
+TORCH_FREE = ("errors", "geometry", "metrics", "provenance", "atomic", "slides", "expression", "formats")
+TORCH_FREE_MODULES = ("engine", "engine.prediction", "engine.store", "engine.places", "model", "model.card")
+
+# Import names that differ from the name on the package index.
+DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
+
+
+def _modules():
+    """Every module of the package: its dotted name inside the package ('' for the package itself) and its file."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = file.relative_to(PACKAGE).with_suffix("").parts
+        yield ".".join(p for p in parts if p != "__init__"), file
+
+
+def _imports(name, file):
+    """Every module that a file names in an import, absolute, with its line."""
+    package = ["napari_nh2st", *name.split(".")] if name else ["napari_nh2st"]
+    if file.name != "__init__.py":
+        package.pop()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            source = ".".join(p for p in (base, node.module) if p)
+            yield source, node.lineno
+            for alias in node.names:
+                yield f"{source}.{alias.name}", node.lineno
+
+
+MODULES = dict(_modules())
+IMPORTS = {name: list(_imports(name, file)) for name, file in MODULES.items()}
+
+
+def _top(module):
+    return module.split(".")[0]
+
+
+def _where(name, line):
+    return f"{MODULES[name].relative_to(ROOT)}:{line}"
+
+
+def test_every_part_has_its_place_in_the_order():
+    parts = {_top(name) for name in MODULES if name}
+    assert parts <= set(RANK), f"not in docs/architecture.md: {parts - set(RANK)}"
+
+
+def test_the_order_is_the_one_that_is_written_down():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (line,) = [x for x in text.splitlines() if x.startswith("`") and " < " in x]
+    written = [set(part.strip(" `").split(", ")) for part in line.split("<")]
+    assert [*written, {"__main__"}] == ORDER
+
+
+@pytest.mark.parametrize("part", sorted({_top(name) for name in MODULES if name}))
+def test_imports_only_what_stands_before(part):
+    wrong = []
+    for name in (n for n in MODULES if n and _top(n) == part):
+        for imported, line in IMPORTS[name]:
+            parts = imported.split(".")
+            if parts[0] != "napari_nh2st" or len(parts) < 2 or parts[1] == part:
+                continue
+            if parts[1] in RANK and RANK[parts[1]] >= RANK[part]:
+                wrong.append(f"{_where(name, line)} imports {imported}")
+    assert not wrong
+
+
+def _users(libraries, names):
+    return [
+        f"{_where(name, line)} imports {imported}"
+        for name in names
+        for imported, line in IMPORTS[name]
+        if _top(imported) in libraries or imported in libraries
+    ]
+
+
+def test_no_torch_where_none_belongs():
+    free = [n for n in MODULES if not n or _top(n) in TORCH_FREE or n in TORCH_FREE_MODULES]
+    assert not _users(TORCH, free)
+
+
+def test_qt_and_napari_stay_in_the_viewer():
+    assert not _users(QT, [n for n in MODULES if _top(n) != "viewer"])
+
+
+def test_what_is_imported_is_declared():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {"".join(c for c in d.split(">")[0].split("<")[0].split("[")[0] if c != " ").lower() for d in declared}
+    known = set(sys.stdlib_module_names) | {"napari_nh2st"}
+    missing = {
+        f"{_where(name, line)} imports {imported}"
+        for name in MODULES
+        for imported, line in IMPORTS[name]
+        if _top(imported) not in known and DISTRIBUTION.get(_top(imported), _top(imported)).lower() not in names
+    }
+    assert not missing
+
+
+def test_no_module_is_a_drawer():
+    drawers = {"utils", "util", "_util", "_utils", "helpers", "helper", "common", "misc", "tools"}
+    found = [name for name in MODULES if drawers & set(name.split("."))]
+    assert not found
+
+
+def test_nothing_is_unpickled():
+    for name, file in MODULES.items():
+        assert not _users({"pickle", "cPickle", "dill", "joblib", "shelve", "cloudpickle"}, [name]), file
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg in {"allow_pickle", "weights_only"}:
+                wanted = node.arg == "weights_only"
+                assert isinstance(node.value, ast.Constant), _where(name, node.value.lineno)
+                assert node.value.value is wanted, _where(name, node.value.lineno)
+
+
+def test_importing_changes_no_settings():
+    """No logging set-up, warning filter or environment variable at import."""
+    for name, file in MODULES.items():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            text = ast.unparse(node) if isinstance(node, ast.Expr | ast.Assign) else ""
+            for word in ("basicConfig", "filterwarnings", "simplefilter", "os.environ["):
+                assert word not in text, _where(name, node.lineno)
