@@ -84,8 +84,8 @@ def main() -> None:
 class Bar:
     """A progress line on standard error: redrawn in a terminal, a line every few seconds elsewhere."""
 
-    def __init__(self, title: str) -> None:
-        self.title, self.started, self.shown = title, time.monotonic(), 0.0
+    def __init__(self, title: str, unit: str = " tiles") -> None:
+        self.title, self.unit, self.started, self.shown = title, unit, time.monotonic(), 0.0
         self.live = sys.stderr.isatty()
 
     def __call__(self, done: int, total: int) -> None:
@@ -96,7 +96,7 @@ class Bar:
         self.shown = now
         spent = now - self.started
         left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else f", {spent:.1f} s"
-        text = f"{self.title}: {done} of {total} tiles{left}"
+        text = f"{self.title}: {done} of {total}{self.unit}{left}"
         print(f"\r{text}\x1b[K" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
         if self.live and done >= total:
             print(file=sys.stderr)
@@ -123,7 +123,7 @@ def _job(device: str, precision: str, **more: Any) -> Job:
 
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"{precision!r} is none of {', '.join(PRECISIONS)}", param_hint="--precision")
-    return Job(device=device, precision=precision, **more)  # type: ignore[arg-type]
+    return Job(device=device, precision=precision, **more)
 
 
 def _region(text: str | None) -> Box | None:
@@ -155,24 +155,25 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
     from napari_nh2st.slides import open_slide
 
     with open_slide(slide, mpp=mpp) as opened:
+        fraction, levels = round(opened.tissue().fraction, 4), opened.level_shapes
         found = {
             "path": str(slide),
             "format": opened.format,
-            "levels": [list(s) for s in opened.level_shapes],
+            "levels": [list(shape) for shape in levels],
             "mpp": opened.mpp,
             "mpp_source": opened.mpp_source,
             "fingerprint": opened.fingerprint,
-            "tissue_fraction": round(opened.tissue().fraction, 4),
+            "tissue_fraction": fraction,
             "warnings": opened.warnings,
         }
+        pixel = "not known" if opened.mpp is None else f"{opened.mpp:.4g} um ({opened.mpp_source})"
     if as_json:
         _print_json(found)
         return
-    levels = ", ".join(f"{w} x {h}" for h, w in found["levels"])
-    size = "not known: give it with --mpp" if found["mpp"] is None else f"{found['mpp']:.4g} um ({found['mpp_source']})"
-    print(f"{slide}\nformat   {found['format']}\nlevels   {levels}\npixel    {size}")
-    print(f"tissue   {found['tissue_fraction']:.0%} of the slide\nfingerprint {found['fingerprint']}")
-    for warning in found["warnings"]:
+    print(f"{slide}\nformat       {found['format']}")
+    print(f"levels       {', '.join(f'{w} x {h}' for h, w in levels)}")
+    print(f"pixel        {pixel}\ntissue       {fraction:.0%} of the slide\nfingerprint  {found['fingerprint']}")
+    for warning in opened.warnings:
         say(f"warning: {warning}")
 
 
@@ -207,7 +208,12 @@ def demo(
 
     window = not headless and _has_display()
     cancelled = _interruptible()
-    report = run_demo(out, seed, device=device, progress=say, cancelled=cancelled)
+    stages: dict[str, Bar] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        stages.setdefault(stage, Bar(stage, unit=""))(done, total)
+
+    report = run_demo(out, seed, device=device, progress=progress, cancelled=cancelled).report
     for warning in report.get("warnings", []):
         say(f"warning: {warning}")
     print(

@@ -244,8 +244,10 @@ class Embeddings:
             inner = slice(self.halo, self.halo + self.block)
             block = values[0, :, inner, inner].transpose(1, 2, 0)
         else:
+            block = np.full((self.block, self.block, values.shape[1]), np.nan, dtype=np.float32)
             known = self.cache.get(index)
-            block = np.full((self.block, self.block, values.shape[1]), np.nan) if known is None else known.copy()
+            if known is not None:
+                block[:] = known
             block[self._inside(index, centres)] = values
         self.encoded_blocks.add(index)
         self.cache.put(index, np.ascontiguousarray(block, dtype=np.float16))

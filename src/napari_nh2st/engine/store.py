@@ -147,7 +147,8 @@ class PredictionStore:
             return np.empty((0, self._hidden.shape[2]), dtype=np.float16)
         (r0, c0), (r1, c1) = grid.min(axis=0), grid.max(axis=0) + 1
         part: npt.NDArray[np.float16] = np.asarray(self._hidden[r0:r1, c0:c1])
-        return part[grid[:, 0] - r0, grid[:, 1] - c0]
+        out: npt.NDArray[np.float16] = part[grid[:, 0] - r0, grid[:, 1] - c0]
+        return out
 
     def write(self, grid: IntArray, hidden: npt.NDArray[np.float16], state: npt.NDArray[np.uint8]) -> None:
         """Write tiles of one chunk: the vectors first, then the state that vouches for them."""

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from napari_nh2st import metrics
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.model.nh2st import NH2ST, loss_of, normalise
+from napari_nh2st.model.nh2st import NH2ST, PaperNH2ST, loss_of, normalise
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Window
 
@@ -140,7 +140,7 @@ class Fitter(L.LightningModule):
             if self.training:
                 keep = keep[torch.randperm(len(keep), device=keep.device)[:budget]]
             corner = torch.where(inside[..., None], corners, corners[:, SELF : SELF + 1])[keep]
-            unique, inverse = corner.reshape(-1, 2).unique(dim=0, return_inverse=True)
+            unique, inverse = torch.unique(corner.reshape(-1, 2), dim=0, return_inverse=True)
             start = sum(map(len, crops))
             cut = [image[:, y : y + patch, x : x + patch] for x, y in unique.tolist()]
             crops.append(torch.stack(cut) if cut else image.new_zeros((0, 3, patch, patch)))
@@ -168,7 +168,7 @@ class Fitter(L.LightningModule):
         for window in windows:
             found = self.targets([window], window.pixels[None])
             target = found.embeddings[:, SELF]
-            target = target if self.net.dense else self.net.target_token(target)
+            target = self.net.target_token(target) if isinstance(self.net, PaperNH2ST) else target
             predicted = self.net.decoder(self.net.look(target, found.embeddings, found.present))
             mean, std = (torch.from_numpy(a).to(predicted.device) for a in (self.mean, self.std))
             part = (found.spots, found.labels[:, SELF] * std + mean, predicted.float() * std + mean)
