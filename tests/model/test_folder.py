@@ -1,0 +1,118 @@
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nh2st.errors import ModelError
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.folder import bundled_models, decoder_of, load_card, load_model, save_model
+from support.models import small_card, small_model
+
+
+@pytest.mark.parametrize("variant", ["context", "paper"])
+def test_round_trip(tmp_path, variant):
+    model = small_model(tmp_path, variant)
+    again = load_model(model.path)
+    assert again.card == model.card
+    assert again.hash == model.hash
+    for name, values in model.net.state_dict().items():
+        assert torch.equal(values, again.net.state_dict()[name]), name
+    assert not again.net.training
+
+
+def test_half_weights_load_as_float32(tmp_path):
+    model = small_model(tmp_path)
+    save_model(model.net, model.card, tmp_path / "half", half=True)
+    half = load_model(tmp_path / "half")
+    assert (tmp_path / "half/model.safetensors").stat().st_size < 0.7 * (
+        model.path / "model.safetensors"
+    ).stat().st_size
+    assert half.net.decoder.weight.dtype == torch.float32
+    assert torch.allclose(half.net.decoder.weight, model.net.decoder.weight, atol=1e-3)
+
+
+def test_decoder_is_the_last_layer(tmp_path):
+    net = small_model(tmp_path).net
+    hidden = torch.randn(7, net.decoder.in_features)
+    expected = net.decoder(hidden).detach().numpy()
+    assert np.allclose(decoder_of(net)(hidden.numpy(), [4, 1]), expected[:, [4, 1]], atol=1e-5)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(ModelError, match="no model 'nowhere'"):
+        load_model("nowhere")
+    (tmp_path / "half-there").mkdir()
+    with pytest.raises(ModelError, match=r"no card\.json and no model\.safetensors"):
+        load_model(tmp_path / "half-there")
+
+
+def test_a_card_that_does_not_hold_together_is_one_line(tmp_path):
+    folder = small_model(tmp_path).path
+    card = json.loads((folder / "card.json").read_text())
+    card["gene_means"] = [1.0]
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="another length") as error:
+        load_card(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_another_card_are_refused(tmp_path):
+    folder = small_model(tmp_path).path
+    (folder / "card.json").write_text(small_card(n_genes=9).model_dump_json())
+    with pytest.raises(ModelError, match="do not fit its card") as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_pickle_is_never_opened(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    folder = small_model(tmp_path).path
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_saving_replaces_a_model_whole(tmp_path):
+    model = small_model(tmp_path)
+    save_model(model.net, model.card.model_copy(update={"name": "second"}), model.path)
+    assert load_card(model.path).name == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["small-context"]
+
+
+def test_trust_is_said_or_said_not_to_be_known():
+    card = small_card()
+    assert card.trust("G0") == "not evaluated"
+    known = card.model_dump() | {
+        "evaluation": {
+            "kind": "same-patient",
+            "samples": ["C5"],
+            "pcc_mean": 0.3,
+            "genes": {"G0": {"pcc": 0.412, "low": 0.33, "high": 0.48}},
+        }
+    }
+    card = Card.model_validate(known)
+    assert card.trust("G0") == "held-out PCC 0.41 (0.33 to 0.48), same patient"
+    assert card.trust("G1") == "not evaluated"
+
+
+def test_bundled_models_have_readable_cards():
+    for name in bundled_models():
+        assert load_card(name).genes
+
+
+def test_reading_a_card_needs_no_torch(tmp_path):
+    folder = small_model(tmp_path).path
+    code = (
+        f"import sys; from napari_nh2st.model.folder import load_card; load_card({str(folder)!r}); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

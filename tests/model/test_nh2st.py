@@ -1,0 +1,186 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.nh2st import CrossAttention, build, loss_of, masked_mean
+from support.models import small_card
+
+
+def net_of(variant, n_genes=6):
+    torch.manual_seed(0)
+    return build(small_card(variant).architecture, n_genes).eval()
+
+
+def batch(net, n=5, n_genes=6):
+    torch.manual_seed(1)
+    shape = (n, 9, net.encoder.channels) if net.dense else (n, 9, net.encoder.channels, 7, 7)
+    present = torch.rand(n, 9) > 0.3
+    present[:, SELF] = True
+    known = torch.rand(n, 9) > 0.3
+    known[:, SELF] = True
+    return torch.randn(shape), present, torch.randn(n, 9, n_genes), known
+
+
+def test_encoder_has_torchvision_s_parameter_names_and_shapes():
+    """Names and shapes of torchvision's resnet18 without `fc`, written down from its documentation."""
+    state = ResNet18(64, 32).state_dict()
+    assert state["conv1.weight"].shape == (64, 3, 7, 7)
+    assert state["layer1.0.conv1.weight"].shape == (64, 64, 3, 3)
+    assert state["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1)
+    assert state["layer3.1.bn2.running_var"].shape == (256,)
+    assert state["layer4.1.conv2.weight"].shape == (512, 512, 3, 3)
+    assert sum(v.numel() for k, v in state.items() if "weight" in k or "bias" in k) == 11_689_512 - 513_000
+
+
+@pytest.mark.parametrize("stride", [16, 32])
+def test_encoder_s_cells_and_receptive_radius(stride):
+    torch.manual_seed(0)
+    net = ResNet18(4, stride).eval()
+    size = 2 * net.receptive_radius + 6 * stride
+    size -= size % stride
+    x = torch.randn(1, 3, size, size, requires_grad=True)
+    maps = net(x)
+    assert maps.shape == (1, 32, size // stride, size // stride)
+    cell = size // stride // 2
+    maps[0, :, cell, cell].abs().sum().backward()
+    touched = torch.nonzero(x.grad[0].abs().sum(0))
+    reach = (touched - cell * stride).abs().max().item()
+    assert reach <= net.receptive_radius
+    assert reach >= net.receptive_radius - stride
+
+
+def test_paper_flattens_the_target_by_place_and_the_neighbours_by_channel():
+    net = net_of("paper")
+    maps = torch.randn(2, net.encoder.channels, 7, 7)
+    by_hand = torch.stack([maps[:, c, i, j] for i in range(7) for j in range(7) for c in range(maps.shape[1])], dim=1)
+    assert torch.allclose(net.target_token(maps), net.target(by_hand))
+
+
+def test_paper_s_cross_attention_over_one_token_is_the_formula():
+    """Softmax over a single key is 1: what remains is the value's projection, as in the published model."""
+    torch.manual_seed(0)
+    x = CrossAttention(16, 4, 0.5).eval()
+    kv, q = torch.randn(3, 16), torch.randn(3, 16)
+    value = F.linear(x.norm1(kv), x.to_kv.weight[16:])
+    z = q + x.to_out(value)
+    z = z + x.mlp(x.norm2(z))
+    assert torch.allclose(x(kv[:, None], q), x.norm(z), atol=1e-6)
+
+
+def test_paper_s_branches_follow_the_published_order():
+    net = net_of("paper")
+    maps, present, expression, _ = batch(net)
+    known = torch.ones_like(present)
+    out = net.branches(maps, present, expression, known)
+    h_sp, h_sg = net.target_token(maps[:, SELF]), net.gene_encoder(expression[:, SELF])
+    z_sp = net.cross(h_sg[:, None], h_sp)
+    assert torch.allclose(out.spot_image, z_sp, atol=1e-5)
+    assert torch.allclose(out.spot_gene, net.cross(z_sp[:, None], h_sg), atol=1e-5)
+    assert torch.allclose(out.prediction, net.decoder(net.to_hidden(h_sp)), atol=1e-5)
+    assert out.near_image.shape == out.near_gene.shape == (5, 16)
+
+
+def test_paper_cannot_see_its_neighbours_and_context_can():
+    for variant, sees in (("paper", False), ("context", True)):
+        net = net_of(variant)
+        embeddings = torch.randn(4, 9, net.embedding_dim)
+        present = torch.ones(4, 9, dtype=torch.bool)
+        other = embeddings.clone()
+        other[:, 0] += 5
+        before = net.look(embeddings[:, SELF], embeddings, present)
+        after = net.look(other[:, SELF], other, present)
+        assert torch.allclose(before, after) is not sees
+
+
+def test_context_ignores_absent_neighbours():
+    net = net_of("context")
+    embeddings = torch.randn(4, 9, net.embedding_dim)
+    present = torch.ones(4, 9, dtype=torch.bool)
+    present[:, [1, 8]] = False
+    other = embeddings.clone()
+    other[:, [1, 8]] = 50
+    assert torch.allclose(
+        net.look(embeddings[:, SELF], embeddings, present), net.look(other[:, SELF], other, present), atol=1e-5
+    )
+
+
+def test_context_does_not_depend_on_the_order_of_the_neighbours():
+    """Training turns and mirrors tissue: the neighbours then come in another order."""
+    net = net_of("context")
+    embeddings = torch.randn(3, 9, net.embedding_dim)
+    present = torch.ones(3, 9, dtype=torch.bool)
+    order = [2, 5, 8, 1, 4, 7, 0, 3, 6]  # a quarter turn; SELF stays
+    turned = embeddings[:, order]
+    assert torch.allclose(
+        net.look(embeddings[:, SELF], embeddings, present), net.look(turned[:, SELF], turned, present), atol=1e-5
+    )
+
+
+def test_context_prediction_does_not_read_measured_expression():
+    net = net_of("context")
+    embeddings, present, expression, known = batch(net)
+    first = net.branches(embeddings, present, expression, known).prediction
+    second = net.branches(embeddings, present, expression + 3, known).prediction
+    assert torch.equal(first, second)
+    assert torch.allclose(first, net.decoder(net.look(embeddings[:, SELF], embeddings, present)), atol=1e-6)
+
+
+def test_unknown_neighbour_expression_changes_no_branch():
+    for variant in ("context", "paper"):
+        net = net_of(variant)
+        embeddings, present, expression, known = batch(net)
+        other = torch.where(known[..., None], expression, expression + 9)
+        a, b = (net.branches(embeddings, present, e, known) for e in (expression, other))
+        assert torch.allclose(a.near_gene, b.near_gene, atol=1e-5)
+        assert torch.allclose(a.spot_gene, b.spot_gene, atol=1e-5)
+
+
+def test_loss_is_the_weighted_sum():
+    net = net_of("context")
+    out = net.branches(*batch(net))
+    target = torch.randn(5, 6)
+    mse = F.mse_loss(out.prediction, target)
+    near = net.contrast(out.near_image[out.near_known], out.near_gene[out.near_known])
+    expected = mse + 0.7 * net.contrast(out.spot_image, out.spot_gene) + 0.2 * near
+    assert torch.isclose(loss_of(net, out, target, 0.7, 0.2), expected)
+    assert torch.isclose(loss_of(net, out, target, 0, 0), mse)
+
+
+@pytest.mark.parametrize("variant", ["context", "paper"])
+def test_every_parameter_learns(variant):
+    net = net_of(variant).train()
+    pixels = torch.randn(4, 3, 112, 112)
+    maps = net.encode(pixels)[:, :, 0, 0] if net.dense else net.encoder(pixels)
+    _, present, expression, known = batch(net, n=4)
+    out = net.branches(
+        maps[:, None].expand(-1, 9, *maps.shape[1:]) * torch.rand(4, 9, *[1] * (maps.ndim - 1)),
+        present,
+        expression,
+        known,
+    )
+    loss_of(net, out, torch.randn(4, 6), 1.0, 0.5).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_masked_mean_by_hand():
+    nodes = torch.arange(18.0).view(1, 9, 2)
+    present = torch.zeros(1, 9, dtype=torch.bool)
+    present[0, [0, 4]] = True
+    assert masked_mean(nodes, present).tolist() == [[4.0, 5.0]]
+    assert masked_mean(nodes, torch.zeros(1, 9, dtype=torch.bool)).tolist() == [[0.0, 0.0]]
+
+
+def test_the_published_sizes():
+    """ResNet-18 at 224 px gives 512 x 7 x 7; 25,088 values go through one linear layer to 512."""
+    arch = Architecture(variant="paper", width=64, stride=32, dim=512, hidden=256)
+    net = build(arch, 250)
+    assert arch.patch == 224
+    assert net.target.in_features == math.prod((512, 7, 7)) == 25_088
+    assert net.image_graph.conv1.lin.weight.shape == (1024, 25_088)
+    assert net.image_graph.conv2.lin.weight.shape == (512, 1024)
+    assert (net.to_hidden.out_features, net.decoder.out_features) == (256, 250)
