@@ -20,6 +20,7 @@ CHUNK = 512
 SMALLEST = 1024  # levels are added until the long side is no more than this
 ENOUGH = 2048  # a file whose own smallest level is no larger than this gets none
 BAND_BYTES = 96 * 2**20
+REACH = 4  # pixels beyond a block that the filter may look at
 
 Level = zarr.Array[Any]
 
@@ -118,12 +119,17 @@ def _halve(finer: Level, store: LocalStore | MemoryStore, name: str) -> Level:
 def _mean(
     finer: Level, corner: tuple[int, int], size: tuple[int, int], step: tuple[float, float]
 ) -> npt.NDArray[np.uint8]:
+    """Shrink the part of `finer` under one block, (height, width) `size` pixels from `corner`."""
     start = [corner[k] * step[k] for k in (0, 1)]
-    stop = [min((corner[k] + size[k]) * step[k], finer.shape[k]) for k in (0, 1)]
-    first = [math.floor(v) for v in start]
-    last = [min(math.ceil(v), finer.shape[k]) for k, v in enumerate(stop)]
+    stop = [(corner[k] + size[k]) * step[k] for k in (0, 1)]
+    whole = step == (2.0, 2.0)
+    reach = 0 if whole else REACH
+    first = [max(math.floor(v) - reach, 0) for v in start]
+    last = [min(math.ceil(v) + reach, finer.shape[k]) for k, v in enumerate(stop)]
     part = Image.fromarray(np.asarray(finer[first[0] : last[0], first[1] : last[1]]))
-    if step == (2.0, 2.0):
+    if whole:
         return np.asarray(part.reduce(2))
-    box = (start[1] - first[1], start[0] - first[0], stop[1] - first[1], stop[0] - first[0])
-    return np.asarray(part.resize((size[1], size[0]), Image.Resampling.BOX, box=box))
+    # Not BOX: it takes whole pixels only, and would shift what lies under an odd side by up to half of one.
+    left, top, right, bottom = (min(v[k] - first[k], last[k] - first[k]) for v in (start, stop) for k in (1, 0))
+    box = (left, top, right, bottom)
+    return np.asarray(part.resize((size[1], size[0]), Image.Resampling.HAMMING, box=box))

@@ -19,7 +19,7 @@ from napari_nh2st.slides.source import Source
 from napari_nh2st.slides.tissue import TissueMask, find_tissue
 
 # A level this much coarser than asked for is still taken: 4.0002 for 4 is a rounded side, not a loss.
-COARSER = 1.01
+COARSER = 1.005
 MAX_READ_PIXELS = 400_000_000
 
 

@@ -19,7 +19,8 @@ MAX_SIDE = 6000
 # Mask pixels, 8 um each: the reach of a gap that is closed, the largest hole filled, the largest speck dropped
 CLOSING, HOLE, SPECK = 8, 4000, 150
 DARK = 40  # of 255
-PALEST_TISSUE = 0.13
+# Of the measure in `tissue_in`: glass is paler than the first; a range below the second is one thing alone
+PALEST_TISSUE, FLAT = 0.13, 0.01
 
 FloatArray = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -148,13 +149,15 @@ def tissue_in(pixels: Rgb) -> Mask:
     if np.median(pixels.max(axis=2)) < DARK:
         return _bright_in(pixels)
     density = -np.log10((pixels.astype(np.float32) + 1) / 256)
-    stain = ndimage.gaussian_filter(density.max(axis=2) - 0.5 * density.min(axis=2), 1.0)
-    threshold = float(threshold_otsu(stain)) if np.ptp(stain) > 0 else 0.0  # type: ignore[no-untyped-call]
+    stain = density.max(axis=2) - 0.5 * density.min(axis=2)
+    stain[pixels.max(axis=2) < DARK] = 0  # black borders, pen, gaps between scanned strips
+    stain = ndimage.gaussian_filter(stain, 1.0)
+    if np.ptp(stain) < FLAT:
+        return np.full(stain.shape, bool(stain.mean() > PALEST_TISSUE))
+    threshold = float(threshold_otsu(stain))  # type: ignore[no-untyped-call]
     glass = float(np.median(stain[stain <= threshold]))
     glass = glass if glass < PALEST_TISSUE else 0.0  # the paler half is tissue too: no glass in view
-    mask = stain > np.clip(threshold, glass + 0.06, glass + 0.095)
-    mask &= pixels.max(axis=2) >= DARK  # black borders, pen, gaps between scanned strips
-    return _tidied(mask)
+    return _tidied(stain > np.clip(threshold, glass + 0.06, glass + 0.095))
 
 
 def _bright_in(pixels: Rgb) -> Mask:

@@ -1,6 +1,8 @@
-"""Telling a file that is cut short from one with a bad entry in its table of tiles."""
+"""Whether a TIFF is all there: its chain of directories, and the tiles that they name."""
 
 from __future__ import annotations
+
+import struct
 
 import numpy as np
 
@@ -10,6 +12,39 @@ from napari_nh2st.slides.tiff_level import Tiles
 
 # Between the tiles of two levels there may be a directory and its tables.
 GAP = 2**16
+
+
+def check_directories(file: SlideFile) -> None:
+    """Follow the chain of directories to its end.
+
+    Raises
+    ------
+    SlideError
+        If the first lies past the end of the file, as in one that is being written, or if the chain is a loop.
+    """
+    order = "<" if file.read(0, 2) == b"II" else ">"
+    version = struct.unpack(order + "H", file.read(2, 2))[0]
+    wide = version == 43 or file.path.suffix.lower() == ".ndpi"  # NDPI: a classic TIFF with 64-bit offsets
+    count_format, entry = ("Q", 20) if version == 43 else ("H", 12)
+    offset_format = "Q" if wide else "I"
+
+    def number(at: int, kind: str) -> int:
+        data = file.read(at, struct.calcsize(kind))
+        return int(struct.unpack(order + kind, data)[0]) if len(data) == struct.calcsize(kind) else 0
+
+    offset = number(8 if version == 43 else 4, offset_format)
+    if offset >= file.size:
+        raise SlideError(
+            f"{file.path} is cut short: its directory lies at byte {offset} and the file ends at {file.size}, so at "
+            f"least {offset - file.size + 1} bytes are missing; copy it again or wait until it is written"
+        )
+    met: set[int] = set()
+    while 0 < offset < file.size:
+        if offset in met:
+            raise SlideError(f"{file.path} is damaged: its directories lead in a circle")
+        met.add(offset)
+        entries = number(offset, count_format)
+        offset = number(offset + struct.calcsize(order + count_format) + entries * entry, offset_format)
 
 
 def check_complete(file: SlideFile, levels: list[Tiles]) -> None:

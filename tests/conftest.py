@@ -1,0 +1,26 @@
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real slides and sections; NH2ST_DATA names another place."""
+    folder = Path(os.environ.get("NH2ST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "slides").is_dir():
+        pytest.skip(f"the test data are not at {folder} (set NH2ST_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep the caches of a test run out of the user's own, and together for the run."""
+    folder = tmp_path_factory.mktemp("nh2st-cache")
+    before = os.environ.get("NH2ST_CACHE")
+    os.environ["NH2ST_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        os.environ.pop("NH2ST_CACHE", None)
+    else:
+        os.environ["NH2ST_CACHE"] = before

@@ -1,0 +1,116 @@
+"""Missing, undecodable and cut-off tiles."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from napari_nh2st.errors import SlideError
+from napari_nh2st.geometry import Box
+from napari_nh2st.slides import open_slide
+from support.slides import picture, set_tile, shrunk, tiff, tile_place
+
+PIXELS = picture()
+# 301 x 233 in tiles of 64: 5 rows of 4; tile 6 is at row 1, column 2
+HOLE = (slice(64, 128), slice(128, 192))
+
+
+def with_hole() -> np.ndarray:
+    expected = PIXELS.copy()
+    expected[HOLE] = 255
+    return expected
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tiff(tmp_path / "slide.tif", PIXELS, compression="zlib")
+
+
+def check_hole(slide, sentence: str) -> None:
+    assert np.array_equal(slide.read(0, 0, 233, 301, 1), with_hole())
+    assert np.array_equal(slide.levels[0][:], with_hole())
+    assert any(sentence in line for line in slide.warnings), slide.warnings
+    assert slide.damaged(Box(100, 70, 130, 80))
+    assert slide.damaged(Box(140, 70, 141, 71), scale=1.0)
+    assert not slide.damaged(Box(0, 0, 128, 300))
+    assert not slide.damaged(Box(128, 128, 192, 300))
+    assert not slide.damaged(Box(5000, 5000, 6000, 6000))
+
+
+@pytest.mark.parametrize(("offset", "count"), [(None, 0), (0, None), (10**9, 500), (10**9, None)])
+def test_a_tile_that_is_not_there_is_white_and_counted(path, offset, count):
+    set_tile(path, 6, offset=offset, count=count)
+    with open_slide(path) as slide:
+        check_hole(slide, "1 tile is missing")
+
+
+def test_a_lone_entry_past_the_end_is_not_a_cut_file(path):
+    set_tile(path, 6, offset=path.stat().st_size + 10, count=50)
+    with open_slide(path) as slide:
+        check_hole(slide, "1 tile is missing")
+
+
+def test_an_undecodable_tile_is_named_once(path):
+    offset, count = tile_place(path, 6)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(os.urandom(count))
+    with open_slide(path) as slide:
+        assert slide.warnings == [w for w in slide.warnings if "undecodable" not in w]
+        slide.read(0, 0, 233, 301, 1)
+        slide.read(0, 0, 233, 301, 1)
+        check_hole(slide, "1 tile is undecodable")
+        assert "row 1, column 2" in slide.warnings[-1]
+
+
+def test_an_undecodable_tile_found_at_building_the_overview_is_remembered(tmp_path):
+    path = tiff(tmp_path / "slide.tif", picture(2300, 500), compression="zlib")
+    offset, count = tile_place(path, 6)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(os.urandom(count))
+    for _ in range(2):
+        with open_slide(path) as slide:
+            assert len(slide.levels) > 1
+            assert any("1 tile is undecodable" in line for line in slide.warnings)
+            assert slide.damaged(Box(0, 0, 500, 2300))
+
+
+@pytest.mark.parametrize("kept", [0.9, 0.5])
+def test_a_cut_file_is_refused_with_what_is_missing(tmp_path, kept):
+    path = tiff(tmp_path / "cut.tif", PIXELS, [shrunk(PIXELS, 100, 78)])
+    whole = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(int(whole * kept))
+    with pytest.raises(SlideError, match="cut short") as error:
+        open_slide(path)
+    assert "bytes are missing" in str(error.value)
+
+
+def test_one_missing_byte_at_the_end(path):
+    size = path.stat().st_size
+    offset, count = max(tile_place(path, i) for i in range(20))
+    with path.open("r+b") as file:
+        file.truncate(min(size, offset + count) - 1)
+    with pytest.raises(SlideError, match="1 bytes are missing"):
+        open_slide(path)
+
+
+def test_a_file_still_being_written_has_no_directory_yet(tmp_path):
+    path = tmp_path / "new.svs"
+    path.write_bytes(b"II*\0" + (1_000_000).to_bytes(4, "little") + bytes(5000))
+    with pytest.raises(SlideError, match="at least 994993 bytes are missing"):
+        open_slide(path)
+
+
+def test_damage_of_a_coarse_level_is_told_apart(tmp_path):
+    path = tiff(tmp_path / "p.tif", picture(600, 600), [picture(300, 300)])
+    set_tile(path, 0, count=0, page=1)
+    with open_slide(path) as slide:
+        box = Box(100, 100, 110, 110)
+        assert slide.damaged(box)
+        assert not slide.damaged(box, scale=1.0)
+        assert slide.damaged(box, scale=2.0)
+        assert (slide.read(0, 0, 64, 64, 2.0) == 255).all()
