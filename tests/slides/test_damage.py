@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 
+import imagecodecs
 import numpy as np
 import pytest
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.geometry import Box
 from napari_nh2st.slides import open_slide
+from napari_nh2st.slides.tile_header import declared_size
 from support.slides import picture, set_tile, shrunk, tiff, tile_place
 
 PIXELS = picture()
@@ -114,3 +116,44 @@ def test_damage_of_a_coarse_level_is_told_apart(tmp_path):
         assert not slide.damaged(box, scale=1.0)
         assert slide.damaged(box, scale=2.0)
         assert (slide.read(0, 0, 64, 64, 2.0) == 255).all()
+
+
+def test_a_level_that_was_built_has_the_damage_it_was_built_from(tmp_path):
+    path = tiff(tmp_path / "slide.tif", picture(2300, 500), compression="zlib")
+    set_tile(path, 0, count=0)
+    with open_slide(path) as slide:
+        assert len(slide.levels) > 1
+        assert slide.damaged(Box(0, 0, 10, 10), scale=2.0)
+        assert not slide.damaged(Box(100, 0, 110, 10), scale=2.0)
+
+
+@pytest.mark.parametrize(("codec", "side"), [("jpeg", 65000), ("webp", 16000), ("jpeg2000", 2**31 - 1)])
+def test_a_tile_that_claims_to_be_huge_is_not_decoded(tmp_path, codec, side):
+    lossy = {"level": 80, "lossless": False} if codec == "webp" else {}
+    path = tiff(tmp_path / "bomb.tif", PIXELS, compression=codec, compressionargs=lossy)
+    offset, count = tile_place(path, 6)
+    data = bytearray(path.read_bytes()[offset : offset + count])
+    assert declared_size(bytes(data)) == (64, 64)
+    if codec == "jpeg":
+        at = data.find(b"\xff\xc0") + 5
+        data[at : at + 4] = side.to_bytes(2, "big") * 2
+    elif codec == "webp":
+        data[26:30] = side.to_bytes(2, "little") * 2
+    else:
+        at = data.find(b"\xff\x4f\xff\x51") + 8
+        data[at : at + 8] = side.to_bytes(4, "big") * 2
+    assert declared_size(bytes(data)) == (side, side)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+    with open_slide(path) as slide:
+        assert (slide.read(130, 70, 50, 50, 1) == 255).all()
+        assert f"claims {side} x {side} pixels" in slide.warnings[-1]
+
+
+def test_the_other_headers_of_webp():
+    pixels = picture(48, 80)
+    assert declared_size(imagecodecs.webp_encode(pixels, lossless=True)) == (48, 80)
+    extended = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + (79).to_bytes(3, "little") + (47).to_bytes(3, "little")
+    assert declared_size(extended) == (48, 80)
+    assert declared_size(b"nothing") is None

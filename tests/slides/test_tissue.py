@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from napari_nh2st.slides import TissueMask, open_slide
-from napari_nh2st.slides.tissue import tissue_in
+from napari_nh2st.slides.find_tissue import tissue_in
 from support.slides import tiff
 
 GLASS, PINK, PURPLE = (240, 238, 242), (225, 150, 190), (120, 80, 150)

@@ -13,7 +13,7 @@ from typing import Any
 
 import platformdirs
 
-VERSION = 1
+VERSION = 2
 MARK = "complete.json"
 STALE_SECONDS = 24 * 3600
 

@@ -62,9 +62,13 @@ class Damage:
             self._first = self._first or f"tile at row {row}, column {column} of level {level}: {reason}"
 
     def touches(self, box: Box, level: int | None = None) -> bool:
-        """Tell whether a box (level-0 pixels) touches a bad tile of one level, or of any."""
-        maps = self.maps.values() if level is None else [self.maps[level]] if level in self.maps else []
-        return any(tiles.touches(box) for tiles in maps)
+        """Tell whether a box (level-0 pixels) touches a bad tile of one level, or of any.
+
+        A level that is not the file's own was built from the file's coarsest, whose tiles it is asked for then.
+        """
+        if level is None or not self.maps:
+            return any(tiles.touches(box) for tiles in self.maps.values())
+        return self.maps[min(level, max(self.maps))].touches(box)
 
     @property
     def count(self) -> int:

@@ -16,7 +16,7 @@ from napari_nh2st.slides import mpp as pixel_size
 from napari_nh2st.slides.mpp import Mpp
 from napari_nh2st.slides.resample import Rgb, read_scaled, snap
 from napari_nh2st.slides.source import Source
-from napari_nh2st.slides.tissue import TissueMask, find_tissue
+from napari_nh2st.slides.tissue import TissueMask
 
 # A level this much coarser than asked for is still taken: 4.0002 for 4 is a rounded side, not a loss.
 COARSER = 1.005
@@ -177,6 +177,8 @@ class Slide:
     def tissue(self) -> TissueMask:
         """Return where the tissue is; found at the first call and kept."""
         if self._tissue is None:
+            from napari_nh2st.slides.find_tissue import find_tissue  # half a second of scipy and scikit-image
+
             self._tissue = find_tissue(self.read, self.shape, self.mpp)
         return self._tissue
 

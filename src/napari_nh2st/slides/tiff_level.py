@@ -15,6 +15,7 @@ from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.damage import Damage
 from napari_nh2st.slides.file import SlideFile
 from napari_nh2st.slides.tiff_colour import Rgb, colour_of
+from napari_nh2st.slides.tile_header import declared_size
 
 MAX_TILE_BYTES = 256 * 2**20
 # A compressed strip or tile larger than this is decoded once, into the cache, and not at every read.
@@ -162,7 +163,12 @@ def _decoder(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
     if page.jpegheader is not None:
         shared["jpegheader"] = page.jpegheader
 
+    limit = 4 * int(page.tilelength or page.imagelength) * int(page.tilewidth or page.imagewidth)
+
     def decode_tile(data: bytes, index: int) -> npt.NDArray[Any]:
+        size = declared_size(data)
+        if size is not None and math.prod(size) > limit:
+            raise ValueError(f"it claims {size[1]} x {size[0]} pixels")
         tile = decode(data, index, **shared)[0]
         if tile is None:
             raise ValueError("it is empty")
