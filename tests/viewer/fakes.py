@@ -21,14 +21,14 @@ GENES = ["ERBB2", "KRT8", "CD3E", "FLAT"]
 @dataclass
 class FakeMask:
     mask: np.ndarray
-    step: float
+    steps: tuple[float, float]
 
     @classmethod
     def from_array(cls, array: Any, shape: tuple[int, int]) -> FakeMask:
-        return cls(np.asarray(array, bool), shape[0] / len(array))
+        return cls(np.asarray(array, bool), (shape[0] / len(array),) * 2)
 
     def fraction_at(self, centres: np.ndarray, side: float) -> np.ndarray:
-        x, y = (np.clip(centres / self.step, 0, np.array(self.mask.shape)[::-1] - 1)).astype(int).T
+        x, y = (np.clip(centres / self.steps[0], 0, np.array(self.mask.shape)[::-1] - 1)).astype(int).T
         return self.mask[y, x].astype(float)
 
 
@@ -42,7 +42,7 @@ class FakeSlide:
         image = np.full((*shape, 3), (230, 190, 215), dtype=np.uint8)
         image[::40] = (150, 90, 160)
         self.levels = [image, image[::4, ::4].copy()]
-        self.mask = FakeMask(np.ones((shape[0] // 16, shape[1] // 16), bool), 16.0)
+        self.mask = FakeMask(np.ones((shape[0] // 16, shape[1] // 16), bool), (16.0, 16.0))
         self.mask.mask[:, :8] = False
 
     def tissue(self) -> FakeMask:

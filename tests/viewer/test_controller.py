@@ -9,7 +9,8 @@ import pytest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
-from napari_nh2st.viewer.controller import Controller, Event, Request, State
+from napari_nh2st.viewer.controller import Controller
+from napari_nh2st.viewer.events import Event, Request, State
 from napari_nh2st.viewer.where import Region
 from viewer.fakes import GENES, FakeServices, FakeSlide, hidden_at
 

@@ -9,7 +9,7 @@ from napari.layers import Image, Shapes
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer import layers
-from napari_nh2st.viewer.layers import HeatmapLayer, Style
+from napari_nh2st.viewer.heatmap import HeatmapLayer, Limits, Style, limits_of
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.where import drawn_region, level0, visible_box
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
@@ -65,13 +65,13 @@ def test_slide_pixel_centres_stand_on_their_micrometres(viewer) -> None:
 
 
 def test_limits_for_any_values() -> None:
-    assert layers.limits_of(np.full((3, 3), np.nan)) == layers.Limits(0, 1, "nothing predicted yet")
-    flat = layers.limits_of(np.array([1.5, 1.5, np.nan]))
+    assert limits_of(np.full((3, 3), np.nan)) == Limits(0, 1, "nothing predicted yet")
+    flat = limits_of(np.array([1.5, 1.5, np.nan]))
     assert flat.low < 1.5 < flat.high
     assert "the same everywhere" in flat.note
-    spread = layers.limits_of(np.append(np.linspace(0, 1, 1000), 99.0))
+    spread = limits_of(np.append(np.linspace(0, 1, 1000), 99.0))
     assert spread.high < 1.1
-    rare = layers.limits_of(np.append(np.zeros(1000), 3.0))
+    rare = limits_of(np.append(np.zeros(1000), 3.0))
     assert (rare.low, rare.high) == (0.0, 3.0)
 
 
@@ -83,7 +83,8 @@ def test_constant_and_empty_genes_draw(viewer) -> None:
     heatmap.show("FLAT")
     assert heatmap.limits.note == "nothing predicted yet"
     made.add(np.arange(5), np.ones((5, 4), np.float16))
-    heatmap.update(np.arange(5))
+    heatmap.write(np.arange(5))
+    heatmap.draw()
     assert "the same everywhere" in heatmap.limits.note
     assert np.isfinite(heatmap.layer.data).sum() == 5
 
@@ -109,12 +110,15 @@ def test_deleting_and_moving_mid_run_breaks_nothing(viewer) -> None:
     heatmap = HeatmapLayer(viewer, made, slide_layer, Style())
     heatmap.show("ERBB2")
     viewer.layers.move(1, 0)
-    heatmap.update(np.arange(4))
+    heatmap.write(np.arange(4))
+    heatmap.draw()
     viewer.layers.remove(heatmap.layer)
-    heatmap.update(np.arange(4))
+    heatmap.write(np.arange(4))
+    heatmap.draw()
     assert len(viewer.layers) == 1
     viewer.layers.remove(slide_layer)
-    heatmap.update(np.arange(4))
+    heatmap.write(np.arange(4))
+    heatmap.draw()
     heatmap.show("KRT8")  # asked for: it comes back, in micrometres
     assert heatmap.layer in viewer.layers
 
@@ -124,7 +128,8 @@ def test_limits_stay_when_locked_or_set_by_hand(viewer) -> None:
     heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), add_slide(viewer), style)
     heatmap.show("ERBB2")
     heatmap.layer.contrast_limits = (0.2, 0.3)
-    heatmap.update(np.arange(4))
+    heatmap.write(np.arange(4))
+    heatmap.draw()
     assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
     style.locked = True
     heatmap.show("CD3E")

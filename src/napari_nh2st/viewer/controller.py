@@ -11,139 +11,41 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import IntArray
+from napari_nh2st.viewer.events import (
+    TERMINAL,
+    Arrived,
+    Begun,
+    Done,
+    Event,
+    Failed,
+    Request,
+    State,
+    Status,
+    Step,
+    Stopped,
+)
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
-from napari_nh2st.viewer.where import Region
-
-
-class State(Enum):
-    """Where the last job stands."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What to predict.
-
-    Attributes
-    ----------
-    slide : Slide
-    model : str
-        Name of a bundled model, or a model folder.
-    region : Region
-    tissue : (h, w) bool array, optional
-        The mask as the user edited it, over the whole slide; the slide's own by default.
-    pitch : int, optional
-        Model pixels; the model's own by default.
-    device, command : str
-        What to compute with, and the command line that does the same.
-    """
-
-    slide: Any
-    model: str
-    region: Region = field(default_factory=Region)
-    tissue: npt.NDArray[np.bool_] | None = None
-    pitch: int | None = None
-    device: str = "auto"
-    command: str = ""
-
-
-@dataclass(frozen=True)
-class Status:
-    """One job as a person sees it.
-
-    Attributes
-    ----------
-    done, total, known : int
-        Tiles that are there, that were asked for, and that were there before.
-    share : float
-        How much of the slide's tissue is predicted, 0 to 1.
-    """
-
-    state: State = State.IDLE
-    step: str = ""
-    done: int = 0
-    total: int = 0
-    known: int = 0
-    share: float = 0.0
-    seconds: float = 0.0
-    seconds_left: float | None = None
-    warnings: tuple[str, ...] = ()
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Begun:
-    """Places are known and work on them starts. `tissue` counts the tiles of the whole slide."""
-
-    map: PredictedMap
-    total: int
-    known: int
-    tissue: int
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Arrived:
-    """Hidden vectors (k, h) of cells of the map."""
-
-    cells: IntArray
-    hidden: npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is going on now, in words."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """Everything asked for is predicted."""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The job was cancelled."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The job could not go on."""
-
-    error: Exception
-
-
-Event = Step | Begun | Arrived | Done | Stopped | Failed
-_TERMINAL = (Done, Stopped, Failed)
 
 
 class View(Protocol):
     """What the controller tells; all calls come on the GUI thread."""
 
     def status_changed(self, status: Status) -> None:
-        """The job's state, counts or step changed."""
+        """Take the job's new state, counts or step."""
 
     def map_changed(self, shown: PredictedMap) -> None:
-        """Another map is being filled or shown."""
+        """Take another map, which is being filled or shown."""
 
     def cells_arrived(self, shown: PredictedMap, cells: IntArray) -> None:
-        """Cells of the map were filled."""
+        """Take the cells of the map that were filled."""
 
 
 Runner = Callable[[int, Iterator[Event]], None]
@@ -208,6 +110,10 @@ class Controller:
             self.map = shown
             self._view.map_changed(shown)
 
+    def forget(self) -> None:
+        """Show no map; what was predicted stays known."""
+        self.map = None
+
     def recall(self, slide: Any, model: str) -> PredictedMap | None:
         """Return what was last predicted for this slide with this model, if anything was."""
         return self._latest.get((slide.fingerprint, slide.mpp, model))
@@ -216,7 +122,7 @@ class Controller:
         """Take an event of a job, on the GUI thread."""
         if generation != self._generation or not self.running:
             return
-        if isinstance(event, _TERMINAL):
+        if isinstance(event, TERMINAL):
             self._end(event)
         elif isinstance(event, Begun):
             self._begin(event)
@@ -280,7 +186,7 @@ class Controller:
         yield Step("finding the tissue")
         own, tissue = slide.tissue(), None
         if request.tissue is not None and not np.array_equal(request.tissue, own.mask):
-            tissue = type(own).from_array(request.tissue, slide.shape)
+            tissue = replace(own, mask=request.tissue)  # the pixels of the mask stay where they were
         whole = self.services.lattice_for(slide, model.card, pitch=request.pitch, tissue=tissue)
         places = request.region.select(whole)
         if not len(places):

@@ -5,69 +5,20 @@ world = (c - 0.5) x mpp in micrometres, (y, x), c in continuous level-0 pixels; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_nh2st.viewer.predicted import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Labels, Layer
 
-    from napari_nh2st.geometry import IntArray
     from napari_nh2st.slides import Slide, TissueMask
 
 KEY = "napari_nh2st"  # under which a layer's metadata hold the Slide, the PredictedMap or the tissue's slide
-COLORMAPS = ("magma", "viridis", "cividis", "inferno", "gray_r")
-UNIT_OVERLAY = "nh2st_unit"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Contrast limits of a gene, and a sentence where they need one."""
-
-    low: float
-    high: float
-    note: str = ""
-
-
-@dataclass
-class Style:
-    """How heatmaps are coloured.
-
-    Attributes
-    ----------
-    percentiles : (2,) tuple
-        Which part of the values the colours span.
-    locked : bool
-        Limits stay as they are, whatever gene is shown or predicted next.
-    """
-
-    colormap: str = "magma"
-    percentiles: tuple[float, float] = (1.0, 99.0)
-    locked: bool = False
-    opacity: float = 0.7
-
-
-def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0, 99.0)) -> Limits:
-    """Return limits that napari can take, for any values: some, all equal, or none at all."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return Limits(0.0, 1.0, "nothing predicted yet")
-    low, high = (float(v) for v in np.percentile(finite, percentiles))
-    if _flat(low, high):  # a few cells differ from all the others
-        low, high = float(finite.min()), float(finite.max())
-    if _flat(low, high):
-        note = f"the same everywhere: {low:.2f}" if finite.size > 1 else ""
-        return Limits(low - 0.5, low + 0.5, note)
-    return Limits(low, high)
-
-
-def _flat(low: float, high: float) -> bool:
-    return high - low <= 1e-4 * max(1.0, abs(low))  # hidden vectors are float16: less than this is rounding
+GENE = "napari_nh2st_gene"  # and the gene that a heatmap shows
 
 
 def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[str, Any], str]:
@@ -94,7 +45,7 @@ def map_frame(cell: float, origin: tuple[float, float], mpp: float, slide_layer:
 
     Parameters
     ----------
-    cell : float
+    cell : float or (y, x)
         Level-0 pixels.
     origin : (2,) tuple
         (x, y), level-0 pixels.
@@ -103,12 +54,13 @@ def map_frame(cell: float, origin: tuple[float, float], mpp: float, slide_layer:
     slide_layer : Layer, optional
         Where it is moved or turned, so is the image.
     """
+    sides = np.broadcast_to(cell, 2)
     offset = np.array(origin[::-1]) - 0.5  # napari puts pixel centres on integers
     if slide_layer is None:
-        return {"scale": (cell * mpp,) * 2, "translate": offset * mpp, "units": ("um", "um")}
+        return {"scale": sides * mpp, "translate": offset * mpp, "units": ("um", "um")}
     to_world = slide_layer._transforms["data2physical"].linear_matrix[-2:, -2:]
     return {
-        "scale": np.asarray(slide_layer.scale)[-2:] * cell,
+        "scale": np.asarray(slide_layer.scale)[-2:] * sides,
         "translate": np.asarray(slide_layer.translate)[-2:] + to_world @ offset,
         "rotate": np.asarray(slide_layer.rotate)[-2:, -2:],
         "shear": np.asarray(slide_layer.shear)[-1:],
@@ -140,20 +92,53 @@ def tissue_layer_of(viewer: ViewerModel, slide: Slide) -> Labels | None:
 def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slide_layer: Layer) -> Labels:
     """Add the tissue mask as a Labels layer that can be painted and erased, aligned with the slide."""
     from napari.layers import Labels
+    from napari.utils import DirectLabelColormap
 
-    half = tissue.step / 2
-    frame = map_frame(tissue.step, (half, half), slide.mpp or 1.0, slide_layer)
+    frame = _mask_frame(tissue.steps, slide_layer)
     layer = Labels(
         np.asarray(tissue.mask).astype(np.uint8),
         name=f"tissue ({slide_layer.name})",
-        opacity=0.35,
+        opacity=0.4,
+        colormap=DirectLabelColormap(color_dict={0: "transparent", None: "#00a896"}),
         metadata={KEY: ("tissue", slide.fingerprint)},
         **frame,
     )
-    place_above(viewer, layer, slide_layer)
+    ours = [other for other in viewer.layers if other is slide_layer or map_of(other) is not None]
+    place_above(viewer, layer, ours[-1])
     layer.brush_size = max(4, layer.data.shape[0] // 60)
     viewer.layers.selection.active = layer  # it is there to be edited: its tools should be in sight
     return layer
+
+
+def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = True) -> None:
+    """Put a Slide behind a layer, and the layer and what lies on it into the slide's micrometres.
+
+    Heatmaps of this slide at another pixel size are taken away: they were predicted from other tiles.
+
+    Parameters
+    ----------
+    move : bool
+        False leaves the layer's transform alone, which another reader or the user chose.
+    """
+    layer.metadata[KEY] = slide
+    if not move:
+        return
+    frame = slide_frame(slide)
+    layer.scale, layer.units = frame["scale"], frame["units"]
+    for other in list(viewer.layers):
+        shown = map_of(other)
+        if shown is not None and shown.slide["fingerprint"] == slide.fingerprint and shown.slide["mpp"] != slide.mpp:
+            viewer.layers.remove(other)
+    tissue = tissue_layer_of(viewer, slide)
+    if tissue is not None:
+        steps = tuple(a / b for a, b in zip(slide.shape, tissue.data.shape, strict=True))
+        for name, value in _mask_frame(steps, layer).items():
+            setattr(tissue, name, value)
+
+
+def _mask_frame(steps: tuple[float, ...], slide_layer: Layer) -> dict[str, Any]:
+    """Return the transform of a mask whose pixels are `steps` (y, x) level-0 pixels large."""
+    return map_frame(steps, (steps[1] / 2, steps[0] / 2), 1.0, slide_layer)
 
 
 def place_above(viewer: ViewerModel, layer: Layer, below: Layer | None) -> None:
@@ -164,108 +149,3 @@ def place_above(viewer: ViewerModel, layer: Layer, below: Layer | None) -> None:
     else:
         viewer.add_layer(layer)
     viewer.layers.selection = selected & set(viewer.layers) or {layer}
-
-
-class HeatmapLayer:
-    """The one Image layer of a map, kept in step with it.
-
-    The user may rename, move, hide, recolour or delete the layer at any time: what they changed is left
-    alone, and a deleted layer comes back only when a gene is asked for.
-    """
-
-    def __init__(self, viewer: ViewerModel, shown: PredictedMap, slide_layer: Layer | None, style: Style) -> None:
-        self.viewer, self.map, self.slide_layer, self.style = viewer, shown, slide_layer, style
-        self.gene = ""
-        self.limits = Limits(0.0, 1.0)
-        self.layer: Image | None = None
-        self._name = ""
-
-    @property
-    def present(self) -> bool:
-        """Whether the layer is in the viewer."""
-        return self.layer is not None and self.layer in self.viewer.layers
-
-    def adopt(self, layer: Image) -> None:
-        """Take over a layer that is there already, such as one that File > Open made."""
-        self.layer, self._name = layer, layer.name
-
-    def show(self, gene: str) -> None:
-        """Draw a gene, from the hidden vectors; brings the layer back if it was deleted."""
-        values = self.map.values(gene)
-        changed = gene != self.gene
-        self.gene = gene
-        if not self.present:
-            self._create(values)
-        assert self.layer is not None
-        self.layer.data[...] = values
-        self._fit_limits(force=changed)
-        self._rename()
-        self._refresh()
-
-    def update(self, cells: IntArray) -> None:
-        """Draw cells that have just been predicted."""
-        if self.layer is None or not self.present or not self.gene:
-            return
-        row, column = np.divmod(cells, self.map.columns)
-        self.layer.data[row, column] = self.map.values(self.gene, cells)
-        self._fit_limits(force=False)
-        self._refresh()
-
-    def restyle(self) -> None:
-        """Apply a changed colormap or changed percentiles."""
-        if self.layer is not None and self.present:
-            self.layer.colormap = self.style.colormap
-            self._fit_limits(force=True)
-
-    def _create(self, values: npt.NDArray[np.float32]) -> None:
-        from napari.layers import Image
-
-        slide_layer = self.slide_layer if self.slide_layer in self.viewer.layers else None
-        mpp = float(self.map.slide["mpp"])
-        self._name = self._wanted_name()
-        self.layer = Image(
-            np.full_like(values, np.nan),
-            name=self._name,
-            colormap=self.style.colormap,
-            contrast_limits=(self.limits.low, self.limits.high),
-            blending="translucent",  # NaN is see-through with it, and black with others
-            interpolation2d="nearest",
-            opacity=self.style.opacity,
-            metadata={KEY: self.map},
-            **map_frame(self.map.cell, self.map.origin, mpp, slide_layer),
-        )
-        place_above(self.viewer, self.layer, slide_layer)
-        self._name = self.layer.name  # napari numbers a name that is taken
-        self.layer.colorbar.visible = True
-
-    def _fit_limits(self, *, force: bool) -> None:
-        """Follow the values, unless the limits are locked or the user has set them by hand."""
-        assert self.layer is not None
-        by_hand = not np.allclose(self.layer.contrast_limits, (self.limits.low, self.limits.high))
-        fitted = limits_of(self.layer.data, self.style.percentiles)
-        if self.style.locked or (by_hand and not force):
-            self.limits = Limits(*self.layer.contrast_limits, fitted.note)
-            return
-        self.limits = fitted
-        self.layer.contrast_limits_range = (
-            min(fitted.low, self._range(np.nanmin, fitted.low)),
-            max(fitted.high, self._range(np.nanmax, fitted.high)),
-        )
-        self.layer.contrast_limits = (fitted.low, fitted.high)
-
-    def _range(self, function: Any, default: float) -> float:
-        assert self.layer is not None
-        return float(function(self.layer.data)) if np.isfinite(self.layer.data).any() else default
-
-    def _wanted_name(self) -> str:
-        return f"{self.gene}, predicted ({self.map.card.name})"
-
-    def _rename(self) -> None:
-        assert self.layer is not None
-        if self.layer.name == self._name:  # else the user gave it a name: it stays
-            self.layer.name = self._wanted_name()
-            self._name = self.layer.name
-
-    def _refresh(self) -> None:
-        assert self.layer is not None
-        self.layer.refresh(extent=False, thumbnail=False, highlight=False)

@@ -1,0 +1,1 @@
+"""The docks, and the small widgets that they are made of."""

@@ -1,0 +1,122 @@
+"""What passes between a job, the controller and the dock: a request, its events, and a status for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.geometry import IntArray
+from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.where import Region
+
+
+class State(Enum):
+    """Where the last job stands."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What to predict.
+
+    Attributes
+    ----------
+    slide : Slide
+    model : str
+        Name of a bundled model, or a model folder.
+    region : Region
+    tissue : (h, w) bool array, optional
+        The mask as the user edited it, over the whole slide; the slide's own by default.
+    pitch : int, optional
+        Model pixels; the model's own by default.
+    device, command : str
+        What to compute with, and the command line that does the same.
+    """
+
+    slide: Any
+    model: str
+    region: Region = field(default_factory=Region)
+    tissue: npt.NDArray[np.bool_] | None = None
+    pitch: int | None = None
+    device: str = "auto"
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """One job as a person sees it.
+
+    Attributes
+    ----------
+    done, total, known : int
+        Tiles that are there, that were asked for, and that were there before.
+    share : float
+        How much of the slide's tissue is predicted, 0 to 1.
+    """
+
+    state: State = State.IDLE
+    step: str = ""
+    done: int = 0
+    total: int = 0
+    known: int = 0
+    share: float = 0.0
+    seconds: float = 0.0
+    seconds_left: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """Places are known and work on them starts. `tissue` counts the tiles of the whole slide."""
+
+    map: PredictedMap
+    total: int
+    known: int
+    tissue: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Arrived:
+    """Hidden vectors (k, h) of cells of the map."""
+
+    cells: IntArray
+    hidden: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is going on now, in words."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """Everything asked for is predicted."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The job was cancelled."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job could not go on."""
+
+    error: Exception
+
+
+Event = Step | Begun | Arrived | Done | Stopped | Failed
+TERMINAL = (Done, Stopped, Failed)

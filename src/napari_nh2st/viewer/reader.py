@@ -1,0 +1,90 @@
+"""napari's reader: slides in micrometres, and prediction folders as heatmaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_nh2st.errors import Nh2stError, SlideError
+from napari_nh2st.viewer import heatmap
+from napari_nh2st.viewer.layers import GENE, KEY, map_frame, slide_layer_data
+from napari_nh2st.viewer.predicted import PredictedMap
+
+LayerData = tuple[Any, dict[str, Any], str]
+Reader = Callable[[Any], list[LayerData]]
+
+# Formats that nothing else in napari reads: saying why one cannot be opened beats "no reader found".
+_OURS_ALONE = (".svs", ".ndpi")
+_SUFFIXES = (*_OURS_ALONE, ".tif", ".tiff", ".jpg", ".jpeg", ".png")
+
+
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Return a reader for a slide or a prediction folder, or None where this is neither.
+
+    Parameters
+    ----------
+    path : str or list of str
+        Several paths are several slides, each in its own layer.
+    """
+    paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
+    if not paths or not all(_may_open(p) for p in paths):
+        return None
+    return _read
+
+
+def _may_open(path: Path) -> bool:
+    if path.suffix == ".nh2st":
+        return path.is_dir()
+    if path.suffix.lower() not in _SUFFIXES:
+        return False
+    if path.suffix.lower() in _OURS_ALONE:
+        return True
+    from napari_nh2st.slides import open_slide
+
+    try:
+        open_slide(path)
+    except SlideError:
+        return False  # a stack or a mask, say: another reader's
+    return True
+
+
+def _read(path: str | list[str]) -> list[LayerData]:
+    """Open slides and predictions as layers."""
+    paths = [path] if isinstance(path, str) else path
+    return [_open(Path(p)) for p in paths]
+
+
+def _open(path: Path) -> LayerData:
+    if path.suffix == ".nh2st":
+        return read_prediction(path)
+    from napari_nh2st.slides import open_slide
+
+    return slide_layer_data(open_slide(path))
+
+
+def read_prediction(path: Path) -> LayerData:
+    """Open a prediction folder as a heatmap of its best gene.
+
+    Raises
+    ------
+    Nh2stError
+        If the folder holds no prediction on a lattice.
+    """
+    from napari_nh2st.engine.store import open_prediction
+
+    try:
+        shown = PredictedMap.of(open_prediction(path))
+    except ValueError as error:
+        raise Nh2stError(f"{path.name}: {error}") from error
+    gene = heatmap.first_gene(shown.card)
+    values = shown.values(gene)
+    limits = heatmap.limits_of(values)
+    meta = {
+        "name": heatmap.heatmap_name(gene, shown.card),
+        "contrast_limits": (limits.low, limits.high),
+        "metadata": {KEY: shown, GENE: gene},
+        **heatmap.HEATMAP_LOOK,
+        **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"])),
+    }
+    return values, meta, "image"

@@ -1,0 +1,146 @@
+"""Which gene is shown, how far to trust it, and how it is coloured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.utils.colormaps import AVAILABLE_COLORMAPS
+from qtpy.QtCore import QStringListModel, Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QCompleter, QWidget
+
+from napari_nh2st.model.card import Card
+from napari_nh2st.viewer.heatmap import COLORMAPS, HeatmapLayer, Style, first_gene
+from napari_nh2st.viewer.widgets.parts import NarrowCombo, Sentence, column, indented, row
+from napari_nh2st.viewer.words import trust_words
+
+PERCENTILES = {"1 to 99 %": (1.0, 99.0), "5 to 95 %": (5.0, 95.0), "lowest to highest": (0.0, 100.0)}
+
+
+class GeneSection(QWidget):
+    """A field that filters while one types, walked with the arrow keys, and the colours."""
+
+    gene_chosen = Signal(str)
+    style_changed = Signal()
+
+    def __init__(self, style: Style) -> None:
+        super().__init__()
+        self.style_ = style
+        self._card: Card | None = None
+        self._names = QStringListModel(self)
+        self._make_gene()
+        self._make_colours()
+        self.trust = Sentence()
+        self.trust.setToolTip("How well this gene was predicted on tissue that the model had not seen")
+        self.scale = Sentence()
+        self.scale.setToolTip("What the two ends of the colour bar stand for")
+        layout = column(self)
+        layout.addLayout(row(self.combo, label="Gene", stretch=0))
+        layout.addLayout(indented(self.trust))
+        layout.addLayout(row(self.limits, self.lock, label="Limits", stretch=0))
+        layout.addLayout(row(self.colours, label="Colours", stretch=0))
+        layout.addLayout(indented(self.scale))
+
+    def _make_gene(self) -> None:
+        self.combo = NarrowCombo("The gene to show. Type any part of its name; up and down walk the list")
+        self.combo.setEditable(True)
+        self.combo.setInsertPolicy(NarrowCombo.InsertPolicy.NoInsert)
+        self.combo.setMaxVisibleItems(15)
+        self.combo.setModel(self._names)
+        self.combo.view().setUniformItemSizes(True)  # else opening 20,000 genes measures each of them
+        completer = QCompleter(self._names, self.combo)
+        completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
+        completer.popup().setUniformItemSizes(True)
+        self.combo.setCompleter(completer)
+        self.combo.lineEdit().setPlaceholderText("gene")
+        self.combo.currentIndexChanged.connect(self._walked)
+        self.combo.lineEdit().returnPressed.connect(self._entered)
+        completer.activated[str].connect(self.choose)
+
+    def _make_colours(self) -> None:
+        self.limits = NarrowCombo("Which part of the values the colours span; the rest takes the end colours")
+        for name, ends in PERCENTILES.items():
+            self.limits.addItem(name, ends)
+        self.limits.currentIndexChanged.connect(self._restyled)
+        self.lock = QCheckBox("lock")
+        self.lock.setToolTip("Keep the limits as they are when another gene is shown or more is predicted")
+        self.lock.toggled.connect(self._locked)
+        self.colours = NarrowCombo("Colours of the heatmap; all of them keep their order for colour-blind eyes")
+        for name in COLORMAPS:
+            self.colours.addItem(getattr(AVAILABLE_COLORMAPS.get(name), "_display_name", name), name)
+        self.colours.currentIndexChanged.connect(self._restyled)
+
+    @property
+    def gene(self) -> str:
+        """The chosen gene, empty where there is no model."""
+        index = self.combo.currentIndex()
+        return self.combo.itemText(index) if index >= 0 else ""
+
+    def set_card(self, card: Card | None) -> None:
+        """List the genes of a model, keeping the gene where it has it."""
+        if card is self._card:
+            return
+        kept = self.gene
+        self._card = card
+        self.combo.blockSignals(True)
+        self._names.setStringList(card.genes if card else [])
+        if card is not None:
+            self.combo.setCurrentIndex(card.genes.index(kept if kept in card.genes else first_gene(card)))
+        self.combo.blockSignals(False)
+        self.combo.setEnabled(card is not None)
+        self._say_trust(self.gene)
+
+    def choose(self, text: str) -> None:
+        """Show the gene that a typed text means, or say that the model does not predict it."""
+        index = self._find(text.strip())
+        if index is None:
+            self._say_trust(text.strip())
+            return
+        if index == self.combo.currentIndex():
+            self.combo.lineEdit().setText(self.gene)
+            self._walked(index)
+        else:
+            self.combo.setCurrentIndex(index)
+
+    def _find(self, text: str) -> int | None:
+        genes = self._names.stringList()
+        if text in genes:
+            return genes.index(text)
+        low = text.lower()
+        folded = [gene.lower() for gene in genes]
+        for fits in (str.__eq__, str.startswith, str.__contains__):
+            found = next((i for i, gene in enumerate(folded) if low and fits(gene, low)), None)
+            if found is not None:
+                return found
+        return None
+
+    def _entered(self) -> None:
+        self.choose(self.combo.lineEdit().text())
+
+    def _walked(self, index: int) -> None:
+        if index >= 0:
+            self._say_trust(self.gene)
+            self.gene_chosen.emit(self.gene)
+
+    def _say_trust(self, gene: str) -> None:
+        self.trust.say(trust_words(self._card, gene) if self._card else "")
+        known = self._card is None or gene in self._card.genes
+        self.combo.lineEdit().setStyleSheet("" if known else "QLineEdit { color: gray; }")
+
+    def show_scale(self, heatmap: HeatmapLayer | None) -> None:
+        """Say what the colours stand for, in the unit of the values."""
+        if heatmap is None:
+            self.scale.say("")
+            return
+        note = f"\n{heatmap.gene} is {heatmap.limits.note}" if heatmap.limits.note.startswith("the same") else ""
+        unit = heatmap.map.card.unit
+        self.scale.say(f"{heatmap.limits.low:.2f} to {heatmap.limits.high:.2f} {unit}{note}")
+
+    def _locked(self, on: bool) -> None:
+        self.style_.locked = on
+
+    def _restyled(self, index: int = 0) -> Any:
+        self.style_.percentiles = self.limits.currentData()
+        self.style_.colormap = self.colours.currentData()
+        self.style_changed.emit()

@@ -1,0 +1,111 @@
+"""The one button that starts and cancels, how far the job is, and what to know about its result."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from napari.utils import progress
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QPlainTextEdit, QProgressBar, QPushButton, QToolButton, QWidget
+
+from napari_nh2st.viewer.events import State, Status
+from napari_nh2st.viewer.widgets.parts import Banner, Sentence, column, row
+from napari_nh2st.viewer.words import clock, status_sentence
+
+
+class JobSection(QWidget):
+    """Predict, or Cancel while it runs; the rest of the dock stays usable."""
+
+    start = Signal()
+    cancel = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running = False
+        self._activity: Any = None
+        self._busy = False
+        self._status = Status()
+        self._timer = QTimer(self, interval=250)
+        self._timer.timeout.connect(self._show_activity)
+        self.button = QPushButton("Predict")
+        self.button.setToolTip("Predict gene expression there; what is predicted already is not computed again")
+        self.button.setMinimumWidth(84)
+        self.button.clicked.connect(self._pressed)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.bar.setVisible(False)
+        self.sentence = Sentence()
+        self.details = QToolButton(text="Details")
+        self.details.setToolTip("Show the technical account of what went wrong, to send with a report")
+        self.details.setVisible(False)
+        self.details.clicked.connect(lambda: self.account.setVisible(self.account.isHidden()))
+        self.account = QPlainTextEdit(readOnly=True)
+        self.account.setMaximumHeight(140)
+        self.account.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.account.setVisible(False)
+        self.banner = Banner()
+        layout = column(self)
+        layout.addLayout(row(self.button, self.bar, stretch=1))
+        layout.addLayout(row(self.sentence, self.details, stretch=0))
+        layout.addWidget(self.account)
+        layout.addWidget(self.banner)
+
+    def _pressed(self) -> None:
+        (self.cancel if self._running else self.start).emit()
+
+    def show_plain(self, text: str, *, ready: bool) -> None:
+        """Say what is to do while no job runs."""
+        self.button.setEnabled(ready)
+        self.sentence.say(text)
+
+    def show_warnings(self, warnings: tuple[str, ...] | list[str]) -> None:
+        """Show, in plain sight, what must be known before the result is believed."""
+        self.banner.say("\n".join(warnings))
+
+    def show_status(self, status: Status) -> None:
+        """Show the state of the job."""
+        self._status, self._running = status, status.state is State.RUNNING
+        self.button.setText("Cancel" if self._running else "Predict")
+        self.button.setEnabled(status.step != "stopping")
+        self.bar.setVisible(self._running)
+        self.sentence.say(status_sentence(status))
+        self._show_error(status.error)
+        if not self._running:
+            self.close_activity()
+            return
+        self.bar.setRange(0, status.total)  # 0 to 0 is "busy" while the number of tiles is not known
+        self.bar.setValue(status.done)
+        left = clock(status.seconds_left)
+        self.bar.setFormat(f"%p%   {left} left" if left else "%p%")
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _show_error(self, error: Exception | None) -> None:
+        self.details.setVisible(error is not None)
+        if error is None:
+            self.account.setVisible(False)
+        else:
+            self.account.setPlainText("".join(traceback.format_exception(error)))
+
+    def _show_activity(self) -> None:
+        """Keep napari's activity panel in step. From a timer: its bars let Qt process events in between."""
+        if self._busy or not self._running or not self._status.total:
+            return
+        self._busy = True
+        try:
+            if self._activity is None:
+                self._activity = progress(total=self._status.total, desc="NH2ST: predicting")
+            self._activity.update(max(0, self._status.done - self._activity.n))
+        finally:
+            self._busy = False
+        if not self._running:  # it ended meanwhile
+            self.close_activity()
+
+    def close_activity(self) -> None:
+        """Take the bar out of napari's activity panel."""
+        self._timer.stop()
+        if self._activity is not None and not self._busy:
+            self._activity.close()
+            self._activity = None

@@ -1,0 +1,113 @@
+"""Small pieces that the docks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+LABEL_WIDTH = 60
+
+
+class Sentence(QLabel):
+    """Text that wraps and takes no room while it is empty."""
+
+    def __init__(self, text: str = "", *, dim: bool = False) -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        # a long word (a path) must not widen the dock
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        if dim:
+            self.setStyleSheet("QLabel { font-size: 11px; }")
+        self.setVisible(bool(text))
+
+    def say(self, text: str) -> None:
+        """Show a text, or nothing."""
+        if text == self.text():
+            return
+        self.setText(text)
+        self.setVisible(bool(text))
+
+
+class Banner(Sentence):
+    """A warning that cannot be overlooked; the same colours in the dark and the light theme."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setStyleSheet(
+            "QLabel { background: #f2c14e; color: #201a05; border-radius: 4px; padding: 6px; font-weight: 600; }"
+        )
+
+
+class NarrowCombo(QComboBox):
+    """A combo box that shortens what it shows instead of widening the dock."""
+
+    def __init__(self, tooltip: str = "") -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip(tooltip)
+
+
+def row(*widgets: QWidget, label: str = "", stretch: int | None = None) -> QHBoxLayout:
+    """Lay widgets side by side, behind a label of the width that all labels have."""
+    line = QHBoxLayout()
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(6)
+    if label:
+        caption = QLabel(label)
+        caption.setFixedWidth(LABEL_WIDTH)
+        caption.setToolTip(widgets[0].toolTip() if widgets else "")
+        line.addWidget(caption)
+    for i, widget in enumerate(widgets):
+        line.addWidget(widget, 1 if i == stretch else 0)
+    return line
+
+
+def indented(widget: QWidget) -> QHBoxLayout:
+    """Lay a widget under the control of the row above it."""
+    line = QHBoxLayout()
+    line.setContentsMargins(LABEL_WIDTH + 6, 0, 0, 0)
+    line.addWidget(widget)
+    return line
+
+
+def rule() -> QFrame:
+    """Return a thin line between sections."""
+    line = QFrame()
+    line.setFixedHeight(1)
+    line.setStyleSheet("QFrame { background: rgba(128, 128, 128, 90); border: none; }")
+    return line
+
+
+def column(parent: QWidget, *, spacing: int = 6) -> QVBoxLayout:
+    """Give a widget the one column that docks have."""
+    layout = QVBoxLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    return layout
+
+
+class Connections:
+    """Connections to a viewer's events that end with the widget that made them."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Any, Callable[..., Any]]] = []
+
+    def add(self, emitter: Any, callback: Callable[..., Any]) -> None:
+        """Connect a callback."""
+        emitter.connect(callback)
+        self._made.append((emitter, callback))
+
+    def close(self) -> None:
+        """Disconnect them all."""
+        for emitter, callback in self._made:
+            emitter.disconnect(callback)
+        self._made.clear()

@@ -1,0 +1,296 @@
+"""The dock NH2ST: open a slide, press Predict, type a gene."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer import layers
+from napari_nh2st.viewer.controller import Controller
+from napari_nh2st.viewer.events import Request, State, Status
+from napari_nh2st.viewer.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.services import Services
+from napari_nh2st.viewer.where import Region
+from napari_nh2st.viewer.widgets.gene_section import GeneSection
+from napari_nh2st.viewer.widgets.job_section import JobSection
+from napari_nh2st.viewer.widgets.model_section import ModelSection
+from napari_nh2st.viewer.widgets.parts import Connections, rule
+from napari_nh2st.viewer.widgets.result_section import ResultSection
+from napari_nh2st.viewer.widgets.slide_section import SlideSection
+from napari_nh2st.viewer.widgets.tissue_section import TissueSection
+from napari_nh2st.viewer.widgets.where_section import WhereSection
+from napari_nh2st.viewer.widgets.worker import Background
+from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_line, error_words
+
+
+class PredictWidget(QScrollArea):
+    """The dock. It lays out its sections and passes on between them, the controller and the layers.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+    services : Services, optional
+        The engine and the models, so that tests can put small ones in their place.
+    """
+
+    def __init__(self, napari_viewer: Viewer, services: Services | None = None) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.services = services or Services()
+        self.background = Background()
+        self.controller = Controller(self, self._run, self.services)
+        self.style_ = Style()
+        self.heatmap: HeatmapLayer | None = None
+        self._heatmaps: dict[int, HeatmapLayer] = {}
+        self._connections = Connections()
+        self._was_docked = False
+        self._redraw = QTimer(self, singleShot=True, interval=80)
+        self._redraw.timeout.connect(self._draw)
+        self._build()
+        self._wire()
+        self._slide_changed(self.slides.layer)
+        self._card_changed(self.models.card)
+
+    def _build(self) -> None:
+        self.slides = SlideSection(self.viewer, self._connections)
+        self.models = ModelSection(self.services)
+        self.where = WhereSection(self.viewer)
+        self.job = JobSection()
+        self.genes = GeneSection(self.style_)
+        self.tissue = TissueSection(self.viewer, self.background, self.services)
+        self.result = ResultSection(self.background, self.services)
+        body = QWidget()
+        body.setMinimumWidth(280)
+        layout = QVBoxLayout(body)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        upper = (self.slides, self.models, self.where, self.job)
+        for part in (*upper, rule(), self.genes, rule(), self.tissue, self.result):
+            layout.addWidget(part)
+        layout.addStretch(1)
+        self.setWidget(body)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(320)
+
+    def _wire(self) -> None:
+        self.slides.layer_changed.connect(self._slide_changed)
+        self.slides.mpp_given.connect(self._mpp_given)
+        self.models.card_changed.connect(self._card_changed)
+        self.job.start.connect(self.predict)
+        self.job.cancel.connect(self.controller.cancel)
+        self.genes.gene_chosen.connect(self.show_gene)
+        self.genes.style_changed.connect(self._restyle)
+        self.tissue.failed.connect(self._complain)
+        self.result.copy.connect(self._copy_command)
+        self._shortcut("Esc", self.controller.cancel, Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        self._shortcut("Ctrl+Shift+G", self._focus_gene, Qt.ShortcutContext.WindowShortcut)
+        self._connections.add(self.viewer.layers.selection.events.active, self._layer_selected)
+        self._connections.add(self.viewer.layers.events.inserted, self._layer_selected)
+        # without a reference to this widget: it is half gone when the signal comes
+        self.destroyed.connect(partial(_close, self.controller, self.background, self._connections))
+
+    def _shortcut(self, keys: str, action: Any, context: Qt.ShortcutContext) -> None:
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.setContext(context)
+        shortcut.activated.connect(action)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop the work when the dock is closed: napari then takes the widget out of its dock and keeps it."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self) -> None:
+        """Cancel what runs and let go of the viewer."""
+        self.job.close_activity()
+        _close(self.controller, self.background, self._connections)
+
+    # what the person does
+
+    def predict(self) -> None:
+        """Start to predict what is chosen."""
+        try:
+            request = self._request()
+        except Nh2stError as error:
+            self._complain(str(error))
+            return
+        self.controller.predict(request)
+
+    def show_gene(self, gene: str) -> None:
+        """Draw a gene; decoded from what is predicted, without the model."""
+        if self.heatmap is not None and gene in self.heatmap.map.card.genes:
+            self.heatmap.show(gene)
+            self.genes.show_scale(self.heatmap)
+
+    def use_model(self, model: str) -> None:
+        """Choose a model by name or folder, as the fine-tune dock does when a run is done."""
+        self.models.use(model)
+
+    def _request(self) -> Request:
+        layer, slide, model = self.slides.layer, layers.slide_of(self.slides.layer), self.models.model
+        if slide is None or model is None:
+            raise Nh2stError(NOTHING_OPEN if slide is None else NO_MODEL)
+        slide.require_mpp()
+        region = self.where.region(layer)
+        return Request(
+            slide,
+            model,
+            region,
+            tissue=self.tissue.mask(slide),
+            device=self.result.device,
+            command=self._command(slide, model, region),
+        )
+
+    def _command(self, slide: Any, model: str, region: Region) -> str:
+        edited = self.tissue.mask(slide) is not None
+        return command_line(slide, model, region, edited_tissue=edited, device=self.result.device)
+
+    def _copy_command(self) -> None:
+        try:
+            request = self._request()
+        except Nh2stError as error:
+            self._complain(str(error))
+            return
+        self.result.copied(request.command)
+
+    def _mpp_given(self, mpp: float) -> None:
+        layer, slide = self.slides.layer, layers.slide_of(self.slides.layer)
+        if slide is None:
+            return
+        self.controller.cancel()
+        changed = slide.with_mpp(mpp)
+        layers.set_slide(self.viewer, layer, changed)
+        self.viewer.fit_to_view()
+        self._slide_changed(layer)
+
+    def _focus_gene(self) -> None:
+        self.genes.combo.setFocus()
+        self.genes.combo.lineEdit().selectAll()
+
+    # what changes elsewhere
+
+    def _slide_changed(self, layer: Any) -> None:
+        slide = layers.slide_of(layer)
+        if layer is not None and slide is None:  # drawn by another reader: open the file ourselves
+            path = str(layer.source.path)
+            self.background.call(
+                self.services.open_slide, path, then=partial(self._slide_opened, layer), failed=self._complain
+            )
+        self.slides.show_slide(slide)
+        self.tissue.set_slide(layer, slide)
+        self._recall()
+
+    def _slide_opened(self, layer: Any, slide: Any) -> None:
+        layers.set_slide(self.viewer, layer, slide, move=False)
+        if layer is self.slides.layer:
+            self._slide_changed(layer)
+
+    def _card_changed(self, card: Any) -> None:
+        self.genes.set_card(card)
+        self._recall()
+
+    def _recall(self) -> None:
+        """Show what was predicted before for the chosen slide and model, and say what can be done now."""
+        slide, model = layers.slide_of(self.slides.layer), self.models.model
+        known = self.controller.recall(slide, model) if slide is not None and model else None
+        if known is not None:
+            self.controller.adopt(known)
+        elif not self.controller.running:
+            self.heatmap = None
+            self.genes.show_scale(None)
+            self.controller.forget()
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        if self.controller.running:
+            return
+        slide, card = layers.slide_of(self.slides.layer), self.models.card
+        reasons = (
+            (self.slides.layer is None, NOTHING_OPEN),
+            (slide is None, "Opening the file…"),
+            (slide is not None and slide.mpp is None, NO_MPP),
+            (self.models.model is None, NO_MODEL),
+            (card is None, "This model cannot be used: choose another one."),
+        )
+        reason = next((text for holds, text in reasons if holds), None)
+        share = self.controller.map is not None and self.controller.map.done.any()
+        ready = "Ready: press Predict to go on." if share else "Ready: press Predict."
+        self.job.show_plain(reason or ready, ready=reason is None)
+        self.job.show_warnings([] if slide is None or card is None else self.services.warnings_for(slide, card))
+        self.result.set_ready(bool(share), can_copy=reason is None)
+
+    def _layer_selected(self, event: Any = None) -> None:
+        """Take up a heatmap that was opened from a file, when it is chosen in the layer list."""
+        layer = self.viewer.layers.selection.active
+        shown = layers.map_of(layer)
+        if shown is None or shown is self.controller.map or self.controller.running:
+            return
+        if id(shown) not in self._heatmaps:
+            made = HeatmapLayer(self.viewer, shown, self.slides.layer, self.style_)
+            made.adopt(layer)
+            self._heatmaps[id(shown)] = made
+        self.genes.set_card(shown.card)
+        self.controller.adopt(shown)
+
+    def _restyle(self) -> None:
+        if self.heatmap is not None:
+            self.heatmap.restyle()
+            self.genes.show_scale(self.heatmap)
+
+    def _complain(self, error: Any) -> None:
+        self.job.sentence.say(error_words(error) if isinstance(error, Exception) else str(error))
+
+    # what the controller tells
+
+    def _run(self, generation: int, events: Any) -> None:
+        self.background.iterate(events, partial(self.controller.receive, generation))
+
+    def status_changed(self, status: Status) -> None:
+        """Show the job's state."""
+        self.job.show_status(status)
+        if status.warnings:
+            self.job.show_warnings(status.warnings)
+        if status.state is not State.RUNNING:
+            self._draw()
+            self.result.set_ready(self.heatmap is not None and bool(self.heatmap.map.done.any()), can_copy=True)
+
+    def map_changed(self, shown: PredictedMap) -> None:
+        """Draw another map."""
+        if id(shown) not in self._heatmaps:
+            self._heatmaps[id(shown)] = HeatmapLayer(self.viewer, shown, self.slides.layer, self.style_)
+        self.heatmap = self._heatmaps[id(shown)]
+        self.genes.set_card(shown.card)
+        self.heatmap.show(self.genes.gene)
+        self.heatmap.bring_out()
+        self.genes.show_scale(self.heatmap)
+        self.result.set_map(shown)
+
+    def cells_arrived(self, shown: PredictedMap, cells: Any) -> None:
+        """Draw what has just been predicted."""
+        if self.heatmap is not None and self.heatmap.map is shown:
+            self.heatmap.write(cells)
+            if not self._redraw.isActive():
+                self._redraw.start()
+
+    def _draw(self) -> None:
+        if self.heatmap is not None:
+            self.heatmap.draw()
+            self.genes.show_scale(self.heatmap)
+
+
+def _close(controller: Controller, background: Background, connections: Connections, *_: Any) -> None:
+    controller.close()
+    background.close()
+    connections.close()

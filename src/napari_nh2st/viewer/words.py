@@ -1,0 +1,117 @@
+"""The sentences that the docks say. No Qt: they are tested as text."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Card
+from napari_nh2st.viewer.events import State, Status
+from napari_nh2st.viewer.where import Region
+
+NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
+NO_MPP = "This file does not say how large its pixels are: type it above (µm per pixel) and press Set."
+NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
+
+
+def clock(seconds: float | None) -> str:
+    """Write a duration as people read it, 0:07 or 1:02:40; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def count(n: int, what: str) -> str:
+    """Write a count: 1 tile, 1,200 tiles."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def mpp_words(mpp: float | None, source: str) -> str:
+    """Write a pixel size and where it comes from."""
+    if mpp is None:
+        return "pixel size unknown"
+    return f"{mpp:.4g} µm/px ({'typed in' if source == 'user' else source})"
+
+
+def model_words(card: Card) -> str:
+    """Say in one line what a model predicts and what it was trained on."""
+    samples = [t.sample for t in card.training]
+    patients = {t.patient for t in card.training}
+    if not samples:
+        trained = "training not recorded"
+    elif card.synthetic:
+        trained = f"trained on synthetic tissue ({count(len(samples), 'section')})"
+    else:
+        shown = ", ".join(samples[:4]) + (f" and {len(samples) - 4} more" if len(samples) > 4 else "")
+        trained = f"trained on {shown} ({count(len(patients), 'patient')})"
+    return f"{count(len(card.genes), 'gene')}, {trained}"
+
+
+def status_sentence(status: Status) -> str:
+    """Say where the job stands, what to do next where that is not plain."""
+    if status.state is State.RUNNING:
+        return _running(status)
+    if status.state is State.DONE:
+        return _done(status)
+    if status.state is State.CANCELLED:
+        kept = f"{count(status.done, 'tile')} of {status.total:,} are kept; " if status.done else ""
+        return f"Stopped. {kept}Predict goes on from there." if kept else "Stopped."
+    if status.state is State.FAILED:
+        return f"That did not work: {error_words(status.error)}"
+    return "Ready: press Predict."
+
+
+def _running(status: Status) -> str:
+    if status.step == "predicting":
+        known = f" ({status.known:,} were there already)" if status.known else ""
+        return f"Predicting: {status.done:,} of {count(status.total, 'tile')}{known}."
+    return f"{status.step.capitalize()}…"
+
+
+def _done(status: Status) -> str:
+    if status.known == status.total:
+        text = "Nothing was missing here."
+    else:
+        text = f"Done: {count(status.total - status.known, 'tile')} in {clock(status.seconds)}."
+    if status.share < 0.995:
+        text += f" {max(1, int(100 * status.share))}% of the slide's tissue is predicted."
+    return text
+
+
+def error_words(error: Exception | None) -> str:
+    """Write an error for a person: ours are sentences, others are named."""
+    if isinstance(error, Nh2stError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "the machine ran out of memory; close other programs, or predict a smaller part"
+    if error is None:
+        return "no reason was given"
+    return f"{type(error).__name__}: {error} (see Details)"
+
+
+def trust_words(card: Card, gene: str) -> str:
+    """Say how far to trust one gene of a model."""
+    if gene not in card.genes:
+        return f"{card.name} does not predict {gene}" if gene else ""
+    return card.trust(gene)
+
+
+def command_line(slide: Any, model: str, region: Region, *, edited_tissue: bool, device: str = "auto") -> str:
+    """Return the `nh2st predict` line that does the same as the dock.
+
+    A drawn outline is given by its bounding box: the command line has no outlines.
+    """
+    words = ["nh2st", "predict", str(slide.path), "--model", model, "--out", "predictions"]
+    if region.box is not None:
+        box = region.box
+        words += ["--region", ",".join(str(round(v)) for v in (box.x0, box.y0, box.width, box.height))]
+    if slide.mpp_source == "user":
+        words += ["--mpp", f"{slide.mpp:.6g}"]
+    if device != "auto":
+        words += ["--device", device]
+    notes = [note for note, said in (("outline", region.polygons), ("edited tissue mask", edited_tissue)) if said]
+    line = shlex.join(words)
+    return f"{line}  # without the {' and the '.join(notes)}" if notes else line

@@ -1,0 +1,28 @@
+"""File > Save of a heatmap layer: the whole panel, not only the gene that is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.layers import KEY
+from napari_nh2st.viewer.predicted import PredictedMap
+
+
+def _write(path: str, attributes: dict[str, Any], name: str) -> list[str]:
+    shown = attributes.get("metadata", {}).get(KEY)
+    if not isinstance(shown, PredictedMap):
+        raise Nh2stError("this layer is no NH2ST heatmap: select one that is, then File > Save Selected Layers")
+    from napari_nh2st.formats import export
+
+    return [str(export(shown.prediction(), name, path))]
+
+
+def write_h5ad(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as AnnData."""
+    return _write(path, attributes, "h5ad")
+
+
+def write_csv(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as a table."""
+    return _write(path, attributes, "csv")
