@@ -1,0 +1,282 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nh2st.engine import embeddings as embeddings_module
+from napari_nh2st.engine.embeddings import Embeddings
+from napari_nh2st.engine.places import lattice_for, neighbourhood, slide_box, warnings_for
+from napari_nh2st.engine.run import Job, run, store_for, stream
+from napari_nh2st.engine.store import open_prediction, save_prediction
+from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
+from napari_nh2st.geometry import SELF, Box, TileSet
+from napari_nh2st.model.nh2st import normalise
+from napari_nh2st.slides import TissueMask, open_slide
+from support.models import small_card
+from support.slides import picture, tiff
+
+EXACT = Job(device="cpu", precision="fp32", cache=False)
+
+
+def everywhere(slide):
+    return TissueMask.from_array(np.ones((15, 23), dtype=bool), slide.shape)
+
+
+def job(slide, **more):
+    return Job(**{"device": "cpu", "precision": "fp32", "cache": False, "tissue": everywhere(slide), **more})
+
+
+def by_brute_force(slide, model, places):
+    """Patch by patch through the released way of thinking: one place, its whole surroundings, no block, no cache."""
+    net, card = model.net, model.card
+    scale = card.scale_on(slide.mpp)
+    centres, present = neighbourhood(places, card, slide_box(slide), everywhere(slide))
+    reach = 2 * (net.encoder.receptive_radius // card.architecture.stride + 1) * card.architecture.stride
+
+    def embed(x, y):
+        corner = np.round(np.array([x, y]) / scale - card.patch / 2).astype(int)
+        if not net.dense:
+            pixels = slide.read(*corner.tolist(), card.patch, card.patch, scale)
+            return net.encode(normalise(torch.from_numpy(pixels[None])))[0]
+        half = card.architecture.stride // 2
+        left, top = (corner - reach + half).tolist()
+        pixels = slide.read(left, top, card.patch + 2 * reach, card.patch + 2 * reach, scale)
+        at = reach // card.architecture.stride
+        return net.encode(normalise(torch.from_numpy(pixels[None])))[0, :, at, at]
+
+    with torch.inference_mode():
+        near = torch.stack([torch.stack([embed(*c) for c in nine]) for nine in centres])
+        hidden = net.look(near[:, SELF], near, torch.from_numpy(present))
+        return net.decoder(hidden).numpy()
+
+
+def test_blocks_equal_patch_by_patch(slide, model):
+    """Reading in blocks with a halo, the cache and float16 change nothing that matters, seams and borders included."""
+    places = lattice_for(slide, model.card, pitch=112, tissue=everywhere(slide))
+    prediction, encoded = run(slide, model, places, job(slide))
+    assert encoded == len(places)
+    some = np.linspace(0, len(places) - 1, 12).astype(int)
+    expected = by_brute_force(slide, model, places.select(some))
+    spread = expected.std(axis=0).max()
+    assert np.abs(prediction.matrix()[some] - expected).max() < 0.02 * spread + 2e-3
+
+
+def test_a_region_gives_the_numbers_of_the_whole(slide, model):
+    whole, _ = run(slide, model, lattice_for(slide, model.card, tissue=everywhere(slide)), job(slide))
+    part_places = lattice_for(slide, model.card, Box(700, 300, 1800, 1200), tissue=everywhere(slide))
+    part, _ = run(slide, model, part_places, job(slide))
+    index = {tuple(g): i for i, g in enumerate(whole.places.grid)}
+    same = [index[tuple(g)] for g in part_places.grid]
+    assert len(same) > 10
+    assert np.array_equal(part.hidden, whole.hidden[same])
+
+
+def test_small_blocks_give_the_numbers_of_large_ones(slide, context, monkeypatch):
+    places = lattice_for(slide, context.card, pitch=112, tissue=everywhere(slide))
+    large, _ = run(slide, context, places, job(slide))
+    monkeypatch.setattr(embeddings_module, "DENSE_BLOCK", 16)
+    small, _ = run(slide, context, places, job(slide))
+    assert np.abs(large.matrix() - small.matrix()).max() < 5e-3 * max(1.0, np.abs(large.matrix()).max())
+
+
+def test_spots_off_the_lattice_are_interpolated_between_cells(slide, context):
+    grid = lattice_for(slide, context.card, pitch=16, tissue=everywhere(slide))
+    middle = grid.centres[(grid.grid == [30, 40]).all(axis=1)][0]
+    step = 16 * grid.scale
+    emb = Embeddings(
+        slide, context, pitch=16, device=torch.device("cpu"), precision="fp32", cache_root=None
+    )  # fmt: skip
+    corners = middle + np.array([[0, 0], [step, 0], [0, step], [step, step]])
+    between = middle[None] + np.array([[0.25 * step, 0.5 * step]])
+    for index in emb.missing(corners):
+        emb.encode(index, emb.read(index, corners), corners)
+    a, b, c, d = emb.at(corners)
+    expected = 0.5 * (0.75 * a + 0.25 * b) + 0.5 * (0.75 * c + 0.25 * d)
+    assert np.allclose(emb.at(between)[0], expected, atol=1e-3)
+
+
+def test_given_places_come_back_in_their_order(slide, model):
+    rng = np.random.default_rng(0)
+    centres = rng.uniform(150, 1300, size=(70, 2))
+    places = TileSet.at(centres, scale=model.card.scale_on(slide.mpp), pitch=model.card.pitch)
+    forward, _ = run(slide, model, places, job(slide))
+    back, _ = run(slide, model, places.select(np.arange(70)[::-1]), job(slide))
+    assert np.allclose(forward.hidden, back.hidden[::-1], atol=2e-2)
+    assert np.array_equal(forward.places.centres, centres)
+    assert len(np.unique(forward.hidden, axis=0)) == 70
+
+
+def test_background_is_neither_predicted_nor_a_neighbour(slide, context):
+    mask = np.zeros((15, 23), dtype=bool)
+    mask[:, :8] = True
+    tissue = TissueMask.from_array(mask, slide.shape)
+    places = lattice_for(slide, context.card, tissue=tissue)
+    assert places.centres[:, 0].max() < 900
+    _, present = neighbourhood(places, context.card, slide_box(slide), tissue)
+    right = places.centres[:, 0] > 700
+    assert not present[right][:, [2, 5, 8]].any()
+    assert present[:, SELF].all()
+
+
+def test_an_edited_mask_changes_what_neighbours_say(slide, context):
+    """Taking neighbours away changes a context prediction: the mask is obeyed, not only shown."""
+    mask = np.ones((15, 23), dtype=bool)
+    places = lattice_for(slide, context.card, Box(0, 0, 900, 900), tissue=everywhere(slide))
+    mask[:, 6:] = False
+    full, _ = run(slide, context, places, job(slide))
+    cut, _ = run(slide, context, places, job(slide, tissue=TissueMask.from_array(mask, slide.shape)))
+    assert not np.allclose(full.matrix(), cut.matrix())
+
+
+def test_a_second_run_encodes_nothing(slide, model, tmp_path):
+    places = lattice_for(slide, model.card, tissue=everywhere(slide))
+    work = job(slide, store=store_for(tmp_path, slide, model, places.pitch, job(slide)))
+    first, encoded = run(slide, model, places, work)
+    assert encoded == len(places)
+    again = job(slide, store=store_for(tmp_path, slide, model, places.pitch, job(slide)))
+    second, encoded = run(slide, model, places, again)
+    assert encoded == 0
+    assert np.array_equal(first.hidden, second.hidden)
+    assert np.array_equal(open_prediction(tmp_path).matrix(), first.matrix())
+
+
+def test_cached_embeddings_serve_another_pitch_and_another_session(slide, context, tmp_path, monkeypatch):
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path))
+    coarse = lattice_for(slide, context.card, tissue=everywhere(slide))
+    _, first = run(slide, context, coarse, job(slide, cache=True))
+    fine = lattice_for(slide, context.card, pitch=32, tissue=everywhere(slide))
+    _, second = run(slide, context, fine, job(slide, cache=True))
+    assert (first, second) == (len(coarse), 0)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_cancel_stops_within_a_second_and_a_second_run_does_the_rest(slide, model, tmp_path, after):
+    places = lattice_for(slide, model.card, pitch=112, tissue=everywhere(slide))
+    asked, when = threading.Event(), []
+    work = job(slide, store=store_for(tmp_path, slide, model, 112, job(slide)), cancelled=asked.is_set)
+    done = 0
+    with pytest.raises(Cancelled):
+        for chunk in stream(slide, model, places, work):
+            done = chunk.done
+            if len(when) < 1 and done > after:
+                asked.set()
+                when.append(time.monotonic())
+    assert time.monotonic() - when[0] < 1
+    assert 0 < done < len(places)
+    assert threading.active_count() < 20
+    rest = job(slide, store=store_for(tmp_path, slide, model, 112, job(slide)))
+    whole, encoded = run(slide, model, places, rest)
+    assert encoded <= len(places) - done
+    undisturbed, _ = run(slide, model, places, job(slide))
+    assert np.array_equal(whole.hidden, undisturbed.hidden)
+
+
+def test_cancel_takes_effect_inside_a_block(slide, context):
+    places = lattice_for(slide, context.card, tissue=everywhere(slide))
+    calls = []
+
+    def third_question():
+        calls.append(1)
+        return len(calls) >= 4
+
+    with pytest.raises(Cancelled):
+        run(slide, context, places, job(slide, cancelled=third_question))
+    assert len(calls) == 4
+    run(slide, context, places.select(np.arange(2)), job(slide))  # the hooks are gone
+
+
+def test_dropping_the_stream_leaves_no_thread(slide, context):
+    places = lattice_for(slide, context.card, pitch=112, tissue=everywhere(slide))
+    before = threading.active_count()
+    chunks = stream(slide, context, places, job(slide))
+    next(chunks)
+    chunks.close()
+    time.sleep(0.1)
+    assert threading.active_count() <= before
+
+
+def test_a_store_of_another_model_is_refused_by_name(slide, context, tmp_path):
+    store_for(tmp_path, slide, context, 112, job(slide))
+    with pytest.raises(Nh2stError, match="another pitch"):
+        store_for(tmp_path, slide, context, 128, job(slide))
+
+
+def test_half_precision_agrees(slide, model):
+    places = lattice_for(slide, model.card, tissue=everywhere(slide))
+    full, _ = run(slide, model, places, job(slide))
+    half, _ = run(slide, model, places, job(slide, precision="bf16"))
+    for gene in range(len(model.card.genes)):
+        assert np.corrcoef(full.matrix()[:, gene], half.matrix()[:, gene])[0, 1] > 0.98
+
+
+def test_damaged_tiles_are_masked_not_guessed(tmp_path, context):
+    path = tiff(tmp_path / "damaged.tif", picture(1200, 1200), resolution=(1e4, 1e4), resolutionunit=3)
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags["TileByteCounts"]
+        counts = list(tag.value)
+        offset, size = tag.valueoffset, tag.dtype.name
+    hole = 19 * 5 + 5  # tile row 5, column 5 of 19
+    width = {"SHORT": 2, "LONG": 4}[size]
+    with path.open("r+b") as file:
+        file.seek(offset + hole * width)
+        file.write(b"\0" * width)
+    assert counts[hole] > 0
+    with open_slide(path) as slide:
+        places = lattice_for(slide, context.card, tissue=everywhere(slide))
+        prediction, _ = run(slide, context, places, job(slide))
+    touched = (np.abs(places.centres - (5 * 64 + 32)) < 56 + 32).all(axis=1)
+    assert 0 < touched.sum() < len(places) / 2
+    assert not prediction.done[touched].any()
+    assert prediction.done[~touched].all()
+
+
+def test_saving_and_opening(slide, context, tmp_path):
+    places = lattice_for(slide, context.card, Box(500, 200, 1500, 900), tissue=everywhere(slide))
+    prediction, _ = run(slide, context, places, job(slide))
+    again = open_prediction(save_prediction(prediction, tmp_path / "a name.nh2st"))
+    assert np.array_equal(again.matrix(), prediction.matrix())
+    assert np.allclose(again.places.centres, places.centres)
+    assert again.slide == prediction.slide
+    assert again.card == prediction.card
+
+
+def test_heatmap_cells_lie_on_their_tiles(slide, context):
+    places = lattice_for(slide, context.card, Box(500, 200, 1500, 900), tissue=everywhere(slide))
+    prediction, _ = run(slide, context, places, job(slide))
+    heat = prediction.heatmap("G2")
+    for i in range(len(places)):
+        column, row = np.round((places.centres[i] - heat.origin) / heat.cell).astype(int)
+        assert np.allclose(np.array(heat.origin) + np.array([column, row]) * heat.cell, places.centres[i], atol=1e-6)
+        assert heat.values[row, column] == prediction.gene("G2")[i]
+
+
+def test_what_was_never_predicted_is_said(tmp_path):
+    with pytest.raises(Nh2stError, match="not a prediction"):
+        open_prediction(tmp_path)
+
+
+def test_a_pitch_off_the_encoder_s_cells_is_refused(slide):
+    with pytest.raises(ValueError, match="multiple of 16"):
+        lattice_for(slide, small_card(), pitch=100, tissue=everywhere(slide))
+
+
+def test_a_slide_without_mpp_is_not_guessed_at(tmp_path):
+    path = tiff(tmp_path / "plain.tif", picture(600, 600))
+    with open_slide(path) as slide, pytest.raises(MppNeeded, match="--mpp"):
+        lattice_for(slide, small_card())
+
+
+def test_a_demo_model_on_a_real_slide_is_warned_of(slide):
+    said = warnings_for(slide, small_card(synthetic=True))
+    assert any("means nothing" in s for s in said)
+    assert not any("means nothing" in s for s in warnings_for(slide, small_card()))
+
+
+def test_an_empty_set_of_places_predicts_nothing(slide, context):
+    empty = lattice_for(slide, context.card, Box(0, 0, 1, 1), tissue=everywhere(slide))
+    prediction, encoded = run(slide, context, empty, job(slide))
+    assert (len(prediction), encoded) == (0, 0)
