@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -100,3 +103,21 @@ def test_too_much_at_once_and_nothing(odd_slide):
     with pytest.raises(SlideError, match="too many"):
         odd_slide.read(0, 0, 30_000, 30_000, 1)
     assert odd_slide.read(0, 0, 0, 5, 1).shape == (5, 0, 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+def test_a_forgotten_slide_gives_its_file_back_and_its_levels_keep_it(tmp_path):
+    path = tiff(tmp_path / "x.tif", picture())
+
+    def holders() -> int:
+        gc.collect()
+        return sum(link.is_symlink() and link.readlink() == path for link in Path("/proc/self/fd").iterdir())
+
+    level = open_slide(path).levels[0]
+    assert holders() == 1
+    assert level[:5, :5].shape == (5, 5, 3)
+    del level
+    assert holders() == 0
+    with pytest.raises(SlideError):
+        open_slide(tiff(path, picture().astype(np.uint16)))
+    assert holders() == 0

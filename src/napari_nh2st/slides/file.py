@@ -57,6 +57,10 @@ class SlideFile:
                 self.closed = True
                 os.close(self._fd)
 
+    def __del__(self) -> None:
+        if not getattr(self, "closed", True) and hasattr(self, "_fd"):
+            self.close()
+
 
 def _read_all(fd: int, count: int) -> bytes:
     parts = []
