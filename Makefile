@@ -53,7 +53,7 @@ docs-images: setup
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/screenshots.py $(ARGS)
 
 demo-models: setup
-	$(PY) scripts/demo_models.py $(ARGS)
+	$(PY) -m napari_nh2st.demo.recipe --out demo-models $(ARGS)
 
 clean:
 	rm -rf build dist demo-out .pytest_cache .mypy_cache .ruff_cache

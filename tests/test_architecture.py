@@ -1,6 +1,7 @@
 """The order of docs/architecture.md, held by reading every import, those inside functions included."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -113,17 +114,33 @@ def test_qt_and_napari_stay_in_the_viewer():
     assert not _users(QT, [n for n in MODULES if _top(n) != "viewer"])
 
 
+def _declared():
+    """Names of the required distributions, lower case."""
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return {re.match(r"[\w.-]+", line)[0].lower() for line in required}
+
+
+def _distribution(module):
+    return DISTRIBUTION.get(_top(module), _top(module)).lower()
+
+
 def test_what_is_imported_is_declared():
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = {"".join(c for c in d.split(">")[0].split("<")[0].split("[")[0] if c != " ").lower() for d in declared}
     known = set(sys.stdlib_module_names) | {"napari_nh2st"}
     missing = {
         f"{_where(name, line)} imports {imported}"
         for name in MODULES
         for imported, line in IMPORTS[name]
-        if _top(imported) not in known and DISTRIBUTION.get(_top(imported), _top(imported)).lower() not in names
+        if _top(imported) not in known and _distribution(imported) not in _declared()
     }
     assert not missing
+
+
+def test_what_is_declared_is_imported_and_explained():
+    used = {_distribution(imported) for name in MODULES for imported, _ in IMPORTS[name]}
+    assert _declared() <= used
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^\| ([\w-]+) \|", text, flags=re.MULTILINE)) - {"package"}
+    assert explained == _declared()
 
 
 def test_no_module_is_a_drawer():
