@@ -107,7 +107,8 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor) -> Source:
     path = file.path
     tiff_mpp.refuse_other_files(tif, path)
     index, series = largest_series(tif, path)
-    pages, warnings = level_pages(tif, series)
+    warnings = _plane_warnings(series, path)
+    pages = level_pages(tif, series)
     base = pages[0]
     levels: list[TiffLevel] = []
     for page in pages:
@@ -130,7 +131,7 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor) -> Source:
         file=file,
         shape=(height, width),
         levels=[] if flat else [as_array(level) for level in levels],
-        decode=_decode_whole(flat, path) if flat else None,
+        decode=_decode_whole(flat, damage, path) if flat else None,
         mpp=vendor.mpp(tif, base, index),
         fingerprint=fingerprint(file, (height, width), levels[0].tiles.counts.tobytes()),
         synthetic=SYNTHETIC_MARK in description,
@@ -158,8 +159,8 @@ def largest_series(tif: TiffFile, path: Path) -> tuple[int, TiffPageSeries]:
     return max(images, key=lambda item: item[1].keyframe.imagelength * item[1].keyframe.imagewidth)
 
 
-def level_pages(tif: TiffFile, series: TiffPageSeries) -> tuple[list[TiffPage], list[str]]:
-    """Return the pages of the levels, finest first, and what the user should know.
+def level_pages(tif: TiffFile, series: TiffPageSeries) -> list[TiffPage]:
+    """Return the pages of the levels, finest first.
 
     tifffile drops levels whose ratio is not the one before it, so reduced pages that follow the image and
     have its proportions are taken as well.
@@ -174,7 +175,7 @@ def level_pages(tif: TiffFile, series: TiffPageSeries) -> tuple[list[TiffPage], 
     for page in sorted(candidates, key=lambda p: -p.imagelength * p.imagewidth):
         if _is_level(page, pages[-1], base):
             pages.append(page)
-    return pages, _plane_warnings(series)
+    return pages
 
 
 def _is_level(page: TiffPage, finer: TiffPage, base: TiffPage) -> bool:
@@ -189,17 +190,18 @@ def _is_level(page: TiffPage, finer: TiffPage, base: TiffPage) -> bool:
     return bool(abs(y - x) / min(y, x) < SAME_ASPECT + rounding)
 
 
-def _plane_warnings(series: TiffPageSeries) -> list[str]:
+def _plane_warnings(series: TiffPageSeries, path: Path) -> list[str]:
+    """Refuse separate channels, which are no colour; mention focal planes and times that are not shown."""
     sizes = dict(zip(series.axes, series.shape, strict=True))
     planes = math.prod(n for axis, n in sizes.items() if axis not in "YXS")
     if planes <= 1:
         return []
     if sizes.get("C", 1) > 1:
-        raise SlideError(f"it holds {sizes['C']} separate channels and not colour: convert it to 8-bit RGB")
+        raise SlideError(f"{path} holds {sizes['C']} separate channels and not colour: convert it to 8-bit RGB")
     return [f"the file holds {planes} planes of this image (axes {series.axes}); the first is shown"]
 
 
-def _decode_whole(level: TiffLevel, path: Path) -> Callable[[], np.ndarray]:
+def _decode_whole(level: TiffLevel, damage: Damage, path: Path) -> Callable[[], np.ndarray]:
     if math.prod(level.chunk) * 3 > MAX_FLAT_BYTES:
         raise SlideError(
             f"{path} keeps its image in one piece of {math.prod(level.chunk) / 1e9:.0f} Gpx: tile it first"
@@ -214,6 +216,8 @@ def _decode_whole(level: TiffLevel, path: Path) -> Callable[[], np.ndarray]:
                 if chunk is not None:
                     part = out[y : y + height, x : x + width]
                     part[:] = chunk[: part.shape[0], : part.shape[1]]
+        if damage.maps[0].bad.all():
+            raise SlideError(f"{path} cannot be decoded: {'; '.join(damage.sentences())}")
         return out
 
     return decode
