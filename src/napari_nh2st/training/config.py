@@ -42,6 +42,9 @@ class TrainingConfig(BaseModel):
     spot_weight: float = Field(default=0.1, ge=0, description="weight of the target's contrastive loss")
     near_weight: float = Field(default=0.05, ge=0, description="weight of the neighbourhood's contrastive loss")
     stain_jitter: float = Field(default=0.15, ge=0, le=1, description="spread of the colour augmentation")
+    gene_weight: Literal["equal", "variance"] = Field(
+        default="equal", description="equal: every gene weighs the same; variance: as its labels vary (plain MSE)"
+    )
     ema: float = Field(default=0.98, ge=0, lt=1, description="decay of the averaged weights")
     inner_validation: float = Field(default=0.15, gt=0, lt=0.5, description="part of each section held out as a block")
     device: str = "auto"

@@ -153,6 +153,8 @@ def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | N
     hold_out_blocks(sections, config.inner_validation, seed)
     train = np.concatenate([s.labels[~s.held_out] for s in sections])
     mean, std = train.mean(axis=0), train.std(axis=0).clip(min=1e-3)
+    if config.gene_weight == "variance":  # one unit for all genes: their variances then weigh them
+        std = np.full_like(std, std.mean())
     net = build(architecture, len(genes))
     if start is not None:
         _start_from(net, start.net, start.card.genes, genes)
