@@ -10,7 +10,7 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 WORKERS ?= $(shell n=$(CORES); echo $$((n > 4 ? 4 : n)))
 THREADS ?= $(shell echo $$(($(CORES) / $(WORKERS) > 0 ? $(CORES) / $(WORKERS) : 1)))
 # A window of a known size that draws the same everywhere; without Xvfb, the tests that need a window are left out.
-WINDOW := $(shell command -v xvfb-run >/dev/null && echo 'xvfb-run -a -s "-screen 0 1600x1000x24"')
+WINDOW = $(shell command -v xvfb-run >/dev/null && echo 'xvfb-run -a -s "-screen 0 1600x1000x24"')
 ARGS ?=
 
 help:
