@@ -50,7 +50,6 @@ class _Plan:
     """Everything that is settled before the first step."""
 
     config: TrainingConfig
-    samples: list[Sample]
     sections: list[Section]
     card: Card
     net: NH2ST
@@ -153,13 +152,18 @@ def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | N
     hold_out_blocks(sections, config.inner_validation, seed)
     train = np.concatenate([s.labels[~s.held_out] for s in sections])
     mean, std = train.mean(axis=0), train.std(axis=0).clip(min=1e-3)
+    measured = {"gene_means": _rounded(mean), "gene_stds": _rounded(std)}
     if config.gene_weight == "variance":  # one unit for all genes: their variances then weigh them
         std = np.full_like(std, std.mean())
     net = build(architecture, len(genes))
     if start is not None:
         _start_from(net, start.net, start.card.genes, genes)
         unfold_labels(net, mean, std)
-    return _Plan(config, samples, sections, card, net, mean, std, seed)
+    return _Plan(config, sections, card.model_copy(update=measured), net, mean, std, seed)
+
+
+def _rounded(values: npt.NDArray[np.float32]) -> list[float]:
+    return [round(float(v), 6) for v in values]
 
 
 def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig) -> tuple[float, int]:
@@ -304,8 +308,6 @@ def _keep_best(plan: _Plan, module: Fitter, best: Path, run: Path) -> Path:
     fold_labels(plan.net, plan.mean, plan.std)
     card = plan.card.model_copy(
         update={
-            "gene_means": [round(float(m), 6) for m in plan.mean],
-            "gene_stds": [round(float(s), 6) for s in plan.std],
             "training": [
                 TrainingSample(
                     sample=s.name, patient=s.patient, spots=int((~s.held_out).sum()), fingerprint=s.fingerprint
