@@ -31,11 +31,14 @@ demo: setup
 		.venv/bin/nh2st demo --headless --out demo-out $(ARGS); \
 	fi
 
-# Two runs: what needs no window in parallel, then the windows one after another.
+# Two runs, both to the end: what needs no window in parallel, then the windows one after another.
 test: setup
 	.venv/bin/ruff check --quiet
-	OMP_NUM_THREADS=$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile -m "not viewer and not long" $(ARGS)
-	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m "viewer and not long" $(ARGS)
+	@failed=0; \
+	OMP_NUM_THREADS=$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile -m "not viewer and not long" $(ARGS) \
+		|| failed=1; \
+	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m "viewer and not long" $(ARGS) || failed=1; \
+	exit $$failed
 
 test-long: setup
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m long $(ARGS)

@@ -73,9 +73,7 @@ def _pair(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[FloatArray, 
     if not t.size:
         raise ValueError("there are no spots or no genes to score")
     if not (np.isfinite(t).all() and np.isfinite(p).all()):
-        raise ValueError(
-            "truth or prediction holds values that are not finite: score only what was predicted"
-        )
+        raise ValueError("truth or prediction holds values that are not finite: score only what was predicted")
     return t, p
 
 
