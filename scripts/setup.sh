@@ -90,7 +90,16 @@ install_system() {
         say "apt could not install them; run by hand: sudo $line"
 }
 
-stamp_text() { cat pyproject.toml "$constraints" scripts/setup.sh 2>/dev/null | cksum; echo "$PWD ${TORCH:-}"; }
+stamp_text() { cat pyproject.toml "$constraints" scripts/setup.sh 2>/dev/null | cksum; echo "$PWD"; }
+
+# Whether torch is the one that was asked for; any will do where none was.
+torch_is_right() {
+    if [ -n "${TORCH:-}" ]; then
+        [ "$(cat .venv/.nh2st-torch 2>/dev/null)" = "$TORCH" ]
+    else
+        .venv/bin/python -c "import importlib.metadata as m; m.version('torch')" 2>/dev/null
+    fi
+}
 
 make_venv() {
     local python
@@ -107,12 +116,13 @@ make_venv() {
 install_packages() {
     local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
     # torch first and alone: asked for by another package it may come as several GB of CUDA builds.
-    # shellcheck disable=SC2086
-    if ! .venv/bin/python -c "import torch" 2>/dev/null || [ -n "${TORCH:-}" ]; then
+    if ! torch_is_right; then
         say "installing torch"
+        # shellcheck disable=SC2086
         "${pip[@]}" ${TORCH:-torch==2.13.0} ||
             "${pip[@]}" "torch>=2.6" --extra-index-url https://download.pytorch.org/whl/cpu ||
             fail "torch could not be installed; see the lines above (is there a network?)"
+        echo "${TORCH:-torch==2.13.0}" >.venv/.nh2st-torch
     fi
     say "installing napari-nh2st with what it needs (about a minute)"
     "${pip[@]}" --constraint "$constraints" --editable ".[$extras]" || {
@@ -123,7 +133,8 @@ install_packages() {
 
 install_system
 stamp=".venv/.nh2st-setup"
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(stamp_text)" ] && [ -x .venv/bin/nh2st ]; then
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(stamp_text)" ] && [ -x .venv/bin/nh2st ] &&
+    { [ -z "${TORCH:-}" ] || torch_is_right; }; then
     exit 0
 fi
 make_venv

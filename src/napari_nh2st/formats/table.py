@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.geometry import IntArray, TileSet
-from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.provenance import DISTRIBUTION, repeat_command, versions
 
 
 def tile_ids(places: TileSet) -> list[str]:
@@ -108,7 +108,7 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     }
     record.update({k: v for k, v in own.items() if k not in record})
     record.setdefault("command", repeat_command())
-    record["exported_with"] = versions()
+    record["exported_with"] = f"napari-nh2st {versions().get(DISTRIBUTION, '')}".strip()
     return record
 
 
