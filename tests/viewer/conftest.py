@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +15,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("viewer"):
                 item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Keep what the docks remember away from the user's own settings."""
+    if request.node.get_closest_marker("viewer"):
+        from qtpy.QtCore import QSettings
+
+        QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a randomly initialised model, small enough for every test."""
+    import torch
+
+    from napari_nh2st.model.card import Architecture, Card
+    from napari_nh2st.model.folder import save_model
+    from napari_nh2st.model.nh2st import build
+
+    torch.manual_seed(0)
+    architecture = Architecture(width=4, dim=16, hidden=8, heads=2, stride=32)
+    genes = [f"GENE{i}" for i in range(20)]
+    card = Card(
+        name="tiny", architecture=architecture, mpp=0.5, pitch=224, genes=genes, gene_means=[0.0] * 20, synthetic=True
+    )
+    return save_model(build(architecture, len(genes)), card, tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def small_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a pyramidal TIFF with pixel size: pink tissue with dark dots on white, 1,100 x 900 pixels."""
+    import numpy as np
+    import tifffile
+
+    rng = np.random.default_rng(0)
+    image = np.full((900, 1100, 3), 245, dtype=np.uint8)
+    image[100:850, 120:1000] = (215, 140, 185)
+    rows, columns = rng.integers(100, 850, 3000), rng.integers(120, 1000, 3000)
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            image[np.clip(rows + dy, 0, 899), np.clip(columns + dx, 0, 1099)] = (90, 50, 120)
+    path = tmp_path_factory.mktemp("slides") / "small.tif"
+    with tifffile.TiffWriter(path) as file:
+        how = {"tile": (256, 256), "photometric": "rgb", "resolutionunit": "CENTIMETER"}
+        file.write(image, subifds=0, resolution=(20000, 20000), **how)
+    return path

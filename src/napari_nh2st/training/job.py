@@ -77,7 +77,13 @@ class Status:
 
 
 def command(
-    sheet: Path, out: Path, *, model: str | None = None, seed: int | None = None, resume: bool = False
+    sheet: Path,
+    out: Path,
+    *,
+    model: str | None = None,
+    seed: int | None = None,
+    epochs: int | None = None,
+    resume: bool = False,
 ) -> list[str]:
     """Return the `nh2st finetune` command line (without the program) for these choices."""
     words = ["finetune", str(sheet), "--out", str(out)]
@@ -85,6 +91,8 @@ def command(
         words += ["--model", model]
     if seed is not None:
         words += ["--seed", str(seed)]
+    if epochs is not None:
+        words += ["--epochs", str(epochs)]
     if resume:
         words.append("--resume")
     return words
@@ -104,6 +112,11 @@ class Job:
         self._process: subprocess.Popen[bytes] | None = None
         self._offset = 0
         self._rows: list[dict[str, Any]] = []
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether a run here was cut short and can go on from its last epoch."""
+        return (self.folder / "checkpoints" / "last.ckpt").is_file()
 
     def start(self, words: Sequence[str], *, program: Sequence[str] | None = None) -> None:
         """Start the command as its own, detached process.
@@ -174,7 +187,10 @@ class Job:
         return Status("failed", metrics, message=self.last_error(), model=found)
 
     def last_error(self) -> str:
-        """Return the line of the log that says why the run ended."""
+        """Return the line that says why the run ended: its own last word, or that of its log."""
+        reasons = [row["reason"] for row in self._rows if row.get("event") == "failed" and row.get("reason")]
+        if reasons:
+            return str(reasons[-1])
         lines = [line.strip() for line in self.tail(60).splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error:")]
         if errors:

@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Card
+from napari_nh2st.training.job import Status as RunStatus
 from napari_nh2st.viewer.events import State, Status
 from napari_nh2st.viewer.where import Region
 
@@ -90,6 +91,24 @@ def error_words(error: Exception | None) -> str:
     if error is None:
         return "no reason was given"
     return f"{type(error).__name__}: {error} (see Details)"
+
+
+def run_sentence(status: RunStatus) -> str:
+    """Say where a fine-tuning run stands."""
+    best = status.metrics.best()
+    figure = f" Best held-out PCC so far: {best:.3f}." if best is not None else ""
+    if status.state == "failed":
+        return f"The run ended early: {status.message}"
+    return {
+        "empty": "Choose a sample sheet and a new folder for the run.",
+        "starting": "Starting: reading the sections…",
+        "running": f"Running; napari may be closed meanwhile.{figure}",
+        "stopping": "Stopping after the current step; the best model is kept.",
+        "done": f"Done.{figure.replace(' so far', '')}",
+        "cancelled": f"Stopped; the best model is kept.{figure.replace(' so far', '')}"
+        if status.model
+        else "Stopped before there was a model.",
+    }[status.state]
 
 
 def trust_words(card: Card, gene: str) -> str:

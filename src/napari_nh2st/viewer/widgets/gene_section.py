@@ -93,6 +93,7 @@ class GeneSection(QWidget):
 
     def choose(self, text: str) -> None:
         """Show the gene that a typed text means, or say that the model does not predict it."""
+        self.combo.completer().popup().hide()  # else the arrow keys walk its suggestions, not the list
         index = self._find(text.strip())
         if index is None:
             self._say_trust(text.strip())

@@ -19,7 +19,7 @@ _KEPT = 8
 
 def settings() -> QSettings:
     """Return where the docks remember what was chosen last."""
-    return QSettings("napari-nh2st", "napari-nh2st")
+    return QSettings(QSettings.defaultFormat(), QSettings.Scope.UserScope, "napari-nh2st", "napari-nh2st")
 
 
 class ModelSection(QWidget):

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_nh2st.errors import Nh2stError
@@ -91,17 +91,20 @@ class PredictWidget(QScrollArea):
         self.genes.style_changed.connect(self._restyle)
         self.tissue.failed.connect(self._complain)
         self.result.copy.connect(self._copy_command)
-        self._shortcut("Esc", self.controller.cancel, Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        self._shortcut("Ctrl+Shift+G", self._focus_gene, Qt.ShortcutContext.WindowShortcut)
+        shortcut = QShortcut(QKeySequence("Ctrl+Shift+G"), self)
+        shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+        shortcut.activated.connect(self._focus_gene)
         self._connections.add(self.viewer.layers.selection.events.active, self._layer_selected)
         self._connections.add(self.viewer.layers.events.inserted, self._layer_selected)
         # without a reference to this widget: it is half gone when the signal comes
         self.destroyed.connect(partial(_close, self.controller, self.background, self._connections))
 
-    def _shortcut(self, keys: str, action: Any, context: Qt.ShortcutContext) -> None:
-        shortcut = QShortcut(QKeySequence(keys), self)
-        shortcut.setContext(context)
-        shortcut.activated.connect(action)
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Cancel with Esc, from wherever in the dock; fields pass it on."""
+        if event.key() == Qt.Key.Key_Escape and self.controller.running:
+            self.controller.cancel()
+        else:
+            super().keyPressEvent(event)
 
     def event(self, event: QEvent) -> bool:
         """Stop the work when the dock is closed: napari then takes the widget out of its dock and keeps it."""

@@ -1,0 +1,98 @@
+"""napari with the NH2ST dock in place, for the command line: `nh2st view` and `nh2st demo`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import napari
+
+from napari_nh2st.viewer.layers import slide_layer_data
+
+PICTURE_SIZE = (1280, 800)
+_PICTURE_SECONDS = 240.0
+
+
+def open_dock(viewer: napari.Viewer) -> Any:
+    """Add the NH2ST dock to a viewer, or find the one that is there."""
+    return viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")[1]
+
+
+def show(slide: str | Path, *, model: str | None = None, mpp: float | None = None) -> None:
+    """Open a slide with the dock and run until the window is closed.
+
+    Parameters
+    ----------
+    slide : path
+    model : str, optional
+        Name or folder of the model that the dock starts with.
+    mpp : float, optional
+        Micrometres per pixel, where the slide does not say so itself.
+    """
+    viewer = napari.Viewer(title="NH2ST")
+    _add_slide(viewer, Path(slide), mpp)
+    dock = open_dock(viewer)
+    if model is not None:
+        dock.use_model(model)
+    napari.run()
+
+
+def show_demo(seed: int = 0) -> None:
+    """Open the demo tissue of a seed, predict it, and run until the window is closed."""
+    _demo(seed)
+    napari.run()
+
+
+def draw_demo(picture: Path, seed: int = 0) -> None:
+    """Draw the window of `show_demo` once the prediction is there.
+
+    Raises
+    ------
+    RuntimeError
+        If the prediction did not finish.
+    """
+    from qtpy.QtWidgets import QApplication
+
+    viewer, dock = _demo(seed)
+    viewer.window.resize(*PICTURE_SIZE)
+    until = time.monotonic() + _PICTURE_SECONDS
+    while dock.controller.running and time.monotonic() < until:
+        QApplication.processEvents()
+        time.sleep(0.01)
+    if dock.controller.status.error is not None or dock.controller.running:
+        raise RuntimeError(f"the demo was not predicted: {dock.controller.status.error or 'it took too long'}")
+    for _ in range(20):  # let the window draw what has just arrived
+        QApplication.processEvents()
+        time.sleep(0.01)
+    viewer.screenshot(str(picture), canvas_only=False, flash=False)
+    viewer.close()
+
+
+def _demo(seed: int) -> tuple[napari.Viewer, Any]:
+    from napari_nh2st.demo.tissue import sample_slide
+    from napari_nh2st.viewer.widgets.where_section import WHOLE
+
+    viewer = napari.Viewer(title="NH2ST demo: synthetic tissue")
+    _add_slide(viewer, sample_slide(seed), None, name="demo tissue (synthetic)")
+    dock = open_dock(viewer)
+    dock.use_model("demo")
+    dock.where.buttons[WHOLE].setChecked(True)
+    dock.predict()
+    return viewer, dock
+
+
+def _add_slide(viewer: napari.Viewer, path: Path, mpp: float | None, name: str | None = None) -> None:
+    from napari_nh2st.slides import open_slide
+
+    data, meta, _ = slide_layer_data(open_slide(path, mpp=mpp), name)
+    viewer.add_image(data, **meta)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Draw napari's window on the demo tissue.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", type=Path, required=True)
+    chosen = parser.parse_args()
+    draw_demo(chosen.picture, chosen.seed)

@@ -1,0 +1,265 @@
+"""The dock NH2ST fine-tune: sections in, a model out. The run is a process of its own; this dock only follows it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QLineEdit,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nh2st.training.job import Job, Status, command
+from napari_nh2st.viewer.services import Services
+from napari_nh2st.viewer.widgets.curves import Curves, Panel, by_epoch
+from napari_nh2st.viewer.widgets.model_section import settings
+from napari_nh2st.viewer.widgets.parts import Connections, NarrowCombo, Sentence, row, rule
+from napari_nh2st.viewer.widgets.sheet_table import SheetTable, read_rows
+from napari_nh2st.viewer.widgets.worker import Background
+from napari_nh2st.viewer.words import clock, error_words, run_sentence
+
+_POLL_MS = 1000
+_LAST_RUN, _LAST_SHEET = "last_run", "last_sheet"
+
+
+class FinetuneWidget(QScrollArea):
+    """The dock.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+    services : Services, optional
+        For the names of the bundled models.
+    program : list of str, optional
+        What the command line is given to; this Python's `-m napari_nh2st` by default.
+    """
+
+    def __init__(
+        self, napari_viewer: Viewer, services: Services | None = None, program: list[str] | None = None
+    ) -> None:
+        super().__init__()
+        self._timer = QTimer(self, interval=_POLL_MS)
+        self.viewer, self._services, self._program = napari_viewer, services or Services(), program
+        self.background, self._connections = Background(), Connections()
+        self.job: Job | None = None
+        self._sheet_good = False
+        self._build()
+        self._timer.timeout.connect(self.follow)
+        self.destroyed.connect(self.background.close)
+        self.run.setText(str(settings().value(_LAST_RUN, "") or ""))
+        self.sheet.setText(str(settings().value(_LAST_SHEET, "") or ""))
+
+    def _build(self) -> None:
+        self._make_fields()
+        self._make_run()
+        body = QWidget()
+        layout = QVBoxLayout(body)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        layout.addLayout(
+            row(self.sheet, _chooser("Choose the sample sheet", self._ask_sheet), label="Sheet", stretch=0)
+        )
+        for part in (self.table, self.sheet_note):
+            layout.addWidget(part)
+        layout.addLayout(row(self.base, label="Start", stretch=0))
+        layout.addLayout(row(self.seed, self.epochs, label="Seed", stretch=1))
+        layout.addLayout(row(self.run, _chooser("Choose the run folder", self._ask_run), label="Run", stretch=0))
+        layout.addWidget(rule())
+        layout.addLayout(row(self.start, self.stop))
+        for part in (self.bar, self.sentence, self.log, self.curves, self.use):
+            layout.addWidget(part)
+        layout.addStretch(1)
+        self.setWidget(body)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(320)
+
+    def _make_fields(self) -> None:
+        self.sheet = QLineEdit(placeholderText="samples.csv")
+        self.sheet.setToolTip("A table with one line per measured section: its slide, its expression, its patient")
+        self.sheet.textChanged.connect(self._read_sheet)
+        self.table, self.sheet_note = SheetTable(), Sentence()
+        self.base = NarrowCombo("The model to start from. From scratch needs more sections and more time")
+        self.base.addItem("from scratch", None)
+        for name in self._services.models():
+            self.base.addItem(name, name)
+        self.base.addItem("model folder…", "?")
+        self.base.activated.connect(self._ask_base)
+        self.seed = QSpinBox(minimum=0, maximum=999_999)
+        self.seed.setToolTip("Every random choice follows from this number: the same seed repeats the run")
+        self.epochs = QSpinBox(minimum=0, maximum=10_000, specialValueText="epochs: as recommended", suffix=" epochs")
+        self.epochs.setToolTip("How often the run goes over all sections; the best state on held-out parts is kept")
+        self.run = QLineEdit(placeholderText="folder for the run")
+        self.run.setToolTip("Where the run writes. A folder with a run in it shows that run, and can be picked up")
+        self.run.textChanged.connect(self._folder_changed)
+
+    def _make_run(self) -> None:
+        self.start = QPushButton("Start")
+        self.start.setToolTip("Start the run as a process of its own: it goes on when napari is closed")
+        self.start.clicked.connect(self._start)
+        self.stop = QPushButton("Stop and keep the best")
+        self.stop.setToolTip("End the run after the current step; the best model so far is kept")
+        self.stop.clicked.connect(self._stop)
+        self.bar = QProgressBar()
+        self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.sentence, self.log = Sentence(), QPlainTextEdit(readOnly=True)
+        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log.setMaximumHeight(120)
+        self.log.setToolTip("The end of what the run printed")
+        self.curves = Curves()
+        self.use = QPushButton("Use this model")
+        self.use.setToolTip("Choose the trained model in the NH2ST dock")
+        self.use.clicked.connect(self._use)
+        self._show(Status("empty"))
+
+    def event(self, event: QEvent) -> bool:
+        """Follow no more when the dock is closed; the run goes on."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._timer.stop()
+        return bool(super().event(event))
+
+    # what the person does
+
+    def _ask_sheet(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Sample sheet", self.sheet.text(), "Sample sheet (*.csv)")
+        if path:
+            self.sheet.setText(path)
+
+    def _ask_run(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Run folder", self.run.text())
+        if path:
+            self.run.setText(path)
+
+    def _ask_base(self, index: int) -> None:
+        if self.base.itemData(index) != "?":
+            return
+        path = QFileDialog.getExistingDirectory(self, "Model folder")
+        self.base.setCurrentIndex(0)
+        if path:
+            self.base.insertItem(1, Path(path).name, path)
+            self.base.setCurrentIndex(1)
+
+    def _start(self) -> None:
+        job = self.job
+        if job is None:
+            return
+        resume = job.can_resume
+        words = command(
+            Path(self.sheet.text()),
+            job.folder,
+            model=self.base.currentData(),
+            seed=self.seed.value(),
+            epochs=self.epochs.value() or None,
+            resume=resume,
+        )
+        try:
+            job.start(words, program=self._program)
+        except (OSError, RuntimeError) as error:
+            self.sentence.say(f"The run could not be started: {error_words(error)}")
+            return
+        settings().setValue(_LAST_RUN, str(job.folder))
+        settings().setValue(_LAST_SHEET, self.sheet.text())
+        self.follow()
+
+    def _stop(self) -> None:
+        if self.job is not None:
+            self.job.stop()
+            self.follow()
+
+    def _use(self) -> None:
+        model = self.job.status().model if self.job is not None else None
+        if model is None:
+            return
+        _, dock = self.viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
+        dock.use_model(str(model))
+        self.sentence.say(f"The NH2ST dock uses {model}.")
+
+    # what changes
+
+    def _read_sheet(self, path: str) -> None:
+        self._sheet_good = False
+        self._update_start()
+        if not path.strip():
+            self._sheet_read(path, [])
+            self.sheet_note.say("")
+            return
+        self.background.call(
+            read_rows, path, then=partial(self._sheet_read, path), failed=partial(self._sheet_bad, path)
+        )
+
+    def _sheet_read(self, path: str, rows: list[Any]) -> None:
+        if path != self.sheet.text():
+            return  # typed on meanwhile
+        self.table.show_rows(rows)
+        self._sheet_good = bool(rows)
+        patients = len({line[1] for line in rows})
+        self.sheet_note.say(f"{len(rows)} sections of {patients} patient{'s' if patients != 1 else ''}")
+        self._update_start()
+
+    def _sheet_bad(self, path: str, error: Exception) -> None:
+        if path == self.sheet.text():
+            self.table.show_rows([])
+            self.sheet_note.say(error_words(error))
+
+    def _folder_changed(self, text: str) -> None:
+        self.job = Job(Path(text).expanduser()) if text.strip() else None
+        self.follow()
+
+    def follow(self) -> None:
+        """Look at the run's files and show where it stands."""
+        status = self.job.status() if self.job is not None else Status("empty")
+        self._show(status)
+        if status.active and not self._timer.isActive():
+            self._timer.start()
+        elif not status.active:
+            self._timer.stop()
+
+    def _show(self, status: Status) -> None:
+        self._status = status
+        metrics = status.metrics
+        self.sentence.say(run_sentence(status))
+        self.bar.setVisible(status.active)
+        self.bar.setRange(0, metrics.total_epochs or 0)
+        self.bar.setValue(metrics.epoch or 0)
+        left = clock(status.seconds_left)
+        text = f"epoch {metrics.epoch} of {metrics.total_epochs}" if metrics.epoch is not None else ""
+        self.bar.setFormat(f"{text}   {left} left" if left else text)
+        failed = status.state == "failed" and self.job is not None
+        self.log.setVisible(failed)
+        if failed and self.job is not None:
+            self.log.setPlainText(self.job.tail(20))
+        loss = {"training": by_epoch(metrics.curve("train_loss")), "held out": by_epoch(metrics.curve("val_loss"))}
+        pcc = {"held-out PCC": by_epoch(metrics.curve("val_pcc"))}
+        self.curves.show_panels([Panel("loss", loss), Panel("held-out PCC", pcc)], metrics.total_epochs or 0)
+        self.curves.setVisible(bool(metrics.rows))
+        self.use.setVisible(status.model is not None and not status.active)
+        self.stop.setEnabled(status.state in ("starting", "running"))
+        self._update_start()
+
+    def _update_start(self) -> None:
+        resumable = self.job is not None and self.job.can_resume
+        taken = self._status.state == "done"
+        self.start.setText("Go on" if resumable and not taken else "Start")
+        free = self.job is not None and not self._status.active and not taken
+        self.start.setEnabled(bool(free and self._sheet_good))
+
+
+def _chooser(tooltip: str, action: Any) -> QPushButton:
+    button = QPushButton("choose…")
+    button.setFixedWidth(68)
+    button.setToolTip(tooltip)
+    button.clicked.connect(action)
+    return button

@@ -1,0 +1,88 @@
+"""Reader, writers and manifest, without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from npe2 import PluginManifest
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer import writer
+from napari_nh2st.viewer.layers import KEY, map_of, slide_of
+from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.reader import get_reader
+from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
+
+ROOT = Path(__file__).parents[2]
+
+
+def made_map() -> PredictedMap:
+    slide, services = FakeSlide(), FakeServices()
+    made = PredictedMap(services.describe(slide), card(), services.decoder(None), scale=2.0, pitch=112)
+    cells = np.arange(5, 17)
+    made.add(cells, hidden_at(made.places.centres[cells]))
+    return made
+
+
+def test_slide_opens_in_micrometres(small_slide: Path) -> None:
+    ((data, meta, kind),) = get_reader(str(small_slide))(str(small_slide))
+    assert kind == "image"
+    assert meta["units"] == ("um", "um")
+    assert meta["scale"] == (0.5, 0.5)
+    level = data[0] if meta["multiscale"] else data
+    assert level.shape == (900, 1100, 3)
+    assert meta["metadata"][KEY].mpp == 0.5
+
+
+def test_other_files_are_left_to_others(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, np.zeros((5, 64, 64), np.float32))
+    assert get_reader(str(stack)) is None
+    assert get_reader(str(tmp_path / "notes.txt")) is None
+    assert get_reader(str(tmp_path)) is None
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(b"")
+    with pytest.raises(Nh2stError):  # nobody else reads it: the reason is told
+        get_reader(str(broken))(str(broken))
+
+
+def test_prediction_folder_opens_as_a_heatmap(tmp_path: Path) -> None:
+    from napari.layers import Image
+
+    from napari_nh2st.engine.store import save_prediction
+
+    made = made_map()
+    path = save_prediction(made.prediction(), tmp_path / "C9.nh2st")
+    ((data, meta, _),) = get_reader(str(path))(str(path))
+    layer = Image(data, **meta)
+    assert layer.name == "ERBB2, predicted (her2st)"
+    assert slide_of(layer) is None
+    np.testing.assert_array_equal(map_of(layer).values("KRT8"), made.values("KRT8"))
+    np.testing.assert_allclose(layer.data_to_world((0, 0)), (np.array(made.origin) - 0.5) * 0.5)
+
+
+@pytest.mark.parametrize(("write", "suffix"), [(writer.write_h5ad, ".h5ad"), (writer.write_csv, ".csv")])
+def test_saving_a_layer_writes_the_whole_panel(write, suffix: str, tmp_path: Path) -> None:
+    (path,) = write(str(tmp_path / f"out{suffix}"), None, {"metadata": {KEY: made_map()}})
+    assert Path(path).stat().st_size > 0
+    if suffix == ".h5ad":
+        import anndata
+
+        table = anndata.read_h5ad(path)
+        assert table.shape == (12, 4)
+
+
+def test_saving_another_layer_says_why_not(tmp_path: Path) -> None:
+    with pytest.raises(Nh2stError, match="no NH2ST heatmap"):
+        writer.write_csv(str(tmp_path / "x.csv"), None, {"metadata": {}})
+    assert not list(tmp_path.iterdir())
+
+
+def test_manifest_is_valid_and_its_names_exist() -> None:
+    manifest = PluginManifest.from_file(ROOT / "src" / "napari_nh2st" / "napari.yaml")
+    assert manifest.name == "napari-nh2st"
+    manifest.validate_imports()
+    assert (ROOT / "napari.yaml").resolve() == ROOT / "src" / "napari_nh2st" / "napari.yaml"

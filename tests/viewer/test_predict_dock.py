@@ -1,0 +1,252 @@
+"""The NH2ST dock in a real window: real clicks and keys, the engine replaced where its timing matters."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_nh2st.viewer import layers
+from napari_nh2st.viewer.events import State
+from napari_nh2st.viewer.widgets.predict import PredictWidget
+from napari_nh2st.viewer.words import NO_MPP, NOTHING_OPEN
+from viewer.fakes import GENES, FakeServices, FakeSlide, card
+
+pytestmark = pytest.mark.viewer
+LEFT = Qt.MouseButton.LeftButton
+
+
+class Dock:
+    """A window with the dock and, unless told otherwise, a slide."""
+
+    def __init__(self, make_viewer, qtbot, slide: FakeSlide | None) -> None:
+        self.viewer, self.qtbot, self.services = make_viewer(), qtbot, FakeServices()
+        if slide is not None:
+            data, meta, _ = layers.slide_layer_data(slide)
+            self.viewer.add_image(data, **meta)
+        self.widget = PredictWidget(self.viewer, self.services)
+        self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
+        self.controller = self.widget.controller
+
+    def click(self, button) -> None:
+        self.qtbot.mouseClick(button, LEFT)
+
+    def until(self, condition, timeout: int = 10_000) -> None:
+        self.qtbot.waitUntil(condition, timeout=timeout)
+
+    def predict(self, where: str = "whole") -> None:
+        self.click(self.widget.where.buttons[where])
+        self.click(self.widget.job.button)
+        self.until(lambda: self.controller.status.state not in (State.RUNNING, State.IDLE))
+
+    def says(self) -> str:
+        return self.widget.job.sentence.text()
+
+
+@pytest.fixture
+def dock(make_napari_viewer, qtbot) -> Dock:
+    return Dock(make_napari_viewer, qtbot, FakeSlide())
+
+
+def test_nothing_open_says_what_to_do(make_napari_viewer, qtbot) -> None:
+    dock = Dock(make_napari_viewer, qtbot, None)
+    assert dock.says() == NOTHING_OPEN
+    assert not dock.widget.job.button.isEnabled()
+    data, meta, _ = layers.slide_layer_data(FakeSlide())
+    dock.viewer.add_image(data, **meta)
+    assert dock.says() == "Ready: press Predict."
+    assert dock.widget.job.button.isEnabled()
+    dock.viewer.layers.clear()
+    assert dock.says() == NOTHING_OPEN
+
+
+def test_predict_type_a_gene_walk_the_list(dock: Dock) -> None:
+    dock.predict()
+    assert dock.controller.status.state is State.DONE
+    assert "Done" in dock.says()
+    heatmap = dock.viewer.layers[-1]
+    assert heatmap.name == "ERBB2, predicted (her2st)"  # the gene that was predicted best
+    assert dock.widget.genes.trust.text() == "held-out PCC 0.41 (0.33 to 0.48), same patient"
+    field = dock.widget.genes.combo.lineEdit()
+    dock.qtbot.mouseClick(field, LEFT)
+    field.selectAll()
+    dock.qtbot.keyClicks(field, "krt")
+    dock.qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert heatmap.name == "KRT8, predicted (her2st)"
+    assert dock.widget.genes.trust.text() == "not evaluated"
+    dock.qtbot.keyClick(field, Qt.Key.Key_Down)
+    assert heatmap.name == "CD3E, predicted (her2st)"
+    dock.qtbot.keyClick(field, Qt.Key.Key_Up)
+    assert heatmap.name == "KRT8, predicted (her2st)"
+    assert dock.services.asked == [int(dock.controller.map.done.sum())]  # the model ran once
+    field.selectAll()
+    dock.qtbot.keyClicks(field, "FLAT")
+    dock.qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert "FLAT is the same everywhere" in dock.widget.genes.scale.text()
+    field.selectAll()
+    dock.qtbot.keyClicks(field, "NOPE")
+    dock.qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert dock.widget.genes.trust.text() == "her2st does not predict NOPE"
+
+
+def test_cancel_keeps_what_is_there_and_goes_on(dock: Dock) -> None:
+    gate = dock.services.gate = threading.Event()
+    dock.click(dock.widget.where.buttons["whole"])
+    dock.click(dock.widget.job.button)
+    gate.set()
+    dock.until(lambda: dock.controller.status.done > 0)
+    assert dock.widget.job.button.text() == "Cancel"
+    assert np.isfinite(dock.viewer.layers[-1].data).any() or dock.controller.map.done.any()
+    dock.qtbot.keyClick(dock.widget, Qt.Key.Key_Escape)
+    dock.until(lambda: dock.controller.status.state is State.CANCELLED, timeout=2000)
+    kept = int(dock.controller.map.done.sum())
+    assert "are kept" in dock.says()
+    dock.services.gate = None
+    dock.predict()
+    assert dock.services.asked[1] == dock.services.asked[0] - kept
+
+
+def test_deleting_everything_mid_run(dock: Dock) -> None:
+    gate = dock.services.gate = threading.Event()
+    dock.click(dock.widget.job.button)
+    gate.set()
+    dock.until(lambda: dock.controller.status.done > 0)
+    dock.viewer.layers.clear()
+    dock.services.gate = None
+    gate.set()
+    dock.until(lambda: not dock.controller.running)
+    assert dock.controller.status.state is State.DONE
+
+
+def test_closing_the_window_mid_run_leaves_no_thread(make_napari_viewer, qtbot) -> None:
+    dock = Dock(make_napari_viewer, qtbot, FakeSlide())
+    dock.services.gate = threading.Event()
+    dock.click(dock.widget.job.button)
+    dock.until(lambda: dock.services.asked != [])
+    background = dock.widget.background
+    dock.viewer.close()
+    qtbot.waitUntil(lambda: not background.busy, timeout=5000)
+
+
+def test_closing_the_dock_stops_the_work(dock: Dock) -> None:
+    dock.services.gate = threading.Event()
+    dock.click(dock.widget.job.button)
+    dock.until(lambda: dock.services.asked != [])
+    dock.viewer.window.remove_dock_widget(dock.widget)
+    dock.until(lambda: not dock.widget.background.busy, timeout=5000)
+    dock.viewer.layers.clear()  # the viewer no longer calls the dock
+
+
+def test_failure_is_one_sentence_with_details(dock: Dock) -> None:
+    dock.services.fail = OSError("disk unplugged")
+    dock.predict()
+    assert dock.says().startswith("That did not work: OSError: disk unplugged")
+    dock.click(dock.widget.job.details)
+    assert "Traceback" in dock.widget.job.account.toPlainText()
+    dock.services.fail = None
+    dock.predict()
+    assert dock.widget.job.details.isHidden()
+
+
+def test_unknown_pixel_size_is_asked_for(make_napari_viewer, qtbot) -> None:
+    dock = Dock(make_napari_viewer, qtbot, FakeSlide(mpp=None))
+    assert dock.says() == NO_MPP
+    assert not dock.widget.slides.field.isHidden()
+    dock.widget.slides.spin.setValue(0.5)
+    dock.click(dock.widget.slides.set)
+    layer = dock.viewer.layers[0]
+    assert dock.widget.slides.size.text() == "0.5 µm/px (typed in)"
+    np.testing.assert_allclose(layer.scale, 0.5)
+    assert [str(u) for u in layer.units] == ["micrometer"] * 2
+    dock.predict()
+    assert dock.controller.status.state is State.DONE
+    dock.click(dock.widget.slides.edit)
+    dock.widget.slides.spin.setValue(0.25)
+    dock.click(dock.widget.slides.set)
+    assert len(dock.viewer.layers) == 1  # a heatmap of other tiles is taken away
+
+
+def test_edited_tissue_is_obeyed(dock: Dock) -> None:
+    dock.click(dock.widget.tissue.button)
+    dock.until(lambda: len(dock.viewer.layers) == 2)
+    labels = dock.viewer.layers[1]
+    labels.data[:, 40:] = 0
+    labels.refresh()
+    dock.predict()
+    done = dock.controller.map.places.centres[dock.controller.map.done]
+    assert 0 < done[:, 0].max() < 40 * 16
+
+
+def test_warning_stands_in_plain_sight(dock: Dock) -> None:
+    dock.services.warning = ["what it draws on this slide means nothing"]
+    dock.widget.use_model("demo")
+    assert dock.widget.job.banner.text() == "what it draws on this slide means nothing"
+    dock.predict()
+    assert not dock.widget.job.banner.isHidden()
+
+
+def test_each_model_has_its_own_heatmap(dock: Dock) -> None:
+    dock.predict()
+    dock.widget.use_model("demo")
+    dock.predict()
+    names = [layer.name for layer in dock.viewer.layers if layer.visible]
+    assert names == ["C9", "ERBB2, predicted (demo)"]
+    dock.widget.use_model("her2st")
+    names = [layer.name for layer in dock.viewer.layers if layer.visible]
+    assert names == ["C9", "ERBB2, predicted (her2st)"]
+
+
+def test_copy_as_command(dock: Dock) -> None:
+    dock.click(dock.widget.where.buttons["whole"])
+    dock.click(dock.widget.result.command)
+    assert QApplication.clipboard().text() == "nh2st predict /nowhere/C9.svs --model her2st --out predictions"
+
+
+def test_shortcut_and_twenty_thousand_genes(dock: Dock) -> None:
+    genes = [f"G{i}" for i in range(20_000)]
+    dock.services.cards["large"] = card("large", genes=genes, gene_means=[0.0] * 20_000, evaluation=None)
+    dock.widget.models.use("large")
+    dock.viewer.window._qt_window.activateWindow()
+    dock.widget._focus_gene()
+    field = dock.widget.genes.combo.lineEdit()
+    import time
+
+    started = time.monotonic()
+    dock.qtbot.keyClicks(field, "G1234")
+    assert time.monotonic() - started < 2.0
+    dock.qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert dock.widget.genes.gene == "G1234"
+
+
+def test_dock_fits_a_small_window(dock: Dock) -> None:
+    dock.predict()
+    body = dock.widget.widget()
+    assert body.layout().minimumSize().width() <= 320
+    assert body.heightForWidth(304) < 700  # 1280 x 800, without scrolling
+    cut = [
+        b.text() for b in dock.widget.where.buttons.values() if b.fontMetrics().horizontalAdvance(b.text()) > b.width()
+    ]
+    assert not cut
+    assert GENES[0] in dock.widget.genes.combo.currentText()
+
+
+def test_real_engine_and_export(make_napari_viewer, qtbot, tiny_model: Path, small_slide: Path, tmp_path: Path) -> None:
+    viewer = make_napari_viewer()
+    viewer.open(str(small_slide), plugin="napari-nh2st")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
+    widget.use_model(str(tiny_model))
+    assert "means nothing" in widget.job.banner.text()
+    qtbot.mouseClick(widget.where.buttons["view"], LEFT)
+    qtbot.mouseClick(widget.job.button, LEFT)
+    qtbot.waitUntil(lambda: widget.controller.status.state is State.DONE, timeout=60_000)
+    heatmap = viewer.layers[-1]
+    assert np.isfinite(heatmap.data).sum() > 3
+    widget.result.write("h5ad", str(tmp_path / "out.h5ad"))
+    qtbot.waitUntil(lambda: (tmp_path / "out.h5ad").exists(), timeout=20_000)
+    qtbot.waitUntil(lambda: not widget.background.busy)
+    saved = heatmap.save(str(tmp_path / "layer.csv"), plugin="napari-nh2st")
+    assert Path(saved[0]).read_text().count("\n") > 3

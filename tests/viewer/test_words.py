@@ -1,0 +1,49 @@
+"""What the docks say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import Box
+from napari_nh2st.model.card import TrainingSample
+from napari_nh2st.viewer import words
+from napari_nh2st.viewer.events import State, Status
+from napari_nh2st.viewer.where import Region
+from viewer.fakes import FakeSlide, card
+
+
+def test_clock_and_counts() -> None:
+    assert [words.clock(s) for s in (None, 7, 72, 3760)] == ["", "0:07", "1:12", "1:02:40"]
+    assert [words.count(n, "tile") for n in (1, 1200)] == ["1 tile", "1,200 tiles"]
+
+
+def test_model_line() -> None:
+    trained = [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2", "C3")]
+    assert words.model_words(card(training=trained)) == "4 genes, trained on B4, C2, C3 (2 patients)"
+    assert words.model_words(card()) == "4 genes, training not recorded"
+    assert "synthetic tissue" in words.model_words(card(training=trained, synthetic=True))
+
+
+def test_states() -> None:
+    say = words.status_sentence
+    assert say(Status()) == "Ready: press Predict."
+    assert say(Status(State.RUNNING, step="loading the model")) == "Loading the model…"
+    assert say(Status(State.RUNNING, step="predicting", done=3, total=9)) == "Predicting: 3 of 9 tiles."
+    done = Status(State.DONE, done=9, total=9, seconds=12.0, share=0.18)
+    assert say(done) == "Done: 9 tiles in 0:12. 18% of the slide's tissue is predicted."
+    assert say(Status(State.CANCELLED, done=3, total=9)) == (
+        "Stopped. 3 tiles of 9 are kept; Predict goes on from there."
+    )
+    assert say(Status(State.FAILED, error=Nh2stError("no tissue"))) == "That did not work: no tissue"
+    assert "Details" in say(Status(State.FAILED, error=ZeroDivisionError("x")))
+
+
+def test_command_line() -> None:
+    slide = FakeSlide().with_mpp(0.499)
+    region = Region(Box(10.4, 20.6, 110, 220), (np.zeros((3, 2)),))
+    line = words.command_line(slide, "my models/m", region, edited_tissue=True, device="cpu")
+    assert line == (
+        "nh2st predict /nowhere/C9.svs --model 'my models/m' --out predictions --region 10,21,100,199 --mpp 0.499 "
+        "--device cpu  # without the outline and the edited tissue mask"
+    )
