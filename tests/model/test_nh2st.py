@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.encoder import BasicBlock, ResNet18
 from napari_nh2st.model.nh2st import CrossAttention, build, loss_of, masked_mean
 from support.models import small_card
 
@@ -184,3 +184,13 @@ def test_the_published_sizes():
     assert net.image_graph.conv1.lin.weight.shape == (1024, 25_088)
     assert net.image_graph.conv2.lin.weight.shape == (512, 1024)
     assert (net.to_hidden.out_features, net.decoder.out_features) == (256, 250)
+
+
+def test_the_shortcut_is_a_strided_convolution():
+    torch.manual_seed(0)
+    block = BasicBlock(8, 16, 2)
+    x = torch.randn(2, 8, 16, 16)
+    conv, norm = block.downsample
+    strided = F.conv2d(x, conv.weight, stride=2)
+    assert torch.allclose(block.downsample(x[:, :, ::2, ::2]), norm(strided), atol=1e-5)
+    assert block(x).shape == (2, 16, 8, 8)
