@@ -134,6 +134,12 @@ def test_limits_stay_when_locked_or_set_by_hand(viewer) -> None:
     style.locked = True
     heatmap.show("CD3E")
     assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    viewer.layers.remove(heatmap.layer)
+    other = HeatmapLayer(viewer, full_map(FakeSlide()), None, style)
+    other.show("KRT8")  # another model, say: comparable only with the same limits
+    assert tuple(other.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    viewer.layers.remove(other.layer)
+    heatmap.show("CD3E")
     style.locked = False
     heatmap.restyle()
     assert heatmap.layer.contrast_limits[1] > 1

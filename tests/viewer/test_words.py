@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 
 from napari_nh2st.errors import Nh2stError
@@ -11,6 +16,19 @@ from napari_nh2st.viewer import words
 from napari_nh2st.viewer.events import State, Status
 from napari_nh2st.viewer.where import Region
 from viewer.fakes import FakeSlide, card
+
+
+def test_opening_the_dock_loads_no_torch() -> None:
+    """Importing torch on the GUI thread would freeze the window for seconds."""
+    code = (
+        "import sys; import napari_nh2st.viewer.widgets.predict, napari_nh2st.viewer.widgets.finetune;"
+        "from napari_nh2st.viewer.services import Services; from viewer.fakes import FakeSlide, card;"
+        "s = Services(); s.models(); s.warnings_for(FakeSlide(), card()); s.lattice_for(FakeSlide(), card());"
+        "sys.exit('torch' in sys.modules)"
+    )
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": tests}, check=False)
+    assert done.returncode == 0
 
 
 def test_clock_and_counts() -> None:

@@ -47,12 +47,15 @@ class Style:
     percentiles : (2,) tuple
         Which part of the values the colours span.
     locked : bool
-        Limits stay as they are, whatever gene is shown or predicted next.
+        Limits stay as they are, whatever gene is shown or predicted next, on whatever slide.
+    last : (low, high) or None
+        The limits in use, once something was predicted.
     """
 
     colormap: str = HEATMAP_LOOK["colormap"]
     percentiles: tuple[float, float] = (1.0, 99.0)
     locked: bool = False
+    last: tuple[float, float] | None = None
 
 
 def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0, 99.0)) -> Limits:
@@ -172,6 +175,8 @@ class HeatmapLayer:
         slide_layer = self.slide_layer if self.slide_layer in self.viewer.layers else None
         below = [layer for layer in self.viewer.layers if layer is slide_layer or map_of(layer) is not None]
         mpp = float(self.map.slide["mpp"])
+        if self.style.locked and self.style.last:
+            self.limits = Limits(*self.style.last)
         self._name = self._wanted_name()
         self.layer = Image(
             np.full_like(values, np.nan),
@@ -192,9 +197,12 @@ class HeatmapLayer:
         assert self.layer is not None
         by_hand = not np.allclose(self.layer.contrast_limits, (self.limits.low, self.limits.high))
         fitted = limits_of(self.layer.data, self.style.percentiles)
-        if self.style.locked or (by_hand and not force):
+        if (self.style.locked and self.style.last) or (by_hand and not force):
             self.limits = Limits(*self.layer.contrast_limits, fitted.note)
+            self.style.last = self.limits.low, self.limits.high
             return
+        if np.isfinite(self.layer.data).any():
+            self.style.last = fitted.low, fitted.high
         self.limits = fitted
         self.layer.contrast_limits_range = (
             min(fitted.low, self._range(np.nanmin, fitted.low)),

@@ -42,7 +42,7 @@ class Services:
 
     def lattice_for(self, slide: Any, card: Any, **where: Any) -> Any:
         """Return the tiles with tissue in a region."""
-        from napari_nh2st.engine.run import lattice_for
+        from napari_nh2st.engine.places import lattice_for
 
         return lattice_for(slide, card, **where)
 
@@ -53,8 +53,8 @@ class Services:
         return stream(slide, model, places, Job(device=device, tissue=tissue, cancelled=cancelled))
 
     def warnings_for(self, slide: Any, card: Any) -> list[str]:
-        """Return what a person must know before they believe this model on this slide."""
-        from napari_nh2st.engine.run import warnings_for
+        """Return what a person must know before they believe this model on this slide; quick, without torch."""
+        from napari_nh2st.engine.places import warnings_for
 
         return warnings_for(slide, card)
 

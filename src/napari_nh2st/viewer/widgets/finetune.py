@@ -74,7 +74,8 @@ class FinetuneWidget(QScrollArea):
         for part in (self.table, self.sheet_note):
             layout.addWidget(part)
         layout.addLayout(row(self.base, label="Start", stretch=0))
-        layout.addLayout(row(self.seed, self.epochs, label="Seed", stretch=1))
+        layout.addLayout(row(self.seed, label="Seed", stretch=0))
+        layout.addLayout(row(self.epochs, label="Epochs", stretch=0))
         layout.addLayout(row(self.run, _chooser("Choose the run folder", self._ask_run), label="Run", stretch=0))
         layout.addWidget(rule())
         layout.addLayout(row(self.start, self.stop))
@@ -100,7 +101,7 @@ class FinetuneWidget(QScrollArea):
         self.base.activated.connect(self._ask_base)
         self.seed = QSpinBox(minimum=0, maximum=999_999)
         self.seed.setToolTip("Every random choice follows from this number: the same seed repeats the run")
-        self.epochs = QSpinBox(minimum=0, maximum=10_000, specialValueText="epochs: as recommended", suffix=" epochs")
+        self.epochs = QSpinBox(minimum=0, maximum=10_000, specialValueText="as recommended")
         self.epochs.setToolTip("How often the run goes over all sections; the best state on held-out parts is kept")
         self.run = QLineEdit(placeholderText="folder for the run")
         self.run.setToolTip("Where the run writes. A folder with a run in it shows that run, and can be picked up")
@@ -117,7 +118,7 @@ class FinetuneWidget(QScrollArea):
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.sentence, self.log = Sentence(), QPlainTextEdit(readOnly=True)
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.log.setMaximumHeight(120)
+        self.log.setMaximumHeight(84)
         self.log.setToolTip("The end of what the run printed")
         self.curves = Curves()
         self.use = QPushButton("Use this model")
@@ -235,16 +236,17 @@ class FinetuneWidget(QScrollArea):
         self.bar.setRange(0, metrics.total_epochs or 0)
         self.bar.setValue(metrics.epoch or 0)
         left = clock(status.seconds_left)
-        text = f"epoch {metrics.epoch} of {metrics.total_epochs}" if metrics.epoch is not None else ""
+        text = f"epoch {metrics.epoch + 1} of {metrics.total_epochs}" if metrics.epoch is not None else ""
         self.bar.setFormat(f"{text}   {left} left" if left else text)
         failed = status.state == "failed" and self.job is not None
         self.log.setVisible(failed)
         if failed and self.job is not None:
             self.log.setPlainText(self.job.tail(20))
+            self.log.verticalScrollBar().setValue(self.log.verticalScrollBar().maximum())
         loss = {"training": by_epoch(metrics.curve("train_loss")), "held out": by_epoch(metrics.curve("val_loss"))}
         pcc = {"held-out PCC": by_epoch(metrics.curve("val_pcc"))}
         self.curves.show_panels([Panel("loss", loss), Panel("held-out PCC", pcc)], metrics.total_epochs or 0)
-        self.curves.setVisible(bool(metrics.rows))
+        self.curves.setVisible(status.active or bool(loss["training"]))
         self.use.setVisible(status.model is not None and not status.active)
         self.stop.setEnabled(status.state in ("starting", "running"))
         self._update_start()

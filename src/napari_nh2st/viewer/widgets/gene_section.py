@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
-from qtpy.QtCore import QStringListModel, Qt, Signal
+from qtpy.QtCore import QEvent, QStringListModel, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QCompleter, QWidget
 
 from napari_nh2st.model.card import Card
@@ -57,6 +57,12 @@ class GeneSection(QWidget):
         self.combo.currentIndexChanged.connect(self._walked)
         self.combo.lineEdit().returnPressed.connect(self._entered)
         completer.activated[str].connect(self.choose)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Give the list of suggestions the window's theme: it is a window of its own."""
+        if event.type() == QEvent.Type.StyleChange:
+            self.combo.completer().popup().setStyleSheet(self.window().styleSheet())
+        super().changeEvent(event)
 
     def _make_colours(self) -> None:
         self.limits = NarrowCombo("Which part of the values the colours span; the rest takes the end colours")

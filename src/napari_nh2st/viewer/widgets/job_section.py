@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QPlainTextEdit, QProgressBar, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QPlainTextEdit, QProgressBar, QPushButton, QWidget
 
 from napari_nh2st.viewer.events import State, Status
 from napari_nh2st.viewer.widgets.parts import Banner, Sentence, column, row
@@ -37,7 +37,8 @@ class JobSection(QWidget):
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.bar.setVisible(False)
         self.sentence = Sentence()
-        self.details = QToolButton(text="Details")
+        self.details = QPushButton("Details")
+        self.details.setFixedWidth(60)
         self.details.setToolTip("Show the technical account of what went wrong, to send with a report")
         self.details.setVisible(False)
         self.details.clicked.connect(lambda: self.account.setVisible(self.account.isHidden()))

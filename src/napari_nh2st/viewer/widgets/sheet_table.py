@@ -7,7 +7,10 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_nh2st.expression.sheet import Sample
+
 COLUMNS = ("section", "patient", "spots", "µm/px")
+_HEADER, _LINE, _LINES_IN_SIGHT = 30, 24, 6
 _TIPS = (
     "Name of the section in the sheet",
     "Whose tissue it is: sections of one patient are alike",
@@ -27,18 +30,24 @@ def read_rows(path: str) -> list[tuple[str, str, str, str]]:
     from napari_nh2st.expression import read_sheet
 
     return [
-        (s.sample, s.patient, _spots(s.spots), "from the slide" if s.mpp is None else f"{s.mpp:.4g}")
+        (s.sample, s.patient, _spots(s), "from the slide" if s.mpp is None else f"{s.mpp:.4g}")
         for s in read_sheet(Path(path))
     ]
 
 
-def _spots(path: Path | None) -> str:
-    """Count the lines below the heading of a file of spots."""
-    if path is None:
-        return ""
-    data = path.read_bytes()
-    lines = (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()
-    return str(max(0, sum(1 for line in lines if line.strip()) - 1))
+def _spots(sample: Sample) -> str:
+    """Count the spots where that is quick: lines below the heading of a table, rows of an AnnData file."""
+    if sample.spots is not None:
+        data = sample.spots.read_bytes()
+        lines = (gzip.decompress(data) if sample.spots.suffix == ".gz" else data).splitlines()
+        return str(max(0, sum(1 for line in lines if line.strip()) - 1))
+    if sample.expression.suffix == ".h5ad":
+        import h5py
+
+        with h5py.File(sample.expression) as file:
+            obs = file["obs"]
+            return str(len(obs[obs.attrs["_index"]]))
+    return ""
 
 
 class SheetTable(QTableWidget):
@@ -53,13 +62,14 @@ class SheetTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.verticalHeader().setVisible(False)
-        self.verticalHeader().setDefaultSectionSize(24)
+        self.verticalHeader().setDefaultSectionSize(_LINE)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.setFixedHeight(126)
+        self.show_rows([])
 
     def show_rows(self, rows: list[tuple[str, ...]]) -> None:
         """Show these sections."""
         self.setRowCount(len(rows))
+        self.setFixedHeight(_HEADER + _LINE * min(max(len(rows), 2), _LINES_IN_SIGHT))
         for r, values in enumerate(rows):
             for c, value in enumerate(values):
                 item = QTableWidgetItem(value)
