@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from napari_nh2st.demo.genes import GENES
-from napari_nh2st.demo.sheet import DEPTH, measure, write_sample_sheet
+from napari_nh2st.demo.sheet import ARRAY_PITCH, DEPTH, measure, write_sample_sheet
 from napari_nh2st.demo.tissue import Section, make_section
 from napari_nh2st.errors import Cancelled
 
@@ -16,7 +16,7 @@ def labels(adata: ad.AnnData) -> np.ndarray:
 
 def test_labels_of_the_counts_are_truth_and_noise(small: Section) -> None:
     found = labels(measure(small))[:, : len(GENES)]
-    truth = small.truth(small.spots())
+    truth = small.truth(small.spots(ARRAY_PITCH))
     assert abs((found - truth).mean()) < 0.03
     assert (found - truth).std() < 0.25
     assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(found.T, truth.T, strict=True)) > 0.75
@@ -41,7 +41,7 @@ def test_sheet_lists_slides_and_counts_that_open(tmp_path) -> None:
     assert all((tmp_path / name).exists() for name in table.slide)
     adata = ad.read_h5ad(tmp_path / table.expression[0])
     section = make_section(6, size_mm=(0.9, 0.9))
-    assert np.array_equal(adata.obsm["spatial"], section.spots())
+    assert np.array_equal(adata.obsm["spatial"], section.spots(ARRAY_PITCH))
     assert adata.uns["napari_nh2st"]["synthetic"]
 
 

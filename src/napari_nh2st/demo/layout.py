@@ -14,13 +14,14 @@ from scipy.spatial import cKDTree
 from napari_nh2st.demo.fields import STEP, Float32, Float64, sample, smooth_noise
 
 STRUCTURES = ("vessel", "gland", "lymphoid", "calcification", "pigment")
-"""Small structures, about as wide as the gap between neighbouring patches, so that few belong to two of them."""
+"""Small structures, scattered evenly: what a context gene depends on."""
 
-STRUCTURE_RADIUS = {"vessel": 17.0, "gland": 19.0, "lymphoid": 19.0, "calcification": 12.0, "pigment": 14.0}
-"""Outer radius in um."""
+STRUCTURE_RADIUS = {"vessel": 29.0, "gland": 28.0, "lymphoid": 28.0, "calcification": 20.0, "pigment": 22.0}
+"""Outer radius in um: less than the 32 um between neighbouring patches, so that a structure whose centre lies in one
+patch is not seen in the next."""
 
-STRUCTURES_PER_MM2 = 22.0
-"""Density of each kind, the same in every compartment: a patch of 112 um holds 0.28 of them on average."""
+STRUCTURES_PER_MM2 = 14.0
+"""Density of each kind, the same in every compartment: a patch of 112 um holds 0.18 of them on average."""
 
 NUCLEI = ("tumour", "stroma", "immune")
 
@@ -137,7 +138,7 @@ def _place_structures(rng: np.random.Generator, tissue: Float32) -> dict[str, Fl
     """Scatter every kind evenly over the tissue, none touching another: own and surroundings stay unrelated."""
     rows, columns = tissue.shape
     area = rows * columns * STEP**2 / 1e6
-    counts = rng.poisson(1.35 * STRUCTURES_PER_MM2 * area, size=len(STRUCTURES))
+    counts = rng.poisson(1.5 * STRUCTURES_PER_MM2 * area, size=len(STRUCTURES))
     kinds = rng.permutation(np.repeat(np.arange(len(STRUCTURES)), counts))
     places = rng.uniform(0, 1, (len(kinds), 2)) * np.array([columns, rows]) * STEP
     radii = np.array([STRUCTURE_RADIUS[k] for k in STRUCTURES])[kinds]

@@ -18,6 +18,10 @@ from napari_nh2st.errors import Cancelled
 DEPTH = 30_000
 """Mean number of counts at a spot; spots vary by a quarter (log-normal)."""
 
+ARRAY_PITCH = PITCH / 2
+"""Distance between spots, um: neighbour places fall on spots, and each stretch of tissue that is encoded in training
+is asked about four times as often as by an array of the full pitch."""
+
 FILLERS = 3_000
 """Further invented genes that make up the library. Each is rarer on average than any gene of `GENES`, so that a panel
 of the most expressed genes is exactly `GENES`."""
@@ -76,7 +80,7 @@ def write_sample_sheet(
     return sheet
 
 
-def measure(section: Section, depth: float = DEPTH) -> ad.AnnData:
+def measure(section: Section, depth: float = DEPTH, pitch: float = ARRAY_PITCH) -> ad.AnnData:
     """Sample raw counts at the section's spots.
 
     Parameters
@@ -84,6 +88,8 @@ def measure(section: Section, depth: float = DEPTH) -> ad.AnnData:
     section : Section
     depth : float
         Mean counts at a spot, over all genes.
+    pitch : float
+        Distance between spots, um.
 
     Returns
     -------
@@ -92,16 +98,16 @@ def measure(section: Section, depth: float = DEPTH) -> ad.AnnData:
         ln(1 + counts per 10,000) is the truth and noise. obsm["spatial"] holds spot centres (x, y), level-0 pixels.
     """
     rng = np.random.default_rng([section.seed, 13])
-    centres = section.spots()
+    centres = section.spots(pitch)
     rates = _shares(section.truth(centres), FILLERS)
     sizes = depth * np.exp(rng.normal(0, 0.25, len(centres)) - 0.25**2 / 2)
     counts = rng.poisson(rates * sizes[:, None]).astype(np.int32)
     fillers = [f"FILLER-{i:04d}" for i in range(FILLERS)]
-    pitch = PITCH / section.mpp
+    step = pitch / section.mpp
     obs = pd.DataFrame(
         {
-            "array_row": np.rint((centres[:, 1] - centres[:, 1].min()) / pitch).astype(int),
-            "array_col": np.rint((centres[:, 0] - centres[:, 0].min()) / pitch).astype(int),
+            "array_row": np.rint((centres[:, 1] - centres[:, 1].min()) / step).astype(int),
+            "array_col": np.rint((centres[:, 0] - centres[:, 0].min()) / step).astype(int),
         },
         index=[f"spot-{i:04d}" for i in range(len(centres))],
     )

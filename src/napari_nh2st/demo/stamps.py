@@ -127,13 +127,13 @@ def vessels(rng: np.random.Generator, count: int = 24) -> list[Stamp]:
     """Capillaries: packed red cells, a thin wall, a few flat endothelial nuclei."""
     stamps = []
     for _ in range(count):
-        side, radius = 41, rng.uniform(11.5, 13.5)
+        side, radius = 65, rng.uniform(19.5, 23.5)
         distance = _wobbly(rng, side, radius)
-        cells = ndimage.gaussian_filter(rng.standard_normal((side, side)), 1.4)
-        filled = np.clip(0.8 + 2.6 * cells, 0, 1.0) * _solid(distance * 1.06, radius)
-        wall = np.clip(1 - np.abs(distance - 1.1) * radius / 2.0, 0, 1)
-        nuclei = _nuclei_along(rng, distance / 1.16, int(rng.integers(4, 7)), 4.2, 1.4)
-        stamps.append(_layers(nuclei, 95 * filled + 62 * wall, 55 * filled, (distance - 1.2) * radius / 2))
+        cells = ndimage.gaussian_filter(rng.standard_normal((side, side)), 1.5)
+        filled = np.clip(0.85 + 2.6 * cells, 0, 1.0) * _solid(distance * 1.04, radius)
+        wall = np.clip(1 - np.abs(distance - 1.09) * radius / 2.6, 0, 1)
+        nuclei = _nuclei_along(rng, distance / 1.13, int(rng.integers(7, 11)), 4.4, 1.5)
+        stamps.append(_layers(nuclei, 95 * filled + 62 * wall, 55 * filled, (distance - 1.14) * radius / 2))
     return stamps
 
 
@@ -141,11 +141,11 @@ def glands(rng: np.random.Generator, count: int = 24) -> list[Stamp]:
     """Small ducts: cuboidal cells in a ring round an empty lumen."""
     stamps = []
     for _ in range(count):
-        side, radius = 45, rng.uniform(16.0, 18.5)
+        side, radius = 65, rng.uniform(23.5, 26.5)
         distance = _wobbly(rng, side, radius, 0.06)
-        lumen = _wobbly(rng, side, radius * rng.uniform(0.38, 0.52), 0.14)
-        body = _solid(distance, radius) * (1 - _solid(lumen, 7))
-        nuclei = _nuclei_along(rng, distance / 0.74, int(rng.integers(10, 13)), 2.7, 3.4)
+        lumen = _wobbly(rng, side, radius * rng.uniform(0.40, 0.55), 0.14)
+        body = _solid(distance, radius) * (1 - _solid(lumen, 11))
+        nuclei = _nuclei_along(rng, distance / 0.80, int(rng.integers(17, 21)), 2.8, 4.2)
         rim = 34 * np.clip(1 - np.abs(distance - 1.02) * radius / 1.5, 0, 1)
         stamps.append(_layers(nuclei * body + 12 * body, 44 * body + rim, 0 * body, (distance - 1) * radius / 2))
     return stamps
@@ -156,11 +156,11 @@ def lymphoid(rng: np.random.Generator, count: int = 24) -> list[Stamp]:
     single = immune_nuclei(rng, 40)
     stamps = []
     for _ in range(count):
-        side = 55
-        distance = _wobbly(rng, side, 16.0, 0.08)
+        side = 81
+        distance = _wobbly(rng, side, 24.5, 0.08)
         amount = np.zeros((side, side))
-        for row in range(-3, 4):
-            for column in range(-3, 4):
+        for row in range(-5, 6):
+            for column in range(-5, 6):
                 centre = np.array([(column + 0.5 * (row % 2)) * 5.8, row * 5.1]) + rng.uniform(-1.3, 1.3, 2)
                 x, y = (round(float(c)) + side // 2 for c in centre)
                 if distance[y, x] < 1:
@@ -175,9 +175,9 @@ def calcifications(rng: np.random.Generator, count: int = 24) -> list[Stamp]:
     """Layered, almost black-violet concretions with a narrow cleft round them."""
     stamps = []
     for _ in range(count):
-        side, radius = 29, rng.uniform(7.5, 10.5)
+        side, radius = 49, rng.uniform(13.0, 17.0)
         distance = _wobbly(rng, side, radius, 0.07)
-        rings = 0.88 + 0.18 * np.cos(distance * radius * 2 * np.pi / rng.uniform(3.0, 4.2))
+        rings = 0.88 + 0.18 * np.cos(distance * radius * 2 * np.pi / rng.uniform(4.0, 6.0))
         rough = 1 + 0.9 * ndimage.gaussian_filter(rng.standard_normal((side, side)), 1.0)
         body = _solid(distance, radius) * rings * np.clip(rough, 0.5, 1.3)
         ground = (distance - 1.08) * radius / 1.5
@@ -189,12 +189,12 @@ def pigment(rng: np.random.Generator, count: int = 24) -> list[Stamp]:
     """Clusters of macrophages laden with brown granules, lying in what was there."""
     stamps = []
     for _ in range(count):
-        side = 33
+        side = 51
         granules, nuclei = np.zeros((side, side)), np.zeros((side, side))
-        for _ in range(int(rng.integers(9, 12))):
-            angle, radius = rng.uniform(0, 2 * np.pi), 10.5 * np.sqrt(rng.uniform())
+        for _ in range(int(rng.integers(20, 25))):
+            angle, radius = rng.uniform(0, 2 * np.pi), 16.5 * np.sqrt(rng.uniform())
             centre = radius * np.array([np.cos(angle), np.sin(angle)])
-            granules = np.maximum(granules, _solid(_ellipse(side, centre, 4.4, 3.6, angle), 3.6))
+            granules = np.maximum(granules, _solid(_ellipse(side, centre, 4.8, 3.9, angle), 3.9))
             nuclei = np.maximum(nuclei, _solid(_ellipse(side, centre * 0.8 + 1.5, 2.3, 1.9, angle), 1.9))
         grain = np.clip(0.75 + 0.8 * rng.standard_normal((side, side)), 0.1, 1.5)
         brown = ndimage.gaussian_filter(granules * grain, 0.6)

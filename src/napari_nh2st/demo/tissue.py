@@ -97,11 +97,24 @@ class Section:
         """Fraction 0..1 of tissue in the patch round (n, 2) centres (x, y), level-0 pixels."""
         return self.amounts.own("tissue", self._um(centres))
 
-    def spots(self, fraction: float = 0.5) -> npt.NDArray[np.float64]:
-        """Centres (n, 2), (x, y), level-0 pixels, of a square array of `PITCH` um, on at least this much tissue."""
-        start = np.random.default_rng([self.seed, 11]).uniform(0, PITCH, 2) + PATCH / 2
+    def spots(self, pitch: float = PITCH, fraction: float = 0.5) -> npt.NDArray[np.float64]:
+        """Lay a square array of spots over the tissue.
+
+        Parameters
+        ----------
+        pitch : float
+            Distance between spots, um.
+        fraction : float
+            Least part of a spot's patch that is tissue.
+
+        Returns
+        -------
+        (n, 2) float64
+            Centres (x, y), level-0 pixels, row by row.
+        """
+        start = np.random.default_rng([self.seed, 11]).uniform(0, pitch, 2) + PATCH / 2
         x, y = (
-            np.arange(s, end - PATCH / 2, PITCH)
+            np.arange(s, end - PATCH / 2, pitch)
             for s, end in zip(start, (self.layout.width, self.layout.height), strict=True)
         )
         centres = np.stack([a.ravel() for a in np.meshgrid(x, y)], axis=1) / self.mpp
