@@ -68,23 +68,25 @@ def finetune(_: argparse.Namespace) -> None:
     from napari_nh2st.demo.sheet import write_sample_sheet
 
     with tempfile.TemporaryDirectory() as folder:
-        sheet = write_sample_sheet((901, 902, 903), folder, size_mm=(2.5, 2.0))
+        sheet = write_sample_sheet((901, 902), folder, size_mm=(2.0, 1.6))
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
         dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")[1]
         dock.sheet.setText(str(sheet))
         dock.run.setText(str(Path(folder) / "run"))
-        dock.epochs.setValue(12)
-        wait(dock.start.isEnabled, 30)
+        dock.epochs.setValue(20)
+        wait(dock.start.isEnabled, 60)
         dock.start.click()
-        wait(lambda: len(dock.job.metrics().curve("val_pcc")) >= 8 or not dock.job.status().active, 400)
-        dock.follow()
         job = dock.job
-        take(viewer, "finetune")
-        job.stop()
-        until = time.monotonic() + 60
-        while job.status().active and time.monotonic() < until:
-            time.sleep(0.2)
+        try:
+            wait(lambda: len(job.metrics().curve("val_pcc")) >= 8 or not job.status().active, 500)
+            dock.follow()
+            take(viewer, "finetune")
+        finally:  # it is a process of its own: it would go on without us
+            job.stop()
+            until = time.monotonic() + 120
+            while job.status().active and time.monotonic() < until:
+                time.sleep(0.2)
 
 
 def main() -> None:

@@ -102,6 +102,7 @@ class FakeServices:
         self.chunk, self.asked, self.gate = chunk, [], None
         self.fail: Exception | None = None
         self.warning: list[str] = []
+        self.stamps: dict[str, int] = {}
         self.cards = {"her2st": card(), "demo": card("demo", synthetic=True, evaluation=None)}
 
     def prepare(self) -> None:
@@ -113,8 +114,11 @@ class FakeServices:
     def load_card(self, model: str) -> Card:
         return self.cards[model]
 
+    def stamp(self, model: str) -> int:
+        return self.stamps.get(model, 0)
+
     def load_model(self, model: str) -> FakeModel:
-        return FakeModel(self.cards[model], hash=f"hash of {model}")
+        return FakeModel(self.cards[model], hash=f"hash of {model} {self.stamp(model)}")
 
     def decoder(self, model: FakeModel) -> Decoder:
         weight = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]], np.float32)

@@ -105,6 +105,27 @@ def test_late_answers_are_dropped(bench: Bench) -> None:
     assert bench.ends() == [State.CANCELLED, State.DONE]
 
 
+def test_looking_at_another_map_does_not_misplace_what_arrives(bench: Bench) -> None:
+    bench.predict(model="demo")
+    other = bench.controller.map
+    values = other.values("ERBB2").copy()
+    bench.controller.predict(Request(bench.slide, "her2st"))
+    bench.play(events=4)
+    bench.controller.adopt(other)
+    bench.play()
+    np.testing.assert_array_equal(other.values("ERBB2"), values)
+    assert bench.controller.recall(bench.slide, "her2st").done.sum() == other.done.sum()
+
+
+def test_model_trained_anew_is_loaded_anew(bench: Bench) -> None:
+    bench.predict()
+    assert bench.controller.recall(bench.slide, "her2st") is bench.controller.map
+    bench.services.stamps["her2st"] = 1  # the same folder, other weights
+    assert bench.controller.recall(bench.slide, "her2st") is None
+    bench.predict()
+    assert len(bench.services.asked) == 2
+
+
 def test_failure_ends_once(bench: Bench) -> None:
     bench.services.fail = RuntimeError("disk on fire")
     bench.predict()

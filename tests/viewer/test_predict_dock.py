@@ -200,6 +200,37 @@ def test_each_model_has_its_own_heatmap(dock: Dock) -> None:
     assert names == ["C9", "ERBB2, predicted (her2st)"]
 
 
+def test_another_slide_chosen_before_the_first_answer(dock: Dock) -> None:
+    first = dock.viewer.layers[0]
+    first.translate = (100, 50)
+    gate = dock.services.gate = threading.Event()
+    dock.click(dock.widget.where.buttons["whole"])
+    dock.click(dock.widget.job.button)
+    other = FakeSlide()
+    other.fingerprint = "other"
+    data, meta, _ = layers.slide_layer_data(other)
+    dock.viewer.add_image(data, **meta)
+    assert dock.widget.slides.layer is dock.viewer.layers[-1]
+    dock.services.gate = None
+    gate.set()
+    dock.until(lambda: not dock.controller.running)
+    heatmap = next(layer for layer in dock.viewer.layers if layers.map_of(layer) is not None)
+    assert heatmap.translate[0] > 100  # it lies on its own slide, which was moved
+
+
+def test_prediction_opened_from_a_file_is_taken_up(dock: Dock, tmp_path: Path) -> None:
+    from napari_nh2st.engine.store import save_prediction
+
+    dock.predict()
+    path = save_prediction(dock.controller.map.prediction(), tmp_path / "C9.nh2st")
+    dock.viewer.layers.pop()
+    (opened,) = dock.viewer.open(str(path), plugin="napari-nh2st")
+    dock.viewer.layers.selection.active = opened
+    dock.widget.genes.choose("CD3E")
+    assert opened.name == "CD3E, predicted (her2st)"
+    assert len(dock.services.asked) == 1
+
+
 def test_copy_as_command(dock: Dock) -> None:
     dock.click(dock.widget.where.buttons["whole"])
     dock.click(dock.widget.result.command)

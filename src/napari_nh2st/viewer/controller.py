@@ -67,10 +67,11 @@ class Controller:
         self.services = services or Services()
         self.status = Status()
         self.map: PredictedMap | None = None
+        self._filling: PredictedMap | None = None
         self._view, self._run = view, run
         self._maps: dict[Any, PredictedMap] = {}
         self._latest: dict[Any, PredictedMap] = {}
-        self._models: dict[str, Any] = {}
+        self._models: dict[Any, Any] = {}
         self._generation = 0
         self._stop = threading.Event()
         self._started = 0.0
@@ -84,10 +85,7 @@ class Controller:
 
     def predict(self, request: Request) -> None:
         """Start a job; one that is still running is cancelled first."""
-        if self.running:
-            self.cancel()
-            self._end(Stopped())
-        self._generation += 1
+        self.abandon()
         self._stop = threading.Event()
         self._started, self._first = time.monotonic(), None
         self._tell(Status(State.RUNNING, step="getting ready"))
@@ -98,6 +96,13 @@ class Controller:
         if self.running:
             self._stop.set()
             self._tell(replace(self.status, step="stopping"))
+
+    def abandon(self) -> None:
+        """End the running job at once; what it still says is dropped."""
+        if self.running:
+            self._stop.set()
+            self._end(Stopped())
+        self._generation += 1
 
     def close(self) -> None:
         """Stop for good: nothing is told any more."""
@@ -116,7 +121,7 @@ class Controller:
 
     def recall(self, slide: Any, model: str) -> PredictedMap | None:
         """Return what was last predicted for this slide with this model, if anything was."""
-        return self._latest.get((slide.fingerprint, slide.mpp, model))
+        return self._latest.get((slide.fingerprint, slide.mpp, model, self.services.stamp(model)))
 
     def receive(self, generation: int, event: Event) -> None:
         """Take an event of a job, on the GUI thread."""
@@ -132,21 +137,23 @@ class Controller:
             self._tell(replace(self.status, step=event.text))
 
     def _begin(self, event: Begun) -> None:
-        self.map, self._tissue = event.map, event.tissue
+        self.map = self._filling = event.map
+        self._tissue = event.tissue
         self._view.map_changed(event.map)
         counts = {"done": event.known, "total": event.total, "known": event.known, "share": self._share()}
         self._tell(replace(self.status, step="predicting", warnings=event.warnings, **counts))
 
     def _fill(self, event: Arrived) -> None:
-        assert self.map is not None
-        self.map.add(event.cells, event.hidden)
-        self._view.cells_arrived(self.map, event.cells)
+        assert self._filling is not None  # not self.map: another one may be looked at meanwhile
+        self._filling.add(event.cells, event.hidden)
+        self._view.cells_arrived(self._filling, event.cells)
         done = self.status.done + len(event.cells)
         left = self._seconds_left(done)
         self._tell(replace(self.status, done=done, seconds_left=left, share=self._share()))
 
     def _share(self) -> float:
-        return min(1.0, float(self.map.done.sum()) / max(1, self._tissue)) if self.map is not None else 0.0
+        filled = 0 if self._filling is None else int(self._filling.done.sum())
+        return min(1.0, filled / max(1, self._tissue))
 
     def _seconds_left(self, done: int) -> float | None:
         """Judge from the pace since the first answer: what comes before it is start-up."""
@@ -206,9 +213,10 @@ class Controller:
             _check(stop)
 
     def _model(self, name: str) -> Any:
-        if name not in self._models:
-            self._models = {name: self.services.load_model(name)}  # one at a time: they are large
-        return self._models[name]
+        key = name, self.services.stamp(name)
+        if key not in self._models:
+            self._models = {key: self.services.load_model(name)}  # one at a time: they are large
+        return self._models[key]
 
     def _map_for(self, request: Request, model: Any, pitch: int, scale: float) -> PredictedMap:
         """Return the map that this job fills. An edited mask changes what a tile sees: it has its own map."""
@@ -225,7 +233,8 @@ class Controller:
                 pitch=pitch,
                 provenance=self.services.provenance(request, model),
             )
-        self._latest[slide.fingerprint, slide.mpp, request.model] = self._maps[key]
+        stamp = self.services.stamp(request.model)
+        self._latest[slide.fingerprint, slide.mpp, request.model, stamp] = self._maps[key]
         return self._maps[key]
 
 

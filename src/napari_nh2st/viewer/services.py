@@ -28,6 +28,12 @@ class Services:
 
         return load_card(model)
 
+    def stamp(self, model: str) -> int:
+        """Return a number that changes when a model's folder gets other weights; quick."""
+        from napari_nh2st.model.folder import WEIGHTS, find_model
+
+        return (find_model(model) / WEIGHTS).stat().st_mtime_ns
+
     def load_model(self, model: str) -> Any:
         """Load a model and its weights."""
         from napari_nh2st.model.folder import load_model

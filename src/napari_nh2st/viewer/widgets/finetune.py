@@ -10,22 +10,19 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFrame,
     QLineEdit,
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
     QSpinBox,
-    QVBoxLayout,
-    QWidget,
 )
 
 from napari_nh2st.training.job import Job, Status, command
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.widgets.curves import Curves, Panel, by_epoch
 from napari_nh2st.viewer.widgets.model_section import settings
-from napari_nh2st.viewer.widgets.parts import Connections, NarrowCombo, Sentence, row, rule
+from napari_nh2st.viewer.widgets.parts import Connections, NarrowCombo, Sentence, row, rule, scrolled
 from napari_nh2st.viewer.widgets.sheet_table import SheetTable, read_rows
 from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import clock, error_words, run_sentence
@@ -64,10 +61,7 @@ class FinetuneWidget(QScrollArea):
     def _build(self) -> None:
         self._make_fields()
         self._make_run()
-        body = QWidget()
-        layout = QVBoxLayout(body)
-        layout.setContentsMargins(8, 8, 8, 8)
-        layout.setSpacing(8)
+        layout = scrolled(self)
         layout.addLayout(
             row(self.sheet, _chooser("Choose the sample sheet", self._ask_sheet), label="Sheet", stretch=0)
         )
@@ -82,11 +76,6 @@ class FinetuneWidget(QScrollArea):
         for part in (self.bar, self.sentence, self.log, self.curves, self.use):
             layout.addWidget(part)
         layout.addStretch(1)
-        self.setWidget(body)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(320)
 
     def _make_fields(self) -> None:
         self.sheet = QLineEdit(placeholderText="samples.csv")

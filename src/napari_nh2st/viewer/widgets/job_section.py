@@ -14,6 +14,36 @@ from napari_nh2st.viewer.widgets.parts import Banner, Sentence, column, row
 from napari_nh2st.viewer.words import clock, status_sentence
 
 
+class Activity:
+    """The job's bar in napari's activity panel. Its calls let Qt process events, and so may come back here."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._busy = False
+        self._wanted = False
+
+    def show(self, done: int, total: int) -> None:
+        """Show how far the job is."""
+        if self._busy:
+            return
+        self._wanted = self._busy = True
+        try:
+            if self._bar is None:
+                self._bar = progress(total=total, desc="NH2ST: predicting")
+            self._bar.update(max(0, done - self._bar.n))
+        finally:
+            self._busy = False
+        if not self._wanted:  # it ended meanwhile
+            self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._wanted = False
+        if self._bar is not None and not self._busy:
+            self._bar.close()
+            self._bar = None
+
+
 class JobSection(QWidget):
     """Predict, or Cancel while it runs; the rest of the dock stays usable."""
 
@@ -23,8 +53,7 @@ class JobSection(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._running = False
-        self._activity: Any = None
-        self._busy = False
+        self.activity = Activity()
         self._status = Status()
         self._timer = QTimer(self, interval=250)
         self._timer.timeout.connect(self._show_activity)
@@ -74,7 +103,8 @@ class JobSection(QWidget):
         self.sentence.say(status_sentence(status))
         self._show_error(status.error)
         if not self._running:
-            self.close_activity()
+            self._timer.stop()
+            self.activity.close()
             return
         self.bar.setRange(0, status.total)  # 0 to 0 is "busy" while the number of tiles is not known
         self.bar.setValue(status.done)
@@ -91,22 +121,5 @@ class JobSection(QWidget):
             self.account.setPlainText("".join(traceback.format_exception(error)))
 
     def _show_activity(self) -> None:
-        """Keep napari's activity panel in step. From a timer: its bars let Qt process events in between."""
-        if self._busy or not self._running or not self._status.total:
-            return
-        self._busy = True
-        try:
-            if self._activity is None:
-                self._activity = progress(total=self._status.total, desc="NH2ST: predicting")
-            self._activity.update(max(0, self._status.done - self._activity.n))
-        finally:
-            self._busy = False
-        if not self._running:  # it ended meanwhile
-            self.close_activity()
-
-    def close_activity(self) -> None:
-        """Take the bar out of napari's activity panel."""
-        self._timer.stop()
-        if self._activity is not None and not self._busy:
-            self._activity.close()
-            self._activity = None
+        if self._running and self._status.total:
+            self.activity.show(self._status.done, self._status.total)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 LABEL_WIDTH = 60
 
@@ -92,6 +92,21 @@ def column(parent: QWidget, *, spacing: int = 6) -> QVBoxLayout:
     layout = QVBoxLayout(parent)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(spacing)
+    return layout
+
+
+def scrolled(area: QScrollArea) -> QVBoxLayout:
+    """Make a scroll area a dock of one column, 320 px wide at least, and return the column."""
+    body = QWidget()
+    body.setMinimumWidth(280)
+    layout = QVBoxLayout(body)
+    layout.setContentsMargins(8, 8, 8, 8)
+    layout.setSpacing(8)
+    area.setWidget(body)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setMinimumWidth(320)
     return layout
 
 

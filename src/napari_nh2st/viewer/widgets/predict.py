@@ -8,7 +8,7 @@ from typing import Any
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QScrollArea
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer import layers
@@ -21,7 +21,7 @@ from napari_nh2st.viewer.where import Region
 from napari_nh2st.viewer.widgets.gene_section import GeneSection
 from napari_nh2st.viewer.widgets.job_section import JobSection
 from napari_nh2st.viewer.widgets.model_section import ModelSection
-from napari_nh2st.viewer.widgets.parts import Connections, rule
+from napari_nh2st.viewer.widgets.parts import Connections, rule, scrolled
 from napari_nh2st.viewer.widgets.result_section import ResultSection
 from napari_nh2st.viewer.widgets.slide_section import SlideSection
 from napari_nh2st.viewer.widgets.tissue_section import TissueSection
@@ -66,20 +66,11 @@ class PredictWidget(QScrollArea):
         self.genes = GeneSection(self.style_)
         self.tissue = TissueSection(self.viewer, self.background, self.services)
         self.result = ResultSection(self.background, self.services)
-        body = QWidget()
-        body.setMinimumWidth(280)
-        layout = QVBoxLayout(body)
-        layout.setContentsMargins(8, 8, 8, 8)
-        layout.setSpacing(8)
+        layout = scrolled(self)
         upper = (self.slides, self.models, self.where, self.job)
         for part in (*upper, rule(), self.genes, rule(), self.tissue, self.result):
             layout.addWidget(part)
         layout.addStretch(1)
-        self.setWidget(body)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(320)
 
     def _wire(self) -> None:
         self.slides.layer_changed.connect(self._slide_changed)
@@ -97,7 +88,8 @@ class PredictWidget(QScrollArea):
         self._connections.add(self.viewer.layers.selection.events.active, self._layer_selected)
         self._connections.add(self.viewer.layers.events.inserted, self._layer_selected)
         # without a reference to this widget: it is half gone when the signal comes
-        self.destroyed.connect(partial(_close, self.controller, self.background, self._connections))
+        self._owned = (self.controller, self.background, self._connections, self.job.activity)
+        self.destroyed.connect(partial(_close, self._owned))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Cancel with Esc, from wherever in the dock; fields pass it on."""
@@ -117,8 +109,7 @@ class PredictWidget(QScrollArea):
 
     def shut_down(self) -> None:
         """Cancel what runs and let go of the viewer."""
-        self.job.close_activity()
-        _close(self.controller, self.background, self._connections)
+        _close(self._owned)
 
     # what the person does
 
@@ -172,7 +163,7 @@ class PredictWidget(QScrollArea):
         layer, slide = self.slides.layer, layers.slide_of(self.slides.layer)
         if slide is None:
             return
-        self.controller.cancel()
+        self.controller.abandon()
         changed = slide.with_mpp(mpp)
         layers.set_slide(self.viewer, layer, changed)
         self.viewer.fit_to_view()
@@ -207,7 +198,7 @@ class PredictWidget(QScrollArea):
     def _recall(self) -> None:
         """Show what was predicted before for the chosen slide and model, and say what can be done now."""
         slide, model = layers.slide_of(self.slides.layer), self.models.model
-        known = self.controller.recall(slide, model) if slide is not None and model else None
+        known = self.controller.recall(slide, model) if slide is not None and self.models.card is not None else None
         if known is not None:
             self.controller.adopt(known)
         elif not self.controller.running:
@@ -241,9 +232,8 @@ class PredictWidget(QScrollArea):
         if shown is None or shown is self.controller.map or self.controller.running:
             return
         if id(shown) not in self._heatmaps:
-            made = HeatmapLayer(self.viewer, shown, self.slides.layer, self.style_)
-            made.adopt(layer)
-            self._heatmaps[id(shown)] = made
+            self._heatmaps[id(shown)] = self._make_heatmap(shown)
+            self._heatmaps[id(shown)].adopt(layer)
         self.genes.set_card(shown.card)
         self.controller.adopt(shown)
 
@@ -272,7 +262,7 @@ class PredictWidget(QScrollArea):
     def map_changed(self, shown: PredictedMap) -> None:
         """Draw another map."""
         if id(shown) not in self._heatmaps:
-            self._heatmaps[id(shown)] = HeatmapLayer(self.viewer, shown, self.slides.layer, self.style_)
+            self._heatmaps[id(shown)] = self._make_heatmap(shown)
         self.heatmap = self._heatmaps[id(shown)]
         self.genes.set_card(shown.card)
         self.heatmap.show(self.genes.gene)
@@ -280,10 +270,17 @@ class PredictWidget(QScrollArea):
         self.genes.show_scale(self.heatmap)
         self.result.set_map(shown)
 
+    def _make_heatmap(self, shown: PredictedMap) -> HeatmapLayer:
+        # its own slide's layer: another slide may be chosen by now
+        fingerprint = shown.slide.get("fingerprint")
+        slides = [item for item in self.viewer.layers if layers.slide_of(item) is not None]
+        own = next((item for item in slides if layers.slide_of(item).fingerprint == fingerprint), None)
+        return HeatmapLayer(self.viewer, shown, own, self.style_)
+
     def cells_arrived(self, shown: PredictedMap, cells: Any) -> None:
         """Draw what has just been predicted."""
-        if self.heatmap is not None and self.heatmap.map is shown:
-            self.heatmap.write(cells)
+        if id(shown) in self._heatmaps:
+            self._heatmaps[id(shown)].write(cells)
             if not self._redraw.isActive():
                 self._redraw.start()
 
@@ -293,7 +290,6 @@ class PredictWidget(QScrollArea):
             self.genes.show_scale(self.heatmap)
 
 
-def _close(controller: Controller, background: Background, connections: Connections, *_: Any) -> None:
-    controller.close()
-    background.close()
-    connections.close()
+def _close(owned: tuple[Any, ...], *_: Any) -> None:
+    for part in owned:
+        part.close()
