@@ -127,6 +127,9 @@ def test_closing_the_window_mid_run_leaves_no_thread(make_napari_viewer, qtbot) 
     dock.services.gate = threading.Event()
     dock.click(dock.widget.job.button)
     dock.until(lambda: dock.services.asked != [])
+    dock.services.gate.set()
+    dock.until(lambda: dock.controller.status.done > 0)
+    qtbot.wait(300)  # the bar in the activity panel is there
     background = dock.widget.background
     dock.viewer.close()
     qtbot.waitUntil(lambda: not background.busy, timeout=5000)

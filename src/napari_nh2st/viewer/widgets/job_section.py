@@ -31,6 +31,8 @@ class Activity:
             if self._bar is None:
                 self._bar = progress(total=total, desc="NH2ST: predicting")
             self._bar.update(max(0, done - self._bar.n))
+        except RuntimeError:  # the window was closed while napari drew the bar
+            self._bar, self._wanted = None, False
         finally:
             self._busy = False
         if not self._wanted:  # it ended meanwhile
