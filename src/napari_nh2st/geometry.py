@@ -166,4 +166,6 @@ class TileSet:
         (n, 9, 2) float64
             Level-0 pixels, row by row from the top left; index ``SELF`` (4) is the place itself.
         """
-        return self.centres[:, None, :] + NEIGHBOUR_STEPS[None] * (float(pitch) * self.scale)
+        steps = NEIGHBOUR_STEPS.astype(np.float64) * (float(pitch) * self.scale)
+        out: FloatArray = self.centres[:, None, :] + steps[None]
+        return out

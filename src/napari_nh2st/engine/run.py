@@ -284,7 +284,7 @@ def run(
 def slide_facts(slide: Slide) -> dict[str, Any]:
     """Say which slide a prediction is of, as files keep it."""
     return {
-        "path": str(slide.path),
+        "path": str(slide.path.resolve()),
         "fingerprint": slide.fingerprint,
         "mpp": slide.mpp,
         "mpp_source": slide.mpp_source,

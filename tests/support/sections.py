@@ -1,0 +1,38 @@
+"""Measured sections made for a test: what is measured is how dark the tissue is, so that it can be learnt."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from support.slides import tiff
+
+GENES = ["DARK", "LIGHT", "NOISE", "REST"]
+PITCH = 144  # level-0 pixels at 1 um
+
+
+def section(folder: Path, name: str, patient: str, seed: int, side: int = 1600) -> str:
+    """Write a slide and its counts; return the line of the sheet."""
+    rng = np.random.default_rng(seed)
+    dark = gaussian_filter(rng.normal(size=(side // 8, side // 8)), 8)
+    dark = np.kron((dark - dark.mean()) / dark.std(), np.ones((8, 8)))[:side, :side]
+    pixels = np.clip(170 - 35 * dark[..., None] + rng.normal(0, 4, (side, side, 3)), 20, 235).astype(np.uint8)
+    tiff(folder / f"{name}.tif", pixels, resolution=(1e4, 1e4), resolutionunit=3)
+    at = np.arange(200, side - 200, PITCH)
+    spots = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2).astype(float)
+    level = np.array([dark[int(y) - 56 : int(y) + 56, int(x) - 56 : int(x) + 56].mean() for x, y in spots])
+    rates = np.stack([np.exp(level), np.exp(-level), np.ones_like(level), np.full_like(level, 20)], axis=1)
+    data = ad.AnnData(rng.poisson(rates * 60).astype(np.float32))
+    data.obs_names, data.var_names = [f"{name}-{i}" for i in range(len(spots))], GENES
+    data.obsm["spatial"] = spots
+    data.write_h5ad(folder / f"{name}.h5ad")
+    return f"{name},{patient},{name}.tif,{name}.h5ad,h5ad,"
+
+
+def sheet(folder: Path, *sections: tuple[str, str, int]) -> Path:
+    """Write a sheet of (name, patient, seed)."""
+    lines = [section(folder, *s) for s in sections]
+    path = folder / "samples.csv"
+    path.write_text("sample,patient,slide,expression,format,mpp\n" + "\n".join(lines) + "\n", "utf-8")
+    return path

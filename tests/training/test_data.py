@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import read_expression, read_sheet
+from napari_nh2st.geometry import SELF
+from napari_nh2st.training.data import (
+    TrainingWindows,
+    WindowCutter,
+    hold_out_blocks,
+    load_section,
+    turn,
+    validation_windows,
+)
+from support.models import small_card
+from support.sections import GENES, sheet
+
+
+@pytest.fixture(scope="module")
+def card():
+    return small_card(genes=GENES, gene_means=[0.0] * 4)
+
+
+@pytest.fixture(scope="module")
+def section(tmp_path_factory, card):
+    sample = read_sheet(sheet(tmp_path_factory.mktemp("sheet"), ("S1", "P1", 1)))[0]
+    out = load_section(sample, read_expression(sample), card)
+    hold_out_blocks([out], 0.2, seed=0)
+    return out
+
+
+@pytest.fixture(scope="module")
+def cutter():
+    return WindowCutter(np.zeros(4, np.float32), np.ones(4, np.float32))
+
+
+def darkness(pixels, centre):
+    x, y = (round(float(v)) for v in centre)
+    return -pixels[y - 40 : y + 40, x - 40 : x + 40].float().mean()
+
+
+def test_spots_lie_on_their_tissue(section):
+    """The measured gene says how dark a spot is: the crop's frame is right, or the correlation breaks."""
+    pixels = torch.from_numpy(section.pixels)
+    dark = [darkness(pixels, c) for c in section.centres[:, SELF]]
+    assert np.corrcoef(dark, section.labels[:, 0])[0, 1] > 0.95
+
+
+def test_neighbours_know_which_spot_was_measured_there(section):
+    for spot in (0, len(section.labels) // 2):
+        for place in range(9):
+            found = section.measured[spot, place]
+            near = np.linalg.norm(section.centres[:, SELF] - section.centres[spot, place], axis=1)
+            assert (found == near.argmin()) if near.min() <= 72 else (found == -1)
+    assert (section.measured[:, SELF] == np.arange(len(section.labels))).all()
+
+
+def test_the_held_out_block_is_compact_and_of_the_asked_size(section):
+    held = section.centres[section.held_out, SELF]
+    assert len(held) == round(0.2 * len(section.labels))
+    assert np.ptp(held, axis=0).max() < 0.8 * np.ptp(section.centres[:, SELF], axis=0).max()
+
+
+def test_turning_a_window_keeps_its_spots_on_their_tissue(section, cutter):
+    inside = np.flatnonzero(~section.held_out)[:12]
+    window = cutter.cut(section, np.array([0, 0]), 1024, inside)
+    keep = ((window.centres[:, SELF] > 60) & (window.centres[:, SELF] < 964)).all(-1)
+    plain = [darkness(window.pixels, c) for c in window.centres[keep, SELF]]
+    for quarter in range(4):
+        for mirror in (False, True):
+            turned = turn(window, quarter, mirror)
+            again = [darkness(turned.pixels, c) for c in turned.centres[keep, SELF]]
+            assert np.allclose(plain, again, atol=1.5), (quarter, mirror)
+
+
+def test_training_windows_show_no_held_out_label(section, cutter):
+    held = set(np.flatnonzero(section.held_out).tolist())
+    secret = section.labels[section.held_out]
+    windows = TrainingWindows([section], cutter, 768, 2, seed=0)
+    seen = set()
+    for batch in windows:
+        for window in batch:
+            seen |= set(window.spots.tolist())
+            shown = window.labels[window.known].numpy()
+            assert not any((shown == row).all(axis=1).any() for row in secret)
+    assert seen
+    assert not seen & held
+
+
+def test_batches_follow_from_seed_and_epoch(section, cutter):
+    def spots(seed, epoch):
+        windows = TrainingWindows([section], cutter, 640, 2, seed)
+        windows.epoch = epoch
+        return [w.spots.tolist() for batch in windows for w in batch]
+
+    assert spots(0, 3) == spots(0, 3)
+    assert spots(0, 3) != spots(0, 4)
+    assert spots(0, 3) != spots(1, 3)
+
+
+def test_validation_meets_every_held_out_spot_once_with_its_surroundings(section, cutter, card):
+    windows = validation_windows([section], cutter, card, 640)[0]
+    met = np.concatenate([w.spots.numpy() for w in windows])
+    assert sorted(met) == np.flatnonzero(section.held_out).tolist()
+    for window in windows:
+        side = window.pixels.shape[0]
+        assert window.centres.min() >= card.patch / 2
+        assert window.centres.max() <= side - card.patch / 2 - card.architecture.stride
+
+
+def test_spots_of_another_image_are_refused(tmp_path, card):
+    sample = read_sheet(sheet(tmp_path, ("S1", "P1", 1)))[0]
+    data = read_expression(sample)
+    data.obsm["spatial"] *= 3
+    with pytest.raises(SampleError, match=r"lie off S1\.tif"):
+        load_section(sample, data, card)
