@@ -142,7 +142,7 @@ class TileSet:
         last = [int(np.ceil((v / scale - half) / pitch)) for v in (box.x1, box.y1)]
         columns, rows = (np.arange(max(a, 0), max(b, a, 0), dtype=np.int64) for a, b in zip(first, last, strict=True))
         row, column = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
-        centres = (np.stack([column, row], axis=1) * float(pitch) + half) * scale
+        centres: FloatArray = (np.stack([column, row], axis=1).astype(np.float64) * float(pitch) + half) * scale
         return cls(centres, float(scale), int(pitch), np.stack([row, column], axis=1))
 
     def select(self, keep: npt.NDArray[np.bool_] | IntArray) -> TileSet:
