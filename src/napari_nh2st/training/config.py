@@ -33,10 +33,10 @@ class TrainingConfig(BaseModel):
     panel: int = Field(default=250, ge=1, description="genes of highest mean, where no list is given")
     genes: list[str] | None = None
 
-    epochs: int = Field(default=60, ge=1)
+    epochs: int = Field(default=24, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
-    window: int = Field(default=1024, ge=256, description="side of a block of tissue")
+    window: int = Field(default=640, ge=256, description="side of a block of tissue")
     windows_per_step: int = Field(default=2, ge=1)
     spots_per_step: int = Field(default=48, ge=2, description="patch encoders only: targets encoded at once")
     spot_weight: float = Field(default=0.1, ge=0, description="weight of the target's contrastive loss")
