@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -109,3 +111,16 @@ def test_failure_shows_one_line_and_the_log(dock, qtbot, sheet: Path) -> None:
     assert dock.sentence.text() == "The run ended early: no section has spots"
     assert "no section has spots" in dock.log.toPlainText()
     assert not dock.log.isHidden()
+
+
+def test_model_is_handed_over(dock, qtbot, tmp_path: Path, tiny_model: Path) -> None:
+    run = tmp_path / "run7"
+    shutil.copytree(tiny_model, run / "model")
+    (run / "metrics.jsonl").write_text(json.dumps({"event": "done", "epoch": 3, "val_pcc": 0.25}) + "\n")
+    dock.run.setText(str(run))
+    assert dock.sentence.text() == "Done. Best held-out PCC: 0.250. To train again, choose another folder."
+    qtbot.mouseClick(dock.use, LEFT)
+    _, predict = dock.viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
+    assert predict.models.model == str(run / "model")
+    assert predict.models.combo.currentText() == "run7"
+    assert predict.models.card.name == "tiny"

@@ -104,7 +104,7 @@ def run_sentence(status: RunStatus) -> str:
         "starting": "Starting: reading the sections…",
         "running": f"Running; napari may be closed meanwhile.{figure}",
         "stopping": "Stopping after the current step; the best model is kept.",
-        "done": f"Done.{figure.replace(' so far', '')}",
+        "done": f"Done.{figure.replace(' so far', '')} To train again, choose another folder.",
         "cancelled": f"Stopped; the best model is kept.{figure.replace(' so far', '')}"
         if status.model
         else "Stopped before there was a model.",

@@ -17,10 +17,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 20, 18
 
 @dataclass
 class Panel:
-    """One set of axes: its title and its curves by name."""
+    """One set of axes: its title, its curves by name, and what the vertical axis spans at the least."""
 
     title: str
     curves: dict[str, Points] = field(default_factory=dict)
+    at_least: tuple[float, float] | None = None
 
 
 class Curves(QWidget):
@@ -63,11 +64,11 @@ class Curves(QWidget):
             painter.setPen(faint)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "nothing yet")
             return
-        low, high = _span([y for _, y in points])
+        low, high = _span([y for _, y in points] + list(panel.at_least or ()))
         last = max(self.total - 1, *(x for x, _ in points), 1)
         painter.setPen(ink)
         for y, value in ((box.top(), high), (box.bottom(), low)):
-            painter.drawText(QRectF(0, y - 8, _LEFT - 4, 16), _RIGHT_MIDDLE, f"{value:.3g}")
+            painter.drawText(QRectF(0, y - 8, _LEFT - 4, 16), _RIGHT_MIDDLE, f"{value:.2f}")
         painter.drawText(QRectF(box.left(), box.bottom() + 2, 60, 14), Qt.AlignmentFlag.AlignLeft, "epoch 0")
         painter.drawText(QRectF(box.right() - 60, box.bottom() + 2, 60, 14), Qt.AlignmentFlag.AlignRight, f"{last:g}")
         for colour, curve in zip((BLUE, ORANGE), panel.curves.values(), strict=False):

@@ -25,7 +25,7 @@ from napari_nh2st.viewer.widgets.model_section import settings
 from napari_nh2st.viewer.widgets.parts import Connections, NarrowCombo, Sentence, row, rule, scrolled
 from napari_nh2st.viewer.widgets.sheet_table import SheetTable, read_rows
 from napari_nh2st.viewer.widgets.worker import Background
-from napari_nh2st.viewer.words import clock, error_words, run_sentence
+from napari_nh2st.viewer.words import clock, count, error_words, run_sentence
 
 _POLL_MS = 1000
 _LAST_RUN, _LAST_SHEET = "last_run", "last_sheet"
@@ -196,7 +196,7 @@ class FinetuneWidget(QScrollArea):
         self.table.show_rows(rows)
         self._sheet_good = bool(rows)
         patients = len({line[1] for line in rows})
-        self.sheet_note.say(f"{len(rows)} sections of {patients} patient{'s' if patients != 1 else ''}")
+        self.sheet_note.say(f"{count(len(rows), 'section')} of {count(patients, 'patient')}")
         self._update_start()
 
     def _sheet_bad(self, path: str, error: Exception) -> None:
@@ -234,7 +234,9 @@ class FinetuneWidget(QScrollArea):
             self.log.verticalScrollBar().setValue(self.log.verticalScrollBar().maximum())
         loss = {"training": by_epoch(metrics.curve("train_loss")), "held out": by_epoch(metrics.curve("val_loss"))}
         pcc = {"held-out PCC": by_epoch(metrics.curve("val_pcc"))}
-        self.curves.show_panels([Panel("loss", loss), Panel("held-out PCC", pcc)], metrics.total_epochs or 0)
+        self.curves.show_panels(
+            [Panel("loss", loss), Panel("held-out PCC", pcc, (0.0, 0.1))], metrics.total_epochs or 0
+        )
         self.curves.setVisible(status.active or bool(loss["training"]))
         self.use.setVisible(status.model is not None and not status.active)
         self.stop.setEnabled(status.state in ("starting", "running"))
@@ -243,7 +245,7 @@ class FinetuneWidget(QScrollArea):
     def _update_start(self) -> None:
         resumable = self.job is not None and self.job.can_resume
         taken = self._status.state == "done"
-        self.start.setText("Go on" if resumable and not taken else "Start")
+        self.start.setText("Go on" if resumable and not taken and not self._status.active else "Start")
         free = self.job is not None and not self._status.active and not taken
         self.start.setEnabled(bool(free and self._sheet_good))
 
