@@ -45,7 +45,7 @@ def show_demo(seed: int = 0) -> None:
     napari.run()
 
 
-def draw_demo(picture: Path, seed: int = 0) -> None:
+def draw_demo(picture: Path, seed: int = 0, model: str = "demo") -> None:
     """Draw the window of `show_demo` once the prediction is there.
 
     Raises
@@ -55,7 +55,7 @@ def draw_demo(picture: Path, seed: int = 0) -> None:
     """
     from qtpy.QtWidgets import QApplication
 
-    viewer, dock = _demo(seed)
+    viewer, dock = _demo(seed, model)
     viewer.window.resize(*PICTURE_SIZE)
     until = time.monotonic() + _PICTURE_SECONDS
     while dock.controller.running and time.monotonic() < until:
@@ -70,14 +70,14 @@ def draw_demo(picture: Path, seed: int = 0) -> None:
     viewer.close()
 
 
-def _demo(seed: int) -> tuple[napari.Viewer, Any]:
+def _demo(seed: int, model: str = "demo") -> tuple[napari.Viewer, Any]:
     from napari_nh2st.demo.tissue import sample_slide
     from napari_nh2st.viewer.widgets.where_section import WHOLE
 
     viewer = napari.Viewer(title="NH2ST demo: synthetic tissue")
     _add_slide(viewer, sample_slide(seed), None, name="demo tissue (synthetic)")
     dock = open_dock(viewer)
-    dock.use_model("demo")
+    dock.use_model(model)
     dock.where.buttons[WHOLE].setChecked(True)
     dock.predict()
     return viewer, dock
