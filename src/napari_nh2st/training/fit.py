@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ def finetune(
         draft.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
     log = MetricsFile(run / METRICS)
     try:
-        return _fit(plan, run, log, resume, progress, cancelled)
+        with _quiet():
+            return _fit(plan, run, log, resume, progress, cancelled)
     except BaseException as error:
         log.write(0, 0, event="failed", reason=str(error) or type(error).__name__)
         raise
@@ -220,12 +222,21 @@ def unfold_labels(net: NH2ST, mean: npt.NDArray[np.float32], std: npt.NDArray[np
         net.decoder.bias.sub_(shift).div_(scale)
 
 
-def _quiet() -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Keep Lightning's banners and its advice about workers off a person's screen; warnings of ours stay."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch(\.|$)")
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch(\.|$)")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool, cancelled: Callable[[], bool]) -> Path:
@@ -277,7 +288,6 @@ def _as_is(batch: Any) -> Any:
 
 
 def _trainer(config: TrainingConfig, callbacks: list[Callback], progress: bool, run: Path) -> L.Trainer:
-    _quiet()
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     return L.Trainer(
