@@ -82,6 +82,18 @@ def test_sections_are_listed(dock, qtbot, sheet: Path) -> None:
     assert not dock.start.isEnabled()
 
 
+def test_spots_of_an_anndata_file_are_counted(dock, qtbot, tmp_path: Path) -> None:
+    import anndata
+    import numpy as np
+
+    anndata.AnnData(np.ones((7, 3), np.float32)).write_h5ad(tmp_path / "b.h5ad")
+    (tmp_path / "b.jpg").write_bytes(b"")
+    (tmp_path / "s.csv").write_text("sample,patient,slide,expression,format\nB1,B,b.jpg,b.h5ad,h5ad\n")
+    dock.sheet.setText(str(tmp_path / "s.csv"))
+    qtbot.waitUntil(lambda: dock.table.rowCount() == 1, timeout=20_000)
+    assert dock.table.item(0, 2).text() == "7"
+
+
 def test_start_follow_reopen_stop_use(dock, qtbot, sheet: Path) -> None:
     fill(dock, qtbot, sheet)
     qtbot.mouseClick(dock.start, LEFT)

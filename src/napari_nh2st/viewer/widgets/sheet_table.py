@@ -42,11 +42,13 @@ def _spots(sample: Sample) -> str:
         lines = (gzip.decompress(data) if sample.spots.suffix == ".gz" else data).splitlines()
         return str(max(0, sum(1 for line in lines if line.strip()) - 1))
     if sample.expression.suffix == ".h5ad":
-        import h5py
+        import anndata
 
-        with h5py.File(sample.expression) as file:
-            obs = file["obs"]
-            return str(len(obs[obs.attrs["_index"]]))
+        table = anndata.read_h5ad(sample.expression, backed="r")  # the counts themselves stay on disk
+        try:
+            return str(table.n_obs)
+        finally:
+            table.file.close()
     return ""
 
 
