@@ -276,7 +276,7 @@ def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool,
         ckpt_path=str(last) if resume else None,
         weights_only=True,
     )
-    if not checkpoints.best_model_path:
+    if not checkpoints.best_model_path or trainer.global_step < len(windows):
         raise Nh2stError("stopped before the first epoch was finished: there is no model to keep")
     model = _keep_best(plan, module, Path(checkpoints.best_model_path), run)
     log.write(trainer.global_step, trainer.current_epoch, event="cancelled" if stop.asked else "done", model=str(model))
