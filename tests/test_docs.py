@@ -10,14 +10,13 @@ import typer
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / ".napari-hub" / "DESCRIPTION.md"])
-OURS = [p for p in PAGES if p.name != "api-contract.md"]
 
 
 def _blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", OURS, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     local = [t.split("#")[0] for t in targets if not t.startswith(("http", "mailto", "#"))]
@@ -25,7 +24,7 @@ def test_links_lead_somewhere(page):
     assert not missing
 
 
-@pytest.mark.parametrize("page", OURS, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_nothing_is_left_to_fill_in(page):
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"TODO|FIXME|XXX", text)
@@ -39,7 +38,7 @@ def _commands(page):
                 yield words[1:]
 
 
-@pytest.mark.parametrize("page", OURS, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_and_their_options_exist(page):
     from napari_nh2st.cli import app
 
@@ -59,7 +58,7 @@ def test_the_table_of_commands_is_complete():
     assert documented == set(typer.main.get_command(app).commands)
 
 
-@pytest.mark.parametrize("page", OURS, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_python_examples_name_what_exists(page):
     import importlib
 
