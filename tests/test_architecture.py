@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "napari_nh2st"
 
 # Each line may import what stands in the lines before it. Parts of one line do not know each other.
 ORDER = [
-    {"errors", "geometry", "metrics", "provenance", "atomic"},
+    {"errors", "geometry", "metrics", "provenance", "atomic", "terminal"},
     {"slides", "expression", "model"},
     {"engine"},
     {"training"},

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.terminal import Bar, has_display, has_xvfb, interruptible, names, print_json, print_splits, say
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.run import Job
@@ -45,11 +43,6 @@ PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, fp32 or
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 
 _state = {"debug": False}
-
-
-def say(message: str) -> None:
-    """Tell a person on standard error."""
-    print(message, file=sys.stderr, flush=True)
 
 
 def _version(asked: bool) -> None:
@@ -85,42 +78,6 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-class Bar:
-    """A progress line on standard error: redrawn in a terminal, a line every few seconds elsewhere."""
-
-    def __init__(self, title: str, unit: str = " tiles") -> None:
-        self.title, self.unit, self.started, self.shown = title, unit, time.monotonic(), 0.0
-        self.live = sys.stderr.isatty()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` are done."""
-        now = time.monotonic()
-        if now - self.shown < (0.1 if self.live else 5) and done < total:
-            return
-        self.shown = now
-        spent = now - self.started
-        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else f", {spent:.1f} s"
-        text = f"{self.title}: {done} of {total}{self.unit}{left}"
-        print(f"\r{text}\x1b[K" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
-        if self.live and done >= total:
-            print(file=sys.stderr)
-
-
-def _interruptible() -> Callable[[], bool]:
-    """Turn Ctrl+C into a question that the engine asks; a second one stops at once."""
-    asked = threading.Event()
-
-    def stop(*_: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
-    return asked.is_set
-
-
 def _job(device: str, precision: str, **more: Any) -> Job:
     from napari_nh2st.engine.device import PRECISIONS
     from napari_nh2st.engine.run import Job
@@ -145,14 +102,6 @@ def _region(text: str | None) -> Box | None:
         ) from None
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [t.strip() for t in text.split(",") if t.strip()]
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=1, ensure_ascii=False))
-
-
 @app.command()
 def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) -> None:
     """Say what a slide is: format, levels, pixel size and where it comes from, tissue."""
@@ -172,7 +121,7 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
         }
         pixel = "not known" if opened.mpp is None else f"{opened.mpp:.4g} um ({opened.mpp_source})"
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     print(f"{slide}\nformat       {found['format']}")
     print(f"levels       {', '.join(f'{w} x {h}' for h, w in levels)}")
@@ -210,8 +159,8 @@ def demo(
     """
     from napari_nh2st.demo.run import run_demo
 
-    window = not headless and _has_display()
-    cancelled = _interruptible()
+    window = not headless and has_display()
+    cancelled = interruptible()
     stages: dict[str, Bar] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -231,18 +180,8 @@ def demo(
         from napari_nh2st.viewer.launch import show_demo
 
         show_demo(seed)
-    elif _has_xvfb():
+    elif has_xvfb():
         _draw_window(out, seed)
-
-
-def _has_display() -> bool:
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _has_xvfb() -> bool:
-    import shutil
-
-    return shutil.which("xvfb-run") is not None
 
 
 def _draw_window(out: Path, seed: int) -> None:
@@ -297,20 +236,20 @@ def predict(
     from napari_nh2st.formats import EXPORTERS
     from napari_nh2st.model.folder import load_model
 
-    where, chosen = _region(region), [f for f in _names(formats) or [] if f != "none"]
+    where, chosen = _region(region), [f for f in names(formats) or [] if f != "none"]
     unknown = [f for f in chosen if f not in EXPORTERS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
-    job = _job(device, precision, cancelled=_interruptible())
+    job = _job(device, precision, cancelled=interruptible())
     loaded = load_model(model)
-    wanted = _known_genes(loaded, _names(genes))
+    wanted = _known_genes(loaded, names(genes))
     targets = _slides(slides, mpp)
     _distinct(targets)
     rows = []
     for path, its_mpp in targets:
         rows.append(_predict_one(path, its_mpp, loaded, job, (where, pitch), (out, chosen, wanted), quiet=as_json))
     if as_json:
-        _print_json({"slides": rows, "provenance": provenance(loaded, job)})
+        print_json({"slides": rows, "provenance": provenance(loaded, job)})
 
 
 def _known_genes(model: Model, genes: list[str] | None) -> list[str] | None:
@@ -417,7 +356,7 @@ def finetune(
     settings = read_config(config)
     changes = {k: v for k, v in {"epochs": epochs, "device": device}.items() if v is not None}
     settings = settings.model_copy(update=changes)
-    folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=_interruptible())
+    folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=interruptible())
     from napari_nh2st.model.folder import load_card
 
     figures = load_card(folder).evaluation
@@ -444,34 +383,22 @@ def evaluate(
     from napari_nh2st.expression import read_sheet
 
     chosen = read_sheet(sheet)
-    names = _names(samples)
-    if names is not None:
-        absent = sorted(set(names) - {s.sample for s in chosen})
+    wanted = names(samples)
+    if wanted is not None:
+        absent = sorted(set(wanted) - {s.sample for s in chosen})
         if absent:
             raise Nh2stError(f"{sheet} has no sample {', '.join(absent)}")
-        chosen = [s for s in chosen if s.sample in names]
-    report = score(chosen, model, job=_job(device, precision, cancelled=_interruptible()), seed=seed, progress=say)
+        chosen = [s for s in chosen if s.sample in wanted]
+    report = score(chosen, model, job=_job(device, precision, cancelled=interruptible()), seed=seed, progress=say)
     for warning in report["warnings"]:
         say(f"warning: {warning}")
     if out is not None:
         with finished_file(out) as draft:
             draft.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        _print_splits(report)
-
-
-def _print_splits(report: dict[str, Any]) -> None:
-    print(f"{'section':12} {'kind':14} {'model':14} {'PCC':>6} {'interval':>16} {'median':>7} {'MSE/mean':>9} constant")
-    for split in report["splits"]:
-        for name, m in split["models"].items():
-            low, high = m["ci"]["pcc_mean"]
-            interval = f"{low:.3f} to {high:.3f}"
-            print(
-                f"{','.join(split['test']):12} {split['kind']:14} {name:14} {m['pcc_mean']:6.3f} {interval:>16} "
-                f"{m['pcc_median']:7.3f} {m['mse_ratio']:9.3f} {m['n_constant']}"
-            )
+        print_splits(report)
 
 
 @app.command()
@@ -489,7 +416,7 @@ def export(
     if fmt not in EXPORTERS:
         raise typer.BadParameter(f"{fmt!r}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
     found = open_prediction(prediction)
-    wanted = _names(genes)
+    wanted = names(genes)
     try:
         print(write(found, fmt, out, wanted))
     except KeyError as error:

@@ -314,7 +314,7 @@ def _identity(pid: int) -> str | None:
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass
+        return "alive"  # it is there, and somebody else's
     return "alive"
 
 

@@ -1,0 +1,87 @@
+"""What the command line says and asks: progress, interrupts, lists, tables, screens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def say(message: str) -> None:
+    """Tell a person on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A progress line on standard error: redrawn in a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, title: str, unit: str = " tiles") -> None:
+        self.title, self.unit, self.started, self.shown = title, unit, time.monotonic(), 0.0
+        self.live = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        now = time.monotonic()
+        if now - self.shown < (0.1 if self.live else 5) and done < total:
+            return
+        self.shown = now
+        spent = now - self.started
+        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else f", {spent:.1f} s"
+        text = f"{self.title}: {done} of {total}{self.unit}{left}"
+        print(f"\r{text}\x1b[K" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
+        if self.live and done >= total:
+            print(file=sys.stderr)
+
+
+def interruptible() -> Callable[[], bool]:
+    """Turn Ctrl+C into a question that the engine asks; a second one stops at once."""
+    asked = threading.Event()
+
+    def stop(*_: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+    return asked.is_set
+
+
+def names(text: str | None) -> list[str] | None:
+    """Split a comma-separated option; None where it was not given."""
+    return None if text is None else [t.strip() for t in text.split(",") if t.strip()]
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on standard output."""
+    print(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def print_splits(report: dict[str, Any]) -> None:
+    """Print the scores of `evaluate` as a table."""
+    print(f"{'section':12} {'kind':14} {'model':14} {'PCC':>6} {'interval':>16} {'median':>7} {'MSE/mean':>9} constant")
+    for split in report["splits"]:
+        for name, m in split["models"].items():
+            low, high = m["ci"]["pcc_mean"]
+            interval = f"{low:.3f} to {high:.3f}"
+            print(
+                f"{','.join(split['test']):12} {split['kind']:14} {name:14} {m['pcc_mean']:6.3f} {interval:>16} "
+                f"{m['pcc_median']:7.3f} {m['mse_ratio']:9.3f} {m['n_constant']}"
+            )
+
+
+def has_display() -> bool:
+    """Tell whether a window can be opened."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def has_xvfb() -> bool:
+    """Tell whether a window can be drawn on a virtual screen."""
+    return shutil.which("xvfb-run") is not None
