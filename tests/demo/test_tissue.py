@@ -13,7 +13,7 @@ def test_a_seed_gives_the_same_section_again_and_another_seed_another(small: Sec
 
 
 def test_layout_is_the_one_of_this_generator_version(small: Section) -> None:
-    # Numbers fixed for GENERATOR_VERSION 1: a change here asks for a new version and for new bundled models.
+    # Numbers fixed for GENERATOR_VERSION 2: a change here asks for a new version and for new bundled models.
     assert len(small.spots()) == 65
     assert small.truth(small.spots()).mean() == pytest.approx(2.31510646, abs=1e-6)
     assert small.image.mean() == pytest.approx(202.492, abs=0.05)

@@ -116,3 +116,8 @@ def test_reading_a_card_needs_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_others_may_read_the_weights_as_they_may_read_the_card(tmp_path):
+    folder = small_model(tmp_path).path
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "card.json").stat().st_mode

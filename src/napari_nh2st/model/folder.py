@@ -149,6 +149,7 @@ def save_model(net: NH2ST, card: Card, folder: str | Path, *, half: bool = False
         save_file(state, parts / WEIGHTS)
         (parts / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
         (parts / README).write_text(readme(card), "utf-8")
+        (parts / WEIGHTS).chmod((parts / CARD).stat().st_mode)  # safetensors writes for the owner alone
     return folder
 
 
