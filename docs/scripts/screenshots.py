@@ -74,7 +74,6 @@ def finetune(_: argparse.Namespace) -> None:
         dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")[1]
         dock.sheet.setText(str(sheet))
         dock.run.setText(str(Path(folder) / "run"))
-        dock.base.setCurrentIndex(max(0, dock.base.findData("demo")))
         dock.epochs.setValue(20)
         wait(dock.start.isEnabled, 60)
         dock.start.click()

@@ -111,11 +111,21 @@ def test_resume_goes_on_where_it_stopped(tmp_path, samples):
     finetune(samples, broken, config=config, seed=1, progress=False, cancelled=after_two_epochs)
     assert events(broken)[-1]["event"] == "cancelled"
     assert load_card(broken / "model").name == "model"
-    finetune(samples, broken, config=config, seed=1, progress=False, resume=True)
+    # A resumed run goes on with what it was started with, whatever it is called with.
+    finetune(samples, broken, config=settings(epochs=9, panel=2), seed=5, progress=False, resume=True)
     lines = events(broken)
     assert "resumed" in [line.get("event") for line in lines]
     assert lines[-1]["event"] == "done"
     assert [line["epoch"] for line in lines if "val_pcc" in line][-1] == 3
+    a, b = (load_model(run / "model") for run in (straight, broken))
+    assert a.card.genes == b.card.genes
+    assert b.card.recipe["seed"] == 1
+
+
+def test_resuming_on_other_samples_is_refused(run, tmp_path):
+    other = sheet(tmp_path, ("S9", "P9", 4))
+    with pytest.raises(Nh2stError, match="was started on S1, S2"):
+        finetune(other, run, config=settings(), progress=False, resume=True)
 
 
 def test_a_stop_before_the_first_epoch_leaves_no_half_trained_model(tmp_path, samples):

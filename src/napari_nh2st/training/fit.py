@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,7 @@ from napari_nh2st.model.nh2st import NH2ST, build
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.callbacks import METRICS, STOP, EpochBar, MetricsFile, Reporter, StopWhenAsked
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.data import (
     Section,
     TrainingWindows,
@@ -44,6 +45,37 @@ from napari_nh2st.training.module import Fitter
 
 # Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
 ARRAY_PITCHES = (100.0, 200.0)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a run was started with; a resumed run goes on with that, whatever it is called with."""
+
+    config: TrainingConfig
+    base: str | None
+    seed: int
+
+    def record(self, run: Path, samples: Sequence[Sample]) -> None:
+        """Write config.yaml, for people and for reuse, and start.json, for resuming."""
+        with finished_file(run / "config.yaml") as draft:
+            draft.write_text(yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False), "utf-8")
+        started = {"base": self.base, "seed": self.seed, "samples": [s.sample for s in samples]}
+        with finished_file(run / "start.json") as draft:
+            draft.write_text(json.dumps(started, indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def recorded(cls, run: Path, samples: Sequence[Sample]) -> _Settings:
+        """Read what a run was started with.
+
+        Raises
+        ------
+        Nh2stError
+            If the sheet names other samples now.
+        """
+        started = json.loads((run / "start.json").read_text("utf-8"))
+        if started["samples"] != [s.sample for s in samples]:
+            raise Nh2stError(f"{run} was started on {', '.join(started['samples'])}: resume it with the same sheet")
+        return cls(read_config(run / "config.yaml"), started["base"], int(started["seed"]))
 
 
 @dataclass(eq=False)
@@ -83,7 +115,7 @@ def finetune(
     config : TrainingConfig, optional
     seed : int
     resume : bool
-        Go on from the last epoch that was finished.
+        Go on from the last epoch that was finished, with the settings, base and seed that the run was started with.
     progress : bool
         Show a bar on standard error.
     cancelled : callable
@@ -102,15 +134,16 @@ def finetune(
         If the folder holds a run already, or the run was stopped before there was anything to keep.
     """
     run = Path(out).expanduser()
-    config = TrainingConfig() if config is None else config
     _check_run_folder(run, resume)
-    L.seed_everything(seed, verbose=False)
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
-    plan = _prepare(samples, config, base, seed)
+    settings = _Settings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
+    settings = settings.recorded(run, samples) if resume else settings
+    L.seed_everything(settings.seed, verbose=False)
+    plan = _prepare(samples, settings.config, settings.base, settings.seed)
     run.mkdir(parents=True, exist_ok=True)
     (run / STOP).unlink(missing_ok=True)
-    with finished_file(run / "config.yaml") as draft:
-        draft.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
+    if not resume:
+        settings.record(run, samples)
     log = MetricsFile(run / METRICS)
     try:
         with _quiet():
@@ -122,7 +155,7 @@ def finetune(
 
 def _check_run_folder(run: Path, resume: bool) -> None:
     last = run / "checkpoints" / "last.ckpt"
-    if resume and not last.is_file():
+    if resume and not (last.is_file() and (run / "start.json").is_file()):
         raise Nh2stError(f"{run} holds no run to resume: leave --resume away")
     if not resume and (last.exists() or (run / "model").exists()):
         raise Nh2stError(f"{run} holds a run already: choose another --out, or go on with --resume")
