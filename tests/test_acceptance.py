@@ -23,7 +23,8 @@ def nh2st(*words: object) -> str:
 
 
 def part_of(sheet: Path, names: list[str], to: Path) -> Path:
-    rows = [row for row in csv.DictReader(sheet.open()) if row["sample"] in names]
+    with sheet.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["sample"] in names]
     for row in rows:
         row.update({k: str(sheet.parent / row[k]) for k in ("slide", "expression", "spots")})
     with to.open("w", newline="") as file:
