@@ -356,11 +356,12 @@ def finetune(
     settings = read_config(config)
     changes = {k: v for k, v in {"epochs": epochs, "device": device}.items() if v is not None}
     settings = settings.model_copy(update=changes)
-    folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=interruptible())
+    cancelled = interruptible()
+    folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled)
     from napari_nh2st.model.folder import load_card
 
     figures = load_card(folder).evaluation
-    stopped = " (stopped early, the best so far)" if (out / STOP).exists() else ""
+    stopped = " (stopped early, the best so far)" if cancelled() or (out / STOP).exists() else ""
     if figures is not None:
         print(f"mean PCC on the inner validation blocks {figures.pcc_mean:.3f} ({figures.kind})")
     print(f"model{stopped}: {folder}")
