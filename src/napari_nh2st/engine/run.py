@@ -112,6 +112,27 @@ def _groups(places: TileSet, model: Model) -> list[IntArray]:
     return np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Places that are handed out at once, with their surroundings.
+
+    Attributes
+    ----------
+    indices : (k,) int64
+    places : TileSet
+    centres, present : (k, 9, 2), (k, 9)
+        Their neighbourhoods.
+    needs : (m, 2) float64
+        Every place whose embedding is read for them.
+    """
+
+    indices: IntArray
+    places: TileSet
+    centres: npt.NDArray[np.float64]
+    present: npt.NDArray[np.bool_]
+    needs: npt.NDArray[np.float64]
+
+
 class _Looker:
     """Turns embeddings into hidden vectors for groups of places."""
 
@@ -129,18 +150,15 @@ class _Looker:
         self.slide, self.model, self.places, self.device = slide, model, places, device
         self.tissue = slide.tissue() if job.tissue is None else job.tissue
 
-    def needs(self, group: IntArray) -> npt.NDArray[np.float64]:
-        """Every place whose embedding this group reads, (m, 2)."""
-        places = self.places.select(group)
-        if not self.model.net.dense:
-            return places.centres
+    def group(self, indices: IntArray) -> _Group:
+        """Lay out the neighbourhoods of some places, once for reading, encoding and looking."""
+        places = self.places.select(indices)
         centres, present = neighbourhood(places, self.model.card, slide_box(self.slide), self.tissue)
-        return centres[present]
+        return _Group(indices, places, centres, present, centres[present] if self.model.net.dense else places.centres)
 
-    def look(self, group: IntArray) -> npt.NDArray[np.float16]:
+    def look(self, group: _Group) -> npt.NDArray[np.float16]:
         """Hidden vectors (k, h) of a group whose blocks are there; NaN where the file is damaged."""
-        places = self.places.select(group)
-        centres, present = neighbourhood(places, self.model.card, slide_box(self.slide), self.tissue)
+        places, centres, present = group.places, group.centres, group.present
         net = self.model.net
         if not net.dense:
             spots = places.grid is None
@@ -208,18 +226,17 @@ def _work(looker: _Looker, job: Job) -> Iterator[tuple[IntArray, npt.NDArray[np.
     embeddings = looker.embeddings
     with ThreadPoolExecutor(1, thread_name_prefix="nh2st-read") as reader:
         ahead: dict[Index, Future[npt.NDArray[np.uint8]]] = {}
-        groups = _groups(looker.places, looker.model)
-        wants = [looker.needs(g) for g in groups]
+        groups = [looker.group(g) for g in _groups(looker.places, looker.model)]
         on_grid = looker.places.grid is not None or looker.model.net.dense
         try:
             for i, group in enumerate(groups):
                 if job.cancelled():
                     raise Cancelled("stopped")
-                for index in embeddings.missing(wants[i]) if on_grid else []:
-                    pixels = ahead.pop(index, None) or reader.submit(embeddings.read, index, wants[i])
-                    _read_ahead(embeddings, reader, ahead, wants[i + 1 : i + 3] if on_grid else [], index)
-                    embeddings.encode(index, pixels.result(), wants[i])
-                yield group, looker.look(group), _count_encoded(looker, group, on_grid)
+                for index in embeddings.missing(group.needs) if on_grid else []:
+                    pixels = ahead.pop(index, None) or reader.submit(embeddings.read, index, group.needs)
+                    _read_ahead(embeddings, reader, ahead, [g.needs for g in groups[i + 1 : i + 3]], index)
+                    embeddings.encode(index, pixels.result(), group.needs)
+                yield group.indices, looker.look(group), _count_encoded(looker, group.places, on_grid)
         finally:
             for future in ahead.values():
                 future.cancel()
@@ -241,12 +258,13 @@ def _read_ahead(
                 ahead[index] = reader.submit(embeddings.read, index, centres)
 
 
-def _count_encoded(looker: _Looker, group: IntArray, on_grid: bool) -> int:
+def _count_encoded(looker: _Looker, places: TileSet, on_grid: bool) -> int:
     if not on_grid:
-        return len(group)
+        return len(places)
     fresh = looker.embeddings.encoded_blocks
-    centres = looker.places.centres[group]
-    return sum(bool(fresh.intersection(looker.embeddings.blocks_for(c[None]))) for c in centres)
+    if not fresh:
+        return 0
+    return sum(bool(fresh.intersection(looker.embeddings.blocks_for(c[None]))) for c in places.centres)
 
 
 def run(
