@@ -36,6 +36,7 @@ from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.data import (
     Section,
     TrainingWindows,
+    Window,
     WindowCutter,
     hold_out_blocks,
     load_section,
@@ -301,17 +302,17 @@ def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool,
         0, windows.epoch, event="resumed" if resume else "started", total_epochs=config.epochs, total_steps=steps,
         spots=spots, genes=len(plan.card.genes),
     )  # fmt: skip
-    held_out = validation_windows(plan.sections, cutter, plan.card, config.window)
+    held_out = list(enumerate(validation_windows(plan.sections, cutter, plan.card, config.window)))
     trainer.fit(
         module,
         DataLoader(windows, batch_size=None, collate_fn=_as_is),
-        DataLoader(list(enumerate(held_out)), batch_size=None, collate_fn=_as_is),  # type: ignore[arg-type]
+        DataLoader(held_out, batch_size=None, collate_fn=_as_is),  # type: ignore[arg-type]
         ckpt_path=str(last) if resume else None,
         weights_only=True,
     )
     if not checkpoints.best_model_path or trainer.global_step < len(windows):
         raise Nh2stError("stopped before the first epoch was finished: there is no model to keep")
-    model = _keep_best(plan, module, Path(checkpoints.best_model_path), run)
+    model = _keep_best(plan, module, Path(checkpoints.best_model_path), held_out, run)
     log.write(trainer.global_step, trainer.current_epoch, event="cancelled" if stop.asked else "done", model=str(model))
     return model
 
@@ -338,16 +339,15 @@ def _trainer(config: TrainingConfig, callbacks: list[Callback], progress: bool, 
     )
 
 
-def _keep_best(plan: _Plan, module: Fitter, best: Path, run: Path) -> Path:
+def _keep_best(plan: _Plan, module: Fitter, best: Path, held_out: list[tuple[int, list[Window]]], run: Path) -> Path:
     """Load the best epoch, score its held-out blocks gene by gene, and write the model folder."""
     state = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
     module.load_state_dict(state)
     module.cpu().eval()
     module.on_validation_epoch_start()
-    cutter = WindowCutter(plan.mean, plan.std)
     with torch.inference_mode():
-        for i, windows in enumerate(validation_windows(plan.sections, cutter, plan.card, plan.config.window)):
-            module.validation_step((i, windows), i)
+        for batch in held_out:
+            module.validation_step(batch, batch[0])
     fold_labels(plan.net, plan.mean, plan.std)
     card = plan.card.model_copy(
         update={
