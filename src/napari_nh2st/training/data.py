@@ -53,6 +53,8 @@ class Section:
     labels : (n, G) float32
     held_out : (n,) bool
         The inner validation block.
+    corner : (2,) int64
+        Top-left of the crop (x, y) on the slide, model pixels.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Section:
     measured: npt.NDArray[np.int64]
     labels: npt.NDArray[np.float32]
     held_out: npt.NDArray[np.bool_]
+    corner: npt.NDArray[np.int64]
 
 
 @dataclass(eq=False)
@@ -143,6 +146,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         _measured_at(centres, card.pitch),
         labels(data, card.genes),
         np.zeros(len(data), dtype=bool),
+        low,
     )
 
 

@@ -1,0 +1,97 @@
+"""What a baseline is: something that is fitted to training sections and then predicts a section it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.card import Card
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import Section
+
+Array = npt.NDArray[np.float32]
+
+Predict = Callable[[Section], Array]
+"""A section, its labels hidden, to (n, G) labels at its spots."""
+
+
+@dataclass(eq=False)
+class Fitting:
+    """What a baseline may learn from: training sections, and nothing of the test section.
+
+    Attributes
+    ----------
+    sections : list of Section
+        Pixels at the model's mpp, spots and raw labels (n, G) of the panel.
+    card : Card
+        Geometry and panel; `gene_means` and `gene_stds` are those of the training labels.
+    config : TrainingConfig
+        Of the models that are trained.
+    seed : int
+    quick : bool
+        The smaller budget.
+    cancelled : callable
+        Asked between steps; raise `Cancelled` where it says so.
+    """
+
+    sections: list[Section]
+    card: Card
+    config: TrainingConfig
+    seed: int
+    quick: bool = False
+    cancelled: Callable[[], bool] = lambda: False
+
+    @property
+    def labels(self) -> Array:
+        """All training labels, (n, G), sections one after another."""
+        return np.concatenate([s.labels for s in self.sections])
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One line of a report.
+
+    Attributes
+    ----------
+    name : str
+        Its key in the report.
+    about : str
+        What it is, in one sentence for the report.
+    seeded : bool
+        Whether another seed gives another result.
+    fit : callable
+        From a `Fitting` to a `Predict`.
+    """
+
+    name: str
+    about: str
+    seeded: bool
+    fit: Callable[[Fitting], Predict]
+
+
+def blind(section: Section) -> Section:
+    """Copy a section without its labels, so that nothing can read them while it predicts."""
+    return replace(section, labels=np.full_like(section.labels, np.nan))
+
+
+def patches(section: Section, side: int) -> npt.NDArray[np.uint8]:
+    """Cut the square round every spot, (n, side, side, 3), in model pixels; white beyond the crop."""
+    out = np.full((len(section.centres), side, side, 3), 255, dtype=np.uint8)
+    height, width = section.pixels.shape[:2]
+    corners = np.round(section.centres[:, SELF] - side / 2).astype(np.int64)
+    for patch, (x, y) in zip(out, corners, strict=True):
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+        if x1 > x0 and y1 > y0:
+            patch[y0 - y : y1 - y, x0 - x : x1 - x] = section.pixels[y0:y1, x0:x1]
+    return out
+
+
+def places(section: Section, card: Card) -> npt.NDArray[np.float64]:
+    """Give each spot's place on its slide, (n, 2), micrometres (x, y)."""
+    on_slide: Any = section.centres[:, SELF] + section.corner
+    return np.asarray(on_slide * card.mpp, dtype=np.float64)
