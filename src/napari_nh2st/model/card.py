@@ -70,6 +70,11 @@ class Card(_Strict):
     name: str
     description: str = ""
     licence: str = "unknown"
+    tissue: str | None = Field(
+        default=None,
+        description="what tissue it was trained on, as a person would say it: 'HER2-positive breast tumours'",
+    )
+    citation: str | None = Field(default=None, description="how to cite the data it was trained on")
     synthetic: bool = Field(default=False, description="trained on procedural tissue: says nothing of real slides")
     architecture: Architecture = Architecture()
     mpp: float = Field(gt=0.05, lt=10, description="micrometres per model pixel")

@@ -24,6 +24,8 @@ class TrainingConfig(BaseModel):
     name: str = "model"
     description: str = ""
     licence: str = "unknown"
+    tissue: str | None = Field(default=None, description="what tissue it is trained on, as a person would say it")
+    citation: str | None = Field(default=None, description="how to cite the data it is trained on")
     synthetic: bool = False
     half: bool = Field(default=False, description="store float16 weights")
 

@@ -176,6 +176,8 @@ def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | N
         name=config.name,
         description=config.description,
         licence=config.licence,
+        tissue=config.tissue,
+        citation=config.citation,
         synthetic=config.synthetic,
         architecture=architecture,
         mpp=mpp,
