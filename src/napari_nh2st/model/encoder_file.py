@@ -1,0 +1,85 @@
+"""An image encoder alone in a file: the weights of a ResNet-18 as safetensors, its width and stride as metadata.
+
+What `nh2st convert` makes of a published self-supervised encoder. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.errors import ModelError
+from napari_nh2st.model.encoder import ResNet18
+
+SUFFIX = ".safetensors"
+
+
+def save_encoder(encoder: ResNet18, path: str | Path, **facts: str) -> Path:
+    """Write an encoder's weights, whole or not at all.
+
+    Parameters
+    ----------
+    encoder : ResNet18
+    path : path
+        The file, ending in ``.safetensors``; an existing one is replaced.
+    **facts : str
+        What else the file should say of itself, such as ``source``. ``width`` and ``stride`` are always there.
+
+    Raises
+    ------
+    ModelError
+        If the name does not end in ``.safetensors``.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise ModelError(f"{path}: an encoder is one file, give a name that ends in {SUFFIX}")
+    state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+    metadata = {**facts, "width": str(encoder.channels // 8), "stride": str(encoder.stride)}
+    with finished_file(path) as draft:
+        draft.write_bytes(save(state, metadata))  # not save_file, which writes for the owner alone
+    return path
+
+
+def load_encoder(path: str | Path) -> ResNet18:
+    """Read an encoder that `save_encoder` wrote.
+
+    Returns
+    -------
+    ResNet18
+        In eval mode on the CPU, float32 whatever the file's precision.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, or it does not hold such an encoder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"no encoder file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a {SUFFIX} file: nh2st convert makes one of a checkpoint") from error
+    try:
+        encoder = ResNet18(int(facts["width"]), int(facts["stride"]))
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{path} does not say an encoder's width and stride: is it a model's weights?") from error
+    try:
+        encoder.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ModelError(f"{path} does not hold the encoder it says it holds: {reason}") from error
+    return encoder.eval()
+
+
+def encoder_hash(path: str | Path) -> str:
+    """BLAKE2b of an encoder file's weights, 32 hex digits: what the file says of itself does not count."""
+    with Path(path).open("rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))  # the header's length, the header, the weights
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
