@@ -7,11 +7,12 @@ import torch
 
 from napari_nh2st.engine import embeddings as embeddings_module
 from napari_nh2st.engine.embeddings import Embeddings
-from napari_nh2st.engine.places import lattice_for, neighbourhood, slide_box, warnings_for
+from napari_nh2st.engine.places import lattice_for, limits_of, neighbourhood, slide_box, warnings_for
 from napari_nh2st.engine.run import Job, run, store_for, stream
 from napari_nh2st.engine.store import open_prediction, save_prediction
 from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
 from napari_nh2st.geometry import SELF, Box, TileSet
+from napari_nh2st.model.card import TrainingSample
 from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.slides import TissueMask, open_slide
 from support.models import small_card
@@ -273,6 +274,25 @@ def test_a_demo_model_on_a_real_slide_is_warned_of(slide):
     said = warnings_for(slide, small_card(synthetic=True))
     assert any("means nothing" in s for s in said)
     assert not any("means nothing" in s for s in warnings_for(slide, small_card()))
+
+
+def test_how_far_the_training_reaches_is_said_of_every_real_model(slide):
+    card = small_card(tissue="HER2-positive breast tumours")
+    (said,) = limits_of(slide, card)
+    assert said == (
+        "The model 'small-context' was trained on 1 section of 1 patient (HER2-positive breast tumours): "
+        "how right it is on any other tissue, stain or scanner has not been measured."
+    )
+    assert warnings_for(slide, card)[-1] == said
+    assert limits_of(slide, small_card(training=[])) == []  # nothing is known of its training
+    assert limits_of(slide, small_card(synthetic=True)) == []  # a stronger sentence says it
+
+
+def test_a_slide_of_the_training_set_is_told_apart(slide):
+    seen = TrainingSample(sample="C5", patient="C", spots=10, fingerprint=slide.fingerprint)
+    (said,) = limits_of(slide, small_card(training=[seen]))
+    assert "(C5) was among the training sections" in said
+    assert "has not been measured" not in said
 
 
 def test_an_empty_set_of_places_predicts_nothing(slide, context):

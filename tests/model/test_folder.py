@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from napari_nh2st.errors import ModelError
-from napari_nh2st.model.card import Card
-from napari_nh2st.model.folder import bundled_models, decoder_of, load_card, load_model, save_model
+from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
+from napari_nh2st.model.folder import bundled_models, decoder_of, load_card, load_model, readme, save_model
 from support.models import small_card, small_model
 
 
@@ -101,6 +101,58 @@ def test_trust_is_said_or_said_not_to_be_known():
     card = Card.model_validate(known)
     assert card.trust("G0") == "held-out PCC 0.41 (0.33 to 0.48), same patient"
     assert card.trust("G1") == "not evaluated"
+
+
+def evaluated_card(**more) -> Card:
+    genes = {
+        "G0": GeneTrust(pcc=0.05, low=-0.02, high=0.12),
+        "G1": GeneTrust(pcc=0.2, low=0.1, high=0.3),
+        "G2": GeneTrust(pcc=0.4, low=0.3, high=0.5),
+        "G4": GeneTrust(pcc=0.3),
+    }
+    facts = {
+        "training": [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2", "C3")],
+        "tissue": "HER2-positive breast tumours",
+        "citation": "Andersson et al. 2021",
+        "evaluation": Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.3, genes=genes),
+    }
+    return small_card(**{**facts, **more})
+
+
+def test_a_gene_that_is_no_better_than_chance_is_said_to_be():
+    card = evaluated_card()
+    assert card.trust("G0") == (
+        "held-out PCC 0.05 (-0.02 to 0.12), same patient: not better than chance in the held-out tissue"
+    )
+    assert card.trust("G4") == "held-out PCC 0.30, same patient"  # no interval: nothing is claimed
+    assert card.by_trust() == ["G2", "G4", "G1", "G0", "G3", "G5"]
+    synthetic = card.evaluation.model_copy(update={"kind": "synthetic"})
+    assert evaluated_card(evaluation=synthetic).trust("G1").endswith(", synthetic tissue")
+
+
+def test_the_readme_says_what_it_was_trained_on_and_how_right_it_was():
+    card = evaluated_card()
+    assert (card.patients, card.trained_on) == (2, "3 sections of 2 patients")
+    text = readme(card)
+    assert "- trained on 3 sections of 2 patients, HER2-positive breast tumours: B4 (patient B, 9 spots)" in text
+    assert "- data: Andersson et al. 2021\n" in text
+    assert "## Held out, same patient" in text
+    assert "The interval lies above 0 for 2 of 3 genes." in text
+    assert "| G2 | 0.40 | 0.30 to 0.50 |\n| G4 | 0.30 | not known |\n" in text
+    assert "| G3 |" not in text  # it was not evaluated
+
+
+def test_the_readme_of_a_model_without_figures_makes_none_up():
+    text = readme(small_card(training=[]))
+    assert "- held out: not evaluated\n" in text
+    assert "- trained on tissue that was not recorded\n" in text
+    assert "PCC" not in text
+    assert "- data:" not in text
+
+
+def test_a_card_of_before_tissue_and_citation_still_reads():
+    old = small_card().model_dump(exclude={"tissue", "citation"})
+    assert (Card.model_validate(old).tissue, Card.model_validate(old).citation) == (None, None)
 
 
 def test_bundled_models_have_readable_cards():

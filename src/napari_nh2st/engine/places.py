@@ -94,7 +94,12 @@ def neighbourhood(
 
 
 def warnings_for(slide: Slide, card: Card) -> list[str]:
-    """Say, in sentences for a person, why this model may not fit this slide."""
+    """Say, in sentences for a person, all they must know before they believe this model on this slide."""
+    return [*problems_of(slide, card), *limits_of(slide, card)]
+
+
+def problems_of(slide: Slide, card: Card) -> list[str]:
+    """Say what is wrong with the slide, or with this model for it."""
     out = list(slide.warnings)
     if card.synthetic and not slide.synthetic:
         out.append(
@@ -109,3 +114,20 @@ def warnings_for(slide: Slide, card: Card) -> list[str]:
             f"({card.mpp:.3g}): detail it looks for is not there."
         )
     return out
+
+
+def limits_of(slide: Slide, card: Card) -> list[str]:
+    """Say how far the model's training reaches: nothing is wrong, and yet its figures do not cover this slide."""
+    if card.synthetic or slide.synthetic or not card.training:  # then the problems say more, or nothing is known
+        return []
+    own = next((t.sample for t in card.training if t.fingerprint and t.fingerprint == slide.fingerprint), None)
+    if own is not None:
+        return [
+            f"This slide ({own}) was among the training sections of the model {card.name!r}: "
+            "what is drawn here is what the model has learnt, not a prediction of something new."
+        ]
+    tissue = "" if card.tissue is None else f" ({card.tissue})"
+    return [
+        f"The model {card.name!r} was trained on {card.trained_on}{tissue}: "
+        "how right it is on any other tissue, stain or scanner has not been measured."
+    ]

@@ -44,6 +44,11 @@ class GeneTrust(_Strict):
     low: float | None = Field(default=None, description="lower end of the 95% interval")
     high: float | None = None
 
+    @property
+    def chance(self) -> bool:
+        """Whether the interval reaches down to 0: no better than chance. False where there is no interval."""
+        return self.low is not None and self.low <= 0
+
 
 class Evaluation(_Strict):
     """Held-out figures. `kind` says whether the patients were new to the model."""
@@ -52,6 +57,11 @@ class Evaluation(_Strict):
     samples: list[str] = Field(description="what was held out; 'section (block)' where a part of a section was")
     pcc_mean: float
     genes: dict[str, GeneTrust] = Field(default_factory=dict)
+
+    @property
+    def kind_words(self) -> str:
+        """The kind as a person would say it."""
+        return "synthetic tissue" if self.kind == "synthetic" else self.kind.replace("-", " ")
 
 
 class TrainingSample(_Strict):
@@ -115,6 +125,29 @@ class Card(_Strict):
         """Unit of a predicted value, as colour bars and files show it."""
         return "ln(1 + counts per 10,000)"
 
+    @property
+    def patients(self) -> int:
+        """How many patients it was trained on; 0 where that is not recorded."""
+        return len({t.patient for t in self.training})
+
+    @property
+    def trained_on(self) -> str:
+        """What it has seen, as a person would say it: '5 sections of 2 patients'; empty where not recorded."""
+        sections, patients = len(self.training), self.patients
+        if not sections:
+            return ""
+        said = f"{sections} section{'' if sections == 1 else 's'}"
+        return said if self.synthetic else f"{said} of {patients} patient{'' if patients == 1 else 's'}"
+
+    def by_trust(self) -> list[str]:
+        """Order the genes by their held-out PCC, the best first.
+
+        Genes that were not better than chance follow, and those without a figure come last, in the panel's order.
+        """
+        known = self.evaluation.genes if self.evaluation else {}
+        evaluated = sorted((g for g in self.genes if g in known), key=lambda g: (known[g].chance, -known[g].pcc))
+        return evaluated + [g for g in self.genes if g not in known]
+
     def scale_on(self, slide_mpp: float) -> float:
         """Level-0 pixels per model pixel on a slide of this mpp."""
         return self.mpp / slide_mpp
@@ -125,4 +158,5 @@ class Card(_Strict):
         if self.evaluation is None or found is None:
             return "not evaluated"
         interval = "" if found.low is None or found.high is None else f" ({found.low:.2f} to {found.high:.2f})"
-        return f"held-out PCC {found.pcc:.2f}{interval}, {self.evaluation.kind.replace('-', ' ')}"
+        chance = ": not better than chance in the held-out tissue" if found.chance else ""
+        return f"held-out PCC {found.pcc:.2f}{interval}, {self.evaluation.kind_words}{chance}"

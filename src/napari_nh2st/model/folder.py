@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from napari_nh2st.atomic import finished_folder
 from napari_nh2st.errors import ModelError
-from napari_nh2st.model.card import Card
+from napari_nh2st.model.card import Card, GeneTrust
 from napari_nh2st.model.decoder import Decoder
 
 if TYPE_CHECKING:
@@ -160,13 +160,8 @@ def decoder_of(net: NH2ST) -> Decoder:
 
 def readme(card: Card) -> str:
     """Write the model card that people and the Hugging Face hub read."""
-    trained = ", ".join(f"{t.sample} (patient {t.patient}, {t.spots} spots)" for t in card.training) or "not recorded"
-    if card.evaluation is None:
-        figures = "not evaluated"
-    else:
-        e = card.evaluation
-        figures = f"mean PCC {e.pcc_mean:.3f} over {len(e.genes)} genes on {', '.join(e.samples)} ({e.kind})"
     warning = "\nTrained on procedural tissue with invented genes: it says nothing about real slides.\n"
+    citation = f"- data: {card.citation}\n" if card.citation else ""
     return (
         f"---\nlibrary_name: napari-nh2st\nlicense: {card.licence.lower()}\n"
         f"tags: [histology, spatial-transcriptomics]\n---\n\n# {card.name}\n\n{card.description}\n"
@@ -174,6 +169,43 @@ def readme(card: Card) -> str:
         f"- predicts {len(card.genes)} genes in {card.unit}\n"
         f"- NH2ST, variant {card.architecture.variant}; {card.mpp:.4g} um per pixel, patches of {card.patch} px, "
         f"neighbours {card.pitch} px apart\n"
-        f"- trained on {trained}\n- held out: {figures}\n\n"
+        f"- trained on {_training_words(card)}\n{citation}- held out: {_held_out_words(card)}\n"
+        f"{_best_genes(card)}\n"
         "Predictions, not measurements. For research use only.\n"
     )
+
+
+def _training_words(card: Card) -> str:
+    if not card.training:
+        return "tissue that was not recorded" if card.tissue is None else f"{card.tissue}; sections not recorded"
+    each = ", ".join(f"{t.sample} (patient {t.patient}, {t.spots} spots)" for t in card.training)
+    tissue = "" if card.tissue is None else f", {card.tissue}"
+    return f"{card.trained_on}{tissue}: {each}"
+
+
+def _held_out_words(card: Card) -> str:
+    if card.evaluation is None:
+        return "not evaluated"
+    e = card.evaluation
+    return f"mean PCC {e.pcc_mean:.3f} over {len(e.genes)} genes on {', '.join(e.samples)} ({e.kind})"
+
+
+def _best_genes(card: Card, n: int = 10) -> str:
+    """Write the genes that were predicted best as a table; nothing where no gene was evaluated."""
+    known = card.evaluation.genes if card.evaluation else {}
+    best = [gene for gene in card.by_trust() if gene in known][:n]
+    if card.evaluation is None or not best:
+        return ""
+    intervals = [t for t in known.values() if t.low is not None]
+    above = sum(not t.chance for t in intervals)
+    counted = f"The interval lies above 0 for {above} of {len(intervals)} genes. " if intervals else ""
+    rows = "".join(f"| {gene} | {known[gene].pcc:.2f} | {_interval(known[gene])} |\n" for gene in best)
+    return (
+        f"\n## Held out, {card.evaluation.kind_words}\n\n{counted}The {len(best)} best, chosen on that same tissue, "
+        "so that their figures are on the high side:\n\n"
+        f"| gene | PCC | 95% interval |\n|---|---|---|\n{rows}"
+    )
+
+
+def _interval(trust: GeneTrust) -> str:
+    return "not known" if trust.low is None or trust.high is None else f"{trust.low:.2f} to {trust.high:.2f}"
