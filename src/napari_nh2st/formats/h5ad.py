@@ -58,7 +58,8 @@ def _var(prediction: Prediction, genes: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(index=pd.Index(list(genes), dtype=object, name="gene"))
     if card.ensembl is not None:
         table["gene_ids"] = [card.ensembl[i] or "" for i in rows]
-    table["training_mean"] = np.asarray(card.gene_means, dtype=np.float64)[rows]
+    means = [np.nan] * len(card.genes) if card.gene_means is None else card.gene_means
+    table["training_mean"] = np.asarray(means, dtype=np.float64)[rows]
     trust = gene_trust(prediction, genes)
     if trust is not None:
         for column, values in zip(("heldout_pcc", "heldout_pcc_low", "heldout_pcc_high"), trust.T, strict=True):

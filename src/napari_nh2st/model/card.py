@@ -9,6 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 SCHEMA_VERSION = 1
 
 
+# How counts became labels: ours, over all genes of a spot; and that of the code released with NH2ST, over the panel's
+# genes alone, then the mean over the spots around (only models converted from its checkpoints have it).
+LabelRecipe = Literal["ln1p-cp10k", "log10-cp10k-panel-smoothed"]
+_UNITS: dict[LabelRecipe, str] = {
+    "ln1p-cp10k": "ln(1 + counts per 10,000)",
+    "log10-cp10k-panel-smoothed": "log10(1 + counts per 10,000 of the panel), smoothed",
+}
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -91,8 +100,10 @@ class Card(_Strict):
     pitch: int = Field(gt=0, description="distance to the neighbour places, model pixels")
     genes: list[str] = Field(min_length=1, description="panel symbols, in the order of the decoder's rows")
     ensembl: list[str | None] | None = None
-    label_recipe: Literal["ln1p-cp10k"] = "ln1p-cp10k"
-    gene_means: list[float] = Field(description="mean label of each gene over the training spots")
+    label_recipe: LabelRecipe = "ln1p-cp10k"
+    gene_means: list[float] | None = Field(
+        default=None, description="mean label of each gene over the training spots; None where that is not known"
+    )
     gene_stds: list[float] | None = Field(default=None, description="spread of each label over the training spots")
     training: list[TrainingSample] = Field(default_factory=list)
     training_mpp: list[float] = Field(default_factory=list, description="mpp of the training slides")
@@ -111,7 +122,7 @@ class Card(_Strict):
         n = len(self.genes)
         if len(set(self.genes)) != n:
             raise ValueError("the panel names a gene twice")
-        if len(self.gene_means) != n or (self.ensembl is not None and len(self.ensembl) != n):
+        if any(len(of) != n for of in (self.gene_means, self.ensembl) if of is not None):
             raise ValueError(f"the panel has {n} genes, but gene_means or ensembl has another length")
         return self
 
@@ -123,7 +134,7 @@ class Card(_Strict):
     @property
     def unit(self) -> str:
         """Unit of a predicted value, as colour bars and files show it."""
-        return "ln(1 + counts per 10,000)"
+        return _UNITS[self.label_recipe]
 
     @property
     def patients(self) -> int:
