@@ -102,6 +102,7 @@ class FakeServices:
         self.chunk, self.asked, self.gate = chunk, [], None
         self.fail: Exception | None = None
         self.warning: list[str] = []
+        self.limits: list[str] = []
         self.stamps: dict[str, int] = {}
         self.cards = {"her2st": card(), "demo": card("demo", synthetic=True, evaluation=None)}
 
@@ -150,6 +151,9 @@ class FakeServices:
 
     def warnings_for(self, slide, card) -> list[str]:
         return self.warning
+
+    def limits_for(self, slide, card) -> list[str]:
+        return self.limits
 
     def describe(self, slide: FakeSlide) -> dict[str, Any]:
         return {

@@ -10,6 +10,8 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_nh2st.engine.places import limits_of
+from napari_nh2st.model.card import Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.viewer import layers
 from napari_nh2st.viewer.events import State
 from napari_nh2st.viewer.widgets.predict import PredictWidget
@@ -78,9 +80,9 @@ def test_predict_type_a_gene_walk_the_list(dock: Dock) -> None:
     dock.qtbot.keyClick(field, Qt.Key.Key_Return)
     assert heatmap.name == "KRT8, predicted (her2st)"
     assert dock.widget.genes.trust.text() == "not evaluated"
+    dock.qtbot.keyClick(field, Qt.Key.Key_Up)  # the list goes from A to Z
+    assert heatmap.name == "FLAT, predicted (her2st)"
     dock.qtbot.keyClick(field, Qt.Key.Key_Down)
-    assert heatmap.name == "CD3E, predicted (her2st)"
-    dock.qtbot.keyClick(field, Qt.Key.Key_Up)
     assert heatmap.name == "KRT8, predicted (her2st)"
     assert dock.services.asked == [int(dock.controller.map.done.sum())]  # the model ran once
     field.selectAll()
@@ -192,6 +194,78 @@ def test_warning_stands_in_plain_sight(dock: Dock) -> None:
     assert not dock.widget.job.banner.isHidden()
 
 
+def test_how_far_the_training_reaches_stays_in_sight_without_alarm(dock: Dock) -> None:
+    dock.services.limits = ["how right it is on any other tissue has not been measured"]
+    dock.widget.use_model("demo")
+    job = dock.widget.job
+    assert job.limits.text() == dock.services.limits[0]
+    assert job.banner.isHidden()
+    dock.predict()
+    assert not job.limits.isHidden()
+    dock.services.limits = []
+    dock.widget.use_model("her2st")
+    assert job.limits.isHidden()
+
+
+def trusted() -> dict[str, GeneTrust]:
+    return {
+        "CD3E": GeneTrust(pcc=0.05, low=-0.02, high=0.12),
+        "ERBB2": GeneTrust(pcc=0.30, low=0.2, high=0.4),
+        "KRT8": GeneTrust(pcc=0.41, low=0.33, high=0.48),
+    }
+
+
+def test_genes_from_a_to_z_or_the_best_first(dock: Dock) -> None:
+    evaluation = Evaluation(kind="cross-patient", samples=["B4"], pcc_mean=0.2, genes=trusted())
+    dock.services.cards["good"] = card("good", evaluation=evaluation)
+    dock.widget.use_model("good")
+    genes = dock.widget.genes
+    listed = genes.combo.model().stringList
+    genes.choose("ERBB2")
+    assert listed() == sorted(GENES)
+    chosen = []
+    genes.gene_chosen.connect(chosen.append)
+    genes.order.setFocus()
+    dock.qtbot.keyClick(genes.order, Qt.Key.Key_Down)
+    assert listed() == ["KRT8", "ERBB2", "CD3E", "FLAT"]
+    assert (genes.gene, chosen) == ("ERBB2", [])  # the gene in sight stays
+    dock.qtbot.keyClick(genes.combo.lineEdit(), Qt.Key.Key_Down)
+    assert chosen == ["CD3E"]
+    assert genes.trust.text() == (
+        "held-out PCC 0.05 (-0.02 to 0.12), cross patient: not better than chance in the held-out tissue"
+    )
+    dock.widget.use_model("demo")  # never evaluated
+    assert not genes.order.isEnabled()
+    assert "not evaluated" in genes.order.toolTip()
+    assert (listed(), genes.gene) == (sorted(GENES), "CD3E")
+    assert genes.trust.text() == "not evaluated"
+    dock.widget.use_model("good")
+    assert listed()[0] == "KRT8"  # the order that was chosen comes back
+
+
+def test_the_trust_of_a_prediction_from_a_file_is_its_own_model_s(dock: Dock, tmp_path: Path) -> None:
+    from napari_nh2st.engine.store import save_prediction
+
+    dock.predict()
+    path = save_prediction(dock.controller.map.prediction(), tmp_path / "C9.nh2st")
+    dock.widget.use_model("demo")
+    assert dock.widget.genes.trust.text() == "not evaluated"
+    (opened,) = dock.viewer.open(str(path), plugin="napari-nh2st")
+    dock.viewer.layers.selection.active = opened
+    assert dock.widget.genes.trust.text() == "held-out PCC 0.41 (0.33 to 0.48), same patient"
+
+
+def test_a_model_says_what_it_is(dock: Dock) -> None:
+    dock.services.cards["told"] = card("told", description="Breast & more", citation="Andersson et al. 2021")
+    dock.widget.use_model("told")
+    tip = dock.widget.models.combo.toolTip()
+    assert "Breast &amp; more" in tip
+    assert "Andersson et al. 2021" in tip
+    assert "research use" in tip
+    dock.widget.use_model("demo")
+    assert "Breast" not in dock.widget.models.combo.toolTip()
+
+
 def test_each_model_has_its_own_heatmap(dock: Dock) -> None:
     dock.predict()
     dock.widget.use_model("demo")
@@ -257,7 +331,16 @@ def test_shortcut_and_twenty_thousand_genes(dock: Dock) -> None:
 
 
 def test_dock_fits_a_small_window(dock: Dock) -> None:
+    evaluation = Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.2, genes=trusted())
+    seen = [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2", "C3", "C4", "C5")]
+    real = card("her2st", evaluation=evaluation, training=seen, tissue="HER2-positive breast tumours")
+    dock.services.cards["her2st"] = real
+    dock.services.limits = limits_of(FakeSlide(), real)  # the longest that every slide has
+    dock.widget.use_model("her2st")
+    dock.widget.genes.choose("CD3E")
     dock.predict()
+    assert "chance" in dock.widget.genes.trust.text()
+    assert "5 sections of 2 patients" in dock.widget.job.limits.text()
     body = dock.widget.widget()
     assert body.layout().minimumSize().width() <= 320
     assert body.heightForWidth(304) < 700  # 1280 x 800, without scrolling
@@ -265,7 +348,7 @@ def test_dock_fits_a_small_window(dock: Dock) -> None:
         b.text() for b in dock.widget.where.buttons.values() if b.fontMetrics().horizontalAdvance(b.text()) > b.width()
     ]
     assert not cut
-    assert GENES[0] in dock.widget.genes.combo.currentText()
+    assert dock.widget.genes.combo.currentText() == "CD3E"
 
 
 def test_real_engine_and_export(make_napari_viewer, qtbot, tiny_model: Path, small_slide: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
-from napari_nh2st.model.card import TrainingSample
+from napari_nh2st.model.card import Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.viewer import words
 from napari_nh2st.viewer.events import State, Status
 from napari_nh2st.viewer.where import Region
@@ -38,9 +38,31 @@ def test_clock_and_counts() -> None:
 
 def test_model_line() -> None:
     trained = [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2", "C3")]
-    assert words.model_words(card(training=trained)) == "4 genes, trained on B4, C2, C3 (2 patients)"
+    assert words.model_words(card(training=trained, tissue="HER2-positive breast tumours")) == (
+        "4 genes, 3 sections of 2 patients, HER2-positive breast tumours"
+    )
+    assert words.model_words(card(training=trained)) == "4 genes, 3 sections of 2 patients"
     assert words.model_words(card()) == "4 genes, training not recorded"
-    assert "synthetic tissue" in words.model_words(card(training=trained, synthetic=True))
+    assert words.model_words(card(training=trained, synthetic=True)) == "4 genes, 3 sections, synthetic tissue"
+
+
+def test_model_details() -> None:
+    trained = [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2")]
+    assert words.model_details(card(description="Made here.", training=trained, citation="A. 2021", licence="MIT")) == [
+        "Made here.",
+        "Trained on B4, C2.",
+        "Mean held-out PCC 0.30 over 1 gene, same patient.",
+        "Data: A. 2021",
+        "Licence: MIT. Predictions, not measurements: for research use only.",
+    ]
+    assert words.model_details(card(evaluation=None))[0] == "Not evaluated on held-out tissue."
+
+
+def test_gene_in_the_list() -> None:
+    genes = {"ERBB2": GeneTrust(pcc=0.41, low=0.33, high=0.48), "CD3E": GeneTrust(pcc=0.05, low=-0.1, high=0.2)}
+    known = card(evaluation=Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.3, genes=genes))
+    said = [words.gene_words(known, gene) for gene in ("ERBB2", "CD3E", "KRT8")]
+    assert said == ["ERBB2   0.41", "CD3E   0.05, as chance", "KRT8"]
 
 
 def test_states() -> None:

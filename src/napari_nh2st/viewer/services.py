@@ -59,10 +59,16 @@ class Services:
         return stream(slide, model, places, Job(device=device, tissue=tissue, cancelled=cancelled))
 
     def warnings_for(self, slide: Any, card: Any) -> list[str]:
-        """Return what a person must know before they believe this model on this slide; quick, without torch."""
-        from napari_nh2st.engine.places import warnings_for
+        """Return what is wrong with this slide, or with this model for it; quick, without torch."""
+        from napari_nh2st.engine.places import problems_of
 
-        return warnings_for(slide, card)
+        return problems_of(slide, card)
+
+    def limits_for(self, slide: Any, card: Any) -> list[str]:
+        """Return how far the model's training reaches, seen from this slide; quick, without torch."""
+        from napari_nh2st.engine.places import limits_of
+
+        return limits_of(slide, card)
 
     def describe(self, slide: Any) -> dict[str, Any]:
         """Return what a prediction keeps of its slide."""

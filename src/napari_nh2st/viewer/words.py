@@ -13,6 +13,7 @@ from napari_nh2st.viewer.where import Region
 
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
 NO_MPP = "This file does not say how large its pixels are: type it above (µm per pixel) and press Set."
+_SHOWN = 12  # sections named before the rest is counted
 NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
 
 
@@ -39,16 +40,30 @@ def mpp_words(mpp: float | None, source: str) -> str:
 
 def model_words(card: Card) -> str:
     """Say in one line what a model predicts and what it was trained on."""
+    tissue = "synthetic tissue" if card.synthetic else card.tissue or ""
+    parts = (count(len(card.genes), "gene"), card.trained_on or "training not recorded", tissue)
+    return ", ".join(part for part in parts if part)
+
+
+def model_details(card: Card) -> list[str]:
+    """Say all that a person may want to know of a model before they choose it, a paragraph each."""
     samples = [t.sample for t in card.training]
-    patients = {t.patient for t in card.training}
-    if not samples:
-        trained = "training not recorded"
-    elif card.synthetic:
-        trained = f"trained on synthetic tissue ({count(len(samples), 'section')})"
-    else:
-        shown = ", ".join(samples[:4]) + (f" and {len(samples) - 4} more" if len(samples) > 4 else "")
-        trained = f"trained on {shown} ({count(len(patients), 'patient')})"
-    return f"{count(len(card.genes), 'gene')}, {trained}"
+    shown = ", ".join(samples[:_SHOWN]) + (f" and {len(samples) - _SHOWN} more" if len(samples) > _SHOWN else "")
+    said = (
+        card.description,
+        f"Trained on {shown}." if samples else "",
+        _held_out(card),
+        f"Data: {card.citation}" if card.citation else "",
+        f"Licence: {card.licence}. Predictions, not measurements: for research use only.",
+    )
+    return [paragraph for paragraph in said if paragraph]
+
+
+def _held_out(card: Card) -> str:
+    if card.evaluation is None:
+        return "Not evaluated on held-out tissue."
+    e = card.evaluation
+    return f"Mean held-out PCC {e.pcc_mean:.2f} over {count(len(e.genes), 'gene')}, {e.kind_words}."
 
 
 def status_sentence(status: Status) -> str:
@@ -116,6 +131,14 @@ def trust_words(card: Card, gene: str) -> str:
     if gene not in card.genes:
         return f"{card.name} does not predict {gene}" if gene else ""
     return card.trust(gene)
+
+
+def gene_words(card: Card, gene: str) -> str:
+    """Write a gene for the list: with its held-out PCC, and whether that was better than chance."""
+    found = card.evaluation.genes.get(gene) if card.evaluation else None
+    if found is None:
+        return gene
+    return f"{gene}   {found.pcc:.2f}{', as chance' if found.chance else ''}"
 
 
 def command_line(slide: Any, model: str, region: Region, *, edited_tissue: bool, device: str = "auto") -> str:

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QPlainTextEdit, QProgressBar, QPushButton, QWidget
 
 from napari_nh2st.viewer.events import State, Status
-from napari_nh2st.viewer.widgets.parts import Banner, Sentence, column, row
+from napari_nh2st.viewer.widgets.parts import Banner, Note, Sentence, column, row
 from napari_nh2st.viewer.words import clock, status_sentence
 
 
@@ -78,11 +78,14 @@ class JobSection(QWidget):
         self.account.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.account.setVisible(False)
         self.banner = Banner()
+        self.limits = Note()
+        self.limits.setToolTip("How far this model's training reaches, seen from this slide")
         layout = column(self)
         layout.addLayout(row(self.button, self.bar, stretch=1))
         layout.addLayout(row(self.sentence, self.details, stretch=0))
         layout.addWidget(self.account)
         layout.addWidget(self.banner)
+        layout.addWidget(self.limits)
 
     def _pressed(self) -> None:
         (self.cancel if self._running else self.start).emit()
@@ -95,6 +98,10 @@ class JobSection(QWidget):
     def show_warnings(self, warnings: tuple[str, ...] | list[str]) -> None:
         """Show, in plain sight, what must be known before the result is believed."""
         self.banner.say("\n".join(warnings))
+
+    def show_limits(self, limits: list[str]) -> None:
+        """Show how far the model's training reaches: said of every slide, so not in the colours of an alarm."""
+        self.limits.say("\n".join(limits))
 
     def show_status(self, status: Status) -> None:
         """Show the state of the job."""

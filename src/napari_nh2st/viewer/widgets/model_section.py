@@ -10,11 +10,12 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.services import Services
-from napari_nh2st.viewer.widgets.parts import NarrowCombo, Sentence, column, indented, row
-from napari_nh2st.viewer.words import model_words
+from napari_nh2st.viewer.widgets.parts import NarrowCombo, Sentence, column, indented, paragraphs, row
+from napari_nh2st.viewer.words import model_details, model_words
 
 _REMEMBERED = "models"
 _KEPT = 8
+_TOOLTIP = "The model that predicts: a bundled one, or a folder that a fine-tuning run left."
 
 
 def settings() -> QSettings:
@@ -31,13 +32,12 @@ class ModelSection(QWidget):
         super().__init__()
         self._services = services
         self.card: Card | None = None
-        self.combo = NarrowCombo("The model that predicts: a bundled one, or a folder that a fine-tuning run left")
+        self.combo = NarrowCombo()
         self.folder = QPushButton("folder…")
         self.folder.setFixedWidth(64)
         self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
         self.folder.clicked.connect(self._ask)
         self.line = Sentence()
-        self.line.setToolTip("How many genes it predicts, and what it has learnt from")
         layout = column(self, spacing=2)
         layout.addLayout(row(self.combo, self.folder, label="Model", stretch=0))
         layout.addLayout(indented(self.line))
@@ -82,7 +82,9 @@ class ModelSection(QWidget):
                 self._remember(self.model)
             except (Nh2stError, OSError) as error:
                 self.line.say(str(error))
-        self.combo.setToolTip(self.card.description if self.card and self.card.description else self.combo.toolTip())
+        about = paragraphs([_TOOLTIP, *(model_details(self.card) if self.card else [])])
+        self.combo.setToolTip(about)
+        self.line.setToolTip(about)
         self.card_changed.emit(self.card)
 
     def _ask(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -45,6 +46,14 @@ class Banner(Sentence):
         )
 
 
+class Note(Sentence):
+    """What should be known and is no alarm: it stays in sight, quieter than a banner."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setStyleSheet("QLabel { border-left: 3px solid #f2c14e; padding: 0px 0px 0px 6px; font-size: 11px; }")
+
+
 class NarrowCombo(QComboBox):
     """A combo box that shortens what it shows instead of widening the dock."""
 
@@ -77,6 +86,11 @@ def indented(widget: QWidget) -> QHBoxLayout:
     line.setContentsMargins(LABEL_WIDTH + 6, 0, 0, 0)
     line.addWidget(widget)
     return line
+
+
+def paragraphs(texts: list[str]) -> str:
+    """Write texts as a tooltip that wraps: Qt lays plain text out on one endless line."""
+    return "<qt>" + "".join(f"<p>{escape(text)}</p>" for text in texts) + "</qt>"
 
 
 def rule() -> QFrame:

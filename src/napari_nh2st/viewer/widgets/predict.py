@@ -205,7 +205,15 @@ class PredictWidget(QScrollArea):
             self.heatmap = None
             self.genes.show_scale(None)
             self.controller.forget()
+        self._say_limits()
         self._say_ready()
+
+    def _say_limits(self) -> None:
+        """Say what to know of the chosen slide with the chosen model; it stays until another one is chosen."""
+        slide, card = layers.slide_of(self.slides.layer), self.models.card
+        known = slide is not None and card is not None
+        self.job.show_warnings(self.services.warnings_for(slide, card) if known else [])
+        self.job.show_limits(self.services.limits_for(slide, card) if known else [])
 
     def _say_ready(self) -> None:
         if self.controller.running:
@@ -222,7 +230,6 @@ class PredictWidget(QScrollArea):
         share = self.controller.map is not None and self.controller.map.done.any()
         ready = "Ready: press Predict to go on." if share else "Ready: press Predict."
         self.job.show_plain(reason or ready, ready=reason is None)
-        self.job.show_warnings([] if slide is None or card is None else self.services.warnings_for(slide, card))
         self.result.set_ready(bool(share), can_copy=reason is None)
 
     def _layer_selected(self, event: Any = None) -> None:
@@ -257,6 +264,7 @@ class PredictWidget(QScrollArea):
             self.job.show_warnings(status.warnings)
         if status.state is not State.RUNNING:
             self._draw()
+            self._say_limits()  # reading may have met damage, and another slide may be chosen by now
             self.result.set_ready(self.heatmap is not None and bool(self.heatmap.map.done.any()), can_copy=True)
 
     def map_changed(self, shown: PredictedMap) -> None:
