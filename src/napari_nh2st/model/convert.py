@@ -1,0 +1,273 @@
+"""Checkpoints of the code released with NH2ST become model folders; those of a ResNet-18 become encoder files.
+
+The released code (github.com/MCPathology/NH2ST) saves Lightning checkpoints, and starts from a self-supervised
+encoder (github.com/ozanciga/self-supervised-histopathology). The names of their layers are facts read off both.
+Only tensors and plain values are read: objects in a checkpoint are refused, or left out where they are Lightning's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from napari_nh2st.errors import ModelError
+from napari_nh2st.model.card import Architecture, Card
+from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.encoder_file import SUFFIX, save_encoder
+from napari_nh2st.model.folder import save_model
+from napari_nh2st.model.nh2st import build
+from napari_nh2st.provenance import versions
+
+STRIDE: Final = 32
+PITCH_UM = 200  # between the spots of the arrays that NH2ST was published on
+
+_BLOCK = "cross_encoder.fusion_layer.layers.0."
+# How the released layers are called, and how ours are. The encoder is a Sequential of ResNet-18's children.
+_LAYERS = {
+    "target_encoder.0.": "encoder.conv1.",
+    "target_encoder.1.": "encoder.bn1.",
+    "target_encoder.4.": "encoder.layer1.",
+    "target_encoder.5.": "encoder.layer2.",
+    "target_encoder.6.": "encoder.layer3.",
+    "target_encoder.7.": "encoder.layer4.",
+    "fc.": "target.",
+    "exp_encoder.": "gene_encoder.",
+    "neighbor_encoder.layer1.conv.": "image_graph.conv1.",
+    "neighbor_encoder.layer2.conv.": "image_graph.conv2.",
+    "neighbor_exp_encoder.layer1.conv.": "gene_graph.conv1.",
+    "neighbor_exp_encoder.layer2.conv.": "gene_graph.conv2.",
+    _BLOCK + "0.norm.": "cross.norm1.",
+    _BLOCK + "0.fn.to_q.": "cross.to_q.",
+    _BLOCK + "0.fn.to_kv.": "cross.to_kv.",
+    _BLOCK + "0.fn.to_out.0.": "cross.to_out.",
+    _BLOCK + "1.norm.": "cross.norm2.",
+    _BLOCK + "1.fn.net.": "cross.mlp.",
+    "cross_encoder.norm.": "cross.norm.",
+    "decoder.fc1.": "to_hidden.",
+    "decoder.fc2.": "decoder.",
+}
+_ENCODER_LAYERS = {f"{name}.": f"{name}." for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")}
+
+# Objects of these packages are bookkeeping of the training; none is needed, so none is built.
+_BOOKKEEPING = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "argparse.Namespace")
+
+
+def convert_checkpoint(
+    checkpoint: str | Path,
+    genes: str | Path | None,
+    out: str | Path,
+    *,
+    mpp: float | None = None,
+    pitch: int | None = None,
+    name: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Turn a checkpoint of the released NH2ST code into a model folder, or one of a ResNet-18 into an encoder file.
+
+    Parameters
+    ----------
+    checkpoint : path
+        A Lightning checkpoint. Its shapes decide the width, the lengths of the tokens and the number of genes.
+    genes : path or None
+        A text file of gene symbols, one a line, in the order of the labels that the model was trained on. None for
+        an encoder.
+    out : path
+        The model folder, which must not be there yet; for an encoder a file that ends in ``.safetensors``.
+    mpp : float, optional
+        Micrometres per pixel of the patches it was trained on. Needed for a model, unless its settings say it.
+    pitch : int, optional
+        Pixels between neighbouring places; by default the multiple of 32 that is nearest to 200 um.
+    name : str, optional
+        The model's name; by default that of the checkpoint's file.
+    progress : callable, optional
+        Is told in one sentence which parts of the checkpoint were left out.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint cannot be read without running what is in it, is of another network, or does not fit the
+        genes. Nothing is left at ``out`` then.
+    """
+    checkpoint, out = Path(checkpoint), Path(out)
+    state, settings = _read(checkpoint)
+    if "target_encoder.0.weight" not in state:
+        return _convert_encoder(state, checkpoint, out, progress)
+    if genes is None:
+        raise ModelError(f"{checkpoint} holds a whole model: say with --genes which genes it predicts, in their order")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise ModelError(f"{out} exists already: give another --out")
+    mpp = settings.get("mpp") if mpp is None else mpp
+    if not isinstance(mpp, int | float):
+        raise ModelError(f"{checkpoint} does not say its pixel size: give the micrometres per pixel with --mpp")
+    small = build(Architecture(variant="paper", width=4, stride=STRIDE, dim=8, hidden=4), 1)
+    ours = _renamed(state, _LAYERS, small, checkpoint, progress)
+    symbols = _read_genes(Path(genes), len(ours["decoder.weight"]), checkpoint)
+    card = _card(ours, symbols, float(mpp), pitch, name or checkpoint.stem, checkpoint.name)
+    net = build(card.architecture, len(symbols))
+    _load(net, ours, checkpoint)
+    return save_model(net.eval(), card, out)
+
+
+def _convert_encoder(
+    state: dict[str, Tensor], checkpoint: Path, out: Path, progress: Callable[[str], None] | None
+) -> Path:
+    state = {k.removeprefix("resnet."): v for k, v in state.items()}
+    if "conv1.weight" not in state:
+        raise ModelError(f"{checkpoint} is neither a checkpoint of the released NH2ST nor one of a ResNet-18")
+    if out.suffix != SUFFIX:
+        raise ModelError(f"{checkpoint} holds an encoder alone: give an --out that ends in {SUFFIX}, not {out}")
+    encoder = ResNet18(len(state["conv1.weight"]), STRIDE)
+    _load(encoder, _renamed(state, _ENCODER_LAYERS, encoder, checkpoint, progress), checkpoint)
+    return save_encoder(encoder.eval(), out, source=checkpoint.name)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights without Lightning's prefix, float32, and the settings that were stored beside them."""
+    if not path.is_file():
+        raise ModelError(f"no checkpoint {path}")
+    foreign = _foreign_objects(path)
+    refused = [n for n in foreign if not n.startswith(_BOOKKEEPING)]
+    if refused:
+        raise ModelError(
+            f"{path} holds pickled objects ({_some(refused)}), which are never loaded here: if you trust the file, "
+            "open it where it was made and save torch.save({'state_dict': checkpoint['state_dict']}, 'weights.ckpt')"
+        )
+    # Each name gets a class of its own: old Lightning used classes as the keys of a dictionary.
+    empty: list[Any] = [(type("Nothing", (_Nothing,), {}), n) for n in foreign]
+    try:
+        with torch.serialization.safe_globals(empty):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch lets the unpickler's own errors through, whatever is wrong with the file
+        raise ModelError(
+            f"{path} is not a checkpoint, or not one that can be read without running what is in it: give one that "
+            "torch.load(..., weights_only=True) reads"
+        ) from error
+    found = found if isinstance(found, dict) else {}
+    weights = found.get("state_dict", found)
+    weights = weights if isinstance(weights, dict) else {}
+    state = {
+        str(k).removeprefix("model."): v.float() if v.is_floating_point() else v
+        for k, v in weights.items()
+        if isinstance(v, Tensor)
+    }
+    if not state:
+        raise ModelError(f"{path} holds no weights (no state_dict): give a checkpoint that Lightning wrote")
+    settings = found.get("hyper_parameters")
+    return state, settings if isinstance(settings, dict) else {}
+
+
+class _Nothing:
+    """Stands for an object of Lightning's in a checkpoint: takes whatever it is given and keeps none of it."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+    def __setitem__(self, _: object, __: object) -> None:
+        pass
+
+
+def _foreign_objects(path: Path) -> list[str]:
+    """Names of the classes and functions in a checkpoint that are no tensors or plain values; nothing is loaded."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # no zip archive, or a damaged one: reading it says what is wrong
+        return []
+
+
+def _renamed(
+    state: dict[str, Tensor],
+    layers: dict[str, str],
+    template: nn.Module,
+    checkpoint: Path,
+    progress: Callable[[str], None] | None,
+) -> dict[str, Tensor]:
+    """Give the weights our names: all that `template` has, and nothing more; other layers are left out.
+
+    A left-out layer is one that the released code never uses. A surplus weight inside a layer that is used means
+    another network, and that is refused.
+    """
+    renamed, rest = {}, []
+    for key, value in state.items():
+        old = next((o for o in layers if key.startswith(o)), None)
+        if old is None:
+            rest.append(key)
+        else:
+            renamed[layers[old] + key[len(old) :]] = value
+    wanted = template.state_dict()
+    used = {old.split(".")[0] for old in layers}
+    surplus = [k for k in rest if k.split(".")[0] in used] + [k for k in renamed if k not in wanted]
+    if surplus:
+        raise ModelError(f"{checkpoint} is of another network: it has {_some(surplus)}, which the published one lacks")
+    absent = [k for k in wanted if k not in renamed and not k.endswith("num_batches_tracked")]
+    if absent:
+        raise ModelError(f"{checkpoint} is not complete or of another network: there is nothing for {_some(absent)}")
+    if rest and progress is not None:
+        progress(f"left out, no part of the network: {', '.join(sorted({k.split('.')[0] for k in rest}))}")
+    return renamed
+
+
+def _load(net: nn.Module, state: dict[str, Tensor], checkpoint: Path) -> None:
+    try:
+        net.load_state_dict(state, strict=False)  # names were compared; very old checkpoints lack batch counters
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ModelError(f"{checkpoint} is of another network than the published one: {reason}") from error
+
+
+def _read_genes(path: Path, rows: int, checkpoint: Path) -> list[str]:
+    try:
+        genes = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is not a text file of gene symbols, one a line") from error
+    if len(genes) != rows:
+        raise ModelError(
+            f"{path} has {len(genes)} genes, but {checkpoint} predicts {rows}: give the list it was made with"
+        )
+    return genes
+
+
+def _card(state: dict[str, Tensor], genes: list[str], mpp: float, pitch: int | None, name: str, source: str) -> Card:
+    try:
+        return Card(
+            name=name,
+            description=f"Converted from {source}, a checkpoint of the code released with NH2ST.",
+            architecture=Architecture(
+                variant="paper",
+                width=len(state["encoder.conv1.weight"]),
+                stride=STRIDE,
+                dim=len(state["target.weight"]),
+                hidden=len(state["to_hidden.weight"]),
+                heads=8,
+            ),
+            mpp=mpp,
+            pitch=max(1, round(PITCH_UM / mpp / STRIDE)) * STRIDE if pitch is None else pitch,
+            genes=genes,
+            gene_means=None,
+            label_recipe="log10-cp10k-panel-smoothed",
+            recipe={"converted_from": source},
+            versions=versions(),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise ModelError(f"no model can be made of {source}: {where}: {first['msg']}".replace(": : ", ": ")) from error
+
+
+def _some(names: Iterable[str]) -> str:
+    """Name the first three."""
+    listed = list(names)
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(listed[:3]) + more
