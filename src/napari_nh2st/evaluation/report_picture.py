@@ -1,0 +1,184 @@
+"""A report's picture: every gene's PCC, and three genes as measured and as predicted. Draws without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.evaluation.report_words import kind_words, main_model, number, split_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+SIZE = (15.0, 6.2)  # inches of one split
+DPI = 130
+
+# Baselines that are drawn beside the model, with colours that differ in lightness too.
+_LINES = {"colour-ridge": "#d1701f", "coordinates-knn": "#8a8a8a"}
+_MAIN = "#1f4e8c"
+_NOT_MEASURED = "#f1f1f1"
+_SCALE_BAR = 1000.0  # um
+_FILL = 0.92  # a spot's diameter over the spacing: neighbours stay apart
+
+Array = npt.NDArray[np.float64]
+
+
+def picture(report: Mapping[str, Any], path: str | Path) -> None:
+    """Draw a report as a PNG, one row per split.
+
+    On the left the genes by PCC; on the right the best, the median and the worst gene, as measured above and as
+    predicted below. Both maps of a gene have the colours of the measured values' 1st to 99th percentile, so that
+    a prediction which varies less than the measurement also looks so.
+
+    Parameters
+    ----------
+    report : dict
+        What `evaluate` gives. Without ``maps`` the right half says so.
+    path : path
+        Where to write.
+
+    Raises
+    ------
+    Nh2stError
+        If there is no split.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    splits = report.get("splits") or []
+    if not splits:
+        raise Nh2stError("the report has no splits: there is nothing to draw")
+    figure = Figure(figsize=(SIZE[0], SIZE[1] * len(splits)), dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = np.atleast_1d(np.asarray(figure.subfigures(len(splits), 1)))
+    for row, split in zip(rows, splits, strict=True):
+        _row(row, split)
+    figure.savefig(path, format="png", metadata={"Description": "napari-nh2st evaluation"})
+
+
+def _plain(text: object) -> str:
+    """Keep Matplotlib from reading a name with dollars as a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def _row(row: SubFigure, split: Mapping[str, Any]) -> None:
+    spots = f", {split['n_spots']} spots" if split.get("n_spots") is not None else ""
+    row.suptitle(_plain(f"{split_name(split)}: {kind_words(split)}{spots}"), fontsize=14, fontweight="bold")
+    left, right = row.subfigures(1, 2, width_ratios=[1, 1.75])
+    _ranks(left.subplots(), split)
+    maps = split.get("maps") or {}
+    if maps.get("genes"):
+        _maps(right, maps)
+    else:
+        right.text(0.5, 0.5, "This report holds no maps.", ha="center", va="center", fontsize=12, color="#666666")
+
+
+def _ranks(axis: Axes, split: Mapping[str, Any]) -> None:
+    """Draw every gene's PCC, best first, each model in its own order."""
+    models = split.get("models") or {}
+    main = main_model(models)
+    for name, colour in _LINES.items():
+        if name != main and (models.get(name) or {}).get("genes"):
+            values = np.sort(_column(models[name]["genes"], "pcc"))[::-1]
+            axis.plot(_places(values), values, color=colour, lw=1.5, label=_label(name, models[name]))
+    if main is not None and models[main].get("genes"):
+        genes = models[main]["genes"]
+        values = _column(genes, "pcc")
+        order = np.argsort(-values, kind="stable")
+        low, high = (_column(genes, key)[order] for key in ("low", "high"))
+        axis.fill_between(_places(values), low, high, color=_MAIN, alpha=0.18, lw=0, label="its 95% interval, per gene")
+        axis.plot(_places(values), values[order], color=_MAIN, lw=2.4, label=_label(main, models[main]))
+    axis.axhline(0, color="black", lw=0.9)
+    axis.set_xlabel("genes, best first (each line in its own order)", fontsize=11)
+    axis.set_ylabel("PCC across the section's spots", fontsize=11)
+    axis.set_title("Every gene of the panel", fontsize=12)
+    axis.tick_params(labelsize=10)
+    axis.margins(x=0.01)
+    axis.grid(axis="y", color="#e3e3e3", lw=0.7)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    handles, labels = axis.get_legend_handles_labels()
+    if handles:
+        axis.legend(handles[::-1], labels[::-1], fontsize=10, frameon=False, loc="upper right")
+
+
+def _label(name: str, scores: Mapping[str, Any]) -> str:
+    return _plain(f"{name}, mean {number(scores.get('pcc_mean'))}")
+
+
+def _places(values: Array) -> npt.NDArray[np.int64]:
+    return np.arange(1, len(values) + 1)
+
+
+def _column(genes: Mapping[str, Any], key: str) -> Array:
+    """Collect one figure of every gene, NaN where it lacks."""
+    return np.array([np.nan if gene.get(key) is None else gene[key] for gene in genes.values()], dtype=np.float64)
+
+
+def _maps(part: SubFigure, maps: Mapping[str, Any]) -> None:
+    genes = maps["genes"]
+    spots = np.asarray(maps["spots"], dtype=np.float64).reshape(-1, 2)
+    spacing = float(maps.get("spacing") or _nearest(spots))
+    axes = part.subplots(2, len(genes), squeeze=False)
+    for column, gene in enumerate(genes):
+        measured, predicted = (np.asarray(gene[key], dtype=np.float64) for key in ("measured", "predicted"))
+        low, high = _limits(measured)
+        for axis, values in zip(axes[:, column], (measured, predicted), strict=True):
+            dots = _dots(axis, spots, values, spacing, (low, high))
+        axes[0, column].set_title(_plain(f"{gene['rank']}: {gene['gene']}, PCC {number(gene['pcc'])}"), fontsize=12)
+        bar = part.colorbar(dots, ax=list(axes[:, column]), location="bottom", shrink=0.85, aspect=22, extend="both")
+        bar.ax.tick_params(labelsize=9.5)
+    axes[0, 0].set_ylabel("measured", fontsize=12)
+    axes[1, 0].set_ylabel("predicted", fontsize=12)
+    _scale_bar(axes[1, 0], spots, spacing)
+    model, section = maps.get("model", "the model"), maps.get("section", "?")
+    part.suptitle(_plain(f"Section {section}, predicted by {model}"), fontsize=12)
+    unit = maps.get("unit", "expression")
+    part.supxlabel(_plain(f"{unit}; one scale per gene, measured 1st to 99th percentile"), fontsize=10.5)
+
+
+def _limits(measured: Array) -> tuple[float, float]:
+    """Return the colours' ends: the measured 1st and 99th percentile, apart even where nothing varies."""
+    low, high = np.nanpercentile(measured, [1, 99])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def _nearest(spots: Array) -> float:
+    """Return the median distance of a spot to its nearest neighbour."""
+    if len(spots) < 2:
+        return 1.0
+    apart = np.hypot(*(spots[:, None] - spots[None]).transpose(2, 0, 1))
+    np.fill_diagonal(apart, np.inf)
+    return float(np.median(apart.min(axis=1)))
+
+
+def _dots(axis: Axes, spots: Array, values: Array, spacing: float, limits: Sequence[float]) -> Any:
+    """Draw spots as circles whose size is in the section's own unit, y downwards as in the image."""
+    from matplotlib.collections import EllipseCollection
+
+    size = np.full(len(spots), _FILL * spacing)
+    dots = EllipseCollection(
+        size, size, np.zeros(len(spots)), units="xy", offsets=spots, offset_transform=axis.transData, cmap="magma"
+    )
+    dots.set_array(values)
+    dots.set_clim(*limits)
+    axis.add_collection(dots)
+    (x0, y0), (x1, y1) = spots.min(axis=0) - spacing, spots.max(axis=0) + spacing
+    axis.set(xlim=(x0, x1), ylim=(y1, y0), xticks=[], yticks=[], aspect="equal")
+    axis.set_facecolor(_NOT_MEASURED)
+    axis.spines[:].set_visible(False)
+    return dots
+
+
+def _scale_bar(axis: Axes, spots: Array, spacing: float) -> None:
+    """Draw 1 mm below the spots, in room made for it in this one map."""
+    left, bottom = spots[:, 0].min() - spacing / 2, axis.get_ylim()[0]
+    axis.plot([left, left + _SCALE_BAR], [bottom, bottom], color="black", lw=3, solid_capstyle="butt", clip_on=False)
+    axis.annotate("1 mm", (left + _SCALE_BAR / 2, bottom), (0, -4), textcoords="offset points", ha="center", va="top",
+                  fontsize=10, annotation_clip=False)  # fmt: skip
