@@ -7,6 +7,7 @@ Only tensors and plain values are read: objects in a checkpoint are refused, or 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +54,7 @@ _LAYERS = {
 }
 _ENCODER_LAYERS = {f"{name}.": f"{name}." for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")}
 
-# Objects of these packages are bookkeeping of the training; none is needed, so none is built.
+# Objects of these packages are bookkeeping of the training. None is needed: none is built, nothing of them is run.
 _BOOKKEEPING = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "argparse.Namespace")
 
 
@@ -143,9 +144,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "open it where it was made and save torch.save({'state_dict': checkpoint['state_dict']}, 'weights.ckpt')"
         )
     # Each name gets a class of its own: old Lightning used classes as the keys of a dictionary.
-    empty: list[Any] = [(type("Nothing", (_Nothing,), {}), n) for n in foreign]
+    plain: list[Any] = [(type("Plain", (_Plain,), {}), n) for n in foreign]
     try:
-        with torch.serialization.safe_globals(empty):
+        with torch.serialization.safe_globals(plain):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch lets the unpickler's own errors through, whatever is wrong with the file
         raise ModelError(
@@ -166,17 +167,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state, settings if isinstance(settings, dict) else {}
 
 
-class _Nothing:
-    """Stands for an object of Lightning's in a checkpoint: takes whatever it is given and keeps none of it."""
+class _Plain:
+    """Stands for an object of Lightning's in a checkpoint: a dictionary of what it held, without its code."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __setstate__(self, _: object) -> None:
-        pass
-
-    def __setitem__(self, _: object, __: object) -> None:
-        pass
+    def __new__(cls, *_: object, **__: object) -> OrderedDict[str, Any]:  # type: ignore[misc]
+        return OrderedDict()  # the one type into which torch puts both items and attributes
 
 
 def _foreign_objects(path: Path) -> list[str]:
