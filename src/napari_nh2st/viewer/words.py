@@ -138,7 +138,7 @@ def gene_words(card: Card, gene: str) -> str:
     found = card.evaluation.genes.get(gene) if card.evaluation else None
     if found is None:
         return gene
-    return f"{gene}   {found.pcc:.2f}{', as chance' if found.chance else ''}"
+    return f"{gene}   {found.pcc:.2f}{' (chance)' if found.chance else ''}"
 
 
 def command_line(slide: Any, model: str, region: Region, *, edited_tissue: bool, device: str = "auto") -> str:

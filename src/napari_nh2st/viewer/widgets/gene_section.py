@@ -21,7 +21,7 @@ _ORDER_TOOLTIP = (
     "Genes that were no better than chance come after the others, genes without a figure come last"
 )
 _NO_ORDER = "This model was not evaluated on held-out tissue: there is nothing to order its genes by but their names"
-_LIST_WIDTH = 220  # a long name and its figure; the field itself is narrower
+_LIST_WIDTH = 240  # a long name and its figure; the field itself is narrower
 
 
 class _GeneLine(QStyledItemDelegate):
@@ -86,9 +86,11 @@ class GeneSection(QWidget):
 
     def _make_order(self) -> None:
         self.order = NarrowCombo(_ORDER_TOOLTIP)
-        self.order.addItem("A to Z", A_TO_Z)
-        self.order.addItem("best first", BEST_FIRST)
-        self.order.setFixedWidth(88)
+        for text, order, tip in (("A–Z", A_TO_Z, "A to Z"), ("best", BEST_FIRST, "most trusted first")):
+            self.order.addItem(text, order)
+            self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.order.setMinimumContentsLength(1)
+        self.order.setFixedWidth(74)
         self.order.currentIndexChanged.connect(self._reordered)
 
     def changeEvent(self, event: QEvent) -> None:

@@ -32,7 +32,7 @@ class ModelSection(QWidget):
         super().__init__()
         self._services = services
         self.card: Card | None = None
-        self.combo = NarrowCombo()
+        self.combo = NarrowCombo(_TOOLTIP)
         self.folder = QPushButton("folder…")
         self.folder.setFixedWidth(64)
         self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
