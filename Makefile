@@ -1,6 +1,6 @@
 # make demo and make test do all the set-up on a bare Debian or Ubuntu machine; see scripts/setup.sh for its settings.
 
-.PHONY: help setup demo test test-long lint format docs-images demo-models clean
+.PHONY: help setup demo test test-long lint format docs-images docs-tables demo-models clean
 .DEFAULT_GOAL := help
 
 SHELL := /bin/bash
@@ -19,6 +19,7 @@ help:
 	@echo "make test-long    the slower tests"
 	@echo "make lint         ruff and mypy"
 	@echo "make docs-images  the pictures of the documentation"
+	@echo "make docs-tables  the tables of docs/results.md, from docs/reports (ARGS=--check only looks)"
 	@echo "make demo-models  train the bundled demo models again"
 
 setup:
@@ -54,6 +55,9 @@ format: setup
 
 docs-images: setup
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/screenshots.py $(ARGS)
+
+docs-tables: setup
+	$(PY) docs/scripts/results_tables.py $(ARGS)
 
 demo-models: setup
 	$(PY) -m napari_nh2st.demo.recipe --out demo-models $(ARGS)

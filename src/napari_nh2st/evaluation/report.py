@@ -27,10 +27,10 @@ from napari_nh2st.evaluation.report_words import (
 __all__ = ["dump", "markdown", "picture", "table", "write_report"]
 
 _HOW_TO_READ = """\
-- PCC is taken per gene across the spots of one test section, then averaged over the genes of the panel. Genes that do not
-  vary count as 0.
-- Labels are raw ln(1 + counts per 10,000); MSE and MAE are in this unit. Below 1, "MSE over mean profile's" says that the
-  model knows more than the training mean of each gene.
+- PCC is taken per gene across the spots of one test section, then averaged over the genes of the panel. Genes that do
+  not vary count as 0.
+- Labels are raw ln(1 + counts per 10,000); MSE and MAE are in this unit. Below 1, "MSE over mean profile's" says that
+  the model knows more than the training mean of each gene.
 - Genes, and the 50 most variable of them, were chosen on the training sections alone.
 - Intervals are 95%, from a block bootstrap over the spots: neighbouring spots are drawn together. They say what other
   spots of the same section would have given, not what another patient would. ± is the standard deviation over seeds.

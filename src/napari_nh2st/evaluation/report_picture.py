@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-SIZE = (15.0, 6.2)  # inches of one split
+SIZE = (14.0, 6.8)  # inches of one split
 DPI = 130
 
 # Baselines that are drawn beside the model, with colours that differ in lightness too.
 _LINES = {"colour-ridge": "#d1701f", "coordinates-knn": "#8a8a8a"}
 _MAIN = "#1f4e8c"
 _NOT_MEASURED = "#f1f1f1"
-_SCALE_BAR = 1000.0  # um
+_SCALE_BARS = (1000.0, 500.0, 200.0, 100.0)  # um; the first that fits a section
 _FILL = 0.92  # a spot's diameter over the spacing: neighbours stay apart
 
 Array = npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ def _plain(text: object) -> str:
 def _row(row: SubFigure, split: Mapping[str, Any]) -> None:
     spots = f", {split['n_spots']} spots" if split.get("n_spots") is not None else ""
     row.suptitle(_plain(f"{split_name(split)}: {kind_words(split)}{spots}"), fontsize=14, fontweight="bold")
-    left, right = row.subfigures(1, 2, width_ratios=[1, 1.75])
+    left, right = np.asarray(row.subfigures(1, 2, width_ratios=[1, 1.75]))
     _ranks(left.subplots(), split)
     maps = split.get("maps") or {}
     if maps.get("genes"):
@@ -105,7 +105,7 @@ def _ranks(axis: Axes, split: Mapping[str, Any]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axis.get_legend_handles_labels()
     if handles:
-        axis.legend(handles[::-1], labels[::-1], fontsize=10, frameon=False, loc="upper right")
+        axis.legend(handles[::-1], labels[::-1], fontsize=10, frameon=False, loc="best")
 
 
 def _label(name: str, scores: Mapping[str, Any]) -> str:
@@ -131,8 +131,8 @@ def _maps(part: SubFigure, maps: Mapping[str, Any]) -> None:
         low, high = _limits(measured)
         for axis, values in zip(axes[:, column], (measured, predicted), strict=True):
             dots = _dots(axis, spots, values, spacing, (low, high))
-        axes[0, column].set_title(_plain(f"{gene['rank']}: {gene['gene']}, PCC {number(gene['pcc'])}"), fontsize=12)
-        bar = part.colorbar(dots, ax=list(axes[:, column]), location="bottom", shrink=0.85, aspect=22, extend="both")
+        axes[0, column].set_title(_plain(f"{gene['rank']}: {gene['gene']}\nPCC {number(gene['pcc'])}"), fontsize=12)
+        bar = part.colorbar(dots, ax=list(axes[:, column]), location="bottom", shrink=0.7, aspect=20, extend="both")
         bar.ax.tick_params(labelsize=9.5)
     axes[0, 0].set_ylabel("measured", fontsize=12)
     axes[1, 0].set_ylabel("predicted", fontsize=12)
@@ -177,8 +177,18 @@ def _dots(axis: Axes, spots: Array, values: Array, spacing: float, limits: Seque
 
 
 def _scale_bar(axis: Axes, spots: Array, spacing: float) -> None:
-    """Draw 1 mm below the spots, in room made for it in this one map."""
+    """Draw 1 mm, or less where the section is smaller, below the spots."""
     left, bottom = spots[:, 0].min() - spacing / 2, axis.get_ylim()[0]
-    axis.plot([left, left + _SCALE_BAR], [bottom, bottom], color="black", lw=3, solid_capstyle="butt", clip_on=False)
-    axis.annotate("1 mm", (left + _SCALE_BAR / 2, bottom), (0, -4), textcoords="offset points", ha="center", va="top",
-                  fontsize=10, annotation_clip=False)  # fmt: skip
+    room = 0.6 * (np.ptp(spots[:, 0]) + spacing)
+    length = next((bar for bar in _SCALE_BARS if bar <= room), _SCALE_BARS[-1])
+    axis.plot([left, left + length], [bottom, bottom], color="black", lw=3, solid_capstyle="butt", clip_on=False)
+    axis.annotate(
+        "1 mm" if length == 1000 else f"{length:.0f} µm",
+        xy=(left + length / 2, bottom),
+        xytext=(0, -4),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=10,
+        annotation_clip=False,
+    )

@@ -1,0 +1,130 @@
+"""Write the tables of docs/results.md from the reports in docs/reports (``make docs-tables``); ``--check`` only looks.
+
+A table stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
+Only reports of the full budget count. Where several have a split with the same train and test sections, that of the
+file whose name sorts last (the newest) wins.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.evaluation.report import table
+from napari_nh2st.evaluation.report_words import (
+    KINDS,
+    NONE,
+    in_order,
+    number,
+    seed_spread,
+    split_name,
+    with_interval,
+)
+
+DOCS = Path(__file__).parents[1]
+DETAILED = ("small-cnn", "nh2st-context")
+
+
+def read_splits(folder):
+    """Collect the splits of all full reports, same-patient first, those with more training sections before others."""
+    found = {}
+    for file in sorted(folder.glob("*.json")):
+        report = json.loads(file.read_text("utf-8"))
+        if report.get("budget") != "full":
+            print(f"{file.name}: not a report of the full budget, left out", file=sys.stderr)
+            continue
+        for split in report["splits"]:
+            key = (tuple(split["train"]), tuple(split["test"]))
+            if key in found:
+                print(f"{split_name(split)}: {file.name} replaces {found[key][0]}", file=sys.stderr)
+            found[key] = (file.name, split)
+    kinds = list(KINDS)
+    return sorted(
+        (split for _, split in found.values()),
+        key=lambda s: (kinds.index(s["kind"]), -len(s["train"]), s["train"], s["test"]),
+    )
+
+
+def column(split):
+    """Name a split in a table's head."""
+    return f"{split_name(split)} ({split['kind'].replace('-', ' ')})"
+
+
+def by_model(splits, cell):
+    """Lay out one row per model and one column per split."""
+    names = in_order(name for split in splits for name in split["models"])
+    rows = [[name, *(cell(split["models"].get(name)) for split in splits)] for name in names]
+    return table(["model", *map(column, splits)], rows)
+
+
+def mean_pcc(scores):
+    """Write ``.257 ± .012 (.202 to .272)``."""
+    if scores is None:
+        return NONE
+    spread = seed_spread(scores)
+    figure = with_interval(scores["pcc_mean"], scores["ci"].get("pcc_mean"))
+    return figure if spread is None else figure.replace(" ", f" ± {number(spread)} ", 1)
+
+
+def mse_ratio(scores):
+    """Write ``.911 (.880 to .942)``."""
+    return NONE if scores is None else with_interval(scores["mse_ratio"], scores["ci"].get("mse_ratio"))
+
+
+def more(splits):
+    """Give what the other tables leave out, for two models."""
+    rows = []
+    for split in splits:
+        for name in (n for n in DETAILED if n in split["models"]):
+            scores = split["models"][name]
+            seeds = ", ".join(number(seed["pcc_mean"]) for seed in scores["seeds"]) or NONE
+            averaged = number((scores.get("averaged") or {}).get("pcc_mean"))
+            median, variable = number(scores["pcc_median"]), number(scores["pcc_hvg50"])
+            rows.append([column(split), name, median, variable, str(scores["n_constant"]), seeds, averaged])
+    head = ["split", "model", "median PCC", "50 most variable genes", "constant genes", "each seed", "seeds averaged"]
+    return table(head, rows)
+
+
+TABLES = {"splits": lambda s: by_model(s, mean_pcc), "mse": lambda s: by_model(s, mse_ratio), "more": more}
+
+
+def with_tables(text, splits):
+    """Return the page with its tables written anew."""
+    for name, make in TABLES.items():
+        begin, end = f"<!-- begin table: {name} -->", f"<!-- end table: {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise SystemExit(f"error: the page needs {begin} and {end}, once each")
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        content = f"{begin}\n{make(splits)}\n{end}"
+        text, changed = between.subn(lambda _, content=content: content, text)
+        if not changed:
+            raise SystemExit(f"error: {end} stands before {begin}")
+    return text
+
+
+def main(argv=None):
+    """Write the tables, or say whether they are up to date."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the page would change")
+    parser.add_argument("--reports", type=Path, default=DOCS / "reports")
+    parser.add_argument("--page", type=Path, default=DOCS / "results.md")
+    chosen = parser.parse_args(argv)
+    splits = read_splits(chosen.reports)
+    if not splits:
+        raise SystemExit(f"error: no full reports in {chosen.reports}")
+    old = chosen.page.read_text("utf-8")
+    new = with_tables(old, splits)
+    if new == old:
+        return 0
+    if chosen.check:
+        print(f"error: the tables of {chosen.page} are not those of the reports: make docs-tables", file=sys.stderr)
+        return 1
+    with finished_file(chosen.page) as draft:
+        draft.write_text(new, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
