@@ -32,7 +32,7 @@ TORCH_FREE = ("errors", "geometry", "metrics", "provenance", "atomic", "slides",
 TORCH_FREE_MODULES = ("engine", "engine.prediction", "engine.store", "engine.places", "model", "model.card")
 
 # Import names that differ from the name on the package index.
-DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
+DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 def _modules():

@@ -29,6 +29,7 @@ MODULES = [
     "scanpy",
     "scipy.spatial",
     "skimage.filters",
+    "sklearn.linear_model",
     "superqt",
     "tifffile",
     "torch",
