@@ -335,6 +335,42 @@ def _predict_one(
 
 
 @app.command()
+def pretrain(
+    slides: Annotated[
+        list[Path],
+        typer.Argument(metavar="SLIDE... or SAMPLES.csv", help="Slides, or a sample sheet.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="E.safetensors", help="The file to write.", show_default=False)],
+    mpp: MppOption = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of 64 tiles; 200 by default.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train an encoder on unlabelled tissue of slides, for `finetune` to start from.
+
+    Nothing but the images is read. Ctrl+C stops and writes nothing.
+    """
+    from napari_nh2st.training.pretrain import STEPS, pretrain_facts
+    from napari_nh2st.training.pretrain import pretrain as fit
+
+    targets, cancelled = _slides(slides, mpp), interruptible()
+    bars: dict[str, Bar] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        bars.setdefault(stage, Bar(stage, unit=""))(done, total)
+
+    paths, sizes = [path for path, _ in targets], [its_mpp for _, its_mpp in targets]
+    file = fit(
+        paths, out, mpp=sizes, steps=steps or STEPS, seed=seed, device=device, progress=progress, cancelled=cancelled
+    )
+    facts = pretrain_facts(file)
+    print(
+        f"contrastive loss {facts['loss_start']} -> {facts['loss_end']}, "
+        f"{facts['tiles']} tiles of {facts['slides']} slides: {file}"
+    )
+
+
+@app.command()
 def finetune(
     sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="The sample sheet.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)],

@@ -154,9 +154,8 @@ class Contrast(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule over the whole run."""
         optimiser = torch.optim.AdamW(self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=LEARNING_RATE, total_steps=self.steps + 1, pct_start=0.2
-        )
+        steps = max(self.steps + 1, 10)  # a shorter cycle would divide by zero
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
