@@ -366,7 +366,7 @@ def pretrain(
     facts = pretrain_facts(file)
     print(
         f"contrastive loss {facts['loss_start']} -> {facts['loss_end']}, "
-        f"{facts['tiles']} tiles of {facts['slides']} slides: {file}"
+        f"{facts['tiles']} tiles of {facts['slides']} slide{'s' * (facts['slides'] != '1')}: {file}"
     )
 
 

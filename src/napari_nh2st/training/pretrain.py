@@ -166,6 +166,10 @@ class _Watch(Callback):
         self.steps, self.progress, self.cancelled = steps, progress, cancelled
         self.losses: list[float] = []
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of whoever shows it."""
+        self.progress(0, self.steps)
+
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Stop before the step."""
         if self.cancelled():
@@ -395,6 +399,7 @@ def _read_tiles(
     corners = np.round(centres / scale - whole / 2).astype(int).tolist()
     parts = [*range(0, len(corners), _READ_AT_ONCE), len(corners)]
     out: list[Pixels] = []
+    progress(0, len(corners))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for a, b in pairwise(parts):
             if cancelled():
