@@ -50,7 +50,8 @@ ENCODER_RIDGE = Baseline(
     name="encoder-ridge",
     about=(
         "A frozen encoder, PCA(256) and ridge regression (HEST-Benchmark's recipe, its strength chosen on the training "
-        "sections); random weights with batch statistics of the training patches where no encoder file is given."
+        "sections); the encoder is pretrained by contrast on the training sections' tiles, without labels, where no "
+        "encoder file is given."
     ),
     seeded=True,
     fit=_fit,

@@ -14,7 +14,8 @@ from napari_nh2st.training.data import Section
 if TYPE_CHECKING:
     from napari_nh2st.model.encoder import ResNet18
 
-WIDTH, STRIDE = 32, 16
+WIDTH, STRIDE, BLOCKS = 32, 16, 1
+STEPS, QUICK_STEPS = 150, 60
 _AT_ONCE = 32
 
 # Two baselines share the encoder of a fitting; it goes when the fitting does.
@@ -27,40 +28,35 @@ def frozen_encoder(fitting: Fitting) -> ResNet18:
     Returns
     -------
     ResNet18
-        In evaluation mode. The encoder file that the settings name (`encoder_start`), or else seeded random weights
-        with the batch statistics of the training patches. Random convolutions are known to be a fair start: Saxe et
-        al., "On Random Weights and Unsupervised Feature Learning", ICML 2011.
+        In evaluation mode. The encoder file that the settings name (`encoder_start`), or else one that is pretrained
+        on the training sections' own tiles, spots and the places round them, without their labels.
     """
     start = getattr(fitting.config, "encoder_start", None)
     if start is not None:
         from napari_nh2st.model.encoder_file import load_encoder
 
         return load_encoder(start)
-    return _random_encoder(fitting)
+    return _pretrained_encoder(fitting)
 
 
-def _random_encoder(fitting: Fitting) -> ResNet18:
-    import torch
+def _pretrained_encoder(fitting: Fitting) -> ResNet18:
+    from napari_nh2st.training.pretrain import BATCH, pretrain_on
 
-    from napari_nh2st.model.encoder import ResNet18
-    from napari_nh2st.model.nh2st import normalise
-
-    with torch.random.fork_rng():
-        torch.manual_seed(fitting.seed)
-        net = ResNet18(width=WIDTH, stride=STRIDE)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the plain mean over the batches
-    net.train()
-    tiles = np.concatenate([patches(s, fitting.card.patch) for s in fitting.sections])
-    order = np.random.default_rng([fitting.seed, 3]).permutation(len(tiles))
-    with torch.no_grad():
-        for some in np.array_split(order, max(1, round(len(order) / _AT_ONCE))):
-            _ask(fitting)
-            net(normalise(torch.from_numpy(tiles[some])))
-    net.eval()
-    return net
+    # Neighbourhoods share places: each is taken once.
+    tissue = [np.unique(np.round(s.centres[s.present]), axis=0) for s in fitting.sections]
+    return pretrain_on(
+        [s.pixels for s in fitting.sections],
+        tissue,
+        width=WIDTH,
+        stride=STRIDE,
+        blocks=BLOCKS,
+        wander=fitting.card.pitch / 2,
+        steps=QUICK_STEPS if fitting.quick else STEPS,
+        batch=min(BATCH, sum(len(at) for at in tissue)),
+        seed=fitting.seed,
+        device=fitting.config.device,
+        cancelled=fitting.cancelled,
+    )
 
 
 def embed(section: Section, fitting: Fitting) -> Array:

@@ -66,7 +66,8 @@ RETRIEVAL = Baseline(
     name="retrieval",
     about=(
         "The weighted mean of the 50 training spots nearest by cosine similarity in a frozen encoder's embedding "
-        "(BLEEP's recipe); random weights with batch statistics of the training patches where no encoder file is given."
+        "(BLEEP's recipe); the encoder is pretrained by contrast on the training sections' tiles, without labels, "
+        "where no encoder file is given."
     ),
     seeded=True,
     fit=_fit,
