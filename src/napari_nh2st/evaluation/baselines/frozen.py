@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_nh2st.model.encoder import ResNet18
 
 WIDTH, STRIDE, BLOCKS = 32, 16, 1
-STEPS, QUICK_STEPS = 150, 60
+STEPS, QUICK_STEPS, BATCH = 150, 60, 64
 _AT_ONCE = 32
 
 # Two baselines share the encoder of a fitting; it goes when the fitting does.
@@ -40,7 +40,7 @@ def frozen_encoder(fitting: Fitting) -> ResNet18:
 
 
 def _pretrained_encoder(fitting: Fitting) -> ResNet18:
-    from napari_nh2st.training.pretrain import BATCH, pretrain_on
+    from napari_nh2st.training.pretrain import pretrain_on
 
     # Neighbourhoods share places: each is taken once.
     tissue = [np.unique(np.round(s.centres[s.present]), axis=0) for s in fitting.sections]
