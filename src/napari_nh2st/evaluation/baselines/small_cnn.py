@@ -27,7 +27,7 @@ JITTER = 0.1  # spread of each patch's colour gain and shift, in standard deviat
 class SmallCnn(nn.Module):
     """Nine convolutions: a stem and four residual blocks of 32, 64, 128 and 256 channels.
 
-    1,290,650 parameters for width 32 and 250 genes. Strided early, so that the blocks work at a quarter of the patch's side or less.
+    1,290,650 parameters for width 32 and 250 genes. Strided early: the blocks work at a quarter of the side or less.
     """
 
     def __init__(self, genes: int, width: int) -> None:
