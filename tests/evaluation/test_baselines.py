@@ -45,10 +45,12 @@ def sections(tmp_path_factory, card):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_nets():
+def small_nets(sections):
     """Narrow nets and a short training: they are to find how dark the tissue is, no more."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a busy machine two spin while they wait for one another, ten times as long
+    # After the sections were read: numba, which scanpy normalises with, sets OpenMP's threads to all processors. On a
+    # busy machine they spin while they wait for one another, which took ten times as long.
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frozen, "WIDTH", 8)
         patch.setattr(frozen, "QUICK_STEPS", 3)
