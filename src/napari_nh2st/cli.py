@@ -5,7 +5,6 @@ Exit status 0; or 1 with one line `error: ...` that says what to do (`--debug` f
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from napari_nh2st.terminal import Bar, has_display, has_xvfb, interruptible, nam
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.run import Job
+    from napari_nh2st.expression import Sample
     from napari_nh2st.geometry import Box
     from napari_nh2st.model.folder import Model
 
@@ -406,19 +406,53 @@ def finetune(
 @app.command()
 def evaluate(
     sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="Measured sections.", show_default=False)],
-    model: ModelOption,
-    out: Annotated[Path | None, typer.Option("--out", metavar="R.json", help="Write the report here.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="M", help="Score this model: a bundled one's name or a folder.")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="P",
+            help="Train and score: cross-patient, leave-section-out or C2,C3:B4 (train:score; more after a semicolon).",
+        ),
+    ] = None,
+    budget: Annotated[str, typer.Option("--budget", help="With --protocol: quick (fewer seeds) or full.")] = "full",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="R.json", help="Write the report: R.json, R.md and R.png.")
+    ] = None,
+    update_card: Annotated[
+        bool, typer.Option("--update-card", help="With --model: put the figures on the model's card.")
+    ] = False,
     samples: Annotated[str | None, typer.Option("--samples", metavar="A,B", help="Only these of the sheet.")] = None,
+    models: Annotated[
+        str | None, typer.Option("--models", metavar="A,B", help="With --protocol: only these models.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="0,1", help="With --protocol: instead of the budget's.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="C.yaml", help="With --protocol: settings of NH2ST.")
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model on measured sections: PCC per gene across the spots of each, on raw labels."""
-    from napari_nh2st.atomic import finished_file
-    from napari_nh2st.evaluation.protocol import evaluate as score
+    """Score a model on measured sections, or train and score NH2ST and all baselines under a protocol.
+
+    PCC is per gene across the spots of each section, on raw labels; splits are labelled from patient ids.
+    """
+    from napari_nh2st.evaluation.report import write_report
     from napari_nh2st.expression import read_sheet
 
+    if (model is None) == (protocol is None):
+        raise typer.BadParameter("give either a model to score or a protocol to train and score", param_hint="--model")
+    if update_card and model is None:
+        raise typer.BadParameter("only a model's card can be updated: give --model", param_hint="--update-card")
+    if budget not in ("quick", "full"):
+        raise typer.BadParameter(f"{budget!r} is neither quick nor full", param_hint="--budget")
+    if out is not None and out.suffix in (".md", ".png"):
+        raise typer.BadParameter(f"{out}: the report's own name ends in .json", param_hint="--out")
     chosen = read_sheet(sheet)
     wanted = names(samples)
     if wanted is not None:
@@ -426,38 +460,58 @@ def evaluate(
         if absent:
             raise Nh2stError(f"{sheet} has no sample {', '.join(absent)}")
         chosen = [s for s in chosen if s.sample in wanted]
-    report = score(chosen, model, job=_job(device, precision, cancelled=interruptible()), seed=seed, progress=say)
+    cancelled = interruptible()
+    try:
+        if model is not None:
+            report = _score_model(chosen, model, _job(device, precision, cancelled=cancelled), update_card)
+        else:
+            from napari_nh2st.evaluation.compare import compare
+            from napari_nh2st.training.config import read_config
+
+            settings = read_config(config).model_copy(update={"device": device, "precision": precision})
+            report = compare(
+                chosen, str(protocol), budget="quick" if budget == "quick" else "full", config=settings,
+                models=names(models), seeds=_seeds(seeds), progress=say, cancelled=cancelled,
+            )  # fmt: skip
+    except Cancelled:
+        raise Nh2stError("stopped; nothing was written") from None
     for warning in report["warnings"]:
         say(f"warning: {warning}")
-    if out is not None:
-        with finished_file(out) as draft:
-            draft.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    for split in report["splits"]:
+        if split.get("leak_alarm", {}).get("raised"):
+            say(split["leak_alarm"]["says"])
     if as_json:
         print_json(report)
     else:
         print_splits(report)
+    if out is not None:
+        written = ", ".join(str(p) for p in write_report(report, out))
+        say(f"report: {written}")
 
 
-@app.command()
-def convert(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A Lightning checkpoint.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The model folder to write.", show_default=False)],
-    genes: Annotated[
-        Path | None, typer.Option("--genes", metavar="GENES.txt", help="Its genes, one a line, in their order.")
-    ] = None,
-    mpp: Annotated[float | None, typer.Option("--mpp", help="Micrometres per pixel of its training patches.")] = None,
-    pitch: Annotated[
-        int | None, typer.Option("--pitch", metavar="PX", help="Pixels between neighbouring places; else about 200 um.")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="The model's name; else that of the file.")] = None,
-) -> None:
-    """Make a model folder of a checkpoint of the released NH2ST code.
+def _seeds(text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(part) for part in names(text) or []]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: give whole numbers, such as 0,1,2", param_hint="--seeds") from None
 
-    A checkpoint of a self-supervised ResNet-18 becomes an encoder file: give an --out that ends in .safetensors.
-    """
-    from napari_nh2st.model.convert import convert_checkpoint
 
-    print(convert_checkpoint(checkpoint, genes, out, mpp=mpp, pitch=pitch, name=name, progress=say))
+def _score_model(samples: list[Sample], name: str, job: Job, update_card: bool) -> dict[str, Any]:
+    from napari_nh2st.evaluation.protocol import evaluate as score
+    from napari_nh2st.evaluation.protocol import with_figures
+    from napari_nh2st.model.folder import bundled_models, load_model, save_card
+
+    if update_card and name in bundled_models():
+        raise Nh2stError(f"{name} comes with the package: copy its folder and update the copy's card")
+    model = load_model(name)
+    report = score(samples, model, job=job, progress=say)
+    if update_card:
+        card = with_figures(model.card, report)
+        save_card(card, model.path)
+        figures = card.evaluation
+        if figures is not None:
+            say(f"the card of {model.path} now has {figures.kind} figures of {', '.join(figures.samples)}")
+    return report
 
 
 @app.command()

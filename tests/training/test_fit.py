@@ -11,7 +11,8 @@ from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model
 from napari_nh2st.training.config import TrainingConfig, read_config
-from napari_nh2st.training.fit import finetune, fold_labels, unfold_labels
+from napari_nh2st.training.fit import finetune
+from napari_nh2st.training.plan import fold_labels, unfold_labels
 from support.models import small_model
 from support.sections import sheet
 
@@ -20,6 +21,7 @@ ARCH = {"width": 8, "dim": 32, "hidden": 16, "heads": 4, "dropout": 0.1}
 
 def settings(variant="context", **more):
     values = {"epochs": 8, "window": 512, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 1.0}
+    values["refit"] = False
     return TrainingConfig(architecture=Architecture(variant=variant, **ARCH), **{**values, **more})
 
 
@@ -92,6 +94,23 @@ def test_the_model_kept_is_the_best_epoch(run):
     assert load_card(run / "model").evaluation.pcc_mean == pytest.approx(best, abs=2e-4)
 
 
+def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_held_out(run, samples, tmp_path):
+    config = settings(epochs=2, refit=True)
+    finetune(samples, tmp_path / "refit", config=config, progress=False)
+    finetune(samples, tmp_path / "once", config=settings(epochs=2), progress=False)
+    card, once = (load_card(tmp_path / name / "model") for name in ("refit", "once"))
+    assert card.evaluation == once.evaluation
+    assert [t.spots for t in card.training] == [81, 81]
+    assert all(t.spots < 81 for t in once.training)
+    assert card.architecture.landmarks == 162
+    assert card.gene_means != once.gene_means
+    lines = events(tmp_path / "refit")
+    assert lines[0]["total_epochs"] == 4
+    assert lines[-1]["epoch"] == 3
+    steps = [line["step"] for line in lines if "train_loss" in line]
+    assert steps == sorted(set(steps))
+
+
 def test_a_second_run_into_the_same_folder_is_refused(run, samples):
     with pytest.raises(Nh2stError, match="holds a run already"):
         finetune(samples, run, config=settings(), progress=False)
@@ -155,7 +174,7 @@ def test_paper_trains_too(tmp_path, samples):
 
 def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples):
     base = small_model(tmp_path, genes=["LIGHT", "OTHER", "DARK"], gene_means=[1.0, 2.0, 3.0])
-    config = settings(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None)
+    config = settings(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None, stain_share=0.0)
     tuned = load_model(finetune(samples, tmp_path / "r", base=base.path, config=config, progress=False))
     assert (tuned.card.mpp, tuned.card.pitch, tuned.card.architecture) == (1.0, 144, base.card.architecture)
     assert tuned.card.base.startswith("small-context ")

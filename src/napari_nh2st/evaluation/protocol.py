@@ -10,19 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st import metrics
 from napari_nh2st.engine.run import Job, provenance, run
 from napari_nh2st.errors import SampleError
+from napari_nh2st.evaluation.scores import Truth, score
+from napari_nh2st.evaluation.splits import kind_of
 from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
 from napari_nh2st.geometry import TileSet
-from napari_nh2st.model.card import Card
+from napari_nh2st.model.card import Card, Evaluation, GeneTrust
 from napari_nh2st.model.folder import Model, load_model
 from napari_nh2st.slides import open_slide
-
-N_VARIABLE = 50
-RESAMPLES = 1000
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +44,7 @@ class Scored:
 
 def split_kind(card: Card, sample: Sample) -> str:
     """Tell from patient ids whether a section is of a patient that the model has seen."""
-    return "same-patient" if sample.patient in {t.patient for t in card.training} else "cross-patient"
+    return kind_of([t.patient for t in card.training], [sample.patient])
 
 
 def evaluate(
@@ -56,7 +52,6 @@ def evaluate(
     model: str | Path | Model,
     *,
     job: Job | None = None,
-    seed: int = 0,
     progress: Callable[[str], Any] | None = None,
 ) -> dict[str, Any]:
     """Score a model on every section of a sheet.
@@ -67,8 +62,6 @@ def evaluate(
     model : name, path or Model
     job : Job, optional
         Device and precision.
-    seed : int
-        Of the bootstrap.
     progress : callable, optional
         Called with a sentence before each section.
 
@@ -85,7 +78,13 @@ def evaluate(
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     model = model if isinstance(model, Model) else load_model(model)
     job = Job() if job is None else job
-    splits, warnings = [], []
+    splits: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    if model.card.label_recipe != "ln1p-cp10k":
+        warnings.append(
+            f"{model.card.name} answers in {model.card.unit}, the truth is in ln(1 + counts per 10,000): "
+            "its correlations can be compared, its errors cannot"
+        )
     for sample in samples:
         if progress is not None:
             progress(f"{sample.sample}: reading and predicting")
@@ -97,7 +96,8 @@ def evaluate(
             warnings.append(
                 f"{sample.sample} was among the training sections: its figures say nothing about new slides"
             )
-        splits.append(_split(model.card, scored, seed))
+        splits.append(_split(model.card, scored, warnings))
+    warnings = list(dict.fromkeys(warnings))
     return {"splits": splits, "warnings": warnings, "provenance": provenance(model, job)}
 
 
@@ -117,69 +117,72 @@ def predict_spots(sample: Sample, model: Model, job: Job) -> Scored:
     return Scored(sample, genes, spots.centres[done], truth[done], prediction.matrix(genes)[done])
 
 
-def _split(card: Card, scored: Scored, seed: int) -> dict[str, Any]:
-    rows = {g: i for i, g in enumerate(card.genes)}
-    panel = [rows[g] for g in scored.genes]
-    profile = np.asarray(card.gene_means, dtype=np.float32)[panel]
-    spread = None if card.gene_stds is None else np.asarray(card.gene_stds)[panel]
-    flat = np.broadcast_to(profile, scored.truth.shape)
-    blocks = metrics.spatial_blocks(scored.centres)
-    name = f"nh2st-{card.architecture.variant}"
+def _split(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
+    rows = [card.genes.index(g) for g in scored.genes]
+    profile = None if card.gene_means is None else np.asarray(card.gene_means)[rows]
+    spread = None if card.gene_stds is None else np.asarray(card.gene_stds)[rows]
+    if profile is None:
+        warnings.append(f"the card of {card.name} has no gene means: there is no mean profile to compare with")
+    truth = Truth.of(scored.sample.sample, scored.truth, scored.centres, profile)
+    models = {f"nh2st-{card.architecture.variant}": scored.predicted}
+    if profile is not None:
+        models["mean-profile"] = np.broadcast_to(profile.astype(np.float32), scored.truth.shape)
     return {
         "train": [t.sample for t in card.training],
         "test": [scored.sample.sample],
         "kind": split_kind(card, scored.sample),
         "n_spots": len(scored.truth),
-        "models": {
-            name: score(scored, scored.predicted, profile, spread, blocks, seed),
-            "mean-profile": score(scored, flat, profile, spread, blocks, seed),
-        },
+        "models": {name: score([truth], [[p]], scored.genes, spread) for name, p in models.items()},
     }
 
 
-def score(
-    scored: Scored, predicted: Array, profile: Array, spread: Array | None, blocks: npt.NDArray[np.int64], seed: int
-) -> dict[str, Any]:
-    """Give one model's figures on one section.
+def with_figures(card: Card, report: dict[str, Any]) -> Card:
+    """Put the figures of a report of `evaluate` on a model's card, in place of those it had.
 
-    Parameters
-    ----------
-    scored : Scored
-        The truth.
-    predicted : (n, G)
-    profile, spread : (G,)
-        Mean and standard deviation of the training labels; the most variable genes are chosen by the latter.
-    blocks : (n,)
-        Spatial block of each spot, for the bootstrap.
-    seed : int
+    Where some sections are of patients that the model has not seen, only those count, and the figures are
+    cross-patient; sections that it was trained on never count.
 
     Returns
     -------
-    dict
-        pcc_mean, pcc_median, pcc_hvg50, mse, mae, mse_ratio, n_constant, seeds, ci and genes.
+    Card
+
+    Raises
+    ------
+    SampleError
+        If the model was trained on every section of the report.
     """
-    truth = scored.truth
-    per = metrics.pcc(truth, predicted)
-    draws = metrics.bootstrap(truth, predicted, blocks, resamples=RESAMPLES, seed=seed)
-    low, high = metrics.interval(draws.pcc)
-    variable = None if spread is None else np.argsort(-spread, kind="stable")[:N_VARIABLE]
-    ci = {"pcc_mean": metrics.interval(draws.pcc.mean(axis=1)), "mse": metrics.interval(draws.mse.mean(axis=1))}
-    genes = zip(scored.genes, per.per_gene, low, high, metrics.mse(truth, predicted), strict=True)
-    return {
-        "pcc_mean": _round(per.per_gene.mean()),
-        "pcc_median": _round(np.median(per.per_gene)),
-        "pcc_hvg50": None if variable is None else _round(per.per_gene[variable].mean()),
-        "mse": _round(metrics.mse(truth, predicted).mean()),
-        "mae": _round(metrics.mae(truth, predicted).mean()),
-        "mse_ratio": _round(metrics.mse_ratio(truth, predicted, profile)),
-        "n_constant": int((np.ptp(truth, axis=0) == 0).sum()),
-        "seeds": [],
-        "ci": {k: [_round(a), _round(b)] for k, (a, b) in ci.items()},
-        "genes": {
-            g: {"pcc": _round(p), "low": _round(a), "high": _round(b), "mse": _round(e)} for g, p, a, b, e in genes
-        },
-    }
+    trained = {t.sample for t in card.training}
+    splits = [s for s in report["splits"] if not set(s["test"]) & trained]
+    if not splits:
+        raise SampleError("every section was among the model's training sections: nothing here says how good it is")
+    new = [s for s in splits if s["kind"] == "cross-patient"]
+    return card.model_copy(update={"evaluation": evaluation_of(new or splits, f"nh2st-{card.architecture.variant}")})
 
 
-def _round(value: Any) -> float:
-    return round(float(value), 5)
+def evaluation_of(splits: Sequence[dict[str, Any]], model: str) -> Evaluation:
+    """Average one model's figures over splits of one kind, weighted by spots, for a card.
+
+    Parameters
+    ----------
+    splits : sequence of dict
+        Of a report; a gene's interval is the mean of its intervals, a little wide where splits are several.
+    model : str
+        The model's name in them.
+    """
+    found = [(s["models"][model], s["n_spots"]) for s in splits]
+    genes: dict[str, list[tuple[float, float, float, int]]] = {}
+    for figures, spots in found:
+        for gene, g in figures["genes"].items():
+            genes.setdefault(gene, []).append((g["pcc"], g["low"], g["high"], spots))
+    trust = {}
+    for gene, rows in genes.items():
+        table = np.asarray(rows, dtype=float)
+        pcc, low, high = np.average(table[:, :3], axis=0, weights=table[:, 3])
+        trust[gene] = GeneTrust(pcc=round(float(pcc), 3), low=round(float(low), 3), high=round(float(high), 3))
+    kinds = {s["kind"] for s in splits}
+    return Evaluation(
+        kind="cross-patient" if kinds == {"cross-patient"} else "same-patient",
+        samples=[name for s in splits for name in s["test"]],
+        pcc_mean=round(float(np.average([f["pcc_mean"] for f, _ in found], weights=[n for _, n in found])), 4),
+        genes=trust,
+    )

@@ -26,19 +26,28 @@ class Architecture(_Strict):
     """Everything that is needed to build the network before its weights are read."""
 
     variant: Literal["context", "paper"] = "context"
-    encoder: Literal["resnet18"] = "resnet18"
+    encoder: Literal["resnet10", "resnet18"] = "resnet10"
     width: int = Field(default=32, ge=4, le=64, description="channels of the first stage; 64 is ResNet-18")
     stride: Literal[16, 32] = Field(default=16, description="model pixels per feature-map cell")
     dim: int = Field(default=256, ge=8, description="d of the paper: length of every token")
     hidden: int = Field(default=256, ge=4, description="length of the vector from which genes are decoded")
     heads: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
+    landmarks: int = Field(default=0, ge=0, description="context only: of the stain head; 0 is none")
+    stain_rank: int = Field(default=0, ge=0, description="context only: length of the stain head's hidden vector")
+    stain_share: float = Field(default=0, ge=0, lt=1, description="context only: the stain head's part of the answer")
+    neighbours: bool = Field(default=True, description="context only: look at the eight neighbour places")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Architecture:
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         return self
+
+    @property
+    def blocks(self) -> int:
+        """Residual blocks in each of the encoder's four stages."""
+        return {"resnet10": 1, "resnet18": 2}[self.encoder]
 
     @property
     def patch(self) -> int:

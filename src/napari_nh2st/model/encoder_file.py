@@ -1,6 +1,6 @@
-"""An image encoder alone in a file: the weights of a ResNet-18 as safetensors, its width and stride as metadata.
+"""An image encoder alone in a file: the weights of a ResNet as safetensors, its width, stride and depth as metadata.
 
-What `nh2st convert` makes of a published self-supervised encoder. Nothing is ever unpickled.
+What `nh2st pretrain` writes, and what `nh2st convert` makes of a published encoder. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def save_encoder(encoder: ResNet18, path: str | Path, **facts: str) -> Path:
     path : path
         The file, ending in ``.safetensors``; an existing one is replaced.
     **facts : str
-        What else the file should say of itself, such as ``source``. ``width`` and ``stride`` are always there.
+        What else the file should say of itself, such as ``source``. Width, stride and blocks are always there.
 
     Raises
     ------
@@ -38,7 +38,12 @@ def save_encoder(encoder: ResNet18, path: str | Path, **facts: str) -> Path:
     if path.suffix != SUFFIX:
         raise ModelError(f"{path}: an encoder is one file, give a name that ends in {SUFFIX}")
     state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
-    metadata = {**facts, "width": str(encoder.channels // 8), "stride": str(encoder.stride)}
+    metadata = {
+        **facts,
+        "width": str(encoder.channels // 8),
+        "stride": str(encoder.stride),
+        "blocks": str(encoder.blocks),
+    }
     with finished_file(path) as draft:
         draft.write_bytes(save(state, metadata))  # not save_file, which writes for the owner alone
     return path
@@ -67,7 +72,7 @@ def load_encoder(path: str | Path) -> ResNet18:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is not a {SUFFIX} file: nh2st convert makes one of a checkpoint") from error
     try:
-        encoder = ResNet18(int(facts["width"]), int(facts["stride"]))
+        encoder = ResNet18(int(facts["width"]), int(facts["stride"]), int(facts.get("blocks", 2)))
     except (KeyError, ValueError) as error:
         raise ModelError(f"{path} does not say an encoder's width and stride: is it a model's weights?") from error
     try:

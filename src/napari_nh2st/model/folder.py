@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from napari_nh2st.atomic import finished_folder
+from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.errors import ModelError
 from napari_nh2st.model.card import Card, GeneTrust
 from napari_nh2st.model.decoder import Decoder
@@ -151,6 +151,13 @@ def save_model(net: NH2ST, card: Card, folder: str | Path, *, half: bool = False
         (parts / README).write_text(readme(card), "utf-8")
         (parts / WEIGHTS).chmod((parts / CARD).stat().st_mode)  # safetensors writes for the owner alone
     return folder
+
+
+def save_card(card: Card, folder: Path) -> None:
+    """Replace the card of a model folder, and the README that is made from it; the weights stay."""
+    for name, text in ((CARD, card.model_dump_json(indent=1) + "\n"), (README, readme(card))):
+        with finished_file(folder / name) as draft:
+            draft.write_text(text, "utf-8")
 
 
 def decoder_of(net: NH2ST) -> Decoder:

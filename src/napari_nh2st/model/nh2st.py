@@ -6,7 +6,8 @@ target itself), G genes, C encoder channels, d = ``dim``.
 
 ``paper`` follows the publication: it predicts from the target patch alone, before any cross-attention.
 ``context`` (the default) predicts from the target and its neighbours, and runs densely: the encoder passes once over
-a block of tissue and every place is pooled from the same feature map.
+a block of tissue and every place is pooled from the same feature map. Beside what it learns by gradient it has a head
+on the stain statistics of the target and its neighbours (model/stain.py).
 
 Both know three steps, which the engine and the training call:
 ``encode`` (pixels -> embeddings), ``look`` (embeddings -> hidden vectors) and ``decoder`` (hidden -> genes).
@@ -25,6 +26,7 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.hypergraph import HypergraphConv, incidence, restrict
 from napari_nh2st.model.losses import info_nce, paper_contrast
+from napari_nh2st.model.stain import STAIN_FEATURES, StainHead, stain_maps
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -59,6 +61,13 @@ def normalise(pixels: Tensor) -> Tensor:
     std = torch.tensor(IMAGENET_STD, device=pixels.device) * 255
     x = ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def unnormalise(images: Tensor) -> Tensor:
+    """Undo `normalise`: (B, 3, H, W) -> RGB of 0 to 255 in the same layout."""
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None] * 255
+    std = torch.tensor(IMAGENET_STD, device=images.device)[:, None, None] * 255
+    return images.float() * std + mean
 
 
 class CrossAttention(nn.Module):
@@ -125,7 +134,7 @@ class PaperNH2ST(nn.Module):
         super().__init__()
         self.arch = arch
         d = arch.dim
-        self.encoder = ResNet18(arch.width, arch.stride)
+        self.encoder = ResNet18(arch.width, arch.stride, arch.blocks)
         flat = 49 * self.encoder.channels
         self.embedding_dim = d
         self.target = nn.Linear(flat, d)
@@ -183,7 +192,11 @@ class PaperNH2ST(nn.Module):
 
 
 class ContextNH2ST(nn.Module):
-    """The default model. An embedding is the pooled encoder output round a place, (C,)."""
+    """The default model. An embedding is what describes a place, (C + S,): pooled encoder output, stain statistics.
+
+    A hidden vector is what the network makes of the encoder's part (``hidden``), then what the stain head makes of the
+    statistics (``stain_rank``; both absent without landmarks). The decoder reads both.
+    """
 
     dense = True
 
@@ -191,9 +204,12 @@ class ContextNH2ST(nn.Module):
         super().__init__()
         self.arch = arch
         d = arch.dim
-        self.encoder = ResNet18(arch.width, arch.stride)
-        self.embedding_dim = self.encoder.channels
-        self.token = nn.Sequential(nn.Linear(self.embedding_dim, d), nn.LayerNorm(d))
+        self.encoder = ResNet18(arch.width, arch.stride, arch.blocks)
+        self.stain_head: StainHead | None = None
+        if arch.landmarks:
+            self.stain_head = StainHead(STAIN_FEATURES * (1 + arch.neighbours), arch.landmarks, arch.stain_rank)
+        self.embedding_dim = self.encoder.channels + (STAIN_FEATURES if arch.landmarks else 0)
+        self.token = nn.Sequential(nn.Linear(self.encoder.channels, d), nn.LayerNorm(d))
         self.image_graph = HypergraphBranch(d, d)
         self.cross = CrossAttention(d, arch.heads, arch.dropout)
         self.to_hidden = nn.Sequential(
@@ -202,40 +218,80 @@ class ContextNH2ST(nn.Module):
             nn.Dropout(arch.dropout),
             nn.Linear(arch.hidden, arch.hidden),
         )
-        self.decoder = nn.Linear(arch.hidden, n_genes)
+        self.decoder = nn.Linear(arch.hidden + (arch.stain_rank if arch.landmarks else 0), n_genes)
         self.gene_encoder = nn.Sequential(nn.Linear(n_genes, d), nn.GELU(), nn.Linear(d, d))
         self.gene_graph = HypergraphBranch(d, d)
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, C, H / stride - 6, W / stride - 6), the 7 x 7 windows pooled.
+        """(B, 3, H, W) -> (B, C + S, H / stride - 6, W / stride - 6), the 7 x 7 windows pooled.
 
         Entry (i, j) belongs to the place ``(j + 3, i + 3) * stride`` in the image's pixels: an image that starts
         half a cell inside the lattice puts it on a patch centre, ``(j + 3.5, i + 3.5) * stride`` on the lattice.
         """
+        learnt = self.encode_learnt(images)
+        if self.stain_head is None:
+            return learnt
+        return torch.cat([learnt.float(), stain_maps(unnormalise(images), self.arch.stride)], dim=1)
+
+    def encode_learnt(self, images: Tensor) -> Tensor:
+        """As `encode`, without the stain statistics: all that training by gradient needs."""
         return F.avg_pool2d(self.encoder(images), 7, stride=1)
 
     def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
-        """(B, C), (B, 9, C), (B, 9) bool -> hidden vectors (B, hidden)."""
-        h_sp = self.token(target)  # (B, d)
-        nodes = self.token(neighbours)  # (B, 9, d)
-        return self._fuse(h_sp, nodes, self.image_graph(nodes, incidence(nodes, present)), present)
+        """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + stain_rank)."""
+        channels = self.encoder.channels
+        h_sp = self.token(target[:, :channels])  # (B, d)
+        nodes = self.token(neighbours[..., :channels])  # (B, 9, d)
+        learnt = self._fuse(h_sp, nodes, self.image_graph(nodes, incidence(nodes, present)), present)
+        if self.stain_head is None:
+            return learnt
+        stain = self.stain_head(self.stain_of(target[:, channels:], neighbours[..., channels:], present))
+        return torch.cat([learnt.float(), stain], dim=-1)
+
+    def stain_of(self, own: Tensor, nodes: Tensor, present: Tensor) -> Tensor:
+        """Put a target's stain statistics beside the mean of its neighbours'; beside its own where it has none.
+
+        Parameters
+        ----------
+        own : (B, S)
+        nodes : (B, 9, S)
+        present : (B, 9) bool
+
+        Returns
+        -------
+        (B, 2 S) tensor; (B, S) for a model that does not look at neighbours
+        """
+        if not self.arch.neighbours:
+            return own
+        others = present.clone()
+        others[:, SELF] = False
+        mean = torch.where(others.any(1)[:, None], masked_mean(nodes, others), own)
+        return torch.cat([own, mean], dim=-1)
+
+    def learnt(self, hidden: Tensor) -> Tensor:
+        """Genes from the learnt part of hidden vectors alone: (B, >= hidden) -> (B, G)."""
+        size = self.arch.hidden
+        return F.linear(hidden[:, :size], self.decoder.weight[:, :size], self.decoder.bias)
 
     def _fuse(self, h_sp: Tensor, nodes: Tensor, graph_nodes: Tensor, present: Tensor) -> Tensor:
+        if not self.arch.neighbours:  # the same network with nothing round the target
+            alone: Tensor = self.to_hidden(torch.cat([h_sp, torch.zeros_like(h_sp)], dim=-1))
+            return alone
         seen = self.cross(nodes + graph_nodes, h_sp, present)  # (B, d)
         out: Tensor = self.to_hidden(torch.cat([h_sp, seen], dim=-1))
         return out
 
     def branches(self, embeddings: Tensor, present: Tensor, expression: Tensor, known: Tensor) -> Branches:
-        """Run every branch of a training batch.
+        """Run every branch of a training batch; the prediction is the learnt part's own, without the stain head.
 
         Parameters
         ----------
-        embeddings : (B, 9, C)
+        embeddings : (B, 9, C + S)
         present : (B, 9) bool
         expression : (B, 9, G)
         known : (B, 9) bool
         """
-        nodes = self.token(embeddings)  # (B, 9, d)
+        nodes = self.token(embeddings[..., : self.encoder.channels])  # (B, 9, d)
         graph = incidence(nodes, present)
         graph_nodes = self.image_graph(nodes, graph)
         h_sp, h_np = nodes[:, SELF], masked_mean(graph_nodes, present)
@@ -243,7 +299,7 @@ class ContextNH2ST(nn.Module):
         genes = self.gene_encoder(expression)  # (B, 9, d)
         both = present & known
         h_ng = masked_mean(self.gene_graph(genes, restrict(graph, both)), both)
-        return Branches(self.decoder(hidden), h_sp, genes[:, SELF], h_np, h_ng, both.any(1))
+        return Branches(self.learnt(hidden), h_sp, genes[:, SELF], h_np, h_ng, both.any(1))
 
     contrast = staticmethod(info_nce)
 

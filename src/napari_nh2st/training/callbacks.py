@@ -25,27 +25,38 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.step = self.epoch = 0
         self._started = time.monotonic()
 
     def write(self, step: int, epoch: int, **values: Any) -> None:
-        """Append a line; `seconds` since the start is added."""
+        """Append a line; `seconds` since the start is added. What was written last is kept in `step` and `epoch`."""
+        self.step, self.epoch = step, epoch
         line = {"step": step, "epoch": epoch, "seconds": round(time.monotonic() - self._started, 2), **values}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
 class Reporter(Callback):
-    """Writes the loss of every few steps, the held-out figures of every epoch, and each checkpoint."""
+    """Writes the loss of every few steps, the held-out figures of every epoch, and each checkpoint.
 
-    def __init__(self, metrics: MetricsFile) -> None:
-        self.metrics = metrics
+    Parameters
+    ----------
+    metrics : MetricsFile
+    epochs : int
+        Epochs that the run has behind it: of the training before this one.
+    """
+
+    def __init__(self, metrics: MetricsFile, epochs: int = 0) -> None:
+        self.metrics, self.epochs = metrics, epochs
+        self._steps = metrics.step if epochs else 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Write the loss of every fifth step."""
         if trainer.global_step % 5 == 0 and isinstance(outputs, dict):
-            self.metrics.write(trainer.global_step, trainer.current_epoch, train_loss=round(float(outputs["loss"]), 5))
+            step, epoch = self._steps + trainer.global_step, self.epochs + trainer.current_epoch
+            self.metrics.write(step, epoch, train_loss=round(float(outputs["loss"]), 5))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the held-out figures."""

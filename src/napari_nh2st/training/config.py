@@ -35,10 +35,14 @@ class TrainingConfig(BaseModel):
     panel: int = Field(default=250, ge=1, description="genes of highest mean, where no list is given")
     genes: list[str] | None = None
 
-    epochs: int = Field(default=24, ge=1)
+    encoder_start: Path | None = Field(default=None, description="an encoder file to start from, as of nh2st pretrain")
+    stain_share: float = Field(default=0.8, ge=0, lt=1, description="context only: the stain head's part; 0 is none")
+    landmarks: int = Field(default=1024, ge=1, description="of the stain head, at most; fewer where spots are fewer")
+
+    epochs: int = Field(default=3, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
-    window: int = Field(default=640, ge=256, description="side of a block of tissue")
+    window: int = Field(default=512, ge=256, description="side of a block of tissue")
     windows_per_step: int = Field(default=2, ge=1)
     spots_per_step: int = Field(default=48, ge=2, description="patch encoders only: targets encoded at once")
     spot_weight: float = Field(default=0.1, ge=0, description="weight of the target's contrastive loss")
@@ -49,6 +53,7 @@ class TrainingConfig(BaseModel):
     )
     ema: float = Field(default=0.98, ge=0, lt=1, description="decay of the averaged weights")
     inner_validation: float = Field(default=0.15, gt=0, lt=0.5, description="part of each section held out as a block")
+    refit: bool = Field(default=True, description="after the held-out blocks have been scored, train on them too")
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.spatial import cKDTree
+from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 
 from napari_nh2st.engine.places import neighbourhood, slide_box
@@ -55,6 +56,8 @@ class Section:
         The inner validation block.
     corner : (2,) int64
         Top-left of the crop (x, y) on the slide, model pixels.
+    ids : (n,) str
+        Ids of the spots.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Section:
     labels: npt.NDArray[np.float32]
     held_out: npt.NDArray[np.bool_]
     corner: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.str_]
 
 
 @dataclass(eq=False)
@@ -147,6 +151,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         labels(data, card.genes),
         np.zeros(len(data), dtype=bool),
         low,
+        np.asarray(data.obs_names, dtype=str),
     )
 
 
@@ -273,24 +278,56 @@ class TrainingWindows(IterableDataset[list[Window]]):
 
 
 def validation_windows(sections: Sequence[Section], cutter: WindowCutter, card: Card, side: int) -> list[list[Window]]:
-    """Cut the held-out spots of each section into windows that hold their whole neighbourhoods.
+    """Cut the held-out spots of each section into windows; see `cover`.
 
     Returns
     -------
     list of list of Window
-        One list per section; each held-out spot stands in exactly one window, of at least this side.
+        One list per section.
     """
+    return [cover(section, np.flatnonzero(section.held_out), cutter, card, side) for section in sections]
+
+
+def cover(section: Section, spots: npt.NDArray[np.int64], cutter: WindowCutter, card: Card, side: int) -> list[Window]:
+    """Cut windows that hold the whole neighbourhoods of some spots.
+
+    Parameters
+    ----------
+    spots : (k,) int64
+        Which spots of the section.
+    side : int
+        Of a window at most, model pixels; more where one neighbourhood needs more.
+
+    Returns
+    -------
+    list of Window
+        Each of the spots stands in exactly one.
+    """
+    if not len(spots):
+        return []
     reach = card.pitch + card.patch
-    side = max(side, 2 * (reach + card.pitch))
-    out = []
-    for section in sections:
-        spots = section.centres[:, SELF]
-        left = np.flatnonzero(section.held_out)
-        windows = []
-        while len(left):
-            seat = spots[left[0]]
-            inside = (np.abs(spots[left] - seat) <= side / 2 - reach).all(axis=1)
-            windows.append(cutter.cut(section, np.floor(seat - side / 2).astype(np.int64), side, left[inside]))
-            left = left[~inside]
-        out.append(windows)
-    return out
+    places = section.centres[spots, SELF]
+    low, extent = places.min(axis=0), np.ptp(places, axis=0)
+    # As few equal cells as fit, each with a neighbourhood's margin round it: hardly any pixel is covered twice.
+    count = np.maximum(1, np.ceil(extent / max(side - 2 * reach, card.pitch))).astype(np.int64)
+    cell = extent / count + 1e-6
+    side = int(np.ceil(cell.max())) + 2 * reach + 1
+    side += -side % card.architecture.stride
+    index = np.minimum((places - low) // cell, count - 1).astype(np.int64)
+    _, which = np.unique(index, axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    windows = []
+    for k in range(which.max() + 1):
+        inside = which == k
+        corner = np.floor(low + index[inside][0] * cell - reach).astype(np.int64)
+        windows.append(cutter.cut(section, corner, side, spots[inside]))
+    return windows
+
+
+def sample_cells(maps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Sample maps bilinearly: (B, C, h, w) at fractional cells (B, m, 2) as (x, y) -> (B, m, C)."""
+    height, width = maps.shape[-2:]
+    size = torch.tensor([max(width - 1, 1), max(height - 1, 1)], device=maps.device, dtype=torch.float32)
+    grid = cells / size * 2 - 1
+    out = F.grid_sample(maps.float(), grid[:, :, None], mode="bilinear", padding_mode="border", align_corners=True)
+    return out[..., 0].transpose(1, 2)

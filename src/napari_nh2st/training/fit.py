@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning as L
@@ -23,12 +24,12 @@ from torch.utils.data import DataLoader
 from napari_nh2st import metrics
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.engine.device import choose_device, choose_precision
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, choose_panel, read_expression, read_sheet
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
-from napari_nh2st.model.folder import load_model, save_model
-from napari_nh2st.model.nh2st import NH2ST, build
+from napari_nh2st.model.folder import Model, load_model, save_model
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.callbacks import METRICS, STOP, EpochBar, MetricsFile, Reporter, StopWhenAsked
@@ -43,6 +44,7 @@ from napari_nh2st.training.data import (
     validation_windows,
 )
 from napari_nh2st.training.module import Fitter
+from napari_nh2st.training.plan import LOOK_WINDOW, Plan, make_plan
 
 # Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
 ARRAY_PITCHES = (100.0, 200.0)
@@ -77,19 +79,6 @@ class _Settings:
         if started["samples"] != [s.sample for s in samples]:
             raise Nh2stError(f"{run} was started on {', '.join(started['samples'])}: resume it with the same sheet")
         return cls(read_config(run / "config.yaml"), started["base"], int(started["seed"]))
-
-
-@dataclass(eq=False)
-class _Plan:
-    """Everything that is settled before the first step."""
-
-    config: TrainingConfig
-    sections: list[Section]
-    card: Card
-    net: NH2ST
-    mean: npt.NDArray[np.float32]
-    std: npt.NDArray[np.float32]
-    seed: int
 
 
 def finetune(
@@ -162,9 +151,26 @@ def _check_run_folder(run: Path, resume: bool) -> None:
         raise Nh2stError(f"{run} holds a run already: choose another --out, or go on with --resume")
 
 
-def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | None, seed: int) -> _Plan:
+def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | None, seed: int) -> Plan:
     data = [read_expression(s) for s in samples]
     start = None if base is None else load_model(base)
+    card = card_for(samples, data, config, start)
+    sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
+    hold_out_blocks(sections, config.inner_validation, seed)
+    return make_plan(sections, card, config, seed, start)
+
+
+def card_for(
+    samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig, start: Model | None = None
+) -> Card:
+    """Settle panel, geometry and architecture from training sections, or take them over from a base model.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    data : sequence of AnnData
+        From `read_expression`, in the same order.
+    """
     if start is not None:
         genes = config.genes or start.card.genes
         architecture, mpp, pitch = start.card.architecture, start.card.mpp, start.card.pitch
@@ -172,7 +178,7 @@ def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | N
         genes = config.genes or choose_panel(data, config.panel)
         architecture = config.architecture
         mpp, pitch = _geometry(samples, data, config)
-    card = Card(
+    return Card(
         name=config.name,
         description=config.description,
         licence=config.licence,
@@ -186,22 +192,6 @@ def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | N
         gene_means=[0.0] * len(genes),
         base=None if start is None else f"{start.card.name} {start.hash}",
     )
-    sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
-    hold_out_blocks(sections, config.inner_validation, seed)
-    train = np.concatenate([s.labels[~s.held_out] for s in sections])
-    mean, std = train.mean(axis=0), train.std(axis=0).clip(min=1e-3)
-    measured = {"gene_means": _rounded(mean), "gene_stds": _rounded(std)}
-    if config.gene_weight == "variance":  # one unit for all genes: their variances then weigh them
-        std = np.full_like(std, std.mean())
-    net = build(architecture, len(genes))
-    if start is not None:
-        _start_from(net, start.net, start.card.genes, genes)
-        unfold_labels(net, mean, std)
-    return _Plan(config, sections, card.model_copy(update=measured), net, mean, std, seed)
-
-
-def _rounded(values: npt.NDArray[np.float32]) -> list[float]:
-    return [round(float(v), 6) for v in values]
 
 
 def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig) -> tuple[float, int]:
@@ -226,38 +216,6 @@ def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingCo
     return spacing / pitch, pitch
 
 
-def _start_from(net: NH2ST, base: NH2ST, base_genes: list[str], genes: list[str]) -> None:
-    """Copy a base model's weights; genes of a new panel take over the rows that the base knows."""
-    state, target = base.state_dict(), net.state_dict()
-    rows = {g: i for i, g in enumerate(base_genes)}
-    shared = [(i, rows[g]) for i, g in enumerate(genes) if g in rows]
-    new, old = (torch.tensor([pair[k] for pair in shared], dtype=torch.long) for k in (0, 1))
-    for name, values in state.items():
-        if name.startswith("decoder."):
-            target[name][new] = values[old]
-        elif name == "gene_encoder.0.weight":
-            target[name][:, new] = values[:, old]
-        else:
-            target[name] = values
-    net.load_state_dict(target)
-
-
-def fold_labels(net: NH2ST, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
-    """Let the decoder answer in label units instead of standardised ones, in place."""
-    with torch.no_grad():
-        scale, shift = torch.from_numpy(std), torch.from_numpy(mean)
-        net.decoder.weight.mul_(scale[:, None])
-        net.decoder.bias.mul_(scale).add_(shift)
-
-
-def unfold_labels(net: NH2ST, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
-    """Undo `fold_labels`, in place: a base model goes on learning in standardised units."""
-    with torch.no_grad():
-        scale, shift = torch.from_numpy(std), torch.from_numpy(mean)
-        net.decoder.weight.div_(scale[:, None])
-        net.decoder.bias.sub_(shift).div_(scale)
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's banners and its advice about workers off a person's screen; warnings of ours stay."""
@@ -275,12 +233,12 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool, cancelled: Callable[[], bool]) -> Path:
+def _fit(plan: Plan, run: Path, log: MetricsFile, resume: bool, progress: bool, cancelled: Callable[[], bool]) -> Path:
     config = plan.config
     cutter = WindowCutter(plan.mean, plan.std)
     windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step, plan.seed)
     steps = len(windows) * config.epochs
-    module = Fitter(plan.net, config, steps, plan.mean, plan.std)
+    module = plan.fitter(steps)
     checkpoints = ModelCheckpoint(
         run / "checkpoints",
         filename="best",
@@ -299,12 +257,13 @@ def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool,
     last = run / "checkpoints" / "last.ckpt"
     if resume:
         windows.epoch = int(torch.load(last, weights_only=True, map_location="cpu")["epoch"]) + 1
-    spots = sum(len(s.labels) for s in plan.sections)
+    spots, rounds = sum(len(s.labels) for s in plan.sections), 1 + config.refit
     log.write(
-        0, windows.epoch, event="resumed" if resume else "started", total_epochs=config.epochs, total_steps=steps,
+        0, windows.epoch, event="resumed" if resume else "started", total_epochs=config.epochs * rounds,
+        total_steps=steps * rounds,
         spots=spots, genes=len(plan.card.genes),
     )  # fmt: skip
-    held_out = list(enumerate(validation_windows(plan.sections, cutter, plan.card, config.window)))
+    held_out = list(enumerate(validation_windows(plan.sections, cutter, plan.card, LOOK_WINDOW)))
     trainer.fit(
         module,
         DataLoader(windows, batch_size=None, collate_fn=_as_is),
@@ -314,8 +273,11 @@ def _fit(plan: _Plan, run: Path, log: MetricsFile, resume: bool, progress: bool,
     )
     if not checkpoints.best_model_path or trainer.global_step < len(windows):
         raise Nh2stError("stopped before the first epoch was finished: there is no model to keep")
-    model = _keep_best(plan, module, Path(checkpoints.best_model_path), held_out, run)
-    log.write(trainer.global_step, trainer.current_epoch, event="cancelled" if stop.asked else "done", model=str(model))
+    card = _keep_best(plan, module, Path(checkpoints.best_model_path), held_out, run)
+    if config.refit and not stop.asked:
+        _refit(plan, card, run, log, progress, stop)
+    model = run / "model"
+    log.write(log.step, log.epoch, event="cancelled" if stop.asked else "done", model=str(model))
     return model
 
 
@@ -323,7 +285,9 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def _trainer(config: TrainingConfig, callbacks: list[Callback], progress: bool, run: Path) -> L.Trainer:
+def _trainer(
+    config: TrainingConfig, callbacks: list[Callback], progress: bool, run: Path, *, checkpoints: bool = True
+) -> L.Trainer:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     return L.Trainer(
@@ -335,14 +299,15 @@ def _trainer(config: TrainingConfig, callbacks: list[Callback], progress: bool, 
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=progress,
+        enable_checkpointing=checkpoints,
         enable_model_summary=False,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
     )
 
 
-def _keep_best(plan: _Plan, module: Fitter, best: Path, held_out: list[tuple[int, list[Window]]], run: Path) -> Path:
-    """Load the best epoch, score its held-out blocks gene by gene, and write the model folder."""
+def _keep_best(plan: Plan, module: Fitter, best: Path, held_out: list[tuple[int, list[Window]]], run: Path) -> Card:
+    """Load the best epoch, score its held-out blocks gene by gene, and write the model folder; return its card."""
     state = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
     module.load_state_dict(state)
     module.cpu().eval()
@@ -350,7 +315,7 @@ def _keep_best(plan: _Plan, module: Fitter, best: Path, held_out: list[tuple[int
     with torch.inference_mode():
         for batch in held_out:
             module.validation_step(batch, batch[0])
-    fold_labels(plan.net, plan.mean, plan.std)
+    net = plan.finish()
     card = plan.card.model_copy(
         update={
             "training": [
@@ -365,7 +330,84 @@ def _keep_best(plan: _Plan, module: Fitter, best: Path, held_out: list[tuple[int
             "versions": {**versions(), "command": repeat_command()},
         }
     )
-    return save_model(plan.net, card, run / "model", half=plan.config.half)
+    save_model(net, card, run / "model", half=plan.config.half)
+    return card
+
+
+def _refit(plan: Plan, card: Card, run: Path, log: MetricsFile, progress: bool, stop: StopWhenAsked) -> None:
+    """Train once more on all spots, the held-out ones included, and let that model take the folder over.
+
+    The card's figures stay those of the first training: no spot that a model has learnt from can say how good it is.
+    Stopped halfway, the first model stays.
+    """
+    for section in plan.sections:
+        section.held_out[:] = False
+    L.seed_everything(plan.seed, verbose=False)
+    start = load_model(plan.start) if plan.start is not None else None
+    again = make_plan(plan.sections, plan.card, plan.config, plan.seed, start)
+    callbacks: list[Callback] = [Reporter(log, plan.config.epochs), stop]
+    _train(again, run, callbacks, progress)
+    if stop.asked:
+        return
+    facts = {
+        "gene_means": again.card.gene_means,
+        "gene_stds": again.card.gene_stds,
+        "architecture": again.card.architecture,
+    }
+    trained = [t.model_copy(update={"spots": len(s.labels)}) for t, s in zip(card.training, plan.sections, strict=True)]
+    card = card.model_copy(update={**facts, "training": trained})
+    save_model(again.finish(), card, run / "model", half=plan.config.half)
+
+
+def _train(plan: Plan, run: Path, callbacks: list[Callback], progress: bool) -> None:
+    """Train a plan from its first step to its last, without looking at anything held out."""
+    config = plan.config
+    windows = TrainingWindows(
+        plan.sections, WindowCutter(plan.mean, plan.std), config.window, config.windows_per_step, plan.seed
+    )
+    module = plan.fitter(len(windows) * config.epochs)
+    more: list[Callback] = [EMAWeightAveraging(decay=config.ema)] if config.ema else []
+    more += [EpochBar()] if progress else []
+    trainer = _trainer(config, [*callbacks, *more], progress, run, checkpoints=False)
+    trainer.fit(module, DataLoader(windows, batch_size=None, collate_fn=_as_is))
+
+
+def train_sections(
+    sections: Sequence[Section], card: Card, config: TrainingConfig, seed: int, cancelled: Callable[[], bool]
+) -> tuple[NH2ST, Card]:
+    """Train on all spots of sections in memory: what `finetune` ends with, without folder, figures or held-out block.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+        With raw labels of the card's panel.
+    card : Card
+        From `card_for`.
+    config : TrainingConfig
+    seed : int
+    cancelled : callable
+        Asked after every step.
+
+    Returns
+    -------
+    net : NH2ST
+        Finished: it answers in label units.
+    card : Card
+        With the statistics of the labels.
+
+    Raises
+    ------
+    Cancelled
+        If it was; there is nothing to keep.
+    """
+    L.seed_everything(seed, verbose=False)
+    plan = make_plan(sections, card, config, seed)
+    with _quiet(), TemporaryDirectory() as folder:
+        stop = StopWhenAsked(Path(folder), cancelled)
+        _train(plan, Path(folder), [stop], progress=False)
+    if stop.asked:
+        raise Cancelled
+    return plan.finish(), plan.card
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, str | int | float | bool | None]:
@@ -373,7 +415,7 @@ def _flat(settings: dict[str, Any]) -> dict[str, str | int | float | bool | None
     return {k: v for k, v in settings.items() if not isinstance(v, (dict, list)) and k != "description"}
 
 
-def _evaluation(plan: _Plan, held_out: list[tuple[npt.NDArray[Any], ...]]) -> Evaluation:
+def _evaluation(plan: Plan, held_out: list[tuple[npt.NDArray[Any], ...]]) -> Evaluation:
     """Per-gene PCC on the inner validation blocks, with an interval from resampled spots' blocks."""
     scores, draws, weights = [], [], []
     for section, (spots, truth, predicted) in zip(plan.sections, held_out, strict=True):

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_nh2st import metrics
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.model.nh2st import NH2ST, PaperNH2ST, loss_of, normalise
+from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, PaperNH2ST, loss_of, normalise
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Window
+from napari_nh2st.training.data import Window, sample_cells
 
 
 def stain_jitter(pixels: Tensor, spread: float) -> Tensor:
@@ -39,15 +38,6 @@ def stain_jitter(pixels: Tensor, spread: float) -> Tensor:
     shift = (torch.rand(shape, device=pixels.device) * 2 - 1) * spread / 4
     density = -torch.log((pixels.float() + 1) / 256)
     return (256 * torch.exp(-(density * factor + shift)) - 1).clamp(0, 255)
-
-
-def sample_cells(maps: Tensor, cells: Tensor) -> Tensor:
-    """Sample maps bilinearly: (B, C, h, w) at fractional cells (B, m, 2) as (x, y) -> (B, m, C)."""
-    height, width = maps.shape[-2:]
-    size = torch.tensor([max(width - 1, 1), max(height - 1, 1)], device=maps.device, dtype=torch.float32)
-    grid = cells / size * 2 - 1
-    out = F.grid_sample(maps.float(), grid[:, :, None], mode="bilinear", padding_mode="border", align_corners=True)
-    return out[..., 0].transpose(1, 2)
 
 
 @dataclass
@@ -91,6 +81,8 @@ class Fitter(L.LightningModule):
         Optimiser steps in all, for the one-cycle schedule.
     mean, std : (G,) float32
         Of the training labels: labels are standardised, so that every gene weighs the same.
+    stain : tuple of (G, rank) tensor and float, optional
+        The decoder's columns for the stain head and the head's share, which a prediction adds to the learnt part.
     """
 
     def __init__(
@@ -100,10 +92,11 @@ class Fitter(L.LightningModule):
         steps: int,
         mean: npt.NDArray[np.float32],
         std: npt.NDArray[np.float32],
+        stain: tuple[Tensor, float] | None = None,
     ) -> None:
         super().__init__()
         self.net, self.config, self.steps = net, config, steps
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.stain = mean, std, stain
         self._held_out: dict[int, list[tuple[npt.NDArray[Any], ...]]] = {}
 
     @property
@@ -116,7 +109,9 @@ class Fitter(L.LightningModule):
         return self._dense(windows, images) if self.net.dense else self._patches(windows, images)
 
     def _dense(self, windows: list[Window], images: Tensor) -> Targets:
-        maps = self.net.encode(images)
+        assert isinstance(self.net, ContextNH2ST)
+        # Only the learnt part is trained: its steps need no stain statistics.
+        maps = self.net.encode_learnt(images) if self.training else self.net.encode(images)
         last = maps.shape[-1] - 1
         parts = []
         for i, w in enumerate(windows):
@@ -162,16 +157,28 @@ class Fitter(L.LightningModule):
         self.log("train_loss", loss, prog_bar=True, batch_size=len(found.spots))
         return loss
 
+    def predict_window(self, window: Window) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict a window's targets from the image alone: spots (m,), truth and prediction (m, G), standardised."""
+        found = self.targets([window], window.pixels[None])
+        target = found.embeddings[:, SELF]
+        if isinstance(self.net, PaperNH2ST):
+            hidden = self.net.look(self.net.target_token(target), found.embeddings, found.present)
+            return found.spots, found.labels[:, SELF], self.net.decoder(hidden).float()
+        hidden = self.net.look(target, found.embeddings, found.present)
+        predicted = self.net.learnt(hidden).float()
+        if self.stain is not None:
+            rows, share = self.stain
+            stain = hidden[:, self._arch.hidden :].float() @ rows.to(hidden.device).T
+            predicted = (1 - share) * predicted + share * stain
+        return found.spots, found.labels[:, SELF], predicted
+
     def validation_step(self, batch: tuple[int, list[Window]], batch_idx: int) -> None:
         """Predict the held-out spots of one section, from images alone."""
         section, windows = batch
         for window in windows:
-            found = self.targets([window], window.pixels[None])
-            target = found.embeddings[:, SELF]
-            target = self.net.target_token(target) if isinstance(self.net, PaperNH2ST) else target
-            predicted = self.net.decoder(self.net.look(target, found.embeddings, found.present))
+            spots, truth, predicted = self.predict_window(window)
             mean, std = (torch.from_numpy(a).to(predicted.device) for a in (self.mean, self.std))
-            part = (found.spots, found.labels[:, SELF] * std + mean, predicted.float() * std + mean)
+            part = (spots, truth * std + mean, predicted * std + mean)
             self._held_out.setdefault(section, []).append(tuple(t.cpu().numpy() for t in part))
 
     def held_out(self) -> list[tuple[npt.NDArray[Any], ...]]:
@@ -197,7 +204,10 @@ class Fitter(L.LightningModule):
             self.net.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=self.config.learning_rate, total_steps=self.steps + 1, pct_start=0.2
+            optimiser,
+            max_lr=self.config.learning_rate,
+            total_steps=max(self.steps + 1, 10),  # a warm-up of no step at all divides by zero
+            pct_start=0.2,
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

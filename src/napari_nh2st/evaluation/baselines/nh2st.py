@@ -1,0 +1,93 @@
+"""NH2ST beside its own parts: the published variant, the default, and the default without its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import Section
+from napari_nh2st.training.fit import train_sections
+from napari_nh2st.training.plan import make_plan, predict_section
+
+# As published: weights of the two contrastive losses, learning rate, spots in a batch (here, of one window).
+_PUBLISHED = {"spot_weight": 1.0, "near_weight": 0.5, "learning_rate": 5e-4, "spots_per_step": 8, "windows_per_step": 1}
+
+
+def _context(fitting: Fitting) -> TrainingConfig:
+    return fitting.config
+
+
+def _target(fitting: Fitting) -> TrainingConfig:
+    """Make the default blind to everything round a place; the neighbourhood's loss goes with it."""
+    arch = fitting.config.architecture.model_copy(update={"neighbours": False})
+    return fitting.config.model_copy(update={"architecture": arch, "near_weight": 0.0})
+
+
+def _paper(fitting: Fitting) -> TrainingConfig:
+    """Take the published network and losses, a ResNet-18 at the default's width and pixel size, one epoch more."""
+    ours = fitting.config.architecture
+    arch = Architecture(
+        variant="paper", encoder="resnet18", width=ours.width, stride=ours.stride, dim=ours.dim, hidden=ours.hidden,
+        heads=ours.heads, dropout=ours.dropout,
+    )  # fmt: skip
+    more = {"architecture": arch, "encoder_start": None, "epochs": fitting.config.epochs + 1, **_PUBLISHED}
+    return fitting.config.model_copy(update=more)
+
+
+def _trained(settings: Callable[[Fitting], TrainingConfig]) -> Callable[[Fitting], Predict]:
+    def fit(fitting: Fitting) -> Predict:
+        config = settings(fitting)
+        card = fitting.card.model_copy(update={"architecture": config.architecture})
+        net, card = train_sections(fitting.sections, card, config, fitting.seed, fitting.cancelled)
+
+        def predict(section: Section) -> Array:
+            return predict_section(net, section, card, config)
+
+        return predict
+
+    return fit
+
+
+def _stain(fitting: Fitting) -> Predict:
+    """Fit the stain head alone: no gradient step is taken."""
+    plan = make_plan(fitting.sections, fitting.card, fitting.config, fitting.seed)
+    if plan.stain is None:
+        raise ValueError("the settings leave the stain head out")
+    plan.stain = plan.stain[0], 1.0
+    with torch.random.fork_rng(devices=[]):
+        net = plan.finish()
+
+    def predict(section: Section) -> Array:
+        return predict_section(net, section, plan.card, plan.config)
+
+    return predict
+
+
+STAIN = Baseline(
+    name="nh2st-stain",
+    about="The stain head of nh2st-context alone, on the target and its neighbours: nothing is learnt by gradient.",
+    seeded=False,
+    fit=_stain,
+)
+TARGET = Baseline(
+    name="nh2st-target",
+    about="nh2st-context without its neighbours: the same encoder, stain head and losses see the target alone.",
+    seeded=True,
+    fit=_trained(_target),
+)
+PAPER = Baseline(
+    name="nh2st-paper",
+    about="NH2ST as published (variant paper with its losses and weights), at our pixel size, width and epochs plus one.",
+    seeded=True,
+    fit=_trained(_paper),
+)
+CONTEXT = Baseline(
+    name="nh2st-context",
+    about="NH2ST as nh2st finetune trains it by default: learnt part and stain head, target and neighbours.",
+    seeded=True,
+    fit=_trained(_context),
+)

@@ -1,0 +1,209 @@
+"""What is settled before the first step: statistics of the labels, the network, where it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_nh2st.errors import ModelError
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.encoder_file import encoder_hash, load_encoder
+from napari_nh2st.model.folder import Model
+from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, PaperNH2ST, build
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import Section, WindowCutter, cover
+from napari_nh2st.training.module import Fitter
+from napari_nh2st.training.stain import all_statistics, fit_stain, join_parts, part_again
+
+# More directions between genes than this add nothing that a few hundred spots could tell.
+STAIN_RANK = 128
+# Windows overlap by a neighbourhood all round: large ones waste little on it, and this one still fits into 2 GB.
+LOOK_WINDOW = 3584
+
+
+@dataclass(eq=False)
+class Plan:
+    """Everything that is settled before the first step.
+
+    Attributes
+    ----------
+    card : Card
+        Geometry, panel and architecture as they are trained.
+    mean, std : (G,) float32
+        Of the training labels, those not held out.
+    stain : tuple of (G, rank) tensor and float, or None
+        The stain head's columns and share; its buffers are set in the network already.
+    start : Path or None
+        The model folder it started from.
+    """
+
+    config: TrainingConfig
+    sections: list[Section]
+    card: Card
+    net: NH2ST
+    mean: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32]
+    stain: tuple[torch.Tensor, float] | None
+    seed: int
+    start: Path | None = None
+
+    def fitter(self, steps: int) -> Fitter:
+        """Make the Lightning module."""
+        return Fitter(self.net, self.config, steps, self.mean, self.std, self.stain)
+
+    def finish(self) -> NH2ST:
+        """Let the network answer in label units, with all its parts; call once, after training."""
+        if self.stain is not None and isinstance(self.net, ContextNH2ST):
+            join_parts(self.net, *self.stain)
+        fold_labels(self.net, self.mean, self.std)
+        return self.net.cpu().eval()
+
+
+def make_plan(
+    sections: Sequence[Section], card: Card, config: TrainingConfig, seed: int, start: Model | None = None
+) -> Plan:
+    """Settle everything for training on the spots of these sections that are not held out.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+    card : Card
+        Geometry, panel and architecture.
+    config : TrainingConfig
+    seed : int
+        Of the weights; the caller's random state is used and moved on, as by any network that is built.
+    start : Model, optional
+        To start from; its architecture is the card's.
+
+    Raises
+    ------
+    ModelError
+        If the encoder to start from has another shape.
+    """
+    sections = list(sections)
+    train = np.concatenate([s.labels[~s.held_out] for s in sections])
+    mean, std = train.mean(axis=0), train.std(axis=0).clip(min=1e-3)
+    arch = card.architecture
+    stained = config.stain_share > 0 and arch.variant == "context"
+    arch = arch.model_copy(
+        update={
+            "landmarks": min(len(train), config.landmarks) if stained else 0,
+            "stain_rank": min(STAIN_RANK, train.shape[1]) if stained else 0,
+            "stain_share": config.stain_share if stained else 0.0,
+        }
+    )
+    facts = {"architecture": arch, "gene_means": _rounded(mean), "gene_stds": _rounded(std)}
+    if config.encoder_start is not None:
+        facts["encoder_hash"] = encoder_hash(config.encoder_start)
+    card = card.model_copy(update=facts)
+    if config.gene_weight == "variance":  # one unit for all genes: their variances then weigh them
+        std = np.full_like(std, std.mean())
+    net = build(arch, len(card.genes))
+    if config.encoder_start is not None:
+        _start_encoder(net, config)
+    if start is not None:
+        _start_from(net, start, card.genes, mean, std)
+    stain = None
+    if stained and isinstance(net, ContextNH2ST):
+        part_again(net, 0.0)  # the head's columns, random so far, take no part in training
+        raw = all_statistics(net, sections, card, LOOK_WINDOW)
+        stain = fit_stain(net, raw, (train - mean) / std, seed), config.stain_share
+    return Plan(config, sections, card, net, mean, std, stain, seed, None if start is None else start.path)
+
+
+def predict_section(net: NH2ST, section: Section, card: Card, config: TrainingConfig) -> npt.NDArray[np.float32]:
+    """Predict every spot of a section from pixels in memory.
+
+    Parameters
+    ----------
+    net : NH2ST
+        Finished: it answers in label units.
+    section : Section
+        Its labels are not looked at.
+
+    Returns
+    -------
+    (n, G) float32
+        What the engine gives for the same slide, within the rounding of its stored vectors.
+    """
+    zero = np.zeros(len(card.genes), dtype=np.float32)
+    fitter = Fitter(net, config, 1, zero, zero + 1).eval()
+    out = np.full((len(section.centres), len(card.genes)), np.nan, dtype=np.float32)
+    blank = Section(**{**vars(section), "labels": np.zeros_like(out)})
+    with torch.inference_mode():
+        for window in cover(blank, np.arange(len(out)), WindowCutter(zero, zero + 1), card, LOOK_WINDOW):
+            found = fitter.targets([window], window.pixels[None])
+            target = found.embeddings[:, SELF]
+            target = net.target_token(target) if isinstance(net, PaperNH2ST) else target
+            hidden = net.look(target, found.embeddings, found.present)
+            out[found.spots.numpy()] = net.decoder(hidden).float().numpy()
+    return out
+
+
+def _rounded(values: npt.NDArray[np.float32]) -> list[float]:
+    return [round(float(v), 6) for v in values]
+
+
+def _start_encoder(net: NH2ST, config: TrainingConfig) -> None:
+    assert config.encoder_start is not None
+    encoder, own = load_encoder(config.encoder_start), net.encoder
+    wanted, there = ((e.channels // 8, e.stride, e.blocks) for e in (own, encoder))
+    if wanted != there:
+        raise ModelError(
+            f"{config.encoder_start} has width {there[0]}, stride {there[1]}, {there[2]} blocks a stage, the model to "
+            f"be trained {wanted[0]}, {wanted[1]} and {wanted[2]}: give the same to nh2st pretrain"
+        )
+    own.load_state_dict(encoder.state_dict())
+
+
+def _start_from(
+    net: NH2ST, start: Model, genes: list[str], mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]
+) -> None:
+    """Copy a base model's weights; genes of a new panel take over the rows that the base knows, others start afresh.
+
+    The stain head is fitted anew on the new sections, whatever the base had.
+    """
+    target, fresh = net.state_dict(), [t.detach().clone() for t in (net.decoder.weight, net.decoder.bias)]
+    rows = {g: i for i, g in enumerate(start.card.genes)}
+    shared = [(i, rows[g]) for i, g in enumerate(genes) if g in rows]
+    new, old = (torch.tensor([pair[k] for pair in shared], dtype=torch.long) for k in (0, 1))
+    size = net.arch.hidden
+    for name, values in start.net.state_dict().items():
+        if name == "decoder.weight":
+            target[name][new, :size] = values[old, :size]
+        elif name == "decoder.bias":
+            target[name][new] = values[old]
+        elif name == "gene_encoder.0.weight":
+            target[name][:, new] = values[:, old]
+        elif not name.startswith("stain_head."):
+            target[name] = values
+    net.load_state_dict(target)
+    unfold_labels(net, mean, std)
+    if isinstance(net, ContextNH2ST):
+        part_again(net, start.card.architecture.stain_share)
+    unknown = torch.ones(len(genes), dtype=torch.bool)
+    unknown[new] = False
+    with torch.no_grad():
+        net.decoder.weight[unknown], net.decoder.bias[unknown] = fresh[0][unknown], fresh[1][unknown]
+
+
+def fold_labels(net: NH2ST, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
+    """Let the decoder answer in label units instead of standardised ones, in place."""
+    with torch.no_grad():
+        scale, shift = torch.from_numpy(std), torch.from_numpy(mean)
+        net.decoder.weight.mul_(scale[:, None])
+        net.decoder.bias.mul_(scale).add_(shift)
+
+
+def unfold_labels(net: NH2ST, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
+    """Undo `fold_labels`, in place: a base model goes on learning in standardised units."""
+    with torch.no_grad():
+        scale, shift = torch.from_numpy(std), torch.from_numpy(mean)
+        net.decoder.weight.div_(scale[:, None])
+        net.decoder.bias.sub_(shift).div_(scale)

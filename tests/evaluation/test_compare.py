@@ -1,0 +1,137 @@
+"""The whole protocol on procedural tissue: everything is fitted, scored and written."""
+
+import json
+
+import anndata as ad
+import numpy as np
+import pytest
+
+from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
+from napari_nh2st.evaluation.baselines import BASELINES, frozen, small_cnn
+from napari_nh2st.evaluation.compare import compare
+from napari_nh2st.expression import read_sheet
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.training.config import TrainingConfig
+from support.sections import GENES, section, sheet
+
+CONFIG = TrainingConfig(
+    architecture=Architecture(width=4, dim=16, hidden=12, heads=4, dropout=0.1),
+    epochs=1, ema=0.5, panel=4, mpp=1.0, device="cpu", precision="fp32",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_nets():
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, value in (
+            (frozen, "WIDTH", 4), (frozen, "QUICK_STEPS", 3), (frozen, "BATCH", 8),
+            (small_cnn, "WIDTH", 4), (small_cnn, "BATCH", 12), (small_cnn, "EPOCHS", 2),
+        ):  # fmt: skip
+            patch.setattr(module, name, value)
+        yield
+
+
+def shuffle(path):
+    """Give every spot of a section another spot's counts."""
+    data = ad.read_h5ad(path)
+    order = np.random.default_rng(0).permutation(data.n_obs)
+    mixed = data[order].copy()
+    mixed.obs_names, mixed.obsm["spatial"] = data.obs_names, data.obsm["spatial"]
+    mixed.write_h5ad(path)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """S1 and S2 to train on, S3 to score, S4: the same tissue as S3 with its spots shuffled."""
+    folder = tmp_path_factory.mktemp("sheet")
+    path = sheet(folder, *((f"S{i}", f"P{min(i, 2)}", i, 1200) for i in (1, 2, 3)))
+    with path.open("a", encoding="utf-8") as file:
+        file.write(section(folder, "S4", "P4", 3, 1200) + "\n")
+    shuffle(folder / "S4.h5ad")
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(samples):
+    return compare(samples, "S1,S2:S3;S1,S2:S4", budget="quick", config=CONFIG, seeds=[0])
+
+
+def test_everything_is_in_the_report(report):
+    first, second = report["splits"]
+    assert (first["kind"], second["kind"]) == ("same-patient", "cross-patient")
+    assert list(first["models"]) == list(BASELINES)
+    for split in report["splits"]:
+        for name, figures in split["models"].items():
+            low, high = figures["ci"]["pcc_mean"]
+            assert low <= figures["pcc_mean"] <= high
+            assert set(figures["genes"]) == set(GENES)
+            assert [s["seed"] for s in figures["seeds"]] == ([0] if BASELINES[name].seeded else [])
+        assert split["models"]["mean-profile"]["mse_ratio"] == pytest.approx(1)
+        maps = split["maps"]
+        assert [g["rank"] for g in maps["genes"]] == ["best", "median", "worst"]
+        assert len(maps["spots"]) == len(maps["genes"][0]["measured"]) == split["n_spots"]
+    assert report["budget"] == "quick"
+    json.dumps(report)
+
+
+def test_the_image_is_read_where_it_says_something(report):
+    models = report["splits"][0]["models"]
+    for name in ("colour-ridge", "nh2st-stain", "nh2st-target", "nh2st-context"):
+        assert models[name]["genes"]["DARK"]["pcc"] > 0.6, name
+
+
+def test_shuffling_the_spots_of_the_test_section_brings_every_model_to_0(report):
+    for name, figures in report["splits"][1]["models"].items():
+        low, high = figures["ci"]["pcc_mean"]
+        assert low <= 0 <= high, name
+    assert not report["splits"][1]["leak_alarm"]["raised"]
+
+
+def test_the_leak_alarm_is_raised_where_coordinates_are_enough(samples, tmp_path):
+    """A section that is scored against itself under another name: its coordinates know all of it."""
+    one = read_sheet(samples)[0]
+    from dataclasses import replace
+
+    found = compare([one, replace(one, sample="AGAIN")], "S1:AGAIN", config=CONFIG, models=["mean-profile"])
+    alarm = found["splits"][0]["leak_alarm"]
+    assert alarm["raised"]
+    assert "coordinates alone" in alarm["says"]
+
+
+def test_the_panel_is_chosen_on_training_sections_alone(samples, tmp_path):
+    """A gene that only the test section expresses strongly stays out; one that it lacks is said."""
+    folder = tmp_path
+    path = sheet(folder, ("T1", "P1", 1, 1000), ("T2", "P2", 2, 1000))
+    data = ad.read_h5ad(folder / "T2.h5ad")
+    data.X[:, GENES.index("NOISE")] = 5000
+    data = data[:, [g for g in GENES if g != "LIGHT"]].copy()
+    data.write_h5ad(folder / "T2.h5ad")
+    config = CONFIG.model_copy(update={"panel": 3})
+    found = compare(path, "T1:T2", config=config, models=["mean-profile"])
+    assert "NOISE" not in found["splits"][0]["models"]["mean-profile"]["genes"]
+    assert any("1 genes of the panel are not measured" in w for w in found["warnings"])
+
+
+def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, tmp_path):
+    whole = compare(samples, "S1:S3", config=CONFIG, models=["nh2st-stain"])
+    from dataclasses import replace
+
+    one, _, three, _ = read_sheet(samples)
+    data = ad.read_h5ad(three.expression)
+    keep = np.arange(data.n_obs) != 7
+    data[keep].copy().write_h5ad(tmp_path / "less.h5ad")
+    less = compare([one, replace(three, expression=tmp_path / "less.h5ad")], "S1:S3", config=CONFIG, models=["nh2st-stain"])
+    a, b = (r["splits"][0]["maps"]["genes"] for r in (whole, less))
+    for before, after in zip(a, b, strict=True):
+        assert after["gene"] == before["gene"]
+        for what in ("measured", "predicted"):
+            assert np.allclose(np.asarray(before[what])[keep], after[what], atol=2e-3)
+
+
+def test_stopping_and_wrong_names_are_said(samples):
+    with pytest.raises(Cancelled):
+        compare(samples, "S1:S3", config=CONFIG, cancelled=lambda: True)
+    with pytest.raises(Nh2stError, match="no model best-ever"):
+        compare(samples, "S1:S3", config=CONFIG, models=["best-ever"])
+    with pytest.raises(SampleError, match="no sample S9"):
+        compare(samples, "S1:S9", config=CONFIG)
