@@ -21,6 +21,7 @@ help:
 	@echo "make docs-images  the pictures of the documentation"
 	@echo "make docs-tables  the tables of docs/results.md, from docs/reports (ARGS=--check only looks)"
 	@echo "make demo-models  train the bundled demo models again"
+	@echo "make her2st-model SHEET=samples.csv  train the bundled model of real tissue again"
 
 setup:
 	@scripts/setup.sh
@@ -61,6 +62,9 @@ docs-tables: setup
 
 demo-models: setup
 	$(PY) -m napari_nh2st.demo.recipe --out demo-models $(ARGS)
+
+her2st-model: setup
+	$(PY) -m napari_nh2st.demo.her2st $(SHEET) --reports docs/reports --out her2st-run $(ARGS)
 
 clean:
 	rm -rf build dist demo-out .pytest_cache .mypy_cache .ruff_cache

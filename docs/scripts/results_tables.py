@@ -1,8 +1,8 @@
 """Write the tables of docs/results.md from the reports in docs/reports (``make docs-tables``); ``--check`` only looks.
 
 A table stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
-Only reports of the full budget count. Where several have a split with the same train and test sections, that of the
-file whose name sorts last (the newest) wins.
+Only reports of the full budget count. Where several have a split with the same train and test sections, their models are
+put together; of a model that stands in several, the file whose name sorts last (the newest) wins.
 """
 
 import argparse
@@ -38,7 +38,10 @@ def read_splits(folder):
         for split in report["splits"]:
             key = (tuple(split["train"]), tuple(split["test"]))
             if key in found:
-                print(f"{split_name(split)}: {file.name} replaces {found[key][0]}", file=sys.stderr)
+                name, before = found[key]
+                again = in_order(set(before["models"]) & set(split["models"]))
+                print(f"{split_name(split)}: {file.name} replaces {', '.join(again)} of {name}", file=sys.stderr)
+                split = {**split, "models": {**before["models"], **split["models"]}}
             found[key] = (file.name, split)
     kinds = list(KINDS)
     return sorted(

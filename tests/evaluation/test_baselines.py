@@ -21,12 +21,13 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import save_encoder
 from napari_nh2st.model.nh2st import normalise
+from napari_nh2st.training import plan
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import load_section
 from support.models import small_card
 from support.sections import GENES, sheet
 
-CONFIG = TrainingConfig(device="cpu")
+CONFIG = TrainingConfig(device="cpu", pretrain_steps=3)
 # NH2ST itself, trained as `nh2st finetune` trains it, is too slow for this file.
 BASELINES = {name: b for name, b in EVERY_BASELINE.items() if not name.startswith("nh2st")}
 BY_SEED = [name for name, b in BASELINES.items() if b.seeded]
@@ -52,9 +53,7 @@ def small_nets(sections):
     # busy machine they spin while they wait for one another, which took ten times as long.
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frozen, "WIDTH", 8)
-        patch.setattr(frozen, "QUICK_STEPS", 3)
-        patch.setattr(frozen, "BATCH", 8)
+        patch.setattr(plan, "BATCH", 8)
         patch.setattr(small_cnn, "WIDTH", 8)
         patch.setattr(small_cnn, "BATCH", 12)
         patch.setattr(small_cnn, "EPOCHS", 6)

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
-from napari_nh2st.evaluation.baselines import BASELINES, frozen, small_cnn
+from napari_nh2st.evaluation.baselines import BASELINES, small_cnn
 from napari_nh2st.evaluation.compare import compare
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.model.card import Architecture
+from napari_nh2st.training import plan
 from napari_nh2st.training.config import TrainingConfig
 from support.sections import GENES, section, sheet
 
 CONFIG = TrainingConfig(
     architecture=Architecture(width=4, dim=16, hidden=12, heads=4, dropout=0.1),
-    epochs=1, ema=0.5, panel=4, mpp=1.0, device="cpu", precision="fp32",
+    epochs=1, pretrain_steps=3, ema=0.5, panel=4, mpp=1.0, device="cpu", precision="fp32",
 )  # fmt: skip
 
 
@@ -24,7 +25,7 @@ CONFIG = TrainingConfig(
 def small_nets():
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in (
-            (frozen, "WIDTH", 4), (frozen, "QUICK_STEPS", 3), (frozen, "BATCH", 8),
+            (plan, "BATCH", 8),
             (small_cnn, "WIDTH", 4), (small_cnn, "BATCH", 12), (small_cnn, "EPOCHS", 2),
         ):  # fmt: skip
             patch.setattr(module, name, value)
@@ -76,7 +77,7 @@ def test_everything_is_in_the_report(report):
 
 def test_the_image_is_read_where_it_says_something(report):
     models = report["splits"][0]["models"]
-    for name in ("colour-ridge", "nh2st-stain", "nh2st-target", "nh2st-context"):
+    for name in ("colour-ridge", "nh2st-kernel", "nh2st-target", "nh2st-context"):
         assert models[name]["genes"]["DARK"]["pcc"] > 0.6, name
 
 
@@ -113,14 +114,16 @@ def test_the_panel_is_chosen_on_training_sections_alone(samples, tmp_path):
 
 
 def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, tmp_path):
-    whole = compare(samples, "S1:S3", config=CONFIG, models=["nh2st-stain"])
+    whole = compare(samples, "S1:S3", config=CONFIG, models=["nh2st-kernel"])
     from dataclasses import replace
 
     one, _, three, _ = read_sheet(samples)
     data = ad.read_h5ad(three.expression)
     keep = np.arange(data.n_obs) != 7
     data[keep].copy().write_h5ad(tmp_path / "less.h5ad")
-    less = compare([one, replace(three, expression=tmp_path / "less.h5ad")], "S1:S3", config=CONFIG, models=["nh2st-stain"])
+    less = compare(
+        [one, replace(three, expression=tmp_path / "less.h5ad")], "S1:S3", config=CONFIG, models=["nh2st-kernel"]
+    )
     a, b = (r["splits"][0]["maps"]["genes"] for r in (whole, less))
     for before, after in zip(a, b, strict=True):
         assert after["gene"] == before["gene"]

@@ -20,7 +20,10 @@ def test_figures_over_seeds_and_sections_are_means_of_scipy_s():
     runs = [[t.labels + RNG.normal(size=t.labels.shape) for t in truths] for _ in range(3)]
     found = score(truths, runs, GENES, np.arange(4), seeds=[5, 6, 7])
     each = np.array(
-        [[[pearsonr(t.labels[:, g], p[:, g])[0] for g in range(4)] for t, p in zip(truths, r, strict=True)] for r in runs]
+        [
+            [[pearsonr(t.labels[:, g], p[:, g])[0] for g in range(4)] for t, p in zip(truths, r, strict=True)]
+            for r in runs
+        ]
     )
     assert found["pcc_mean"] == pytest.approx(each.mean(), abs=1e-4)
     assert found["pcc_median"] == pytest.approx(np.median(each.mean(axis=1), axis=1).mean(), abs=1e-4)

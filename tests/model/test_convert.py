@@ -309,7 +309,7 @@ def test_a_checkpoint_of_an_encoder_becomes_an_encoder_file(tmp_path):
     x = torch.randn(2, 3, 128, 128)
     assert torch.allclose(load_encoder(out)(x), parts(x), atol=1e-5)
     with safe_open(out, framework="pt") as file:
-        assert file.metadata() == {"width": "4", "stride": "32", "source": "epoch=20.ckpt"}
+        assert file.metadata() == {"width": "4", "stride": "32", "blocks": "2", "source": "epoch=20.ckpt"}
         assert "layer2.0.downsample.0.weight" in file.keys()  # noqa: SIM118
     with pytest.raises(ModelError, match=r"ends in \.safetensors"):
         convert_checkpoint(ckpt, None, tmp_path / "folder")

@@ -24,7 +24,7 @@ def test_round_trip(tmp_path, stride):
     assert torch.equal(again(x), encoder(x))
     assert (again.stride, again.channels, again.training) == (stride, 32, False)
     with safe_open(path, framework="pt") as file:
-        assert file.metadata() == {"width": "4", "stride": str(stride), "source": "tiles.ckpt"}
+        assert file.metadata() == {"width": "4", "stride": str(stride), "blocks": "2", "source": "tiles.ckpt"}
     assert [p.name for p in path.parent.iterdir()] == ["e.safetensors"]
 
 

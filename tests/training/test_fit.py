@@ -21,7 +21,7 @@ ARCH = {"width": 8, "dim": 32, "hidden": 16, "heads": 4, "dropout": 0.1}
 
 def settings(variant="context", **more):
     values = {"epochs": 8, "window": 512, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 1.0}
-    values["refit"] = False
+    values |= {"refit": False, "pretrain_steps": 0, "train_encoder": True}
     return TrainingConfig(architecture=Architecture(variant=variant, **ARCH), **{**values, **more})
 
 
@@ -174,7 +174,7 @@ def test_paper_trains_too(tmp_path, samples):
 
 def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples):
     base = small_model(tmp_path, genes=["LIGHT", "OTHER", "DARK"], gene_means=[1.0, 2.0, 3.0])
-    config = settings(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None, stain_share=0.0)
+    config = settings(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None, kernel_share=0.0)
     tuned = load_model(finetune(samples, tmp_path / "r", base=base.path, config=config, progress=False))
     assert (tuned.card.mpp, tuned.card.pitch, tuned.card.architecture) == (1.0, 144, base.card.architecture)
     assert tuned.card.base.startswith("small-context ")

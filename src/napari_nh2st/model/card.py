@@ -33,9 +33,10 @@ class Architecture(_Strict):
     hidden: int = Field(default=256, ge=4, description="length of the vector from which genes are decoded")
     heads: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    landmarks: int = Field(default=0, ge=0, description="context only: of the stain head; 0 is none")
-    stain_rank: int = Field(default=0, ge=0, description="context only: length of the stain head's hidden vector")
-    stain_share: float = Field(default=0, ge=0, lt=1, description="context only: the stain head's part of the answer")
+    landmarks: int = Field(default=0, ge=0, description="context only: of the kernel head; 0 is none")
+    kernel_on: Literal["both", "stain"] = Field(default="both", description="what the kernel head sees")
+    kernel_rank: int = Field(default=0, ge=0, description="context only: length of the kernel head's hidden vector")
+    kernel_share: float = Field(default=0, ge=0, lt=1, description="context only: the kernel head's part of the answer")
     neighbours: bool = Field(default=True, description="context only: look at the eight neighbour places")
 
     @model_validator(mode="after")

@@ -110,7 +110,7 @@ def convert_checkpoint(
     mpp = settings.get("mpp") if mpp is None else mpp
     if not isinstance(mpp, int | float):
         raise ModelError(f"{checkpoint} does not say its pixel size: give the micrometres per pixel with --mpp")
-    small = build(Architecture(variant="paper", width=4, stride=STRIDE, dim=8, hidden=4), 1)
+    small = build(Architecture(variant="paper", encoder="resnet18", width=4, stride=STRIDE, dim=8, hidden=4), 1)
     ours = _renamed(state, _LAYERS, small, checkpoint, progress)
     symbols = _read_genes(Path(genes), len(ours["decoder.weight"]), checkpoint)
     card = _card(ours, symbols, float(mpp), pitch, name or checkpoint.stem, checkpoint.name)
@@ -241,6 +241,7 @@ def _card(state: dict[str, Tensor], genes: list[str], mpp: float, pitch: int | N
             description=f"Converted from {source}, a checkpoint of the code released with NH2ST.",
             architecture=Architecture(
                 variant="paper",
+                encoder="resnet18",
                 width=len(state["encoder.conv1.weight"]),
                 stride=STRIDE,
                 dim=len(state["target.weight"]),

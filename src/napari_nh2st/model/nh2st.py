@@ -6,8 +6,8 @@ target itself), G genes, C encoder channels, d = ``dim``.
 
 ``paper`` follows the publication: it predicts from the target patch alone, before any cross-attention.
 ``context`` (the default) predicts from the target and its neighbours, and runs densely: the encoder passes once over
-a block of tissue and every place is pooled from the same feature map. Beside what it learns by gradient it has a head
-on the stain statistics of the target and its neighbours (model/stain.py).
+a block of tissue and every place is pooled from the same feature map. Beside what it learns by gradient it has a kernel
+head on the same descriptions of the target and its neighbours (model/kernel_head.py).
 
 Both know three steps, which the engine and the training call:
 ``encode`` (pixels -> embeddings), ``look`` (embeddings -> hidden vectors) and ``decoder`` (hidden -> genes).
@@ -25,8 +25,9 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.hypergraph import HypergraphConv, incidence, restrict
+from napari_nh2st.model.kernel_head import KernelHead
 from napari_nh2st.model.losses import info_nce, paper_contrast
-from napari_nh2st.model.stain import STAIN_FEATURES, StainHead, stain_maps
+from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -194,8 +195,8 @@ class PaperNH2ST(nn.Module):
 class ContextNH2ST(nn.Module):
     """The default model. An embedding is what describes a place, (C + S,): pooled encoder output, stain statistics.
 
-    A hidden vector is what the network makes of the encoder's part (``hidden``), then what the stain head makes of the
-    statistics (``stain_rank``; both absent without landmarks). The decoder reads both.
+    A hidden vector is what the network makes of the encoder's part (``hidden``), then what the kernel head makes of the
+    embedding (``kernel_rank``; absent without landmarks). The decoder reads both.
     """
 
     dense = True
@@ -205,9 +206,10 @@ class ContextNH2ST(nn.Module):
         self.arch = arch
         d = arch.dim
         self.encoder = ResNet18(arch.width, arch.stride, arch.blocks)
-        self.stain_head: StainHead | None = None
+        self.kernel_head: KernelHead | None = None
         if arch.landmarks:
-            self.stain_head = StainHead(STAIN_FEATURES * (1 + arch.neighbours), arch.landmarks, arch.stain_rank)
+            groups = [STAIN_FEATURES] + [self.encoder.channels] * (arch.kernel_on == "both")
+            self.kernel_head = KernelHead([n * (1 + arch.neighbours) for n in groups], arch.landmarks, arch.kernel_rank)
         self.embedding_dim = self.encoder.channels + (STAIN_FEATURES if arch.landmarks else 0)
         self.token = nn.Sequential(nn.Linear(self.encoder.channels, d), nn.LayerNorm(d))
         self.image_graph = HypergraphBranch(d, d)
@@ -218,7 +220,7 @@ class ContextNH2ST(nn.Module):
             nn.Dropout(arch.dropout),
             nn.Linear(arch.hidden, arch.hidden),
         )
-        self.decoder = nn.Linear(arch.hidden + (arch.stain_rank if arch.landmarks else 0), n_genes)
+        self.decoder = nn.Linear(arch.hidden + (arch.kernel_rank if arch.landmarks else 0), n_genes)
         self.gene_encoder = nn.Sequential(nn.Linear(n_genes, d), nn.GELU(), nn.Linear(d, d))
         self.gene_graph = HypergraphBranch(d, d)
 
@@ -229,7 +231,7 @@ class ContextNH2ST(nn.Module):
         half a cell inside the lattice puts it on a patch centre, ``(j + 3.5, i + 3.5) * stride`` on the lattice.
         """
         learnt = self.encode_learnt(images)
-        if self.stain_head is None:
+        if self.kernel_head is None:
             return learnt
         return torch.cat([learnt.float(), stain_maps(unnormalise(images), self.arch.stride)], dim=1)
 
@@ -238,35 +240,41 @@ class ContextNH2ST(nn.Module):
         return F.avg_pool2d(self.encoder(images), 7, stride=1)
 
     def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
-        """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + stain_rank)."""
+        """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + kernel_rank)."""
         channels = self.encoder.channels
         h_sp = self.token(target[:, :channels])  # (B, d)
         nodes = self.token(neighbours[..., :channels])  # (B, 9, d)
         learnt = self._fuse(h_sp, nodes, self.image_graph(nodes, incidence(nodes, present)), present)
-        if self.stain_head is None:
+        if self.kernel_head is None:
             return learnt
-        stain = self.stain_head(self.stain_of(target[:, channels:], neighbours[..., channels:], present))
-        return torch.cat([learnt.float(), stain], dim=-1)
+        kernel = self.kernel_head(self.around(target, neighbours, present))
+        return torch.cat([learnt.float(), kernel], dim=-1)
 
-    def stain_of(self, own: Tensor, nodes: Tensor, present: Tensor) -> Tensor:
-        """Put a target's stain statistics beside the mean of its neighbours'; beside its own where it has none.
+    def around(self, target: Tensor, nodes: Tensor, present: Tensor) -> Tensor:
+        """Put what describes a target beside the mean of its neighbours; beside its own where it has none.
 
         Parameters
         ----------
-        own : (B, S)
-        nodes : (B, 9, S)
+        target : (B, C + S)
+        nodes : (B, 9, C + S)
         present : (B, 9) bool
 
         Returns
         -------
-        (B, 2 S) tensor; (B, S) for a model that does not look at neighbours
+        (B, n) tensor
+            Stain statistics of both, then, where the kernel head sees them, embeddings of both. Of the target alone
+            for a model that does not look at neighbours.
         """
-        if not self.arch.neighbours:
-            return own
-        others = present.clone()
-        others[:, SELF] = False
-        mean = torch.where(others.any(1)[:, None], masked_mean(nodes, others), own)
-        return torch.cat([own, mean], dim=-1)
+        parts = [target.float()]
+        if self.arch.neighbours:
+            others = present.clone()
+            others[:, SELF] = False
+            parts.append(torch.where(others.any(1)[:, None], masked_mean(nodes.float(), others), target.float()))
+        channels = self.encoder.channels
+        columns = [p[:, channels:] for p in parts]
+        if self.arch.kernel_on == "both":
+            columns += [p[:, :channels] for p in parts]
+        return torch.cat(columns, dim=-1)
 
     def learnt(self, hidden: Tensor) -> Tensor:
         """Genes from the learnt part of hidden vectors alone: (B, >= hidden) -> (B, G)."""
@@ -282,7 +290,7 @@ class ContextNH2ST(nn.Module):
         return out
 
     def branches(self, embeddings: Tensor, present: Tensor, expression: Tensor, known: Tensor) -> Branches:
-        """Run every branch of a training batch; the prediction is the learnt part's own, without the stain head.
+        """Run every branch of a training batch; the prediction is the learnt part's own, without the kernel head.
 
         Parameters
         ----------

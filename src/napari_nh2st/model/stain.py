@@ -1,14 +1,9 @@
-"""How strongly, how unevenly and how finely tissue is stained, and what follows from that by itself.
-
-Fifteen moments of optical density of a place and of its neighbours, read by a smooth function fitted in closed form,
-predict better than a convolutional network from scratch does on the few hundred spots that a study has; the two err
-differently, so `context` adds them up (docs/results.md has the figures).
-"""
+"""How strongly, how unevenly and how finely tissue is stained at a place: fifteen numbers, nothing learnt."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 SCALES = (1, 2, 4)
@@ -56,47 +51,3 @@ def _contrast(density: Tensor, k: int) -> Tensor:
     """Distance of every k x k mean from that of its surroundings: (B, 3, H, W) -> (B, 3, H / k, W / k)."""
     small = F.avg_pool2d(density, k) if k > 1 else density
     return (small - F.avg_pool2d(small, 3, 1, 1, count_include_pad=False)).abs()
-
-
-class StainHead(nn.Module):
-    """Hidden vectors from stain statistics: a kernel machine whose weights are set in closed form, never by gradient.
-
-    The function is ``k(z, L) A + z C``, z the standardised statistics, L landmarks among the training spots and k a
-    Gaussian kernel; A and C, one column a gene, are kept as a product of low rank whose first factor stands here and
-    whose second one stands in the decoder.
-
-    Parameters
-    ----------
-    dim : int
-        Statistics of a place: those of the target and, with neighbours, their mean.
-    landmarks, rank : int
-    """
-
-    mean: Tensor
-    std: Tensor
-    landmarks: Tensor
-    gamma: Tensor
-    project: Tensor
-
-    def __init__(self, dim: int, landmarks: int, rank: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("std", torch.ones(dim))
-        self.register_buffer("landmarks", torch.zeros(landmarks, dim))
-        self.register_buffer("gamma", torch.zeros(()))
-        self.register_buffer("project", torch.zeros(dim + landmarks, rank))
-
-    def standardise(self, raw: Tensor) -> Tensor:
-        """(B, dim) statistics -> the same in units of the training spots, clipped: an artefact shall not run away."""
-        return ((raw - self.mean) / self.std).clamp(-5, 5)
-
-    def features(self, z: Tensor) -> Tensor:
-        """(B, dim) standardised statistics -> (B, dim + landmarks): themselves, and their likeness to the landmarks."""
-        distance = torch.cdist(z, self.landmarks, compute_mode="donot_use_mm_for_euclid_dist")
-        return torch.cat([z, torch.exp(-self.gamma * distance**2)], dim=-1)
-
-    def forward(self, raw: Tensor) -> Tensor:
-        """(B, dim) -> (B, rank)."""
-        with torch.autocast(raw.device.type, enabled=False):
-            out: Tensor = self.features(self.standardise(raw.float())) @ self.project
-        return out

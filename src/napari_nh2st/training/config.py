@@ -36,10 +36,14 @@ class TrainingConfig(BaseModel):
     genes: list[str] | None = None
 
     encoder_start: Path | None = Field(default=None, description="an encoder file to start from, as of nh2st pretrain")
-    stain_share: float = Field(default=0.8, ge=0, lt=1, description="context only: the stain head's part; 0 is none")
-    landmarks: int = Field(default=1024, ge=1, description="of the stain head, at most; fewer where spots are fewer")
+    pretrain_steps: int = Field(
+        default=60, ge=0, description="context only: steps of contrast on the sections' own tiles"
+    )
+    train_encoder: bool = Field(default=False, description="context only: train the encoder on expression as well")
+    kernel_share: float = Field(default=0.8, ge=0, lt=1, description="context only: the kernel head's part; 0 is none")
+    landmarks: int = Field(default=1024, ge=1, description="of the kernel head, at most; fewer where spots are fewer")
 
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     window: int = Field(default=512, ge=256, description="side of a block of tissue")
@@ -51,7 +55,7 @@ class TrainingConfig(BaseModel):
     gene_weight: Literal["equal", "variance"] = Field(
         default="equal", description="equal: every gene weighs the same; variance: as its labels vary (plain MSE)"
     )
-    ema: float = Field(default=0.98, ge=0, lt=1, description="decay of the averaged weights")
+    ema: float = Field(default=0.95, ge=0, lt=1, description="decay of the averaged weights")
     inner_validation: float = Field(default=0.15, gt=0, lt=0.5, description="part of each section held out as a block")
     refit: bool = Field(default=True, description="after the held-out blocks have been scored, train on them too")
     device: str = "auto"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +25,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, choose_panel, read_expression, read_sheet
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
+from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.folder import Model, load_model, save_model
 from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.provenance import repeat_command, versions
@@ -43,8 +41,10 @@ from napari_nh2st.training.data import (
     load_section,
     validation_windows,
 )
+from napari_nh2st.training.kernel import LOOK_WINDOW
 from napari_nh2st.training.module import Fitter
-from napari_nh2st.training.plan import LOOK_WINDOW, Plan, make_plan
+from napari_nh2st.training.plan import Plan, make_plan
+from napari_nh2st.training.quiet import quiet
 
 # Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
 ARRAY_PITCHES = (100.0, 200.0)
@@ -129,14 +129,17 @@ def finetune(
     settings = _Settings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
     settings = settings.recorded(run, samples) if resume else settings
     L.seed_everything(settings.seed, verbose=False)
-    plan = _prepare(samples, settings.config, settings.base, settings.seed)
+    try:
+        plan = _prepare(samples, settings.config, settings.base, settings.seed, cancelled)
+    except Cancelled:
+        raise Nh2stError("stopped before the first epoch was finished: there is no model to keep") from None
     run.mkdir(parents=True, exist_ok=True)
     (run / STOP).unlink(missing_ok=True)
     if not resume:
         settings.record(run, samples)
     log = MetricsFile(run / METRICS)
     try:
-        with _quiet():
+        with quiet():
             return _fit(plan, run, log, resume, progress, cancelled)
     except BaseException as error:
         log.write(0, 0, event="failed", reason=str(error) or type(error).__name__)
@@ -151,13 +154,19 @@ def _check_run_folder(run: Path, resume: bool) -> None:
         raise Nh2stError(f"{run} holds a run already: choose another --out, or go on with --resume")
 
 
-def _prepare(samples: list[Sample], config: TrainingConfig, base: str | Path | None, seed: int) -> Plan:
+def _prepare(
+    samples: list[Sample],
+    config: TrainingConfig,
+    base: str | Path | None,
+    seed: int,
+    cancelled: Callable[[], bool],
+) -> Plan:
     data = [read_expression(s) for s in samples]
     start = None if base is None else load_model(base)
     card = card_for(samples, data, config, start)
     sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
     hold_out_blocks(sections, config.inner_validation, seed)
-    return make_plan(sections, card, config, seed, start)
+    return make_plan(sections, card, config, seed, start, cancelled=cancelled)
 
 
 def card_for(
@@ -214,23 +223,6 @@ def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingCo
         return config.mpp, max(stride, round(spacing / config.mpp / stride) * stride)
     pitch = config.pitch or stride * (9 if spacing > 150 else 6)
     return spacing / pitch, pitch
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's banners and its advice about workers off a person's screen; warnings of ours stay."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch(\.|$)")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def _fit(plan: Plan, run: Path, log: MetricsFile, resume: bool, progress: bool, cancelled: Callable[[], bool]) -> Path:
@@ -344,7 +336,8 @@ def _refit(plan: Plan, card: Card, run: Path, log: MetricsFile, progress: bool, 
         section.held_out[:] = False
     L.seed_everything(plan.seed, verbose=False)
     start = load_model(plan.start) if plan.start is not None else None
-    again = make_plan(plan.sections, plan.card, plan.config, plan.seed, start)
+    encoder = None if plan.train_encoder else plan.net.encoder  # it has seen no label: once is enough
+    again = make_plan(plan.sections, plan.card, plan.config, plan.seed, start, encoder)
     callbacks: list[Callback] = [Reporter(log, plan.config.epochs), stop]
     _train(again, run, callbacks, progress)
     if stop.asked:
@@ -373,7 +366,12 @@ def _train(plan: Plan, run: Path, callbacks: list[Callback], progress: bool) -> 
 
 
 def train_sections(
-    sections: Sequence[Section], card: Card, config: TrainingConfig, seed: int, cancelled: Callable[[], bool]
+    sections: Sequence[Section],
+    card: Card,
+    config: TrainingConfig,
+    seed: int,
+    cancelled: Callable[[], bool],
+    encoder: ResNet18 | None = None,
 ) -> tuple[NH2ST, Card]:
     """Train on all spots of sections in memory: what `finetune` ends with, without folder, figures or held-out block.
 
@@ -387,6 +385,8 @@ def train_sections(
     seed : int
     cancelled : callable
         Asked after every step.
+    encoder : ResNet18, optional
+        Pretrained already, by `pretrained` with the same sections, settings and seed.
 
     Returns
     -------
@@ -401,8 +401,8 @@ def train_sections(
         If it was; there is nothing to keep.
     """
     L.seed_everything(seed, verbose=False)
-    plan = make_plan(sections, card, config, seed)
-    with _quiet(), TemporaryDirectory() as folder:
+    plan = make_plan(sections, card, config, seed, encoder=encoder, cancelled=cancelled)
+    with quiet(), TemporaryDirectory() as folder:
         stop = StopWhenAsked(Path(folder), cancelled)
         _train(plan, Path(folder), [stop], progress=False)
     if stop.asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -92,12 +93,14 @@ class Fitter(L.LightningModule):
         steps: int,
         mean: npt.NDArray[np.float32],
         std: npt.NDArray[np.float32],
-        stain: tuple[Tensor, float] | None = None,
+        kernel: tuple[Tensor, float] | None = None,
+        train_encoder: bool = True,
     ) -> None:
         super().__init__()
         self.net, self.config, self.steps = net, config, steps
-        self.mean, self.std, self.stain = mean, std, stain
+        self.mean, self.std, self.kernel, self.train_encoder = mean, std, kernel, train_encoder
         self._held_out: dict[int, list[tuple[npt.NDArray[Any], ...]]] = {}
+        self.train()  # the trainer keeps the modes it finds: a frozen encoder's batch statistics must not move
 
     @property
     def _arch(self) -> Architecture:
@@ -111,7 +114,8 @@ class Fitter(L.LightningModule):
     def _dense(self, windows: list[Window], images: Tensor) -> Targets:
         assert isinstance(self.net, ContextNH2ST)
         # Only the learnt part is trained: its steps need no stain statistics.
-        maps = self.net.encode_learnt(images) if self.training else self.net.encode(images)
+        with nullcontext() if self.train_encoder else torch.no_grad():
+            maps = self.net.encode_learnt(images) if self.training else self.net.encode(images)
         last = maps.shape[-1] - 1
         parts = []
         for i, w in enumerate(windows):
@@ -144,6 +148,13 @@ class Fitter(L.LightningModule):
         maps = self.net.encoder(torch.cat(crops).contiguous(memory_format=torch.channels_last))
         return replace(out, embeddings=maps[out.embeddings])
 
+    def train(self, mode: bool = True) -> Fitter:
+        """Switch to training or back; a frozen encoder keeps evaluating."""
+        super().train(mode)
+        if not self.train_encoder:
+            self.net.encoder.eval()
+        return self
+
     def training_step(self, batch: list[Window], batch_idx: int) -> Tensor | None:
         """One optimiser step over a few windows."""
         pixels = torch.stack([w.pixels for w in batch])
@@ -166,10 +177,10 @@ class Fitter(L.LightningModule):
             return found.spots, found.labels[:, SELF], self.net.decoder(hidden).float()
         hidden = self.net.look(target, found.embeddings, found.present)
         predicted = self.net.learnt(hidden).float()
-        if self.stain is not None:
-            rows, share = self.stain
-            stain = hidden[:, self._arch.hidden :].float() @ rows.to(hidden.device).T
-            predicted = (1 - share) * predicted + share * stain
+        if self.kernel is not None:
+            rows, share = self.kernel
+            answer = hidden[:, self._arch.hidden :].float() @ rows.to(hidden.device).T
+            predicted = (1 - share) * predicted + share * answer
         return found.spots, found.labels[:, SELF], predicted
 
     def validation_step(self, batch: tuple[int, list[Window]], batch_idx: int) -> None:
@@ -201,7 +212,9 @@ class Fitter(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule over the whole run."""
         optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+            [p for p in self.net.parameters() if p.requires_grad],
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,

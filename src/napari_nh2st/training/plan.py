@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +12,19 @@ import torch
 
 from napari_nh2st.errors import ModelError
 from napari_nh2st.geometry import SELF
-from napari_nh2st.model.card import Card
+from napari_nh2st.model.card import Architecture, Card
+from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import encoder_hash, load_encoder
 from napari_nh2st.model.folder import Model
 from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, PaperNH2ST, build
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section, WindowCutter, cover
+from napari_nh2st.training.kernel import LOOK_WINDOW, describe_all, fit_kernel, join_parts, part_again
 from napari_nh2st.training.module import Fitter
-from napari_nh2st.training.stain import all_statistics, fit_stain, join_parts, part_again
+from napari_nh2st.training.pretrain import BATCH, pretrain_on
 
 # More directions between genes than this add nothing that a few hundred spots could tell.
-STAIN_RANK = 128
-# Windows overlap by a neighbourhood all round: large ones waste little on it, and this one still fits into 2 GB.
-LOOK_WINDOW = 3584
+KERNEL_RANK = 128
 
 
 @dataclass(eq=False)
@@ -37,8 +37,10 @@ class Plan:
         Geometry, panel and architecture as they are trained.
     mean, std : (G,) float32
         Of the training labels, those not held out.
-    stain : tuple of (G, rank) tensor and float, or None
-        The stain head's columns and share; its buffers are set in the network already.
+    kernel : tuple of (G, rank) tensor and float, or None
+        The kernel head's columns and share; its buffers are set in the network already.
+    train_encoder : bool
+        Otherwise it stays as it is.
     start : Path or None
         The model folder it started from.
     """
@@ -49,24 +51,31 @@ class Plan:
     net: NH2ST
     mean: npt.NDArray[np.float32]
     std: npt.NDArray[np.float32]
-    stain: tuple[torch.Tensor, float] | None
+    kernel: tuple[torch.Tensor, float] | None
+    train_encoder: bool
     seed: int
     start: Path | None = None
 
     def fitter(self, steps: int) -> Fitter:
         """Make the Lightning module."""
-        return Fitter(self.net, self.config, steps, self.mean, self.std, self.stain)
+        return Fitter(self.net, self.config, steps, self.mean, self.std, self.kernel, self.train_encoder)
 
     def finish(self) -> NH2ST:
         """Let the network answer in label units, with all its parts; call once, after training."""
-        if self.stain is not None and isinstance(self.net, ContextNH2ST):
-            join_parts(self.net, *self.stain)
+        if self.kernel is not None and isinstance(self.net, ContextNH2ST):
+            join_parts(self.net, *self.kernel)
         fold_labels(self.net, self.mean, self.std)
         return self.net.cpu().eval()
 
 
 def make_plan(
-    sections: Sequence[Section], card: Card, config: TrainingConfig, seed: int, start: Model | None = None
+    sections: Sequence[Section],
+    card: Card,
+    config: TrainingConfig,
+    seed: int,
+    start: Model | None = None,
+    encoder: ResNet18 | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Plan:
     """Settle everything for training on the spots of these sections that are not held out.
 
@@ -80,22 +89,31 @@ def make_plan(
         Of the weights; the caller's random state is used and moved on, as by any network that is built.
     start : Model, optional
         To start from; its architecture is the card's.
+    encoder : ResNet18, optional
+        To start from, instead of what the settings say.
+    cancelled : callable
+        Asked while the encoder is pretrained.
 
     Raises
     ------
     ModelError
         If the encoder to start from has another shape.
+    Cancelled
     """
     sections = list(sections)
     train = np.concatenate([s.labels[~s.held_out] for s in sections])
     mean, std = train.mean(axis=0), train.std(axis=0).clip(min=1e-3)
     arch = card.architecture
-    stained = config.stain_share > 0 and arch.variant == "context"
+    context = arch.variant == "context"
+    train_encoder = config.train_encoder or not context
+    with_kernel = context and config.kernel_share > 0
     arch = arch.model_copy(
         update={
-            "landmarks": min(len(train), config.landmarks) if stained else 0,
-            "stain_rank": min(STAIN_RANK, train.shape[1]) if stained else 0,
-            "stain_share": config.stain_share if stained else 0.0,
+            "landmarks": min(len(train), config.landmarks) if with_kernel else 0,
+            "kernel_rank": min(KERNEL_RANK, train.shape[1]) if with_kernel else 0,
+            "kernel_share": config.kernel_share if with_kernel else 0.0,
+            # An encoder that goes on learning is not what the kernel head was fitted to.
+            "kernel_on": "stain" if train_encoder else "both",
         }
     )
     facts = {"architecture": arch, "gene_means": _rounded(mean), "gene_stds": _rounded(std)}
@@ -105,16 +123,41 @@ def make_plan(
     if config.gene_weight == "variance":  # one unit for all genes: their variances then weigh them
         std = np.full_like(std, std.mean())
     net = build(arch, len(card.genes))
-    if config.encoder_start is not None:
-        _start_encoder(net, config)
     if start is not None:
         _start_from(net, start, card.genes, mean, std)
-    stain = None
-    if stained and isinstance(net, ContextNH2ST):
+    else:
+        _start_encoder(net, sections, config, seed, encoder, cancelled)
+    kernel = None
+    if with_kernel and isinstance(net, ContextNH2ST):
         part_again(net, 0.0)  # the head's columns, random so far, take no part in training
-        raw = all_statistics(net, sections, card, LOOK_WINDOW)
-        stain = fit_stain(net, raw, (train - mean) / std, seed), config.stain_share
-    return Plan(config, sections, card, net, mean, std, stain, seed, None if start is None else start.path)
+        kernel = fit_kernel(net, describe_all(net, sections, card), (train - mean) / std, seed), config.kernel_share
+    net.encoder.requires_grad_(train_encoder)
+    begun = None if start is None else start.path
+    return Plan(config, sections, card, net, mean, std, kernel, train_encoder, seed, begun)
+
+
+def pretrained(
+    sections: Sequence[Section], arch: Architecture, config: TrainingConfig, seed: int, cancelled: Callable[[], bool]
+) -> ResNet18:
+    """Pretrain an encoder by contrast on the tiles of sections, at their spots and the places round them.
+
+    No label is looked at. Sections that are to be scored must not be among them, or it must be said.
+    """
+    # Neighbourhoods share places: each is taken once.
+    tissue = [np.unique(np.round(s.centres[s.present]), axis=0) for s in sections]
+    return pretrain_on(
+        [s.pixels for s in sections],
+        tissue,
+        width=arch.width,
+        stride=arch.stride,
+        blocks=arch.blocks,
+        wander=arch.patch / 2,
+        steps=config.pretrain_steps,
+        batch=min(BATCH, sum(len(at) for at in tissue)),
+        seed=seed,
+        device=config.device,
+        cancelled=cancelled,
+    )
 
 
 def predict_section(net: NH2ST, section: Section, card: Card, config: TrainingConfig) -> npt.NDArray[np.float32]:
@@ -150,16 +193,27 @@ def _rounded(values: npt.NDArray[np.float32]) -> list[float]:
     return [round(float(v), 6) for v in values]
 
 
-def _start_encoder(net: NH2ST, config: TrainingConfig) -> None:
-    assert config.encoder_start is not None
-    encoder, own = load_encoder(config.encoder_start), net.encoder
-    wanted, there = ((e.channels // 8, e.stride, e.blocks) for e in (own, encoder))
-    if wanted != there:
-        raise ModelError(
-            f"{config.encoder_start} has width {there[0]}, stride {there[1]}, {there[2]} blocks a stage, the model to "
-            f"be trained {wanted[0]}, {wanted[1]} and {wanted[2]}: give the same to nh2st pretrain"
-        )
-    own.load_state_dict(encoder.state_dict())
+def _start_encoder(
+    net: NH2ST,
+    sections: Sequence[Section],
+    config: TrainingConfig,
+    seed: int,
+    encoder: ResNet18 | None,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Let the encoder start from the one given, the settings' file, or contrast on the sections' own tiles."""
+    if encoder is None and config.encoder_start is not None:
+        encoder = load_encoder(config.encoder_start)
+        wanted, there = ((e.channels // 8, e.stride, e.blocks) for e in (net.encoder, encoder))
+        if wanted != there:
+            raise ModelError(
+                f"{config.encoder_start} has width {there[0]}, stride {there[1]}, {there[2]} blocks a stage, the model "
+                f"to be trained {wanted[0]}, {wanted[1]} and {wanted[2]}: give the same to nh2st pretrain"
+            )
+    if encoder is None and config.pretrain_steps and isinstance(net, ContextNH2ST):
+        encoder = pretrained(sections, net.arch, config, seed, cancelled)
+    if encoder is not None:
+        net.encoder.load_state_dict(encoder.state_dict())
 
 
 def _start_from(
@@ -167,7 +221,7 @@ def _start_from(
 ) -> None:
     """Copy a base model's weights; genes of a new panel take over the rows that the base knows, others start afresh.
 
-    The stain head is fitted anew on the new sections, whatever the base had.
+    The kernel head is fitted anew on the new sections, whatever the base had.
     """
     target, fresh = net.state_dict(), [t.detach().clone() for t in (net.decoder.weight, net.decoder.bias)]
     rows = {g: i for i, g in enumerate(start.card.genes)}
@@ -181,12 +235,12 @@ def _start_from(
             target[name][new] = values[old]
         elif name == "gene_encoder.0.weight":
             target[name][:, new] = values[:, old]
-        elif not name.startswith("stain_head."):
+        elif not name.startswith("kernel_head."):
             target[name] = values
     net.load_state_dict(target)
     unfold_labels(net, mean, std)
     if isinstance(net, ContextNH2ST):
-        part_again(net, start.card.architecture.stain_share)
+        part_again(net, start.card.architecture.kernel_share)
     unknown = torch.ones(len(genes), dtype=torch.bool)
     unknown[new] = False
     with torch.no_grad():

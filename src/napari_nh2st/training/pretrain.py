@@ -33,8 +33,8 @@ from napari_nh2st.model.encoder_file import SUFFIX, save_encoder
 from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import Slide, open_slide
-from napari_nh2st.training.fit import _quiet
 from napari_nh2st.training.module import stain_jitter
+from napari_nh2st.training.quiet import quiet
 
 Pixels = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.float64]
@@ -246,7 +246,7 @@ def pretrain_on(
 
 
 def _contrast(crops: Crops, shape: tuple[int, int, int], device: torch.device, watch: _Watch) -> ResNet18:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _quiet():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), quiet():
         torch.manual_seed(crops.seed)
         module = Contrast(ResNet18(*shape), crops.steps)
         module.to(memory_format=torch.channels_last)

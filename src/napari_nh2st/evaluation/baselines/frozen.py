@@ -14,11 +14,10 @@ from napari_nh2st.training.data import Section
 if TYPE_CHECKING:
     from napari_nh2st.model.encoder import ResNet18
 
-WIDTH, STRIDE, BLOCKS = 32, 16, 1
-STEPS, QUICK_STEPS, BATCH = 150, 60, 64
+STEPS = 60  # where the settings of NH2ST pretrain nothing
 _AT_ONCE = 32
 
-# Two baselines share the encoder of a fitting; it goes when the fitting does.
+# Several models share the encoder of a fitting; it goes when the fitting does.
 _MADE: WeakKeyDictionary[Fitting, ResNet18] = WeakKeyDictionary()
 
 
@@ -29,34 +28,23 @@ def frozen_encoder(fitting: Fitting) -> ResNet18:
     -------
     ResNet18
         In evaluation mode. The encoder file that the settings name (`encoder_start`), or else one that is pretrained
-        on the training sections' own tiles, spots and the places round them, without their labels.
+        on the training sections' own tiles, spots and the places round them, without their labels: the one that
+        NH2ST starts from. Made once for a fitting.
     """
-    start = getattr(fitting.config, "encoder_start", None)
-    if start is not None:
-        from napari_nh2st.model.encoder_file import load_encoder
-
-        return load_encoder(start)
-    return _pretrained_encoder(fitting)
+    if fitting not in _MADE:
+        _MADE[fitting] = _make(fitting)
+    return _MADE[fitting]
 
 
-def _pretrained_encoder(fitting: Fitting) -> ResNet18:
-    from napari_nh2st.training.pretrain import pretrain_on
+def _make(fitting: Fitting) -> ResNet18:
+    from napari_nh2st.model.encoder_file import load_encoder
+    from napari_nh2st.training.plan import pretrained
 
-    # Neighbourhoods share places: each is taken once.
-    tissue = [np.unique(np.round(s.centres[s.present]), axis=0) for s in fitting.sections]
-    return pretrain_on(
-        [s.pixels for s in fitting.sections],
-        tissue,
-        width=WIDTH,
-        stride=STRIDE,
-        blocks=BLOCKS,
-        wander=fitting.card.pitch / 2,
-        steps=QUICK_STEPS if fitting.quick else STEPS,
-        batch=min(BATCH, sum(len(at) for at in tissue)),
-        seed=fitting.seed,
-        device=fitting.config.device,
-        cancelled=fitting.cancelled,
-    )
+    config = fitting.config
+    if config.encoder_start is not None:
+        return load_encoder(config.encoder_start)
+    config = config.model_copy(update={"pretrain_steps": config.pretrain_steps or STEPS})
+    return pretrained(fitting.sections, fitting.card.architecture, config, fitting.seed, fitting.cancelled)
 
 
 def embed(section: Section, fitting: Fitting) -> Array:
@@ -66,7 +54,7 @@ def embed(section: Section, fitting: Fitting) -> Array:
     ----------
     section : Section
     fitting : Fitting
-        Its encoder is made on the first call and kept as long as the fitting.
+        Its encoder is kept as long as it is.
 
     Returns
     -------
@@ -77,9 +65,7 @@ def embed(section: Section, fitting: Fitting) -> Array:
 
     from napari_nh2st.model.nh2st import normalise
 
-    if fitting not in _MADE:
-        _MADE[fitting] = frozen_encoder(fitting)
-    net = _MADE[fitting]
+    net = frozen_encoder(fitting)
     tiles = patches(section, fitting.card.patch)
     out = np.zeros((len(tiles), net.channels), dtype=np.float32)
     with torch.inference_mode():

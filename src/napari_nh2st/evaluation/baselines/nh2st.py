@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
+from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section
@@ -42,7 +43,10 @@ def _trained(settings: Callable[[Fitting], TrainingConfig]) -> Callable[[Fitting
     def fit(fitting: Fitting) -> Predict:
         config = settings(fitting)
         card = fitting.card.model_copy(update={"architecture": config.architecture})
-        net, card = train_sections(fitting.sections, card, config, fitting.seed, fitting.cancelled)
+        encoder = None  # the one that the frozen baselines have, where the settings make one
+        if config.architecture.variant == "context" and config.pretrain_steps:
+            encoder = frozen_encoder(fitting)
+        net, card = train_sections(fitting.sections, card, config, fitting.seed, fitting.cancelled, encoder)
 
         def predict(section: Section) -> Array:
             return predict_section(net, section, card, config)
@@ -52,12 +56,13 @@ def _trained(settings: Callable[[Fitting], TrainingConfig]) -> Callable[[Fitting
     return fit
 
 
-def _stain(fitting: Fitting) -> Predict:
-    """Fit the stain head alone: no gradient step is taken."""
-    plan = make_plan(fitting.sections, fitting.card, fitting.config, fitting.seed)
-    if plan.stain is None:
-        raise ValueError("the settings leave the stain head out")
-    plan.stain = plan.stain[0], 1.0
+def _kernel(fitting: Fitting) -> Predict:
+    """Fit the kernel head alone: no gradient step is taken."""
+    encoder = frozen_encoder(fitting) if fitting.config.pretrain_steps else None
+    plan = make_plan(fitting.sections, fitting.card, fitting.config, fitting.seed, encoder=encoder)
+    if plan.kernel is None:
+        raise ValueError("the settings leave the kernel head out")
+    plan.kernel = plan.kernel[0], 1.0
     with torch.random.fork_rng(devices=[]):
         net = plan.finish()
 
@@ -67,27 +72,27 @@ def _stain(fitting: Fitting) -> Predict:
     return predict
 
 
-STAIN = Baseline(
-    name="nh2st-stain",
-    about="The stain head of nh2st-context alone, on the target and its neighbours: nothing is learnt by gradient.",
-    seeded=False,
-    fit=_stain,
+KERNEL = Baseline(
+    name="nh2st-kernel",
+    about="The kernel head of nh2st-context alone, without the part that is learnt from expression by gradient.",
+    seeded=True,
+    fit=_kernel,
 )
 TARGET = Baseline(
     name="nh2st-target",
-    about="nh2st-context without its neighbours: the same encoder, stain head and losses see the target alone.",
+    about="nh2st-context without its neighbours: the same encoder, kernel head and target's loss see the target alone.",
     seeded=True,
     fit=_trained(_target),
 )
 PAPER = Baseline(
     name="nh2st-paper",
-    about="NH2ST as published (variant paper with its losses and weights), at our pixel size, width and epochs plus one.",
+    about="NH2ST as published (variant paper with its losses and weights), at our pixel size and width.",
     seeded=True,
     fit=_trained(_paper),
 )
 CONTEXT = Baseline(
     name="nh2st-context",
-    about="NH2ST as nh2st finetune trains it by default: learnt part and stain head, target and neighbours.",
+    about="NH2ST as nh2st finetune trains it by default: learnt part and kernel head, target and neighbours.",
     seeded=True,
     fit=_trained(_context),
 )

@@ -1,4 +1,4 @@
-"""The stain head in closed form, against scikit-learn's kernel ridge regression and written-out sums."""
+"""The kernel head in closed form and stain statistics, against scikit-learn and written-out sums."""
 
 import numpy as np
 import pytest
@@ -8,17 +8,21 @@ from sklearn.kernel_ridge import KernelRidge
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.nh2st import build
 from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
-from napari_nh2st.training.stain import ALPHA, GAMMA, LINEAR, fit_stain, join_parts, part_again
+from napari_nh2st.training.kernel import ALPHA, GAMMA, LINEAR, fit_kernel, join_parts, part_again
 
 ARCH = {"width": 4, "dim": 16, "hidden": 12, "heads": 4}
 
 
 def net(landmarks, rank, **more):
     torch.manual_seed(0)
-    return build(Architecture(landmarks=landmarks, stain_rank=rank, **ARCH, **more), 5).eval()
+    return build(Architecture(landmarks=landmarks, kernel_rank=rank, **ARCH, **more), 5).eval()
 
 
-def data(n=40, dim=2 * STAIN_FEATURES, genes=5):
+SIZES = (2 * STAIN_FEATURES, 2 * 8 * 4)  # stain statistics and embeddings of a place and its neighbours
+
+
+def data(n=40, genes=5):
+    dim = sum(SIZES)
     rng = np.random.default_rng(0)
     raw = rng.normal(2, 0.3, (n, dim)).astype(np.float32)
     return raw, (np.tanh(raw[:, :genes] - 2) + 0.1 * rng.normal(size=(n, genes))).astype(np.float32)
@@ -42,38 +46,42 @@ def test_the_maps_are_moments_of_optical_density():
 def test_even_colour_has_no_spread_and_no_texture():
     maps = stain_maps(torch.full((1, 3, 160, 160), 100.0), 16)
     assert torch.allclose(maps[:, :3], torch.full((), -np.log(101 / 256), dtype=torch.float32))
-    assert maps[:, 3:].max() < 2e-3
+    assert maps[:, 3:].max() < 5e-3  # what single precision leaves of equal squares
 
 
 def test_with_all_spots_as_landmarks_it_is_kernel_ridge_regression():
     raw, targets = data()
     model = net(40, 5)
-    rows = fit_stain(model, raw, targets, seed=0)
+    rows = fit_kernel(model, raw, targets, seed=0)
     new = data(n=12)[0] + 0.1
     mean, std = raw.mean(axis=0), raw.std(axis=0)
     z, z_new = ((v - mean) / std for v in (raw, new))
     z_new = z_new.clip(-5, 5)
-    dim = raw.shape[1]
 
     def kernel(a, b):
-        return np.exp(-GAMMA / dim * ((a - b) ** 2).sum()) + LINEAR * (a @ b) / dim
+        total, start = 0.0, 0
+        for n in SIZES:
+            u, v = a[start : start + n], b[start : start + n]
+            total += np.exp(-GAMMA / n * ((u - v) ** 2).sum()) + LINEAR * (u @ v) / n
+            start += n
+        return total / len(SIZES)
 
     expected = KernelRidge(alpha=ALPHA, kernel=kernel).fit(z, targets).predict(z_new)
-    found = (model.stain_head(torch.from_numpy(new)) @ rows.T).numpy()
+    found = (model.kernel_head(torch.from_numpy(new)) @ rows.T).numpy()
     assert np.allclose(found, expected, atol=2e-3)
 
 
 def test_fewer_landmarks_come_close_and_a_low_rank_keeps_what_varies():
     raw, targets = data(n=200)
     full, few = net(200, 5), net(60, 5)
-    exact = full.stain_head.forward
-    rows = fit_stain(full, raw, targets, 0)
-    near = fit_stain(few, raw, targets, 0)
-    a, b = (exact(torch.from_numpy(raw)) @ rows.T).numpy(), (few.stain_head(torch.from_numpy(raw)) @ near.T).numpy()
-    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.97
+    exact = full.kernel_head.forward
+    rows = fit_kernel(full, raw, targets, 0)
+    near = fit_kernel(few, raw, targets, 0)
+    a, b = (exact(torch.from_numpy(raw)) @ rows.T).numpy(), (few.kernel_head(torch.from_numpy(raw)) @ near.T).numpy()
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9
     low = net(200, 2)
-    thin = fit_stain(low, raw, targets, 0)
-    c = (low.stain_head(torch.from_numpy(raw)) @ thin.T).numpy()
+    thin = fit_kernel(low, raw, targets, 0)
+    c = (low.kernel_head(torch.from_numpy(raw)) @ thin.T).numpy()
     u, s, vt = np.linalg.svd(a, full_matrices=False)
     assert np.allclose(c, (u[:, :2] * s[:2]) @ vt[:2], atol=2e-3)
 
@@ -81,19 +89,19 @@ def test_fewer_landmarks_come_close_and_a_low_rank_keeps_what_varies():
 def test_an_artefact_does_not_run_away():
     raw, targets = data()
     model = net(40, 5)
-    rows = fit_stain(model, raw, targets, seed=0)
+    rows = fit_kernel(model, raw, targets, seed=0)
     wild = torch.full((1, raw.shape[1]), 1e6)
-    assert torch.isfinite(model.stain_head(wild)).all()
-    assert (model.stain_head(wild) @ rows.T).abs().max() < 20
+    assert torch.isfinite(model.kernel_head(wild)).all()
+    assert (model.kernel_head(wild) @ rows.T).abs().max() < 20
 
 
 def test_parts_are_joined_and_parted_again():
     raw, targets = data()
     model = net(40, 5)
     part_again(model, 0.0)
-    rows = fit_stain(model, raw, targets, seed=0)
+    rows = fit_kernel(model, raw, targets, seed=0)
     learnt = torch.randn(3, 12)
-    stain = model.stain_head(torch.from_numpy(raw[:3]))
+    stain = model.kernel_head(torch.from_numpy(raw[:3]))
     alone = model.learnt(learnt).detach()
     join_parts(model, rows, 0.8)
     both = model.decoder(torch.cat([learnt, stain], dim=1))
@@ -102,24 +110,29 @@ def test_parts_are_joined_and_parted_again():
     assert torch.allclose(model.decoder(torch.cat([learnt, stain], dim=1)), alone, atol=1e-5)
 
 
-def test_a_place_without_neighbours_has_its_own_statistics_for_theirs():
+def test_a_place_without_neighbours_has_its_own_description_for_theirs():
     model = net(8, 5)
-    own, nodes = torch.randn(2, STAIN_FEATURES), torch.randn(2, 9, STAIN_FEATURES)
+    channels, size = model.encoder.channels, model.embedding_dim
+    own, nodes = torch.randn(2, size), torch.randn(2, 9, size)
     present = torch.zeros(2, 9, dtype=torch.bool)
     present[:, 4] = True
     present[1, 0] = present[1, 1] = True
-    out = model.stain_of(own, nodes, present)
-    assert torch.equal(out[0], torch.cat([own[0], own[0]]))
-    assert torch.allclose(out[1, STAIN_FEATURES:], nodes[1, :2].mean(0))
-    assert torch.equal(net(8, 5, neighbours=False).stain_of(own, nodes, present), own)
+    stain, twice, learnt, beside = model.around(own, nodes, present).split(
+        [STAIN_FEATURES, STAIN_FEATURES, channels, channels], dim=1
+    )
+    assert torch.equal(stain, own[:, channels:])
+    assert torch.equal(learnt, own[:, :channels])
+    assert torch.equal(twice[0], own[0, channels:])
+    assert torch.allclose(beside[1], nodes[1, :2, :channels].mean(0))
+    assert torch.equal(net(8, 5, neighbours=False, kernel_on="stain").around(own, nodes, present), own[:, channels:])
 
 
 @pytest.mark.parametrize("neighbours", [True, False])
 def test_neighbours_change_a_prediction_only_where_the_model_looks_at_them(neighbours):
     model = net(8, 5, neighbours=neighbours)
     with torch.no_grad():
-        model.stain_head.gamma.fill_(0.1)
-        model.stain_head.project.normal_()
+        model.kernel_head.gamma.fill_(0.1)
+        model.kernel_head.project.normal_()
     size = model.embedding_dim
     target, nodes = torch.randn(2, size), torch.randn(2, 9, size)
     other = nodes + torch.randn(2, 9, size)

@@ -1,0 +1,66 @@
+"""Genes from what describes a place, by a smooth function that is fitted in closed form.
+
+The few hundred spots of a study are too few to train much by gradient: a kernel machine on frozen descriptions of a
+place and of its neighbours predicts better than a convolutional network from scratch (docs/results.md has the figures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class KernelHead(nn.Module):
+    """Hidden vectors from descriptions of places: a kernel machine whose weights no gradient sets.
+
+    The function is ``k(z, L) A + z C``: z the standardised description, L landmarks among the training spots, k the
+    mean of one Gaussian kernel for each group of columns. A and C, one column a gene, are kept as a product of low rank
+    whose first factor stands here and whose second one stands in the decoder.
+
+    Parameters
+    ----------
+    groups : sequence of int
+        Columns of each group, such as stain statistics and embeddings: they count alike, however many they are.
+    landmarks, rank : int
+    """
+
+    mean: Tensor
+    std: Tensor
+    landmarks: Tensor
+    gamma: Tensor
+    project: Tensor
+
+    def __init__(self, groups: Sequence[int], landmarks: int, rank: int) -> None:
+        super().__init__()
+        self.groups = tuple(groups)
+        dim = sum(self.groups)
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+        self.register_buffer("landmarks", torch.zeros(landmarks, dim))
+        self.register_buffer("gamma", torch.zeros(len(self.groups)))
+        self.register_buffer("project", torch.zeros(dim + landmarks, rank))
+
+    def standardise(self, raw: Tensor) -> Tensor:
+        """(B, dim) -> the same in units of the training spots, clipped: an artefact shall not run away."""
+        return ((raw - self.mean) / self.std).clamp(-5, 5)
+
+    def kernel(self, z: Tensor, others: Tensor) -> Tensor:
+        """(B, dim), (K, dim) standardised -> (B, K) likeness, 1 for the same."""
+        likeness, start = [], 0
+        for size, gamma in zip(self.groups, self.gamma, strict=True):
+            a, b = z[:, start : start + size], others[:, start : start + size]
+            likeness.append(torch.exp(-gamma * torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") ** 2))
+            start += size
+        return torch.stack(likeness).mean(0)
+
+    def features(self, z: Tensor) -> Tensor:
+        """(B, dim) standardised -> (B, dim + landmarks): itself, and its likeness to the landmarks."""
+        return torch.cat([z, self.kernel(z, self.landmarks)], dim=-1)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """(B, dim) -> (B, rank)."""
+        with torch.autocast(raw.device.type, enabled=False):
+            out: Tensor = self.features(self.standardise(raw.float())) @ self.project
+        return out
