@@ -322,7 +322,7 @@ def test_the_newest_report_of_a_split_wins_and_quick_ones_do_not_count(docs, cap
     cells = next(line for line in page.read_text("utf-8").splitlines() if line.startswith("| nh2st-context"))
     assert ".222 ±" in cells
     said = capsys.readouterr().err
-    assert "2.json replaces mean-profile" in said
+    assert "2.json replaces coordinates-knn" in said
     assert "of 1.json" in said
     assert "3.json: not a report of the full budget" in said
 

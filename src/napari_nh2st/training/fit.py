@@ -30,6 +30,7 @@ from napari_nh2st.model.folder import Model, load_model, save_model
 from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
+from napari_nh2st.terminal import Bar
 from napari_nh2st.training.callbacks import METRICS, STOP, EpochBar, MetricsFile, Reporter, StopWhenAsked
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.data import (
@@ -128,13 +129,14 @@ def finetune(
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     settings = _Settings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
     settings = settings.recorded(run, samples) if resume else settings
+    (run / STOP).unlink(missing_ok=True)
     L.seed_everything(settings.seed, verbose=False)
+    bar = Bar("encoder, on tiles without labels", unit=" steps") if progress else None
     try:
-        plan = _prepare(samples, settings.config, settings.base, settings.seed, cancelled)
+        plan = _prepare(samples, settings, lambda: cancelled() or (run / STOP).exists(), bar)
     except Cancelled:
         raise Nh2stError("stopped before the first epoch was finished: there is no model to keep") from None
     run.mkdir(parents=True, exist_ok=True)
-    (run / STOP).unlink(missing_ok=True)
     if not resume:
         settings.record(run, samples)
     log = MetricsFile(run / METRICS)
@@ -155,18 +157,15 @@ def _check_run_folder(run: Path, resume: bool) -> None:
 
 
 def _prepare(
-    samples: list[Sample],
-    config: TrainingConfig,
-    base: str | Path | None,
-    seed: int,
-    cancelled: Callable[[], bool],
+    samples: list[Sample], settings: _Settings, cancelled: Callable[[], bool], bar: Callable[[int, int], None] | None
 ) -> Plan:
+    config = settings.config
     data = [read_expression(s) for s in samples]
-    start = None if base is None else load_model(base)
+    start = None if settings.base is None else load_model(settings.base)
     card = card_for(samples, data, config, start)
     sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
-    hold_out_blocks(sections, config.inner_validation, seed)
-    return make_plan(sections, card, config, seed, start, cancelled=cancelled)
+    hold_out_blocks(sections, config.inner_validation, settings.seed)
+    return make_plan(sections, card, config, settings.seed, start, cancelled=cancelled, progress=bar)
 
 
 def card_for(

@@ -76,6 +76,7 @@ def make_plan(
     start: Model | None = None,
     encoder: ResNet18 | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Settle everything for training on the spots of these sections that are not held out.
 
@@ -93,6 +94,8 @@ def make_plan(
         To start from, instead of what the settings say.
     cancelled : callable
         Asked while the encoder is pretrained.
+    progress : callable, optional
+        Called with the pretraining's steps done and in all.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def make_plan(
             "kernel_rank": min(KERNEL_RANK, train.shape[1]) if with_kernel else 0,
             "kernel_share": config.kernel_share if with_kernel else 0.0,
             # An encoder that goes on learning is not what the kernel head was fitted to.
-            "kernel_on": "stain" if train_encoder else "both",
+            "kernel_on": "stain" if train_encoder and with_kernel else "both",
         }
     )
     facts = {"architecture": arch, "gene_means": _rounded(mean), "gene_stds": _rounded(std)}
@@ -126,7 +129,7 @@ def make_plan(
     if start is not None:
         _start_from(net, start, card.genes, mean, std)
     else:
-        _start_encoder(net, sections, config, seed, encoder, cancelled)
+        _start_encoder(net, sections, config, seed, encoder, cancelled, progress)
     kernel = None
     if with_kernel and isinstance(net, ContextNH2ST):
         part_again(net, 0.0)  # the head's columns, random so far, take no part in training
@@ -137,7 +140,12 @@ def make_plan(
 
 
 def pretrained(
-    sections: Sequence[Section], arch: Architecture, config: TrainingConfig, seed: int, cancelled: Callable[[], bool]
+    sections: Sequence[Section],
+    arch: Architecture,
+    config: TrainingConfig,
+    seed: int,
+    cancelled: Callable[[], bool],
+    progress: Callable[[int, int], None] | None = None,
 ) -> ResNet18:
     """Pretrain an encoder by contrast on the tiles of sections, at their spots and the places round them.
 
@@ -157,6 +165,7 @@ def pretrained(
         seed=seed,
         device=config.device,
         cancelled=cancelled,
+        progress=(lambda done, total: None) if progress is None else progress,
     )
 
 
@@ -200,6 +209,7 @@ def _start_encoder(
     seed: int,
     encoder: ResNet18 | None,
     cancelled: Callable[[], bool],
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     """Let the encoder start from the one given, the settings' file, or contrast on the sections' own tiles."""
     if encoder is None and config.encoder_start is not None:
@@ -211,7 +221,7 @@ def _start_encoder(
                 f"to be trained {wanted[0]}, {wanted[1]} and {wanted[2]}: give the same to nh2st pretrain"
             )
     if encoder is None and config.pretrain_steps and isinstance(net, ContextNH2ST):
-        encoder = pretrained(sections, net.arch, config, seed, cancelled)
+        encoder = pretrained(sections, net.arch, config, seed, cancelled, progress)
     if encoder is not None:
         net.encoder.load_state_dict(encoder.state_dict())
 
