@@ -15,6 +15,7 @@ MODELS = (
     "encoder-ridge",
     "retrieval",
     "small-cnn",
+    "nh2st-kernel",
     "nh2st-target",
     "nh2st-paper",
     "nh2st-context",
