@@ -1,8 +1,8 @@
 """Write the tables of docs/results.md from the reports in docs/reports (``make docs-tables``); ``--check`` only looks.
 
 A table stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
-Only reports of the full budget count. Where several have a split with the same train and test sections, their models are
-put together; of a model that stands in several, the file whose name sorts last (the newest) wins.
+Only reports of the full budget count. Where several have a split with the same train and test sections, their models
+are put together; of a model that stands in several, the file whose name sorts last (the newest) wins.
 """
 
 import argparse

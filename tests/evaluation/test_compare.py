@@ -99,7 +99,8 @@ def test_the_leak_alarm_is_raised_where_coordinates_are_enough(tmp_path):
     path = sheet(tmp_path, ("T1", "P1", 1, 1400), ("T2", "P1", 2, 1400))
     for name in ("T1", "T2"):
         data = ad.read_h5ad(tmp_path / f"{name}.h5ad")
-        data.X[:, GENES.index("DARK")] = np.round(np.exp(data.obsm["spatial"][:, 0] / 200))  # from left to right, in both
+        # From left to right, and from top to bottom, in both.
+        data.X[:, GENES.index("DARK")] = np.round(np.exp(data.obsm["spatial"][:, 0] / 200))
         data.X[:, GENES.index("LIGHT")] = np.round(np.exp(data.obsm["spatial"][:, 1] / 200))
         data.write_h5ad(tmp_path / f"{name}.h5ad")
     alarm = compare(path, "T1:T2", config=CONFIG, models=["mean-profile"])["splits"][0]["leak_alarm"]
