@@ -31,7 +31,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_is_complete(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"napari_nh2st/napari.yaml", "napari_nh2st/py.typed", "napari_nh2st/cli.py"} <= names
-    for model in ("demo", "demo-paper"):
+    for model in ("demo", "demo-paper", "her2st"):
         for part in ("model.safetensors", "card.json", "README.md"):
             assert f"napari_nh2st/demo/models/{model}/{part}" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)
@@ -40,8 +40,8 @@ def test_the_wheel_is_complete(wheel):
 
 def test_the_wheel_is_small(wheel):
     models = [i for i in zipfile.ZipFile(wheel).infolist() if "/demo/models/" in i.filename]
-    assert sum(i.file_size for i in models) <= 8 * 2**20
-    assert wheel.stat().st_size <= 10 * 2**20
+    assert sum(i.file_size for i in models) <= 14 * 2**20
+    assert wheel.stat().st_size <= 14 * 2**20
 
 
 def test_every_source_file_is_in_the_wheel(wheel):

@@ -95,4 +95,4 @@ def test_its_figures_are_those_of_the_committed_reports():
 def test_it_loads_and_answers_finite_values():
     model = load_model(NAME)
     assert np.isfinite(model.net.decoder.weight.detach().numpy()).all()
-    assert model.net.stain_head is not None
+    assert model.net.kernel_head is not None
