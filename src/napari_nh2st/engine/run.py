@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_nh2st.engine.cache import Index
 from napari_nh2st.engine.device import Precision, choose_device, choose_precision
-from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION, Embeddings, Index, damaged_places
+from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION, Embeddings, damaged_places
 from napari_nh2st.engine.places import lattice_for, neighbourhood, slide_box, warnings_for
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.engine.store import DAMAGED, EMPTY, PREDICTED, SUFFIX, Header, PredictionStore
