@@ -13,7 +13,7 @@ from napari_nh2st import metrics
 from napari_nh2st.engine.store import open_prediction
 from napari_nh2st.expression import labels, read_expression, read_sheet
 
-# Colour statistics and ridge on the same split (C2, C3, C4 -> C5, 250 genes of highest mean).
+# Colour statistics and ridge on the same split (C2, C3, C4 -> C5, 250 genes of highest mean raw count).
 COLOUR_RIDGE = 0.229
 
 

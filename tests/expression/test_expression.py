@@ -110,6 +110,15 @@ def test_panel_is_the_highest_mean_among_shared_genes(tmp_path):
         choose_panel([data[:, ["A"]].copy(), data[:, ["B"]].copy()])
 
 
+def test_panel_is_chosen_by_raw_counts_and_not_by_labels(tmp_path):
+    """A: one count in each of five shallow spots. C: eight in one deep spot, which are more, of a lower mean label."""
+    counts = np.array([[1, 0, 0, 9]] * 5 + [[0, 0, 8, 1000]])
+    data = read_expression(st_tsv(tmp_path, counts))
+    of_a, of_c = labels(data, ["A", "C"]).mean(axis=0)
+    assert of_a > of_c
+    assert choose_panel([data], 3) == ["D", "C", "A"]
+
+
 def test_an_unmeasured_gene_is_named(tmp_path):
     with pytest.raises(SampleError, match="ZZZ"):
         labels(read_expression(st_tsv(tmp_path)), ["A", "ZZZ"])

@@ -49,9 +49,16 @@ def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
 
 
 def choose_panel(sections: Sequence[ad.AnnData], n: int = 250) -> list[str]:
-    """Choose the n genes of highest mean label over all spots, among those measured in every section.
+    """Choose the n genes of highest mean raw count over all spots, among those measured in every section.
 
-    Only training sections belong here: a panel chosen with the test section in sight is a leak.
+    By counts and not by labels: of a shallow spot one count already makes a high label, so there a mean of labels
+    chooses by noise. Only training sections belong here: a panel chosen with the test section in sight is a leak.
+
+    Parameters
+    ----------
+    sections : sequence of AnnData
+        Raw counts.
+    n : int
 
     Returns
     -------
@@ -64,6 +71,6 @@ def choose_panel(sections: Sequence[ad.AnnData], n: int = 250) -> list[str]:
     total = np.zeros(len(shared))
     for section in sections:
         columns = section.var_names.get_indexer(shared)
-        total += np.asarray(_normalised(section).X[:, columns].sum(axis=0), dtype=np.float64).ravel()
+        total += np.asarray(section.X[:, columns].sum(axis=0, dtype=np.float64)).ravel()
     order = np.argsort(-total, kind="stable")[:n]
     return [shared[i] for i in order]

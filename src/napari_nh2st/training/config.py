@@ -32,7 +32,7 @@ class TrainingConfig(BaseModel):
     architecture: Architecture = Architecture()
     mpp: float | None = Field(default=None, gt=0.05, lt=10)
     pitch: int | None = Field(default=None, gt=0)
-    panel: int = Field(default=250, ge=1, description="genes of highest mean, where no list is given")
+    panel: int = Field(default=250, ge=1, description="genes of highest mean raw count, where no list is given")
     genes: list[str] | None = None
 
     encoder_start: Path | None = Field(default=None, description="an encoder file to start from, as of nh2st pretrain")

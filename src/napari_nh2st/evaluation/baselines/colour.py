@@ -12,7 +12,6 @@ from napari_nh2st.evaluation.baselines.inner import STRENGTHS, groups, tuned
 from napari_nh2st.training.data import Section
 
 PERCENTILES = (10, 25, 50, 75, 90)
-WHITE = 220  # of 255, in every channel: glass
 _AT_ONCE = 64
 
 
@@ -25,27 +24,25 @@ def colour_features(tiles: npt.NDArray[np.uint8]) -> Array:
 
     Returns
     -------
-    (n, 57) float32
+    (n, 56) float32
         Mean, standard deviation and five percentiles of red, green, blue, mean optical density, saturation,
-        haematoxylin, eosin and the residual stain; then the part of the patch that is glass. Stains are separated with
-        the matrix of Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23, 2001, as in scikit-image.
+        haematoxylin, eosin and the residual stain. Stains are separated with the matrix of Ruifrok and Johnston,
+        Anal. Quant. Cytol. Histol. 23, 2001, as in scikit-image.
     """
     out = [_features(tiles[i : i + _AT_ONCE]) for i in range(0, len(tiles), _AT_ONCE)]
-    return np.concatenate(out) if out else np.zeros((0, 8 * (2 + len(PERCENTILES)) + 1), np.float32)
+    return np.concatenate(out) if out else np.zeros((0, 8 * (2 + len(PERCENTILES))), np.float32)
 
 
 def _features(tiles: npt.NDArray[np.uint8]) -> Array:
     from skimage.color import rgb2hed
 
-    pixels = tiles.reshape(len(tiles), -1, 3)
-    rgb = pixels.astype(np.float32) / 255
+    rgb = tiles.reshape(len(tiles), -1, 3).astype(np.float32) / 255
     density = -np.log(np.maximum(rgb, 1 / 255)).mean(axis=2, keepdims=True)
     highest, lowest = rgb.max(axis=2, keepdims=True), rgb.min(axis=2, keepdims=True)
     saturation = (highest - lowest) / np.maximum(highest, 1 / 255)
     channels = np.concatenate([rgb, density, saturation, rgb2hed(rgb)], axis=2)  # (n, S * S, 8)
     columns: list[Any] = [channels.mean(axis=1), channels.std(axis=1)]
     columns += list(np.percentile(channels, PERCENTILES, axis=1))
-    columns.append((pixels.min(axis=2) > WHITE).mean(axis=1)[:, None])
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
