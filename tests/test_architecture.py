@@ -21,6 +21,7 @@ ORDER = [
     {"formats"},
     {"demo"},
     {"viewer"},
+    {"cli_cache"},
     {"cli"},
     {"__main__"},
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_nh2st.cli_cache import cache
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import Bar, has_display, has_xvfb, interruptible, names, print_json, print_splits, say
 
@@ -556,3 +557,6 @@ def export(
         print(write(found, fmt, out, wanted))
     except KeyError as error:
         raise Nh2stError(str(error.args[0])) from error
+
+
+app.command()(cache)
