@@ -1,226 +1,252 @@
 """Embeddings of a slide that answer at places: encoded once, kept in the user's cache.
 
-A dense encoder (``context``) runs over a block of tissue with a halo and leaves one embedding per cell of the
-feature map; a place between cells is interpolated. A patch encoder (``paper``) leaves one per lattice tile.
-Both live on a grid anchored at the slide's origin: entry (row, column) belongs to the patch whose top-left corner
-is at (column, row) * spacing model pixels.
+Both kinds live on a grid anchored at the slide's origin: entry (row, column) belongs to the patch whose top-left corner
+is at ``(column - border, row - border) * spacing`` model pixels. A dense encoder (``context``) runs over windows of
+tissue and leaves one embedding per cell of its feature map; a place between cells is interpolated. A patch encoder
+(``paper``) leaves one per lattice tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from napari_nh2st.engine.cache import EmbeddingCache, Index
-from napari_nh2st.errors import Cancelled
-from napari_nh2st.geometry import Box, TileSet
-from napari_nh2st.model.nh2st import normalise
+from napari_nh2st.engine.cache import EmbeddingCache
+from napari_nh2st.engine.encoder import F32, U8, Coder
+from napari_nh2st.engine.windows import Index, Window, cover
+from napari_nh2st.geometry import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from napari_nh2st.model.folder import Model
     from napari_nh2st.slides import Slide
 
 # Part of every cache signature: raise it when reading or preprocessing changes what an embedding holds.
-PREPROCESSING_VERSION = 1
-DENSE_BLOCK = 64  # cells per side: about a square millimetre and a half
-PATCH_BLOCK = 8  # patches per side
-# Cells kept left of and above the slide's origin, for places nearer to its border than half a patch.
+PREPROCESSING_VERSION = 2
+# Entries kept left of and above the slide's origin, for places nearer to its border than half a patch.
 BORDER = 4
 
-FloatArray = npt.NDArray[np.float64]
 
-
-@contextmanager
-def cancellable(encoder: torch.nn.Module, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Ask `cancelled` before every stage of the encoder: a stop takes effect within a fraction of a block."""
-
-    def ask(*_: Any) -> None:
-        if cancelled():
-            raise Cancelled("stopped")
-
-    hooks = [part.register_forward_pre_hook(ask) for part in encoder.children()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-class Embeddings:
-    """Answers `at(places)`, encoding what is missing.
+class Embeddings(ABC):
+    """What was encoded of one slide with one model, and how to encode more.
 
     Parameters
     ----------
     slide : Slide
     model : Model
-    pitch : int
-        Tile distance in model pixels: the spacing of a patch encoder's grid (a dense encoder has its stride).
-    device : torch.device
-    precision : {"fp32", "bf16"}
+    coder : Coder
+    spacing : int
+        Model pixels between entries.
+    block : int
+        Entries per side of a block, the unit that is kept.
+    border : int
+        Entries left of and above the slide's origin.
     cache_root : Path or None
-    cancelled : callable
-        Asked between blocks and between stages of the encoder.
+        The cache folder; None keeps blocks in memory only.
     """
 
     def __init__(
         self,
         slide: Slide,
         model: Model,
+        coder: Coder,
         *,
-        pitch: int,
-        device: torch.device,
-        precision: str,
+        spacing: int,
+        block: int,
+        border: int,
         cache_root: Path | None,
-        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.slide, self.model, self.device, self.cancelled = slide, model, device, cancelled
-        self.net = model.net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.precision = precision
+        self.slide, self.model, self.coder = slide, model, coder
+        self.spacing, self.block, self.border = spacing, block, border
         self.scale = model.card.scale_on(slide.require_mpp())
-        self.stride, self.patch = model.card.architecture.stride, model.card.patch
-        self.dense: bool = self.net.dense
-        self.spacing = self.stride if self.dense else pitch
-        self.block = DENSE_BLOCK if self.dense else PATCH_BLOCK
-        self.halo = -(-self.net.encoder.receptive_radius // self.stride)
-        self.border = BORDER if self.dense else 0
-        height, width = slide.shape
+        self.patch = model.card.patch
+        grid = [int(np.ceil(v / self.scale / spacing)) + 2 * border for v in slide.shape]
         signature = {
             "slide": slide.fingerprint,
             "scale": self.scale,
             "model": model.hash,
-            "precision": f"{precision} {device.type}",
-            "spacing": self.spacing,
-            "block": self.block,
-            "grid": [int(np.ceil(v / self.scale / self.spacing)) + 2 * BORDER for v in (height, width)],
+            "precision": f"{coder.precision} {coder.device.type}",
+            "spacing": spacing,
+            "block": block,
+            "grid": grid,
             "preprocessing": PREPROCESSING_VERSION,
         }
-        self.cache = EmbeddingCache(signature, cache_root, self.block, self.net.embedding_dim)
-        self.encoded_blocks: set[Index] = set()
+        self.shape = grid[0], grid[1]
+        label = f"{slide.path.name}, {model.card.name}"
+        self.cache = EmbeddingCache(signature, cache_root, block, model.net.embedding_dim, label=label)
 
-    def _entries(self, centres: FloatArray) -> FloatArray:
-        """Grid coordinates (row, column) of places, fractional."""
+    def entries(self, centres: FloatArray) -> FloatArray:
+        """Entries (row, column) of places, fractional between them; whole to a thousandth of an entry."""
         entries = (centres[:, ::-1] / self.scale - self.patch / 2) / self.spacing + self.border
         nearest = np.round(entries)
-        return np.where(np.abs(entries - nearest) < 1e-3, nearest, entries)
+        return np.asarray(np.where(np.abs(entries - nearest) < 1e-3, nearest, entries), dtype=np.float64)
 
-    def blocks_for(self, centres: FloatArray) -> list[Index]:
-        """Blocks that answer at these places, row by row."""
-        entries = self._entries(centres)
-        corners = np.concatenate([np.floor(entries), np.ceil(entries)]) if self.dense else np.round(entries)
-        if self.dense:  # the two mixed corners of a bilinear cell may lie in a third block
-            low, high = np.floor(entries), np.ceil(entries)
-            mixed = [np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)]
-            corners = np.concatenate([corners, *mixed])
-        return [(int(r), int(c)) for r, c in np.unique(corners.astype(np.int64) // self.block, axis=0)]
-
-    def missing(self, centres: FloatArray) -> list[Index]:
-        """Blocks that must be encoded before `at` can answer at these places."""
-        return [index for index in self.blocks_for(centres) if self._lacks(index, centres)]
-
-    def _lacks(self, index: Index, centres: FloatArray) -> bool:
-        values = self.cache.get(index)
-        if values is None or self.dense:
-            return values is None
-        rows, columns = self._inside(index, centres)
-        return bool(np.isnan(values[rows, columns, 0]).any())
-
-    def _inside(self, index: Index, centres: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Positions within a block of those places that lie in it."""
-        entries = np.round(self._entries(centres)).astype(np.int64)
-        local = np.unique(
-            entries[(entries // self.block == index).all(axis=1)] - np.multiply(index, self.block), axis=0
-        )
-        return local[:, 0], local[:, 1]
-
-    def read(self, index: Index, centres: FloatArray) -> npt.NDArray[np.uint8]:
-        """Read the pixels of a block: (1, H, W, 3) with halo for a dense encoder, else (n, patch, patch, 3)."""
-        if self.dense:
-            side = (self.block + 6 + 2 * self.halo) * self.stride
-            y, x = ((i * self.block - self.border - self.halo) * self.stride + self.stride // 2 for i in index)
-            pixels: npt.NDArray[np.uint8] = self.slide.read(x, y, side, side, self.scale)
-            return pixels[None]
-        local = np.stack(self._inside(index, centres), axis=1)
-        return self.read_patches((local + np.multiply(index, self.block)) * self.spacing)
-
-    def read_patches(self, corners: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Read patches by their top-left corners (n, 2), (y, x) model pixels -> (n, patch, patch, 3)."""
-        side = self.patch
-        return np.stack([self.slide.read(int(x), int(y), side, side, self.scale) for y, x in corners])
-
-    def patches_at(self, centres: FloatArray) -> npt.NDArray[np.float32]:
-        """Encode the patches of a patch encoder round given places, to the nearest model pixel: (n, 2) -> (n, d)."""
-        corners = np.round(centres[:, ::-1] / self.scale - self.patch / 2).astype(np.int64)
-        return self._forward(self.read_patches(corners))
-
-    def _forward(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        with (
-            cancellable(self.net.encoder, self.cancelled),
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
-        ):
-            out: npt.NDArray[np.float32] = (
-                self.net.encode(normalise(torch.from_numpy(pixels).to(self.device))).float().cpu().numpy()
-            )
+    def centres(self, entries: IntArray) -> FloatArray:
+        """Centres (x, y) of entries, level-0 pixels."""
+        out: FloatArray = ((entries[:, ::-1] - self.border) * float(self.spacing) + self.patch / 2) * self.scale
         return out
 
-    def encode(self, index: Index, pixels: npt.NDArray[np.uint8], centres: FloatArray) -> None:
-        """Encode the pixels of a block and keep the result."""
-        values = self._forward(pixels)
-        if self.dense:
-            inner = slice(self.halo, self.halo + self.block)
-            block = values[0, :, inner, inner].transpose(1, 2, 0)
-        else:
-            block = np.full((self.block, self.block, values.shape[1]), np.nan, dtype=np.float32)
-            known = self.cache.get(index)
-            if known is not None:
-                block[:] = known
-            block[self._inside(index, centres)] = values
-        self.encoded_blocks.add(index)
-        self.cache.put(index, np.ascontiguousarray(block, dtype=np.float16))
+    def blocks(self, entries: npt.NDArray[np.generic]) -> list[Index]:
+        """Blocks that answer at these entries, row by row."""
+        return [(int(r), int(c)) for r, c in np.unique(np.asarray(entries, dtype=np.int64) // self.block, axis=0)]
 
-    def at(self, centres: FloatArray) -> npt.NDArray[np.float32]:
-        """Embeddings at places whose blocks are there.
+    @abstractmethod
+    def missing(self, blocks: Collection[Index]) -> list[Index]:
+        """Those of the blocks that must be encoded before `take` can answer."""
 
-        Parameters
-        ----------
-        centres : (n, 2) float64
-            Level-0 pixels.
+    @abstractmethod
+    def windows(self, missing: list[Index], largest: int) -> list[Window]:
+        """Say what to encode at once to get these blocks."""
 
-        Returns
-        -------
-        (n, d) float32
-            Bilinear between the four nearest cells for a dense encoder (exact on the lattice).
+    @abstractmethod
+    def read(self, window: Window) -> U8:
+        """Read the pixels of a window. Safe from any thread."""
+
+    @abstractmethod
+    def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
+        """Encode a window that was read, and keep its blocks."""
+
+    def take(self, entries: IntArray) -> F32:
+        """Embeddings (n, d) of whole entries whose blocks are there.
+
+        Raises
+        ------
+        KeyError
+            If a block has not been encoded, or was dropped from memory since.
         """
-        entries = self._entries(centres)
-        low = np.floor(entries) if self.dense else np.round(entries)
-        part = (entries - low).astype(np.float32) if self.dense else np.zeros_like(entries, dtype=np.float32)
-        out = np.zeros((len(centres), self.cache.dim), dtype=np.float32)
+        out = np.empty((len(entries), self.cache.dim), dtype=np.float32)
+        owner = entries // self.block
+        across = int(owner[:, 1].max(initial=0)) + 1
+        flat = owner[:, 0] * across + owner[:, 1]
+        order = np.argsort(flat, kind="stable")
+        for mine in np.split(order, np.flatnonzero(np.diff(flat[order])) + 1):
+            if len(mine):
+                row, column = owner[mine[0]]
+                values = self.cache.get((int(row), int(column)))
+                if values is None:
+                    raise KeyError(f"block {row, column} has not been encoded")
+                r, c = (entries[mine] % self.block).T
+                out[mine] = values[r, c]
+        return out
+
+    def at(self, entries: FloatArray) -> F32:
+        """Embeddings (n, d) at entries, bilinear between the four nearest ones."""
+        low = np.floor(entries)
+        part = (entries - low).astype(np.float32)
+        out = np.zeros((len(entries), self.cache.dim), dtype=np.float32)
         for dr in (0, 1):
             for dc in (0, 1):
                 weight = np.abs(1 - dr - part[:, 0]) * np.abs(1 - dc - part[:, 1])
-                self._add(out, low.astype(np.int64) + np.array([dr, dc]), weight)
+                used = np.flatnonzero(weight > 0)
+                out[used] += weight[used, None] * self.take(low[used].astype(np.int64) + np.array([dr, dc]))
         return out
 
-    def _add(self, out: npt.NDArray[np.float32], cells: npt.NDArray[np.int64], weight: npt.NDArray[np.float32]) -> None:
-        used = np.flatnonzero(weight > 0)
-        owner = cells[used] // self.block
-        for index in np.unique(owner, axis=0):
-            mine = used[(owner == index).all(axis=1)]
-            values = self.cache.get((int(index[0]), int(index[1])))
-            if values is None:
-                raise KeyError(f"block {tuple(index)} has not been encoded")
-            row, column = (cells[mine] % self.block).T
-            out[mine] += weight[mine, None] * values[row, column].astype(np.float32)
+
+class DenseEmbeddings(Embeddings):
+    """Of an encoder that runs over windows: blocks are exact at their seams, whatever window they come from."""
+
+    BLOCK = 16  # cells a side: small, so that little is computed before the first answer
+
+    def __init__(self, slide: Slide, model: Model, coder: Coder, cache_root: Path | None) -> None:
+        stride = model.card.architecture.stride
+        super().__init__(
+            slide, model, coder, spacing=stride, block=self.BLOCK, border=BORDER, cache_root=cache_root
+        )  # fmt: skip
+
+    def corners(self, entries: FloatArray) -> IntArray:
+        """Whole entries between which these lie."""
+        low, high = np.floor(entries), np.ceil(entries)
+        mixed = [np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)]
+        return np.concatenate([low, high, *mixed]).astype(np.int64)
+
+    def missing(self, blocks: Collection[Index]) -> list[Index]:
+        """See `Embeddings.missing`."""
+        return [index for index in blocks if not self.cache.has(index)]
+
+    def windows(self, missing: list[Index], largest: int) -> list[Window]:
+        """See `Embeddings.windows`."""
+        return cover(missing, largest, (2 * self.coder.halo + 6) / self.block)
+
+    def read(self, window: Window) -> U8:
+        """See `Embeddings.read`."""
+        rim = 6 + 2 * self.coder.halo
+        height, width = ((n * self.block + rim) * self.spacing for n in window.shape)
+        # Half a cell inside the lattice: convolutions centre cell j on pixel stride * j (docs/architecture.md).
+        y, x = (
+            (i * self.block - self.border - self.coder.halo) * self.spacing + self.spacing // 2
+            for i in (window.top, window.left)
+        )
+        pixels: U8 = self.slide.read(x, y, width, height, self.scale)
+        return pixels
+
+    def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
+        """See `Embeddings.encode`."""
+        values = self.coder.window(pixels, cancelled).astype(np.float16)
+        for row, column in window.blocks:
+            y, x = (row - window.top) * self.block, (column - window.left) * self.block
+            self.cache.put((row, column), np.ascontiguousarray(values[y : y + self.block, x : x + self.block]))
 
 
-def damaged_places(slide: Slide, places: TileSet, patch: int) -> npt.NDArray[np.bool_]:
-    """Tell which places have a damaged part of the file under their patch, (n,) bool."""
-    half = patch * places.scale / 2
-    boxes = (Box(x - half, y - half, x + half, y + half) for x, y in places.centres)
-    return np.fromiter((slide.damaged(box, places.scale) for box in boxes), dtype=np.bool_, count=len(places))
+class PatchEmbeddings(Embeddings):
+    """Of an encoder that takes patches: one entry per lattice tile, and only of tiles that were asked for."""
+
+    BLOCK = 8
+
+    def __init__(self, slide: Slide, model: Model, coder: Coder, pitch: int, cache_root: Path | None) -> None:
+        super().__init__(slide, model, coder, spacing=pitch, block=self.BLOCK, border=0, cache_root=cache_root)
+        self._wanted: dict[Index, IntArray] = {}
+
+    def want(self, entries: IntArray) -> None:
+        """Say which tiles will be asked for; those of a block are encoded together."""
+        owner = entries // self.block
+        for block in np.unique(owner, axis=0):
+            index = (int(block[0]), int(block[1]))
+            mine = entries[(owner == block).all(axis=1)] % self.block
+            known = self._wanted.get(index, mine[:0])
+            self._wanted[index] = np.unique(np.concatenate([known, mine]), axis=0)
+
+    def missing(self, blocks: Collection[Index]) -> list[Index]:
+        """See `Embeddings.missing`."""
+        return [index for index in blocks if len(self._lacking(index))]
+
+    def _lacking(self, index: Index) -> IntArray:
+        wanted = self._wanted.get(index, np.empty((0, 2), dtype=np.int64))
+        known = self.cache.get(index) if self.cache.has(index) else None
+        if known is None:
+            return wanted
+        lacks: IntArray = wanted[np.isnan(known[wanted[:, 0], wanted[:, 1], 0])]
+        return lacks
+
+    def windows(self, missing: list[Index], largest: int) -> list[Window]:
+        """See `Embeddings.windows`."""
+        return [Window(r, c, r + 1, c + 1) for r, c in sorted(missing)]
+
+    def read(self, window: Window) -> U8:
+        """See `Embeddings.read`."""
+        index = (window.top, window.left)
+        return self.read_patches((self._lacking(index) + np.multiply(index, self.block)) * self.spacing)
+
+    def read_patches(self, corners: IntArray) -> U8:
+        """Read patches by their top-left corners (n, 2), (y, x) model pixels -> (n, patch, patch, 3)."""
+        return read_patches(self.slide, corners, self.patch, self.scale)
+
+    def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
+        """See `Embeddings.encode`."""
+        index = (window.top, window.left)
+        rows, columns = self._lacking(index).T
+        known = self.cache.get(index) if self.cache.has(index) else None
+        shape = (self.block, self.block, self.cache.dim)
+        block = np.full(shape, np.nan, dtype=np.float16) if known is None else known.copy()
+        if len(rows):
+            block[rows, columns] = self.coder.patches(pixels, cancelled)
+        self.cache.put(index, block)
+
+
+def read_patches(slide: Slide, corners: IntArray, side: int, scale: float) -> U8:
+    """Read patches by their top-left corners (n, 2), (y, x) model pixels -> (n, side, side, 3)."""
+    patches = [slide.read(int(x), int(y), side, side, scale) for y, x in corners]
+    return np.stack(patches) if patches else np.empty((0, side, side, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.geometry import SELF, Box, TileSet
+from napari_nh2st.geometry import SELF, Box, FloatArray, TileSet
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
@@ -87,10 +87,19 @@ def neighbourhood(
     """
     centres = places.neighbours(card.pitch)
     flat = centres.reshape(-1, 2)
-    present = whole.contains(flat) & (tissue.fraction_at(flat, card.patch * places.scale) >= MIN_TISSUE)
-    present = present.reshape(-1, 9)
+    present = _shows_tissue(flat, card.patch * places.scale, whole, tissue).reshape(-1, 9)
     present[:, SELF] = True
     return centres, present
+
+
+def shows_tissue(slide: Slide, card: Card, centres: FloatArray, tissue: TissueMask) -> npt.NDArray[np.bool_]:
+    """Tell which places (n, 2) lie on the slide and show tissue enough to be looked at."""
+    return _shows_tissue(centres, card.patch * card.scale_on(slide.require_mpp()), slide_box(slide), tissue)
+
+
+def _shows_tissue(centres: FloatArray, side: float, whole: Box, tissue: TissueMask) -> npt.NDArray[np.bool_]:
+    enough: npt.NDArray[np.bool_] = tissue.fraction_at(centres, side) >= MIN_TISSUE
+    return whole.contains(centres) & enough
 
 
 def warnings_for(slide: Slide, card: Card) -> list[str]:

@@ -27,16 +27,21 @@ def incidence(features: Tensor, present: Tensor, k: int = 3) -> Tensor:
     (B, N, N) tensor
         ``H[b, v, e]`` is 1 where node v lies in hyperedge e.
     """
-    n = features.shape[1]
     unit = F.normalize(features.float(), dim=-1)
     similarity = unit @ unit.transpose(1, 2)  # (B, N, N), row = hyperedge
-    self_loop = torch.eye(n, dtype=torch.bool, device=features.device)
+    return incidence_of(similarity, present, k).to(features.dtype)
+
+
+def incidence_of(similarity: Tensor, present: Tensor, k: int = 3) -> Tensor:
+    """As `incidence`, from cosine similarities (B, N, N) that are known; the result is float32."""
+    n = similarity.shape[1]
+    self_loop = torch.eye(n, dtype=torch.bool, device=similarity.device)
     allowed = present[:, None, :] & ~self_loop
     similarity = similarity.masked_fill(~allowed, -torch.inf)
     chosen = torch.zeros_like(similarity).scatter_(2, similarity.topk(min(k, n - 1), dim=2).indices, 1.0)
     member = (chosen.bool() & allowed) | self_loop  # (B, edge, node)
     member = member & present[:, None, :] & present[:, :, None]
-    return member.transpose(1, 2).to(features.dtype)
+    return member.transpose(1, 2).to(similarity.dtype)
 
 
 def restrict(h: Tensor, known: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
-from napari_nh2st.model.hypergraph import HypergraphConv, incidence, restrict
+from napari_nh2st.model.hypergraph import HypergraphConv, incidence, incidence_of, restrict
 from napari_nh2st.model.kernel_head import KernelHead
 from napari_nh2st.model.losses import info_nce, paper_contrast
 from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
@@ -101,7 +101,28 @@ class CrossAttention(nn.Module):
         key, value = (t.reshape(batch, length, *each).transpose(1, 2) for t in (key, value))
         mask = None if present is None else present[:, None, None, :]
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, heads, 1, d / heads)
-        q = q + self.drop(self.to_out(seen.transpose(1, 2).reshape(batch, dim)))
+        return self._after(q, seen.transpose(1, 2).reshape(batch, dim))
+
+    def of_one(self, kv: Tensor, q: Tensor, present: Tensor) -> Tensor:
+        """As `forward`, cheaper where one query meets its own few keys.
+
+        ``q . (W k) = (W^T q) . k`` and ``sum a (W v) = W (sum a v)``, so the projections of keys and values are done
+        once a query instead of once a key.
+        """
+        batch, _, dim = kv.shape
+        each = dim // self.heads
+        rows = self.norm1(kv)  # (B, L, d)
+        to_key, to_value = self.to_kv.weight.view(2, self.heads, each, dim).unbind(0)
+        query = self.to_q(self.norm1(q)).view(batch, self.heads, each).transpose(0, 1)  # (heads, B, d / heads)
+        wanted = torch.bmm(query, to_key.to(query.dtype)).transpose(0, 1)  # (B, heads, d)
+        score = torch.bmm(wanted, rows.transpose(1, 2)).float() / each**0.5  # (B, heads, L)
+        share = score.masked_fill(~present[:, None], -torch.inf).softmax(-1).to(rows.dtype)
+        mixed = torch.bmm(share, rows).transpose(0, 1)  # (heads, B, d)
+        seen = torch.bmm(mixed, to_value.transpose(1, 2).to(mixed.dtype))  # (heads, B, d / heads)
+        return self._after(q, seen.transpose(0, 1).reshape(batch, dim))
+
+    def _after(self, q: Tensor, seen: Tensor) -> Tensor:
+        q = q + self.drop(self.to_out(seen))
         q = q + self.mlp(self.norm2(q))
         out: Tensor = self.norm(q)
         return out
@@ -118,6 +139,15 @@ class HypergraphBranch(nn.Module):
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """(B, N, inputs) nodes, (B, N, N) incidence -> (B, N, d)."""
         return F.relu(self.conv2(F.relu(self.conv1(x, h)), h))
+
+    def shared(self, x: Tensor, nine: Tensor, h: Tensor) -> Tensor:
+        """As `forward` of ``x[nine]`` for nodes x (M, inputs) that many neighbourhoods (B, N) share.
+
+        ``D^-1 H B^-1 H^T`` is one small matrix a neighbourhood, and the first weights meet each node once.
+        """
+        spread = h / h.sum(2, keepdim=True).clamp(min=1) @ (h / h.sum(1, keepdim=True).clamp(min=1)).transpose(1, 2)
+        first = F.relu(torch.bmm(spread, self.conv1.lin(x)[nine]) + self.conv1.bias)
+        return F.relu(torch.bmm(spread, self.conv2.lin(first)) + self.conv2.bias)
 
 
 def masked_mean(nodes: Tensor, present: Tensor) -> Tensor:
@@ -241,14 +271,58 @@ class ContextNH2ST(nn.Module):
 
     def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
         """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + kernel_rank)."""
-        channels = self.encoder.channels
-        h_sp = self.token(target[:, :channels])  # (B, d)
-        nodes = self.token(neighbours[..., :channels])  # (B, 9, d)
-        learnt = self._fuse(h_sp, nodes, self.image_graph(nodes, incidence(nodes, present)), present)
+        n = len(target)
+        cells = torch.cat([target, neighbours.flatten(0, 1)])
+        own = torch.arange(n, device=target.device)
+        return self.look_at(cells, own, n + torch.arange(9 * n, device=target.device).view(n, 9), present)
+
+    def look_at(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
+        """Look at places that share what surrounds them: each cell is prepared once, however many places see it.
+
+        Parameters
+        ----------
+        cells : (M, C + S)
+            Embeddings.
+        own : (B,) int64
+            Which cell is the place itself.
+        nine : (B, 9) int64
+            Which cells are its surroundings.
+        present : (B, 9) bool
+
+        Returns
+        -------
+        (B, hidden + kernel_rank) tensor
+        """
+        tokens = self.token(cells[:, : self.encoder.channels])
+        if self.arch.neighbours:
+            learnt = self._fuse_shared(tokens, own, nine, present)
+        else:
+            learnt = self._fuse(tokens[own], tokens[:0], tokens[:0], present)
         if self.kernel_head is None:
             return learnt
-        kernel = self.kernel_head(self.around(target, neighbours, present))
+        rest = cells if self.arch.kernel_on == "both" else cells[:, self.encoder.channels :]
+        kernel = self.kernel_head(self._arrange(rest[own], self._surroundings(rest, own, nine, present)))
         return torch.cat([learnt.float(), kernel], dim=-1)
+
+    def _fuse_shared(self, tokens: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
+        """`_fuse` of tokens (M, d) by index. The first convolution's weights meet each token once."""
+        unit = F.normalize(tokens.float(), dim=-1)[nine]  # (B, 9, d)
+        graph = incidence_of(unit @ unit.transpose(1, 2), present).to(tokens.dtype)
+        graph_nodes = self.image_graph.shared(tokens, nine, graph)
+        seen = self.cross.of_one(tokens[nine] + graph_nodes, tokens[own], present)
+        out: Tensor = self.to_hidden(torch.cat([tokens[own], seen], dim=-1))
+        return out
+
+    def _surroundings(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor | None:
+        """Mean of what surrounds each place, (B, n); of the place itself where nothing does."""
+        if not self.arch.neighbours:
+            return None
+        others = present.clone()
+        others[:, SELF] = False
+        count = others.sum(1, keepdim=True)
+        weight = others / count.clamp(min=1)
+        mean = F.embedding_bag(nine, cells.float(), per_sample_weights=weight, mode="sum")
+        return torch.where(count > 0, mean, cells[own].float())
 
     def around(self, target: Tensor, nodes: Tensor, present: Tensor) -> Tensor:
         """Put what describes a target beside the mean of its neighbours; beside its own where it has none.
@@ -265,15 +339,21 @@ class ContextNH2ST(nn.Module):
             Stain statistics of both, then, where the kernel head sees them, embeddings of both. Of the target alone
             for a model that does not look at neighbours.
         """
-        parts = [target.float()]
+        rest = slice(None) if self.arch.kernel_on == "both" else slice(self.encoder.channels, None)
+        seen = None
         if self.arch.neighbours:
             others = present.clone()
             others[:, SELF] = False
-            parts.append(torch.where(others.any(1)[:, None], masked_mean(nodes.float(), others), target.float()))
-        channels = self.encoder.channels
-        columns = [p[:, channels:] for p in parts]
+            near = masked_mean(nodes[..., rest].float(), others)
+            seen = torch.where(others.any(1)[:, None], near, target[:, rest].float())
+        return self._arrange(target[:, rest], seen)
+
+    def _arrange(self, target: Tensor, seen: Tensor | None) -> Tensor:
+        """Stain statistics of place and surroundings, then their embeddings: (B, C + S) or (B, S) each."""
+        parts = [target.float()] if seen is None else [target.float(), seen]
+        columns = [p[:, -STAIN_FEATURES:] for p in parts]
         if self.arch.kernel_on == "both":
-            columns += [p[:, :channels] for p in parts]
+            columns += [p[:, : self.encoder.channels] for p in parts]
         return torch.cat(columns, dim=-1)
 
     def learnt(self, hidden: Tensor) -> Tensor:

@@ -1,0 +1,144 @@
+"""The encoder as the engine runs it: batch norm and normalisation folded in, on one device, in one precision."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_nh2st.errors import Cancelled
+from napari_nh2st.model.encoder import BasicBlock, ResNet18
+from napari_nh2st.model.nh2st import IMAGENET_MEAN, IMAGENET_STD, ContextNH2ST, normalise
+from napari_nh2st.model.stain import stain_maps
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.nh2st import NH2ST
+
+U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+
+
+def folded(encoder: ResNet18) -> ResNet18:
+    """Copy an encoder for RGB of 0 to 255: same answers where no zero padding is seen, a pass over memory less a layer.
+
+    Batch norm goes into the convolution before it, and normalisation by ImageNet's mean and standard deviation into the
+    first one. Zero padding then means black instead of the mean, which is why it must lie in a halo.
+    """
+    net: Any = copy.deepcopy(encoder).eval()
+    for block in [net, *(m for m in net.modules() if isinstance(m, BasicBlock))]:
+        block.conv1, block.bn1 = fuse_conv_bn_eval(block.conv1, block.bn1), nn.Identity()
+        if block is not net:
+            block.conv2, block.bn2 = fuse_conv_bn_eval(block.conv2, block.bn2), nn.Identity()
+            if block.downsample is not None:
+                block.downsample = fuse_conv_bn_eval(*block.downsample)
+    weight, bias = net.conv1.weight, net.conv1.bias
+    mean, std = (
+        torch.tensor(v, device=weight.device)[None, :, None, None] * 255 for v in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    with torch.no_grad():
+        bias -= (weight * mean / std).sum(dim=(1, 2, 3))
+        weight /= std
+    out: ResNet18 = net
+    return out
+
+
+@contextmanager
+def cancellable(encoder: nn.Module, cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Ask `cancelled` before every stage of the encoder: a stop takes effect within a fraction of a window."""
+
+    def ask(*_: Any) -> None:
+        if cancelled():
+            raise Cancelled("stopped")
+
+    hooks = [part.register_forward_pre_hook(ask) for part in encoder.children()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that a device, or this machine, has no memory left for a tensor."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "allocate memory" in words)
+
+
+class Coder:
+    """Pixels to embeddings on one device.
+
+    Parameters
+    ----------
+    net : NH2ST
+        Moved to the device.
+    device : torch.device
+    precision : {"fp32", "bf16"}
+    """
+
+    def __init__(self, net: NH2ST, device: torch.device, precision: str) -> None:
+        self.device, self.precision = device, precision
+        self.net = net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.encoder = folded(self.net.encoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.stride: int = self.net.arch.stride
+        self.halo = -(-self.net.encoder.receptive_radius // self.stride)
+
+    def window(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
+        """Encode a window of tissue with its halo: one embedding a cell, the 7 x 7 cells round it pooled.
+
+        Parameters
+        ----------
+        pixels : (H, W, 3) uint8
+            ``(rows + 6 + 2 halo) * stride`` high, and so wide.
+        cancelled : callable
+
+        Returns
+        -------
+        (rows, columns, d) float32
+        """
+        assert isinstance(self.net, ContextNH2ST)
+        halo, stride = self.halo, self.stride
+        with cancellable(self.encoder, cancelled), self._computing():
+            # A byte a channel goes to the device; height, width, channel is already the order of channels-last.
+            image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
+            maps = self.encoder(image.float())[..., halo:-halo, halo:-halo]
+            out = F.avg_pool2d(maps.float(), 7, stride=1)
+            if self.net.kernel_head is not None:
+                rim = (halo - 1) * stride  # a cell more than is described: its own border is not exact
+                stain = stain_maps(image[..., rim:-rim, rim:-rim] if rim else image, stride)
+                out = torch.cat([out, stain[..., 1:-1, 1:-1]], dim=1)
+            return self._numpy(out[0].permute(1, 2, 0))
+
+    def patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
+        """Encode patches by themselves: (n, patch, patch, 3) -> (n, d)."""
+        with cancellable(self.net.encoder, cancelled), self._computing():
+            out = self.net.encode(normalise(torch.from_numpy(pixels).to(self.device)))
+            return self._numpy(out.flatten(1))
+
+    def look(self, cells: F32, own: Any, nine: Any, present: Any) -> F32:
+        """Hidden vectors (B, h) of places by the embeddings (M, d) that they share; see `ContextNH2ST.look_at`."""
+        with torch.inference_mode():
+            given = [torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (cells, own, nine, present)]
+            if isinstance(self.net, ContextNH2ST):
+                return self._numpy(self.net.look_at(given[0], given[1].long(), given[2].long(), given[3]))
+            target = given[0][given[1].long()]
+            return self._numpy(self.net.look(target, target[:, None], given[3]))
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            yield
+
+    @staticmethod
+    def _numpy(values: Tensor) -> F32:
+        out: F32 = values.float().cpu().numpy()
+        return out

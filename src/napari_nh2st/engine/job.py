@@ -1,0 +1,80 @@
+"""What a run is asked for and what it hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.engine.device import Precision
+from napari_nh2st.geometry import IntArray
+
+if TYPE_CHECKING:
+    from napari_nh2st.engine.store import PredictionStore
+    from napari_nh2st.slides import TissueMask
+
+
+def never() -> bool:
+    """Never cancel."""
+    return False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to compute with and where to keep it.
+
+    Attributes
+    ----------
+    device : str
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+    precision : {"auto", "fp32", "bf16"}
+    tissue : TissueMask or None
+        Which neighbours are tissue; the slide's own mask by default.
+    store : PredictionStore or None
+        Where results last; what it holds already is not computed again.
+    cache : bool
+        Keep embeddings on disk, in the user's cache folder.
+    cancelled : callable
+        Asked between stages of the encoder.
+    """
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    tissue: TissueMask | None = None
+    store: PredictionStore | None = None
+    cache: bool = True
+    cancelled: Callable[[], bool] = never
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Places that are ready.
+
+    Attributes
+    ----------
+    indices : (k,) int64
+        Positions in the places that were asked for.
+    hidden : (k, h) float16
+        NaN rows where the file is damaged under a place.
+    done, total : int
+        Places handed out so far, this chunk included, and in all.
+    encoded : int
+        How many of these k places were encoded for this run; the others were there already.
+    """
+
+    indices: IntArray
+    hidden: npt.NDArray[np.float16]
+    done: int
+    total: int
+    encoded: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: places done, of total."""
+
+    done: int
+    total: int
