@@ -14,6 +14,8 @@ from napari_nh2st.errors import Cancelled, MppNeeded
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Architecture, Card, Evaluation, GeneTrust
 from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.viewer.controller import Controller
+from napari_nh2st.viewer.events import Event, Request, State
 
 GENES = ["ERBB2", "KRT8", "CD3E", "FLAT"]
 
@@ -95,11 +97,43 @@ def hidden_at(centres: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.ones_like(x), np.zeros_like(x)], axis=1).astype(np.float16)
 
 
+class FakeSession:
+    """The engine in ten lines."""
+
+    def __init__(self, services: FakeServices) -> None:
+        self.services = services
+
+    def stream(self, places: TileSet, *, focus=None, cancelled) -> Iterator[Chunk]:
+        services = self.services
+        services.asked.append(len(places))
+        services.streams.append(places)
+        order = np.arange(len(places))
+        if focus is not None:
+            order = np.argsort(((places.centres - focus) ** 2).sum(axis=1), kind="stable")
+        for start in range(0, len(places), services.chunk):
+            while isinstance(services.gate, threading.Event) and not services.gate.wait(0.01):
+                if cancelled():
+                    raise Cancelled("stopped")
+            if isinstance(services.gate, threading.Event):
+                services.gate.clear()
+            if services.fail:
+                raise services.fail
+            picked = order[start : start + services.chunk]
+            yield Chunk(picked, hidden_at(places.centres[picked]), start + len(picked), len(places), len(picked))
+
+    def preview(self, places: TileSet, *, cancelled=None) -> np.ndarray:
+        self.services.previews.append(len(places))
+        return hidden_at(places.centres) + np.float16(1.0)
+
+
 class FakeServices:
-    """The engine in ten lines. `gate`, when set to an Event, lets one chunk through per set()."""
+    """The models and the exporters. `gate`, when set to an Event, lets one chunk through per set()."""
 
     def __init__(self, chunk: int = 7) -> None:
         self.chunk, self.asked, self.gate = chunk, [], None
+        self.streams: list[TileSet] = []
+        self.sessions: list[dict[str, Any]] = []
+        self.previews: list[int] = []
         self.fail: Exception | None = None
         self.warning: list[str] = []
         self.limits: list[str] = []
@@ -136,18 +170,9 @@ class FakeServices:
         mask = slide.tissue() if tissue is None else tissue
         return tiles.select(mask.fraction_at(tiles.centres, card.patch * scale) > 0.5)
 
-    def stream(self, slide, model, places, *, cancelled, **_: Any) -> Iterator[Chunk]:
-        self.asked.append(len(places))
-        for start in range(0, len(places), self.chunk):
-            while isinstance(self.gate, threading.Event) and not self.gate.wait(0.01):
-                if cancelled():
-                    raise Cancelled("stopped")
-            if isinstance(self.gate, threading.Event):
-                self.gate.clear()
-            if self.fail:
-                raise self.fail
-            picked = np.arange(start, min(start + self.chunk, len(places)))
-            yield Chunk(picked, hidden_at(places.centres[picked]), picked[-1] + 1, len(places), len(picked))
+    def session(self, slide, model, **how: Any) -> FakeSession:
+        self.sessions.append(how)
+        return FakeSession(self)
 
     def warnings_for(self, slide, card) -> list[str]:
         return self.warning
@@ -166,3 +191,48 @@ class FakeServices:
 
     def provenance(self, request, model) -> dict[str, Any]:
         return {"model_hash": model.hash}
+
+
+class Recorder:
+    """A view that remembers what it was told, and a runner that plays events when asked to."""
+
+    def __init__(self) -> None:
+        self.statuses, self.maps, self.cells, self.redrawn = [], [], [], []
+        self.jobs: list[tuple[int, Iterator[Event]]] = []
+
+    def status_changed(self, status) -> None:
+        self.statuses.append(status)
+
+    def map_changed(self, shown) -> None:
+        self.maps.append(shown)
+
+    def map_redrawn(self, shown) -> None:
+        self.redrawn.append(shown.preview)
+
+    def cells_arrived(self, shown, cells) -> None:
+        self.cells.append(cells)
+
+    def run(self, generation: int, events: Iterator[Event]) -> None:
+        self.jobs.append((generation, events))
+
+
+class Bench:
+    """A controller whose jobs are played by hand, event by event."""
+
+    def __init__(self, services: Any = None, slide: Any = None, **how: Any) -> None:
+        self.view, self.services, self.slide = Recorder(), services or FakeServices(), slide or FakeSlide()
+        self.controller = Controller(self.view, self.view.run, self.services, **how)
+
+    def play(self, job: int = -1, events: int | None = None) -> None:
+        generation, iterator = self.view.jobs[job]
+        for n, event in enumerate(iterator, 1):
+            self.controller.receive(generation, event)
+            if n == events:
+                return
+
+    def predict(self, **how) -> None:
+        self.controller.predict(Request(self.slide, how.pop("model", "her2st"), **how))
+        self.play()
+
+    def ends(self) -> list[State]:
+        return [s.state for s in self.view.statuses if s.state not in (State.RUNNING, State.IDLE)]

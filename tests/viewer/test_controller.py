@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
-from napari_nh2st.viewer.controller import Controller
-from napari_nh2st.viewer.events import Event, Request, State
+from napari_nh2st.viewer.events import Request, State
 from napari_nh2st.viewer.where import Region
-from viewer.fakes import GENES, FakeServices, FakeSlide, hidden_at
-
-
-class Recorder:
-    """A view that remembers what it was told, and a runner that plays events when asked to."""
-
-    def __init__(self) -> None:
-        self.statuses, self.maps, self.cells = [], [], []
-        self.jobs: list[tuple[int, Iterator[Event]]] = []
-
-    def status_changed(self, status) -> None:
-        self.statuses.append(status)
-
-    def map_changed(self, shown) -> None:
-        self.maps.append(shown)
-
-    def cells_arrived(self, shown, cells) -> None:
-        self.cells.append(cells)
-
-    def run(self, generation: int, events: Iterator[Event]) -> None:
-        self.jobs.append((generation, events))
-
-
-class Bench:
-    def __init__(self) -> None:
-        self.view, self.services, self.slide = Recorder(), FakeServices(), FakeSlide()
-        self.controller = Controller(self.view, self.view.run, self.services)
-
-    def play(self, job: int = -1, events: int | None = None) -> None:
-        generation, iterator = self.view.jobs[job]
-        for n, event in enumerate(iterator, 1):
-            self.controller.receive(generation, event)
-            if n == events:
-                return
-
-    def predict(self, **how) -> None:
-        self.controller.predict(Request(self.slide, how.pop("model", "her2st"), **how))
-        self.play()
-
-    def ends(self) -> list[State]:
-        return [s.state for s in self.view.statuses if s.state not in (State.RUNNING, State.IDLE)]
+from viewer.fakes import GENES, Bench, hidden_at
 
 
 @pytest.fixture
@@ -66,7 +23,7 @@ def test_whole_slide(bench: Bench) -> None:
     shown, status = bench.controller.map, bench.controller.status
     assert status.done == status.total == shown.done.sum() > 0
     assert not shown.done.reshape(shown.rows, shown.columns)[:, 0].any()  # background is not predicted
-    expected = hidden_at(shown.places.centres[shown.done]).astype(np.float32)[:, 0]
+    expected = hidden_at(shown.tiles().centres[shown.done]).astype(np.float32)[:, 0]
     np.testing.assert_array_equal(shown.values("ERBB2").ravel()[shown.done], expected)
 
 
@@ -152,7 +109,7 @@ def test_edited_mask_is_obeyed_and_has_its_own_map(bench: Bench) -> None:
     bench.predict(tissue=mask)
     edited = bench.controller.map
     assert edited is not whole
-    x = edited.places.centres[edited.done][:, 0]
+    x = edited.tiles().centres[edited.done][:, 0]
     assert x.max() < 40 * 16
     assert whole.done.sum() > edited.done.sum()
 

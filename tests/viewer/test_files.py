@@ -23,7 +23,7 @@ def made_map() -> PredictedMap:
     slide, services = FakeSlide(), FakeServices()
     made = PredictedMap(services.describe(slide), card(), services.decoder(None), scale=2.0, pitch=112)
     cells = np.arange(5, 17)
-    made.add(cells, hidden_at(made.places.centres[cells]))
+    made.add(cells, hidden_at(made.tiles(cells).centres))
     return made
 
 

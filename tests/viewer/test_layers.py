@@ -30,7 +30,7 @@ def full_map(slide: FakeSlide, model_mpp: float = 1.0) -> PredictedMap:
     made = PredictedMap(
         services.describe(slide), card(mpp=model_mpp), services.decoder(None), scale=model_mpp / slide.mpp, pitch=112
     )
-    made.add(np.arange(len(made.places)), hidden_at(made.places.centres))
+    made.add(np.arange(len(made.done)), hidden_at(made.tiles().centres))
     return made
 
 
@@ -43,8 +43,8 @@ def test_cell_lies_on_its_tile_to_a_twentieth_of_a_pixel(viewer, slide_mpp, mode
     made = full_map(FakeSlide(slide_mpp), model_mpp)
     heatmap = HeatmapLayer(viewer, made, slide_layer, Style())
     heatmap.show("ERBB2")
-    world = np.array([heatmap.layer.data_to_world(cell) for cell in made.places.grid])
-    assert np.abs(level0(slide_layer, world) - made.places.centres).max() < 0.05
+    world = np.array([heatmap.layer.data_to_world(cell) for cell in made.tiles().grid])
+    assert np.abs(level0(slide_layer, world) - made.tiles().centres).max() < 0.05
     assert [str(u) for u in heatmap.layer.units] == ["micrometer"] * 2
 
 
@@ -52,8 +52,8 @@ def test_without_a_slide_layer_world_is_micrometres(viewer) -> None:
     made = full_map(FakeSlide(0.4991), 0.694)
     heatmap = HeatmapLayer(viewer, made, None, Style())
     heatmap.show("KRT8")
-    world = np.array([heatmap.layer.data_to_world(cell) for cell in made.places.grid])
-    expected = (made.places.centres[:, ::-1] - 0.5) * 0.4991
+    world = np.array([heatmap.layer.data_to_world(cell) for cell in made.tiles().grid])
+    expected = (made.tiles().centres[:, ::-1] - 0.5) * 0.4991
     assert np.abs(world - expected).max() < 0.05 * 0.4991
 
 
@@ -78,7 +78,7 @@ def test_limits_for_any_values() -> None:
 def test_constant_and_empty_genes_draw(viewer) -> None:
     slide = FakeSlide()
     made = full_map(slide)
-    made.hidden[:] = np.nan
+    made.shrink(0)
     heatmap = HeatmapLayer(viewer, made, add_slide(viewer, slide), Style())
     heatmap.show("FLAT")
     assert heatmap.limits.note == "nothing predicted yet"
@@ -168,7 +168,7 @@ def test_drawn_shapes(viewer) -> None:
     with pytest.raises(Nh2stError, match="draw"):
         drawn_region(shapes, slide_layer)
     shapes.add_polygons([np.array(triangle)])
-    places = full_map(FakeSlide()).places
+    places = full_map(FakeSlide()).tiles()
     inside = drawn_region(shapes, slide_layer).select(places).centres
     assert 0 < len(inside) < len(places)
     assert (inside.sum(axis=1) < 801).all()

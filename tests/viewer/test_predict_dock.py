@@ -114,6 +114,7 @@ def test_cancel_keeps_what_is_there_and_goes_on(dock: Dock) -> None:
 
 def test_deleting_everything_mid_run(dock: Dock) -> None:
     gate = dock.services.gate = threading.Event()
+    dock.click(dock.widget.where.buttons["whole"])
     dock.click(dock.widget.job.button)
     gate.set()
     dock.until(lambda: dock.controller.status.done > 0)
@@ -182,7 +183,7 @@ def test_edited_tissue_is_obeyed(dock: Dock) -> None:
     labels.data[:, 40:] = 0
     labels.refresh()
     dock.predict()
-    done = dock.controller.map.places.centres[dock.controller.map.done]
+    done = dock.controller.map.tiles().centres[dock.controller.map.done]
     assert 0 < done[:, 0].max() < 40 * 16
 
 

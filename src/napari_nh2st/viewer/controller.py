@@ -7,32 +7,37 @@ carries a generation number, and what an older job still says is dropped.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
-
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.events import (
     TERMINAL,
+    Around,
     Arrived,
     Begun,
     Done,
     Event,
     Failed,
+    Previewed,
     Request,
     State,
     Status,
     Step,
     Stopped,
 )
+from napari_nh2st.viewer.ground import Ground, count_tissue_tiles, edited_tissue
+from napari_nh2st.viewer.live import follow_view
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
+from napari_nh2st.viewer.where import Region
+
+MEMORY = 1 << 30  # bytes of hidden vectors, of all maps together
+_FULL = 0.5  # of the memory may be asked for at once: blocks at the edge of tissue are half empty
 
 
 class View(Protocol):
@@ -44,8 +49,11 @@ class View(Protocol):
     def map_changed(self, shown: PredictedMap) -> None:
         """Take another map, which is being filled or shown."""
 
+    def map_redrawn(self, shown: PredictedMap) -> None:
+        """Take a map that has changed in many places: a quick look came or went."""
+
     def cells_arrived(self, shown: PredictedMap, cells: IntArray) -> None:
-        """Take the cells of the map that were filled."""
+        """Take the cells of the map that were filled, or dropped to make room."""
 
 
 Runner = Callable[[int, Iterator[Event]], None]
@@ -61,9 +69,12 @@ class Controller:
         ``run(generation, events)`` takes the events off the GUI thread and calls `receive` with each of them.
     services : Services, optional
         The engine and the models, so that tests can put small ones in their place.
+    memory : int
+        Bytes of hidden vectors, of all maps together; what was seen longest ago is dropped and, when it comes into
+        sight again, predicted again.
     """
 
-    def __init__(self, view: View, run: Runner, services: Services | None = None) -> None:
+    def __init__(self, view: View, run: Runner, services: Services | None = None, memory: int = MEMORY) -> None:
         self.services = services or Services()
         self.status = Status()
         self.map: PredictedMap | None = None
@@ -72,6 +83,9 @@ class Controller:
         self._maps: dict[Any, PredictedMap] = {}
         self._latest: dict[Any, PredictedMap] = {}
         self._models: dict[Any, Any] = {}
+        self._ground: tuple[Any, Ground] | None = None
+        self._making = threading.Lock()
+        self.memory = memory
         self._generation = 0
         self._stop = threading.Event()
         self._started = 0.0
@@ -84,18 +98,42 @@ class Controller:
         return self.status.state is State.RUNNING
 
     def predict(self, request: Request) -> None:
-        """Start a job; one that is still running is cancelled first."""
-        self.abandon()
+        """Start a job; one that is still running is cancelled first, silently where the view has just moved on."""
+        if request.follow and self.following:
+            self._stop.set()
+            self._generation += 1
+        else:
+            self.abandon()
         self._stop = threading.Event()
         self._started, self._first = time.monotonic(), None
-        self._tell(Status(State.RUNNING, step="getting ready"))
+        share = self.status.share if request.follow else 0.0
+        self._tell(Status(State.RUNNING, step="getting ready", share=share, follow=request.follow))
         self._run(self._generation, self._work(request, self._stop))
+
+    @property
+    def following(self) -> bool:
+        """Whether a job is going on that the view has asked for."""
+        return self.running and self.status.follow
 
     def cancel(self) -> None:
         """Ask the running job to stop; it ends within about a second and keeps what it has."""
-        if self.running:
+        if self.following:
+            self.abandon()  # nothing is lost by not waiting for its end
+        elif self.running:
             self._stop.set()
             self._tell(replace(self.status, step="stopping"))
+        elif self.status.follow:
+            self._tell(replace(self.status, state=State.CANCELLED))
+
+    def rest(self) -> None:
+        """Go on no longer with what the view has asked for: it shows nothing now that could be predicted."""
+        if self.running and not self.following:
+            return
+        self._stop.set()
+        self._generation += 1
+        self._drop_preview()
+        if self.status.follow:
+            self._tell(Status(share=self.status.share))
 
     def abandon(self) -> None:
         """End the running job at once; what it still says is dropped."""
@@ -119,9 +157,9 @@ class Controller:
         """Show no map; what was predicted stays known."""
         self.map = None
 
-    def recall(self, slide: Any, model: str) -> PredictedMap | None:
-        """Return what was last predicted for this slide with this model, if anything was."""
-        return self._latest.get((slide.fingerprint, slide.mpp, model, self.services.stamp(model)))
+    def recall(self, slide: Any, model: str, pitch: int | None = None) -> PredictedMap | None:
+        """Return what was last predicted for this slide with this model at this detail, if anything was."""
+        return self._latest.get((slide.fingerprint, slide.mpp, model, self.services.stamp(model), pitch))
 
     def receive(self, generation: int, event: Event) -> None:
         """Take an event of a job, on the GUI thread."""
@@ -133,26 +171,63 @@ class Controller:
             self._begin(event)
         elif isinstance(event, Arrived):
             self._fill(event)
+        elif isinstance(event, Previewed):
+            self._preview(event)
+        elif isinstance(event, Around):
+            self._drop_preview()
+            self._first = None
+            self._tell(replace(self.status, step="around", done=0, total=event.total, known=0, preview=False))
         else:
             self._tell(replace(self.status, step=event.text))
 
     def _begin(self, event: Begun) -> None:
+        fresh = event.map is not self.map or not self.status.follow  # a view that moves does not bring a layer back
         self.map = self._filling = event.map
         self._tissue = event.tissue
-        self._view.map_changed(event.map)
+        if event.view is not None:
+            event.map.seen(event.view)
+        if fresh:
+            self._view.map_changed(event.map)
         counts = {"done": event.known, "total": event.total, "known": event.known, "share": self._share()}
-        self._tell(replace(self.status, step="predicting", warnings=event.warnings, **counts))
+        preview = event.map.preview is not None
+        self._tell(replace(self.status, step="predicting", warnings=event.warnings, preview=preview, **counts))
+
+    def _preview(self, event: Previewed) -> None:
+        assert self._filling is not None
+        self._filling.preview = event.preview
+        self._view.map_redrawn(self._filling)
+        self._tell(replace(self.status, step="predicting", preview=True))
+
+    def _drop_preview(self) -> None:
+        """Take a quick look away: what it stood for is there, or will not come."""
+        for shown in self._maps.copy().values():
+            if shown.preview is not None:
+                shown.preview = None
+                self._view.map_redrawn(shown)
 
     def _fill(self, event: Arrived) -> None:
         assert self._filling is not None  # not self.map: another one may be looked at meanwhile
         self._filling.add(event.cells, event.hidden)
         self._view.cells_arrived(self._filling, event.cells)
+        self._make_room()
         done = self.status.done + len(event.cells)
         left = self._seconds_left(done)
         self._tell(replace(self.status, done=done, seconds_left=left, share=self._share()))
 
+    def _make_room(self) -> None:
+        """Drop what was seen longest ago where the maps have outgrown the memory; first from maps at rest."""
+        maps = sorted(self._maps.copy().values(), key=lambda shown: shown is self._filling)
+        over = sum(shown.nbytes for shown in maps) - self.memory
+        for shown in maps:
+            if over <= 0:
+                return
+            before = shown.nbytes
+            dropped = shown.shrink(max(0, before - over))
+            over -= before - shown.nbytes
+            self._view.cells_arrived(shown, dropped)
+
     def _share(self) -> float:
-        filled = 0 if self._filling is None else int(self._filling.done.sum())
+        filled = 0 if self._filling is None else self._filling.count
         return min(1.0, filled / max(1, self._tissue))
 
     def _seconds_left(self, done: int) -> float | None:
@@ -165,10 +240,15 @@ class Controller:
         return (now - since) / max(1, done - at) * (self.status.total - done)
 
     def _end(self, event: Event) -> None:
+        self._drop_preview()
         state = {Done: State.DONE, Stopped: State.CANCELLED, Failed: State.FAILED}[type(event)]
         error = event.error if isinstance(event, Failed) else None
+        if error is not None:
+            self._ground = None  # it may have met a broken file: open it anew
         took = time.monotonic() - self._started
-        self._tell(replace(self.status, state=state, step="", seconds=took, seconds_left=None, error=error))
+        self._tell(
+            replace(self.status, state=state, step="", seconds=took, seconds_left=None, preview=False, error=error)
+        )
 
     def _tell(self, status: Status) -> None:
         self.status = status
@@ -186,31 +266,37 @@ class Controller:
             yield Done()
 
     def _steps(self, request: Request, stop: threading.Event) -> Iterator[Event]:
-        yield Step("loading the model")
-        self.services.prepare()
-        model = self._model(request.model)
-        slide = request.slide
-        yield Step("finding the tissue")
-        own, tissue = slide.tissue(), None
-        if request.tissue is not None and not np.array_equal(request.tissue, own.mask):
-            tissue = replace(own, mask=request.tissue)  # the pixels of the mask stay where they were
-        whole = self.services.lattice_for(slide, model.card, pitch=request.pitch, tissue=tissue)
-        places = request.region.select(whole)
-        if not len(places):
-            raise Nh2stError("there is no tissue here: move to another place, or edit the tissue mask")
-        shown = self._map_for(request, model, places.pitch, places.scale)
-        todo = np.flatnonzero(~shown.done[shown.cells(places)])
-        warnings = tuple(self.services.warnings_for(slide, model.card))
-        _check(stop)
-        yield Begun(shown, len(places), len(places) - len(todo), len(whole), warnings)
-        if not len(todo):
-            return
-        wanted = places.select(todo)
-        for chunk in self.services.stream(
-            slide, model, wanted, tissue=tissue, device=request.device, cancelled=stop.is_set
-        ):
-            yield Arrived(shown.cells(wanted.select(chunk.indices)), chunk.hidden)
+        _check(stop)  # many may wait for a thread while a view is being moved
+        tissue, edited = edited_tissue(request)
+        stamp, slide = self.services.stamp(request.model), request.slide
+        key = (slide.fingerprint, slide.mpp, request.model, stamp, request.pitch, edited, request.device)
+        if self._ground is None or self._ground[0] != key:
+            yield Step("loading the model")
+        with self._making:  # one at a time: a job that was given up may still be at it
             _check(stop)
+            if self._ground is None or self._ground[0] != key:
+                self._ground = key, self._make_ground(request, tissue, edited)
+            ground = self._ground[1]
+        self._latest[slide.fingerprint, slide.mpp, request.model, stamp, request.pitch] = ground.map
+        warnings = tuple(self.services.warnings_for(request.slide, ground.model.card))
+        most = int(self.memory * _FULL / ground.map.bytes_per_cell)
+        if request.follow and request.region.box is not None:
+            events = follow_view(ground, request.region.box, warnings, most, stop.is_set)
+        else:
+            events = _region(ground, request.region, warnings, most, stop.is_set)
+        for event in events:
+            _check(stop)
+            yield event
+        _check(stop)
+
+    def _make_ground(self, request: Request, tissue: Any, edited: str | None) -> Ground:
+        self.services.prepare()
+        model, slide = self._model(request.model), request.slide
+        pitch = request.pitch or model.card.patch
+        shown = self._map_for(request, model, pitch, edited)
+        session = self.services.session(slide, model, pitch=pitch, tissue=tissue, device=request.device)
+        tiles = count_tissue_tiles(self.services, slide, model.card, pitch, tissue)
+        return Ground(self.services, slide, model, tissue, shown, session, tiles)
 
     def _model(self, name: str) -> Any:
         key = name, self.services.stamp(name)
@@ -218,24 +304,37 @@ class Controller:
             self._models = {key: self.services.load_model(name)}  # one at a time: they are large
         return self._models[key]
 
-    def _map_for(self, request: Request, model: Any, pitch: int, scale: float) -> PredictedMap:
+    def _map_for(self, request: Request, model: Any, pitch: int, edited: str | None) -> PredictedMap:
         """Return the map that this job fills. An edited mask changes what a tile sees: it has its own map."""
-        slide, edited = request.slide, None
-        if request.tissue is not None and not np.array_equal(request.tissue, slide.tissue().mask):
-            edited = hashlib.blake2b(request.tissue.tobytes()).hexdigest()
-        key = (slide.fingerprint, slide.mpp, model.hash, pitch, edited)
+        key = (request.slide.fingerprint, request.slide.mpp, model.hash, pitch, edited)
         if key not in self._maps:
             self._maps[key] = PredictedMap(
-                self.services.describe(slide),
+                self.services.describe(request.slide),
                 model.card,
                 self.services.decoder(model),
-                scale=scale,
+                scale=model.card.scale_on(request.slide.require_mpp()),
                 pitch=pitch,
                 provenance=self.services.provenance(request, model),
             )
-        stamp = self.services.stamp(request.model)
-        self._latest[slide.fingerprint, slide.mpp, request.model, stamp] = self._maps[key]
         return self._maps[key]
+
+
+def _region(
+    ground: Ground, region: Region, warnings: tuple[str, ...], most: int, cancelled: Callable[[], bool]
+) -> Iterator[Event]:
+    """Yield the events of a region that was asked for: all of it, or an error that says why not."""
+    places = ground.tiles(region)
+    if not len(places):
+        raise Nh2stError("there is no tissue here: move to another place, or edit the tissue mask")
+    if len(places) > most:
+        raise Nh2stError(
+            f"{len(places):,} tiles do not fit into memory, {most:,} do: take a smaller part or coarse detail, or "
+            "press “Copy as command”, which writes to disk"
+        )
+    missing = ground.missing(places)
+    yield Begun(ground.map, len(places), len(places) - len(missing), ground.tissue_tiles, warnings)
+    if len(missing):
+        yield from ground.predict(missing, cancelled)
 
 
 def _check(stop: threading.Event) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.geometry import IntArray
-from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.geometry import Box, IntArray
+from napari_nh2st.viewer.predicted import PredictedMap, Preview
 from napari_nh2st.viewer.where import Region
 
 
@@ -40,6 +40,8 @@ class Request:
         Model pixels; the model's own by default.
     device, command : str
         What to compute with, and the command line that does the same.
+    follow : bool
+        The region is what the window shows: centre first, a quick look where it takes long, then what lies around it.
     """
 
     slide: Any
@@ -49,6 +51,7 @@ class Request:
     pitch: int | None = None
     device: str = "auto"
     command: str = ""
+    follow: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,10 @@ class Status:
         Tiles that are there, that were asked for, and that were there before.
     share : float
         How much of the slide's tissue is predicted, 0 to 1.
+    follow : bool
+        The job is for what the window shows.
+    preview : bool
+        Part of what is drawn is a quick look that is being refined.
     """
 
     state: State = State.IDLE
@@ -69,6 +76,8 @@ class Status:
     total: int = 0
     known: int = 0
     share: float = 0.0
+    follow: bool = False
+    preview: bool = False
     seconds: float = 0.0
     seconds_left: float | None = None
     warnings: tuple[str, ...] = ()
@@ -77,13 +86,28 @@ class Status:
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """Places are known and work on them starts. `tissue` counts the tiles of the whole slide."""
+    """Places are known and work on them starts. `tissue` counts the tiles of the whole slide, `view` is in sight."""
 
     map: PredictedMap
     total: int
     known: int
     tissue: int
     warnings: tuple[str, ...]
+    view: Box | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Previewed:
+    """A quick look at what is missing in sight, to be drawn until the real answer is there."""
+
+    preview: Preview
+
+
+@dataclass(frozen=True)
+class Around:
+    """All in sight is there; so many places around it come next."""
+
+    total: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,5 +142,5 @@ class Failed:
     error: Exception
 
 
-Event = Step | Begun | Arrived | Done | Stopped | Failed
+Event = Step | Begun | Previewed | Around | Arrived | Done | Stopped | Failed
 TERMINAL = (Done, Stopped, Failed)

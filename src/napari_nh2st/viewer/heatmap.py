@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 COLORMAPS = ("viridis", "cividis", "magma", "inferno", "gray")
 UNIT_OVERLAY = "nh2st_unit"
+PREVIEW = "napari_nh2st_preview"  # in a layer's metadata: whether part of it is a quick look
+_REAL = 30  # with so many real values, a quick look no longer has a say in the limits
+_GROWN = 1.1  # limits follow when a tenth more is predicted, and at the end: colours that never rest mislead
+_SAMPLE = 200_000
 CORNER = "top_left"  # of the canvas, where napari stacks colour bar and unit; to the right it lays them side by side
 HEATMAP_LOOK: dict[str, Any] = {
     "colormap": "viridis",  # the middle of magma is the pink of the tissue itself
@@ -63,7 +68,8 @@ def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0,
     finite = values[np.isfinite(values)]
     if not finite.size:
         return Limits(0.0, 1.0, "nothing predicted yet")
-    low, high = (float(v) for v in np.percentile(finite, percentiles))
+    sample = finite[:: max(1, finite.size // _SAMPLE)] if percentiles != (0.0, 100.0) else finite
+    low, high = (float(v) for v in np.percentile(sample, percentiles))
     if _flat(low, high):  # a few cells differ from all the others
         low, high = float(finite.min()), float(finite.max())
     if _flat(low, high):
@@ -76,9 +82,9 @@ def _flat(low: float, high: float) -> bool:
     return high - low <= 1e-4 * max(1.0, abs(low))  # hidden vectors are float16: less than this is rounding
 
 
-def heatmap_name(gene: str, card: Card) -> str:
+def heatmap_name(gene: str, shown: PredictedMap) -> str:
     """Name a heatmap so that it cannot be taken for a measurement."""
-    return f"{gene}, predicted ({card.name})"
+    return f"{gene}, predicted ({shown.card.name}{', fine' if shown.fine else ''})"
 
 
 def first_gene(card: Card) -> str:
@@ -97,7 +103,9 @@ def label_unit(viewer: ViewerModel) -> None:
     if UNIT_OVERLAY not in overlays:
         overlays[UNIT_OVERLAY] = TextOverlay(position=CORNER, box=True, font_size=9)
     if shown:
-        overlays[UNIT_OVERLAY].text = f"{shown[-1].metadata[GENE]}, predicted\n{map_of(shown[-1]).card.unit}"
+        made = map_of(shown[-1])
+        quick = ", quick preview" if made.preview is not None else ""
+        overlays[UNIT_OVERLAY].text = f"{shown[-1].metadata[GENE]}, predicted{quick}\n{made.card.unit}"
     overlays[UNIT_OVERLAY].visible = bool(shown)
 
 
@@ -106,10 +114,26 @@ class HeatmapLayer:
 
     The user may rename, move, hide, recolour or delete the layer at any time: what they changed is left
     alone, and a deleted layer comes back only when a gene is asked for.
+
+    Parameters
+    ----------
+    later : callable
+        Calls a function a moment later: napari takes long to draw a layer, a colour bar and a text for the first
+        time, and the window should answer in between.
     """
 
-    def __init__(self, viewer: ViewerModel, shown: PredictedMap, slide_layer: Layer | None, style: Style) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        shown: PredictedMap,
+        slide_layer: Layer | None,
+        style: Style,
+        later: Callable[[Callable[[], None]], None] = lambda call: call(),
+    ) -> None:
         self.viewer, self.map, self.slide_layer, self.style = viewer, shown, slide_layer, style
+        self._later = later
+        self._waiting: list[IntArray] = []
+        self._fitted = 0
         self.gene = ""
         self.limits = Limits(0.0, 1.0)
         self.layer: Image | None = None
@@ -132,15 +156,19 @@ class HeatmapLayer:
         values = self.map.values(gene)
         changed = gene != self.gene
         self.gene = gene
-        if not self.present:
+        created = not self.present
+        if created:
             self._create(values)
         assert self.layer is not None
         self.layer.data[...] = values
+        self._waiting.clear()
         self.layer.metadata[GENE] = gene
+        self.layer.metadata[PREVIEW] = self.map.preview is not None
         self._fit_limits(force=changed)
         self._rename()
         self._refresh()
-        self._label()
+        if not created:
+            self._label()
 
     def bring_out(self) -> None:
         """Hide the other heatmaps: two on top of one another mean nothing."""
@@ -149,16 +177,32 @@ class HeatmapLayer:
                 layer.visible = layer is self.layer
 
     def write(self, cells: IntArray) -> None:
-        """Take up cells that have just been predicted; `draw` shows them."""
-        if self.layer is not None and self.present and self.gene:
-            row, column = np.divmod(cells, self.map.columns)
-            self.layer.data[row, column] = self.map.values(self.gene, cells)
+        """Take note of cells that were predicted or dropped; `draw` shows them."""
+        self._waiting.append(cells)
 
-    def draw(self) -> None:
-        """Show what was written. Apart from `write` because a colour bar takes longer to draw than many cells."""
-        if self.layer is not None and self.present and self.gene:
+    def draw(self, *, final: bool = False) -> None:
+        """Show what was written, many chunks at once: drawing takes longer than many cells do.
+
+        Parameters
+        ----------
+        final : bool
+            Nothing more is coming: the limits are those of all that is there.
+        """
+        cells, self._waiting = self._waiting, []
+        if self.layer is None or not self.present or not self.gene:
+            return
+        if cells:
+            row, column = np.divmod(np.concatenate(cells), self.map.columns)
+            self.layer.data[row, column] = self.map.values(self.gene, np.concatenate(cells))
+        if final or self.map.count > _GROWN * self._fitted:
             self._fit_limits(force=False)
+        if cells:
             self._refresh()
+
+    def redraw(self) -> None:
+        """Show a map that has changed in many places; a layer that was deleted stays away."""
+        if self.present and self.gene:
+            self.show(self.gene)
 
     def _label(self, event: Any = None) -> None:
         label_unit(self.viewer)
@@ -182,40 +226,52 @@ class HeatmapLayer:
             np.full_like(values, np.nan),
             name=self._name,
             contrast_limits=(self.limits.low, self.limits.high),
-            metadata={KEY: self.map},
+            metadata={KEY: self.map, GENE: self.gene},
             **{**HEATMAP_LOOK, "colormap": self.style.colormap},
             **map_frame(self.map.cell, self.map.origin, mpp, slide_layer),
         )
         place_above(self.viewer, self.layer, below[-1] if below else None)
         self._name = self.layer.name  # napari numbers a name that is taken
-        self.layer.colorbar.position = CORNER
-        self.layer.colorbar.visible = True
         self.layer.events.visible.connect(self._label)
+        self._later(self._show_bar)
+
+    def _show_bar(self) -> None:
+        if self.layer is not None and self.present:
+            self.layer.colorbar.position = CORNER
+            self.layer.colorbar.visible = True
+            self._later(self._label)
 
     def _fit_limits(self, *, force: bool) -> None:
         """Follow the values, unless the limits are locked or the user has set them by hand."""
         assert self.layer is not None
+        self._fitted = self.map.count
+        known = self._known()
         by_hand = not np.allclose(self.layer.contrast_limits, (self.limits.low, self.limits.high))
-        fitted = limits_of(self.layer.data, self.style.percentiles)
+        fitted = limits_of(known, self.style.percentiles)
         if (self.style.locked and self.style.last) or (by_hand and not force):
             self.limits = Limits(*self.layer.contrast_limits, fitted.note)
             self.style.last = self.limits.low, self.limits.high
             return
-        if np.isfinite(self.layer.data).any():
+        if known.size:
             self.style.last = fitted.low, fitted.high
+        if (fitted.low, fitted.high) != tuple(self.layer.contrast_limits):  # each change redraws the colour bar
+            self.layer.contrast_limits_range = (
+                min(fitted.low, float(known.min(initial=fitted.low))),
+                max(fitted.high, float(known.max(initial=fitted.high))),
+            )
+            self.layer.contrast_limits = (fitted.low, fitted.high)
         self.limits = fitted
-        self.layer.contrast_limits_range = (
-            min(fitted.low, self._range(np.nanmin, fitted.low)),
-            max(fitted.high, self._range(np.nanmax, fitted.high)),
-        )
-        self.layer.contrast_limits = (fitted.low, fitted.high)
 
-    def _range(self, function: Any, default: float) -> float:
+    def _known(self) -> npt.NDArray[np.float32]:
+        """Return the values that have a say in the limits: those of a quick look only while there are no others."""
         assert self.layer is not None
-        return float(function(self.layer.data)) if np.isfinite(self.layer.data).any() else default
+        values = self.layer.data.ravel()
+        if self.map.preview is not None and self.map.count >= _REAL:
+            return values[self.map.done]
+        return values[np.isfinite(values)]
 
     def _wanted_name(self) -> str:
-        return heatmap_name(self.gene, self.map.card)
+        return heatmap_name(self.gene, self.map)
 
     def _rename(self) -> None:
         assert self.layer is not None

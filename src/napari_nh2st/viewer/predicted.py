@@ -1,7 +1,10 @@
-"""Everything predicted so far for one slide with one model: a slide-wide lattice that fills up."""
+"""Everything predicted so far for one slide with one model at one detail: a slide-wide lattice that fills up."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +15,36 @@ from napari_nh2st.geometry import Box, IntArray, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
 
+BLOCK = 32  # cells per side of what is allocated, and dropped, at once
+EMPTY, DONE, DAMAGED = 0, 1, 2
+
+Index = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """A quick look: a few places stand for the cells around them. Never counted, never exported.
+
+    Attributes
+    ----------
+    cells : (n,) int64
+        Flat indices of the cells that it covers.
+    owner : (n,) int64
+        Which row of `hidden` stands for each of them.
+    hidden : (m, h) float16
+    """
+
+    cells: IntArray
+    owner: IntArray
+    hidden: npt.NDArray[np.float16]
+
 
 class PredictedMap:
-    """Hidden vectors on the lattice of a slide, NaN where nothing was predicted yet.
+    """Hidden vectors on the lattice of a slide.
 
-    One array covers the whole slide, so that panning, predicting again and a second region fill the same
-    heatmap. A cell is named by its flat index, ``row * columns + column``.
+    One map covers the whole slide, so that panning, predicting again and a second region fill the same heatmap.
+    A cell is named by its flat index, ``row * columns + column``. Memory is taken where something is predicted
+    and nowhere else: at fine detail a slide has millions of cells.
 
     Parameters
     ----------
@@ -45,12 +72,15 @@ class PredictedMap:
     ) -> None:
         self.slide, self.card, self.decoder = slide, card, decoder
         self.provenance = provenance or {}
-        height, width = slide["shape"]
-        self.places = TileSet.lattice(Box(0, 0, width, height), scale=scale, pitch=pitch, patch=card.patch)
-        if not len(self.places) or self.places.grid is None:
+        self.scale, self.pitch = scale, pitch
+        # as TileSet.lattice has it, without laying out millions of tiles
+        self.rows, self.columns = (max(0, int(np.ceil((v / scale - card.patch / 2) / pitch))) for v in slide["shape"])
+        if not self.rows * self.columns:
             raise ValueError("the slide is smaller than one tile of this model")
-        self.rows, self.columns = (int(n) for n in self.places.grid.max(axis=0) + 1)
-        self.hidden = np.full((len(self.places), decoder.weight.shape[1]), np.nan, dtype=np.float16)
+        self._state = np.zeros((self.rows, self.columns), dtype=np.uint8)
+        self._blocks: OrderedDict[Index, npt.NDArray[np.float16]] = OrderedDict()  # the last seen come last
+        self.count = 0
+        self.preview: Preview | None = None
 
     @classmethod
     def of(cls, prediction: Prediction) -> PredictedMap:
@@ -76,21 +106,43 @@ class PredictedMap:
         return made
 
     @property
+    def fine(self) -> bool:
+        """Whether cells are smaller than the tiles that the model looks at."""
+        return self.pitch < self.card.patch
+
+    @property
     def cell(self) -> float:
         """Side of a cell, level-0 pixels."""
-        return self.places.pitch * self.places.scale
+        return self.pitch * self.scale
 
     @property
     def origin(self) -> tuple[float, float]:
         """Centre (x, y) of the first cell, level-0 pixels."""
-        x, y = self.places.centres[0]
-        return float(x), float(y)
+        first = self.card.patch / 2 * self.scale
+        return first, first
 
     @property
     def done(self) -> npt.NDArray[np.bool_]:
         """Which cells carry a prediction, (rows * columns,)."""
-        finite: npt.NDArray[np.bool_] = np.isfinite(self.hidden[:, 0])  # a row is there whole or not at all
-        return finite
+        found: npt.NDArray[np.bool_] = (self._state == DONE).ravel()
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the hidden vectors take."""
+        return len(self._blocks) * BLOCK * BLOCK * self.bytes_per_cell
+
+    @property
+    def bytes_per_cell(self) -> int:
+        """Memory of one hidden vector."""
+        return 2 * int(self.decoder.weight.shape[1])
+
+    def tiles(self, cells: IntArray | None = None) -> TileSet:
+        """Return the places of some cells, of all of them by default."""
+        flat = np.arange(self._state.size) if cells is None else cells
+        grid = np.stack(np.divmod(flat, self.columns), axis=1)
+        centres = (grid[:, ::-1].astype(np.float64) * float(self.pitch) + self.card.patch / 2) * self.scale
+        return TileSet(centres, self.scale, self.pitch, grid)
 
     def cells(self, places: TileSet) -> IntArray:
         """Return the flat index of each of these places of the same lattice.
@@ -105,12 +157,52 @@ class PredictedMap:
         flat: IntArray = places.grid[:, 0] * self.columns + places.grid[:, 1]
         return flat
 
+    def missing(self, cells: IntArray) -> npt.NDArray[np.bool_]:
+        """Tell which cells were never tried. Where the file is damaged, trying again would not help."""
+        empty: npt.NDArray[np.bool_] = self._state.ravel()[cells] == EMPTY
+        return empty
+
     def add(self, cells: IntArray, hidden: npt.NDArray[Any]) -> None:
-        """Fill cells with hidden vectors (k, h)."""
-        self.hidden[cells] = hidden
+        """Fill cells with hidden vectors (k, h), NaN where the file is damaged."""
+        state = self._state.reshape(-1)
+        good = np.isfinite(hidden[:, 0])  # a row is there whole or not at all
+        self.count += int(good.sum()) - int((state[cells] == DONE).sum())
+        state[cells] = np.where(good, DONE, DAMAGED)
+        for index, inside, mine in self._by_block(cells):
+            self._block(index)[inside] = hidden[mine]
+
+    def seen(self, box: Box) -> None:
+        """Remember that this part (level-0 pixels) is being looked at: it is dropped last."""
+        first, last = (np.array((y, x)) / self.cell / BLOCK for y, x in ((box.y0, box.x0), (box.y1, box.x1)))
+        for index in list(self._blocks):
+            if (np.add(index, 1) > first).all() and (index <= last).all():
+                self._blocks.move_to_end(index)
+
+    def shrink(self, nbytes: int) -> IntArray:
+        """Drop what was seen longest ago until no more than `nbytes` are taken; return the cells that are empty now."""
+        dropped = [np.empty(0, dtype=np.int64)]
+        while self._blocks and self.nbytes > nbytes:
+            index, _ = self._blocks.popitem(last=False)
+            area = self._area(index)
+            row, column = np.nonzero(self._state[area] == DONE)
+            self._state[area] = EMPTY
+            self.count -= len(row)
+            dropped.append((row + area[0].start) * self.columns + column + area[1].start)
+        return np.concatenate(dropped)
+
+    def hidden_of(self, cells: IntArray) -> npt.NDArray[np.float16]:
+        """Return the hidden vectors (k, h) of cells, NaN where nothing is predicted."""
+        out = np.full((len(cells), self.decoder.weight.shape[1]), np.nan, dtype=np.float16)
+        for index, inside, mine in self._by_block(cells):
+            if index in self._blocks:
+                out[mine] = self._blocks[index][inside]
+        out[self._state.ravel()[cells] != DONE] = np.nan
+        return out
 
     def values(self, gene: str, cells: IntArray | None = None) -> npt.NDArray[np.float32]:
         """Decode one gene: (rows, columns), or (k,) for some cells. Never runs the model.
+
+        The whole map includes the preview where nothing better is known; some cells alone do not.
 
         Raises
         ------
@@ -119,16 +211,60 @@ class PredictedMap:
         """
         if gene not in self.card.genes:
             raise KeyError(f"{self.card.name} does not predict {gene}")
-        row = [self.card.genes.index(gene)]
+        row = self.card.genes.index(gene)
         if cells is not None:
-            return self.decoder(self.hidden[cells], row)[:, 0]
-        out = np.full(len(self.hidden), np.nan, dtype=np.float32)
-        done = np.flatnonzero(self.done)
-        out[done] = self.decoder(self.hidden[done], row)[:, 0]
-        return out.reshape(self.rows, self.columns)
+            return self.decoder(self.hidden_of(cells), [row])[:, 0]
+        out = np.full((self.rows, self.columns), np.nan, dtype=np.float32)
+        if self.preview is not None:
+            shown = self.missing(self.preview.cells)
+            looks = self.decoder(self.preview.hidden, [row])[:, 0]
+            out.reshape(-1)[self.preview.cells[shown]] = looks[self.preview.owner[shown]]
+        for index, block in self._blocks.items():
+            area = self._area(index)
+            state = self._state[area]
+            part = _decode(block, self.decoder, row).reshape(BLOCK, BLOCK)[: state.shape[0], : state.shape[1]]
+            np.copyto(out[area], part, where=state == DONE)
+        return out
 
     def prediction(self) -> Prediction:
         """Return what is done, as every exporter takes it."""
-        keep = self.done
-        places = self.places.select(keep)
-        return Prediction(places, self.hidden[keep], self.decoder, self.card, self.slide, self.provenance)
+        cells = np.flatnonzero(self.done)
+        return Prediction(
+            self.tiles(cells), self.hidden_of(cells), self.decoder, self.card, self.slide, self.provenance
+        )
+
+    def _by_block(self, cells: IntArray) -> Iterator[tuple[Index, IntArray, IntArray]]:
+        """Yield (block, positions in the block, positions in `cells`)."""
+        if not len(cells):
+            return
+        row, column = np.divmod(cells, self.columns)
+        across = -(-self.columns // BLOCK)
+        owner = row // BLOCK * across + column // BLOCK
+        order = np.argsort(owner, kind="stable")
+        for mine in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
+            r, c = divmod(int(owner[mine[0]]), across)
+            yield (r, c), row[mine] % BLOCK * BLOCK + column[mine] % BLOCK, mine
+
+    def _block(self, index: Index) -> npt.NDArray[np.float16]:
+        if index not in self._blocks:
+            self._blocks[index] = np.zeros((BLOCK * BLOCK, self.decoder.weight.shape[1]), dtype=np.float16)
+        self._blocks.move_to_end(index)
+        return self._blocks[index]
+
+    def _area(self, index: Index) -> tuple[slice, slice]:
+        row, column = index[0] * BLOCK, index[1] * BLOCK
+        return slice(row, min(row + BLOCK, self.rows)), slice(column, min(column + BLOCK, self.columns))
+
+
+def _decode(hidden: npt.NDArray[np.float16], decoder: Decoder, gene: int) -> npt.NDArray[np.float32]:
+    """Decode one gene of finite hidden vectors (n, h), as ``decoder(hidden, [gene])`` does and six times faster.
+
+    NumPy turns float16 into float32 one number at a time. Moving the bits and leaving the exponent 112 too low is done
+    many numbers at a time; the weights make up for it, exactly, since it is a power of two.
+    """
+    bits = hidden.view(np.int16).astype(np.int32)
+    bits <<= 13
+    bits &= np.int32(-0x70002000)  # sign, exponent and mantissa, without the copies of the sign beside it
+    weight = decoder.weight[gene] * np.float32(2.0**112)
+    out: npt.NDArray[np.float32] = bits.view(np.float32) @ weight + decoder.bias[gene]
+    return out

@@ -81,7 +81,7 @@ def read_prediction(path: Path) -> LayerData:
     values = shown.values(gene)
     limits = heatmap.limits_of(values)
     meta = {
-        "name": heatmap.heatmap_name(gene, shown.card),
+        "name": heatmap.heatmap_name(gene, shown),
         "contrast_limits": (limits.low, limits.high),
         "metadata": {KEY: shown, GENE: gene},
         **heatmap.HEATMAP_LOOK,

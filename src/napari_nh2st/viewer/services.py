@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 
@@ -52,11 +51,12 @@ class Services:
 
         return lattice_for(slide, card, **where)
 
-    def stream(self, slide: Any, model: Any, places: Any, *, tissue: Any, device: str, cancelled: Any) -> Iterator[Any]:
-        """Predict places chunk by chunk."""
-        from napari_nh2st.engine.run import Job, stream
+    def session(self, slide: Any, model: Any, *, pitch: int, tissue: Any, device: str) -> Any:
+        """Open a slide with a model: what is encoded stays at hand for the next question. Slow."""
+        from napari_nh2st.engine.run import Job
+        from napari_nh2st.engine.session import Session
 
-        return stream(slide, model, places, Job(device=device, tissue=tissue, cancelled=cancelled))
+        return Session(slide, model, pitch=pitch, job=Job(device=device, tissue=tissue))
 
     def warnings_for(self, slide: Any, card: Any) -> list[str]:
         """Return what is wrong with this slide, or with this model for it; quick, without torch."""

@@ -68,6 +68,8 @@ def _held_out(card: Card) -> str:
 
 def status_sentence(status: Status) -> str:
     """Say where the job stands, what to do next where that is not plain."""
+    if status.follow:
+        return _following(status)
     if status.state is State.RUNNING:
         return _running(status)
     if status.state is State.DONE:
@@ -93,8 +95,32 @@ def _done(status: Status) -> str:
     else:
         text = f"Done: {count(status.total - status.known, 'tile')} in {clock(status.seconds)}."
     if status.share < 0.995:
-        text += f" {max(1, int(100 * status.share))}% of the slide's tissue is predicted."
+        text += f" {_share(status)}% of the slide's tissue is predicted."
     return text
+
+
+def _share(status: Status) -> int:
+    return max(1, int(100 * status.share))
+
+
+def _following(status: Status) -> str:
+    """Say where a view that is followed stands."""
+    rest = "All of the tissue is predicted."
+    if status.share < 0.995:
+        rest = f"{_share(status)}% of the tissue predicted; the rest follows the view."
+    if status.state is State.RUNNING:
+        if status.step == "around":
+            return f"All in sight is predicted; going on around it. {rest}"
+        if status.step != "predicting":
+            return f"{status.step.capitalize()}…"
+        quick = "Quick preview, refining" if status.preview else "Predicting what you see"
+        return f"{quick}: {status.done:,} of {count(status.total, 'tile')}."
+    if status.state is State.DONE:
+        return f"All in sight is predicted. {rest}" if status.total else f"No tissue in sight. {rest}"
+    if status.state is State.FAILED:
+        return f"That did not work: {error_words(status.error)}. The view is no longer followed."
+    kept = f" {_share(status)}% of the tissue is predicted." if status.share else ""
+    return f"Stopped.{kept} Press Predict to follow the view again."
 
 
 def error_words(error: Exception | None) -> str:
@@ -141,15 +167,19 @@ def gene_words(card: Card, gene: str) -> str:
     return f"{gene}   {found.pcc:.2f}{' (chance)' if found.chance else ''}"
 
 
-def command_line(slide: Any, model: str, region: Region, *, edited_tissue: bool, device: str = "auto") -> str:
+def command_line(
+    slide: Any, model: str, region: Region, *, edited_tissue: bool, device: str = "auto", pitch: int | None = None
+) -> str:
     """Return the `nh2st predict` line that does the same as the dock.
 
-    A drawn outline is given by its bounding box: the command line has no outlines.
+    A drawn outline is given by its bounding box: the command line has no outlines. `pitch` is None at coarse detail.
     """
     words = ["nh2st", "predict", str(slide.path), "--model", model, "--out", "predictions"]
     if region.box is not None:
         box = region.box
         words += ["--region", ",".join(str(round(v)) for v in (box.x0, box.y0, box.width, box.height))]
+    if pitch is not None:
+        words += ["--pitch", str(pitch)]
     if slide.mpp_source == "user":
         words += ["--mpp", f"{slide.mpp:.6g}"]
     if device != "auto":

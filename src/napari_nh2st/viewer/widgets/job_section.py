@@ -13,6 +13,10 @@ from napari_nh2st.viewer.events import State, Status
 from napari_nh2st.viewer.widgets.parts import Banner, Note, Sentence, column, row
 from napari_nh2st.viewer.words import clock, status_sentence
 
+_PREDICT = "Predict gene expression there; what is predicted already is not computed again"
+_CANCEL = "Stop within a moment (Esc); what is predicted already is kept"
+_STOP = "No longer predict what comes into sight (Esc); what is predicted already is kept"
+
 
 class Activity:
     """The job's bar in napari's activity panel. Its calls let Qt process events, and so may come back here."""
@@ -54,13 +58,13 @@ class JobSection(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._running = False
+        self._running = self._following = False
         self.activity = Activity()
         self._status = Status()
         self._timer = QTimer(self, interval=250)
         self._timer.timeout.connect(self._show_activity)
         self.button = QPushButton("Predict")
-        self.button.setToolTip("Predict gene expression there; what is predicted already is not computed again")
+        self.button.setToolTip(_PREDICT)
         self.button.setMinimumWidth(84)
         self.button.clicked.connect(self._pressed)
         self.bar = QProgressBar()
@@ -88,7 +92,16 @@ class JobSection(QWidget):
         layout.addWidget(self.limits)
 
     def _pressed(self) -> None:
-        (self.cancel if self._running else self.start).emit()
+        (self.cancel if self._running or self._following else self.start).emit()
+
+    def show_following(self, on: bool) -> None:
+        """Offer to stop for as long as the view is followed, be there something to do or not."""
+        self._following = on
+        self._label()
+
+    def _label(self) -> None:
+        self.button.setText("Stop" if self._following else "Cancel" if self._running else "Predict")
+        self.button.setToolTip(_STOP if self._following else _CANCEL if self._running else _PREDICT)
 
     def show_plain(self, text: str, *, ready: bool) -> None:
         """Say what is to do while no job runs."""
@@ -106,7 +119,7 @@ class JobSection(QWidget):
     def show_status(self, status: Status) -> None:
         """Show the state of the job."""
         self._status, self._running = status, status.state is State.RUNNING
-        self.button.setText("Cancel" if self._running else "Predict")
+        self._label()
         self.button.setEnabled(status.step != "stopping")
         self.bar.setVisible(self._running)
         self.sentence.say(status_sentence(status))
@@ -119,7 +132,7 @@ class JobSection(QWidget):
         self.bar.setValue(status.done)
         left = clock(status.seconds_left)
         self.bar.setFormat(f"%p%   {left} left" if left else "%p%")
-        if not self._timer.isActive():
+        if not self._timer.isActive() and not status.follow:  # a view is mostly there before a bar would be drawn
             self._timer.start()
 
     def _show_error(self, error: Exception | None) -> None:

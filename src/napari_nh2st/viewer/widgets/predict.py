@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,6 +18,7 @@ from napari_nh2st.viewer import layers
 from napari_nh2st.viewer.controller import Controller
 from napari_nh2st.viewer.events import Request, State, Status
 from napari_nh2st.viewer.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.live import Live
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.where import Region
@@ -25,9 +29,14 @@ from napari_nh2st.viewer.widgets.parts import Connections, rule, scrolled
 from napari_nh2st.viewer.widgets.result_section import ResultSection
 from napari_nh2st.viewer.widgets.slide_section import SlideSection
 from napari_nh2st.viewer.widgets.tissue_section import TissueSection
-from napari_nh2st.viewer.widgets.where_section import WhereSection
+from napari_nh2st.viewer.widgets.where_section import VIEW, WhereSection
 from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_line, error_words
+
+_REST_MS = 200  # the view rests when it has not moved for so long
+_REDRAW_MS, _REDRAW_MS_MOST = 80, 600
+_SPARE = 5  # between two drawings, as many times as long as one of them takes
+_BREATH_MS = 30
 
 
 class PredictWidget(QScrollArea):
@@ -51,12 +60,23 @@ class PredictWidget(QScrollArea):
         self._heatmaps: dict[int, HeatmapLayer] = {}
         self._connections = Connections()
         self._was_docked = False
-        self._redraw = QTimer(self, singleShot=True, interval=80)
-        self._redraw.timeout.connect(self._draw)
+        self._layer: Any = None
+        self._shown = Status()
+        self._redraw = self._timer(_REDRAW_MS, self._draw)
+        self._rest = self._timer(_REST_MS, lambda: self.live.rested())
+        self._calls: deque[Callable[[], None]] = deque()
+        self._next_call = self._timer(_BREATH_MS, self._call)
+        self._began, self._after_drawing = 0.0, self._timer(1, self._drawn)
+        self.live = Live(self.controller, self._look, self._complain)
         self._build()
         self._wire()
         self._slide_changed(self.slides.layer)
         self._card_changed(self.models.card)
+
+    def _timer(self, milliseconds: int, call: Callable[[], None]) -> QTimer:
+        timer = QTimer(self, singleShot=True, interval=milliseconds)
+        timer.timeout.connect(call)
+        return timer
 
     def _build(self) -> None:
         self.slides = SlideSection(self.viewer, self._connections)
@@ -77,7 +97,8 @@ class PredictWidget(QScrollArea):
         self.slides.mpp_given.connect(self._mpp_given)
         self.models.card_changed.connect(self._card_changed)
         self.job.start.connect(self.predict)
-        self.job.cancel.connect(self.controller.cancel)
+        self.job.cancel.connect(self.cancel)
+        self.where.changed.connect(self._where_changed)
         self.genes.gene_chosen.connect(self.show_gene)
         self.genes.style_changed.connect(self._restyle)
         self.tissue.failed.connect(self._complain)
@@ -87,14 +108,21 @@ class PredictWidget(QScrollArea):
         shortcut.activated.connect(self._focus_gene)
         self._connections.add(self.viewer.layers.selection.events.active, self._layer_selected)
         self._connections.add(self.viewer.layers.events.inserted, self._layer_selected)
+        viewer = self.viewer
+        camera, canvas = viewer.scene.camera.events, viewer.canvas
+        for moved in (
+            *(camera.center, camera.zoom, canvas.events.size),
+            *(viewer.dims.events.ndisplay, canvas.grid.events.enabled),
+        ):
+            self._connections.add(moved, self._moved)
         # without a reference to this widget: it is half gone when the signal comes
         self._owned = (self.controller, self.background, self._connections, self.job.activity)
         self.destroyed.connect(partial(_close, self._owned))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Cancel with Esc, from wherever in the dock; fields pass it on."""
-        if event.key() == Qt.Key.Key_Escape and self.controller.running:
-            self.controller.cancel()
+        if event.key() == Qt.Key.Key_Escape and (self.controller.running or self.live.on):
+            self.cancel()
         else:
             super().keyPressEvent(event)
 
@@ -109,18 +137,37 @@ class PredictWidget(QScrollArea):
 
     def shut_down(self) -> None:
         """Cancel what runs and let go of the viewer."""
+        for timer in (self._redraw, self._rest, self._next_call, self._after_drawing):
+            timer.stop()
+        self.live.on = False
         _close(self._owned)
 
     # what the person does
 
     def predict(self) -> None:
-        """Start to predict what is chosen."""
+        """Start to predict what is chosen; what the window shows is followed from then on."""
         try:
             request = self._request()
         except Nh2stError as error:
-            self._complain(str(error))
+            self._complain(error)
             return
-        self.controller.predict(request)
+        if self.where.choice == VIEW:
+            if self.heatmap is not None and not self.heatmap.present:
+                self.show_gene(self.genes.gene)  # asked for: it comes back
+            self.live.start()
+            self.job.show_following(self.live.on)
+        else:
+            self.controller.predict(request)
+
+    def cancel(self) -> None:
+        """Stop what runs, and to follow the view; what is there stays."""
+        if self.controller.running and not self.controller.following:
+            self.controller.cancel()
+        else:
+            self.live.stop()
+            self.job.show_following(False)
+            if not self.controller.status.follow:
+                self._say_ready()
 
     def show_gene(self, gene: str) -> None:
         """Draw a gene; decoded from what is predicted, without the model."""
@@ -143,19 +190,26 @@ class PredictWidget(QScrollArea):
             model,
             region,
             tissue=self.tissue.mask(slide),
+            pitch=self.where.pitch,
             device=self.result.device,
             command=self._command(slide, model, region),
+            follow=self.where.choice == VIEW,
         )
+
+    def _look(self) -> Request | None:
+        """Return the request for what the window shows now, None where something else is to be predicted."""
+        return self._request() if self.where.choice == VIEW else None
 
     def _command(self, slide: Any, model: str, region: Region) -> str:
         edited = self.tissue.mask(slide) is not None
-        return command_line(slide, model, region, edited_tissue=edited, device=self.result.device)
+        pitch = self.where.pitch
+        return command_line(slide, model, region, edited_tissue=edited, device=self.result.device, pitch=pitch)
 
     def _copy_command(self) -> None:
         try:
             request = self._request()
         except Nh2stError as error:
-            self._complain(str(error))
+            self._complain(error)
             return
         self.result.copied(request.command)
 
@@ -175,8 +229,24 @@ class PredictWidget(QScrollArea):
 
     # what changes elsewhere
 
+    def _moved(self, event: Any = None) -> None:
+        """Wait until the view rests."""
+        if self.live.on:
+            self._rest.start()
+
+    def _where_changed(self) -> None:
+        """Go on with, or stop, what the view asks for; show what is known at this detail."""
+        self._recall()
+        self.live.rested()
+        self.job.show_following(self.live.on and self.where.choice == VIEW)
+
     def _slide_changed(self, layer: Any) -> None:
         slide = layers.slide_of(layer)
+        if self._layer is not None and self._layer not in self.viewer.layers:
+            self.live.on = False  # the slide that was followed is closed
+            self.controller.rest()
+            self.job.show_following(False)
+        self._layer = layer
         if layer is not None and slide is None:  # drawn by another reader: open the file ourselves
             path = str(layer.source.path)
             self.background.call(
@@ -185,6 +255,7 @@ class PredictWidget(QScrollArea):
         self.slides.show_slide(slide)
         self.tissue.set_slide(layer, slide)
         self._recall()
+        self.live.rested()
 
     def _slide_opened(self, layer: Any, slide: Any) -> None:
         layers.set_slide(self.viewer, layer, slide, move=False)
@@ -193,15 +264,18 @@ class PredictWidget(QScrollArea):
 
     def _card_changed(self, card: Any) -> None:
         self.genes.set_card(card)
+        self.where.set_card(card)
         self._recall()
+        self.live.rested()
 
     def _recall(self) -> None:
         """Show what was predicted before for the chosen slide and model, and say what can be done now."""
         slide, model = layers.slide_of(self.slides.layer), self.models.model
-        known = self.controller.recall(slide, model) if slide is not None and self.models.card is not None else None
+        ready = slide is not None and self.models.card is not None
+        known = self.controller.recall(slide, model, self.where.pitch) if ready else None
         if known is not None:
             self.controller.adopt(known)
-        elif not self.controller.running:
+        elif not self.controller.running or self.controller.following:
             self.heatmap = None
             self.genes.show_scale(None)
             self.controller.forget()
@@ -227,10 +301,10 @@ class PredictWidget(QScrollArea):
             (card is None, "This model cannot be used: choose another one."),
         )
         reason = next((text for holds, text in reasons if holds), None)
-        share = self.controller.map is not None and self.controller.map.done.any()
+        share = self.controller.map is not None and self.controller.map.count > 0
         ready = "Ready: press Predict to go on." if share else "Ready: press Predict."
         self.job.show_plain(reason or ready, ready=reason is None)
-        self.result.set_ready(bool(share), can_copy=reason is None)
+        self.result.set_ready(share, can_copy=reason is None)
 
     def _layer_selected(self, event: Any = None) -> None:
         """Take up a heatmap that was opened from a file, when it is chosen in the layer list."""
@@ -238,6 +312,7 @@ class PredictWidget(QScrollArea):
         shown = layers.map_of(layer)
         if shown is None or shown is self.controller.map or self.controller.running:
             return
+        self.live.stop()  # else the next step of the view would put it away
         if id(shown) not in self._heatmaps:
             self._heatmaps[id(shown)] = self._make_heatmap(shown)
             self._heatmaps[id(shown)].adopt(layer)
@@ -258,14 +333,25 @@ class PredictWidget(QScrollArea):
         self.background.iterate(events, partial(self.controller.receive, generation))
 
     def status_changed(self, status: Status) -> None:
-        """Show the job's state."""
-        self.job.show_status(status)
-        if status.warnings:
-            self.job.show_warnings(status.warnings)
+        """Show the job's state: at once where it begins or ends, else along with what is drawn."""
+        self._shown = status
+        if status.state is State.RUNNING and (status.follow or status.step == "predicting"):
+            self._redraw_soon()
+            return
+        self._show_status()
         if status.state is not State.RUNNING:
-            self._draw()
+            self._draw(final=True)
+            self.live.heard(status)
+            self.job.show_following(self.live.on and self.where.choice == VIEW)
             self._say_limits()  # reading may have met damage, and another slide may be chosen by now
-            self.result.set_ready(self.heatmap is not None and bool(self.heatmap.map.done.any()), can_copy=True)
+            self.result.set_ready(self.heatmap is not None and self.heatmap.map.count > 0, can_copy=True)
+            if not status.follow:
+                self.live.rested()
+
+    def _show_status(self) -> None:
+        self.job.show_status(self._shown)
+        if self._shown.warnings:
+            self.job.show_warnings(self._shown.warnings)
 
     def map_changed(self, shown: PredictedMap) -> None:
         """Draw another map."""
@@ -283,19 +369,49 @@ class PredictWidget(QScrollArea):
         fingerprint = shown.slide.get("fingerprint")
         slides = [item for item in self.viewer.layers if layers.slide_of(item) is not None]
         own = next((item for item in slides if layers.slide_of(item).fingerprint == fingerprint), None)
-        return HeatmapLayer(self.viewer, shown, own, self.style_)
+        return HeatmapLayer(self.viewer, shown, own, self.style_, self._soon)
+
+    def map_redrawn(self, shown: PredictedMap) -> None:
+        """Draw a map in which a quick look came or went."""
+        if id(shown) in self._heatmaps:
+            self._heatmaps[id(shown)].redraw()
 
     def cells_arrived(self, shown: PredictedMap, cells: Any) -> None:
-        """Draw what has just been predicted."""
+        """Draw what has just been predicted, or dropped."""
         if id(shown) in self._heatmaps:
             self._heatmaps[id(shown)].write(cells)
-            if not self._redraw.isActive():
-                self._redraw.start()
+            self._redraw_soon()
 
-    def _draw(self) -> None:
-        if self.heatmap is not None:
-            self.heatmap.draw()
-            self.genes.show_scale(self.heatmap)
+    def _redraw_soon(self) -> None:
+        if not self._redraw.isActive():
+            self._redraw.start()
+
+    def _draw(self, *, final: bool = False) -> None:
+        """Show what has come since the last time."""
+        self._redraw.stop()
+        if self._shown.state is State.RUNNING:
+            self._show_status()
+        for heatmap in self._heatmaps.values():
+            heatmap.draw(final=final)
+        self.genes.show_scale(self.heatmap)
+        self._began = time.monotonic()
+        self._after_drawing.start()
+
+    def _drawn(self) -> None:
+        """Give the window time in proportion to what a drawing costs: it must not be all that the window does."""
+        took = 1000 * (time.monotonic() - self._began)
+        self._redraw.setInterval(round(min(max(_REDRAW_MS, _SPARE * took), _REDRAW_MS_MOST)))
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        """Call a function after the window had time to answer."""
+        self._calls.append(call)
+        if not self._next_call.isActive():
+            self._next_call.start()
+
+    def _call(self) -> None:
+        self._calls.popleft()()
+        if self._calls:
+            self._next_call.start()
 
 
 def _close(owned: tuple[Any, ...], *_: Any) -> None:
