@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 
+# Bytes of the largest layer that is computed at once on a processor: glibc gives larger buffers back to the system
+# after each use, and the system fills them with zeros for the next one, which costs as much as a convolution.
+BUFFER = 28 * 2**20
+
 
 def folded(encoder: ResNet18) -> ResNet18:
     """Copy an encoder for RGB of 0 to 255: same answers where no zero padding is seen, a pass over memory less a layer.
@@ -110,13 +114,29 @@ class Coder:
         with cancellable(self.encoder, cancelled), self._computing():
             # A byte a channel goes to the device; height, width, channel is already the order of channels-last.
             image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
-            maps = self.encoder(image.float())[..., halo:-halo, halo:-halo]
+            maps = self._maps(image)[..., halo:-halo, halo:-halo]
             out = F.avg_pool2d(maps.float(), 7, stride=1)
             if self.net.kernel_head is not None:
                 rim = (halo - 1) * stride  # a cell more than is described: its own border is not exact
                 stain = stain_maps(image[..., rim:-rim, rim:-rim] if rim else image, stride)
                 out = torch.cat([out, stain[..., 1:-1, 1:-1]], dim=1)
             return self._numpy(out[0].permute(1, 2, 0))
+
+    def _maps(self, image: Tensor) -> Tensor:
+        """Feature maps of (1, 3, H, W) bytes. On a processor the widest layers run in bands that fit a buffer."""
+        if self.device.type != "cpu":
+            return self.encoder(image.float())  # type: ignore[no-any-return]
+        margin = -(-self.encoder.early_radius // self.stride) * self.stride
+        line = image.shape[3] * self.encoder.conv1.out_channels  # bytes of the first layer a line of the image
+        band = max(1, (BUFFER // line - 2 * margin) // self.stride) * self.stride
+        height = image.shape[2]
+        parts = []
+        for top in range(0, height, band):
+            bottom = min(height, top + band)
+            above, below = max(0, top - margin), min(height, bottom + margin)
+            found = self.encoder.early(image[:, :, above:below].float())
+            parts.append(found[:, :, (top - above) // 4 : (bottom - above) // 4])
+        return self.encoder.late(torch.cat(parts, dim=2))
 
     def patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
         """Encode patches by themselves: (n, patch, patch, 3) -> (n, d)."""

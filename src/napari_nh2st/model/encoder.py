@@ -78,15 +78,31 @@ class ResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, 8 * width, H / stride, W / stride)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x
+        return self.late(self.early(x))
+
+    def early(self, x: Tensor) -> Tensor:
+        """Run the stages at a quarter of the resolution: (B, 3, H, W) -> (B, width, H / 4, W / 4)."""
+        out: Tensor = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
+        return out
+
+    def late(self, x: Tensor) -> Tensor:
+        """Run the rest: (B, width, H / 4, W / 4) -> (B, 8 * width, H / stride, W / stride)."""
+        out: Tensor = self.layer4(self.layer3(self.layer2(x)))
+        return out
 
     @property
     def receptive_radius(self) -> int:
         """How many pixels beyond a cell's anchor can change it: the halo that makes a block exact at its seams."""
+        return self._radius((1, 2, 2, self.stride // 16))
+
+    @property
+    def early_radius(self) -> int:
+        """The same for what `early` gives, in pixels of the image."""
+        return self._radius((1,))
+
+    def _radius(self, stages: tuple[int, ...]) -> int:
         layers = list(_STEM)
-        for stride in (1, 2, 2, self.stride // 16):
+        for stride in stages:
             layers += [(3, stride), (3, 1), *[(3, 1), (3, 1)] * (self.blocks - 1)]
         jump, radius = 1, 0
         for kernel, stride in layers:

@@ -13,6 +13,10 @@ STAIN_FEATURES = 3 * (2 + len(SCALES))
 """Per channel: mean and standard deviation of optical density, and its local contrast at every scale."""
 
 
+# Pixels of a channel that are described at once on a processor, so that they stay in its cache.
+BAND = 2**18
+
+
 def stain_maps(pixels: Tensor, stride: int) -> Tensor:
     """Describe the 7 x 7 cells round every place of a feature map.
 
@@ -31,20 +35,40 @@ def stain_maps(pixels: Tensor, stride: int) -> Tensor:
     (B, STAIN_FEATURES, H / stride - 6, W / stride - 6) tensor
         Entry (i, j) describes the square of 7 cells round ``(j + 3, i + 3) * stride``, as the encoder's entries do.
     """
-    # Planes of their own: pooling three interleaved channels is several times slower on a processor.
-    light = pixels.to(torch.float32, copy=True, memory_format=torch.contiguous_format).clamp_(0, 255)
-    light = light.add_(1).div_(256).log_()
-    # Cells are centred on whole multiples of the stride, where the encoder's are: half a cell lies beyond the border.
-    half = stride // 2
-    light = F.pad(light, (half, half, half, half), mode="replicate")
     rows, columns = pixels.shape[2] // stride, pixels.shape[3] // stride
-    parts = [F.avg_pool2d(light, stride), F.avg_pool2d(light * light, stride)]
-    for k in SCALES:
-        small = F.avg_pool2d(light, k) if k > 1 else light
-        parts.append(F.avg_pool2d((small - _surroundings(small)).abs_(), stride // k))
-    mean, square, *rest = [F.avg_pool2d(p[..., :rows, :columns], 7, stride=1) for p in parts]
+    band = max(1, BAND // (stride * pixels.shape[3])) if pixels.device.type == "cpu" else rows
+    bands = [_cells(pixels, stride, top, min(rows, top + band)) for top in range(0, rows, band)]
+    mean, square, *rest = [
+        F.avg_pool2d(torch.cat(p, dim=2)[..., :columns], 7, stride=1) for p in zip(*bands, strict=True)
+    ]
     spread = (square - mean * mean).clamp(min=1e-6).sqrt()
     return torch.cat([-mean, spread, *rest], dim=1)
+
+
+def _cells(pixels: Tensor, stride: int, top: int, bottom: int) -> list[Tensor]:
+    """Log of light, its square and its contrasts, each a mean per cell of the rows [top, bottom)."""
+    # Cells are centred on whole multiples of the stride, where the encoder's are: half a cell lies beyond the border,
+    # and contrast looks a little further.
+    half, height = stride // 2, pixels.shape[2]
+    first, last = top * stride - 2 * half, bottom * stride + half
+    part = pixels[:, :, max(first, 0) : min(last, height)]
+    # Planes of their own: pooling three interleaved channels is several times slower on a processor.
+    light = part.to(torch.float32, copy=True, memory_format=torch.contiguous_format).clamp_(0, 255)
+    light = light.add_(1).div_(256).log_()
+    above = half if top == 0 else 0
+    light = F.pad(light, (half, half, above, half if last > height else 0), mode="replicate")
+    start = 0 if top == 0 else half  # the line at which the first cell begins
+    rows = bottom - top
+
+    def cells(x: Tensor, k: int) -> Tensor:
+        x = x[:, :, start // k : start // k + rows * stride // k]
+        return F.avg_pool2d(x, stride // k)
+
+    out = [cells(light, 1), cells(light * light, 1)]
+    for k in SCALES:
+        small = F.avg_pool2d(light, k) if k > 1 else light
+        out.append(cells((small - _surroundings(small)).abs_(), k))
+    return out
 
 
 def _surroundings(x: Tensor) -> Tensor:
