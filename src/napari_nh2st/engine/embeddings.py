@@ -81,14 +81,14 @@ class Embeddings(ABC):
 
     def entries(self, centres: FloatArray) -> FloatArray:
         """Entries (row, column) of places, fractional between them; whole to a thousandth of an entry."""
-        entries = (centres[:, ::-1] / self.scale - self.patch / 2) / self.spacing + self.border
+        entries: FloatArray = (centres[:, ::-1] / self.scale - self.patch / 2) / self.spacing + self.border
         nearest = np.round(entries)
         return np.asarray(np.where(np.abs(entries - nearest) < 1e-3, nearest, entries), dtype=np.float64)
 
     def centres(self, entries: IntArray) -> FloatArray:
         """Centres (x, y) of entries, level-0 pixels."""
-        out: FloatArray = ((entries[:, ::-1] - self.border) * float(self.spacing) + self.patch / 2) * self.scale
-        return out
+        corners = (entries[:, ::-1].astype(np.float64) - self.border) * self.spacing
+        return np.asarray((corners + self.patch / 2) * self.scale, dtype=np.float64)
 
     def blocks(self, entries: npt.NDArray[np.generic]) -> list[Index]:
         """Blocks that answer at these entries, row by row."""

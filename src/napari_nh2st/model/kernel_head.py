@@ -67,5 +67,7 @@ class KernelHead(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         """(B, dim) -> (B, rank)."""
         with torch.autocast(raw.device.type, enabled=False):
-            out: Tensor = self.features(self.standardise(raw.float())) @ self.project
-        return out
+            z = self.standardise(raw.float())
+            columns = z.shape[1]
+            linear = z @ self.project[:columns]
+            return torch.addmm(linear, self.kernel(z, self.landmarks), self.project[columns:])

@@ -32,6 +32,9 @@ from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# Places that are looked at together on a processor: what nine nodes each carry stays in its cache.
+LOOK_AT_ONCE = 192
+
 
 @dataclass
 class Branches:
@@ -140,14 +143,11 @@ class HypergraphBranch(nn.Module):
         """(B, N, inputs) nodes, (B, N, N) incidence -> (B, N, d)."""
         return F.relu(self.conv2(F.relu(self.conv1(x, h)), h))
 
-    def shared(self, x: Tensor, nine: Tensor, h: Tensor) -> Tensor:
-        """As `forward` of ``x[nine]`` for nodes x (M, inputs) that many neighbourhoods (B, N) share.
-
-        ``D^-1 H B^-1 H^T`` is one small matrix a neighbourhood, and the first weights meet each node once.
-        """
+    def shared(self, first: Tensor, h: Tensor) -> Tensor:
+        """As `forward`, of nodes (B, N, 2 d) that the first weights have met; all the rest is one small matrix."""
         spread = h / h.sum(2, keepdim=True).clamp(min=1) @ (h / h.sum(1, keepdim=True).clamp(min=1)).transpose(1, 2)
-        first = F.relu(torch.bmm(spread, self.conv1.lin(x)[nine]) + self.conv1.bias)
-        return F.relu(torch.bmm(spread, self.conv2.lin(first)) + self.conv2.bias)
+        x = F.relu(torch.bmm(spread, first) + self.conv1.bias)
+        return F.relu(torch.bmm(spread, self.conv2.lin(x)) + self.conv2.bias)
 
 
 def masked_mean(nodes: Tensor, present: Tensor) -> Tensor:
@@ -294,21 +294,29 @@ class ContextNH2ST(nn.Module):
         (B, hidden + kernel_rank) tensor
         """
         tokens = self.token(cells[:, : self.encoder.channels])
-        if self.arch.neighbours:
-            learnt = self._fuse_shared(tokens, own, nine, present)
-        else:
-            learnt = self._fuse(tokens[own], tokens[:0], tokens[:0], present)
-        if self.kernel_head is None:
-            return learnt
         rest = cells if self.arch.kernel_on == "both" else cells[:, self.encoder.channels :]
-        kernel = self.kernel_head(self._arrange(rest[own], self._surroundings(rest, own, nine, present)))
-        return torch.cat([learnt.float(), kernel], dim=-1)
+        first = F.normalize(tokens.float(), dim=-1), self.image_graph.conv1.lin(tokens)
+        at_once = LOOK_AT_ONCE if cells.device.type == "cpu" else max(1, len(own))
+        parts = []
+        for i in range(0, len(own), at_once):
+            o, n, p = (t[i : i + at_once] for t in (own, nine, present))
+            if self.arch.neighbours:
+                hidden = self._fuse_shared(tokens, first, o, n, p)
+            else:
+                hidden = self._fuse(tokens[o], tokens[:0], tokens[:0], p)
+            if self.kernel_head is not None:
+                kernel = self.kernel_head(self._arrange(rest[o], self._surroundings(rest, o, n, p)))
+                hidden = torch.cat([hidden.float(), kernel], dim=-1)
+            parts.append(hidden)
+        return torch.cat(parts) if parts else cells.new_empty((0, self.decoder.in_features))
 
-    def _fuse_shared(self, tokens: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
-        """`_fuse` of tokens (M, d) by index. The first convolution's weights meet each token once."""
-        unit = F.normalize(tokens.float(), dim=-1)[nine]  # (B, 9, d)
+    def _fuse_shared(
+        self, tokens: Tensor, first: tuple[Tensor, Tensor], own: Tensor, nine: Tensor, present: Tensor
+    ) -> Tensor:
+        """`_fuse` of tokens (M, d) by index; `first`: their directions, and what the first weights make of them."""
+        unit = first[0][nine]  # (B, 9, d)
         graph = incidence_of(unit @ unit.transpose(1, 2), present).to(tokens.dtype)
-        graph_nodes = self.image_graph.shared(tokens, nine, graph)
+        graph_nodes = self.image_graph.shared(first[1][nine], graph)
         seen = self.cross.of_one(tokens[nine] + graph_nodes, tokens[own], present)
         out: Tensor = self.to_hidden(torch.cat([tokens[own], seen], dim=-1))
         return out
