@@ -206,6 +206,9 @@ class Recorder:
     def map_changed(self, shown) -> None:
         self.maps.append(shown)
 
+    def when_drawn(self, call) -> None:
+        call()
+
     def map_redrawn(self, shown) -> None:
         self.redrawn.append(shown.preview)
 

@@ -79,6 +79,27 @@ def test_states() -> None:
     assert "Details" in say(Status(State.FAILED, error=ZeroDivisionError("x")))
 
 
+def test_states_of_a_view_that_is_followed() -> None:
+    def say(state: State, **how) -> str:
+        return words.status_sentence(Status(state, follow=True, **how))
+
+    run = {"step": "predicting", "done": 3, "total": 9}
+    assert say(State.RUNNING, **run) == "Predicting what you see: 3 of 9 tiles."
+    assert say(State.RUNNING, **run, preview=True) == "Quick preview, refining: 3 of 9 tiles."
+    assert say(State.RUNNING, step="loading the model") == "Loading the model…"
+    rest = "18% of the tissue predicted; the rest follows the view."
+    assert say(State.RUNNING, step="around", share=0.18) == f"All in sight is predicted; going on around it. {rest}"
+    assert say(State.DONE, total=9, share=0.18) == f"All in sight is predicted. {rest}"
+    assert say(State.DONE, total=9, share=1.0) == "All in sight is predicted. All of the tissue is predicted."
+    assert say(State.DONE, share=0.18) == f"No tissue in sight. {rest}"
+    assert say(State.CANCELLED, share=0.18) == (
+        "Stopped. 18% of the tissue is predicted. Press Predict to follow the view again."
+    )
+    assert say(State.FAILED, error=Nh2stError("the disk is gone")) == (
+        "That did not work: the disk is gone. The view is no longer followed."
+    )
+
+
 def test_command_line() -> None:
     slide = FakeSlide().with_mpp(0.499)
     region = Region(Box(10.4, 20.6, 110, 220), (np.zeros((3, 2)),))
@@ -87,3 +108,5 @@ def test_command_line() -> None:
         "nh2st predict /nowhere/C9.svs --model 'my models/m' --out predictions --region 10,21,100,199 --mpp 0.499 "
         "--device cpu  # without the outline and the edited tissue mask"
     )
+    fine = words.command_line(slide, "m", Region(), edited_tissue=False, pitch=16)
+    assert fine == "nh2st predict /nowhere/C9.svs --model m --out predictions --pitch 16 --mpp 0.499"

@@ -37,6 +37,7 @@ from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.where import Region
 
 MEMORY = 1 << 30  # bytes of hidden vectors, of all maps together
+_DRAW_SECONDS = 4.0
 _FULL = 0.5  # of the memory may be asked for at once: blocks at the edge of tissue are half empty
 
 
@@ -48,6 +49,9 @@ class View(Protocol):
 
     def map_changed(self, shown: PredictedMap) -> None:
         """Take another map, which is being filled or shown."""
+
+    def when_drawn(self, call: Callable[[], None]) -> None:
+        """Call a function once the map that it was given stands in the window."""
 
     def map_redrawn(self, shown: PredictedMap) -> None:
         """Take a map that has changed in many places: a quick look came or went."""
@@ -188,6 +192,7 @@ class Controller:
             event.map.seen(event.view)
         if fresh:
             self._view.map_changed(event.map)
+        self._view.when_drawn(event.drawn.set)
         counts = {"done": event.known, "total": event.total, "known": event.known, "share": self._share()}
         preview = event.map.preview is not None
         self._tell(replace(self.status, step="predicting", warnings=event.warnings, preview=preview, **counts))
@@ -287,6 +292,8 @@ class Controller:
         for event in events:
             _check(stop)
             yield event
+            if isinstance(event, Begun):
+                _wait_for(event.drawn, stop)
         _check(stop)
 
     def _make_ground(self, request: Request, tissue: Any, edited: str | None) -> Ground:
@@ -335,6 +342,13 @@ def _region(
     yield Begun(ground.map, len(places), len(places) - len(missing), ground.tissue_tiles, warnings)
     if len(missing):
         yield from ground.predict(missing, cancelled)
+
+
+def _wait_for(drawn: threading.Event, stop: threading.Event) -> None:
+    """Wait until a new layer stands: with the encoder at work beside it, the window would take far longer for it."""
+    until = time.monotonic() + _DRAW_SECONDS
+    while not drawn.wait(0.02) and not stop.is_set() and time.monotonic() < until:
+        pass
 
 
 def _check(stop: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -86,7 +87,17 @@ class Status:
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """Places are known and work on them starts. `tissue` counts the tiles of the whole slide, `view` is in sight."""
+    """Places are known; work on them starts when the map is drawn.
+
+    Attributes
+    ----------
+    tissue : int
+        About how many tiles of the whole slide show tissue.
+    view : Box or None
+        What is in sight.
+    drawn : Event
+        Set when the window shows the map.
+    """
 
     map: PredictedMap
     total: int
@@ -94,6 +105,7 @@ class Begun:
     tissue: int
     warnings: tuple[str, ...]
     view: Box | None = None
+    drawn: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.where import Region
 
 Cancelled = Callable[[], bool]
+_COUNTED = 200_000  # tiles that are counted one by one: a tenth of a second
 
 
 @dataclass(eq=False)
@@ -96,6 +97,9 @@ def edited_tissue(request: Request) -> tuple[Any, str | None]:
 
 
 def count_tissue_tiles(services: Services, slide: Any, card: Any, pitch: int, tissue: Any) -> int:
-    """Count the tiles with tissue at coarse detail, and from that judge how many a finer one has."""
-    coarse = services.lattice_for(slide, card, pitch=card.patch, tissue=tissue)
-    return max(1, round(len(coarse) * (card.patch / pitch) ** 2))
+    """Count the tiles with tissue of a whole slide; where they are very many, judge from those of coarse detail."""
+    height, width = slide.shape
+    all_tiles = height * width / (card.scale_on(slide.require_mpp()) * pitch) ** 2
+    counted = pitch if all_tiles <= _COUNTED else card.patch
+    tiles = services.lattice_for(slide, card, pitch=counted, tissue=tissue)
+    return max(1, round(len(tiles) * (counted / pitch) ** 2))

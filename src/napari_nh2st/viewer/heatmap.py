@@ -133,6 +133,7 @@ class HeatmapLayer:
         self.viewer, self.map, self.slide_layer, self.style = viewer, shown, slide_layer, style
         self._later = later
         self._waiting: list[IntArray] = []
+        self._settled = True
         self._fitted = 0
         self.gene = ""
         self.limits = Limits(0.0, 1.0)
@@ -156,8 +157,7 @@ class HeatmapLayer:
         values = self.map.values(gene)
         changed = gene != self.gene
         self.gene = gene
-        created = not self.present
-        if created:
+        if not self.present:
             self._create(values)
         assert self.layer is not None
         self.layer.data[...] = values
@@ -167,8 +167,7 @@ class HeatmapLayer:
         self._fit_limits(force=changed)
         self._rename()
         self._refresh()
-        if not created:
-            self._label()
+        self._label()
 
     def bring_out(self) -> None:
         """Hide the other heatmaps: two on top of one another mean nothing."""
@@ -205,7 +204,8 @@ class HeatmapLayer:
             self.show(self.gene)
 
     def _label(self, event: Any = None) -> None:
-        label_unit(self.viewer)
+        if self._settled:
+            label_unit(self.viewer)
 
     def restyle(self) -> None:
         """Apply a changed colormap or changed percentiles."""
@@ -233,13 +233,18 @@ class HeatmapLayer:
         place_above(self.viewer, self.layer, below[-1] if below else None)
         self._name = self.layer.name  # napari numbers a name that is taken
         self.layer.events.visible.connect(self._label)
+        self._settled = False
         self._later(self._show_bar)
+        self._later(self._settle)
 
     def _show_bar(self) -> None:
         if self.layer is not None and self.present:
             self.layer.colorbar.position = CORNER
             self.layer.colorbar.visible = True
-            self._later(self._label)
+
+    def _settle(self) -> None:
+        self._settled = True
+        self._label()
 
     def _fit_limits(self, *, force: bool) -> None:
         """Follow the values, unless the limits are locked or the user has set them by hand."""
@@ -254,11 +259,10 @@ class HeatmapLayer:
             return
         if known.size:
             self.style.last = fitted.low, fitted.high
-        if (fitted.low, fitted.high) != tuple(self.layer.contrast_limits):  # each change redraws the colour bar
-            self.layer.contrast_limits_range = (
-                min(fitted.low, float(known.min(initial=fitted.low))),
-                max(fitted.high, float(known.max(initial=fitted.high))),
-            )
+        if (fitted.low, fitted.high) != tuple(self.layer.contrast_limits):
+            ends = float(known.min(initial=fitted.low)), float(known.max(initial=fitted.high))
+            with self.layer.events.contrast_limits.blocker():  # else the colour bar is laid out twice
+                self.layer.contrast_limits_range = ends
             self.layer.contrast_limits = (fitted.low, fitted.high)
         self.limits = fitted
 

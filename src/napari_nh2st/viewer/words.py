@@ -118,7 +118,8 @@ def _following(status: Status) -> str:
     if status.state is State.DONE:
         return f"All in sight is predicted. {rest}" if status.total else f"No tissue in sight. {rest}"
     if status.state is State.FAILED:
-        return f"That did not work: {error_words(status.error)}. The view is no longer followed."
+        why = error_words(status.error)
+        return f"That did not work: {why}{'' if why[-1] in '.?!' else '.'} The view is no longer followed."
     kept = f" {_share(status)}% of the tissue is predicted." if status.share else ""
     return f"Stopped.{kept} Press Predict to follow the view again."
 

@@ -364,6 +364,13 @@ class PredictWidget(QScrollArea):
         self.genes.show_scale(self.heatmap)
         self.result.set_map(shown)
 
+    def when_drawn(self, call: Callable[[], None]) -> None:
+        """Call a function when a new heatmap stands in the window."""
+        if self._calls:
+            self._soon(call)
+        else:
+            call()
+
     def _make_heatmap(self, shown: PredictedMap) -> HeatmapLayer:
         # its own slide's layer: another slide may be chosen by now
         fingerprint = shown.slide.get("fingerprint")
