@@ -254,7 +254,7 @@ class Session:
         lacking = set(self.embeddings.missing(set().union(*(g.blocks for g in groups))))
         waiting = deque(groups)
         windows = self._windows(groups, lacking, focus)
-        for window in _ahead(windows, self._read, reader):
+        for window in _ahead(windows, self.embeddings.read, reader):
             yield from _give(waiting, lacking, cancelled)
             self._encode(*window, cancelled)
             lacking.difference_update(window[0].blocks)
@@ -264,25 +264,19 @@ class Session:
         """Say what to encode, in order: for the nearest groups first where somebody is waiting."""
         if focus is None:
             return self.embeddings.windows(sorted(lacking), self._largest)
-        out: list[Window] = []
-        left = set(lacking)
-        sizes = iter((FIRST, NEAR))
-        pending: set[Index] = set()
-        limit = next(sizes)
+        at = self.embeddings.entries(np.array([focus]))[0] / self.embeddings.block
+        sizes = [FIRST] if self.dense else []
+        left, pending, out = set(lacking), set[Index](), list[Window]()
         for group in groups:
             pending |= group.blocks & left
-            if len(pending) >= limit * limit:
-                out += self.embeddings.windows(sorted(pending), min(limit, self._largest))
+            limit = sizes[0] if sizes else NEAR if self.dense else 1
+            if len(pending) >= limit * limit or group is groups[-1]:
+                found = self.embeddings.windows(sorted(pending), min(limit, self._largest))
+                out += sorted(found, key=lambda w: float(np.hypot(*(w.centre - at))))
                 left -= pending
                 pending = set()
-                limit = next(sizes, NEAR)
-        return out + self.embeddings.windows(sorted(pending), min(NEAR, self._largest))
-
-    def _read(self, window: Window) -> U8:
-        try:
-            return self.embeddings.read(window)
-        except OSError as error:
-            raise Nh2stError(f"{self.slide.path} can no longer be read ({error}): is the disk still there?") from error
+                sizes = sizes[1:]
+        return out
 
     def _encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
         """Encode a window; where memory does not suffice, its halves, and smaller windows from then on."""
@@ -303,7 +297,7 @@ class Session:
         _free(self.coder.device.type)
         self._largest = max(1, -(-max(window.shape) // 2))
         for half in window.halves():
-            self._encode(half, self._read(half), cancelled)
+            self._encode(half, self.embeddings.read(half), cancelled)
 
     def _look(self, group: _Group, places: TileSet, cancelled: Callable[[], bool]) -> npt.NDArray[np.float16]:
         """Hidden vectors (k, h) of a group; NaN where the file is damaged."""
@@ -312,7 +306,7 @@ class Session:
         except KeyError:  # dropped from memory since, or damaged on disk
             again = [index for index in sorted(group.blocks) if self.embeddings.cache.get(index) is None]
             for window in self.embeddings.windows(again, self._largest):
-                self._encode(window, self._read(window), cancelled)
+                self._encode(window, self.embeddings.read(window), cancelled)
             cells = self._cells(group)
         hidden = self.coder.look(cells, group.own, group.nine, group.present)
         hidden[self._damaged(places.centres[group.indices])] = np.nan
@@ -339,10 +333,7 @@ class Session:
 
     def _patches_at(self, centres: FloatArray, cancelled: Callable[[], bool]) -> F32:
         corners = np.round(centres[:, ::-1] / self.scale - self.model.card.patch / 2).astype(np.int64)
-        try:
-            pixels = read_patches(self.slide, corners, self.model.card.patch, self.scale)
-        except OSError as error:
-            raise Nh2stError(f"{self.slide.path} can no longer be read ({error}): is the disk still there?") from error
+        pixels = read_patches(self.slide, corners, self.model.card.patch, self.scale)
         return self.coder.patches(pixels, cancelled)
 
     def _damaged(self, centres: FloatArray) -> npt.NDArray[np.bool_]:

@@ -25,6 +25,11 @@ class Window:
         return self.bottom - self.top, self.right - self.left
 
     @property
+    def centre(self) -> npt.NDArray[np.float64]:
+        """Its middle (row, column), in blocks."""
+        return np.array([self.top + self.bottom, self.left + self.right]) / 2
+
+    @property
     def blocks(self) -> list[Index]:
         """Every block in it, row by row."""
         return [(r, c) for r in range(self.top, self.bottom) for c in range(self.left, self.right)]

@@ -29,6 +29,7 @@ class SlideFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.closed = False
+        self.failures, self.reason = 0, ""
         self._open()
         self.size = os.fstat(self._fd).st_size
 
@@ -41,14 +42,29 @@ class SlideFile:
         self._lock = threading.Lock()
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return up to `count` bytes from `offset`; fewer where the file ends."""
+        """Return up to `count` bytes from `offset`; fewer where the file ends.
+
+        A disk that is gone, or a file that has become shorter, gives none: it is counted in `failures`, since whoever
+        draws wants no exception, and whoever computes must not take what is missing for white.
+        """
         if os.getpid() != self._pid and not self.closed:
             self._open()  # a forked child: an own handle, and a lock that no vanished thread holds
         with self._lock:  # also keeps `close` from giving the descriptor to another file in mid-read
             if self.closed:
                 raise SlideError(f"{self.path.name} was closed: open it again before reading")
-            os.lseek(self._fd, offset, os.SEEK_SET)
-            return _read_all(self._fd, count)
+            try:
+                os.lseek(self._fd, offset, os.SEEK_SET)
+                data = _read_all(self._fd, count)
+            except OSError as error:
+                return self._fail(error.strerror or str(error))
+            if len(data) < min(count, self.size - offset):
+                return self._fail("it is shorter than when it was opened")
+            return data
+
+    def _fail(self, reason: str) -> bytes:
+        self.failures += 1
+        self.reason = reason
+        return b""
 
     def close(self) -> None:
         """Close the file; reads after this raise a `SlideError`."""

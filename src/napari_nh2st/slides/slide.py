@@ -155,7 +155,7 @@ class Slide:
         Raises
         ------
         SlideError
-            If the slide was closed, or the rectangle is unreasonably large.
+            If the slide was closed, can no longer be read, or the rectangle is unreasonably large.
         """
         if not (math.isfinite(scale) and scale > 0 and width >= 0 and height >= 0):
             raise ValueError(f"cannot read {width} x {height} pixels at scale {scale}")
@@ -172,7 +172,13 @@ class Slide:
         def fetch(top: int, left: int, bottom: int, right: int) -> Rgb:
             return np.asarray(level[top:bottom, left:right], dtype=np.uint8)
 
-        return read_scaled(fetch, shape, (y0, x0), (height, width), step)
+        failures = self._source.file.failures
+        pixels = read_scaled(fetch, shape, (y0, x0), (height, width), step)
+        if self._source.file.failures != failures:
+            raise SlideError(
+                f"{self.path} can no longer be read ({self._source.file.reason}): is its disk still there?"
+            )
+        return pixels
 
     def tissue(self) -> TissueMask:
         """Return where the tissue is; found at the first call and kept."""

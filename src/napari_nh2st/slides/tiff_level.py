@@ -100,7 +100,10 @@ class TiffLevel:
             count = int(self.tiles.counts[plane, row, column])
             if count == 0:
                 return None
+            before = self._file.failures
             data = self._file.read(int(self.tiles.offsets[plane, row, column]), count)
+            if self._file.failures != before:  # not damage: the disk may come back
+                return None
             index = int(np.ravel_multi_index((plane, row, column), self.tiles.counts.shape))
             try:
                 planes.append(self.tiles.decode(data, index))

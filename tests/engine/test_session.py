@@ -1,0 +1,231 @@
+"""A session: who waits is served from the focus outwards, and what can go wrong on the way."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nh2st.engine import session as session_module
+from napari_nh2st.engine.encoder import Coder, folded, out_of_memory
+from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.session import Session
+from napari_nh2st.errors import Cancelled, Nh2stError, SlideError
+from napari_nh2st.geometry import SELF, Box
+from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.nh2st import normalise
+from napari_nh2st.slides import TissueMask, open_slide
+from support.slides import picture, tiff
+
+MPP = {"resolution": (1e4 / 0.8,) * 2, "resolutionunit": 3}
+FOCUS = (1700.0, 1000.0)
+
+
+def session(slide, model, *, pitch=None, **more):
+    tissue = TissueMask.from_array(np.ones((15, 23), dtype=bool), slide.shape)
+    return Session(
+        slide, model, pitch=pitch, job=Job(device="cpu", precision="fp32", **{"cache": False, "tissue": tissue, **more})
+    )
+
+
+def collect(chunks, total, width):
+    hidden = np.full((total, width), np.nan, dtype=np.float32)
+    for chunk in chunks:
+        hidden[chunk.indices] = chunk.hidden
+    return hidden
+
+
+def whole(slide, model, pitch=None):
+    one = session(slide, model, pitch=pitch)
+    places = one.places()
+    return places, collect(one.stream(places), len(places), model.net.decoder.in_features)
+
+
+def assert_same(a, b):
+    """Windows of another shape sum in another order: the last digits of what is stored may differ."""
+    assert np.array_equal(np.isnan(a), np.isnan(b))
+    assert np.nanmax(np.abs(a - b)) <= 4e-3 * max(1.0, float(np.nanmax(np.abs(b))))
+
+
+def test_folding_changes_nothing_inside():
+    torch.manual_seed(0)
+    net = ResNet18(4, 16, 1)
+    for _ in range(3):
+        net(torch.randn(2, 3, 128, 128))
+    net.eval()
+    pixels = torch.randint(0, 256, (1, 512, 512, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = net(normalise(pixels))
+        found = folded(net)(pixels.permute(0, 3, 1, 2).float())
+    rim = -(-net.receptive_radius // 16)
+    inner = (..., slice(rim, -rim), slice(rim, -rim))
+    assert torch.allclose(found[inner], expected[inner], atol=1e-3 * float(expected.abs().max()))
+
+
+def test_bands_are_exact(context, monkeypatch):
+    coder = Coder(context.net, torch.device("cpu"), "fp32")
+    side = (16 + 6 + 2 * coder.halo) * coder.stride
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    at_once = coder.window(pixels, lambda: False)
+    monkeypatch.setattr("napari_nh2st.engine.encoder.BUFFER", 1)
+    monkeypatch.setattr("napari_nh2st.model.stain.BAND", 1)
+    assert np.allclose(coder.window(pixels, lambda: False), at_once, atol=1e-4 * np.abs(at_once).max())
+
+
+def test_answers_come_from_the_focus_outwards(slide, model):
+    places, expected = whole(slide, model)
+    one = session(slide, model)
+    order = []
+    hidden = np.full_like(expected, np.nan)
+    for chunk in one.stream(places, focus=FOCUS):
+        hidden[chunk.indices] = chunk.hidden
+        order.append(chunk.indices)
+    distance = np.hypot(*(places.centres - FOCUS).T)
+    assert distance[order[0]].min() <= distance.min() + 300
+    came = distance[np.concatenate(order)]
+    assert came[: len(came) // 4].mean() < 0.8 * came[-len(came) // 4 :].mean()
+    assert_same(hidden, expected)
+
+
+def test_a_panned_view_gives_the_numbers_of_the_whole_slide(slide, context):
+    places, expected = whole(slide, context, pitch=16)
+    at = {tuple(g): i for i, g in enumerate(places.grid)}
+    one = session(slide, context, pitch=16)
+    for box in (Box(300, 200, 900, 700), Box(500, 300, 1100, 800), Box(1500, 900, 2300, 1500)):
+        part = one.places(box)
+        found = collect(one.stream(part, focus=(box.x0, box.y0)), len(part), expected.shape[1])
+        assert_same(found, expected[[at[tuple(g)] for g in part.grid]])
+
+
+def test_a_second_question_encodes_only_what_is_new(slide, context):
+    one = session(slide, context)
+    left, both = one.places(Box(0, 0, 1000, 1500)), one.places(Box(0, 0, 1400, 1500))
+    assert not one.ready(left)
+    assert sum(c.encoded for c in one.stream(left)) == len(left)
+    assert one.ready(left)
+    assert sum(c.encoded for c in one.stream(left)) == 0
+    assert 0 < sum(c.encoded for c in one.stream(both)) <= len(both) - len(left) // 2
+
+
+def test_a_quick_look_is_the_patch_alone(slide, context):
+    one = session(slide, context)
+    places = one.places(Box(300, 200, 900, 700))
+    quick = one.preview(places).astype(np.float32)
+    corners = np.round(places.centres / one.scale - context.card.patch / 2).astype(int)
+    side = context.card.patch
+    patches = np.stack([slide.read(x, y, side, side, one.scale) for x, y in corners.tolist()])
+    alone = np.zeros((len(places), 9), dtype=bool)
+    alone[:, SELF] = True
+    with torch.inference_mode():
+        cells = context.net.encode(normalise(torch.from_numpy(patches)))[:, :, 0, 0]
+        expected = context.net.look(cells, cells[:, None].expand(-1, 9, -1), torch.from_numpy(alone)).numpy()
+    assert_same(quick, expected)
+
+
+def test_holes_in_the_tissue_cost_nothing(slide, context):
+    mask = np.zeros((15, 23), dtype=bool)
+    mask[:4, :4] = mask[-4:, -4:] = True
+    one = session(slide, context, tissue=TissueMask.from_array(mask, slide.shape))
+    places = one.places()
+    assert 0 < len(places) < 30
+    list(one.stream(places))
+    encoded = len(one._fresh)
+    grid = np.prod([-(-n // one.embeddings.block) for n in one.embeddings.shape])
+    assert encoded < 0.5 * grid
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_without_memory_windows_are_halved(slide, context, monkeypatch, error):
+    places, expected = whole(slide, context)
+    encode, sizes = Coder.window, []
+
+    def hungry(self, pixels, cancelled):
+        sizes.append(pixels.shape[0] * pixels.shape[1])
+        if pixels.shape[0] * pixels.shape[1] > 1000 * 1000:
+            raise error
+        return encode(self, pixels, cancelled)
+
+    monkeypatch.setattr(Coder, "window", hungry)
+    one = session(slide, context)
+    assert_same(collect(one.stream(places), len(places), expected.shape[1]), expected)
+    assert max(sizes) > 1000 * 1000
+    assert one._largest < session_module.LARGEST
+
+
+def test_no_memory_at_all_is_one_line(slide, context, monkeypatch):
+    def hungry(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(Coder, "window", hungry)
+    one = session(slide, context)
+    with pytest.raises(Nh2stError, match="not enough memory"):
+        list(one.stream(one.places()))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    assert not out_of_memory(RuntimeError("size mismatch"))
+    assert not out_of_memory(ValueError("out of memory"))
+
+
+def test_two_slides_at_once(slide, context, tmp_path):
+    other = open_slide(tiff(tmp_path / "other.tif", picture(1500, 2300)[::-1].copy(), **MPP))
+    expected = [whole(s, context)[1] for s in (slide, other)]
+    found: dict[int, np.ndarray] = {}
+
+    def work(i, s):
+        one = session(s, context)
+        places = one.places()
+        found[i] = collect(one.stream(places), len(places), expected[i].shape[1])
+
+    threads = [threading.Thread(target=work, args=(i, s)) for i, s in enumerate((slide, other))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in (0, 1):
+        assert_same(found[i], expected[i])
+    assert not np.allclose(expected[0], expected[1], atol=1e-2)
+
+
+def test_a_waiting_question_hears_its_own_cancel(slide, context):
+    one = session(slide, context)
+    running = one.stream(one.places())
+    next(running)
+    with pytest.raises(Cancelled):
+        next(one.stream(one.places(), cancelled=lambda: True))
+    running.close()
+    assert len(list(one.stream(one.places())))
+
+
+def test_a_slide_that_becomes_shorter_while_it_is_read_is_an_error_not_white(tmp_path, context):
+    path = tiff(tmp_path / "s.tif", picture(1500, 2300), **MPP)
+    slide = open_slide(path)
+    one = session(slide, context)
+    places = one.places()
+    os.truncate(path, 2000)
+    with pytest.raises(SlideError, match=r"can no longer be read .*shorter"):
+        list(one.stream(places))
+    assert not slide.warnings  # the tiles are not damaged: the disk is
+
+
+def test_a_disk_that_fails_is_one_line_and_a_return_is_noticed(tmp_path, context, monkeypatch):
+    slide = open_slide(tiff(tmp_path / "s.tif", picture(1500, 2300), **MPP))
+    one = session(slide, context)
+    places = one.places()
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_nh2st.slides.file._read_all", _gone)
+        with pytest.raises(SlideError, match="Stale file handle"):
+            list(one.stream(places))
+    assert sum(len(c.indices) for c in one.stream(places)) == len(places)
+
+
+def _gone(*_):
+    raise OSError(116, "Stale file handle")
