@@ -46,7 +46,9 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """Resolve a precision; "auto" takes bfloat16 where it is native."""
+    """Resolve a precision; "auto" takes bfloat16 where it is native and won a short trial."""
     if name == "auto":
-        return "bf16" if has_fast_bf16(device) else "fp32"
+        from napari_nh2st.engine.calibration import calibrate
+
+        return calibrate(device).precision if has_fast_bf16(device) else "fp32"
     return name

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_nh2st.engine.calibration import calibrate
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.encoder import BasicBlock, ResNet18
 from napari_nh2st.model.nh2st import IMAGENET_MEAN, IMAGENET_STD, ContextNH2ST, normalise
@@ -91,8 +92,9 @@ class Coder:
 
     def __init__(self, net: NH2ST, device: torch.device, precision: str) -> None:
         self.device, self.precision = device, precision
-        self.net = net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.encoder: ResNet18 = folded(self.net.encoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layout: Any = calibrate(device).memory_format
+        self.net: NH2ST = net.to(device).to(memory_format=self.layout).eval()  # type: ignore[call-overload]
+        self.encoder: ResNet18 = folded(self.net.encoder).to(memory_format=self.layout)  # type: ignore[call-overload]
         self.stride: int = self.net.arch.stride
         self.halo = -(-self.net.encoder.receptive_radius // self.stride)
 
@@ -112,7 +114,7 @@ class Coder:
         assert isinstance(self.net, ContextNH2ST)
         halo, stride = self.halo, self.stride
         with cancellable(self.encoder, cancelled), self._computing():
-            # A byte a channel goes to the device; height, width, channel is already the order of channels-last.
+            # A byte a channel goes to the device; height, width, channel is the order of channels-last already.
             image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
             maps = self._maps(image)[..., halo:-halo, halo:-halo]
             out = F.avg_pool2d(maps.float(), 7, stride=1)
@@ -125,7 +127,7 @@ class Coder:
     def _maps(self, image: Tensor) -> Tensor:
         """Feature maps of (1, 3, H, W) bytes. On a processor the widest layers run in bands that fit a buffer."""
         if self.device.type != "cpu":
-            return self.encoder.late(self.encoder.early(image.float()))
+            return self.encoder.late(self.encoder.early(image.float().contiguous(memory_format=self.layout)))
         margin = -(-self.encoder.early_radius // self.stride) * self.stride
         line = image.shape[3] * self.encoder.conv1.out_channels  # bytes of the first layer a line of the image
         band = max(1, (BUFFER // line - 2 * margin) // self.stride) * self.stride
@@ -134,7 +136,8 @@ class Coder:
         for top in range(0, height, band):
             bottom = min(height, top + band)
             above, below = max(0, top - margin), min(height, bottom + margin)
-            found = self.encoder.early(image[:, :, above:below].float())
+            part = image[:, :, above:below].float().contiguous(memory_format=self.layout)
+            found = self.encoder.early(part)
             parts.append(found[:, :, (top - above) // 4 : (bottom - above) // 4])
         return self.encoder.late(torch.cat(parts, dim=2))
 

@@ -107,7 +107,7 @@ class Session:
         )
         self.tissue = slide.tissue() if self.job.tissue is None else self.job.tissue
         self._lock = threading.Lock()
-        self._largest = LARGEST
+        self._largest = LARGEST if device.type == "cpu" else 2 * LARGEST
         self._fresh: set[Index] = set()
 
     @property
