@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from napari_nh2st.errors import Cancelled, Nh2stError
-from napari_nh2st.geometry import IntArray
+from napari_nh2st.geometry import Box, IntArray
 from napari_nh2st.viewer.events import (
     TERMINAL,
     Around,
@@ -95,6 +95,7 @@ class Controller:
         self._started = 0.0
         self._first: tuple[float, int] | None = None
         self._tissue = 0
+        self._sight: Box | None = None
 
     @property
     def running(self) -> bool:
@@ -188,8 +189,7 @@ class Controller:
         fresh = event.map is not self.map or not self.status.follow  # a view that moves does not bring a layer back
         self.map = self._filling = event.map
         self._tissue = event.tissue
-        if event.view is not None:
-            event.map.seen(event.view)
+        self._sight = event.view
         if fresh:
             self._view.map_changed(event.map)
         self._view.when_drawn(event.drawn.set)
@@ -220,9 +220,11 @@ class Controller:
         self._tell(replace(self.status, done=done, seconds_left=left, share=self._share()))
 
     def _make_room(self) -> None:
-        """Drop what was seen longest ago where the maps have outgrown the memory; first from maps at rest."""
+        """Drop what was filled longest ago and is out of sight where the maps outgrow the memory; first from others."""
         maps = sorted(self._maps.copy().values(), key=lambda shown: shown is self._filling)
         over = sum(shown.nbytes for shown in maps) - self.memory
+        if over > 0 and self._filling is not None and self._sight is not None:
+            self._filling.seen(self._sight)
         for shown in maps:
             if over <= 0:
                 return

@@ -20,16 +20,15 @@ from napari_nh2st.viewer.where import Region
 if TYPE_CHECKING:
     from napari_nh2st.viewer.controller import Controller
 
-RING = 0.5  # how far round the view is looked ahead, in views
+RING = 0.5  # how far round the view is looked ahead, in lengths of its longer side
 PREVIEW_PLACES = 80  # of a quick look: about a quarter of a second
 PATIENCE = 4.0  # seconds that a view may take without a quick look
 PATIENCE_TILES = 400  # the same, in tiles of coarse detail, while the pace is not known
 
 
-def around(view: Box, whole: Box, ring: float = RING) -> Box:
-    """Return the view and the ring around it, as far as the slide goes."""
-    dx, dy = ring * view.width, ring * view.height
-    return Box(view.x0 - dx, view.y0 - dy, view.x1 + dx, view.y1 + dy).intersect(whole)
+def around(view: Box, whole: Box, more: float) -> Box:
+    """Return a view and so many level-0 pixels around it, as far as the slide goes."""
+    return Box(view.x0 - more, view.y0 - more, view.x1 + more, view.y1 + more).intersect(whole)
 
 
 def nearest(places: TileSet, focus: tuple[float, float], most: int) -> TileSet:
@@ -80,7 +79,8 @@ def follow_view(
         Cells that memory has room for.
     """
     focus = (view.x0 + view.x1) / 2, (view.y0 + view.y1) / 2
-    shown = nearest(ground.tiles(Region(view)), focus, most)
+    sight = around(view, ground.box, ground.map.cell / 2)  # tiles that are cut by the window's edge are seen, too
+    shown = nearest(ground.tiles(Region(sight)), focus, most)
     missing = ground.missing(shown)
     yield Begun(ground.map, len(shown), len(shown) - len(missing), ground.tissue_tiles, warnings, view)
     if takes_long(ground, len(missing)):
@@ -89,8 +89,8 @@ def follow_view(
         yield Previewed(ground.preview(missing, chosen, owner, cancelled))
     if len(missing):
         yield from ground.predict(missing, cancelled, focus)
-    ring = ground.tiles(Region(around(view, ground.box)))
-    ring = nearest(ground.missing(ring.select(~view.contains(ring.centres))), focus, max(0, most - len(shown)))
+    ring = ground.tiles(Region(around(view, ground.box, RING * max(view.width, view.height))))
+    ring = nearest(ground.missing(ring.select(~sight.contains(ring.centres))), focus, max(0, most - len(shown)))
     if len(ring):
         yield Around(len(ring))
         yield from ground.predict(ring, cancelled, focus)

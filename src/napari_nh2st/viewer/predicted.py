@@ -173,10 +173,13 @@ class PredictedMap:
 
     def seen(self, box: Box) -> None:
         """Remember that this part (level-0 pixels) is being looked at: it is dropped last."""
-        first, last = (np.array((y, x)) / self.cell / BLOCK for y, x in ((box.y0, box.x0), (box.y1, box.x1)))
-        for index in list(self._blocks):
-            if (np.add(index, 1) > first).all() and (index <= last).all():
-                self._blocks.move_to_end(index)
+        side, corner = self.cell * BLOCK, self.origin[0] - self.cell / 2
+        rows, columns = (
+            range(int((low - corner) // side), int((high - corner) // side) + 1)
+            for low, high in ((box.y0, box.y1), (box.x0, box.x1))
+        )
+        for index in [index for index in self._blocks if index[0] in rows and index[1] in columns]:
+            self._blocks.move_to_end(index)
 
     def shrink(self, nbytes: int) -> IntArray:
         """Drop what was seen longest ago until no more than `nbytes` are taken; return the cells that are empty now."""

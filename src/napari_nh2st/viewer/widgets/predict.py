@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QScrollArea
 
@@ -25,6 +23,7 @@ from napari_nh2st.viewer.where import Region
 from napari_nh2st.viewer.widgets.gene_section import GeneSection
 from napari_nh2st.viewer.widgets.job_section import JobSection
 from napari_nh2st.viewer.widgets.model_section import ModelSection
+from napari_nh2st.viewer.widgets.pacing import Pacing, timer
 from napari_nh2st.viewer.widgets.parts import Connections, rule, scrolled
 from napari_nh2st.viewer.widgets.result_section import ResultSection
 from napari_nh2st.viewer.widgets.slide_section import SlideSection
@@ -34,9 +33,6 @@ from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_line, error_words
 
 _REST_MS = 200  # the view rests when it has not moved for so long
-_REDRAW_MS, _REDRAW_MS_MOST = 80, 600
-_SPARE = 5  # between two drawings, as many times as long as one of them takes
-_BREATH_MS = 30
 
 
 class PredictWidget(QScrollArea):
@@ -62,21 +58,13 @@ class PredictWidget(QScrollArea):
         self._was_docked = False
         self._layer: Any = None
         self._shown = Status()
-        self._redraw = self._timer(_REDRAW_MS, self._draw)
-        self._rest = self._timer(_REST_MS, lambda: self.live.rested())
-        self._calls: deque[Callable[[], None]] = deque()
-        self._next_call = self._timer(_BREATH_MS, self._call)
-        self._began, self._after_drawing = 0.0, self._timer(1, self._drawn)
+        self._pacing = Pacing(self, self._draw)
+        self._rest = timer(self, _REST_MS, lambda: self.live.rested())
         self.live = Live(self.controller, self._look, self._complain)
         self._build()
         self._wire()
         self._slide_changed(self.slides.layer)
         self._card_changed(self.models.card)
-
-    def _timer(self, milliseconds: int, call: Callable[[], None]) -> QTimer:
-        timer = QTimer(self, singleShot=True, interval=milliseconds)
-        timer.timeout.connect(call)
-        return timer
 
     def _build(self) -> None:
         self.slides = SlideSection(self.viewer, self._connections)
@@ -137,8 +125,8 @@ class PredictWidget(QScrollArea):
 
     def shut_down(self) -> None:
         """Cancel what runs and let go of the viewer."""
-        for timer in (self._redraw, self._rest, self._next_call, self._after_drawing):
-            timer.stop()
+        self._rest.stop()
+        self._pacing.stop()
         self.live.on = False
         _close(self._owned)
 
@@ -336,7 +324,7 @@ class PredictWidget(QScrollArea):
         """Show the job's state: at once where it begins or ends, else along with what is drawn."""
         self._shown = status
         if status.state is State.RUNNING and (status.follow or status.step == "predicting"):
-            self._redraw_soon()
+            self._pacing.draw_soon()
             return
         self._show_status()
         if status.state is not State.RUNNING:
@@ -366,17 +354,14 @@ class PredictWidget(QScrollArea):
 
     def when_drawn(self, call: Callable[[], None]) -> None:
         """Call a function when a new heatmap stands in the window."""
-        if self._calls:
-            self._soon(call)
-        else:
-            call()
+        self._pacing.when_quiet(call)
 
     def _make_heatmap(self, shown: PredictedMap) -> HeatmapLayer:
         # its own slide's layer: another slide may be chosen by now
         fingerprint = shown.slide.get("fingerprint")
         slides = [item for item in self.viewer.layers if layers.slide_of(item) is not None]
         own = next((item for item in slides if layers.slide_of(item).fingerprint == fingerprint), None)
-        return HeatmapLayer(self.viewer, shown, own, self.style_, self._soon)
+        return HeatmapLayer(self.viewer, shown, own, self.style_, self._pacing.later)
 
     def map_redrawn(self, shown: PredictedMap) -> None:
         """Draw a map in which a quick look came or went."""
@@ -387,38 +372,16 @@ class PredictWidget(QScrollArea):
         """Draw what has just been predicted, or dropped."""
         if id(shown) in self._heatmaps:
             self._heatmaps[id(shown)].write(cells)
-            self._redraw_soon()
-
-    def _redraw_soon(self) -> None:
-        if not self._redraw.isActive():
-            self._redraw.start()
+            self._pacing.draw_soon()
 
     def _draw(self, *, final: bool = False) -> None:
         """Show what has come since the last time."""
-        self._redraw.stop()
         if self._shown.state is State.RUNNING:
             self._show_status()
         for heatmap in self._heatmaps.values():
             heatmap.draw(final=final)
         self.genes.show_scale(self.heatmap)
-        self._began = time.monotonic()
-        self._after_drawing.start()
-
-    def _drawn(self) -> None:
-        """Give the window time in proportion to what a drawing costs: it must not be all that the window does."""
-        took = 1000 * (time.monotonic() - self._began)
-        self._redraw.setInterval(round(min(max(_REDRAW_MS, _SPARE * took), _REDRAW_MS_MOST)))
-
-    def _soon(self, call: Callable[[], None]) -> None:
-        """Call a function after the window had time to answer."""
-        self._calls.append(call)
-        if not self._next_call.isActive():
-            self._next_call.start()
-
-    def _call(self) -> None:
-        self._calls.popleft()()
-        if self._calls:
-            self._next_call.start()
+        self._pacing.drawing()
 
 
 def _close(owned: tuple[Any, ...], *_: Any) -> None:
