@@ -19,7 +19,7 @@ help:
 	@echo "make test-long    the slower tests"
 	@echo "make lint         ruff and mypy"
 	@echo "make docs-images  the pictures of the documentation"
-	@echo "make docs-tables  the tables of docs/results.md, from docs/reports (ARGS=--check only looks)"
+	@echo "make docs-tables  the tables of docs/results.md and performance.md, from docs/reports (ARGS=--check only looks)"
 	@echo "make demo-models  train the bundled demo models again"
 	@echo "make her2st-model SHEET=samples.csv  train the bundled model of real tissue again"
 
@@ -59,6 +59,7 @@ docs-images: setup
 
 docs-tables: setup
 	$(PY) docs/scripts/results_tables.py $(ARGS)
+	$(PY) docs/scripts/performance_table.py $(ARGS)
 
 demo-models: setup
 	$(PY) -m napari_nh2st.demo.recipe --out demo-models $(ARGS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_nh2st.bench.command import bench
 from napari_nh2st.cli_cache import cache
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import Bar, has_display, has_xvfb, interruptible, names, print_json, print_splits, say
@@ -560,3 +561,4 @@ def export(
 
 
 app.command()(cache)
+app.command()(bench)

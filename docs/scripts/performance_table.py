@@ -1,0 +1,136 @@
+"""Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``).
+
+``--check`` only looks. The newest ``docs/reports/bench-*.json`` by name is taken. A table stands between ``<!-- begin table: NAME -->`` and
+``<!-- end table: NAME -->``; what is outside stays as it is.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.bench.figures import FIGURES, outcome, rows
+
+DOCS = Path(__file__).parents[1]
+NONE = "No report of a full run is committed yet."
+TISSUE_MM2 = 100
+SLIDES = 10_000
+HOURS_A_WEEK = 24 * 7
+
+
+def markdown(head, body):
+    """Lay out a table."""
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def figures(report):
+    """All figures that were measured, and on what."""
+    machine, settings = report["machine"], report["settings"]
+    about = (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['simd']}, "
+        f"{'bf16' if machine['bf16'] else 'no bf16'}; {report['device']}, {report['precision']}; "
+        f"torch {report['versions']['torch']}; model {settings['model']}; {settings['slide']}; "
+        f"median of {settings['repeat']} rounds (smallest to largest)."
+    )
+    return f"{about}\n\n{markdown(['what', 'reached', 'asked', ''], rows(report))}"
+
+
+def rates(report):
+    """The rates behind the ratios."""
+    body = [
+        [name, f"{rate['places_per_s']:,.4g}", f"{rate['mm2_per_s']:.3g}" if "mm2_per_s" in rate else "-"]
+        for name, rate in report["absolute"].items()
+    ]
+    return markdown(["side", "places/s", "mm²/s"], body)
+
+
+def short(report):
+    """What was not reached, and what was not measured."""
+    said = [f.what for f in FIGURES if outcome(report, f.key) == "short"]
+    absent = [f.what for f in FIGURES if report[f.group].get(f.key) is None]
+    lines = [f"Short of what was asked: {'; '.join(said) or 'nothing'}."]
+    if absent:
+        lines.append(f"Not measured in this run: {'; '.join(absent)}.")
+    return "\n\n".join(lines)
+
+
+def plan(report):
+    """Time and storage per 100 mm² of tissue and for 10,000 such slides."""
+    sides, storage = report["absolute"], report["storage"]
+    grid, dense = sides.get("contiguous grid"), sides.get("dense map")
+    if not (grid and dense and storage):
+        return "The run did not measure what the plan needs."
+    tile_mm2 = grid["mm2_per_s"] / grid["places_per_s"]
+    tiles = TISSUE_MM2 / tile_mm2
+    cells = TISSUE_MM2 / (dense["mm2_per_s"] / dense["places_per_s"])
+    body = []
+    for name, side, count in (("coarse", grid, tiles), ("fine", dense, cells)):
+        seconds = TISSUE_MM2 / side["mm2_per_s"]
+        hours = seconds * SLIDES / 3600
+        results = count * storage["results_per_tile"]
+        body.append(
+            [
+                name,
+                f"{count:,.0f}",
+                f"{seconds:,.0f} s",
+                f"{hours:,.0f} h",
+                f"{hours / HOURS_A_WEEK:,.1f}",
+                f"{results / 1e6:,.1f} MB",
+                f"{results * SLIDES / 1e9:,.0f} GB",
+            ]
+        )
+    cache = tiles * storage["cache_per_tile"]
+    head = ["detail", "places", "time", f"{SLIDES:,} slides", "machines for a week", "results", f"of {SLIDES:,} slides"]
+    note = f"The cache of embeddings takes {cache / 1e6:,.0f} MB a slide; it may be cleared after each."
+    return f"{markdown(head, body)}\n\n{note}"
+
+
+TABLES = {"figures": figures, "rates": rates, "short": short, "plan": plan}
+
+
+def with_tables(text, report):
+    """Return the page with its tables written anew."""
+    for name, make in TABLES.items():
+        begin, end = f"<!-- begin table: {name} -->", f"<!-- end table: {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            raise SystemExit(f"error: the page needs {begin} and {end}, once each and in this order")
+        content = f"{begin}\n{NONE if report is None else make(report)}\n{end}"
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        text = between.sub(lambda _, content=content: content, text)
+    return text
+
+
+def newest(folder):
+    """Read the report whose name sorts last; None where there is none. Quick ones do not count."""
+    for file in sorted(folder.glob("bench-*.json"), reverse=True):
+        report = json.loads(file.read_text("utf-8"))
+        if not report["settings"]["quick"]:
+            return report
+        print(f"{file.name}: a quick run, left out", file=sys.stderr)
+    return None
+
+
+def main(argv=None):
+    """Write the tables, or say whether they are up to date."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the page would change")
+    parser.add_argument("--reports", type=Path, default=DOCS / "reports")
+    parser.add_argument("--page", type=Path, default=DOCS / "performance.md")
+    chosen = parser.parse_args(argv)
+    old = chosen.page.read_text("utf-8")
+    new = with_tables(old, newest(chosen.reports))
+    if new == old:
+        return 0
+    if chosen.check:
+        print(f"error: the tables of {chosen.page} are not those of the report: make docs-tables", file=sys.stderr)
+        return 1
+    with finished_file(chosen.page) as draft:
+        draft.write_text(new, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What a second run has to do, and what is left when a run is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nh2st.bench.children import run_json, start
+from napari_nh2st.bench.figures import Findings, Value
+from napari_nh2st.bench.material import own_cache
+from napari_nh2st.engine.run import lattice_for, run, store_for
+from napari_nh2st.engine.store import SUFFIX, PredictionStore, find_prediction, open_prediction
+from napari_nh2st.errors import Cancelled, Nh2stError
+
+if TYPE_CHECKING:
+    from napari_nh2st.bench.material import Material
+
+START_SECONDS = 120
+
+
+def second_run(material: Material) -> Findings:
+    """Predict the demo slide twice into one folder; the second time encodes nothing. Weigh what is left on the disk."""
+    slide, model = material.demo, material.load()
+    places = lattice_for(slide, model.card)
+    encoded, folder, cache = [], material.options.folder / "second", material.options.folder / "cache-second"
+    with own_cache(cache):
+        job = replace(material.job, cache=True)
+        for _ in range(2):
+            store = store_for(folder, slide, model, places.pitch, job)
+            encoded.append(run(slide, model, places, replace(job, store=store))[1])
+    return Findings(
+        {"second_run_encoded": Value.one(encoded[1])},
+        notes={"second_run_encoded": f"{encoded[0]} tiles the first time"},
+        storage={
+            "results_per_tile": size_of(folder) / len(places),
+            "cache_per_tile": size_of(cache / "embeddings") / len(places),
+        },
+    )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def killed(material: Material) -> Findings:
+    """Kill ``nh2st predict`` in mid-run (SIGKILL), run it again, and compare with one that was left alone."""
+    if os.name == "nt":
+        return Findings(notes={"killed_lost": "left out: Windows has no SIGKILL"})
+    options = material.options
+    words = ["napari_nh2st", "predict", material.demo_path, "--model", options.model, "--format", "none", "--json"]
+    words += ["--device", options.device, "--precision", options.precision]
+    model = material.load()
+    # Cells of half a patch: a run long enough to be killed in the middle.
+    stride = model.card.architecture.stride
+    words += ["--pitch", stride if options.quick else model.card.patch // 2 // stride * stride]
+    with own_cache(options.folder / "cache-killed"):
+        folder = options.folder / "killed"
+        if not _kill_when_begun([*words, "--out", folder], folder, material):
+            return Findings(notes={"killed_lost": "left out: the run was over before it could be killed"})
+        before = finished_tiles(folder)
+        row = run_json([*words, "--out", folder], options.cancelled)["slides"][0]
+    with own_cache(options.folder / "cache-calm"):
+        run_json([*words, "--out", options.folder / "calm"], options.cancelled)
+    again, calm = (open_prediction(f) for f in (folder, options.folder / "calm"))
+    if not np.array_equal(again.places.centres, calm.places.centres):
+        raise Nh2stError("a run that was killed and run again has other tiles than one that was left alone")
+    difference = float(np.nanmax(np.abs(again.hidden.astype(np.float32) - calm.hidden.astype(np.float32))))
+    # What the first run vouched for must not be encoded again.
+    lost = max(0, before - int(row["tiles_skipped"]))
+    total = row["tiles_total"]
+    return Findings(
+        {"killed_lost": Value.one(lost), "killed_difference": Value.one(difference)},
+        notes={"killed_lost": f"killed with {before} of {total} tiles kept; the second run encoded the rest"},
+    )
+
+
+def finished_tiles(folder: Path) -> int:
+    """Count the tiles that a prediction folder vouches for."""
+    store = PredictionStore(find_prediction(folder))
+    return int((np.asarray(store._state[:]) != 0).sum())
+
+
+def _kill_when_begun(words: list[object], folder: Path, material: Material) -> bool:
+    """Start a run and kill it once its first chunk is on the disk; False where it was over before."""
+    state = folder / f"{material.demo_path.stem}{SUFFIX}" / "state" / "c"
+    with tempfile.TemporaryFile("w+") as errors:
+        child = start(words, errors)
+        try:
+            until = time.monotonic() + START_SECONDS
+            while child.poll() is None and not state.exists():
+                if material.options.cancelled():
+                    raise Cancelled("stopped")
+                if time.monotonic() > until:
+                    raise Nh2stError(f"nothing was predicted within {START_SECONDS} s")
+                time.sleep(0.005)
+            child.send_signal(signal.SIGKILL)
+        finally:
+            child.kill()
+            child.communicate()
+        return child.returncode == -signal.SIGKILL

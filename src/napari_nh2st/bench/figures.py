@@ -1,0 +1,219 @@
+"""What `nh2st bench` reports: a table of figures, what is asked of each, and the document they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Group = Literal["ratios", "seconds", "memory_mb", "counts"]
+Outcome = Literal["ok", "short", "-"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table.
+
+    Attributes
+    ----------
+    key : str
+        Its name in the JSON, and for ``--rows``.
+    group : str
+        Under which it stands in the JSON; counts are whole numbers.
+    what : str
+        For people.
+    asked : dict of float
+        The bound per precision; one under "" holds for all. Empty where nothing is asked.
+    at_most : bool
+        Otherwise at least.
+    """
+
+    key: str
+    group: Group
+    what: str
+    asked: Mapping[str, float] = field(default_factory=dict)
+    at_most: bool = False
+
+    def bound(self, precision: str) -> float | None:
+        """Return what is asked at this precision, if anything."""
+        return self.asked.get(precision, self.asked.get(""))
+
+    def holds(self, value: float | None, precision: str) -> bool | None:
+        """Tell whether what is asked was reached; None where nothing was asked, or nothing measured."""
+        bound = self.bound(precision)
+        if value is None or bound is None:
+            return None
+        return value <= bound if self.at_most else value >= bound
+
+
+FIGURES = (
+    Figure("over_released_procedure", "ratios", "spots/s over the released procedure", {"fp32": 10, "bf16": 25}),
+    Figure("over_released_same_encoder", "ratios", "the same, with an encoder of its size (ResNet-18, width 64)"),
+    Figure("dense_over_released", "ratios", "dense map: cells/s over the released procedure's spots/s", {"bf16": 500}),
+    Figure("over_bare_encoder", "ratios", "whole slide: tiles/s over the bare encoder on ready tensors", {"": 0.85}),
+    Figure("dense_cost", "ratios", "dense map: time per mm² over the contiguous grid's", {"": 1.5}, at_most=True),
+    Figure("dense_cost_patchwise", "ratios", "the same, over that grid patch by patch, without reading"),
+    Figure("dense_agreement", "ratios", "dense against patch by patch: median correlation per gene", {"": 0.95}),
+    Figure("dense_pcc_loss", "ratios", "dense against patch by patch: loss of PCC", {"": 0.01}, at_most=True),
+    Figure("dense_agreement_measured", "ratios", "agreement on the measured sections of --samples", {"": 0.95}),
+    Figure("dense_pcc_loss_measured", "ratios", "loss of PCC on those", {"": 0.01}, at_most=True),
+    Figure("finetune_over_naive", "ratios", "training: spots/s over ten patches a spot"),
+    Figure("second_run_encoded", "counts", "second run over a finished region: tiles encoded", {"": 0}, at_most=True),
+    Figure("killed_lost", "counts", "killed in mid-run: tiles lost that had been kept", {"": 0}, at_most=True),
+    Figure("killed_difference", "counts", "killed, run again: largest difference", {"": 0}, at_most=True),
+    Figure("huge_slide", "memory_mb", "peak memory, 100,000 x 80,000 px, MB", {"": 2500}, at_most=True),
+    Figure("small_slide", "memory_mb", "peak memory, a slide a sixteenth the size, MB"),
+    Figure("huge_over_small", "ratios", "peak memory of the one over the other", {"": 1.15}, at_most=True),
+    Figure("first_tiles_cold", "seconds", "first tiles on screen, nothing cached, s", {"": 1.0}, at_most=True),
+    Figure("first_tiles_warm", "seconds", "first tiles on screen, all cached, s", {"": 0.1}, at_most=True),
+    Figure("heartbeat_p95", "seconds", "GUI heartbeat while predicting, 95th percentile, s", {"": 0.05}, at_most=True),
+    Figure("heartbeat_max", "seconds", "GUI heartbeat while predicting, longest, s"),
+    Figure("napari_own_max", "seconds", "GUI heartbeat, napari's own longest for the same, s"),
+    Figure("heartbeat_beyond_napari", "seconds", "longest, beyond napari's own, s", {"": 0.2}, at_most=True),
+    Figure("gene_switch", "seconds", "gene switch at 100,000 tiles, to pixels, s", {"": 0.1}, at_most=True),
+    Figure("genes_250", "memory_mb", "memory that switching takes, 250 genes, MB"),
+    Figure("genes_20000", "memory_mb", "memory that switching takes, 20,000 genes, MB"),
+)  # fmt: skip
+"""All figures, in the table's order."""
+
+BY_KEY = {figure.key: figure for figure in FIGURES}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured figure.
+
+    Attributes
+    ----------
+    value : float
+        The median over the repeats.
+    low, high : float
+        The smallest and the largest.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def one(cls, value: float) -> Value:
+        """Take a figure that was measured once."""
+        return cls(value, value, value)
+
+
+@dataclass
+class Findings:
+    """What was measured.
+
+    Attributes
+    ----------
+    values : dict of Value
+        By the figure's key.
+    absolute : dict
+        Rates behind the ratios, by side: ``places_per_s``, and ``mm2_per_s`` where an area was covered.
+    notes : dict of str
+        By key: why a figure is missing, or what to know of it.
+    storage : dict
+        Bytes on the disk: ``results_per_tile``, ``cache_per_tile``.
+    """
+
+    values: dict[str, Value] = field(default_factory=dict)
+    absolute: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    storage: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: Findings) -> None:
+        """Take over what another part has measured."""
+        self.values |= other.values
+        self.absolute |= other.absolute
+        self.notes |= other.notes
+        self.storage |= other.storage
+
+
+def document(found: Findings, device: str, precision: str, about: dict[str, Any]) -> dict[str, Any]:
+    """Lay the findings out as the JSON document.
+
+    Parameters
+    ----------
+    found : Findings
+    device, precision : str
+        What was computed with.
+    about : dict
+        Machine, settings and versions.
+
+    Returns
+    -------
+    dict
+        ``ratios``, ``seconds``, ``memory_mb`` and ``counts`` hold every figure's value, null where it was not
+        measured; ``spread``, ``asked``, ``ok`` and ``notes`` are by key.
+    """
+    groups: dict[str, dict[str, float | None]] = {"ratios": {}, "seconds": {}, "memory_mb": {}, "counts": {}}
+    for figure in FIGURES:
+        at = found.values.get(figure.key)
+        groups[figure.group][figure.key] = None if at is None else _rounded(at.value)
+    values = {key: value for group in groups.values() for key, value in group.items()}
+    return {
+        **groups,
+        "device": device,
+        "precision": precision,
+        "spread": {key: [_rounded(v.low), _rounded(v.high)] for key, v in found.values.items()},
+        "asked": {f.key: f.bound(precision) for f in FIGURES},
+        "ok": {f.key: f.holds(values[f.key], precision) for f in FIGURES},
+        "absolute": {k: {name: _rounded(v) for name, v in rates.items()} for k, rates in found.absolute.items()},
+        "storage": {name: _rounded(size) for name, size in found.storage.items()},
+        "notes": found.notes,
+        **about,
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def outcome(report: Mapping[str, Any], key: str) -> Outcome:
+    """Say "ok" or "short", or "-" where nothing is asked or nothing was measured."""
+    holds = report["ok"].get(key)
+    return "-" if holds is None else "ok" if holds else "short"
+
+
+def rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the table's rows, (what, reached, asked, outcome), of a document; figures without a value are left out."""
+    out = []
+    for figure in FIGURES:
+        value = report[figure.group].get(figure.key)
+        if value is None:
+            continue
+        low, high = report["spread"].get(figure.key, [value, value])
+        spread = "" if low == high else f" ({_number(low)} to {_number(high)})"
+        bound = report["asked"].get(figure.key)
+        asked = "-" if bound is None else f"{'at most' if figure.at_most else 'at least'} {_number(bound)}"
+        out.append([figure.what, f"{_number(value)}{spread}", asked, outcome(report, figure.key)])
+    return out
+
+
+def _number(value: float) -> str:
+    if value and abs(value) < 0.1:
+        return f"{value:.2g}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+HEAD = ("row", "reached", "asked", "")
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Lay a document out for people: the figures, then the rates behind them, then the notes."""
+    lines = _columns([list(HEAD), *rows(report)])
+    rates = report["absolute"]
+    if rates:
+        head = ["side", "places/s", "mm²/s"]
+        units = ("places_per_s", "mm2_per_s")
+        body = [[name, *(_number(rate[u]) if u in rate else "-" for u in units)] for name, rate in rates.items()]
+        lines += ["", *_columns([head, *body])]
+    if report["notes"]:
+        lines += ["", *(f"{key}: {note}" for key, note in report["notes"].items())]
+    return "\n".join(lines)
+
+
+def _columns(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -1,0 +1,330 @@
+"""What a person waits for in napari's window: ``python -m napari_nh2st.bench.in_window SLIDE --model M --part cold``.
+
+Everything is asked of the dock as a person would: a view, the button, a gene. A figure ends when the canvas has drawn
+what came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.errors import Nh2stError
+
+SIZE = (1280, 800)
+ZOOM = 1.0
+"""Pixels of the screen per micrometre."""
+
+PLACES = ((0.5, 0.5), (0.18, 0.18), (0.82, 0.82), (0.82, 0.18), (0.18, 0.82))
+"""Where to look, as parts of the slide; the first one loads the model."""
+
+BEAT_MS = 10
+PREDICT_SECONDS, QUICK_SECONDS = 20.0, 4.0
+TILES = 100_000
+SWITCHES = 30
+
+
+class Screen:
+    """A napari window with a slide and the dock.
+
+    Parameters
+    ----------
+    slide : Path
+    model, device : str
+    """
+
+    def __init__(self, slide: Path, model: str, device: str) -> None:
+        import napari
+
+        from napari_nh2st.slides import open_slide
+        from napari_nh2st.viewer import launch, layers
+
+        self.viewer = napari.Viewer(title="NH2ST bench")
+        self.viewer.window.resize(*SIZE)
+        self.slide = open_slide(slide)
+        data, meta, _ = layers.slide_layer_data(self.slide)
+        self.layer = self.viewer.add_image(data, **meta)
+        self.dock = launch.open_dock(self.viewer)
+        self.dock.use_model(model)
+        self.drawn = 0
+        # napari has no public event for "drawn"; last, so that it is over when it is counted
+        scene = self.viewer.window._qt_viewer.canvas._scene_canvas
+        scene.events.draw.connect(self._count, position="last")
+        self._finish = scene.context.finish
+        self.settle()
+
+    def _count(self, event: Any = None) -> None:
+        self._finish()
+        self.drawn += 1
+
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+        """Let the window live until `done`; a real event loop, as a person's would be."""
+        from qtpy.QtCore import QEventLoop, Qt, QTimer
+
+        loop, poll, until = QEventLoop(), QTimer(), time.monotonic() + seconds
+        poll.setTimerType(Qt.TimerType.PreciseTimer)
+        poll.timeout.connect(lambda: loop.quit() if done() or time.monotonic() > until else None)
+        poll.start(2)
+        loop.exec()
+        poll.stop()
+        if not done():
+            raise Nh2stError(f"{what} took more than {seconds:.0f} s")
+
+    def settle(self, seconds: float = 1.0) -> None:
+        """Let the window come to rest."""
+        until = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() > until, "the window", seconds + 60)
+
+    def until_drawn(self) -> None:
+        """Wait for the next drawing to be over."""
+        before = self.drawn
+        self.wait(lambda: self.drawn > before, "a drawing", 30)
+
+    def look_at(self, centre: npt.NDArray[np.float64]) -> None:
+        """Move the view to a place (x, y), level-0 pixels, and let it be drawn."""
+        mpp = self.slide.require_mpp()
+        camera = self.viewer.scene.camera
+        camera.zoom = ZOOM
+        camera.center = (centre[1] * mpp, centre[0] * mpp)
+        self.until_drawn()
+
+    @property
+    def in_sight(self) -> int:
+        """Cells with a prediction that the window shows."""
+        from napari_nh2st.viewer.where import visible_box
+
+        heatmap = self.dock.heatmap
+        if heatmap is None or heatmap.layer is None:
+            return 0
+        box, shown = visible_box(self.viewer, self.layer), heatmap.map
+        low = (np.array([box.y0, box.x0]) - shown.origin[::-1]) / shown.cell
+        high = (np.array([box.y1, box.x1]) - shown.origin[::-1]) / shown.cell
+        (r0, c0), (r1, c1) = np.ceil(low).clip(0).astype(int), np.ceil(high).clip(0).astype(int)
+        return int(np.isfinite(heatmap.layer.data[r0:r1, c0:c1]).sum())
+
+    def idle(self) -> bool:
+        """Tell whether no job is going on."""
+        return not self.dock.controller.running
+
+
+class Heartbeat:
+    """How late a 10-ms timer comes while something else goes on."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self.late: list[float] = []
+        self._last: float | None = None
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(BEAT_MS)
+        self._timer.timeout.connect(self._beat)
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            self.late.append(max(0.0, now - self._last - BEAT_MS / 1000))
+        self._last = now
+
+    def __enter__(self) -> Heartbeat:
+        self._last = None
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._beat()  # what held the window up to the last is counted
+        self._timer.stop()
+
+
+def tissue_at(screen: Screen, part: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """Find tissue near a place that is given as a part of the slide: (x, y), level-0 pixels."""
+    height, width = screen.slide.shape
+    wanted = np.array([part[0] * width, part[1] * height])
+    steps = np.linspace(-0.1, 0.1, 9)
+    near = wanted + np.stack(np.meshgrid(steps * width, steps * height), axis=-1).reshape(-1, 2)
+    share = screen.slide.tissue().fraction_at(near, 400 / screen.slide.require_mpp())
+    away = np.linalg.norm(near - wanted, axis=1) / width
+    return np.asarray(near[np.argmax(share - away)])
+
+
+def first_tiles(screen: Screen) -> tuple[float, list[float]]:
+    """Move from place to place and wait for the first tiles: with the model to load, then every other time."""
+    took = []
+    for i, part in enumerate(PLACES):
+        screen.look_at(tissue_at(screen, part))
+        if screen.in_sight:
+            raise Nh2stError("the views lie too close together: there were tiles before anything was asked for")
+        started = time.perf_counter()
+        if i:
+            screen.dock.live.rested()  # what the dock calls when the view has not moved for a while
+        else:
+            screen.dock.predict()
+        screen.wait(lambda: screen.in_sight > 0, "the first tile")
+        screen.until_drawn()
+        took.append(time.perf_counter() - started)
+        screen.wait(screen.idle, "a view")
+        screen.settle(0.3)
+    return took[0], took[1:]
+
+
+def heartbeat_while_predicting(screen: Screen, seconds: float) -> tuple[list[float], int]:
+    """Predict the whole slide, finely, for some seconds; return how late the timer was, and how many cells came."""
+    from napari_nh2st.viewer.widgets.where_section import WHOLE
+
+    where = screen.dock.where
+    where.buttons[WHOLE].click()
+    if where.detail.isEnabled():
+        where.detail.setCurrentIndex(1)
+    screen.viewer.fit_to_view()
+    screen.settle()
+    until = time.monotonic() + seconds
+    with Heartbeat() as heart:
+        screen.dock.predict()
+        screen.wait(lambda: screen.idle() or time.monotonic() > until, "predicting", seconds + 60)
+    shown = screen.dock.controller.map
+    count = 0 if shown is None else shown.count
+    screen.dock.cancel()
+    screen.wait(screen.idle, "stopping")
+    screen.settle()
+    return heart.late, count
+
+
+def napari_itself(screen: Screen, seconds: float) -> list[float]:
+    """Add an image as large as the fine heatmap, with a colour bar, and refresh it: how late the timer was."""
+    from napari.layers import Image
+
+    height, width = (int(v * screen.slide.require_mpp() / 22) for v in screen.slide.shape)  # cells of 22 um
+    rng = np.random.default_rng(0)
+    until = time.monotonic() + seconds
+    with Heartbeat() as heart:
+        values = rng.random((height, width), dtype=np.float32)
+        layer = Image(values, scale=(22.0, 22.0), units=("um", "um"), colormap="viridis", blending="translucent")
+        screen.viewer.add_layer(layer)
+        layer.colorbar.visible = True
+        while time.monotonic() < until:
+            values[: height // 2] = rng.random((height // 2, width), dtype=np.float32)
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+            screen.settle(0.1)
+    screen.viewer.layers.remove(layer)
+    screen.settle()
+    return heart.late
+
+
+def gene_switch(screen: Screen, genes: int) -> tuple[list[float], float | None]:
+    """Switch genes of a map of 100,000 tiles: seconds until each is drawn, and how much memory it took, in MB."""
+    shown = made_up_map(genes)
+    screen.dock.controller.adopt(shown)
+    screen.viewer.fit_to_view()
+    screen.settle()
+    others = [gene for gene in shown.card.genes if gene != screen.dock.genes.gene]
+    for name in others[1:6]:  # what is set up at the first switches is not theirs
+        screen.dock.show_gene(name)
+        screen.settle(0.2)
+    before, took = resident_mb(), []
+    for name in others[:: len(others) // SWITCHES][:SWITCHES]:
+        started = time.perf_counter()
+        screen.dock.show_gene(name)
+        screen.until_drawn()
+        took.append(time.perf_counter() - started)
+        screen.settle(0.2)  # what else it draws must not be taken for the next one
+    after = resident_mb()
+    heatmap = screen.dock.heatmap
+    assert heatmap is not None
+    screen.viewer.layers.remove(heatmap.layer)
+    screen.settle()
+    return took, None if before is None or after is None else after - before
+
+
+def made_up_map(genes: int) -> Any:
+    """Make a full map of 100,000 tiles with random vectors: what matters is their number."""
+    from napari_nh2st.model.card import Architecture, Card
+    from napari_nh2st.model.decoder import Decoder
+    from napari_nh2st.viewer.predicted import PredictedMap
+
+    rng = np.random.default_rng(0)
+    names = [f"GENE{i:05d}" for i in range(genes)]
+    card = Card(name="made-up", architecture=Architecture(), mpp=1.0, pitch=144, genes=names, synthetic=True)
+    width = card.architecture.hidden + 128  # as a model with a kernel head has it
+    decoder = Decoder(rng.normal(size=(genes, width)).astype(np.float32), np.zeros(genes, np.float32))
+    side = int(np.ceil(np.sqrt(TILES)))
+    pixels = side * card.patch
+    slide = {"path": "", "fingerprint": f"made-up-{genes}", "mpp": 1.0, "mpp_source": "user", "shape": [pixels, pixels]}
+    shown = PredictedMap(slide, card, decoder, scale=1.0, pitch=card.patch)
+    for cells in np.array_split(np.arange(shown.rows * shown.columns), 50):
+        shown.add(cells, rng.normal(size=(len(cells), width)).astype(np.float16))
+    return shown
+
+
+def resident_mb() -> float | None:
+    """Memory of this process now, in MB (10^6 bytes); None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure_first(screen: Screen) -> dict[str, Any]:
+    """Measure how soon the first tiles are drawn."""
+    from napari_nh2st.viewer.widgets import predict
+
+    loading, each = first_tiles(screen)
+    return {"first_use": loading, "first_tiles": each, "rest": predict._REST_MS / 1000}
+
+
+def measure_cold(screen: Screen, seconds: float) -> dict[str, Any]:
+    """Measure the first tiles, then how the window lives while the whole slide is predicted."""
+    found = measure_first(screen)
+    own = napari_itself(screen, seconds / 2)
+    late, predicted = heartbeat_while_predicting(screen, seconds)
+    return found | {
+        "heartbeat_p95": float(np.percentile(late, 95)),
+        "heartbeat_max": max(late),
+        "napari_own_max": max(own),
+        "beats": len(late),
+        "predicted": predicted,
+    }
+
+
+def measure_genes(screen: Screen) -> dict[str, Any]:
+    """Measure how fast genes switch, with a small panel and with a large one."""
+    few, small = gene_switch(screen, 250)
+    many, large = gene_switch(screen, 20_000)
+    return {"gene_switch": few + many, "genes_250": small, "genes_20000": large}
+
+
+def main() -> None:
+    """Print what was measured, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("slide", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--settings", type=Path, required=True, help="a folder for what napari and the dock remember")
+    parser.add_argument("--part", choices=("cold", "warm", "genes"), default="cold")
+    parser.add_argument("--quick", action="store_true")
+    chosen = parser.parse_args()
+    from qtpy.QtCore import QSettings
+
+    os.environ["NAPARI_CONFIG"] = str(chosen.settings / "napari.yaml")  # not the user's own
+    QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, str(chosen.settings))
+    screen = Screen(chosen.slide, chosen.model, chosen.device)
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "cold": lambda: measure_cold(screen, QUICK_SECONDS if chosen.quick else PREDICT_SECONDS),
+        "warm": lambda: measure_first(screen),
+        "genes": lambda: measure_genes(screen),
+    }
+    print(json.dumps(parts[chosen.part]()), flush=True)
+    screen.dock.shut_down()
+    screen.viewer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The benchmark as a whole: which parts to measure for the figures that are wanted, and on what machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from napari_nh2st.bench import agreement, durable, memory, sides, training, window
+from napari_nh2st.bench.figures import BY_KEY, Findings, document
+from napari_nh2st.bench.material import SEED, Material, Options, own_cache
+from napari_nh2st.engine.device import has_fast_bf16
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.provenance import repeat_command, versions
+
+Progress = Callable[[str], Callable[[int, int], None]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Figures that are measured together.
+
+    Attributes
+    ----------
+    title : str
+        Said before it begins.
+    keys : tuple of str
+    measure : callable
+        (material, the wanted ones of its keys, progress) -> Findings.
+    """
+
+    title: str
+    keys: tuple[str, ...]
+    measure: Callable[[Material, set[str], Callable[[int, int], None]], Findings]
+
+
+PARTS = (
+    Part("speed, side by side", tuple(sides.COMPARISONS), sides.compare),
+    Part("training, side by side", ("finetune_over_naive",), lambda m, _, tell: training.compare(m, tell)),
+    Part("dense against patch by patch", ("dense_agreement", "dense_pcc_loss"), lambda m, _, __: agreement.on_demo(m)),
+    Part(
+        "the same on measured sections",
+        ("dense_agreement_measured", "dense_pcc_loss_measured"),
+        lambda m, _, tell: agreement.on_sections(m, tell),
+    ),
+    Part("a second run", ("second_run_encoded",), lambda m, _, __: durable.second_run(m)),
+    Part("a run that is killed", ("killed_lost", "killed_difference"), lambda m, _, __: durable.killed(m)),
+    Part("peak memory", ("huge_slide", "small_slide", "huge_over_small"), lambda m, _, __: memory.compare(m)),
+    Part("the window", window.KEYS, lambda m, _, __: window.compare(m)),
+)
+
+
+def bench(options: Options, rows: Sequence[str] | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """Measure.
+
+    Parameters
+    ----------
+    options : Options
+        Its folder is made and removed here.
+    rows : sequence of str, optional
+        Keys of figures; all by default. Figures that are measured with them come along.
+    progress : callable, optional
+        Called with a part's title; what it returns is called with (done, total).
+
+    Returns
+    -------
+    dict
+        See `figures.document`.
+
+    Raises
+    ------
+    KeyError
+        Naming the figures that do not exist.
+    Cancelled
+    """
+    wanted = set(BY_KEY if rows is None else rows)
+    unknown = sorted(wanted - set(BY_KEY))
+    if unknown:
+        raise KeyError(", ".join(unknown))
+    found = Findings()
+    tell = progress or (lambda title: lambda done, total: None)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=options.folder, prefix="nh2st-bench-", ignore_cleanup_errors=True) as folder:
+        material = Material(replace(options, folder=Path(folder)))
+        try:
+            with own_cache(Path(folder) / "cache"):
+                material.load()  # a model that does not exist is said before anything is measured
+                for part in PARTS:
+                    if wanted.isdisjoint(part.keys):
+                        continue
+                    options.say(part.title)
+                    found.add(_measured(part, material, wanted, tell(part.title)))
+        finally:
+            material.close()
+    return document(found, str(material.device), material.precision, _about(material, options))
+
+
+def _measured(part: Part, material: Material, wanted: set[str], progress: Callable[[int, int], None]) -> Findings:
+    """Measure a part; one that cannot be measured here says why, and the others go on."""
+    try:
+        return part.measure(material, wanted, progress)
+    except Cancelled:
+        raise
+    except Nh2stError as error:
+        return Findings(notes={part.keys[0]: f"not measured: {error}"})
+
+
+def _about(material: Material, options: Options) -> dict[str, Any]:
+    """Say what was measured on, and what with."""
+    slide = (
+        f"section {material.sample.sample} of {options.samples}"
+        if options.samples
+        else f"procedural tissue, seed {SEED}"
+    )
+    return {
+        "machine": {
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "simd": torch.backends.cpu.get_cpu_capability(),
+            "bf16": has_fast_bf16(material.device),
+            "gpu": torch.cuda.get_device_name(material.device) if material.device.type == "cuda" else None,
+            "system": platform.platform(),
+        },
+        "settings": {
+            "model": options.model,
+            "slide": slide,
+            "repeat": options.repeat,
+            "quick": options.quick,
+        },
+        "versions": versions(),
+        "command": repeat_command(),
+    }
+
+
+def cpu_name() -> str:
+    """Name the processor as the system does."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

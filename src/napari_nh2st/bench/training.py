@@ -1,0 +1,127 @@
+"""Training by blocks of tissue against ten patches a spot: the same network, loss and optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_nh2st.bench.figures import Findings
+from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, ratio
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.nh2st import ContextNH2ST, loss_of, normalise
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import Section, TrainingWindows, WindowCutter, load_section
+from napari_nh2st.training.fit import card_for
+from napari_nh2st.training.module import Fitter, stain_jitter
+from napari_nh2st.training.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from napari_nh2st.bench.material import Material
+
+STEPS, NAIVE_STEPS = 6, 2
+NAIVE_BATCH = 8
+"""Spots a step of the naive side: the released code's batch."""
+
+
+class _Counted(Fitter):
+    """Counts the targets of its steps; it has no trainer to log to."""
+
+    counted = 0
+
+    def log(self, name: str, value: Any, *_: Any, **more: Any) -> None:
+        """Count."""
+        self.counted += int(more.get("batch_size", 0))
+
+
+def compare(material: Material, progress: Callable[[int, int], object]) -> Findings:
+    """Measure both sides, the encoder trained on either, and their ratio."""
+    config = TrainingConfig(
+        train_encoder=True, pretrain_steps=0, kernel_share=0, device=material.options.device, name="bench"
+    )
+    sample, data = material.sample, material.data
+    card = card_for([sample], [data], config)
+    section = load_section(sample, data, card)
+    quick = material.options.quick
+    sides: dict[str, Side] = {
+        "training by blocks": by_blocks(make_plan([section], card, config, 0), material.device, 2 if quick else STEPS),
+        "training by patches": naive(
+            make_plan([section], card, config, 0), material.device, 1 if quick else NAIVE_STEPS
+        ),
+    }
+    rates = in_turns(sides, material.options.repeat, material.options.cancelled, progress)
+    over, under = (rates[name] for name in sides)
+    return Findings({"finetune_over_naive": ratio(over, under)}, {k: median_rate(v) for k, v in rates.items()})
+
+
+def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
+    """Take steps as `nh2st finetune` does: windows of tissue, every spot in them pooled from one map."""
+    fitter = _Counted(plan.net, plan.config, steps, plan.mean, plan.std, plan.kernel, plan.train_encoder).to(device)
+    optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4)
+    config = plan.config
+    cutter = WindowCutter(plan.mean, plan.std)
+    windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step, plan.seed)
+
+    def batches() -> Any:
+        while True:
+            yield from windows
+
+    stream = batches()
+
+    def side() -> Rate:
+        fitter.counted, clock = 0, Clock()
+        for _ in range(steps):
+            batch = fitter.transfer_batch_to_device(next(stream), device, 0)
+            loss = fitter.training_step(batch, 0)
+            if loss is not None:
+                _step(optimiser, loss)
+        return Rate(fitter.counted / clock.seconds)
+
+    return side
+
+
+def naive(plan: Plan, device: torch.device, steps: int) -> Side:
+    """Take steps in which every spot brings its target and nine neighbour patches, each encoded."""
+    net, section = plan.net.to(device).train(), plan.sections[0]
+    assert isinstance(net, ContextNH2ST)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4)
+    values = torch.from_numpy(((section.labels - plan.mean) / plan.std).astype(np.float32))
+    rng = np.random.default_rng(plan.seed)
+
+    def one(spots: np.ndarray) -> torch.Tensor:
+        pixels = torch.from_numpy(cut_patches(section, spots, plan.card.patch)).to(device)  # (10 B, S, S, 3)
+        maps = net.encode_learnt(normalise(stain_jitter(pixels, plan.config.stain_jitter))).flatten(1)
+        each = maps.view(len(spots), 10, -1)
+        nine = torch.cat([each[:, 1 : SELF + 1], each[:, :1], each[:, SELF + 2 :]], dim=1)
+        measured = torch.from_numpy(section.measured[spots])
+        known, present = (measured >= 0).to(device), torch.from_numpy(section.present[spots]).to(device)
+        expression = values[measured].to(device)
+        out = net.branches(nine, present, expression, known)
+        return loss_of(net, out, expression[:, SELF], plan.config.spot_weight, plan.config.near_weight)
+
+    def side() -> Rate:
+        clock = Clock()
+        for _ in range(steps):
+            _step(optimiser, one(rng.choice(len(section.labels), NAIVE_BATCH)))
+        return Rate(steps * NAIVE_BATCH / clock.seconds)
+
+    return side
+
+
+def cut_patches(section: Section, spots: np.ndarray, side: int) -> np.ndarray:
+    """Cut each spot's target, then its nine places: (10 B, side, side, 3), spot by spot."""
+    places = np.concatenate([section.centres[spots][:, SELF : SELF + 1], section.centres[spots]], axis=1)
+    height, width = section.pixels.shape[:2]
+    limit = np.array([width - side, height - side])
+    corners = np.clip(np.round(places.reshape(-1, 2) - side / 2).astype(int), 0, limit)
+    return np.stack([section.pixels[y : y + side, x : x + side] for x, y in corners.tolist()])
+
+
+def _step(optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
+    optimiser.step()
+    loss.detach().cpu()

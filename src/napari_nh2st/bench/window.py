@@ -1,0 +1,64 @@
+"""Figures of the window, measured in child processes: Qt and a screen stay out of the benchmark itself."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from napari_nh2st.bench.children import run_json
+from napari_nh2st.bench.figures import Findings, Value
+from napari_nh2st.bench.material import own_cache
+from napari_nh2st.terminal import has_display
+
+if TYPE_CHECKING:
+    from napari_nh2st.bench.material import Material
+
+KEYS = (
+    "first_tiles_cold",
+    "first_tiles_warm",
+    "heartbeat_p95",
+    "heartbeat_max",
+    "napari_own_max",
+    "heartbeat_beyond_napari",
+    "gene_switch",
+    "genes_250",
+    "genes_20000",
+)
+
+
+def compare(material: Material) -> Findings:
+    """Measure in a window; without a display nothing is measured, and that is said.
+
+    Three windows: in the first nothing is cached, in the second what the first has left; the third switches genes.
+    """
+    if not has_display():
+        return Findings(notes={KEYS[0]: "the figures of the window are left out: there is no display (xvfb-run)"})
+    options = material.options
+    words = ["napari_nh2st.bench.in_window", material.demo_path, "--model", options.model, "--device", options.device]
+    words += ["--settings", options.folder / "settings"] + ["--quick"] * options.quick
+    with own_cache(options.folder / "cache-window"):
+        parts = [run_json([*words, "--part", part], options.cancelled) for part in ("cold", "warm", "genes")]
+    return laid_out(*parts)
+
+
+def laid_out(cold: dict[str, Any], warm: dict[str, Any], genes: dict[str, Any]) -> Findings:
+    """Turn what the windows have found into figures."""
+    out = Findings()
+    for key, found in (("first_tiles_cold", cold), ("first_tiles_warm", warm)):
+        out.values[key] = _of(found["first_tiles"])
+        out.notes[key] = (
+            f"{found['first_use']:.1f} s where the model had to be loaded first; the dock takes a view to rest "
+            f"{found['rest']:.1f} s after its last movement, which is not counted"
+        )
+    out.values |= {k: Value.one(cold[k]) for k in ("heartbeat_p95", "heartbeat_max", "napari_own_max")}
+    out.values["heartbeat_beyond_napari"] = Value.one(max(0.0, cold["heartbeat_max"] - cold["napari_own_max"]))
+    out.notes["heartbeat_p95"] = f"{cold['beats']} beats while {cold['predicted']} cells were predicted"
+    out.values["gene_switch"] = _of(genes["gene_switch"])
+    for key in ("genes_250", "genes_20000"):
+        if genes[key] is not None:
+            out.values[key] = Value.one(genes[key])
+    return out
+
+
+def _of(values: list[float]) -> Value:
+    return Value(statistics.median(values), min(values), max(values))

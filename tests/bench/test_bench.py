@@ -1,0 +1,196 @@
+"""The command, and each part with a small model on a small section."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from napari_nh2st import cli
+from napari_nh2st.bench import agreement, durable, material, sides, training, window
+from napari_nh2st.bench.material import Material, Options
+from napari_nh2st.bench.released import ARCHITECTURE, Released
+from napari_nh2st.engine.run import lattice_for, run
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.training.config import TrainingConfig
+from support.models import small_model
+
+SMALL_RELEASED = Architecture(variant="paper", encoder="resnet18", width=4, stride=32, dim=16, hidden=8, heads=2)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    model = small_model(folder)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(material, "QUICK_SIZE_MM", (1.6, 1.4))
+    made = Material(
+        Options(folder, str(model.path), repeat=1, quick=True, device="cpu", precision="fp32")
+    )  # fmt: skip
+    yield made
+    made.close()
+    patch.undo()
+
+
+def test_ratios_come_from_sides_that_ran_in_turns(small, monkeypatch):
+    monkeypatch.setattr(sides, "Released", lambda *a, **k: Released(*a, **k, arch=SMALL_RELEASED))
+    monkeypatch.setattr(sides, "RELEASED_SPOTS_QUICK", 2)
+    keys = set(sides.COMPARISONS) - {"over_released_same_encoder"}
+    found = sides.compare(small, keys, lambda done, total: None)
+    assert set(found.values) == keys
+    assert all(v.value > 0 for v in found.values.values())
+    dense, grid = found.absolute["dense map"], found.absolute["contiguous grid"]
+    assert found.values["dense_cost"].value == pytest.approx(grid["mm2_per_s"] / dense["mm2_per_s"])
+    assert found.absolute["released"].keys() == {"places_per_s"}
+
+
+def test_the_released_sizes_are_those_of_its_code():
+    assert (ARCHITECTURE.patch, ARCHITECTURE.dim, ARCHITECTURE.hidden) == (224, 512, 256)
+    assert 49 * 8 * ARCHITECTURE.width == 25_088
+
+
+def test_the_released_procedure_encodes_ten_patches_a_spot(small):
+    side = Released(small.slide, small.spots, 155.0, torch.device("cpu"), count=3, arch=SMALL_RELEASED)
+    seen = []
+    side.net.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    assert side.predict().shape == (3, 250)
+    assert seen == [1, min(9, len(small.spots))] * 3
+    assert not side.net.training
+
+
+def test_the_same_encoder_looks_at_the_same_tissue(small):
+    model = small.load()
+    other = sides.with_released_encoder(model, width=4)
+    assert other.card.patch == 224
+    assert other.card.patch * other.card.mpp == pytest.approx(model.card.patch * model.card.mpp)
+    assert other.card.pitch % 32 == 0
+    assert other.net.encoder.blocks == 2
+
+
+def test_what_was_not_encoded_is_no_measurement(small):
+    model = small.load()
+    places = lattice_for(small.slide, model.card)
+    store = durable.store_for(small.options.folder / "known", small.slide, model, places.pitch, small.job)
+    job = durable.replace(small.job, store=store)
+    sides.engine(small.slide, model, places, job)()
+    with pytest.raises(Nh2stError, match="would not be a measurement"):
+        sides.engine(small.slide, model, places, job)()
+
+
+def test_agreement_with_itself_is_whole():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(50, 4))
+    good, bad = truth + rng.normal(size=(50, 4)) * 0.1, truth + rng.normal(size=(50, 4))
+    assert agreement.compare(good, good, truth) == (pytest.approx(1), 0)
+    assert agreement.compare(bad, good, truth)[1] > 0  # what is worse than patch by patch loses
+
+
+def test_patch_by_patch_differs_from_the_dense_map_by_its_borders_alone(small, monkeypatch):
+    """With the halo that the engine reads, patch by patch is the engine's own answer."""
+    model = small.load()
+    places = lattice_for(small.slide, model.card, pitch=model.card.pitch)
+    alone = agreement.patch_by_patch(small.slide, model, places, small.job, small.device)
+    assert alone.shape == (len(places), len(model.card.genes))
+    dense = run(small.slide, small.load(), places, small.job)[0].matrix()
+    assert 0 < agreement.compare(dense, alone, dense)[0] < 1
+    reach = 2 * 16 * 8
+
+    def wide(slide, centres, side, scale, shift):
+        corners = np.round(centres / scale - side / 2).astype(int) + shift - reach
+        return np.stack([slide.read(x, y, side + 2 * reach, side + 2 * reach, scale) for x, y in corners.tolist()])
+
+    encode, at = model.net.encode, reach // 16
+    monkeypatch.setattr(agreement, "read_patches", wide)
+    monkeypatch.setattr(model.net, "encode", lambda images: encode(images)[:, :, at : at + 1, at : at + 1])
+    whole = agreement.patch_by_patch(small.slide, model, places, small.job, small.device)
+    assert agreement.compare(dense, whole, dense)[0] > 0.999
+
+
+def test_the_dense_map_of_the_demo_model(small, monkeypatch):
+    monkeypatch.setattr(agreement, "TRUTH_MODEL", small.options.model)
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(type(small.section), "truth", lambda section, centres: rng.normal(size=(len(centres), 6)))
+    found = agreement.on_demo(small)
+    assert found.values.keys() == {"dense_agreement", "dense_pcc_loss"}
+
+
+def test_training_is_compared_on_the_same_network(small, monkeypatch):
+    arch = Architecture(width=4, dim=16, hidden=8, heads=2)
+    settings = {"architecture": arch, "panel": 5, "window": 256}
+    monkeypatch.setattr(training, "TrainingConfig", lambda **more: TrainingConfig(**settings, **more))
+    monkeypatch.setattr(training, "NAIVE_BATCH", 2)
+    found = training.compare(small, lambda done, total: None)
+    assert found.values["finetune_over_naive"].value > 0
+    assert all(rate["places_per_s"] > 0 for rate in found.absolute.values())
+
+
+def test_a_second_run_encodes_nothing(small):
+    found = durable.second_run(small)
+    assert found.values["second_run_encoded"].value == 0
+    assert found.storage["results_per_tile"] > 2 * 12  # hidden vectors, float16
+    assert found.storage["cache_per_tile"] > 0
+
+
+def test_without_a_display_the_window_is_left_out_and_that_is_said(small, monkeypatch):
+    monkeypatch.setattr(window, "has_display", lambda: False)
+    found = window.compare(small)
+    assert not found.values
+    assert "no display" in found.notes["first_tiles_cold"]
+
+
+def test_what_windows_found_becomes_figures():
+    first = {"first_tiles": [0.5, 0.7, 0.6], "first_use": 3.0, "rest": 0.2}
+    beats = {"heartbeat_p95": 0.01, "heartbeat_max": 0.3, "napari_own_max": 0.2, "beats": 9, "predicted": 5}
+    genes = {"gene_switch": [0.1, 0.05], "genes_250": 1.0, "genes_20000": None}
+    found = window.laid_out({**first, **beats}, first, genes)
+    assert found.values["first_tiles_cold"].value == 0.6
+    assert found.values["heartbeat_beyond_napari"].value == pytest.approx(0.1)
+    assert "genes_20000" not in found.values
+
+
+def call(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["nh2st", *map(str, words)])
+    monkeypatch.setattr("napari_nh2st.bench.command.interruptible", lambda: lambda: False)
+    capsys.readouterr()
+    try:
+        cli.main()
+        status = 0
+    except SystemExit as end:
+        status = int(end.code or 0)
+    out = capsys.readouterr()
+    return status, out.out, out.err
+
+
+def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(material, "QUICK_SIZE_MM", (1.6, 1.4))
+    words = ["bench", "--json", "--quick", "--repeat", 1, "--rows", "second_run_encoded,first_tiles_cold"]
+    monkeypatch.setattr(window, "has_display", lambda: False)
+    status, out, err = call(monkeypatch, capsys, *words, "--model", small.options.model, "--out", tmp_path / "r.json")
+    assert status == 0, err
+    report = json.loads(out)
+    assert report == json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert report["counts"]["second_run_encoded"] == 0
+    assert report["seconds"]["first_tiles_cold"] is None
+    assert report["ratios"]["dense_cost"] is None
+    assert report["machine"]["threads"] >= 1
+    assert report["settings"]["quick"] is True
+    assert "a second run" in err
+
+
+def test_a_row_that_does_not_exist_is_wrong_usage():
+    done = CliRunner().invoke(cli.app, ["bench", "--rows", "dense_cost,nonsense"])
+    assert done.exit_code == 2
+    assert "nonsense" in done.output
+
+
+def test_a_stop_is_one_line(monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise Cancelled("stopped")
+
+    monkeypatch.setattr("napari_nh2st.bench.run.bench", stopped)
+    status, out, err = call(monkeypatch, capsys, "bench")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == "error: stopped; nothing was written"

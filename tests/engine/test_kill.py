@@ -1,0 +1,24 @@
+"""kill -9 in mid-run: what was kept is kept, and the same command gives what an undisturbed run gives."""
+
+import os
+
+import pytest
+
+from napari_nh2st.bench import durable, material
+from napari_nh2st.bench.material import Material, Options
+from support.models import small_model
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_and_run_again_equals_a_run_that_was_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "QUICK_SIZE_MM", (2.4, 2.0))
+    model = small_model(tmp_path)
+    made = Material(Options(tmp_path, str(model.path), quick=True, device="cpu", precision="fp32"))
+    try:
+        found = durable.killed(made)
+    finally:
+        made.close()
+    if not found.values:
+        pytest.skip(found.notes["killed_lost"])  # too fast a machine
+    assert found.values["killed_lost"].value == 0
+    assert found.values["killed_difference"].value == 0
