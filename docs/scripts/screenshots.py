@@ -2,9 +2,9 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/scripts/screenshots.py [--only demo] [--slide S.svs --model M]
 
-By default only procedural tissue is shown: `demo.png` (a gene over the demo tissue, with the dock) and
-`finetune.png` (the fine-tune dock following a short run). With --slide, `slide.png` too: give
-CMU-1-Small-Region.svs, which is in the public domain, and no other real tissue.
+By default only procedural tissue is shown: `demo.png` (a gene over the demo tissue, with the dock), `live.png` (the
+live view, in four panels) and `finetune.png` (the fine-tune dock following a short run). With --slide, `slide.png` too:
+give CMU-1-Small-Region.svs, which is in the public domain, and no other real tissue.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import live_strip
 import napari
 from qtpy.QtWidgets import QApplication
 
@@ -50,6 +51,10 @@ def take(viewer: napari.Viewer, name: str) -> None:
 def demo(_: argparse.Namespace) -> None:
     launch.draw_demo(IMAGES / "demo.png")
     print(IMAGES / "demo.png")
+
+
+def live(_: argparse.Namespace) -> None:
+    print(live_strip.draw())
 
 
 def slide(args: argparse.Namespace) -> None:
@@ -91,12 +96,12 @@ def finetune(_: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("demo", "finetune", "slide"))
+    parser.add_argument("--only", choices=("demo", "live", "finetune", "slide"))
     parser.add_argument("--slide", help="CMU-1-Small-Region.svs")
     parser.add_argument("--model", default="demo", help="the model for --slide")
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    makers = {"demo": demo, "finetune": finetune} | ({"slide": slide} if args.slide else {})
+    makers = {"demo": demo, "live": live, "finetune": finetune} | ({"slide": slide} if args.slide else {})
     for name, make in makers.items():
         if args.only in (None, name):
             make(args)

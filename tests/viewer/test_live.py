@@ -359,3 +359,12 @@ def test_no_model_is_loaded_twice(window: Window, monkeypatch) -> None:
     assert loaded == ["her2st"]
     steps = [s.step for s in window.view.statuses]
     assert steps.count("loading the model") == 1
+
+
+def test_what_is_made_ready_is_used(window: Window) -> None:
+    window.controller.make_ready(Request(window.slide, "her2st"))
+    assert window.services.asked == []  # loaded, not predicted
+    assert window.controller.recall(window.slide, "her2st") is None
+    window.start()
+    assert len(window.services.sessions) == 1
+    assert window.done_in(LEFT) == 1

@@ -274,16 +274,10 @@ class Controller:
 
     def _steps(self, request: Request, stop: threading.Event) -> Iterator[Event]:
         _check(stop)  # many may wait for a thread while a view is being moved
-        tissue, edited = edited_tissue(request)
-        stamp, slide = self.services.stamp(request.model), request.slide
-        key = (slide.fingerprint, slide.mpp, request.model, stamp, request.pitch, edited, request.device)
-        if self._ground is None or self._ground[0] != key:
+        if not request.follow or self._ground is None:
             yield Step("loading the model")
-        with self._making:  # one at a time: a job that was given up may still be at it
-            _check(stop)
-            if self._ground is None or self._ground[0] != key:
-                self._ground = key, self._make_ground(request, tissue, edited)
-            ground = self._ground[1]
+        ground = self._ground_for(request, stop)
+        stamp, slide = self.services.stamp(request.model), request.slide
         self._latest[slide.fingerprint, slide.mpp, request.model, stamp, request.pitch] = ground.map
         warnings = tuple(self.services.warnings_for(request.slide, ground.model.card))
         most = int(self.memory * _FULL / ground.map.bytes_per_cell)
@@ -297,6 +291,21 @@ class Controller:
             if isinstance(event, Begun):
                 _wait_for(event.drawn, stop)
         _check(stop)
+
+    def make_ready(self, request: Request) -> None:
+        """Load what a request would need, so that its first answers come sooner. Slow: not on the GUI thread."""
+        self._ground_for(request, threading.Event())
+
+    def _ground_for(self, request: Request, stop: threading.Event) -> Ground:
+        """Return what a job stands on, that of the last one where nothing has changed."""
+        with self._making:  # one at a time: a job that was given up may still be at it
+            _check(stop)
+            tissue, edited = edited_tissue(request)
+            stamp, slide = self.services.stamp(request.model), request.slide
+            key = (slide.fingerprint, slide.mpp, request.model, stamp, request.pitch, edited, request.device)
+            if self._ground is None or self._ground[0] != key:
+                self._ground = key, self._make_ground(request, tissue, edited)
+            return self._ground[1]
 
     def _make_ground(self, request: Request, tissue: Any, edited: str | None) -> Ground:
         self.services.prepare()

@@ -32,6 +32,7 @@ from napari_nh2st.viewer.widgets.where_section import VIEW, WhereSection
 from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_line, error_words
 
+_CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
 _REST_MS = 200  # the view rests when it has not moved for so long
 
 
@@ -60,6 +61,7 @@ class PredictWidget(QScrollArea):
         self._shown = Status()
         self._pacing = Pacing(self, self._draw)
         self._rest = timer(self, _REST_MS, lambda: self.live.rested())
+        self._chosen = timer(self, _CHOSEN_MS, self._make_ready)
         self.live = Live(self.controller, self._look, self._complain)
         self._build()
         self._wire()
@@ -125,8 +127,8 @@ class PredictWidget(QScrollArea):
 
     def shut_down(self) -> None:
         """Cancel what runs and let go of the viewer."""
-        self._rest.stop()
-        self._pacing.stop()
+        for waiting in (self._rest, self._chosen, self._pacing):
+            waiting.stop()
         self.live.on = False
         _close(self._owned)
 
@@ -269,6 +271,19 @@ class PredictWidget(QScrollArea):
             self.controller.forget()
         self._say_limits()
         self._say_ready()
+        self._chosen.start()
+
+    def _make_ready(self) -> None:
+        """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""
+        slide, model = layers.slide_of(self.slides.layer), self.models.model
+        if slide is None or slide.mpp is None or self.models.card is None or self.controller.running:
+            return
+        command = self._command(slide, model, Region())
+        request = Request(
+            slide, model, Region(), self.tissue.mask(slide), self.where.pitch, self.result.device, command
+        )
+        # what goes wrong is told when it is asked for
+        self.background.call(self.controller.make_ready, request, then=_ignore, failed=_ignore)
 
     def _say_limits(self) -> None:
         """Say what to know of the chosen slide with the chosen model; it stays until another one is chosen."""
@@ -382,6 +397,10 @@ class PredictWidget(QScrollArea):
             heatmap.draw(final=final)
         self.genes.show_scale(self.heatmap)
         self._pacing.drawing()
+
+
+def _ignore(outcome: Any) -> None:
+    pass
 
 
 def _close(owned: tuple[Any, ...], *_: Any) -> None:
