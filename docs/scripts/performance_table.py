@@ -1,6 +1,6 @@
-"""Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``).
+"""Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``); ``--check`` looks.
 
-``--check`` only looks. The newest ``docs/reports/bench-*.json`` by name is taken. A table stands between ``<!-- begin table: NAME -->`` and
+The newest ``docs/reports/bench-*.json`` by name is taken. A table stands between ``<!-- begin table: NAME -->`` and
 ``<!-- end table: NAME -->``; what is outside stays as it is.
 """
 

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from napari_nh2st.errors import Nh2stError
 
 SIZE = (1280, 800)
-ZOOM = 1.0
-"""Pixels of the screen per micrometre."""
+VIEW = 1 / 8
+"""What the window shows, as a part of the slide's width."""
 
 PLACES = ((0.5, 0.5), (0.18, 0.18), (0.82, 0.82), (0.82, 0.18), (0.18, 0.82))
 """Where to look, as parts of the slide; the first one loads the model."""
@@ -92,7 +92,7 @@ class Screen:
         """Move the view to a place (x, y), level-0 pixels, and let it be drawn."""
         mpp = self.slide.require_mpp()
         camera = self.viewer.scene.camera
-        camera.zoom = ZOOM
+        camera.zoom = self.viewer.canvas.size[1] / (VIEW * self.slide.shape[1] * mpp)
         camera.center = (centre[1] * mpp, centre[0] * mpp)
         self.until_drawn()
 
@@ -148,7 +148,7 @@ def tissue_at(screen: Screen, part: tuple[float, float]) -> npt.NDArray[np.float
     """Find tissue near a place that is given as a part of the slide: (x, y), level-0 pixels."""
     height, width = screen.slide.shape
     wanted = np.array([part[0] * width, part[1] * height])
-    steps = np.linspace(-0.1, 0.1, 9)
+    steps = np.linspace(-0.04, 0.04, 7)
     near = wanted + np.stack(np.meshgrid(steps * width, steps * height), axis=-1).reshape(-1, 2)
     share = screen.slide.tissue().fraction_at(near, 400 / screen.slide.require_mpp())
     away = np.linalg.norm(near - wanted, axis=1) / width

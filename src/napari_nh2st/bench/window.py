@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.bench.children import run_json
 from napari_nh2st.bench.figures import Findings, Value
-from napari_nh2st.bench.material import own_cache
+from napari_nh2st.bench.material import SEED, own_cache
+from napari_nh2st.demo.tissue import make_section, write_slide
 from napari_nh2st.terminal import has_display
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ def compare(material: Material) -> Findings:
     """
     if not has_display():
         return Findings(notes={KEYS[0]: "the figures of the window are left out: there is no display (xvfb-run)"})
-    options = material.options
-    words = ["napari_nh2st.bench.in_window", material.demo_path, "--model", options.model, "--device", options.device]
+    options, slide = material.options, material.demo_path
+    if options.quick:  # views must lie apart: the small section is too small
+        slide = write_slide(make_section(SEED), options.folder / "window.tif")
+    words = ["napari_nh2st.bench.in_window", slide, "--model", options.model, "--device", options.device]
     words += ["--settings", options.folder / "settings"] + ["--quick"] * options.quick
     with own_cache(options.folder / "cache-window"):
         parts = [run_json([*words, "--part", part], options.cancelled) for part in ("cold", "warm", "genes")]
