@@ -57,6 +57,8 @@ def draw_demo(picture: Path, seed: int = 0, model: str = "demo") -> None:
 
     viewer, dock = _demo(seed, model)
     viewer.window.resize(*PICTURE_SIZE)
+    QApplication.processEvents()
+    viewer.fit_to_view()
     until = time.monotonic() + _PICTURE_SECONDS
     while dock.controller.running and time.monotonic() < until:
         QApplication.processEvents()
