@@ -21,4 +21,4 @@ def test_killed_and_run_again_equals_a_run_that_was_left_alone(tmp_path, monkeyp
     if not found.values:
         pytest.skip(found.notes["killed_lost"])  # too fast a machine
     assert found.values["killed_lost"].value == 0
-    assert found.values["killed_difference"].value == 0
+    assert found.values["killed_difference"].value <= 0.001  # 0, or a rounding of float16: windows are cut otherwise

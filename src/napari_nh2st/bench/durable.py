@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -61,13 +62,15 @@ def killed(material: Material) -> Findings:
     # Cells of half a patch: a run long enough to be killed in the middle.
     stride = model.card.architecture.stride
     words += ["--pitch", stride if options.quick else model.card.patch // 2 // stride * stride]
-    with own_cache(options.folder / "cache-killed"):
+    cache = options.folder / "cache-killed"
+    with own_cache(cache):
         folder = options.folder / "killed"
         if not _kill_when_begun([*words, "--out", folder], folder, material):
             return Findings(notes={"killed_lost": "left out: the run was over before it could be killed"})
         before = finished_tiles(folder)
         row = run_json([*words, "--out", folder], options.cancelled)["slides"][0]
-    with own_cache(options.folder / "cache-calm"):
+        # What was found out about the machine stays: the other memory format would round differently.
+        shutil.rmtree(cache / "embeddings", ignore_errors=True)
         run_json([*words, "--out", options.folder / "calm"], options.cancelled)
     again, calm = (open_prediction(f) for f in (folder, options.folder / "calm"))
     if not np.array_equal(again.places.centres, calm.places.centres):
