@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_holes, remove_small_objects
@@ -14,8 +15,11 @@ from napari_nh2st.slides.tissue import Mask, TissueMask
 
 MASK_UM = 8.0
 MASK_SIDE = 1536
-MAX_SIDE = 6000
-# Mask pixels, 8 um each: the reach of a gap that is closed, the largest hole filled, the largest speck dropped
+# The mask of a slide above 24 mm is coarser, so that finding tissue takes no more memory than predicting does.
+MAX_SIDE = 3000
+# Lines that are worked on at once.
+STRIP = 512
+# Mask pixels of 8 um: the reach of a gap that is closed, the largest hole filled, the largest speck dropped
 CLOSING, HOLE, SPECK = 8, 4000, 150
 DARK = 40  # of 255
 # Of the measure in `tissue_in`: glass is paler than the first; a range below the second is one thing alone
@@ -44,45 +48,69 @@ def find_tissue(
     step = max(shape) / MASK_SIDE if mpp is None else MASK_UM / mpp
     step = max(step, max(shape) / MAX_SIDE, 1.0)
     height, width = (int(np.ceil(side / step)) for side in shape)
-    return TissueMask(tissue_in(read(0, 0, width, height, step)), (step, step))
+    coarse = 1.0 if mpp is None else max(1.0, step * mpp / MASK_UM)
+    return TissueMask(tissue_in(read(0, 0, width, height, step), coarse), (step, step))
 
 
-def tissue_in(pixels: Rgb) -> Mask:
+def tissue_in(pixels: Rgb, coarse: float = 1.0) -> Mask:
     """Tell tissue from glass in a view of about 8 um per pixel, (h, w, 3) uint8 -> (h, w) bool.
 
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8
+    coarse : float
+        How many times larger than 8 um its pixels are.
+
+    Notes
+    -----
     What is stained absorbs, and absorbs unequally: the measure is optical density less half of its grey part, so that
     shadows and dust count little. Otsu's threshold is held near the glass, lest a slide that is all glass or all
     tissue be split in two.
     """
     if np.median(pixels.max(axis=2)) < DARK:
-        return _bright_in(pixels)
-    density = -np.log10((pixels.astype(np.float32) + 1) / 256)
-    stain = density.max(axis=2) - 0.5 * density.min(axis=2)
-    stain[pixels.max(axis=2) < DARK] = 0  # black borders, pen, gaps between scanned strips
+        return _bright_in(pixels, coarse)
+    stain = np.concatenate([_stain(pixels[i : i + STRIP]) for i in range(0, len(pixels), STRIP)])
     stain = ndimage.gaussian_filter(stain, 1.0)
     if np.ptp(stain) < FLAT:
         return np.full(stain.shape, bool(stain.mean() > PALEST_TISSUE))
     threshold = float(threshold_otsu(stain))  # type: ignore[no-untyped-call]
     glass = float(np.median(stain[stain <= threshold]))
     glass = glass if glass < PALEST_TISSUE else 0.0  # the paler half is tissue too: no glass in view
-    return _tidied(stain > np.clip(threshold, glass + 0.06, glass + 0.095))
+    return _tidied(stain > np.clip(threshold, glass + 0.06, glass + 0.095), coarse)
 
 
-def _bright_in(pixels: Rgb) -> Mask:
+def _stain(pixels: Rgb) -> npt.NDArray[np.float32]:
+    density = -np.log10((pixels.astype(np.float32) + 1) / 256)
+    stain: npt.NDArray[np.float32] = density.max(axis=2) - 0.5 * density.min(axis=2)
+    stain[pixels.max(axis=2) < DARK] = 0  # black borders, pen, gaps between scanned strips
+    return stain
+
+
+def _bright_in(pixels: Rgb, coarse: float) -> Mask:
     """Find what is lit on a dark ground, as in fluorescence."""
     light = ndimage.gaussian_filter(pixels.max(axis=2).astype(np.float32), 1.0)
     if np.ptp(light) < DARK / 4:
         return np.zeros(light.shape, bool)
-    return _tidied(light > threshold_otsu(light))  # type: ignore[no-untyped-call]
+    return _tidied(light > threshold_otsu(light), coarse)  # type: ignore[no-untyped-call]
 
 
-def _tidied(mask: Mask) -> Mask:
+def _tidied(mask: Mask, coarse: float) -> Mask:
     """Join what is as near as the walls of fat cells, fill small holes and drop specks."""
-    reach = min(CLOSING, min(mask.shape) // 4)
+    reach = min(round(CLOSING / coarse), min(mask.shape) // 4)
     if reach:
         wide = np.pad(mask, reach, mode="edge")
-        near = ndimage.distance_transform_edt(~wide) <= reach if wide.any() else wide
-        closed = ndimage.distance_transform_edt(near) > reach if not near.all() else near
-        mask = mask | closed[reach:-reach, reach:-reach]
-    mask = remove_small_holes(mask, max_size=HOLE)
-    return np.asarray(remove_small_objects(mask, max_size=SPECK), dtype=bool)
+        closed = np.concatenate([_closed(wide, i, reach) for i in range(0, len(mask), STRIP)])
+        mask = mask | closed
+    mask = remove_small_holes(mask, max_size=round(HOLE / coarse**2))
+    return np.asarray(remove_small_objects(mask, max_size=round(SPECK / coarse**2)), dtype=bool)
+
+
+def _closed(wide: Mask, top: int, reach: int) -> Mask:
+    """Close gaps of a mask with a rim of `reach`, in one strip of it: dilation and erosion by a disc."""
+    lines = min(STRIP, len(wide) - 2 * reach - top)
+    first = max(0, top - reach)  # closing looks twice as far as it reaches; the rim is part of that
+    part = wide[first : top + lines + 3 * reach]
+    near = ndimage.distance_transform_edt(~part) <= reach if part.any() else part
+    closed = ndimage.distance_transform_edt(near) > reach if not near.all() else near
+    start = top + reach - first
+    return np.asarray(closed[start : start + lines, reach:-reach], dtype=bool)
