@@ -114,7 +114,7 @@ def _measured(part: Part, material: Material, wanted: set[str], progress: Callab
 def _about(material: Material, options: Options) -> dict[str, Any]:
     """Say what was measured on, and what with."""
     slide = (
-        f"section {material.sample.sample} of {options.samples}"
+        f"section {material.sample.sample} of {options.samples.name}"
         if options.samples
         else f"procedural tissue, seed {SEED}"
     )
