@@ -4,16 +4,13 @@ The newest ``docs/reports/bench-*.json`` by name is taken. A table stands betwee
 ``<!-- end table: NAME -->``; what is outside stays as it is.
 """
 
-import argparse
 import json
-import re
 import sys
-from pathlib import Path
 
-from napari_nh2st.atomic import finished_file
+import page_tables
+
 from napari_nh2st.bench.figures import FIGURES, outcome, rows
 
-DOCS = Path(__file__).parents[1]
 NONE = "No report of a full run is committed yet."
 TISSUE_MM2 = 100
 SLIDES = 10_000
@@ -91,18 +88,6 @@ def plan(report):
 TABLES = {"figures": figures, "rates": rates, "short": short, "plan": plan}
 
 
-def with_tables(text, report):
-    """Return the page with its tables written anew."""
-    for name, make in TABLES.items():
-        begin, end = f"<!-- begin table: {name} -->", f"<!-- end table: {name} -->"
-        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-            raise SystemExit(f"error: the page needs {begin} and {end}, once each and in this order")
-        content = f"{begin}\n{NONE if report is None else make(report)}\n{end}"
-        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = between.sub(lambda _, content=content: content, text)
-    return text
-
-
 def newest(folder):
     """Read the report whose name sorts last; None where there is none. Quick ones do not count."""
     for file in sorted(folder.glob("bench-*.json"), reverse=True):
@@ -113,23 +98,15 @@ def newest(folder):
     return None
 
 
+def tables(folder):
+    """Every table by name, from the newest report."""
+    report = newest(folder)
+    return {name: NONE if report is None else make(report) for name, make in TABLES.items()}
+
+
 def main(argv=None):
     """Write the tables, or say whether they are up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the page would change")
-    parser.add_argument("--reports", type=Path, default=DOCS / "reports")
-    parser.add_argument("--page", type=Path, default=DOCS / "performance.md")
-    chosen = parser.parse_args(argv)
-    old = chosen.page.read_text("utf-8")
-    new = with_tables(old, newest(chosen.reports))
-    if new == old:
-        return 0
-    if chosen.check:
-        print(f"error: the tables of {chosen.page} are not those of the report: make docs-tables", file=sys.stderr)
-        return 1
-    with finished_file(chosen.page) as draft:
-        draft.write_text(new, "utf-8")
-    return 0
+    return page_tables.main(__doc__, "performance.md", tables, argv)
 
 
 if __name__ == "__main__":

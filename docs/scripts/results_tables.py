@@ -5,13 +5,11 @@ Only reports of the full budget count. Where several have a split with the same 
 are put together; of a model that stands in several, the file whose name sorts last (the newest) wins.
 """
 
-import argparse
 import json
-import re
 import sys
-from pathlib import Path
 
-from napari_nh2st.atomic import finished_file
+import page_tables
+
 from napari_nh2st.evaluation.report import table
 from napari_nh2st.evaluation.report_words import (
     KINDS,
@@ -23,7 +21,6 @@ from napari_nh2st.evaluation.report_words import (
     with_interval,
 )
 
-DOCS = Path(__file__).parents[1]
 DETAILED = ("small-cnn", "nh2st-context")
 
 
@@ -93,40 +90,17 @@ def more(splits):
 TABLES = {"splits": lambda s: by_model(s, mean_pcc), "mse": lambda s: by_model(s, mse_ratio), "more": more}
 
 
-def with_tables(text, splits):
-    """Return the page with its tables written anew."""
-    for name, make in TABLES.items():
-        begin, end = f"<!-- begin table: {name} -->", f"<!-- end table: {name} -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise SystemExit(f"error: the page needs {begin} and {end}, once each")
-        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        content = f"{begin}\n{make(splits)}\n{end}"
-        text, changed = between.subn(lambda _, content=content: content, text)
-        if not changed:
-            raise SystemExit(f"error: {end} stands before {begin}")
-    return text
+def tables(folder):
+    """Every table by name, from a folder of reports."""
+    splits = read_splits(folder)
+    if not splits:
+        raise SystemExit(f"error: no full reports in {folder}")
+    return {name: make(splits) for name, make in TABLES.items()}
 
 
 def main(argv=None):
     """Write the tables, or say whether they are up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the page would change")
-    parser.add_argument("--reports", type=Path, default=DOCS / "reports")
-    parser.add_argument("--page", type=Path, default=DOCS / "results.md")
-    chosen = parser.parse_args(argv)
-    splits = read_splits(chosen.reports)
-    if not splits:
-        raise SystemExit(f"error: no full reports in {chosen.reports}")
-    old = chosen.page.read_text("utf-8")
-    new = with_tables(old, splits)
-    if new == old:
-        return 0
-    if chosen.check:
-        print(f"error: the tables of {chosen.page} are not those of the reports: make docs-tables", file=sys.stderr)
-        return 1
-    with finished_file(chosen.page) as draft:
-        draft.write_text(new, "utf-8")
-    return 0
+    return page_tables.main(__doc__, "results.md", tables, argv)
 
 
 if __name__ == "__main__":
