@@ -12,6 +12,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from napari_nh2st.bench.rates import Clock, Rate
+from napari_nh2st.engine.embeddings import read_patches
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.nh2st import PaperNH2ST, normalise
@@ -58,8 +59,8 @@ class Released:
         # From the middle of the spots, so that neighbourhoods overlap as they do everywhere.
         chosen = np.argsort(np.linalg.norm(spots - spots.mean(axis=0), axis=1))[:count]
         used, where = np.unique(near[chosen], return_inverse=True)
-        corners = np.round(spots[used] / scale - arch.patch / 2).astype(int)
-        patches = np.stack([slide.read(x, y, arch.patch, arch.patch, scale) for x, y in corners.tolist()])
+        corners = np.round(spots[used][:, ::-1] / scale - arch.patch / 2).astype(np.int64)
+        patches = read_patches(slide, corners, arch.patch, scale)
         self._patches = torch.from_numpy(patches)
         self._near = torch.from_numpy(where.reshape(len(chosen), -1))
         self._labels = torch.rand(1, NEIGHBOURS, GENES, device=device)

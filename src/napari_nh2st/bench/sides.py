@@ -14,6 +14,7 @@ import torch
 from napari_nh2st.bench.figures import Findings
 from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, ratio
 from napari_nh2st.bench.released import Released
+from napari_nh2st.engine import embeddings
 from napari_nh2st.engine.run import Job, lattice_for, run
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import TileSet
@@ -190,8 +191,8 @@ def read_patches(
     slide: Slide, centres: npt.NDArray[np.float64], side: int, scale: float, shift: int = 0
 ) -> npt.NDArray[np.uint8]:
     """Read patches round places: (n, 2) level-0 pixels -> (n, side, side, 3), to the nearest model pixel."""
-    corners = np.round(centres / scale - side / 2).astype(int) + shift
-    return np.stack([slide.read(x, y, side, side, scale) for x, y in corners.tolist()])
+    corners = np.round(centres[:, ::-1] / scale - side / 2).astype(np.int64) + shift
+    return embeddings.read_patches(slide, corners, side, scale)
 
 
 def _precision(material: Material) -> torch.autocast:

@@ -228,10 +228,7 @@ class PatchEmbeddings(Embeddings):
     def read(self, window: Window) -> U8:
         """See `Embeddings.read`."""
         index = (window.top, window.left)
-        return self.read_patches((self._lacking(index) + np.multiply(index, self.block)) * self.spacing)
-
-    def read_patches(self, corners: IntArray) -> U8:
-        """Read patches by their top-left corners (n, 2), (y, x) model pixels -> (n, patch, patch, 3)."""
+        corners = (self._lacking(index) + np.multiply(index, self.block)) * self.spacing
         return read_patches(self.slide, corners, self.patch, self.scale)
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:

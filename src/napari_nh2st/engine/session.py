@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from napari_nh2st.engine.device import choose_device, choose_precision
 from napari_nh2st.engine.embeddings import DenseEmbeddings, PatchEmbeddings, read_patches
@@ -231,12 +232,13 @@ class Session:
 
     def _parts(self, places: TileSet, focus: tuple[float, float] | None) -> Iterator[list[IntArray]]:
         """Squares of the lattice in the order in which they are wanted, as many at once as are planned together."""
-        part: list[IntArray] = []
+        part, size = list[IntArray](), 0
         for indices in _squares(places, self.model.card.patch, GROUP if focus is None else NEAR_GROUP, focus):
             part.append(indices)
-            if sum(map(len, part)) >= PLAN:
+            size += len(indices)
+            if size >= PLAN:
                 yield part
-                part = []
+                part, size = [], 0
         if part:
             yield part
 
@@ -450,8 +452,6 @@ def _give(waiting: deque[_Group], lacking: Collection[Index], cancelled: Callabl
 
 
 def _free(device: str) -> None:
-    import torch
-
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()

@@ -49,6 +49,13 @@ def restrict(h: Tensor, known: Tensor) -> Tensor:
     return h * (known[:, :, None] & known[:, None, :]).to(h.dtype)
 
 
+def averaging(h: Tensor) -> Tensor:
+    """``D^-1 H B^-1 H^T`` of incidences (B, N, E): (B, N, N). What has degree 0 contributes nothing."""
+    nodes, edges = h.sum(2, keepdim=True).clamp(min=1), h.sum(1, keepdim=True).clamp(min=1)
+    out: Tensor = h / nodes @ (h / edges).transpose(1, 2)
+    return out
+
+
 class HypergraphConv(nn.Module):
     """Hypergraph convolution without attention: ``X' = D^-1 H B^-1 H^T X Theta + b``.
 
@@ -63,7 +70,9 @@ class HypergraphConv(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """(B, N, inputs) nodes and (B, N, E) incidence -> (B, N, outputs)."""
-        x = self.lin(x)
-        edges = h.transpose(1, 2) @ x / h.sum(1).clamp(min=1)[..., None]  # (B, E, outputs)
-        nodes: Tensor = h @ edges / h.sum(2).clamp(min=1)[..., None]
-        return nodes + self.bias
+        return self.mix(self.lin(x), averaging(h))
+
+    def mix(self, weighted: Tensor, average: Tensor) -> Tensor:
+        """Average nodes that Theta has met, (B, N, outputs), by `averaging`'s matrix."""
+        out: Tensor = average @ weighted + self.bias
+        return out

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
-from napari_nh2st.model.hypergraph import HypergraphConv, incidence, incidence_of, restrict
+from napari_nh2st.model.hypergraph import HypergraphConv, averaging, incidence, incidence_of, restrict
 from napari_nh2st.model.kernel_head import KernelHead
 from napari_nh2st.model.losses import info_nce, paper_contrast
 from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
@@ -141,19 +141,26 @@ class HypergraphBranch(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """(B, N, inputs) nodes, (B, N, N) incidence -> (B, N, d)."""
-        return F.relu(self.conv2(F.relu(self.conv1(x, h)), h))
+        return self.shared(self.conv1.lin(x), h)
 
     def shared(self, first: Tensor, h: Tensor) -> Tensor:
-        """As `forward`, of nodes (B, N, 2 d) that the first weights have met; all the rest is one small matrix."""
-        spread = h / h.sum(2, keepdim=True).clamp(min=1) @ (h / h.sum(1, keepdim=True).clamp(min=1)).transpose(1, 2)
-        x = F.relu(torch.bmm(spread, first) + self.conv1.bias)
-        return F.relu(torch.bmm(spread, self.conv2.lin(x)) + self.conv2.bias)
+        """As `forward`, of nodes (B, N, 2 d) that the first weights have met: once each, however many share them."""
+        average = averaging(h)
+        x = F.relu(self.conv1.mix(first, average))
+        return F.relu(self.conv2.mix(self.conv2.lin(x), average))
 
 
 def masked_mean(nodes: Tensor, present: Tensor) -> Tensor:
     """Mean over the present nodes: (B, N, d), (B, N) bool -> (B, d)."""
     weight = present.to(nodes.dtype)[..., None]
     return (nodes * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def _by_index(target: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, n), (B, 9, n) -> cells (10 B, n), which of them is each target (B,) and its neighbours (B, 9)."""
+    n, device = len(target), target.device
+    cells = torch.cat([target, neighbours.flatten(0, 1)])
+    return cells, torch.arange(n, device=device), n + torch.arange(9 * n, device=device).view(n, 9)
 
 
 class PaperNH2ST(nn.Module):
@@ -271,10 +278,7 @@ class ContextNH2ST(nn.Module):
 
     def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
         """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + kernel_rank)."""
-        n = len(target)
-        cells = torch.cat([target, neighbours.flatten(0, 1)])
-        own = torch.arange(n, device=target.device)
-        return self.look_at(cells, own, n + torch.arange(9 * n, device=target.device).view(n, 9), present)
+        return self.look_at(*_by_index(target, neighbours), present)
 
     def look_at(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
         """Look at places that share what surrounds them: each cell is prepared once, however many places see it.
@@ -294,7 +298,6 @@ class ContextNH2ST(nn.Module):
         (B, hidden + kernel_rank) tensor
         """
         tokens = self.token(cells[:, : self.encoder.channels])
-        rest = cells if self.arch.kernel_on == "both" else cells[:, self.encoder.channels :]
         first = F.normalize(tokens.float(), dim=-1), self.image_graph.conv1.lin(tokens)
         at_once = LOOK_AT_ONCE if cells.device.type == "cpu" else max(1, len(own))
         parts = []
@@ -305,7 +308,7 @@ class ContextNH2ST(nn.Module):
             else:
                 hidden = self._fuse(tokens[o], tokens[:0], tokens[:0], p)
             if self.kernel_head is not None:
-                kernel = self.kernel_head(self._arrange(rest[o], self._surroundings(rest, o, n, p)))
+                kernel = self.kernel_head(self._described(cells, o, n, p))
                 hidden = torch.cat([hidden.float(), kernel], dim=-1)
             parts.append(hidden)
         return torch.cat(parts) if parts else cells.new_empty((0, self.decoder.in_features))
@@ -347,14 +350,13 @@ class ContextNH2ST(nn.Module):
             Stain statistics of both, then, where the kernel head sees them, embeddings of both. Of the target alone
             for a model that does not look at neighbours.
         """
-        rest = slice(None) if self.arch.kernel_on == "both" else slice(self.encoder.channels, None)
-        seen = None
-        if self.arch.neighbours:
-            others = present.clone()
-            others[:, SELF] = False
-            near = masked_mean(nodes[..., rest].float(), others)
-            seen = torch.where(others.any(1)[:, None], near, target[:, rest].float())
-        return self._arrange(target[:, rest], seen)
+        cells, own, nine = _by_index(target, nodes)
+        return self._described(cells, own, nine, present)
+
+    def _described(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
+        """As `around`, of places that share their surroundings."""
+        rest = cells if self.arch.kernel_on == "both" else cells[:, self.encoder.channels :]
+        return self._arrange(rest[own], self._surroundings(rest, own, nine, present))
 
     def _arrange(self, target: Tensor, seen: Tensor | None) -> Tensor:
         """Stain statistics of place and surroundings, then their embeddings: (B, C + S) or (B, S) each."""

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.engine.store import DAMAGED, EMPTY, PREDICTED
 from napari_nh2st.geometry import Box, IntArray, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
 
 BLOCK = 32  # cells per side of what is allocated, and dropped, at once
-EMPTY, DONE, DAMAGED = 0, 1, 2
 
 Index = tuple[int, int]
 
@@ -124,7 +124,7 @@ class PredictedMap:
     @property
     def done(self) -> npt.NDArray[np.bool_]:
         """Which cells carry a prediction, (rows * columns,)."""
-        found: npt.NDArray[np.bool_] = (self._state == DONE).ravel()
+        found: npt.NDArray[np.bool_] = (self._state == PREDICTED).ravel()
         return found
 
     @property
@@ -166,8 +166,8 @@ class PredictedMap:
         """Fill cells with hidden vectors (k, h), NaN where the file is damaged."""
         state = self._state.reshape(-1)
         good = np.isfinite(hidden[:, 0])  # a row is there whole or not at all
-        self.count += int(good.sum()) - int((state[cells] == DONE).sum())
-        state[cells] = np.where(good, DONE, DAMAGED)
+        self.count += int(good.sum()) - int((state[cells] == PREDICTED).sum())
+        state[cells] = np.where(good, PREDICTED, DAMAGED)
         for index, inside, mine in self._by_block(cells):
             self._block(index)[inside] = hidden[mine]
 
@@ -187,7 +187,7 @@ class PredictedMap:
         while self._blocks and self.nbytes > nbytes:
             index, _ = self._blocks.popitem(last=False)
             area = self._area(index)
-            row, column = np.nonzero(self._state[area] == DONE)
+            row, column = np.nonzero(self._state[area] == PREDICTED)
             self._state[area] = EMPTY
             self.count -= len(row)
             dropped.append((row + area[0].start) * self.columns + column + area[1].start)
@@ -199,7 +199,7 @@ class PredictedMap:
         for index, inside, mine in self._by_block(cells):
             if index in self._blocks:
                 out[mine] = self._blocks[index][inside]
-        out[self._state.ravel()[cells] != DONE] = np.nan
+        out[self._state.ravel()[cells] != PREDICTED] = np.nan
         return out
 
     def values(self, gene: str, cells: IntArray | None = None) -> npt.NDArray[np.float32]:
@@ -226,7 +226,7 @@ class PredictedMap:
             area = self._area(index)
             state = self._state[area]
             part = _decode(block, self.decoder, row).reshape(BLOCK, BLOCK)[: state.shape[0], : state.shape[1]]
-            np.copyto(out[area], part, where=state == DONE)
+            np.copyto(out[area], part, where=state == PREDICTED)
         return out
 
     def prediction(self) -> Prediction:
