@@ -18,7 +18,7 @@ ORDER = [
     {"engine"},
     {"training"},
     {"evaluation"},
-    {"formats"},
+    {"analysis", "formats"},
     {"demo"},
     {"viewer"},
     {"bench"},

@@ -10,9 +10,10 @@ import torch
 from napari_nh2st.engine import session as session_module
 from napari_nh2st.engine.encoder import Coder, folded, out_of_memory
 from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideError
-from napari_nh2st.geometry import SELF, Box
+from napari_nh2st.geometry import SELF, Box, TileSet
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.slides import TissueMask, open_slide
@@ -229,3 +230,37 @@ def test_a_disk_that_fails_is_one_line_and_a_return_is_noticed(tmp_path, context
 
 def _gone(*_):
     raise OSError(116, "Stale file handle")
+
+
+def test_hidden_is_the_stream_and_neighbours_can_be_taken_away(slide, model):
+    one = session(slide, model)
+    places = one.places()
+    expected = collect(one.stream(places), len(places), model.net.decoder.in_features)
+    assert_same(one.hidden(places), expected)
+    rng = np.random.default_rng(0)
+    absent = rng.random((len(places), 9)) < 0.5
+    found = one.hidden(places, absent=absent)
+    assert np.isfinite(found).all()
+    if not model.net.dense:
+        assert np.array_equal(found, one.hidden(places))
+        return
+    centres, present = neighbourhood(places, model.card, slide_box(slide), one.tissue)
+    present &= ~absent
+    present[:, SELF] = True
+    at = np.clip(centres.reshape(-1, 2), 0, None)
+    seen = one.embed(TileSet.at(at, scale=one.scale, pitch=model.card.pitch)).reshape(len(places), 9, -1)
+    with torch.inference_mode():
+        fresh = model.net.look(
+            torch.from_numpy(seen[:, SELF]), torch.from_numpy(seen), torch.from_numpy(present)
+        ).numpy()
+    assert_same(found.astype(np.float32), fresh)
+
+
+def test_embed_gives_what_is_encoded(slide, model):
+    one = session(slide, model)
+    places = one.places()
+    embedded = one.embed(places)
+    assert embedded.shape == (len(places), model.net.embedding_dim)
+    assert np.isfinite(embedded).all()
+    with pytest.raises(Cancelled):
+        session(slide, model).embed(places, cancelled=lambda: True)

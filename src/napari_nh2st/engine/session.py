@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,11 +151,7 @@ class Session:
         Nh2stError
             If the slide can no longer be read, or memory does not suffice.
         """
-        given = cancelled or never
-
-        def stopped() -> bool:
-            return given() or self.job.cancelled()
-
+        stopped = self._either(cancelled)
         with self._alone(stopped):
             yield from self._stream(places, focus, stopped)
 
@@ -167,11 +163,11 @@ class Session:
         (n, h) float16
             Hidden vectors as in `stream`, though not the same: a hint until the true ones are there.
         """
-        given = cancelled or never
+        stopped = self._either(cancelled)
         parts = []
-        with self._alone(given):
+        with self._alone(stopped):
             for i in range(0, len(places), SPOT_BATCH):
-                cells = self._patches_at(places.centres[i : i + SPOT_BATCH], given)
+                cells = self._patches_at(places.centres[i : i + SPOT_BATCH], stopped)
                 own = np.arange(len(cells), dtype=np.int32)
                 present = np.zeros((len(cells), 9), dtype=bool)
                 present[:, SELF] = True
@@ -179,11 +175,63 @@ class Session:
         width = self.model.net.decoder.in_features
         return np.concatenate(parts).astype(np.float16) if parts else np.empty((0, width), np.float16)
 
+    def hidden(
+        self,
+        places: TileSet,
+        *,
+        absent: npt.NDArray[np.bool_] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> npt.NDArray[np.float16]:
+        """Predict at places as `stream` does, with some of their surroundings taken away; the store is not touched.
+
+        Parameters
+        ----------
+        places : TileSet
+        absent : (n, 9) bool, optional
+            True where a neighbour, in the order of `geometry.NEIGHBOUR_STEPS`, is left out as if there were no tissue;
+            none by default. The place itself stays. Without effect on a model that does not look at neighbours.
+
+        Returns
+        -------
+        (n, h) float16
+            Hidden vectors, NaN where the file is damaged.
+        """
+        stopped = self._either(cancelled)
+        out = np.full((len(places), self.model.net.decoder.in_features), np.nan, dtype=np.float16)
+        with self._alone(stopped):
+            for group, hidden, _ in self._work(places, None, stopped, absent):
+                out[group] = hidden
+        return out
+
+    def embed(self, places: TileSet, *, cancelled: Callable[[], bool] | None = None) -> F32:
+        """Encode places: what the model sees of each patch by itself, before its surroundings come in.
+
+        Returns
+        -------
+        (n, d) float32
+            Of a dense encoder its channels and the stain statistics. What is at hand is not encoded again.
+        """
+        stopped = self._either(cancelled)
+        out = np.empty((len(places), self.model.net.embedding_dim), dtype=np.float32)
+        with self._alone(stopped):
+            if places.grid is None and not self.dense:
+                for i in range(0, len(places), SPOT_BATCH):
+                    out[i : i + SPOT_BATCH] = self._patches_at(places.centres[i : i + SPOT_BATCH], stopped)
+            else:
+                for group in self._encoded(places, None, stopped):
+                    out[group.indices] = self._cells(group, stopped)[group.own]
+        return out
+
     def ready(self, places: TileSet) -> bool:
         """Tell whether places can be answered without encoding anything; cheap."""
         if not len(places):
             return True
         return not self.embeddings.missing(self._group(places, np.arange(len(places))).blocks)
+
+    def _either(self, cancelled: Callable[[], bool] | None) -> Callable[[], bool]:
+        """Hear a cancel beside the job's own."""
+        given = cancelled or never
+        return lambda: given() or self.job.cancelled()
 
     @contextlib.contextmanager
     def _alone(self, cancelled: Callable[[], bool]) -> Iterator[None]:
@@ -217,18 +265,28 @@ class Session:
             yield Chunk(indices, hidden, done, total, encoded)
 
     def _work(
-        self, places: TileSet, focus: tuple[float, float] | None, cancelled: Callable[[], bool]
+        self,
+        places: TileSet,
+        focus: tuple[float, float] | None,
+        cancelled: Callable[[], bool],
+        absent: npt.NDArray[np.bool_] | None = None,
     ) -> Iterator[tuple[IntArray, npt.NDArray[np.float16], int]]:
-        """Plan, read ahead, encode, look: yields (positions, hidden vectors, newly encoded places)."""
+        """Encode what is missing and look: yields (positions, hidden vectors, newly encoded places)."""
         if places.grid is None and not self.dense:
             yield from self._spots(places, cancelled)
             return
+        for group in self._encoded(places, focus, cancelled):
+            seen = group if absent is None or not self.dense else _without(group, absent[group.indices])
+            yield group.indices, self._look(seen, places, cancelled), self._count_fresh(group)
+
+    def _encoded(
+        self, places: TileSet, focus: tuple[float, float] | None, cancelled: Callable[[], bool]
+    ) -> Iterator[_Group]:
+        """Plan, read ahead and encode; yields groups of places as soon as all that they see is there."""
         with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="nh2st-read") as reader:
             for part in self._parts(places, focus):
                 groups = [self._group(places, indices) for indices in part]
-                for group in self._as_ready(groups, focus, reader, cancelled):
-                    hidden = self._look(group, places, cancelled)
-                    yield group.indices, hidden, self._count_fresh(group)
+                yield from self._as_ready(groups, focus, reader, cancelled)
 
     def _parts(self, places: TileSet, focus: tuple[float, float] | None) -> Iterator[list[IntArray]]:
         """Squares of the lattice in the order in which they are wanted, as many at once as are planned together."""
@@ -303,18 +361,21 @@ class Session:
 
     def _look(self, group: _Group, places: TileSet, cancelled: Callable[[], bool]) -> npt.NDArray[np.float16]:
         """Hidden vectors (k, h) of a group; NaN where the file is damaged."""
-        try:
-            cells = self._cells(group)
-        except KeyError:  # dropped from memory since, or damaged on disk
-            again = [index for index in sorted(group.blocks) if self.embeddings.cache.get(index) is None]
-            for window in self.embeddings.windows(again, self._largest):
-                self._encode(window, self.embeddings.read(window), cancelled)
-            cells = self._cells(group)
-        hidden = self.coder.look(cells, group.own, group.nine, group.present)
+        hidden = self.coder.look(self._cells(group, cancelled), group.own, group.nine, group.present)
         hidden[self._damaged(places.centres[group.indices])] = np.nan
         return hidden.astype(np.float16)
 
-    def _cells(self, group: _Group) -> F32:
+    def _cells(self, group: _Group, cancelled: Callable[[], bool]) -> F32:
+        """Embeddings (m, d) of a group's entries; what is no longer in memory, or damaged on disk, comes anew."""
+        try:
+            return self._known(group)
+        except KeyError:
+            again = [index for index in sorted(group.blocks) if self.embeddings.cache.get(index) is None]
+            for window in self.embeddings.windows(again, self._largest):
+                self._encode(window, self.embeddings.read(window), cancelled)
+            return self._known(group)
+
+    def _known(self, group: _Group) -> F32:
         if np.issubdtype(group.entries.dtype, np.integer):
             return self.embeddings.take(group.entries.astype(np.int64, copy=False))
         return self.embeddings.at(group.entries.astype(np.float64, copy=False))
@@ -401,6 +462,13 @@ class Session:
         """How many places of a group lie in blocks that were encoded for this stream."""
         own = np.floor(np.asarray(group.entries, dtype=np.float64)[group.own]).astype(np.int64) // self.embeddings.block
         return sum((int(r), int(c)) in self._fresh for r, c in own)
+
+
+def _without(group: _Group, absent: npt.NDArray[np.bool_]) -> _Group:
+    """Take neighbours away from a group: (k, 9), True where one is left out."""
+    present = group.present & ~absent
+    present[:, SELF] = True
+    return replace(group, present=present, nine=np.where(present, group.nine, group.own[:, None]))
 
 
 def _squares(places: TileSet, patch: int, side: int, focus: tuple[float, float] | None) -> list[IntArray]:

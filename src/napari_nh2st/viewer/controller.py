@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
+from napari_nh2st.engine.job import never
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import Box, IntArray
 from napari_nh2st.viewer.events import (
@@ -276,7 +277,7 @@ class Controller:
         _check(stop)  # many may wait for a thread while a view is being moved
         if not request.follow or self._ground is None:
             yield Step("loading the model")
-        ground = self._ground_for(request, stop)
+        ground = self.ground_for(request, stop.is_set)
         stamp, slide = self.services.stamp(request.model), request.slide
         self._latest[slide.fingerprint, slide.mpp, request.model, stamp, request.pitch] = ground.map
         warnings = tuple(self.services.warnings_for(request.slide, ground.model.card))
@@ -292,14 +293,17 @@ class Controller:
                 _wait_for(event.drawn, stop)
         _check(stop)
 
-    def make_ready(self, request: Request) -> None:
-        """Load what a request would need, so that its first answers come sooner. Slow: not on the GUI thread."""
-        self._ground_for(request, threading.Event())
+    def ground_for(self, request: Request, cancelled: Callable[[], bool] = never) -> Ground:
+        """Return what a job stands on, that of the last one where nothing has changed. Slow: not on the GUI thread.
 
-    def _ground_for(self, request: Request, stop: threading.Event) -> Ground:
-        """Return what a job stands on, that of the last one where nothing has changed."""
+        Raises
+        ------
+        Cancelled
+            If that is asked for before it is there.
+        """
         with self._making:  # one at a time: a job that was given up may still be at it
-            _check(stop)
+            if cancelled():
+                raise Cancelled("stopped")
             tissue, edited = edited_tissue(request)
             stamp, slide = self.services.stamp(request.model), request.slide
             key = (slide.fingerprint, slide.mpp, request.model, stamp, request.pitch, edited, request.device)

@@ -81,6 +81,15 @@ def map_of(layer: Any) -> PredictedMap | None:
     return found if isinstance(found, PredictedMap) else None
 
 
+def layer_of_slide(viewer: ViewerModel, fingerprint: str | None) -> Layer | None:
+    """Return the layer of the slide with this fingerprint, None where it is not open."""
+    for layer in viewer.layers:
+        slide = slide_of(layer)
+        if slide is not None and slide.fingerprint == fingerprint:
+            return layer
+    return None
+
+
 def tissue_layer_of(viewer: ViewerModel, slide: Slide) -> Labels | None:
     """Return the layer in which the user sees and edits this slide's tissue mask, if it is there."""
     for layer in viewer.layers:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
-from qtpy.QtWidgets import QScrollArea
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer import layers
 from napari_nh2st.viewer.controller import Controller
 from napari_nh2st.viewer.events import Request, State, Status
-from napari_nh2st.viewer.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.heatmap import HeatmapLayer
 from napari_nh2st.viewer.live import Live
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.where import Region
+from napari_nh2st.viewer.widgets.desk import Desk
+from napari_nh2st.viewer.widgets.fold import Fold
 from napari_nh2st.viewer.widgets.gene_section import GeneSection
 from napari_nh2st.viewer.widgets.job_section import JobSection
 from napari_nh2st.viewer.widgets.model_section import ModelSection
@@ -31,6 +34,9 @@ from napari_nh2st.viewer.widgets.tissue_section import TissueSection
 from napari_nh2st.viewer.widgets.where_section import VIEW, WhereSection
 from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_line, error_words
+
+# Title, tooltip and what makes the section, in the order in which they stand.
+FOLDS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = ()
 
 _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
 _REST_MS = 200  # the view rests when it has not moved for so long
@@ -52,8 +58,7 @@ class PredictWidget(QScrollArea):
         self.services = services or Services()
         self.background = Background()
         self.controller = Controller(self, self._run, self.services)
-        self.style_ = Style()
-        self.heatmap: HeatmapLayer | None = None
+        self.desk = Desk(napari_viewer, self.background, self.services, self.controller)
         self._heatmaps: dict[int, HeatmapLayer] = {}
         self._connections = Connections()
         self._was_docked = False
@@ -67,22 +72,32 @@ class PredictWidget(QScrollArea):
         self._wire()
         self._slide_changed(self.slides.layer)
         self._card_changed(self.models.card)
+        for fold in self.folds.values():
+            fold.restore()
+
+    @property
+    def heatmap(self) -> HeatmapLayer | None:
+        """The layer of the current gene, None where nothing is predicted."""
+        return self.desk.heatmap
 
     def _build(self) -> None:
         self.slides = SlideSection(self.viewer, self._connections)
         self.models = ModelSection(self.services)
         self.where = WhereSection(self.viewer)
         self.job = JobSection()
-        self.genes = GeneSection(self.style_)
+        self.genes = GeneSection(self.desk.style)
         self.tissue = TissueSection(self.viewer, self.background, self.services)
         self.result = ResultSection(self.background, self.services)
         layout = scrolled(self)
         upper = (self.slides, self.models, self.where, self.job)
-        for part in (*upper, rule(), self.genes, rule(), self.tissue, self.result):
+        self.folds = {title: Fold(title, tip, partial(make, self.desk)) for title, tip, make in FOLDS}
+        for part in (*upper, rule(), self.genes, *self.folds.values(), rule(), self.tissue, self.result):
             layout.addWidget(part)
         layout.addStretch(1)
 
     def _wire(self) -> None:
+        self.desk.request, self.desk.choose_gene = self._request_for_all, self.genes.choose
+        self.desk.say, self.desk.complain = self.job.sentence.say, self._complain
         self.slides.layer_changed.connect(self._slide_changed)
         self.slides.mpp_given.connect(self._mpp_given)
         self.models.card_changed.connect(self._card_changed)
@@ -106,7 +121,7 @@ class PredictWidget(QScrollArea):
         ):
             self._connections.add(moved, self._moved)
         # without a reference to this widget: it is half gone when the signal comes
-        self._owned = (self.controller, self.background, self._connections, self.job.activity)
+        self._owned = (self.desk, self.controller, self.background, self._connections, self.job.activity)
         self.destroyed.connect(partial(_close, self._owned))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -161,20 +176,22 @@ class PredictWidget(QScrollArea):
 
     def show_gene(self, gene: str) -> None:
         """Draw a gene; decoded from what is predicted, without the model."""
+        self.desk.gene = gene
         if self.heatmap is not None and gene in self.heatmap.map.card.genes:
             self.heatmap.show(gene)
             self.genes.show_scale(self.heatmap)
+        self.desk.gene_changed.emit(gene)
 
     def use_model(self, model: str) -> None:
         """Choose a model by name or folder, as the fine-tune dock does when a run is done."""
         self.models.use(model)
 
-    def _request(self) -> Request:
+    def _request(self, region: Region | None = None) -> Request:
         layer, slide, model = self.slides.layer, layers.slide_of(self.slides.layer), self.models.model
         if slide is None or model is None:
             raise Nh2stError(NOTHING_OPEN if slide is None else NO_MODEL)
         slide.require_mpp()
-        region = self.where.region(layer)
+        region = self.where.region(layer) if region is None else region
         return Request(
             slide,
             model,
@@ -185,6 +202,10 @@ class PredictWidget(QScrollArea):
             command=self._command(slide, model, region),
             follow=self.where.choice == VIEW,
         )
+
+    def _request_for_all(self) -> Request:
+        """Return the request for the whole slide as it is chosen: what explorations stand on."""
+        return replace(self._request(Region()), follow=False)
 
     def _look(self) -> Request | None:
         """Return the request for what the window shows now, None where something else is to be predicted."""
@@ -244,8 +265,10 @@ class PredictWidget(QScrollArea):
             )
         self.slides.show_slide(slide)
         self.tissue.set_slide(layer, slide)
+        self.desk.slide_layer = layer
         self._recall()
         self.live.rested()
+        self.desk.slide_changed.emit()
 
     def _slide_opened(self, layer: Any, slide: Any) -> None:
         layers.set_slide(self.viewer, layer, slide, move=False)
@@ -255,8 +278,10 @@ class PredictWidget(QScrollArea):
     def _card_changed(self, card: Any) -> None:
         self.genes.set_card(card)
         self.where.set_card(card)
+        self.desk.model, self.desk.card = self.models.model, card
         self._recall()
         self.live.rested()
+        self.desk.model_changed.emit()
 
     def _recall(self) -> None:
         """Show what was predicted before for the chosen slide and model, and say what can be done now."""
@@ -266,24 +291,23 @@ class PredictWidget(QScrollArea):
         if known is not None:
             self.controller.adopt(known)
         elif not self.controller.running or self.controller.following:
-            self.heatmap = None
+            fresh = self.heatmap is not None
+            self.desk.heatmap = None
             self.genes.show_scale(None)
             self.controller.forget()
+            if fresh:
+                self.desk.map_changed.emit()
         self._say_limits()
         self._say_ready()
         self._chosen.start()
 
     def _make_ready(self) -> None:
         """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""
-        slide, model = layers.slide_of(self.slides.layer), self.models.model
+        slide = layers.slide_of(self.slides.layer)
         if slide is None or slide.mpp is None or self.models.card is None or self.controller.running:
             return
-        command = self._command(slide, model, Region())
-        request = Request(
-            slide, model, Region(), self.tissue.mask(slide), self.where.pitch, self.result.device, command
-        )
         # what goes wrong is told when it is asked for
-        self.background.call(self.controller.make_ready, request, then=_ignore, failed=_ignore)
+        self.background.call(self.controller.ground_for, self._request_for_all(), then=_ignore, failed=_ignore)
 
     def _say_limits(self) -> None:
         """Say what to know of the chosen slide with the chosen model; it stays until another one is chosen."""
@@ -326,6 +350,7 @@ class PredictWidget(QScrollArea):
         if self.heatmap is not None:
             self.heatmap.restyle()
             self.genes.show_scale(self.heatmap)
+            self.desk.restyled.emit()
 
     def _complain(self, error: Any) -> None:
         self.job.sentence.say(error_words(error) if isinstance(error, Exception) else str(error))
@@ -350,6 +375,7 @@ class PredictWidget(QScrollArea):
             self.result.set_ready(self.heatmap is not None and self.heatmap.map.count > 0, can_copy=True)
             if not status.follow:
                 self.live.rested()
+            self.desk.settled.emit()
 
     def _show_status(self) -> None:
         self.job.show_status(self._shown)
@@ -360,12 +386,14 @@ class PredictWidget(QScrollArea):
         """Draw another map."""
         if id(shown) not in self._heatmaps:
             self._heatmaps[id(shown)] = self._make_heatmap(shown)
-        self.heatmap = self._heatmaps[id(shown)]
+        self.desk.heatmap = self._heatmaps[id(shown)]
         self.genes.set_card(shown.card)
+        self.desk.gene = self.genes.gene
         self.heatmap.show(self.genes.gene)
         self.heatmap.bring_out()
         self.genes.show_scale(self.heatmap)
         self.result.set_map(shown)
+        self.desk.map_changed.emit()
 
     def when_drawn(self, call: Callable[[], None]) -> None:
         """Call a function when a new heatmap stands in the window."""
@@ -373,10 +401,8 @@ class PredictWidget(QScrollArea):
 
     def _make_heatmap(self, shown: PredictedMap) -> HeatmapLayer:
         # its own slide's layer: another slide may be chosen by now
-        fingerprint = shown.slide.get("fingerprint")
-        slides = [item for item in self.viewer.layers if layers.slide_of(item) is not None]
-        own = next((item for item in slides if layers.slide_of(item).fingerprint == fingerprint), None)
-        return HeatmapLayer(self.viewer, shown, own, self.style_, self._pacing.later)
+        own = layers.layer_of_slide(self.viewer, shown.slide.get("fingerprint"))
+        return HeatmapLayer(self.viewer, shown, own, self.desk.style, self._pacing.later)
 
     def map_redrawn(self, shown: PredictedMap) -> None:
         """Draw a map in which a quick look came or went."""
@@ -396,6 +422,7 @@ class PredictWidget(QScrollArea):
         for heatmap in self._heatmaps.values():
             heatmap.draw(final=final)
         self.genes.show_scale(self.heatmap)
+        self.desk.filled.emit()
         self._pacing.drawing()
 
 

@@ -1,0 +1,163 @@
+"""A table of genes: sorted by a click on its head, and a click on a row shows the gene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QPushButton, QTableView, QWidget
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.viewer.widgets.parts import Sentence, column, row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS = 8  # in sight
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+class _Frame(QAbstractTableModel):
+    """A pandas frame: its index is the first column."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.frame: Any = None
+        self.tips: dict[str, str] = {}
+
+    def set_frame(self, frame: pd.DataFrame | None) -> None:
+        self.beginResetModel()
+        self.frame = frame
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, the signature is Qt's
+        return 0 if self.frame is None or parent.isValid() else len(self.frame)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        return 0 if self.frame is None or parent.isValid() else self.frame.shape[1] + 1
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation != Qt.Orientation.Horizontal or self.frame is None or section > self.frame.shape[1]:
+            return None
+        name = str(self.frame.index.name or "gene") if section == 0 else str(self.frame.columns[section - 1])
+        if role == Qt.ItemDataRole.DisplayRole:
+            return name
+        return self.tips.get(name) if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if self.frame is None or not index.isValid():
+            return None
+        if index.column() == 0:
+            return str(self.frame.index[index.row()]) if role == Qt.ItemDataRole.DisplayRole else None
+        value = self.frame.iat[index.row(), index.column() - 1]
+        number = isinstance(value, int | float | np.number)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if number else None
+        return _words(value) if role == Qt.ItemDataRole.DisplayRole else None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        if self.frame is None or not 0 <= column <= self.frame.shape[1]:
+            return
+        up = order == Qt.SortOrder.AscendingOrder
+        if column == 0:
+            self.set_frame(self.frame.sort_index(ascending=up, kind="stable"))
+        else:
+            name = self.frame.columns[column - 1]
+            self.set_frame(self.frame.sort_values(name, ascending=up, kind="stable", na_position="last"))
+
+
+class GeneTable(QWidget):
+    """A frame with one row a gene (its index), under a line of text, with a button that saves it.
+
+    Parameters
+    ----------
+    what : str
+        Names the file that is proposed: "pcc of C5".
+    """
+
+    gene_clicked = Signal(str)
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+        self._model = _Frame(self)
+        self.view = QTableView()
+        self.view.setModel(self._model)
+        self.view.setSortingEnabled(True)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.view.setWordWrap(False)
+        self.view.setTabKeyNavigation(False)  # Tab leaves the table
+        self.view.verticalHeader().setVisible(False)
+        self.view.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.view.horizontalHeader().setResizeContentsPrecision(50)
+        self.view.setToolTip("Click a row to show the gene; click a column's head to sort by it")
+        self.view.selectionModel().currentRowChanged.connect(self._chosen)
+        self.save = QPushButton("Save as CSV…")
+        self.save.setToolTip("Save the whole table")
+        self.save.clicked.connect(self._ask)
+        self.note = Sentence(dim=True)
+        layout = column(self, spacing=2)
+        layout.addWidget(self.view)
+        layout.addLayout(row(self.note, self.save, stretch=0))
+        self.setVisible(False)
+
+    @property
+    def frame(self) -> Any:
+        """What is shown, in the order in which it is shown; None where nothing is."""
+        return self._model.frame
+
+    def show_frame(
+        self, frame: pd.DataFrame | None, *, sort_by: str | None = None, tips: dict[str, str] | None = None
+    ) -> None:
+        """Show another frame, highest values of `sort_by` first; or nothing.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Its index names the genes and has a name; columns are numbers or short texts.
+        sort_by : str, optional
+            A column.
+        tips : dict, optional
+            Tooltips of columns by their names.
+        """
+        self._model.tips = tips or {}
+        self.setVisible(frame is not None and len(frame) > 0)
+        self.note.say("")
+        self._model.set_frame(frame)
+        if frame is None or not len(frame):
+            return
+        if sort_by is not None:
+            self.view.sortByColumn(list(frame.columns).index(sort_by) + 1, Qt.SortOrder.DescendingOrder)
+        height = self.view.verticalHeader().defaultSectionSize()
+        self.view.setFixedHeight(height * (min(len(frame), _ROWS) + 1) + 24)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the table as CSV, in the order in which it is shown; a file appears only when it is complete."""
+        target = Path(path)
+        with finished_file(target) as draft:
+            self.frame.to_csv(draft)
+        return target
+
+    def _chosen(self, index: QModelIndex, before: QModelIndex) -> None:
+        if index.isValid():
+            self.gene_clicked.emit(str(self._model.frame.index[index.row()]))
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the table", f"{self.what}.csv", "table (*.csv)")
+        if not path:
+            return
+        try:
+            self.note.say(f"Saved {self.write(path)}")
+        except OSError as error:
+            self.note.say(f"Could not save: {error}")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.3g}" if abs(value) < 0.01 or abs(value) >= 1000 else f"{value:.2f}"
+    return str(value)
