@@ -51,6 +51,8 @@ class Desk(QObject):
         The layer of the current gene of that map.
     gene : str
         The gene that is chosen, empty where there is none.
+    pinned : list of str
+        Genes that the user pinned, the first one first; whether or not the model predicts them.
     """
 
     slide_changed = Signal()  # another slide, or another pixel size
@@ -59,6 +61,7 @@ class Desk(QObject):
     filled = Signal()  # the map that is shown has more predictions, or fewer; as often as the window draws
     settled = Signal()  # a job has ended: the map rests
     gene_changed = Signal(str)
+    pinned_changed = Signal()
     restyled = Signal()  # colours or limits of the main heatmap
 
     def __init__(self, viewer: Any, background: Background, services: Services, controller: Controller) -> None:
@@ -70,6 +73,7 @@ class Desk(QObject):
         self.card: Card | None = None
         self.heatmap: HeatmapLayer | None = None
         self.gene = ""
+        self.pinned: list[str] = []
         # Set by the dock: what would be predicted now (it raises what is missing), and where a sentence is said.
         self.request: Callable[[], Request] = _unset
         self.say: Callable[[str], None] = _unset
