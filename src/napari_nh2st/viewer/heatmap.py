@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.viewer.layers import GENE, KEY, map_frame, map_of, place_above
 from napari_nh2st.viewer.predicted import PredictedMap
 
@@ -24,7 +25,6 @@ UNIT_OVERLAY = "nh2st_unit"
 PREVIEW = "napari_nh2st_preview"  # in a layer's metadata: whether part of it is a quick look
 _REAL = 30  # with so many real values, a quick look no longer has a say in the limits
 _GROWN = 1.1  # limits follow when a tenth more is predicted, and at the end: colours that never rest mislead
-_SAMPLE = 200_000
 CORNER = "top_left"  # of the canvas, where napari stacks colour bar and unit; to the right it lays them side by side
 HEATMAP_LOOK: dict[str, Any] = {
     "colormap": "viridis",  # the middle of magma is the pink of the tissue itself
@@ -32,15 +32,6 @@ HEATMAP_LOOK: dict[str, Any] = {
     "interpolation2d": "nearest",
     "opacity": 0.7,
 }
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Contrast limits of a gene, and a sentence where they need one."""
-
-    low: float
-    high: float
-    note: str = ""
 
 
 @dataclass
@@ -61,25 +52,6 @@ class Style:
     percentiles: tuple[float, float] = (1.0, 99.0)
     locked: bool = False
     last: tuple[float, float] | None = None
-
-
-def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0, 99.0)) -> Limits:
-    """Return limits that napari can take, for any values: some, all equal, or none at all."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return Limits(0.0, 1.0, "nothing predicted yet")
-    sample = finite[:: max(1, finite.size // _SAMPLE)] if percentiles != (0.0, 100.0) else finite
-    low, high = (float(v) for v in np.percentile(sample, percentiles))
-    if _flat(low, high):  # a few cells differ from all the others
-        low, high = float(finite.min()), float(finite.max())
-    if _flat(low, high):
-        note = f"the same everywhere: {low:.2f}" if finite.size > 1 else ""
-        return Limits(low - 0.5, low + 0.5, note)
-    return Limits(low, high)
-
-
-def _flat(low: float, high: float) -> bool:
-    return high - low <= 1e-4 * max(1.0, abs(low))  # hidden vectors are float16: less than this is rounding
 
 
 def heatmap_name(gene: str, shown: PredictedMap) -> str:

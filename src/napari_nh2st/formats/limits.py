@@ -1,0 +1,39 @@
+"""Which values the two ends of the colours stand for: the window and a figure ask the same question here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_SAMPLE = 200_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Contrast limits of a gene, and a sentence where they need one."""
+
+    low: float
+    high: float
+    note: str = ""
+
+
+def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0, 99.0)) -> Limits:
+    """Return limits that napari can take, for any values: some, all equal, or none at all."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return Limits(0.0, 1.0, "nothing predicted yet")
+    sample = finite[:: max(1, finite.size // _SAMPLE)] if percentiles != (0.0, 100.0) else finite
+    low, high = (float(v) for v in np.percentile(sample, percentiles))
+    if _flat(low, high):  # a few cells differ from all the others
+        low, high = float(finite.min()), float(finite.max())
+    if _flat(low, high):
+        note = f"the same everywhere: {low:.2f}" if finite.size > 1 else ""
+        return Limits(low - 0.5, low + 0.5, note)
+    return Limits(low, high)
+
+
+def _flat(low: float, high: float) -> bool:
+    return high - low <= 1e-4 * max(1.0, abs(low))  # hidden vectors are float16: less than this is rounding
