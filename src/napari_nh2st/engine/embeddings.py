@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ class Embeddings(ABC):
         Entries left of and above the slide's origin.
     cache_root : Path or None
         The cache folder; None keeps blocks in memory only.
+    view : int
+        How tissue is turned before it is encoded; see `Job`.
     """
 
     def __init__(
@@ -59,9 +61,10 @@ class Embeddings(ABC):
         block: int,
         border: int,
         cache_root: Path | None,
+        view: int = 0,
     ) -> None:
         self.slide, self.model, self.coder = slide, model, coder
-        self.spacing, self.block, self.border = spacing, block, border
+        self.spacing, self.block, self.border, self.view = spacing, block, border, view
         self.scale = model.card.scale_on(slide.require_mpp())
         self.patch = model.card.patch
         grid = [int(np.ceil(v / self.scale / spacing)) + 2 * border for v in slide.shape]
@@ -74,6 +77,7 @@ class Embeddings(ABC):
             "block": block,
             "grid": grid,
             "preprocessing": PREPROCESSING_VERSION,
+            **({"view": view} if view else {}),
         }
         self.shape = grid[0], grid[1]
         label = f"{slide.path.name}, {model.card.name}"
@@ -151,10 +155,10 @@ class DenseEmbeddings(Embeddings):
 
     BLOCK = 16  # cells a side: small, so that little is computed before the first answer
 
-    def __init__(self, slide: Slide, model: Model, coder: Coder, cache_root: Path | None) -> None:
+    def __init__(self, slide: Slide, model: Model, coder: Coder, cache_root: Path | None, view: int = 0) -> None:
         stride = model.card.architecture.stride
         super().__init__(
-            slide, model, coder, spacing=stride, block=self.BLOCK, border=BORDER, cache_root=cache_root
+            slide, model, coder, spacing=stride, block=self.BLOCK, border=BORDER, cache_root=cache_root, view=view
         )  # fmt: skip
 
     def corners(self, entries: FloatArray) -> IntArray:
@@ -180,12 +184,16 @@ class DenseEmbeddings(Embeddings):
             (i * self.block - self.border - self.coder.halo) * self.spacing + self.spacing // 2
             for i in (window.top, window.left)
         )
-        pixels: U8 = self.slide.read(x, y, width, height, self.scale)
-        return pixels
+        # Of n pixels, n the stride's multiple, the mirrored cell j is centred on pixel n - 1 - stride * j. It must be
+        # pixel stride * (cells - 1 - j), on which the cell that it stands for is centred: so the window begins
+        # stride - 1 pixels earlier.
+        _, rows, columns = _moves(self.view)
+        y, x = (at - mirrored * (self.spacing - 1) for at, mirrored in ((y, rows), (x, columns)))
+        return turned(self.slide.read(x, y, width, height, self.scale), self.view)
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
         """See `Embeddings.encode`."""
-        values = self.coder.window(pixels, cancelled).astype(np.float16)
+        values = turned_back(self.coder.window(pixels, cancelled).astype(np.float16), self.view)
         for row, column in window.blocks:
             y, x = (row - window.top) * self.block, (column - window.left) * self.block
             self.cache.put((row, column), np.ascontiguousarray(values[y : y + self.block, x : x + self.block]))
@@ -196,8 +204,12 @@ class PatchEmbeddings(Embeddings):
 
     BLOCK = 8
 
-    def __init__(self, slide: Slide, model: Model, coder: Coder, pitch: int, cache_root: Path | None) -> None:
-        super().__init__(slide, model, coder, spacing=pitch, block=self.BLOCK, border=0, cache_root=cache_root)
+    def __init__(
+        self, slide: Slide, model: Model, coder: Coder, pitch: int, cache_root: Path | None, view: int = 0
+    ) -> None:
+        super().__init__(
+            slide, model, coder, spacing=pitch, block=self.BLOCK, border=0, cache_root=cache_root, view=view
+        )  # fmt: skip
         self._wanted: dict[Index, IntArray] = {}
 
     def want(self, entries: IntArray) -> None:
@@ -229,7 +241,7 @@ class PatchEmbeddings(Embeddings):
         """See `Embeddings.read`."""
         index = (window.top, window.left)
         corners = (self._lacking(index) + np.multiply(index, self.block)) * self.spacing
-        return read_patches(self.slide, corners, self.patch, self.scale)
+        return read_patches(self.slide, corners, self.patch, self.scale, self.view)
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
         """See `Embeddings.encode`."""
@@ -243,7 +255,26 @@ class PatchEmbeddings(Embeddings):
         self.cache.put(index, block)
 
 
-def read_patches(slide: Slide, corners: IntArray, side: int, scale: float) -> U8:
-    """Read patches by their top-left corners (n, 2), (y, x) model pixels -> (n, side, side, 3)."""
-    patches = [slide.read(int(x), int(y), side, side, scale) for y, x in corners]
+def read_patches(slide: Slide, corners: IntArray, side: int, scale: float, view: int = 0) -> U8:
+    """Read patches by their top-left corners (n, 2), (y, x) model pixels, turned -> (n, side, side, 3)."""
+    patches = [turned(slide.read(int(x), int(y), side, side, scale), view) for y, x in corners]
     return np.stack(patches) if patches else np.empty((0, side, side, 3), dtype=np.uint8)
+
+
+def _moves(view: int) -> tuple[bool, bool, bool]:
+    """Say whether a view swaps rows and columns, and before that mirrors rows (top to bottom) and columns."""
+    return bool(view & 4), bool(view & 2), bool(view & 1)
+
+
+def turned(picture: npt.NDArray[Any], view: int) -> npt.NDArray[Any]:
+    """Turn a picture (h, w, ...) as a view has it; see `Job`."""
+    swapped, rows, columns = _moves(view)
+    picture = picture[:: -1 if rows else 1, :: -1 if columns else 1]
+    return np.ascontiguousarray(picture.swapaxes(0, 1) if swapped else picture)
+
+
+def turned_back(picture: npt.NDArray[Any], view: int) -> npt.NDArray[Any]:
+    """Undo `turned`."""
+    swapped, rows, columns = _moves(view)
+    picture = picture.swapaxes(0, 1) if swapped else picture
+    return picture[:: -1 if rows else 1, :: -1 if columns else 1]

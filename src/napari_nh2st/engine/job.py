@@ -39,6 +39,15 @@ class Job:
         Keep embeddings on disk, in the user's cache folder.
     cancelled : callable
         Asked between stages of the encoder.
+    view : int
+        0 to 7, the symmetries of the square: how tissue is turned before it is encoded. The cells are turned back, so
+        that what comes out is of the same places. 4 swaps rows and columns, after 1 mirrored left to right and 2 top
+        to bottom. A store keeps view 0 alone.
+
+    Raises
+    ------
+    ValueError
+        If there is no such view, or a store is to keep another one than 0.
     """
 
     device: str = "auto"
@@ -47,6 +56,13 @@ class Job:
     store: PredictionStore | None = None
     cache: bool = True
     cancelled: Callable[[], bool] = never
+    view: int = 0
+
+    def __post_init__(self) -> None:
+        if self.view not in range(8):
+            raise ValueError(f"a view is a number from 0 to 7, got {self.view}")
+        if self.view and self.store is not None:
+            raise ValueError("a store keeps what is predicted from the slide as it lies: view 0")
 
 
 @dataclass(frozen=True, eq=False)

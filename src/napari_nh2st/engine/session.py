@@ -102,9 +102,9 @@ class Session:
         root = cache_folder() if self.job.cache else None
         self.dense: bool = model.net.dense
         self.embeddings: DenseEmbeddings | PatchEmbeddings = (
-            DenseEmbeddings(slide, model, self.coder, root)
+            DenseEmbeddings(slide, model, self.coder, root, self.job.view)
             if self.dense
-            else PatchEmbeddings(slide, model, self.coder, self.pitch, root)
+            else PatchEmbeddings(slide, model, self.coder, self.pitch, root, self.job.view)
         )
         self.tissue = slide.tissue() if self.job.tissue is None else self.job.tissue
         self._lock = threading.Lock()
@@ -396,7 +396,7 @@ class Session:
 
     def _patches_at(self, centres: FloatArray, cancelled: Callable[[], bool]) -> F32:
         corners = np.round(centres[:, ::-1] / self.scale - self.model.card.patch / 2).astype(np.int64)
-        pixels = read_patches(self.slide, corners, self.model.card.patch, self.scale)
+        pixels = read_patches(self.slide, corners, self.model.card.patch, self.scale, self.job.view)
         return self.coder.patches(pixels, cancelled)
 
     def _damaged(self, centres: FloatArray) -> npt.NDArray[np.bool_]:
