@@ -9,6 +9,7 @@ import scanpy as sc
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import FORMATS, choose_panel, labels, read_expression, read_sheet
 from napari_nh2st.expression.sheet import Sample
+from support import visium
 from support.slides import picture, tiff
 
 GENES = ["A", "B", "C", "D"]
@@ -37,7 +38,12 @@ def h5ad(folder):
     return Sample("S", "P", folder / "i.tif", folder / "d.h5ad", "h5ad")
 
 
-WRITERS = {"st-tsv": st_tsv, "h5ad": h5ad}
+def visium_sample(folder):
+    visium.outs(folder / "V", np.arange(24).reshape(6, 4) + 1, GENES)
+    return Sample("S", "P", folder / "i.tif", folder / "V", "visium")
+
+
+WRITERS = {"st-tsv": st_tsv, "h5ad": h5ad, "visium": visium_sample}
 
 
 @pytest.mark.parametrize("name", FORMATS)

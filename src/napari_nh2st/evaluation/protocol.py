@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,16 @@ from napari_nh2st.engine.run import Job, provenance, run
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import kind_of
-from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
+from napari_nh2st.expression import Sample, by_panel, labels, read_expression, read_sheet
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
 from napari_nh2st.model.folder import Model, load_model
 from napari_nh2st.slides import open_slide
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+    from napari_nh2st.engine.prediction import Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,36 +108,63 @@ def evaluate(
 
 def predict_spots(sample: Sample, model: Model, job: Job) -> Scored:
     """Predict at the measured spots of a section, joined to the counts by spot id."""
-    data = read_expression(sample)
-    genes = [g for g in model.card.genes if g in data.var_names]
-    if not genes:
-        raise SampleError(f"sample {sample.sample}: none of the model's genes were measured: do the gene names match?")
+    card = model.card
+    data, genes = measured_genes(sample.sample, read_expression(sample), card)
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
-        card = model.card
         spots = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
         prediction, _ = run(slide, model, spots, replace(job, store=None))
+    return scored_at(sample, data, genes, prediction)
+
+
+def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData, list[str]]:
+    """Name the measured genes as a model does, and list those of its panel, in the panel's order.
+
+    Raises
+    ------
+    SampleError
+        If none of them was measured.
+    """
+    named = by_panel(data, card.genes, card.ensembl)
+    genes = [g for g in card.genes if g in named.var_names]
+    if not genes:
+        raise SampleError(f"sample {name}: none of the model's genes were measured: do the gene names match?")
+    return named, genes
+
+
+def scored_at(sample: Sample, data: ad.AnnData, genes: list[str], prediction: Prediction) -> Scored:
+    """Lay what was measured beside what was predicted at the same spots, in the same order."""
     done = prediction.done
     truth = labels(data, genes)
     assert len(truth) == len(prediction), "spots and predictions must be the same, in the same order"
-    return Scored(sample, genes, spots.centres[done], truth[done], prediction.matrix(genes)[done])
+    return Scored(sample, genes, prediction.places.centres[done], truth[done], prediction.matrix(genes)[done])
 
 
-def _split(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
+def figures_of(card: Card, scored: Scored) -> dict[str, dict[str, Any]]:
+    """Score one section: the figures of the model and, where its card has means, of the mean profile, by name."""
     rows = [card.genes.index(g) for g in scored.genes]
     profile = None if card.gene_means is None else np.asarray(card.gene_means)[rows]
     spread = None if card.gene_stds is None else np.asarray(card.gene_stds)[rows]
-    if profile is None:
-        warnings.append(f"the card of {card.name} has no gene means: there is no mean profile to compare with")
     truth = Truth.of(scored.sample.sample, scored.truth, scored.centres, profile)
-    models = {f"nh2st-{card.architecture.variant}": scored.predicted}
+    models = {model_name(card): scored.predicted}
     if profile is not None:
         models["mean-profile"] = np.broadcast_to(profile.astype(np.float32), scored.truth.shape)
+    return {name: score([truth], [[p]], scored.genes, spread) for name, p in models.items()}
+
+
+def model_name(card: Card) -> str:
+    """Name a model in a report."""
+    return f"nh2st-{card.architecture.variant}"
+
+
+def _split(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
+    if card.gene_means is None:
+        warnings.append(f"the card of {card.name} has no gene means: there is no mean profile to compare with")
     return {
         "train": [t.sample for t in card.training],
         "test": [scored.sample.sample],
         "kind": split_kind(card, scored.sample),
         "n_spots": len(scored.truth),
-        "models": {name: score([truth], [[p]], scored.genes, spread) for name, p in models.items()},
+        "models": figures_of(card, scored),
     }
 
 
@@ -156,7 +188,7 @@ def with_figures(card: Card, report: dict[str, Any]) -> Card:
     if not splits:
         raise SampleError("every section was among the model's training sections: nothing here says how good it is")
     new = [s for s in splits if s["kind"] == "cross-patient"]
-    return card.model_copy(update={"evaluation": evaluation_of(new or splits, f"nh2st-{card.architecture.variant}")})
+    return card.model_copy(update={"evaluation": evaluation_of(new or splits, model_name(card))})
 
 
 def evaluation_of(splits: Sequence[dict[str, Any]], model: str) -> Evaluation:

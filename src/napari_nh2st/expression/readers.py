@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.errors import SampleError
+from napari_nh2st.expression.visium import FRAME, frame_of, read_visium
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -42,7 +43,8 @@ def read_expression(sample: Sample) -> ad.AnnData:
     AnnData
         ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres
         (x, y) in level-0 pixels of the slide; ``obs["total_counts"]`` over all genes. Spots without any count
-        are dropped, and ``uns["nh2st"]["dropped"]`` says how many.
+        are dropped, and ``uns["nh2st"]["dropped"]`` says how many. ``var["gene_ids"]`` Ensembl ids and ``uns["frame"]``
+        (`visium.frame_of`) where the file has them.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
         data = FORMATS[sample.format].read(sample.expression, sample.spots)
     except SampleError as error:
         raise SampleError(f"sample {sample.sample}: {error}") from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError) as error:
         raise SampleError(f"sample {sample.sample}: cannot read {sample.expression}: {error}") from error
     if not (data.obs_names.is_unique and np.isfinite(data.obsm["spatial"]).all()):
         raise SampleError(f"sample {sample.sample}: spot ids repeat, or a spot's position is not a number")
@@ -119,20 +121,53 @@ def _assert_joined(data: ad.AnnData, counts: Any, where: Any) -> None:
 
 
 def _read_h5ad(expression: Path, spots: Path | None) -> ad.AnnData:
-    """AnnData with counts in X, or in layers["counts"], and spot centres (x, y) in obsm["spatial"]."""
+    """AnnData with counts in layers["counts"], X or raw, and spot centres (x, y) in obsm["spatial"]."""
     import anndata as ad
 
     data = ad.read_h5ad(expression)
     if "spatial" not in data.obsm:
         raise SampleError(f'{expression.name} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide')
-    counts = data.layers.get("counts", data.X)
+    held = [(data.layers.get("counts"), data.var), (data.X, data.var)]
+    if data.raw is not None:
+        held.append((data.raw.X, data.raw.var))
+    held = [(counts, var) for counts, var in held if counts is not None]
+    if not held:
+        raise SampleError(f"{expression.name} holds no counts")
+    counts, var = next((h for h in held if _whole(h[0])), held[0])
+    centres = np.asarray(data.obsm["spatial"], dtype=np.float64)
+    if centres.ndim != 2 or centres.shape[1] < 2:
+        raise SampleError(
+            f'{expression.name}: obsm["spatial"] has shape {centres.shape}, not two numbers (x, y) a spot'
+        )
     out = ad.AnnData(counts)
-    out.obs_names, out.var_names = data.obs_names, data.var_names
-    out.obsm["spatial"] = np.asarray(data.obsm["spatial"], dtype=np.float64)[:, :2]
+    out.obs_names, out.var_names = data.obs_names, var.index
+    if "gene_ids" in var:
+        out.var["gene_ids"] = var["gene_ids"].astype(str)
+    out.obsm["spatial"] = centres[:, :2]
+    out.uns[FRAME] = _h5ad_frame(data.uns)
     return out
+
+
+def _whole(counts: Any) -> bool:
+    """Tell whether a matrix holds whole numbers, as counts are."""
+    values = counts.data if hasattr(counts, "tocsr") else np.asarray(counts)
+    return bool(np.array_equal(values, np.round(values)))
+
+
+def _h5ad_frame(uns: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what scanpy and HEST keep of the image, by the name of the library."""
+    try:
+        library = next(iter(uns["spatial"].values()))
+        pictures = library.get("images", {})
+        return frame_of(
+            library.get("scalefactors", {}), lambda name: pictures[name].shape[:2] if name in pictures else None
+        )
+    except (KeyError, StopIteration, AttributeError, TypeError, ValueError):  # others keep other things there
+        return {}
 
 
 FORMATS: dict[str, ExpressionFormat] = {
     "st-tsv": ExpressionFormat(_read_st_tsv, True, "Spatial Transcriptomics TSV of counts and a selection file"),
     "h5ad": ExpressionFormat(_read_h5ad, False, 'AnnData with obsm["spatial"], as scanpy and HEST write it'),
+    "visium": ExpressionFormat(read_visium, False, "the folder outs that Space Ranger writes"),
 }

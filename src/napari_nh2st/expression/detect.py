@@ -1,0 +1,95 @@
+"""What a dropped path holds: which format, whose section, and where the spots' positions lie."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression.visium import visium_folder
+
+_TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
+_POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
+_BESIDE = ("{}_selection", "{}-selection", "{}_spots", "{}_positions", "spot_data-selection-{}")
+WANTED = "a Visium folder (outs), an .h5ad file, or a table of counts (.tsv, .tsv.gz)"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A measurement that can be read.
+
+    Attributes
+    ----------
+    name : str
+        Of the section, from the name of the file or folder.
+    format : str
+        A key of `FORMATS`.
+    expression : Path
+    spots : Path or None
+        The file with the spots' positions; None where the format has none, or none was found.
+    """
+
+    name: str
+    format: str
+    expression: Path
+    spots: Path | None = None
+
+
+def detect(paths: Sequence[str | Path]) -> Found:
+    """Tell what a file, a folder, or a table of counts together with one of positions is.
+
+    Positions lie beside the counts (``C5.tsv.gz``, ``C5_selection.tsv``) or are given with them.
+
+    Raises
+    ------
+    SampleError
+        If it is nothing that can be read.
+    """
+    given = [Path(p) for p in paths]
+    for path in given:
+        if not path.exists():
+            raise SampleError(f"there is no {path}")
+    tables = [p for p in given if p.is_file() and p.name.lower().endswith(_TABLES)]
+    if len(given) > 1 and not (len(given) == 2 and len(tables) == 2):
+        raise SampleError(f"that is {len(given)} files: give one measurement, {WANTED}")
+    if tables:
+        return _table(tables)
+    (path,) = given
+    folder = visium_folder(path)
+    if folder is not None:
+        return Found(folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder)
+    if path.suffix.lower() == ".h5ad":
+        return Found(path.stem, "h5ad", path)
+    raise SampleError(f"{path.name} is no measurement that can be read: give {WANTED}")
+
+
+def _table(tables: list[Path]) -> Found:
+    positions = [p for p in tables if _POSITION_COLUMNS.issubset(_header(p))]
+    counts = [p for p in tables if p not in positions]
+    if len(tables) == 2 and not (positions and counts):
+        raise SampleError("of two tables, one must hold the counts and the other the columns x, y, pixel_x, pixel_y")
+    if not counts:
+        name = positions[0].name
+        raise SampleError(f"{name} holds the spots' positions: give the table of counts, or both files together")
+    name = _stem(counts[0])
+    return Found(name, "st-tsv", counts[0], positions[0] if positions else _beside(counts[0], name))
+
+
+def _beside(counts: Path, name: str) -> Path | None:
+    places = (counts.with_name(pattern.format(name) + end) for pattern in _BESIDE for end in _TABLES)
+    return next((p for p in places if p.is_file()), None)
+
+
+def _stem(path: Path) -> str:
+    end = next(e for e in sorted(_TABLES, key=len, reverse=True) if path.name.lower().endswith(e))
+    return path.name[: -len(end)]
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n").split("\t")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise SampleError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,152 @@
+import json
+
+import anndata as ad
+import numpy as np
+import pytest
+import scanpy as sc
+import scipy.sparse as sp
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import by_panel, read_expression
+from napari_nh2st.expression.sheet import Sample
+from support import visium
+
+GENES = ["A", "B", "C", "D"]
+COUNTS = np.arange(24).reshape(6, 4) + 1
+
+
+def read(path, form="visium"):
+    return read_expression(Sample("S", "P", path / "i.tif", path, form))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("mtx", [False, True])
+def test_counts_and_places_are_joined_by_barcode(tmp_path, version, mtx):
+    visium.outs(tmp_path, COUNTS, GENES, version=version, mtx=mtx)
+    for path in (tmp_path, tmp_path / "outs"):
+        data = read(path)
+        assert data.n_obs == 6  # not the spot beside the tissue
+        for i in range(6):
+            spot = data[f"AAAC{i:04d}-1"]
+            assert spot.X.toarray()[0].tolist() == COUNTS[i].tolist()
+            assert spot.obsm["spatial"][0].tolist() == [100.0 * i, 10.0 * i]
+        assert list(data.var_names) == GENES
+        assert data.var["gene_ids"].tolist() == [f"ENSG{i:011d}" for i in range(4)]
+
+
+def test_the_matrix_file_stands_for_its_folder(tmp_path):
+    visium.outs(tmp_path, COUNTS, GENES)
+    assert read(tmp_path / "outs" / "filtered_feature_bc_matrix.h5").n_obs == 6
+
+
+def test_symbols_that_repeat_are_told_apart_silently(tmp_path, recwarn):
+    visium.outs(tmp_path, COUNTS, ["A", "A", "C", "D"])
+    assert list(read(tmp_path).var_names) == ["A", "A-1", "C", "D"]
+    assert not [w for w in recwarn if "not unique" in str(w.message)]
+
+
+def test_the_full_resolution_image_is_known_from_the_picture(tmp_path):
+    visium.outs(tmp_path, COUNTS, GENES, image=(3000, 4010), diameter=89.5)
+    frame = read(tmp_path).uns["frame"]
+    assert frame["shape"] == pytest.approx((3000, 4010))
+    assert frame["within"] == pytest.approx(5.0)
+    assert frame["spot_diameter"] == 89.5
+
+
+def test_an_h5ad_keeps_what_scanpy_and_hest_say_of_the_image(tmp_path):
+    data = ad.AnnData(COUNTS.astype(np.float32))
+    data.obsm["spatial"] = np.ones((6, 2))
+    picture = {"images": {"downscaled_fullres": np.zeros((50, 80, 3), np.uint8)}}
+    factors = {"tissue_downscaled_fullres_scalef": 0.05, "spot_diameter_fullres": 120.0}
+    data.uns["spatial"] = {"ST": {**picture, "scalefactors": factors}}
+    data.write_h5ad(tmp_path / "h.h5ad")
+    frame = read(tmp_path / "h.h5ad", "h5ad").uns["frame"]
+    assert frame["shape"] == pytest.approx((1000, 1600))
+    assert frame["spot_diameter"] == 120.0
+    data.uns["spatial"] = "elsewhere"
+    data.write_h5ad(tmp_path / "h.h5ad")
+    assert read(tmp_path / "h.h5ad", "h5ad").uns["frame"] == {}
+
+
+@pytest.mark.parametrize("where", ["X", "layers", "raw"])
+def test_an_h5ad_may_hold_its_counts_in_three_places(tmp_path, where):
+    data = ad.AnnData(sp.csr_matrix(COUNTS.astype(np.float32)))
+    data.var_names, data.obsm["spatial"] = GENES, np.ones((6, 2))
+    counts = data.copy()
+    if where != "X":
+        data.layers["counts"] = data.X.copy()
+        if where == "raw":
+            data.raw = counts
+            del data.layers["counts"]
+            data = data[:, :2].copy()
+        sc.pp.normalize_total(data, target_sum=1e4)
+        sc.pp.log1p(data)
+    data.write_h5ad(tmp_path / "c.h5ad")
+    found = read(tmp_path / "c.h5ad", "h5ad")
+    assert np.array_equal(found.X.toarray(), COUNTS)
+    assert list(found.var_names) == GENES
+
+
+def test_genes_are_found_by_symbol_then_by_ensembl_id(tmp_path):
+    visium.outs(tmp_path, COUNTS, GENES, ids=["ENSG1", "ENSG2", "ENSG3", "ENSG4"])
+    data = read(tmp_path)
+    named = by_panel(data, ["A", "NEW", "X"], ["ENSG9", "ENSG3.12", None])
+    assert list(named.var_names) == ["A", "B", "NEW", "D"]
+    assert np.array_equal(named.X.toarray(), COUNTS)
+    assert list(data.var_names) == GENES
+    assert by_panel(data, ["A", "X"], None) is data
+    by_id = data.copy()
+    del by_id.var["gene_ids"]
+    by_id.var_names = ["ENSG1.1", "ENSG2.3", "ENSG3.1", "ENSG4"]
+    assert list(by_panel(by_id, ["A", "B"], ["ENSG1", "ENSG2"]).var_names) == ["A", "B", "ENSG3.1", "ENSG4"]
+
+
+def _no_positions(outs):
+    (outs / "spatial" / "tissue_positions.csv").rename(outs / "spatial" / "tissue_positions.parquet")
+
+
+def _broken_matrix(outs):
+    (outs / "filtered_feature_bc_matrix.h5").write_bytes(b"no HDF5")
+
+
+def _broken_factors(outs):
+    (outs / "spatial" / "scalefactors_json.json").write_text(json.dumps([1, 2]))
+
+
+def _other_barcodes(outs):
+    path = outs / "spatial" / "tissue_positions.csv"
+    path.write_text(path.read_text().replace("AAAC", "TTTG"))
+
+
+def _twice(outs):
+    path = outs / "spatial" / "tissue_positions.csv"
+    path.write_text(path.read_text().replace("AAAC0001", "AAAC0000"))
+
+
+def _without_a_column(outs):
+    path = outs / "spatial" / "tissue_positions.csv"
+    path.write_text(path.read_text().replace("pxl_row", "row"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_no_positions, "Visium HD is not read"),
+        (_broken_matrix, "cannot read"),
+        (_broken_factors, "cannot read"),
+        (_other_barcodes, "share no barcode"),
+        (_twice, "twice"),
+        (_without_a_column, "lacks the column pxl_row_in_fullres"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_one_line(tmp_path, spoil, words):
+    visium.outs(tmp_path, COUNTS, GENES)
+    spoil(tmp_path / "outs")
+    with pytest.raises(SampleError, match=words) as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_folder_says_what_is_missing(tmp_path):
+    with pytest.raises(SampleError, match="is no Visium folder"):
+        read(tmp_path)
