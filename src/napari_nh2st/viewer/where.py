@@ -6,6 +6,7 @@ continuous level-0 pixel = slide data coordinate + 0.5 (docs/architecture.md, fr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,14 @@ class Region:
 
 def level0(layer: Layer, world: Any) -> FloatArray:
     """Turn (n, 2) world points (y, x) into continuous level-0 pixels (x, y) of a slide layer."""
-    data = np.array([layer.world_to_data(point)[-2:] for point in np.atleast_2d(world)], dtype=float)
-    return data[:, ::-1] + 0.5
+    return _transformed(layer.world_to_data, world)[:, ::-1] + 0.5
+
+
+def under_cursor(viewer: ViewerModel, layer: Layer) -> FloatArray:
+    """Return where the cursor is in the data coordinates of a layer, (y, x)."""
+    position = np.asarray(viewer.cursor.position, dtype=float)[-2:] * _scene_units_per_layer_unit(viewer, layer)
+    found: FloatArray = np.asarray(layer.world_to_data(position), dtype=float)[-2:]
+    return found
 
 
 def visible_box(viewer: ViewerModel, layer: Layer) -> Box:
@@ -83,9 +90,7 @@ def drawn_region(shapes: Shapes, layer: Layer) -> Region:
         If nothing that encloses an area was drawn on the slide.
     """
     chosen = sorted(shapes.selected_data) or range(len(shapes.data))
-    outlines = [_outline(shapes.data[i], shapes.shape_type[i]) for i in chosen if shapes.shape_type[i] != "line"]
-    polygons = [level0(layer, [shapes.data_to_world(p)[-2:] for p in outline]) for outline in outlines]
-    polygons = [p for p in polygons if len(p) > 2]
+    polygons = [level0(layer, outline) for i in chosen if (outline := outline_of(shapes, i)) is not None]
     if not polygons:
         raise Nh2stError("draw a rectangle, an ellipse or a polygon on the slide first")
     points = np.concatenate(polygons)
@@ -93,6 +98,20 @@ def drawn_region(shapes: Shapes, layer: Layer) -> Region:
     if box.area == 0:
         raise Nh2stError("the drawn shape does not lie on the slide")
     return Region(box, tuple(polygons))
+
+
+def outline_of(shapes: Shapes, index: int) -> FloatArray | None:
+    """Return the (k, 2) outline (y, x) of a shape in world coordinates, None where it encloses nothing."""
+    if shapes.shape_type[index] == "line" or len(shapes.data[index]) < 3:
+        return None
+    return _transformed(shapes.data_to_world, _outline(shapes.data[index], shapes.shape_type[index]))
+
+
+def _transformed(function: Callable[[Any], Any], points: Any) -> FloatArray:
+    """Apply a layer's affine transform to (n, 2) points: napari takes them one by one, and outlines are long."""
+    origin, *ends = (np.asarray(function(point), dtype=float)[-2:] for point in ((0, 0), (1, 0), (0, 1)))
+    out: FloatArray = np.atleast_2d(np.asarray(points, dtype=float)) @ (np.array(ends) - origin) + origin
+    return out
 
 
 def _outline(vertices: Any, kind: str) -> FloatArray:
