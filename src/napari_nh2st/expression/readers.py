@@ -43,8 +43,8 @@ def read_expression(sample: Sample) -> ad.AnnData:
     AnnData
         ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres
         (x, y) in level-0 pixels of the slide; ``obs["total_counts"]`` over all genes. Spots without any count
-        are dropped, and ``uns["nh2st"]["dropped"]`` says how many. ``var["gene_ids"]`` Ensembl ids and ``uns["frame"]``
-        (`visium.frame_of`) where the file has them.
+        are dropped, and ``uns["nh2st"]["dropped"]`` says how many. ``var["gene_ids"]``: Ensembl ids, where
+        the file has them; ``uns["frame"]``: what it says of the image (`visium.frame_of`), perhaps nothing.
 
     Raises
     ------
@@ -69,6 +69,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
     totals = np.asarray(data.X.sum(axis=1)).ravel()
     data.obs["total_counts"] = totals
     kept = data[totals > 0].copy()
+    kept.uns.setdefault(FRAME, {})
     kept.uns["nh2st"] = {
         "sample": sample.sample,
         "patient": sample.patient,

@@ -1,0 +1,264 @@
+"""Measured beside predicted: does a measurement lie in this slide's pixels, and how well do the two agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression.detect import Found
+from napari_nh2st.geometry import Box, FloatArray, TileSet
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+
+    from napari_nh2st.engine.prediction import Prediction
+    from napari_nh2st.evaluation.protocol import Scored
+    from napari_nh2st.model.card import Card
+    from napari_nh2st.slides import TissueMask
+
+RECIPE = "ln1p-cp10k"  # of what is measured: `expression.labels`
+_CORNER = 1 / 3  # spots over less of the tissue, in both directions, were likely laid on a smaller picture
+_ROUNDING = 1.5  # pixels of the picture, from which a full-resolution size is known
+_SKEWED = 0.02  # height and width that differ by more are not one image at two scales
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where spots lie on a slide: ``scale * spot + (x, y)``, level-0 pixels."""
+
+    scale: float = 1.0
+    x: float = 0.0
+    y: float = 0.0
+
+    def place(self, spots: FloatArray) -> FloatArray:
+        """Return the places (n, 2) on the slide of spots (n, 2) in pixels of their own image."""
+        placed: FloatArray = self.scale * spots + (self.x, self.y)
+        return placed
+
+
+def read_found(found: Found, slide: Path) -> ad.AnnData:
+    """Read a measurement that was found, as `expression.read_expression` does.
+
+    Raises
+    ------
+    SampleError
+        One line.
+    """
+    return read_expression(Sample(found.name, "", slide, found.expression, found.format, found.spots))
+
+
+def doubt(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> str:
+    """Say why spots seem not to be in a slide's own pixels; an empty text where they do.
+
+    Parameters
+    ----------
+    spots : (n, 2) float64
+        Pixels (x, y) of the image on which they were laid.
+    known : mapping
+        What is known of that image: `expression.visium.frame_of`.
+    shape : (height, width)
+        Of the slide, level-0 pixels.
+    tissue : TissueMask
+    """
+    height, width = shape
+    if "shape" in known and not _same_size(known, shape):
+        h, w = known["shape"]
+        return (
+            f"The spots were laid on an image of about {w:,.0f} x {h:,.0f} px; this slide has {width:,} x {height:,}."
+        )
+    outside = int((~Box(0, 0, width, height).contains(spots)).sum())
+    if outside:
+        return f"{outside:,} of {len(spots):,} spots lie outside this slide."
+    area = _tissue_box(tissue)
+    if "shape" not in known and area is not None:
+        extent = np.ptp(spots, axis=0)
+        if len(spots) > 1 and (extent < _CORNER * np.array([area.width, area.height])).all():
+            return "The spots cover a small corner of the tissue only: they may be in the pixels of a smaller picture."
+    return ""
+
+
+def guess(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:
+    """Propose how spots lie on a slide: by the sizes of the two images, else by what spots and tissue span.
+
+    A proposal to be looked at; see `doubt` for the parameters.
+    """
+    if "shape" in known:
+        ratio = np.array(shape) / np.asarray(known["shape"])
+        if abs(ratio[0] / ratio[1] - 1) < _SKEWED:
+            return Frame(float(ratio.mean()))
+    area = _tissue_box(tissue) or Box(0, 0, shape[1], shape[0])
+    extent = np.ptp(spots, axis=0)
+    if not extent.all():
+        return Frame()
+    scale = float(np.sqrt(area.area / extent.prod()))
+    middle = scale * (spots.min(axis=0) + spots.max(axis=0)) / 2
+    return Frame(scale, (area.x0 + area.x1) / 2 - float(middle[0]), (area.y0 + area.y1) / 2 - float(middle[1]))
+
+
+def spot_diameter(spots: FloatArray, known: Mapping[str, Any]) -> float:
+    """Return the spots' diameter in pixels of their own image: as recorded, else half the distance between them.
+
+    Of arrays of Spatial Transcriptomics that is right: spots of 100 um, 200 um apart.
+    """
+    if "spot_diameter" in known:
+        return float(known["spot_diameter"])
+    if len(spots) < 2:
+        return 1.0
+    from scipy.spatial import KDTree
+
+    distance = KDTree(spots).query(spots, k=2)[0][:, 1]
+    return float(np.median(distance)) / 2 or 1.0
+
+
+def on_slide(name: str, data: ad.AnnData, frame: Frame, shape: tuple[int, int]) -> ad.AnnData:
+    """Place a measurement on a slide of `shape` (height, width), and leave out the spots beside it.
+
+    Raises
+    ------
+    SampleError
+        If there is none on it.
+    """
+    placed = frame.place(data.obsm["spatial"])
+    inside = Box(0, 0, shape[1], shape[0]).contains(placed)
+    if not inside.any():
+        raise SampleError(
+            f"no spot of {name} lies on this slide: check scale and offset, and whether it is this section"
+        )
+    out = data[inside].copy()
+    out.obsm["spatial"] = placed[inside]
+    return out
+
+
+def spots_of(data: ad.AnnData, card: Card, mpp: float) -> TileSet:
+    """Return the places of a model's predictions at measured spots, as `nh2st evaluate` has them."""
+    return TileSet.at(data.obsm["spatial"], scale=card.scale_on(mpp), pitch=card.pitch)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One section as measured and as predicted by one model.
+
+    Attributes
+    ----------
+    name : str
+    card : Card
+    scored : Scored
+        ``genes`` that both know, ``centres`` (n, 2) level-0 pixels, ``truth`` and ``predicted`` (n, G): measured values
+        are ln(1 + counts per 10,000) of the spot's whole library, predicted ones in the card's unit.
+    figures : dict
+        As `evaluation.scores.score` gives them.
+    missing : list of str
+        Genes of the panel that were not measured.
+    left_out : int
+        Spots that have no prediction: beside the slide, or where the file is damaged.
+    trained_as : str
+        Name of the section among those that the model was trained on; empty where it is none of them.
+    """
+
+    name: str
+    card: Card
+    scored: Scored
+    figures: dict[str, Any]
+    missing: list[str]
+    left_out: int
+    trained_as: str
+    _columns: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_columns", {g: i for i, g in enumerate(self.scored.genes)})
+
+    @property
+    def same_unit(self) -> bool:
+        """Whether values can be compared, and not only correlations."""
+        return self.card.label_recipe == RECIPE
+
+    def values(self, gene: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+        """Return what was measured and predicted of a gene, each (n,); None where it is not in both."""
+        column = self._columns.get(gene)
+        return None if column is None else (self.scored.truth[:, column], self.scored.predicted[:, column])
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a gene, best first: PCC with its interval, the card's PCC, MSE, mean measured value.
+
+        The MSE is left out where the units differ, the card's figure where it has none.
+        """
+        import pandas as pd
+
+        genes = self.figures["genes"]
+        frame = pd.DataFrame(
+            {
+                "PCC": {g: f["pcc"] for g, f in genes.items()},
+                "low": {g: f["low"] for g, f in genes.items()},
+                "high": {g: f["high"] for g, f in genes.items()},
+            }
+        )
+        known = self.card.evaluation.genes if self.card.evaluation else {}
+        if known:
+            frame["card"] = [known[g].pcc if g in known else np.nan for g in frame.index]
+        if self.same_unit:
+            frame["MSE"] = [genes[g]["mse"] for g in frame.index]
+        frame["measured"] = self.scored.truth.mean(axis=0, dtype=np.float64)
+        frame.index.name = "gene"
+        return frame.sort_values("PCC", ascending=False, kind="stable")
+
+
+def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: int = 0) -> Comparison:
+    """Score a prediction at measured spots, by the very code of `nh2st evaluate`.
+
+    Parameters
+    ----------
+    name : str
+        Of the section.
+    data : AnnData
+        Raw counts over all measured genes, in the order of the prediction's places.
+    prediction : Prediction
+    left_out : int
+        Spots that were left out before.
+
+    Raises
+    ------
+    SampleError
+        If none of the model's genes was measured, or nothing could be predicted.
+    """
+    from napari_nh2st.evaluation.protocol import figures_of, measured_genes, model_name, scored_at  # loads torch
+
+    card = prediction.card
+    named, genes = measured_genes(name, data, card)
+    sample = Sample(name, "", Path(str(prediction.slide.get("path") or name)), Path(name), "")
+    scored = scored_at(sample, named, genes, prediction)
+    if not len(scored.truth):
+        raise SampleError(f"at no spot of {name} could anything be predicted: the slide's file is damaged there")
+    figures = figures_of(card, scored)[model_name(card)]
+    known = set(genes)
+    missing = [g for g in card.genes if g not in known]
+    left_out += len(prediction) - len(scored.truth)
+    trained_as = trained_on(card, name, prediction.slide.get("fingerprint"))
+    return Comparison(name, card, scored, figures, missing, left_out, trained_as)
+
+
+def trained_on(card: Card, name: str, fingerprint: str | None) -> str:
+    """Return as which section a model was trained on this slide: by the slide's content, else by the section's name."""
+    by_content = [t.sample for t in card.training if t.fingerprint and t.fingerprint == fingerprint]
+    by_name = [t.sample for t in card.training if t.sample == name]
+    return next(iter(by_content + by_name), "")
+
+
+def _same_size(known: Mapping[str, Any], shape: tuple[int, int]) -> bool:
+    slack = 2 * _ROUNDING * known["within"]
+    return bool((np.abs(np.asarray(known["shape"]) - np.asarray(shape)) <= slack).all())
+
+
+def _tissue_box(tissue: TissueMask) -> Box | None:
+    rows, columns = (np.flatnonzero(tissue.mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    y, x = tissue.steps
+    return Box(columns[0] * x, rows[0] * y, (columns[-1] + 1) * x, (rows[-1] + 1) * y)
