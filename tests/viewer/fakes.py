@@ -182,7 +182,9 @@ class FakeServices:
 
     def session(self, slide, model, **how: Any) -> FakeSession:
         self.sessions.append(how)
-        return FakeSession(self)
+        made = FakeSession(self)
+        made.slide, made.model, made.tissue = slide, model, how["tissue"] or slide.tissue()
+        return made
 
     def warnings_for(self, slide, card) -> list[str]:
         return self.warning

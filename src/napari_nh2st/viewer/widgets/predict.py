@@ -17,6 +17,7 @@ from napari_nh2st.viewer import layers
 from napari_nh2st.viewer.controller import Controller
 from napari_nh2st.viewer.events import Request, State, Status
 from napari_nh2st.viewer.heatmap import HeatmapLayer
+from napari_nh2st.viewer.hover import Hover
 from napari_nh2st.viewer.live import Live
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
@@ -120,6 +121,10 @@ class PredictWidget(QScrollArea):
             *(viewer.dims.events.ndisplay, canvas.grid.events.enabled),
         ):
             self._connections.add(moved, self._moved)
+        self.hover = Hover(viewer)
+        self._connections.add(viewer.cursor.events.position, self.hover.moved)
+        self._connections.add(viewer.events.status, self.hover.said)
+        self.desk.gene_changed.connect(self.hover.moved)
         # without a reference to this widget: it is half gone when the signal comes
         self._owned = (self.desk, self.controller, self.background, self._connections, self.job.activity)
         self.destroyed.connect(partial(_close, self._owned))
