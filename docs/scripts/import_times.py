@@ -16,6 +16,7 @@ MODULES = [
     "napari_nh2st.formats",
     "napari_nh2st.engine.run",
     "anndata",
+    "igraph",
     "imagecodecs",
     "lightning.pytorch",
     "matplotlib.figure",

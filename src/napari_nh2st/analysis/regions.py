@@ -1,0 +1,219 @@
+"""Genes in regions that were drawn: their mean and spread in each, and how two of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.geometry import FloatArray
+from napari_nh2st.model.decoder import Decoder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mask = npt.NDArray[np.bool_]
+Regions = Mapping[str, Sequence[FloatArray]]
+Tell = Callable[[int, int], None]
+
+LEAST = 10  # tiles: with fewer, their variance is hardly known
+MOST = 20_000  # tiles of one side that are compared
+_PLACES = 65_536  # hidden vectors that are turned into float64 at once
+_VALUES = 2**23  # decoded at once: 32 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and covariance of the hidden vectors of n tiles.
+
+    Genes are linear in the hidden vector, so that these say the mean and the spread of every gene: no gene is decoded
+    tile by tile, however many genes and tiles there are.
+
+    Attributes
+    ----------
+    n : int
+    mean : (h,) float64
+        NaN where there is no tile.
+    covariance : (h, h) float64
+        Divided by n - 1; NaN where there are fewer than two tiles.
+    """
+
+    n: int
+    mean: FloatArray
+    covariance: FloatArray
+
+    @classmethod
+    def of(cls, hidden: npt.NDArray[np.float16], keep: Mask | None = None) -> Moments:
+        """Take the moments of hidden vectors (n, h), all of them finite, or of those that a mask picks."""
+        rows = np.arange(len(hidden)) if keep is None else np.flatnonzero(keep)
+        n, width = len(rows), hidden.shape[1]
+        parts = [rows[i : i + _PLACES] for i in range(0, n, _PLACES)]
+        sums = [hidden[part].sum(axis=0, dtype=np.float64) for part in parts]
+        mean = np.sum(sums, axis=0) / n if n else np.full(width, np.nan)
+        scatter = np.zeros((width, width))
+        for part in parts:
+            away = hidden[part] - mean
+            scatter += away.T @ away
+        return cls(n, mean, scatter / (n - 1) if n > 1 else np.full((width, width), np.nan))
+
+    def genes(self, decoder: Decoder) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of every gene, (G,) each."""
+        weight = decoder.weight.astype(np.float64)
+        variance = ((weight @ self.covariance) * weight).sum(axis=1)
+        return weight @ self.mean + decoder.bias, np.sqrt(np.maximum(variance, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """How genes differ between two sets of tiles.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Indexed by gene, in the order of the panel: ``difference`` of the means (first minus second), ``score`` (Welch's
+        t), ``p`` and ``adjusted p`` (Benjamini and Hochberg, over all genes).
+    used : (2,) tuple of int
+        Tiles of each side that went into it: no more than `MOST`.
+    """
+
+    table: pd.DataFrame
+    used: tuple[int, int]
+
+
+def inside(centres: FloatArray, outlines: Sequence[FloatArray]) -> Mask:
+    """Tell which places (n, 2) lie in one of these outlines (k, 2); all x, y in level-0 pixels."""
+    from skimage.measure import points_in_poly
+
+    found = np.zeros(len(centres), dtype=bool)
+    for outline in outlines:
+        near = ((centres >= outline.min(axis=0)) & (centres <= outline.max(axis=0))).all(axis=1)
+        found[near] |= points_in_poly(centres[near], outline)  # type: ignore[no-untyped-call]
+    return found
+
+
+def region_table(prediction: Prediction, regions: Regions) -> pd.DataFrame:
+    """Describe every gene in every region.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        Places that carry no prediction are left out.
+    regions : dict of str to sequence of (k, 2) float64
+        Outlines (x, y) in level-0 pixels; several under one name are one region. A tile belongs to a region if its
+        centre lies in it.
+
+    Returns
+    -------
+    DataFrame
+        One row a region and gene: ``region``, ``gene``, ``n_tiles``, ``mean``, ``sd`` (divided by n - 1; NaN for one
+        tile), ``mean_elsewhere`` (all predicted tiles outside the region) and ``unit``. A region without a predicted
+        tile has no rows.
+    """
+    import pandas as pd
+
+    done = prediction.only_done()
+    frames = []
+    for name, outlines in regions.items():
+        mask = inside(done.places.centres, outlines)
+        if not mask.any():
+            continue
+        mean, sd = Moments.of(done.hidden, mask).genes(done.decoder)
+        elsewhere, _ = Moments.of(done.hidden, ~mask).genes(done.decoder)
+        columns = {
+            "region": name,
+            "gene": done.genes,
+            "n_tiles": int(mask.sum()),
+            "mean": mean,
+            "sd": sd,
+            "mean_elsewhere": elsewhere,
+            "unit": done.card.unit,
+        }
+        frames.append(pd.DataFrame(columns))
+    if not frames:
+        return pd.DataFrame(columns=["region", "gene", "n_tiles", "mean", "sd", "mean_elsewhere", "unit"])
+    return pd.concat(frames, ignore_index=True)
+
+
+def compare(
+    prediction: Prediction,
+    first: Mask,
+    second: Mask,
+    *,
+    names: tuple[str, str] = ("the first region", "the second region"),
+    seed: int = 0,
+    tell: Tell = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Comparison:
+    """Rank genes by how they differ between two sets of tiles, with scanpy's ``rank_genes_groups``.
+
+    The method is "t-test", Welch's, scanpy's default. "t-test_overestim_var" takes the number of tiles of the first
+    side for both, which makes too much of a small second side. "wilcoxon" runs in numba's parallel loops, which end the
+    process where two threads meet in them on some systems, and a dock has several. Tiles that lie next to each other
+    are alike and every p takes them as independent: these are for ranking.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    first, second : (n,) bool
+        Which places. Those in both, and those without a prediction, are left out.
+    names : (2,) tuple of str
+        What the sides are called in an error.
+    seed : int
+        Picks `MOST` tiles of a side that has more.
+    tell, cancelled : callable
+        How far it is, in genes; and whether to stop.
+
+    Raises
+    ------
+    Nh2stError
+        If a side has fewer than `LEAST` tiles.
+    Cancelled
+    """
+    import pandas as pd
+    from scipy.stats import false_discovery_control
+
+    sides = [np.flatnonzero(side & ~other & prediction.done) for side, other in ((first, second), (second, first))]
+    for side, name in zip(sides, names, strict=True):
+        if len(side) < LEAST:
+            few = f"{len(side)} predicted tile{'' if len(side) == 1 else 's'} of its own"
+            raise Nh2stError(f"{name} has {few}; a comparison needs {LEAST}: draw it larger, or predict more of it")
+    rng = np.random.default_rng(seed)
+    picked = [np.sort(rng.choice(side, MOST, replace=False)) if len(side) > MOST else side for side in sides]
+    hidden = prediction.hidden[np.concatenate(picked)]
+    genes, width = len(prediction.genes), max(1, _VALUES // len(hidden))
+    tables = []
+    for start in range(0, genes, width):
+        if cancelled():
+            raise Cancelled("stopped")
+        rows = range(start, min(start + width, genes))
+        tables.append(_ranked(prediction.decoder(hidden, rows), [prediction.genes[i] for i in rows], len(picked[0])))
+        tell(rows[-1] + 1, genes)
+    table = pd.concat(tables)
+    table["adjusted p"] = false_discovery_control(table["p"])
+    return Comparison(table, (len(picked[0]), len(picked[1])))
+
+
+def _ranked(values: npt.NDArray[np.float32], genes: list[str], first: int) -> pd.DataFrame:
+    """Compare the first rows of values (n, g) with the others."""
+    import anndata
+    import pandas as pd
+    import scanpy
+
+    group = pd.Categorical(np.repeat(["first", "second"], (first, len(values) - first)))
+    names = pd.RangeIndex(len(values)).astype(str)
+    data = anndata.AnnData(values, obs=pd.DataFrame({"group": group}, index=names), var=pd.DataFrame(index=genes))
+    with np.errstate(invalid="ignore", divide="ignore"):  # of fold changes, which are not used
+        scanpy.tl.rank_genes_groups(data, "group", groups=["first"], reference="second", method="t-test")
+    ranked = scanpy.get.rank_genes_groups_df(data, "first").set_index("names").loc[genes]
+    difference = values[:first].mean(axis=0, dtype=np.float64) - values[first:].mean(axis=0, dtype=np.float64)
+    columns = {
+        "difference": difference,
+        "score": ranked["scores"].to_numpy(np.float64),
+        "p": ranked["pvals"].to_numpy(np.float64),
+    }
+    return pd.DataFrame(columns, index=pd.Index(genes, name="gene"))
