@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import anndata as ad
 
 
-def _normalised(data: ad.AnnData) -> ad.AnnData:
+def normalised(data: ad.AnnData) -> ad.AnnData:
+    """Return a copy with ln(1 + counts per 10,000 of the spot's whole library) in X."""
     import scanpy as sc
 
     out = data.copy()
@@ -76,7 +77,7 @@ def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
     if missing:
         raise SampleError(f"{len(missing)} genes of the panel were not measured: {', '.join(missing[:8])}")
     columns = data.var_names.get_indexer(list(genes))
-    return np.asarray(_normalised(data).X[:, columns].toarray(), dtype=np.float32)
+    return np.asarray(normalised(data).X[:, columns].toarray(), dtype=np.float32)
 
 
 def choose_panel(sections: Sequence[ad.AnnData], n: int = 250) -> list[str]:
