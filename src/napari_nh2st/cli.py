@@ -15,6 +15,7 @@ import typer
 
 from napari_nh2st.bench.command import bench
 from napari_nh2st.cli_cache import cache
+from napari_nh2st.cli_figure import figure
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import Bar, has_display, has_xvfb, interruptible, names, print_json, print_splits, say
 
@@ -560,5 +561,6 @@ def export(
         raise Nh2stError(str(error.args[0])) from error
 
 
+app.command()(figure)
 app.command()(cache)
 app.command()(bench)

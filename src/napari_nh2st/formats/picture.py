@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import Box
 
 if TYPE_CHECKING:
     from napari_nh2st.slides import Slide
@@ -24,27 +25,21 @@ _STRIP = 256  # rows read at a time: a strip of the next finer level stays small
 RGB = npt.NDArray[np.uint8]
 
 
-def _open(prediction: Prediction) -> Slide | None:
-    """Open the slide that was predicted, or warn and return None if it is not there or is another one."""
+def find_slide(prediction: Prediction) -> tuple[Slide | None, str]:
+    """Open the slide that was predicted; where it is not there or is another one, return None and say why."""
     path = prediction.slide.get("path")
     if not path or not Path(path).exists():
-        return _without("it is not there any more", path)
+        return None, f"the slide {path} was not used: it is not there any more"
     from napari_nh2st.slides import open_slide
 
     try:
         slide = open_slide(path)
     except (OSError, ValueError, Nh2stError) as error:
-        return _without(str(error), path)
+        return None, f"the slide {path} was not used: {error}"
     if prediction.slide.get("fingerprint") in (None, slide.fingerprint):
-        return slide
+        return slide, ""
     slide.close()
-    return _without("another image now has its name", path)
-
-
-def _without(reason: str, path: str | None) -> Slide | None:
-    """Warn that the tissue image is left out, and return no slide."""
-    warnings.warn(f"exported without a tissue image, the slide {path} was not used: {reason}", stacklevel=3)
-    return None
+    return None, f"the slide {path} was not used: another image now has its name"
 
 
 def small(slide: Slide, side: int) -> tuple[RGB, float]:
@@ -62,13 +57,35 @@ def small(slide: Slide, side: int) -> tuple[RGB, float]:
         Its pixels per level-0 pixel, at most 1; its top-left corner is the slide's.
     """
     height, width = slide.shape
-    step = max(1.0, max(height, width) / side)  # level-0 px per pixel
+    step = max(1.0, max(height, width) / side)
     h, w = (max(1, math.floor(n / step + 1e-9)) for n in (height, width))
-    picture = np.empty((h, w, 3), dtype=np.uint8)
-    for top in range(0, h, _STRIP):
-        rows = min(_STRIP, h - top)
-        picture[top : top + rows] = slide.read(0, top, w, rows, step)
-    return picture, 1 / step
+    return _read(slide, 0, 0, (h, w), step), 1 / step
+
+
+def part(slide: Slide, box: Box, side: int) -> tuple[RGB, Box]:
+    """Read a part of a slide at about `side` pixels along its longer side, and no finer than it is.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+        White where the box reaches beyond the slide.
+    Box
+        What the picture shows, level-0 pixels: the box, grown to whole pixels of the picture.
+    """
+    step = max(1.0, max(box.width, box.height) / side)
+    left, top = math.floor(box.x0 / step), math.floor(box.y0 / step)
+    right, bottom = math.ceil(box.x1 / step), math.ceil(box.y1 / step)
+    picture = _read(slide, left, top, (bottom - top, right - left), step)
+    return picture, Box(left * step, top * step, right * step, bottom * step)
+
+
+def _read(slide: Slide, left: int, top: int, shape: tuple[int, int], step: float) -> RGB:
+    """Read a picture of this shape, whose pixels are `step` level-0 pixels large, strip by strip."""
+    picture = np.empty((*shape, 3), dtype=np.uint8)
+    for row in range(0, shape[0], _STRIP):
+        rows = min(_STRIP, shape[0] - row)
+        picture[row : row + rows] = slide.read(left, top + row, shape[1], rows, step)
+    return picture
 
 
 def tissue_pictures(prediction: Prediction) -> tuple[dict[str, RGB], dict[str, float]]:
@@ -81,8 +98,9 @@ def tissue_pictures(prediction: Prediction) -> tuple[dict[str, RGB], dict[str, f
     scalefactors : dict
         ``tissue_hires_scalef`` and ``tissue_lowres_scalef``: picture pixels per level-0 pixel.
     """
-    slide = _open(prediction)
+    slide, reason = find_slide(prediction)
     if slide is None:
+        warnings.warn(f"exported without a tissue image, {reason}", stacklevel=3)
         return {}, {}
     pictures, scalefactors = {}, {}
     try:

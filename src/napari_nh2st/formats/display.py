@@ -1,0 +1,178 @@
+"""What is on screen, as a file: which gene, in which colours, of which part of which slide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import Box
+
+VERSION: Literal[1] = 1
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Pair = tuple[Finite, Finite]
+
+
+class _Strict(BaseModel):
+    """Takes nothing for something else: no text for a number, no field that it does not know."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Subject(_Strict):
+    """What a picture is of.
+
+    Attributes
+    ----------
+    slide, fingerprint : str or None
+        The slide's file, and what tells it from others whatever its name.
+    mpp : float or None
+        Micrometres per level-0 pixel at which it was predicted.
+    model, model_hash : str
+        The model's name or folder, and what tells its weights from others.
+    pitch : int
+        Distance between places, model pixels.
+    """
+
+    slide: str | None = None
+    fingerprint: str | None = None
+    mpp: Finite | None = None
+    model: str
+    model_hash: str | None = None
+    pitch: int
+
+
+class Display(_Strict):
+    """How a prediction is shown.
+
+    Attributes
+    ----------
+    nh2st_display : int
+        Version of the file.
+    genes : tuple of str
+        One at least; the first is the main one.
+    colormap : str
+        A name that matplotlib and napari share.
+    percentiles : (low, high)
+        Which part of a gene's values the colours span where `limits` does not name the gene.
+    limits : dict of (low, high)
+        By gene, in the model's unit.
+    locked : bool
+        Every gene has the limits of the main one.
+    opacity : float
+        Of the heatmap over the tissue, 0 to 1.
+    smooth : bool
+        Interpolate between places for the eye; the values are the same.
+    region : (x, y, width, height) or None
+        Level-0 pixels; None is everything that is predicted.
+    of : Subject or None
+    """
+
+    nh2st_display: Literal[1] = VERSION
+    genes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    colormap: str = "viridis"
+    percentiles: Pair = (1.0, 99.0)
+    limits: dict[str, Pair] = Field(default_factory=dict)
+    locked: bool = False
+    opacity: Annotated[float, Field(ge=0, le=1)] = 0.7
+    smooth: bool = False
+    region: tuple[Finite, Finite, Finite, Finite] | None = None
+    of: Subject | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Display:
+        twice = sorted({gene for gene in self.genes if self.genes.count(gene) > 1})
+        wrong = (
+            (bool(twice), f"{', '.join(twice)} is named twice"),
+            (not 0 <= self.percentiles[0] < self.percentiles[1] <= 100, "percentiles go from 0 to 100, lower first"),
+            (any(low >= high for low, high in self.limits.values()), "of two limits the lower comes first"),
+            (self.region is not None and min(self.region[2:]) <= 0, "a region is X,Y,WIDTH,HEIGHT and has an area"),
+        )
+        for holds, says in wrong:
+            if holds:
+                raise ValueError(says)
+        return self
+
+    @property
+    def box(self) -> Box | None:
+        """The region as a box, level-0 pixels."""
+        return None if self.region is None else Box.from_xywh(*self.region)
+
+    def limits_for(self, gene: str) -> tuple[float, float] | None:
+        """Return the limits that are set for a gene, None where its values decide."""
+        return self.limits.get(gene, self.limits.get(self.genes[0]) if self.locked else None)
+
+    def changed(self, **fields: Any) -> Display:
+        """Return a copy with other fields.
+
+        Raises
+        ------
+        Nh2stError
+            Naming what is wrong with them.
+        """
+        return display_of(**{**self.model_dump(), **fields})
+
+
+def display_of(**fields: Any) -> Display:
+    """Make display settings of what a person gave.
+
+    Raises
+    ------
+    Nh2stError
+        Naming what is wrong with it.
+    """
+    try:
+        return Display.model_validate(fields)
+    except ValidationError as error:
+        raise Nh2stError(_first(error)) from error
+
+
+def same_slide(display: Display, fingerprint: str | None) -> bool:
+    """Tell whether a display was made on the slide with this fingerprint, or says of none."""
+    return display.of is None or display.of.fingerprint is None or display.of.fingerprint == fingerprint
+
+
+def save_display(display: Display, path: str | Path) -> Path:
+    """Write display settings as JSON; the file appears when it is complete."""
+    with finished_file(path) as draft:
+        draft.write_text(display.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def load_display(path: str | Path) -> Display:
+    """Read display settings.
+
+    Raises
+    ------
+    Nh2stError
+        If the file is not there, is something else, was written by another version, or has a wrong field.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        found = json.loads(text)
+    except OSError as error:
+        raise Nh2stError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError:  # neither text nor JSON
+        found = None
+    if not isinstance(found, dict) or "nh2st_display" not in found:
+        raise Nh2stError(f"{path} is no saved view: give a file that “Save view…” wrote")
+    if found["nh2st_display"] != VERSION:
+        version = found["nh2st_display"]
+        raise Nh2stError(f"{path} is a view of another version of napari-nh2st (format {version}, here {VERSION})")
+    try:
+        return Display.model_validate_json(text)
+    except ValidationError as error:
+        raise Nh2stError(f"{path}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    """Say in one line what is wrong with the first wrong field."""
+    found = error.errors()[0]
+    where = ".".join(str(part) for part in found["loc"])
+    says = found["msg"].removeprefix("Value error, ")
+    return f"{where}: {says}" if where else says
