@@ -14,6 +14,7 @@ from napari_nh2st.viewer.controller import Controller
 from napari_nh2st.viewer.events import Request
 from napari_nh2st.viewer.ground import Ground
 from napari_nh2st.viewer.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.open_slides import OpenSlides
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.widgets.worker import Background
@@ -49,6 +50,10 @@ class Desk(QObject):
         What is shown and explored; it may come from a file.
     heatmap : HeatmapLayer or None
         The layer of the current gene of that map.
+    heatmaps : dict
+        Those of all maps that were shown, by the map's `id`.
+    open_slides : OpenSlides
+        Which of them is in sight.
     gene : str
         The gene that is chosen, empty where there is none.
     pinned : list of str
@@ -72,6 +77,8 @@ class Desk(QObject):
         self.model: str | None = None
         self.card: Card | None = None
         self.heatmap: HeatmapLayer | None = None
+        self.heatmaps: dict[int, HeatmapLayer] = {}
+        self.open_slides = OpenSlides(viewer)
         self.gene = ""
         self.pinned: list[str] = []
         # Set by the dock: what would be predicted now (it raises what is missing), and where a sentence is said.

@@ -16,9 +16,10 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer import layers
 from napari_nh2st.viewer.controller import Controller
 from napari_nh2st.viewer.events import Request, State, Status
-from napari_nh2st.viewer.heatmap import HeatmapLayer
+from napari_nh2st.viewer.heatmap import HeatmapLayer, first_gene
 from napari_nh2st.viewer.hover import Hover
 from napari_nh2st.viewer.live import Live
+from napari_nh2st.viewer.open_slides import wear
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.where import Region
@@ -26,6 +27,7 @@ from napari_nh2st.viewer.widgets.desk import Desk
 from napari_nh2st.viewer.widgets.fold import Fold
 from napari_nh2st.viewer.widgets.gene_section import GeneSection
 from napari_nh2st.viewer.widgets.job_section import JobSection
+from napari_nh2st.viewer.widgets.measured_section import MeasuredSection
 from napari_nh2st.viewer.widgets.model_section import ModelSection
 from napari_nh2st.viewer.widgets.pacing import Pacing, timer
 from napari_nh2st.viewer.widgets.parts import Connections, rule, scrolled
@@ -37,7 +39,9 @@ from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_line, error_words
 
 # Title, tooltip and what makes the section, in the order in which they stand.
-FOLDS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = ()
+FOLDS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
+    ("Measured", "Hold the prediction against a measurement of this slide", MeasuredSection),
+)
 
 _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
 _REST_MS = 200  # the view rests when it has not moved for so long
@@ -60,7 +64,7 @@ class PredictWidget(QScrollArea):
         self.background = Background()
         self.controller = Controller(self, self._run, self.services)
         self.desk = Desk(napari_viewer, self.background, self.services, self.controller)
-        self._heatmaps: dict[int, HeatmapLayer] = {}
+        self._heatmaps = self.desk.heatmaps
         self._connections = Connections()
         self._was_docked = False
         self._layer: Any = None
@@ -99,6 +103,7 @@ class PredictWidget(QScrollArea):
     def _wire(self) -> None:
         self.desk.request, self.desk.choose_gene = self._request_for_all, self.genes.choose
         self.desk.say, self.desk.complain = self.job.sentence.say, self._complain
+        self.desk.restyled.connect(lambda: self.genes.show_scale(self.heatmap))
         self.slides.layer_changed.connect(self._slide_changed)
         self.slides.mpp_given.connect(self._mpp_given)
         self.models.card_changed.connect(self._card_changed)
@@ -271,7 +276,9 @@ class PredictWidget(QScrollArea):
         self.slides.show_slide(slide)
         self.tissue.set_slide(layer, slide)
         self.desk.slide_layer = layer
+        self.desk.open_slides.choose(layer)
         self._recall()
+        self.desk.open_slides.settle()
         self.live.rested()
         self.desk.slide_changed.emit()
 
@@ -295,7 +302,7 @@ class PredictWidget(QScrollArea):
         known = self.controller.recall(slide, model, self.where.pitch) if ready else None
         if known is not None:
             self.controller.adopt(known)
-        elif not self.controller.running or self.controller.following:
+        elif not self.controller.running or self.controller.following or self._job_is_elsewhere():
             fresh = self.heatmap is not None
             self.desk.heatmap = None
             self.genes.show_scale(None)
@@ -305,6 +312,9 @@ class PredictWidget(QScrollArea):
         self._say_limits()
         self._say_ready()
         self._chosen.start()
+
+    def _job_is_elsewhere(self) -> bool:
+        return self.controller.map is not None and self.desk.open_slides.is_elsewhere(self.controller.map)
 
     def _make_ready(self) -> None:
         """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""
@@ -345,6 +355,9 @@ class PredictWidget(QScrollArea):
         if shown is None or shown is self.controller.map or self.controller.running:
             return
         self.live.stop()  # else the next step of the view would put it away
+        own = layers.layer_of_slide(self.viewer, shown.slide.get("fingerprint"))
+        if own is not None and self.desk.open_slides.is_elsewhere(shown):
+            self.slides.choose(own)
         if id(shown) not in self._heatmaps:
             self._heatmaps[id(shown)] = self._make_heatmap(shown)
             self._heatmaps[id(shown)].adopt(layer)
@@ -354,7 +367,6 @@ class PredictWidget(QScrollArea):
     def _restyle(self) -> None:
         if self.heatmap is not None:
             self.heatmap.restyle()
-            self.genes.show_scale(self.heatmap)
             self.desk.restyled.emit()
 
     def _complain(self, error: Any) -> None:
@@ -391,11 +403,19 @@ class PredictWidget(QScrollArea):
         """Draw another map."""
         if id(shown) not in self._heatmaps:
             self._heatmaps[id(shown)] = self._make_heatmap(shown)
+        if self.desk.open_slides.is_elsewhere(shown):  # a job that was begun before another slide was chosen
+            self._heatmaps[id(shown)].show(first_gene(shown.card))
+            self.desk.open_slides.settle()
+            self.controller.forget()
+            return
+        if self.desk.heatmap is not self._heatmaps[id(shown)]:
+            wear(self._heatmaps[id(shown)], self.desk.style)
         self.desk.heatmap = self._heatmaps[id(shown)]
         self.genes.set_card(shown.card)
         self.desk.gene = self.genes.gene
         self.heatmap.show(self.genes.gene)
         self.heatmap.bring_out()
+        self.desk.open_slides.settle()
         self.genes.show_scale(self.heatmap)
         self.result.set_map(shown)
         self.desk.map_changed.emit()

@@ -69,6 +69,11 @@ class SlideSection(QWidget):
         index = self.combo.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
+    def choose(self, layer: Any) -> None:
+        """Choose one of the open slides."""
+        if layer in self._layers:
+            self.combo.setCurrentIndex(self._layers.index(layer))
+
     def refresh(self, event: Any = None) -> None:
         """List the slide layers anew, keeping the choice."""
         chosen, found = self.layer, [layer for layer in self._viewer.layers if is_slide_layer(layer)]
