@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
+from napari.utils.colormaps import ensure_colormap
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer import heatmap as heatmap_module
 from napari_nh2st.viewer import layers
-from napari_nh2st.viewer.heatmap import HeatmapLayer, Limits, Style, limits_of
+from napari_nh2st.viewer.heatmap import COLORMAPS, HeatmapLayer, Limits, Style, limits_of, smoothed
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.where import drawn_region, level0, visible_box
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
@@ -129,20 +131,126 @@ def test_limits_stay_when_locked_or_set_by_hand(viewer) -> None:
     heatmap.show("ERBB2")
     heatmap.layer.contrast_limits = (0.2, 0.3)
     heatmap.write(np.arange(4))
-    heatmap.draw()
+    heatmap.draw(final=True)
     assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
     style.locked = True
     heatmap.show("CD3E")
     assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    heatmap.layer.contrast_limits = (0.25, 0.35)  # moved by hand while locked: for all genes
     viewer.layers.remove(heatmap.layer)
     other = HeatmapLayer(viewer, full_map(FakeSlide()), None, style)
     other.show("KRT8")  # another model, say: comparable only with the same limits
-    assert tuple(other.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    assert tuple(other.layer.contrast_limits) == pytest.approx((0.25, 0.35))
     viewer.layers.remove(other.layer)
     heatmap.show("CD3E")
     style.locked = False
     heatmap.restyle()
     assert heatmap.layer.contrast_limits[1] > 1
+
+
+def test_each_gene_keeps_the_limits_that_the_user_gave_it(viewer) -> None:
+    style, told = Style(), []
+    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), None, style, moved=lambda: told.append(heatmap.by_hand))
+    heatmap.show("ERBB2")
+    fitted = tuple(heatmap.layer.contrast_limits)
+    heatmap.show("KRT8")
+    heatmap.show("ERBB2")
+    assert (told, style.by_hand) == ([], {})  # what was fitted is nobody's wish
+    heatmap.layer.contrast_limits = (0.2, 0.3)
+    assert told == [True]
+    assert (heatmap.limits.low, heatmap.limits.high) == pytest.approx((0.2, 0.3))
+    heatmap.show("KRT8")
+    assert not heatmap.by_hand
+    assert tuple(heatmap.layer.contrast_limits) != pytest.approx((0.2, 0.3))
+    style.percentiles = (5.0, 95.0)
+    heatmap.restyle()
+    heatmap.show("ERBB2")
+    assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    other = HeatmapLayer(viewer, full_map(FakeSlide()), None, style)
+    other.show("ERBB2")  # on another slide
+    assert tuple(other.layer.contrast_limits) == pytest.approx((0.2, 0.3))
+    style.percentiles = (1.0, 99.0)
+    heatmap.forget_limits()
+    heatmap.restyle()
+    assert not heatmap.by_hand
+    assert tuple(heatmap.layer.contrast_limits) == pytest.approx(fitted)
+    assert len(told) == 1
+
+
+def test_a_smoothed_image_keeps_the_edge_and_the_centre_of_each_cell() -> None:
+    values = np.array([[0, 1, np.nan], [2, 5, np.nan], [np.nan, 7, 4]], dtype=np.float32)
+    image = smoothed(values, 5)  # an odd number: a pixel stands in the middle of its cell
+    assert (np.isnan(image) == np.isnan(values).repeat(5, 0).repeat(5, 1)).all()
+    np.testing.assert_allclose(image[2::5, 2::5], values)
+    assert image[2, 4] == pytest.approx(0.4)  # two fifths of the way from 0 to 1
+    assert image[0, 7] == pytest.approx(1)  # outside there is nothing to mix with
+    assert image[12, 10] == pytest.approx(0.6 * 4 + 0.4 * 7)
+    corner = (0.36 * 0 + 0.24 * 1 + 0.24 * 2 + 0.16 * 5) / 1.0
+    assert image[4, 4] == pytest.approx(corner)
+    assert image[9, 4] == pytest.approx((0.36 * 2 + 0.24 * 5 + 0.16 * 7) / 0.76)  # without the cell that has no value
+
+
+@pytest.mark.parametrize("turn", [{}, {"rotate": 12.0, "translate": (5, 9)}])
+def test_a_smoothed_pixel_lies_in_its_place(viewer, turn) -> None:
+    slide_layer = add_slide(viewer)
+    for name, value in turn.items():
+        setattr(slide_layer, name, value)
+    made, style = full_map(FakeSlide()), Style(smooth=True)
+    made.shrink(0)
+    made.add(np.arange(20), hidden_at(made.tiles(np.arange(20)).centres))
+    heatmap = HeatmapLayer(viewer, made, slide_layer, style)
+    heatmap.show("ERBB2")
+    assert heatmap.values.shape == (made.rows, made.columns)
+    assert heatmap.layer.data.shape == (4 * made.rows, 4 * made.columns)
+    limits = tuple(heatmap.layer.contrast_limits)
+    centres = [heatmap.layer.data_to_world(4 * cell + 1.5) for cell in made.tiles().grid]
+    assert np.abs(level0(slide_layer, np.array(centres)) - made.tiles().centres).max() < 0.05
+    heatmap.layer.translate = np.array(heatmap.layer.translate) + 30  # moved by the user
+    style.smooth = False
+    heatmap.restyle()
+    assert heatmap.layer.data is heatmap.values
+    assert tuple(heatmap.layer.contrast_limits) == limits  # of the values, however they are drawn
+    moved = np.array([heatmap.layer.data_to_world(cell) for cell in made.tiles().grid])
+    np.testing.assert_allclose(moved, np.array(centres) + 30, atol=1e-6)
+
+
+def test_what_arrives_is_smoothed_too_and_large_maps_are_not(viewer, monkeypatch) -> None:
+    made, style = full_map(FakeSlide()), Style(smooth=True)
+    made.shrink(0)
+    heatmap = HeatmapLayer(viewer, made, None, style)
+    heatmap.show("ERBB2")
+    assert not np.isfinite(heatmap.layer.data).any()
+    made.add(np.arange(3), hidden_at(made.tiles(np.arange(3)).centres))
+    heatmap.write(np.arange(3))
+    heatmap.draw(final=True)
+    assert np.isfinite(heatmap.layer.data).sum() == 3 * 16
+    monkeypatch.setattr(heatmap_module, "SMOOTHED", 5)
+    heatmap.restyle()
+    assert heatmap.layer.data.shape == (made.rows, made.columns)
+
+
+def visibility(colormap: str) -> dict[str, float]:
+    """How far the nearest colour of a heatmap at its usual opacity is from what lies under it, CIEDE2000."""
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    colours = ensure_colormap(colormap).map(np.linspace(0, 1, 256))[:, :3]
+    opacity, out = heatmap_module.HEATMAP_LOOK["opacity"], {}
+    for name, under in (("stroma", (226, 178, 205)), ("nuclei", (112, 76, 146)), ("glass", (244, 243, 244))):
+        ground = np.array(under) / 255
+        mixed = opacity * colours + (1 - opacity) * ground
+        out[name] = float(deltaE_ciede2000(rgb2lab(mixed), rgb2lab(ground[None])).min())
+        lightness = rgb2lab(mixed)[:, 0]
+        out[f"order on {name}"] = float(np.diff(lightness).min())
+    return out
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_colours_stay_visible_and_in_order_on_stained_tissue(colormap: str) -> None:
+    seen = visibility(colormap)
+    assert min(seen["stroma"], seen["glass"]) > 15  # 1 is just noticed side by side, 10 at a glance
+    assert seen["nuclei"] > 7  # small, and dark beside all but the darkest colours
+    assert all(step > 0 for name, step in seen.items() if name.startswith("order"))
+    assert visibility("gray")["glass"] < 2  # so the measure tells
 
 
 def test_visible_box_follows_the_view(viewer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from napari_nh2st.geometry import IntArray
     from napari_nh2st.model.card import Card
 
-COLORMAPS = ("viridis", "cividis", "magma", "inferno", "gray")
+COLORMAPS = (
+    "viridis",
+    "inferno",
+    "magma",
+    "cividis",
+)  # perceptual and seen on H&E, the clearest first: tests measure it
+SMOOTHED = 250_000  # cells; more of them take longer to smooth than a window may stand still
+_FINE = 4  # pixels along a side of a smoothed cell
 UNIT_OVERLAY = "nh2st_unit"
 PREVIEW = "napari_nh2st_preview"  # in a layer's metadata: whether part of it is a quick look
 _REAL = 30  # with so many real values, a quick look no longer has a say in the limits
@@ -44,14 +51,53 @@ class Style:
         Which part of the values the colours span.
     locked : bool
         Limits stay as they are, whatever gene is shown or predicted next, on whatever slide.
+    smooth : bool
+        Values run into one another between the centres of cells; for the eye alone.
     last : (low, high) or None
         The limits in use, once something was predicted.
+    by_hand : dict
+        The limits (low, high) that the user gave a gene, by (unit, gene).
     """
 
     colormap: str = HEATMAP_LOOK["colormap"]
     percentiles: tuple[float, float] = (1.0, 99.0)
     locked: bool = False
+    smooth: bool = False
     last: tuple[float, float] | None = None
+    by_hand: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+
+
+def smoothed(values: npt.NDArray[np.float32], fine: int = _FINE) -> npt.NDArray[np.float32]:
+    """Return an image of `fine` x `fine` pixels a cell whose values run from the centre of a cell to the next one.
+
+    Bilinear, with the weights of cells without a value left out, so that the tissue's edge keeps its values.
+
+    Parameters
+    ----------
+    values : (rows, columns) float32
+        NaN where there is no value.
+
+    Returns
+    -------
+    (rows * fine, columns * fine) float32
+        NaN in the same cells, and only there.
+    """
+    known = np.isfinite(values)
+    total, weight = (
+        _stretched(_stretched(part, fine).T, fine).T for part in (np.where(known, values, 0), known.astype(np.float32))
+    )
+    out = np.full(total.shape, np.nan, dtype=np.float32)
+    return np.divide(total, weight, out=out, where=known.repeat(fine, 0).repeat(fine, 1))
+
+
+def _stretched(values: npt.NDArray[np.float32], fine: int) -> npt.NDArray[np.float32]:
+    """Interpolate along the rows, with 0 outside."""
+    before, after = np.pad(values, ((1, 0), (0, 0)))[:-1], np.pad(values, ((0, 1), (0, 0)))[1:]
+    out = np.empty((len(values) * fine, values.shape[1]), dtype=np.float32)
+    for i in range(fine):
+        step = np.float32((i + 0.5) / fine - 0.5)  # from the centre of the cell, in cells
+        out[i::fine] = (1 - abs(step)) * values + abs(step) * (after if step > 0 else before)
+    return out
 
 
 def heatmap_name(gene: str, shown: PredictedMap) -> str:
@@ -60,10 +106,8 @@ def heatmap_name(gene: str, shown: PredictedMap) -> str:
 
 
 def first_gene(card: Card) -> str:
-    """Return the gene to show before one is chosen: the one that was predicted best where that is known."""
-    known = card.evaluation.genes if card.evaluation else {}
-    evaluated = [gene for gene in card.genes if gene in known]
-    return max(evaluated, key=lambda gene: known[gene].pcc, default=card.genes[0])
+    """Return the gene to show before one is chosen: the most trusted one where that is known."""
+    return card.by_trust()[0]
 
 
 def label_unit(viewer: ViewerModel) -> None:
@@ -92,6 +136,13 @@ class HeatmapLayer:
     later : callable
         Calls a function a moment later: napari takes long to draw a layer, a colour bar and a text for the first
         time, and the window should answer in between.
+    moved : callable
+        Called when the user has moved the limits by hand.
+
+    Attributes
+    ----------
+    values : (rows, columns) float32
+        What is shown, NaN where nothing is predicted. The layer's own data are these, or smoothed ones.
     """
 
     def __init__(
@@ -101,15 +152,18 @@ class HeatmapLayer:
         slide_layer: Layer | None,
         style: Style,
         later: Callable[[Callable[[], None]], None] = lambda call: call(),
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self.viewer, self.map, self.slide_layer, self.style = viewer, shown, slide_layer, style
-        self._later = later
+        self._later, self._moved = later, moved
+        self._fitting = False
         self._waiting: list[IntArray] = []
         self._settled = True
         self._fitted = 0
         self.gene = ""
         self.limits = Limits(0.0, 1.0)
         self.layer: Image | None = None
+        self.values: npt.NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
         self._name = ""
         viewer.layers.events.removed.connect(self._label)
 
@@ -123,22 +177,23 @@ class HeatmapLayer:
         self.layer, self._name = layer, layer.name
         self.gene = layer.metadata.get(GENE, "")
         self.limits = Limits(*layer.contrast_limits)
+        self.values = layer.data
+        layer.events.contrast_limits.connect(self._limits_moved)
 
     def show(self, gene: str) -> None:
         """Draw a gene, from the hidden vectors; brings the layer back if it was deleted."""
         values = self.map.values(gene)
-        changed = gene != self.gene
         self.gene = gene
         if not self.present:
-            self._create(values)
+            self._create()
         assert self.layer is not None
-        self.layer.data[...] = values
+        self.values[...] = values
         self._waiting.clear()
         self.layer.metadata[GENE] = gene
         self.layer.metadata[PREVIEW] = self.map.preview is not None
-        self._fit_limits(force=changed)
+        self._fit_limits()
         self._rename()
-        self._refresh()
+        self._show_values()
         self._label()
 
     def bring_out(self) -> None:
@@ -164,11 +219,11 @@ class HeatmapLayer:
             return
         if cells:
             row, column = np.divmod(np.concatenate(cells), self.map.columns)
-            self.layer.data[row, column] = self.map.values(self.gene, np.concatenate(cells))
+            self.values[row, column] = self.map.values(self.gene, np.concatenate(cells))
         if final or self.map.count > _GROWN * self._fitted:
-            self._fit_limits(force=False)
+            self._fit_limits()
         if cells:
-            self._refresh()
+            self._show_values()
 
     def redraw(self) -> None:
         """Show a map that has changed in many places; a layer that was deleted stays away."""
@@ -180,22 +235,35 @@ class HeatmapLayer:
             label_unit(self.viewer)
 
     def restyle(self) -> None:
-        """Apply a changed colormap or changed percentiles."""
+        """Apply another colormap, other percentiles, a lock that was opened, or smoothing."""
         if self.layer is not None and self.present:
             self.layer.colormap = self.style.colormap
-            self._fit_limits(force=True)
+            self._fit_limits()
+            self._show_values()
 
-    def _create(self, values: npt.NDArray[np.float32]) -> None:
+    @property
+    def by_hand(self) -> bool:
+        """Whether the limits are those that the user gave this gene."""
+        return not self.style.locked and self._key in self.style.by_hand
+
+    def forget_limits(self) -> None:
+        """Let the limits of this gene follow its values again, from the next `restyle` on."""
+        self.style.by_hand.pop(self._key, None)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.map.card.unit, self.gene
+
+    def _create(self) -> None:
         from napari.layers import Image
 
         slide_layer = self.slide_layer if self.slide_layer in self.viewer.layers else None
         below = [layer for layer in self.viewer.layers if layer is slide_layer or map_of(layer) is not None]
         mpp = float(self.map.slide["mpp"])
-        if self.style.locked and self.style.last:
-            self.limits = Limits(*self.style.last)
+        self.values = np.full((self.map.rows, self.map.columns), np.nan, dtype=np.float32)
         self._name = self._wanted_name()
         self.layer = Image(
-            np.full_like(values, np.nan),
+            self.values,
             name=self._name,
             contrast_limits=(self.limits.low, self.limits.high),
             metadata={KEY: self.map, GENE: self.gene},
@@ -205,6 +273,7 @@ class HeatmapLayer:
         place_above(self.viewer, self.layer, below[-1] if below else None)
         self._name = self.layer.name  # napari numbers a name that is taken
         self.layer.events.visible.connect(self._label)
+        self.layer.events.contrast_limits.connect(self._limits_moved)
         self._settled = False
         self._later(self._show_bar)
         self._later(self._settle)
@@ -218,30 +287,47 @@ class HeatmapLayer:
         self._settled = True
         self._label()
 
-    def _fit_limits(self, *, force: bool) -> None:
+    def _fit_limits(self) -> None:
         """Follow the values, unless the limits are locked or the user has set them by hand."""
         assert self.layer is not None
         self._fitted = self.map.count
         known = self._known()
-        by_hand = not np.allclose(self.layer.contrast_limits, (self.limits.low, self.limits.high))
         fitted = limits_of(known, self.style.percentiles)
-        if (self.style.locked and self.style.last) or (by_hand and not force):
-            self.limits = Limits(*self.layer.contrast_limits, fitted.note)
-            self.style.last = self.limits.low, self.limits.high
-            return
-        if known.size:
-            self.style.last = fitted.low, fitted.high
-        if (fitted.low, fitted.high) != tuple(self.layer.contrast_limits):
-            ends = float(known.min(initial=fitted.low)), float(known.max(initial=fitted.high))
+        kept = self.style.last if self.style.locked else self.style.by_hand.get(self._key)
+        low, high = kept or (fitted.low, fitted.high)
+        if (low, high) != tuple(self.layer.contrast_limits):
             with self.layer.events.contrast_limits.blocker():  # else the colour bar is laid out twice
-                self.layer.contrast_limits_range = ends
-            self.layer.contrast_limits = (fitted.low, fitted.high)
-        self.limits = fitted
+                self.layer.contrast_limits_range = float(known.min(initial=low)), float(known.max(initial=high))
+        self.set_limits(low, high, fitted.note)
+        if known.size:
+            self.style.last = low, high
+
+    def set_limits(self, low: float, high: float, note: str = "") -> None:
+        """Set limits that are not the user's wish for this gene, and so are not kept for it."""
+        assert self.layer is not None
+        self.limits = Limits(low, high, note)
+        if (low, high) == tuple(self.layer.contrast_limits):
+            return
+        self._fitting = True
+        try:
+            self.layer.contrast_limits = (low, high)
+        finally:
+            self._fitting = False
+
+    def _limits_moved(self, event: Any) -> None:
+        """Keep what the user chose: for this gene, or for all of them where the limits are locked."""
+        if self._fitting or event.source is not self.layer:
+            return
+        self.limits = Limits(*self.layer.contrast_limits, self.limits.note)
+        self.style.last = self.limits.low, self.limits.high
+        if not self.style.locked:
+            self.style.by_hand[self._key] = self.style.last
+        self._moved()
 
     def _known(self) -> npt.NDArray[np.float32]:
         """Return the values that have a say in the limits: those of a quick look only while there are no others."""
         assert self.layer is not None
-        values = self.layer.data.ravel()
+        values = self.values.ravel()
         if self.map.preview is not None and self.map.count >= _REAL:
             return values[self.map.done]
         return values[np.isfinite(values)]
@@ -255,6 +341,27 @@ class HeatmapLayer:
             self.layer.name = self._wanted_name()
             self._name = self.layer.name
 
-    def _refresh(self) -> None:
+    @property
+    def _pixels(self) -> int:
+        """Pixels along a side of a cell."""
+        return _FINE if self.style.smooth and self.values.size <= SMOOTHED else 1
+
+    def _show_values(self) -> None:
+        """Bring the layer's pixels in step with the values."""
         assert self.layer is not None
+        image = self.values if self._pixels == 1 else smoothed(self.values)
+        if image.shape != self.layer.data.shape:
+            self._divide_cells(image)
+            return
+        if image is not self.layer.data:
+            self.layer.data[...] = image
         self.layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def _divide_cells(self, image: npt.NDArray[np.float32]) -> None:
+        """Give the layer another number of pixels a cell, in its place, wherever the user has put it."""
+        assert self.layer is not None
+        sides = np.divide(self.layer.data.shape, image.shape)  # of a new pixel, in old ones
+        to_world = self.layer._transforms["data2physical"].linear_matrix
+        translate = self.layer.translate + to_world @ ((sides - 1) / 2)
+        self.layer.data = image
+        self.layer.scale, self.layer.translate = self.layer.scale * sides, translate
