@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from napari_nh2st.formats.limits import Limits
 from napari_nh2st.viewer.heatmap import HeatmapLayer, Style
 from napari_nh2st.viewer.layers import KEY, layer_of_slide, map_of, slide_of
 from napari_nh2st.viewer.predicted import PredictedMap
@@ -110,7 +109,4 @@ def wear(heatmap: HeatmapLayer, style: Style) -> None:
 
 def set_limits(heatmap: HeatmapLayer, low: float, high: float) -> None:
     """Set the limits of a heatmap's layer, as the heatmap itself would."""
-    assert heatmap.layer is not None
-    if tuple(heatmap.layer.contrast_limits) != (low, high):
-        heatmap.layer.contrast_limits = (low, high)
-    heatmap.limits = Limits(low, high, heatmap.limits.note)
+    heatmap.set_limits(low, high, heatmap.limits.note)
