@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari_nh2st.viewer.heatmap import CORNER, HEATMAP_LOOK
 from napari_nh2st.viewer.layers import GENE, KEY, map_frame, map_of, place_above
 from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.words import signed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,7 +63,7 @@ class ContextEffect:
     def words(self, gene: str, cell: IntArray) -> str:
         """Say what the surroundings of one cell add, empty where that is not computed."""
         value = float(self.values(gene, cell)[0])
-        return "" if np.isnan(value) else f"{value:+.2f} from its surroundings"
+        return "" if np.isnan(value) else f"{signed(value)} from its surroundings"
 
 
 def effect_of(layer: Any) -> ContextEffect | None:
