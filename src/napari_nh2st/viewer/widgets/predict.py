@@ -23,6 +23,7 @@ from napari_nh2st.viewer.open_slides import wear
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.where import Region
+from napari_nh2st.viewer.widgets.context_section import ContextSection
 from napari_nh2st.viewer.widgets.desk import Desk
 from napari_nh2st.viewer.widgets.fold import Fold
 from napari_nh2st.viewer.widgets.gene_section import GeneSection
@@ -41,6 +42,7 @@ from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_li
 # Title, tooltip and what makes the section, in the order in which they stand.
 FOLDS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
     ("Measured", "Hold the prediction against a measurement of this slide", MeasuredSection),
+    ("Context", "What the tiles around a tile change in its prediction: click a tile", ContextSection),
 )
 
 _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
