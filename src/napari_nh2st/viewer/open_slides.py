@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from napari_nh2st.viewer.heatmap import HeatmapLayer, Style
 from napari_nh2st.viewer.layers import KEY, layer_of_slide, map_of, slide_of
 from napari_nh2st.viewer.predicted import PredictedMap
 
@@ -95,18 +94,3 @@ class OpenSlides:
     def _elsewhere(self, layer: Layer, chosen: Layer) -> bool:
         of = fingerprint_of(layer)
         return of not in (None, fingerprint_of(chosen)) and layer_of_slide(self._viewer, of) is not None
-
-
-def wear(heatmap: HeatmapLayer, style: Style) -> None:
-    """Give a heatmap that comes back the colours, and the locked limits, that were chosen while it was away."""
-    if heatmap.layer is None or not heatmap.present:
-        return
-    if heatmap.layer.colormap.name != style.colormap:
-        heatmap.layer.colormap = style.colormap
-    if style.locked and style.last:
-        set_limits(heatmap, *style.last)
-
-
-def set_limits(heatmap: HeatmapLayer, low: float, high: float) -> None:
-    """Set the limits of a heatmap's layer, as the heatmap itself would."""
-    heatmap.set_limits(low, high, heatmap.limits.note)
