@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_settings(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def own_settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep what the docks remember away from the user's own settings."""
-    if request.node.get_closest_marker("viewer"):
-        from qtpy.QtCore import QSettings
+    if not request.node.get_closest_marker("viewer"):
+        yield
+        return
+    from napari import settings
+    from qtpy.QtCore import QSettings
 
-        QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, str(tmp_path / "settings"))
+    QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, str(tmp_path / "settings"))
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))  # as napari's own fixture does
+    settings._clear_plugin_settings_cache()
+    yield
+    settings._clear_plugin_settings_cache()
 
 
 @pytest.fixture(scope="session")

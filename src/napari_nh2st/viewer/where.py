@@ -81,6 +81,16 @@ def visible_box(viewer: ViewerModel, layer: Layer) -> Box:
     return box
 
 
+def show_box(viewer: ViewerModel, layer: Layer, box: Box) -> None:
+    """Move the view so that it shows a part of a slide layer (level-0 pixels) as large as it fits."""
+    corners = [layer.data_to_world((y - 0.5, x - 0.5))[-2:] for x in (box.x0, box.x1) for y in (box.y0, box.y1)]
+    world = np.array(corners, dtype=float) / _scene_units_per_layer_unit(viewer, layer)
+    low, high = world.min(axis=0), world.max(axis=0)
+    camera = viewer.scene.camera
+    camera.center = (*camera.center[:-2], *((low + high) / 2))
+    camera.zoom = float((np.asarray(viewer.canvas.size) / np.maximum(high - low, 1e-9)).min())
+
+
 def drawn_region(shapes: Shapes, layer: Layer) -> Region:
     """Return what the shapes of a layer enclose (the selected ones, if any are) on a slide layer.
 

@@ -19,7 +19,10 @@ from napari_nh2st.viewer.events import Request, State, Status
 from napari_nh2st.viewer.heatmap import HeatmapLayer, first_gene
 from napari_nh2st.viewer.hover import Hover
 from napari_nh2st.viewer.live import Live
+from napari_nh2st.viewer.open_slides import wear
+from napari_nh2st.viewer.on_screen import command_text, python_text, show_display
 from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.preferences import Preferences, dock_choices
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.where import Region
 from napari_nh2st.viewer.widgets.context_section import ContextSection
@@ -75,6 +78,7 @@ class PredictWidget(QScrollArea):
         self._chosen = timer(self, _CHOSEN_MS, self._make_ready)
         self.live = Live(self.controller, self._look, self._complain)
         self._build()
+        Preferences(dock_choices(self), self._connections)
         self._wire()
         self._slide_changed(self.slides.layer)
         self._card_changed(self.models.card)
@@ -93,7 +97,7 @@ class PredictWidget(QScrollArea):
         self.job = JobSection()
         self.genes = GeneSection(self.desk.style)
         self.tissue = TissueSection(self.viewer, self.background, self.services)
-        self.result = ResultSection(self.background, self.services)
+        self.result = ResultSection(self.desk)
         layout = scrolled(self)
         upper = (self.slides, self.models, self.where, self.job)
         self.folds = {title: Fold(title, tip, partial(make, self.desk)) for title, tip, make in FOLDS}
@@ -114,7 +118,9 @@ class PredictWidget(QScrollArea):
         self.genes.gene_chosen.connect(self.show_gene)
         self.genes.style_changed.connect(self._restyle)
         self.tissue.failed.connect(self._complain)
-        self.result.copy.connect(self._copy_command)
+        self.result.copy.connect(partial(self._copy, command_text))
+        self.result.copy_python.connect(partial(self._copy, python_text))
+        self.result.view_loaded.connect(self._show_view)
         shortcut = QShortcut(QKeySequence("Ctrl+Shift+G"), self)
         shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
         shortcut.activated.connect(self._focus_gene)
@@ -227,13 +233,15 @@ class PredictWidget(QScrollArea):
         pitch = self.where.pitch
         return command_line(slide, model, region, edited_tissue=edited, device=self.result.device, pitch=pitch)
 
-    def _copy_command(self) -> None:
+    def _copy(self, make: Callable[..., str]) -> None:
         try:
-            request = self._request()
+            self.result.copied(make(self.desk, self._request))
         except Nh2stError as error:
             self._complain(error)
-            return
-        self.result.copied(request.command)
+
+    def _show_view(self, display: Any) -> None:
+        note = show_display(self.desk, self.genes, display)
+        self.result.note.say(f"{self.result.note.text()} {note}".strip())
 
     def _mpp_given(self, mpp: float) -> None:
         layer, slide = self.slides.layer, layers.slide_of(self.slides.layer)
@@ -410,7 +418,7 @@ class PredictWidget(QScrollArea):
             self.controller.forget()
             return
         if self.desk.heatmap is not self._heatmaps[id(shown)]:
-            self._heatmaps[id(shown)].restyle()  # the colours that were chosen while it was away
+            wear(self._heatmaps[id(shown)], self.desk.style)
         self.desk.heatmap = self._heatmaps[id(shown)]
         self.genes.set_card(shown.card)
         self.desk.gene = self.genes.gene
