@@ -21,6 +21,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.picture import RGB, part
+from napari_nh2st.formats.smooth import smoothed
 from napari_nh2st.formats.table import describe, slide_mpp
 from napari_nh2st.geometry import Box
 from napari_nh2st.provenance import repeat_command
@@ -153,7 +154,6 @@ def paint_map(
     limits: tuple[float, float],
     *,
     opacity: float = 1.0,
-    smooth: bool = False,
 ) -> AxesImage:
     """Draw (rows, columns) values, see-through where they are NaN.
 
@@ -178,8 +178,7 @@ def paint_map(
         vmin=limits[0],
         vmax=limits[1],
         alpha=opacity,
-        interpolation="bilinear" if smooth else "nearest",
-        interpolation_stage="data",
+        interpolation="nearest",
         origin="upper",
     )
 
@@ -295,11 +294,9 @@ def _draw_panel(
     known = done.gene(gene)
     set_by_hand = display.limits_for(gene)
     limits = limits_of(known, display.percentiles) if set_by_hand is None else Limits(*set_by_hand)
-    values, extent = _cropped(done, gene, box)
-    image = paint_map(
-        axes, values, extent, display.colormap, (limits.low, limits.high),
-        opacity=display.opacity, smooth=display.smooth,
-    )  # fmt: skip
+    values, extent = _cropped(done, gene, box, 1 if display.smooth else 0)
+    values = smoothed(values) if display.smooth else values
+    image = paint_map(axes, values, extent, display.colormap, (limits.low, limits.high), opacity=display.opacity)
     axes.set(xlim=(box.x0, box.x1), ylim=(box.y1, box.y0), xticks=[], yticks=[], aspect="auto")
     axes.spines[:].set_visible(False)
     paint_scale_bar(axes, slide_mpp(done))
@@ -307,11 +304,14 @@ def _draw_panel(
 
 
 def _cropped(
-    done: Prediction, gene: str, box: Box
+    done: Prediction, gene: str, box: Box, around: int
 ) -> tuple[npt.NDArray[np.float32], tuple[float, float, float, float]]:
-    """Return a gene on the lattice as far as it is seen, and where that lies: a fine map has millions of cells."""
+    """Return a gene on the lattice as far as it is seen, and where that lies: a fine map has millions of cells.
+
+    `around` is how many cells outside the box belong to it.
+    """
     cell = done.places.pitch * done.places.scale
-    keep = _touches(done.places.centres, cell, box)
+    keep = _touches(done.places.centres, cell * (1 + 2 * around), box)
     seen = Prediction(done.places.select(keep), done.hidden[keep], done.decoder, done.card, done.slide)
     heat = seen.heatmap(gene)
     rows, columns = heat.values.shape

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
+from napari_nh2st.formats.smooth import FINE, smoothed
 from napari_nh2st.viewer.layers import GENE, KEY, map_frame, map_of, place_above
 from napari_nh2st.viewer.predicted import PredictedMap
 
@@ -27,7 +28,6 @@ COLORMAPS = (
     "cividis",
 )  # perceptual and seen on H&E, the clearest first: tests measure it
 SMOOTHED = 250_000  # cells; more of them take longer to smooth than a window may stand still
-_FINE = 4  # pixels along a side of a smoothed cell
 UNIT_OVERLAY = "nh2st_unit"
 PREVIEW = "napari_nh2st_preview"  # in a layer's metadata: whether part of it is a quick look
 _REAL = 30  # with so many real values, a quick look no longer has a say in the limits
@@ -65,39 +65,6 @@ class Style:
     smooth: bool = False
     last: tuple[float, float] | None = None
     by_hand: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-
-
-def smoothed(values: npt.NDArray[np.float32], fine: int = _FINE) -> npt.NDArray[np.float32]:
-    """Return an image of `fine` x `fine` pixels a cell whose values run from the centre of a cell to the next one.
-
-    Bilinear, with the weights of cells without a value left out, so that the tissue's edge keeps its values.
-
-    Parameters
-    ----------
-    values : (rows, columns) float32
-        NaN where there is no value.
-
-    Returns
-    -------
-    (rows * fine, columns * fine) float32
-        NaN in the same cells, and only there.
-    """
-    known = np.isfinite(values)
-    total, weight = (
-        _stretched(_stretched(part, fine).T, fine).T for part in (np.where(known, values, 0), known.astype(np.float32))
-    )
-    out = np.full(total.shape, np.nan, dtype=np.float32)
-    return np.divide(total, weight, out=out, where=known.repeat(fine, 0).repeat(fine, 1))
-
-
-def _stretched(values: npt.NDArray[np.float32], fine: int) -> npt.NDArray[np.float32]:
-    """Interpolate along the rows, with 0 outside."""
-    before, after = np.pad(values, ((1, 0), (0, 0)))[:-1], np.pad(values, ((0, 1), (0, 0)))[1:]
-    out = np.empty((len(values) * fine, values.shape[1]), dtype=np.float32)
-    for i in range(fine):
-        step = np.float32((i + 0.5) / fine - 0.5)  # from the centre of the cell, in cells
-        out[i::fine] = (1 - abs(step)) * values + abs(step) * (after if step > 0 else before)
-    return out
 
 
 def heatmap_name(gene: str, shown: PredictedMap) -> str:
@@ -344,7 +311,7 @@ class HeatmapLayer:
     @property
     def _pixels(self) -> int:
         """Pixels along a side of a cell."""
-        return _FINE if self.style.smooth and self.values.size <= SMOOTHED else 1
+        return FINE if self.style.smooth and self.values.size <= SMOOTHED else 1
 
     def _show_values(self) -> None:
         """Bring the layer's pixels in step with the values."""

@@ -41,7 +41,7 @@ def display_of_window(desk: Desk) -> Display:
         limits={desk.heatmap.gene: _pair(layer.contrast_limits)},
         locked=bool(desk.style.locked),
         opacity=float(layer.opacity),
-        smooth=str(layer.interpolation2d) != "nearest",
+        smooth=bool(desk.style.smooth and desk.heatmap.can_smooth),
         region=None if box is None else (box.x0, box.y0, box.width, box.height),
         of=Subject(
             slide=shown.slide.get("path"),
@@ -63,6 +63,7 @@ def show_display(desk: Desk, genes: GeneSection, display: Display) -> str:
     _choose(genes.limits, display.percentiles)
     if not _choose(genes.colours, display.colormap):
         notes.append(f"There are no colours named {display.colormap} here.")
+    genes.smooth.setChecked(display.smooth)
     genes.lock.setChecked(False)  # else the limits of now would stay
     gene = display.genes[0]
     desk.choose_gene(gene)
@@ -73,7 +74,6 @@ def show_display(desk: Desk, genes: GeneSection, display: Display) -> str:
     else:
         layer = desk.heatmap.layer
         layer.opacity = display.opacity
-        layer.interpolation2d = "linear" if display.smooth else "nearest"
         limits = display.limits_for(gene)
         if limits is not None:
             layer.contrast_limits = limits
@@ -155,18 +155,23 @@ def _visible(desk: Desk) -> Box | None:
     try:
         if desk.map_slide_layer is not None:
             return visible_box(desk.viewer, desk.map_slide_layer)
-        box = visible_box(desk.viewer, desk.heatmap.layer)  # in cells
+        box = visible_box(desk.viewer, desk.heatmap.layer)  # in its own pixels
     except Nh2stError:
         return None
-    return _scaled(box, desk.map.cell, *_corner(desk.map))
+    return _scaled(box, _step(desk), *_corner(desk.map))
 
 
 def _show(desk: Desk, box: Box) -> None:
     if desk.map_slide_layer is not None or desk.slide_layer is not None:
         show_box(desk.viewer, desk.map_slide_layer or desk.slide_layer, box)
     elif desk.map is not None and desk.heatmap.present:
-        cell, (x, y) = desk.map.cell, _corner(desk.map)
-        show_box(desk.viewer, desk.heatmap.layer, _scaled(box, 1 / cell, -x / cell, -y / cell))
+        step, (x, y) = _step(desk), _corner(desk.map)
+        show_box(desk.viewer, desk.heatmap.layer, _scaled(box, 1 / step, -x / step, -y / step))
+
+
+def _step(desk: Desk) -> float:
+    """Side of a pixel of the heatmap's layer, level-0 pixels; smoothed, a cell has several."""
+    return desk.map.cell * desk.map.rows / desk.heatmap.layer.data.shape[0]
 
 
 def _corner(shown: PredictedMap) -> tuple[float, float]:
