@@ -35,7 +35,9 @@ from napari_nh2st.viewer.widgets.model_section import ModelSection
 from napari_nh2st.viewer.widgets.pacing import Pacing, timer
 from napari_nh2st.viewer.widgets.parts import Connections, rule, scrolled
 from napari_nh2st.viewer.widgets.result_section import ResultSection
+from napari_nh2st.viewer.widgets.several_section import SeveralSection
 from napari_nh2st.viewer.widgets.slide_section import SlideSection
+from napari_nh2st.viewer.widgets.slides_section import SlidesSection
 from napari_nh2st.viewer.widgets.tissue_section import TissueSection
 from napari_nh2st.viewer.widgets.where_section import VIEW, WhereSection
 from napari_nh2st.viewer.widgets.worker import Background
@@ -45,6 +47,8 @@ from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_li
 FOLDS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
     ("Measured", "Hold the prediction against a measurement of this slide", MeasuredSection),
     ("Context", "What the tiles around a tile change in its prediction: click a tile", ContextSection),
+    ("Several genes", "Pinned genes as layers, three genes in one image, and signatures", SeveralSection),
+    ("Several slides", "Open slides side by side", SlidesSection),
 )
 
 _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
