@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.engine.look import known_look, look_at, mpp_problems, stain_problems
 from napari_nh2st.geometry import SELF, Box, FloatArray, TileSet
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
+    from napari_nh2st.model.reference import Reference
     from napari_nh2st.slides import Slide, TissueMask
 
 # A patch with less tissue than this is background: not predicted, and absent as a neighbour.
@@ -102,13 +104,21 @@ def _shows_tissue(centres: FloatArray, side: float, whole: Box, tissue: TissueMa
     return whole.contains(centres) & enough
 
 
-def warnings_for(slide: Slide, card: Card) -> list[str]:
-    """Say, in sentences for a person, all they must know before they believe this model on this slide."""
-    return [*problems_of(slide, card), *limits_of(slide, card)]
+def warnings_for(slide: Slide, card: Card, reference: Reference | None = None) -> list[str]:
+    """Say, in sentences for a person, all they must know before they believe this model on this slide.
+
+    With what the training tissue looks like (`model.folder.load_reference`) the slide is looked at from afar.
+    """
+    if reference is not None:
+        look_at(slide)
+    return [*problems_of(slide, card, reference), *limits_of(slide, card)]
 
 
-def problems_of(slide: Slide, card: Card) -> list[str]:
-    """Say what is wrong with the slide, or with this model for it."""
+def problems_of(slide: Slide, card: Card, reference: Reference | None = None) -> list[str]:
+    """Say what is wrong with the slide, or with this model for it; quick.
+
+    Of its stain nothing is said before `look_at` has looked at the slide.
+    """
     out = list(slide.warnings)
     if card.synthetic and not slide.synthetic:
         out.append(
@@ -117,11 +127,10 @@ def problems_of(slide: Slide, card: Card) -> list[str]:
         )
     if slide.synthetic and not card.synthetic:
         out.append("This slide is procedural tissue: a model of real tissue says nothing about it.")
-    if slide.mpp is not None and card.mpp < 0.67 * slide.mpp:
-        out.append(
-            f"The slide is coarser ({slide.mpp:.3g} um per pixel) than what the model was trained on "
-            f"({card.mpp:.3g}): detail it looks for is not there."
-        )
+    look = known_look(slide)
+    if reference is not None and look is not None and card.synthetic == slide.synthetic:
+        out += stain_problems(look, card, reference)
+    out += mpp_problems(slide, card)
     return out
 
 

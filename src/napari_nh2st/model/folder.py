@@ -1,4 +1,7 @@
-"""The model folder: `model.safetensors`, `card.json` and a README for people. Nothing is ever unpickled."""
+"""The model folder: weights, card, a README for people, and what the training tissue looks like where that is known.
+
+Nothing is ever unpickled.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.errors import ModelError
 from napari_nh2st.model.card import Card, GeneTrust
 from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.reference import REFERENCE, Reference, read_reference, save_reference
 
 if TYPE_CHECKING:
     from napari_nh2st.model.nh2st import NH2ST
@@ -127,7 +131,27 @@ def load_model(name_or_path: str | Path) -> Model:
     return Model(card, net.eval(), weights_hash(folder), folder)
 
 
-def save_model(net: NH2ST, card: Card, folder: str | Path, *, half: bool = False) -> Path:
+def load_reference(name_or_path: str | Path) -> Reference | None:
+    """Read what a model's training tissue looks like, without torch; None where that is not recorded.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or the file cannot be read.
+    """
+    return read_reference(find_model(name_or_path) / REFERENCE)
+
+
+def put_reference(reference: Reference, folder: Path) -> None:
+    """Put what its training tissue looks like into a model folder."""
+    with finished_file(folder / REFERENCE) as draft:
+        save_reference(reference, draft)
+        draft.chmod((folder / CARD).stat().st_mode)  # safetensors writes for the owner alone
+
+
+def save_model(
+    net: NH2ST, card: Card, folder: str | Path, *, half: bool = False, reference: Reference | None = None
+) -> Path:
     """Write a model folder, whole or not at all.
 
     Parameters
@@ -138,6 +162,8 @@ def save_model(net: NH2ST, card: Card, folder: str | Path, *, half: bool = False
         An existing model there is replaced.
     half : bool
         Store floating-point weights as float16: half the size, for models that are shipped.
+    reference : Reference, optional
+        What its training tissue looks like.
     """
     from safetensors.torch import save_file
 
@@ -150,6 +176,8 @@ def save_model(net: NH2ST, card: Card, folder: str | Path, *, half: bool = False
         (parts / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
         (parts / README).write_text(readme(card), "utf-8")
         (parts / WEIGHTS).chmod((parts / CARD).stat().st_mode)  # safetensors writes for the owner alone
+        if reference is not None:
+            put_reference(reference, parts)
     return folder
 
 
