@@ -51,18 +51,33 @@ class Services:
 
         return lattice_for(slide, card, **where)
 
-    def session(self, slide: Any, model: Any, *, pitch: int, tissue: Any, device: str) -> Any:
+    def session(self, slide: Any, model: Any, *, pitch: int, tissue: Any, device: str, view: int = 0) -> Any:
         """Open a slide with a model: what is encoded stays at hand for the next question. Slow."""
+        from napari_nh2st.engine.look import look_at
         from napari_nh2st.engine.run import Job
         from napari_nh2st.engine.session import Session
 
-        return Session(slide, model, pitch=pitch, job=Job(device=device, tissue=tissue))
+        look_at(slide)  # so that warnings_for knows its stain
+        return Session(slide, model, pitch=pitch, job=Job(device=device, tissue=tissue, view=view))
 
-    def warnings_for(self, slide: Any, card: Any) -> list[str]:
-        """Return what is wrong with this slide, or with this model for it; quick, without torch."""
+    def warnings_for(self, slide: Any, card: Any, model: str | None = None) -> list[str]:
+        """Return what is wrong with this slide, or with this model for it; quick, without torch.
+
+        Of the stain nothing is said before a session was opened, nor where the model's name or folder is not given.
+        """
         from napari_nh2st.engine.places import problems_of
+        from napari_nh2st.errors import ModelError
 
-        return problems_of(slide, card)
+        try:
+            return problems_of(slide, card, None if model is None else self.reference(model))
+        except ModelError as error:
+            return [*problems_of(slide, card), str(error)]
+
+    def reference(self, model: str) -> Any:
+        """Return what the tissue that a model was trained on looks like, None where that is not recorded; quick."""
+        from napari_nh2st.model.folder import load_reference
+
+        return load_reference(model)
 
     def limits_for(self, slide: Any, card: Any) -> list[str]:
         """Return how far the model's training reaches, seen from this slide; quick, without torch."""

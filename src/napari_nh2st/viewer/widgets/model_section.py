@@ -23,6 +23,18 @@ def settings() -> QSettings:
     return QSettings(QSettings.defaultFormat(), QSettings.Scope.UserScope, "napari-nh2st", "napari-nh2st")
 
 
+def remembered_models() -> list[str]:
+    """Return the model folders that were used before and are still there, the last one first."""
+    paths = settings().value(_REMEMBERED, []) or []
+    return [p for p in ([paths] if isinstance(paths, str) else paths) if (Path(p) / "card.json").is_file()]
+
+
+def folder_name(path: str) -> str:
+    """Name a model folder: the run's folder says more than "model"."""
+    folder = Path(path)
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
 class ModelSection(QWidget):
     """A combo box of the bundled models and of the folders used before, with one line about the chosen one."""
 
@@ -43,7 +55,7 @@ class ModelSection(QWidget):
         layout.addLayout(indented(self.line))
         for name in services.models():
             self.combo.addItem(name, name)
-        for path in self._remembered():
+        for path in remembered_models():
             self._add(path)
         self.combo.setCurrentIndex(0 if self.combo.count() else -1)
         self.combo.currentIndexChanged.connect(self._chosen)
@@ -66,9 +78,7 @@ class ModelSection(QWidget):
             self._chosen()  # trained anew in the same folder: its card may have changed
 
     def _add(self, path: str) -> int:
-        folder = Path(path)
-        name = folder.parent.name if folder.name == "model" else folder.name  # a run folder says more than "model"
-        self.combo.addItem(name, path)
+        self.combo.addItem(folder_name(path), path)
         return self.combo.count() - 1
 
     def _chosen(self, index: int = 0) -> None:
@@ -92,12 +102,8 @@ class ModelSection(QWidget):
         if path:
             self.use(path)
 
-    def _remembered(self) -> list[str]:
-        paths = settings().value(_REMEMBERED, []) or []
-        return [p for p in ([paths] if isinstance(paths, str) else paths) if (Path(p) / "card.json").is_file()]
-
     def _remember(self, model: str) -> None:
         if model in self._services.models():
             return
-        paths = [model, *(p for p in self._remembered() if p != model)]
+        paths = [model, *(p for p in remembered_models() if p != model)]
         settings().setValue(_REMEMBERED, paths[:_KEPT])
