@@ -14,7 +14,7 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.viewer import layers
 from napari_nh2st.viewer.effect import effect_of, symmetric_limit
 from napari_nh2st.viewer.events import State
-from napari_nh2st.viewer.inspected import OUTLINE, pictures
+from napari_nh2st.viewer.inspected import OUTLINE, pictures, squares
 from napari_nh2st.viewer.widgets.context_section import ContextSection
 from napari_nh2st.viewer.widgets.desk import NO_MAP
 from napari_nh2st.viewer.widgets.predict import PredictWidget
@@ -51,9 +51,7 @@ class Window:
 
     def pixel(self, row: int, column: int) -> QPoint:
         """Where the canvas shows the middle of a cell."""
-        x, y = self.map.tiles(np.array([row * self.map.columns + column])).centres[0]
-        world = np.array(self.slide_layer.data_to_world((y - 0.5, x - 0.5)))
-        camera = self.viewer.scene.camera
+        camera, world = self.viewer.scene.camera, self.middle(row, column)
         size = np.array([self.canvas.height(), self.canvas.width()])
         at = (world - np.asarray(camera.center)[-2:]) * camera.zoom + size / 2
         return QPoint(round(at[1]), round(at[0]))
@@ -68,6 +66,14 @@ class Window:
 
     def outline(self):
         return next((layer for layer in self.viewer.layers if layer.name == OUTLINE), None)
+
+    def middle(self, row: int, column: int):
+        """Where the middle of a cell is, um (y, x)."""
+        x, y = self.map.tiles(np.array([row * self.map.columns + column])).centres[0]
+        return np.array(self.slide_layer.data_to_world((y - 0.5, x - 0.5)))
+
+    def centre(self, layer):
+        return layer.extent.world.mean(axis=0)
 
     def effect_layer(self):
         return next((layer for layer in self.viewer.layers if effect_of(layer) is not None), None)
@@ -97,10 +103,7 @@ def test_a_click_shows_the_tile_its_neighbours_and_what_they_change(window: Wind
     assert marks[1].tip == f"Above. Without it ERBB2 is {here - 0.1:.2f} (-0.10)"
     assert len(section.picture._images) == 9
     assert set(window.viewer.layers.selection) == chosen
-    outline = window.outline()
-    centres = window.map.tiles(np.array([2 * window.map.columns + 3])).neighbours(112)[0]
-    assert {tuple(p) for p in outline.data} == {tuple(c[::-1]) for c in centres}
-    assert tuple(outline.data[-1]) == tuple(centres[SELF][::-1])
+    assert window.centre(window.outline()) == pytest.approx(window.middle(2, 3), abs=0.5)
     table = section.table.frame
     assert list(table.columns) == ["here", "mean", "z", "alone"]
     assert table.loc["ERBB2", "here"] == pytest.approx(here)
@@ -195,8 +198,7 @@ def test_the_outline_may_be_renamed_and_deleted(window: Window) -> None:
     window.inspect(2, 4)
     assert window.outline() is None
     assert outline in window.viewer.layers
-    x = window.map.tiles(np.array([2 * window.map.columns + 4])).centres[0, 0]
-    assert outline.data[-1][1] == x
+    assert window.centre(outline) == pytest.approx(window.middle(2, 4), abs=0.5)
     window.viewer.layers.remove(outline)
     window.inspect(2, 5)
     assert window.outline() is not None
@@ -375,6 +377,18 @@ def test_after_the_dock_is_closed_nothing_listens(window: Window) -> None:
     assert len(window.viewer.mouse_drag_callbacks) == count - 1
     window.qtbot.mouseClick(window.canvas, LEFT, pos=where)
     assert window.outline() is None
+
+
+def test_the_outline_is_nine_squares_at_the_pitch_of_the_model() -> None:
+    pixels, step = squares(pitch=128, patch=112)
+    assert step == 1
+    assert pixels.shape == (368, 368, 4)
+    shown = pixels[..., 3] > 0
+    assert np.array_equal(np.flatnonzero(shown[56]), [0, 1, 110, 111, 128, 129, 238, 239, 256, 257, 366, 367])
+    assert list(np.flatnonzero(shown[184])[[4, 5, 6, 7, 8, 9]]) == [128, 129, 130, 131, 132, 133]  # the tile itself
+    large, step = squares(pitch=224, patch=224)
+    assert large.shape == (480, 480, 4)
+    assert step == pytest.approx(672 / 480)
 
 
 def test_pictures_are_at_the_resolution_of_the_slide() -> None:

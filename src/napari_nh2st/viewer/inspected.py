@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.geometry import SELF, FloatArray
+from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, TileSet
 from napari_nh2st.viewer.effect import effect_of
 from napari_nh2st.viewer.layers import KEY, map_frame, map_of, place_above
 from napari_nh2st.viewer.predicted import PredictedMap
@@ -15,13 +15,15 @@ from napari_nh2st.viewer.where import under_cursor
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer, Points
+    from napari.layers import Image, Layer
 
+    from napari_nh2st.model.card import Card
     from napari_nh2st.slides import Slide
 
 PIXELS = 256  # per side of a picture: more than a dock shows
 OUTLINE = "inspected tile"
-_OWN, _NEIGHBOUR = 0.06, 0.02  # widths of the outlines, in sides of a tile
+_RASTER = 480  # pixels per side of the outlines
+_OWN, _NEIGHBOUR = 0.05, 0.02  # widths of the outlines, in sides of a tile
 
 
 def cell_under_cursor(viewer: ViewerModel, shown: PredictedMap, slide_layer: Layer) -> int | None:
@@ -58,46 +60,60 @@ def pictures(slide: Slide, centres: FloatArray, side: float, pixels: int = PIXEL
     return np.stack([slide.read(int(x), int(y), pixels, pixels, scale) for x, y in corners])
 
 
+def squares(pitch: int, patch: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Draw nine squares of side `patch` at a distance of `pitch` (model pixels): a thick one amid eight thin ones.
+
+    Returns
+    -------
+    (n, n, 4) uint8
+        White lines on nothing.
+    float
+        Model pixels per pixel of it.
+    """
+    whole = 2 * pitch + patch
+    step = whole / min(_RASTER, whole)
+    out = np.zeros((round(whole / step),) * 2 + (4,), dtype=np.uint8)
+    for i, (dx, dy) in enumerate(NEIGHBOUR_STEPS + 1):
+        width = max(1, round((_OWN if i == SELF else _NEIGHBOUR) * patch / step))
+        left, top, side = round(dx * pitch / step), round(dy * pitch / step), round(patch / step)
+        frame = np.full((side, side), 255, dtype=np.uint8)
+        frame[width:-width, width:-width] = 0
+        area = out[top : top + side, left : left + side]
+        np.maximum(area, frame[: area.shape[0], : area.shape[1], None], out=area)
+    return out, step
+
+
 class Outline:
     """A thin square round a tile and each of its neighbours; the user may rename, move, hide or delete the layer.
 
-    A Points layer, not a Shapes layer: those are what the user draws, and where they may want to predict.
+    An image: a Shapes layer would be taken for what the user draws, and a Points layer takes long to make.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self.layer: Points | None = None
+        self.layer: Image | None = None
 
     @property
     def present(self) -> bool:
         """Whether the layer is in the viewer."""
         return self.layer is not None and self.layer in self._viewer.layers
 
-    def show(self, centres: FloatArray, side: float, mpp: float, slide_layer: Layer) -> None:
-        """Put the squares round nine places (9, 2), (x, y) in level-0 pixels, with this side."""
-        order = [i for i in range(len(centres)) if i != SELF] + [SELF]  # the tile itself is drawn last
-        at = centres[order, ::-1]
-        if self.layer is not None and self.present and len(self.layer.data) == len(at):
-            self.layer.data = at
+    def show(self, place: TileSet, card: Card, slide_layer: Layer) -> None:
+        """Put the squares round one place and its neighbours."""
+        pixels, step = squares(card.pitch, card.patch)
+        cell = step * place.scale
+        corner = place.centres[0] - (card.pitch + card.patch / 2) * place.scale + cell / 2
+        frame = map_frame(cell, (float(corner[0]), float(corner[1])), card.mpp / place.scale, slide_layer)
+        if self.layer is not None and self.present:
+            self.layer.translate = frame["translate"]
         else:
-            self.remove()
-            self._create(at, side, mpp, slide_layer)
+            self._create(pixels, frame, slide_layer)
 
-    def _create(self, at: FloatArray, side: float, mpp: float, slide_layer: Layer) -> None:
-        from napari.layers import Points
+    def _create(self, pixels: npt.NDArray[np.uint8], frame: dict[str, Any], slide_layer: Layer) -> None:
+        from napari.layers import Image
 
-        self.layer = Points(
-            at,
-            name=OUTLINE,
-            symbol="square",
-            size=side,
-            face_color="transparent",
-            border_color=["#ffffff"] * 8 + ["#ffd400"],
-            border_width=[_NEIGHBOUR] * 8 + [_OWN],
-            border_width_is_relative=True,
-            metadata={KEY: (OUTLINE,)},
-            **map_frame(1.0, (0.0, 0.0), mpp, slide_layer),
-        )
+        look = {"rgb": True, "blending": "translucent", "interpolation2d": "linear"}
+        self.layer = Image(pixels, name=OUTLINE, metadata={KEY: (OUTLINE,)}, **look, **frame)
         ours = [other for other in self._viewer.layers if other is slide_layer or _heat(other)]
         place_above(self._viewer, self.layer, ours[-1])
 

@@ -163,7 +163,7 @@ class ContextSection(QWidget):
         self._cell, self._effects = cell, None
         self._click += 1
         centres, side = place.neighbours(shown.card.pitch)[0], shown.card.patch * shown.scale
-        self._outline.show(centres, side, float(shown.slide["mpp"]), slide_layer)
+        self._outline.show(place, shown.card, slide_layer)
         self.sentence.say("")
         self.picture.show_marks(None)
         self._desk.background.call(
