@@ -1,0 +1,82 @@
+"""The list of regions: their names, which can be changed, and how much of each is predicted."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+_ROWS = 5  # in sight
+_EDITABLE = Qt.ItemFlag.ItemIsEditable
+
+
+class RegionList(QTableWidget):
+    """One row a region: a click chooses it, a double click renames it."""
+
+    chosen = Signal(str)
+    renamed = Signal(str, str)
+
+    def __init__(self) -> None:
+        super().__init__(0, 2)
+        self.setHorizontalHeaderLabels(["region", "predicted"])
+        self.setToolTip("Click a region to see its genes; double-click its name to change it")
+        self.verticalHeader().setVisible(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setTabKeyNavigation(False)
+        head = self.horizontalHeader()
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        head.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        self._names: list[str] = []
+        self.itemSelectionChanged.connect(self._selected)
+        self.itemChanged.connect(self._edited)
+        self.setVisible(False)
+
+    @property
+    def region(self) -> str:
+        """The chosen region, empty where there is none."""
+        at = self.currentRow()
+        return self._names[at] if 0 <= at < len(self._names) else ""
+
+    def show_regions(self, regions: dict[str, str]) -> None:
+        """List regions with a few words on each; the chosen one stays, or the first is chosen."""
+        if self.state() == QAbstractItemView.State.EditingState:
+            return  # somebody is typing a name; it is listed anew when it is there
+        kept = self.region
+        self.blockSignals(True)
+        self._names = list(regions)
+        self.setRowCount(len(regions))
+        for at, (name, words) in enumerate(regions.items()):
+            cells = QTableWidgetItem(name), QTableWidgetItem(words)
+            cells[1].setFlags(cells[1].flags() & ~_EDITABLE)
+            cells[1].setToolTip(words)
+            for i, cell in enumerate(cells):
+                self.setItem(at, i, cell)
+        if regions:
+            self.selectRow(self._names.index(kept) if kept in regions else 0)
+        self.blockSignals(False)
+        self.setVisible(bool(regions))
+        self._fit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Keep rows as high as their text when the font or the theme changes."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit()
+
+    def _fit(self) -> None:
+        height = self.fontMetrics().height() + 8
+        self.verticalHeader().setDefaultSectionSize(height)
+        rows = max(1, min(self.rowCount(), _ROWS)) * height
+        self.setFixedHeight(rows + self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth())
+
+    def _selected(self) -> None:
+        if self.region:
+            self.chosen.emit(self.region)
+
+    def _edited(self, item: QTableWidgetItem) -> None:
+        old, new = self._names[item.row()], item.text().strip()
+        if item.column() == 0 and new != old:
+            if new:
+                self.renamed.emit(old, new)
+            else:
+                item.setText(old)
