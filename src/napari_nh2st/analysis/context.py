@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.engine.job import never
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.geometry import SELF, FloatArray, IntArray, TileSet
 
@@ -76,7 +75,7 @@ class NeighbourEffects:
 
 
 def neighbour_effects(
-    session: Session, place: TileSet, decoder: Decoder, *, cancelled: Callable[[], bool] = never
+    session: Session, place: TileSet, decoder: Decoder, *, cancelled: Callable[[], bool] | None = None
 ) -> NeighbourEffects:
     """Predict one place without each of its neighbours, and without all of them, as if there were no tissue.
 
@@ -105,7 +104,7 @@ def neighbour_effects(
 
 
 def without_surroundings(
-    session: Session, places: TileSet, *, cancelled: Callable[[], bool] = never
+    session: Session, places: TileSet, *, cancelled: Callable[[], bool] | None = None
 ) -> Iterator[tuple[IntArray, F16]]:
     """Predict places as if there were no tissue round them, square by square.
 
