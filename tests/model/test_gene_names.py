@@ -6,7 +6,7 @@ import pytest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model import gene_names
-from napari_nh2st.model.gene_names import fold, load_names
+from napari_nh2st.model.gene_names import common_names, fold, load_names
 
 HGNC = """hgnc_id\tsymbol\tname\talias_symbol\tprev_symbol\tensembl_gene_id
 HGNC:1\tVSIR\tV-set immunoregulatory receptor\t"B7H5|DD1alpha"\tC10orf54\tENSG00000107738
@@ -42,12 +42,12 @@ def table(tmp_path: Path, text: str = HGNC) -> Path:
     ],
 )
 def test_what_pathologists_say(said: str, symbol: str | None) -> None:
-    found = load_names(None).symbols.get(fold(said))
+    found = common_names().symbols.get(fold(said))
     assert found == (None if symbol is None else [symbol])
 
 
 def test_a_name_may_stand_for_several_genes_and_none_is_listed_twice() -> None:
-    names = load_names()
+    names = common_names()
     assert names.symbols["cd3"] == ["CD3D", "CD3E", "CD3G"]
     for symbol, said in gene_names._SAID.items():
         keys = [fold(name) for name in (symbol, *said.split("|"))]
@@ -69,8 +69,6 @@ def test_the_user_s_own_table(tmp_path: Path, monkeypatch) -> None:
     assert names.symbols["lonely"] == ["LONELY"]
     monkeypatch.setattr(gene_names, "names_file", lambda: tmp_path / "gene_names.tsv")
     assert "lonely" in load_names().symbols
-    monkeypatch.setattr(gene_names, "names_file", lambda: tmp_path / "nothing.tsv")
-    assert "lonely" not in load_names().symbols
 
 
 @pytest.mark.parametrize("text", ["gene,alias\nA,B\n", "", 'symbol\talias_symbol\nA\t"x\0|y"\n'])

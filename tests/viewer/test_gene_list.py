@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from napari_nh2st.model.card import Evaluation, GeneTrust
-from napari_nh2st.model.gene_names import GeneNames, load_names
+from napari_nh2st.model.gene_names import GeneNames, common_names, load_names
 from napari_nh2st.viewer.gene_list import (
     A_TO_Z,
     BEST_FIRST,
@@ -22,7 +22,7 @@ IDS = ["ENSG00000141736", "ENSG00000170421.12", None, None, None, None, None]
 
 def listed(genes=PANEL, ids=IDS, names: GeneNames | None = None, **changes) -> GeneList:
     made = card(genes=genes, ensembl=ids, gene_means=None, **changes)
-    return GeneList(made, load_names() if names is None else names)
+    return GeneList(made, common_names() if names is None else names)
 
 
 def test_what_a_text_means() -> None:

@@ -236,8 +236,8 @@ def test_genes_from_a_to_z_or_the_best_first(dock: Dock) -> None:
         "held-out PCC 0.05 (-0.02 to 0.12), cross patient: not better than chance in the held-out tissue"
     )
     dock.widget.use_model("demo")  # never evaluated
-    assert not genes.order.isEnabled()
-    assert "not evaluated" in genes.order.toolTip()
+    assert not genes.order.model().item(1).isEnabled()
+    assert "not evaluated" in genes.order.itemData(1, Qt.ItemDataRole.ToolTipRole)
     assert (listed(), genes.gene) == (sorted(GENES), "CD3E")
     assert genes.trust.text() == "not evaluated"
     dock.widget.use_model("good")

@@ -62,7 +62,7 @@ def test_gene_in_the_list() -> None:
     genes = {"ERBB2": GeneTrust(pcc=0.41, low=0.33, high=0.48), "CD3E": GeneTrust(pcc=0.05, low=-0.1, high=0.2)}
     known = card(evaluation=Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.3, genes=genes))
     said = [words.gene_words(known, gene) for gene in ("ERBB2", "CD3E", "KRT8")]
-    assert said == ["ERBB2   0.41", "CD3E   0.05 (chance)", "KRT8"]
+    assert said == ["ERBB2   PCC 0.41 (0.33 to 0.48)", "CD3E   PCC 0.05 (-0.10 to 0.20), chance", "KRT8"]
 
 
 def test_states() -> None:

@@ -236,28 +236,33 @@ def names_file() -> Path:
     return platformdirs.user_config_path("napari-nh2st") / FILE
 
 
-def load_names(path: Path | None = None) -> GeneNames:
-    """Return the names that pathologists use, and those of a table where there is one.
+def common_names() -> GeneNames:
+    """Return the names that pathologists use."""
+    names = GeneNames()
+    for symbol, said in _SAID.items():
+        names.add(symbol, said.split("|"))
+    names.ordered.extend(sorted(names.symbols))
+    return names
+
+
+def load_names(table: Path | None = None) -> GeneNames:
+    """Return the names that pathologists use, with those of a table.
 
     Parameters
     ----------
-    path : Path, optional
-        A table as HGNC's complete set (https://www.genenames.org/download/): separated by tabs, with a column `symbol`
-        and any of `alias_symbol`, `prev_symbol`, `ensembl_gene_id`; several names are separated by `|`. By default
-        `names_file()`, which need not be there.
+    table : Path, optional
+        As HGNC's complete set (https://www.genenames.org/download/): separated by tabs, with a column `symbol` and any
+        of `alias_symbol`, `prev_symbol`, `ensembl_gene_id`; several names are separated by `|`. `names_file()` by
+        default.
 
     Raises
     ------
     Nh2stError
         If the table cannot be read or has no column `symbol`.
     """
-    names = GeneNames()
-    for symbol, said in _SAID.items():
-        names.add(symbol, said.split("|"))
-    table = names_file() if path is None else path
-    if path is not None or table.is_file():
-        _read(table, names)
-    names.ordered.extend(sorted(names.symbols))
+    names = common_names()
+    _read(names_file() if table is None else table, names)
+    names.ordered[:] = sorted(names.symbols)
     return names
 
 

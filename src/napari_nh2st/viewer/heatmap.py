@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
-from napari_nh2st.formats.smooth import FINE, smoothed
+from napari_nh2st.formats.smooth import smoothed
 from napari_nh2st.viewer.layers import GENE, KEY, map_frame, map_of, place_above
 from napari_nh2st.viewer.predicted import PredictedMap
 
@@ -309,14 +309,14 @@ class HeatmapLayer:
             self._name = self.layer.name
 
     @property
-    def _pixels(self) -> int:
-        """Pixels along a side of a cell."""
-        return FINE if self.style.smooth and self.values.size <= SMOOTHED else 1
+    def can_smooth(self) -> bool:
+        """Whether the map is small enough."""
+        return self.map.rows * self.map.columns <= SMOOTHED
 
     def _show_values(self) -> None:
         """Bring the layer's pixels in step with the values."""
         assert self.layer is not None
-        image = self.values if self._pixels == 1 else smoothed(self.values)
+        image = smoothed(self.values) if self.style.smooth and self.can_smooth else self.values
         if image.shape != self.layer.data.shape:
             self._divide_cells(image)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.errors import Nh2stError
@@ -13,6 +14,7 @@ from napari_nh2st.viewer.where import Region
 
 if TYPE_CHECKING:
     from napari_nh2st.analysis.measured import Comparison
+    from napari_nh2st.viewer.gene_list import Meaning, Suggestion
 
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
 NO_MPP = "This file does not say how large its pixels are: type it above (µm per pixel) and press Set."
@@ -163,12 +165,42 @@ def trust_words(card: Card, gene: str) -> str:
     return card.trust(gene)
 
 
-def gene_words(card: Card, gene: str) -> str:
-    """Write a gene for the list: with its held-out PCC, and whether that was better than chance."""
+def gene_words(card: Card, gene: str, variability: float | None = None) -> str:
+    """Write a gene for the list: with its held-out PCC, whether that was better than chance, and its Moran's I."""
     found = card.evaluation.genes.get(gene) if card.evaluation else None
-    if found is None:
-        return gene
-    return f"{gene}   {found.pcc:.2f}{' (chance)' if found.chance else ''}"
+    parts = [gene]
+    if variability is not None:
+        parts.append("constant" if isnan(variability) else f"I {variability:.2f}")
+    if found is not None:
+        interval = "" if found.low is None or found.high is None else f" ({found.low:.2f} to {found.high:.2f})"
+        parts.append(f"PCC {found.pcc:.2f}{interval}{', chance' if found.chance else ''}")
+    return "   ".join(parts)
+
+
+def suggestion_words(card: Card, suggestion: Suggestion, variability: float | None = None) -> str:
+    """Write a line of the suggestions: a gene as in the list, with the other name by which it was found."""
+    gene = suggestion.gene
+    named = f"{gene} ({suggestion.via})" if suggestion.via else gene
+    if not suggestion.predicted:
+        return f"{named}   not predicted"
+    recent = "   recent" if suggestion.recent else ""
+    return f"{named}{gene_words(card, gene, variability).removeprefix(gene)}{recent}"
+
+
+def name_words(meaning: Meaning) -> str:
+    """Say which gene another name stands for; empty where it was called by its symbol."""
+    if not meaning.via or meaning.gene is None:
+        return ""
+    if len(meaning.symbols) < 2:
+        return f"{meaning.via} is {meaning.gene}: "
+    return f"{meaning.via} stands for {', '.join(meaning.symbols[:-1])} and {meaning.symbols[-1]}. {meaning.gene}: "
+
+
+def absent_words(card: Card, meaning: Meaning, said: str) -> str:
+    """Say that a model does not predict what was asked for."""
+    symbols = " or ".join(meaning.symbols) or said
+    via = f" ({meaning.via})" if meaning.via and meaning.via.casefold() != symbols.casefold() else ""
+    return f"{card.name} does not predict {symbols}{via}"
 
 
 def command_line(

@@ -99,7 +99,7 @@ class PredictWidget(QScrollArea):
         self.models = ModelSection(self.services)
         self.where = WhereSection(self.viewer)
         self.job = JobSection()
-        self.genes = GeneSection(self.desk.style)
+        self.genes = GeneSection(self.desk)
         self.tissue = TissueSection(self.viewer, self.background, self.services)
         self.result = ResultSection(self.desk)
         layout = scrolled(self)
@@ -440,7 +440,10 @@ class PredictWidget(QScrollArea):
     def _make_heatmap(self, shown: PredictedMap) -> HeatmapLayer:
         # its own slide's layer: another slide may be chosen by now
         own = layers.layer_of_slide(self.viewer, shown.slide.get("fingerprint"))
-        return HeatmapLayer(self.viewer, shown, own, self.desk.style, self._pacing.later)
+        return HeatmapLayer(self.viewer, shown, own, self.desk.style, self._pacing.later, self._limits_moved)
+
+    def _limits_moved(self) -> None:
+        self.genes.show_scale(self.heatmap)
 
     def map_redrawn(self, shown: PredictedMap) -> None:
         """Draw a map in which a quick look came or went."""
