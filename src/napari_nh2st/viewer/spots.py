@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Rgba = npt.NDArray[np.float32]
 
 NOT_MEASURED = "#80808099"
+_EDGE = "#26262b"  # thin: else a spot that agrees with its tile is not seen at all
 _RING = "#0b3d91"  # seen on pink tissue and on white glass
 
 
@@ -55,7 +56,7 @@ class SpotsLayer:
         from napari.layers import Points
 
         self.remove()
-        look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_width": 0}
+        look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_color": _EDGE, "border_width": 0.06}
         if self.hollow:
             look = {"face_color": "transparent", "border_color": _RING, "border_width": 0.15}
         self.layer = Points(

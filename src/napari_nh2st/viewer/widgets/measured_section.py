@@ -102,7 +102,7 @@ class MeasuredSection(QWidget):
         self._slide_changed()
 
     def _build(self) -> None:
-        self.load = QPushButton("Load measurement…")
+        self.load = QPushButton("Load…")
         self.load.setToolTip("Measured counts of this slide's section, to hold the prediction against")
         menu = QMenu(self.load)
         self.load_file = menu.addAction("File: .h5ad, or a table of counts…")
@@ -171,8 +171,7 @@ class MeasuredSection(QWidget):
         layout = column(self.result)
         layout.addWidget(self.banner)
         layout.addWidget(self.summary)
-        layout.addLayout(row(self.show_spots, self.show_difference))
-        for part in (self.gene_note, self.scatter, self.table, self.caveats):
+        for part in (self.show_spots, self.show_difference, self.gene_note, self.scatter, self.caveats, self.table):
             layout.addWidget(part)
         return self.result
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 from napari_nh2st.viewer.widgets.curves import BLUE
 
 _HEIGHT, _LINES = 220, 13
-_MARGIN = 0.03  # of the axes, so that no dot lies on the frame
+_DOT, _INSET = 4, 5  # pixels; no dot lies on the frame
 
 
 class Scatter(QWidget):
@@ -51,7 +51,7 @@ class Scatter(QWidget):
         faint.setAlpha(90)
         painter.setPen(QPen(faint, 1))
         painter.drawRect(box)
-        self._paint_dots(painter, box, spans, faint)
+        self._paint_dots(painter, box.adjusted(_INSET, _INSET, -_INSET, -_INSET), spans, faint)
         painter.setPen(ink)
         self._paint_words(painter, box, spans, line)
         painter.end()
@@ -73,7 +73,7 @@ class Scatter(QWidget):
             painter.drawLine(QLineF(at(low, low), at(high, high)))
         dot = QColor(BLUE)
         dot.setAlphaF(min(1.0, max(0.25, 150 / len(self.measured))))
-        painter.setPen(QPen(dot, 4, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.setPen(QPen(dot, _DOT, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
         painter.drawPoints(QPolygonF([at(x, y) for x, y in zip(self.measured, self.predicted, strict=True)]))
 
     def _paint_words(self, painter: QPainter, box: QRectF, spans: list[tuple[float, float]], line: int) -> None:
@@ -111,5 +111,4 @@ def _number(value: float) -> str:
 
 def _span(values: Any) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    margin = _MARGIN * (high - low) if high - low > 1e-9 else 0.5
-    return low - margin, high + margin
+    return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
