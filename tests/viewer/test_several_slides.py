@@ -63,6 +63,10 @@ class Window:
     def heatmap(self):
         return self.widget.heatmap
 
+    def desk_heatmap(self, name: str):
+        made = self.widget.desk.heatmaps.values()
+        return next(heatmap for heatmap in made if heatmap.map.slide["fingerprint"] == name * 4)
+
 
 @pytest.fixture
 def window(make_napari_viewer, qtbot) -> Window:
@@ -185,3 +189,80 @@ def test_two_windows_at_once_know_nothing_of_each_other(make_napari_viewer, qtbo
     assert (one.heatmap.gene, other.heatmap.gene) == ("ERBB2", "KRT8")
     other.choose("A")
     assert one.in_sight == ["A", "ERBB2, predicted (her2st)"]
+
+
+@pytest.fixture
+def compared(window: Window) -> Window:
+    """Both slides predicted, A chosen, the fold opened."""
+    for name in ("B", "A"):
+        window.choose(name)
+        window.predict()
+    window.section = window.widget.folds["Several slides"].open()
+    return window
+
+
+def _cells(window: Window) -> list[list[str]]:
+    grid, shown = window.viewer.canvas.grid, window.viewer.layers
+    boxes = [[shown[i] for i in inside] for _, inside in grid.iter_viewboxes(shown)]
+    return [[layer.name for layer in box if layer.visible] for box in boxes]
+
+
+def test_side_by_side_and_back(compared: Window) -> None:
+    window, viewer, button = compared, compared.viewer, compared.section.button
+    viewer.add_points([[3, 4]], name="mine")
+    order, in_sight, camera = list(viewer.layers), window.in_sight, viewer.scene.camera.center
+    window.widget.ensureWidgetVisible(button)
+    window.qtbot.mouseClick(button, LEFT)
+    heatmaps = [window.desk_heatmap(name) for name in "AB"]
+    assert _cells(window) == [["A", heatmaps[0].layer.name], ["B", heatmaps[1].layer.name]]
+    limits = [tuple(heatmap.layer.contrast_limits) for heatmap in heatmaps]
+    assert limits[0] == limits[1]
+    both = np.concatenate([h.values[np.isfinite(h.values)] for h in heatmaps])
+    assert limits[0] == pytest.approx(np.percentile(both, (1, 99)), rel=1e-5)
+    assert f"{limits[0][0]:.2f} to {limits[0][1]:.2f}" in window.widget.genes.scale.text()
+    window.gene("KRT8")
+    assert [heatmap.layer.name.split(",")[0] for heatmap in heatmaps] == ["KRT8", "KRT8"]
+    assert heatmaps[0].limits == heatmaps[1].limits
+    heatmaps[0].layer.contrast_limits = (0.2, 0.3)  # by hand: the same colours still mean the same
+    window.qtbot.waitUntil(lambda: tuple(heatmaps[1].layer.contrast_limits) == (0.2, 0.3))
+    window.choose("B")
+    assert _cells(window) == [["A", heatmaps[0].layer.name], ["B", heatmaps[1].layer.name]]
+    window.choose("A")
+    window.qtbot.mouseClick(button, LEFT)
+    assert not viewer.canvas.grid.enabled
+    assert list(viewer.layers) == order
+    assert window.in_sight == [name.replace("ERBB2", "KRT8") for name in in_sight]
+    assert viewer.scene.camera.center == camera
+    window.gene("CD3E")
+    assert heatmaps[0].limits != heatmaps[1].limits
+
+
+def test_leaving_through_naparis_own_button_or_by_a_layer_that_goes(compared: Window) -> None:
+    window, viewer, button = compared, compared.viewer, compared.section.button
+    window.qtbot.mouseClick(button, LEFT)
+    viewer.canvas.grid.enabled = False
+    window.qtbot.waitUntil(lambda: not button.isChecked())
+    assert "B" not in window.in_sight
+    window.qtbot.mouseClick(button, LEFT)
+    assert viewer.canvas.grid.enabled
+    viewer.layers.remove("B")
+    window.qtbot.waitUntil(lambda: not button.isChecked())
+    assert not viewer.canvas.grid.enabled
+    assert not button.isEnabled()
+    assert "second slide" in button.toolTip()
+
+
+def test_slides_without_a_prediction(window: Window) -> None:
+    section = window.widget.folds["Several slides"].open()
+    window.qtbot.mouseClick(section.button, LEFT)
+    assert _cells(window) == [["A"], ["B"]]
+    window.qtbot.mouseClick(section.button, LEFT)
+    window.predict()
+    window.open(_slide("C"))
+    window.choose("B")
+    window.qtbot.mouseClick(section.button, LEFT)
+    assert _cells(window) == [["B", window.heatmap.layer.name], ["A"]]
+    assert "Nothing is predicted on C yet" in section.sentence.text()
+    window.widget.shut_down()
+    assert not window.viewer.canvas.grid.enabled
+    assert window.in_sight == ["B", window.heatmap.layer.name]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nh2st.formats.limits import limits_of
-from napari_nh2st.viewer.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.heatmap import UNIT_OVERLAY, HeatmapLayer, Style
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -80,8 +80,11 @@ class SideBySide:
         """Put order, visibility, camera and grid back; each heatmap has limits of its own again."""
         viewer = self._viewer
         still = [layer for layer in self._order if layer in viewer.layers]
-        viewer.layers.unlink_layers([layer for layer in self._shown if layer in still])
+        linked = [layer for layer in self._shown if layer in still]
+        if linked:
+            viewer.layers.unlink_layers(linked)
         viewer.canvas.grid.enabled = False
+        self._label_each(False)
         for name, value in self._grid.items():
             setattr(viewer.canvas.grid, name, value)
         self._arrange(still)
@@ -111,7 +114,14 @@ class SideBySide:
             viewer.layers.link_layers(layers, _LINKED)
         grid.stride, grid.shape, grid.spacing = self._stride, (-1, -1), _SPACING
         grid.enabled = True
+        self._label_each(True)
         viewer.fit_to_view(layers=self._slides)
+
+    def _label_each(self, on: bool) -> None:
+        """Write gene and unit in each cell, below one another with its colour bar, or once."""
+        overlays = self._viewer.canvas.overlays
+        if UNIT_OVERLAY in overlays:
+            overlays[UNIT_OVERLAY].gridded = on
 
     def _arrange(self, first: Sequence[Layer]) -> None:
         """Move layers to the beginning of the list, in this order."""

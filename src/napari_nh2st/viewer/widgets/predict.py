@@ -19,7 +19,6 @@ from napari_nh2st.viewer.events import Request, State, Status
 from napari_nh2st.viewer.heatmap import HeatmapLayer, first_gene
 from napari_nh2st.viewer.hover import Hover
 from napari_nh2st.viewer.live import Live
-from napari_nh2st.viewer.open_slides import wear
 from napari_nh2st.viewer.on_screen import command_text, python_text, show_display
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.preferences import Preferences, dock_choices
@@ -422,7 +421,7 @@ class PredictWidget(QScrollArea):
             self.controller.forget()
             return
         if self.desk.heatmap is not self._heatmaps[id(shown)]:
-            wear(self._heatmaps[id(shown)], self.desk.style)
+            self._heatmaps[id(shown)].restyle()  # the colours that were chosen while it was away
         self.desk.heatmap = self._heatmaps[id(shown)]
         self.genes.set_card(shown.card)
         self.desk.gene = self.genes.gene

@@ -156,7 +156,7 @@ class CompositePart(QWidget):
             best = [] if card is None else card.by_trust()
             for i, combo in enumerate(self.combos):
                 text = kept[i] if kept[i] in names and any(kept) else best[i] if i < len(best) else ""
-                combo.setCurrentIndex(max(0, combo.findText(text)))
+                _choose(combo, max(0, combo.findText(text)))
         self.show_button.setEnabled(desk.map is not None)
         tip = "Draw these genes in one layer: the more of a gene, the more of its colour"
         self.show_button.setToolTip(tip if desk.map is not None else NO_MAP)
@@ -177,7 +177,7 @@ class CompositePart(QWidget):
         names = self._genes.stringList()
         usable = [gene for gene in self._desk.pinned if gene in names]
         for i, combo in enumerate(self.combos):
-            combo.setCurrentIndex(names.index(usable[i]) if i < len(usable) else 0)
+            _choose(combo, names.index(usable[i]) if i < len(usable) else 0)
 
     def _chosen(self) -> list[tuple[str, str]]:
         """Return (gene, colour) of the fields that name one."""
@@ -259,16 +259,17 @@ class SignaturePart(QWidget):
         self.genes.setToolTip("The genes of the signature: names with blanks, commas or line ends between them")
         self.genes.setTabChangesFocus(True)
         self.genes.setFixedHeight(4 * self.fontMetrics().height())
+        self.genes.setStyleSheet("QPlainTextEdit { border: 1px solid rgba(128, 128, 128, 120); border-radius: 2px; }")
         self.genes.textChanged.connect(self._refresh)
         self.match = Sentence(dim=True)
         self.button = QPushButton("Score")
         self.button.clicked.connect(self._score)
         self.task = Task(desk)
         layout = column(self, spacing=4)
-        layout.addLayout(row(self.name, self.load, label="Set", stretch=0))
+        layout.addLayout(row(self.name, label="Set", stretch=0))
         layout.addWidget(self.genes)
         layout.addWidget(self.match)
-        layout.addWidget(self.button)
+        layout.addLayout(row(self.load, self.button, stretch=1))
         layout.addWidget(self.task)
         for changed in (desk.map_changed, desk.model_changed, desk.settled):
             changed.connect(self._refresh)
@@ -284,6 +285,7 @@ class SignaturePart(QWidget):
         self._sets = {each.name: each for each in sets}
         self.name.clear()
         self.name.addItems(list(self._sets))
+        _choose(self.name, 0)
         self.task.sentence.say(f"{count(len(sets), 'set')} in the file; choose one by its name.")
         self._take_set()
 
@@ -354,6 +356,11 @@ class SignaturePart(QWidget):
         layer.events.visible.connect(partial(show_legend, desk.viewer))
         hide_below(desk, layer)
         self.task.sentence.say(f"Scored {count(len(cells), 'tile')}; press Score again when more are predicted.")
+
+
+def _choose(combo: NarrowCombo, index: int) -> None:
+    combo.setCurrentIndex(index)
+    combo.lineEdit().setCursorPosition(0)  # of a long name, the beginning is seen
 
 
 def made_layers(desk: Desk) -> list[Any]:

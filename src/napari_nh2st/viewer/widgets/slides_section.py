@@ -24,6 +24,7 @@ class SlidesSection(QWidget):
         super().__init__()
         self._desk = desk
         self._side: SideBySide | None = None
+        self._limits = Connections()
         self.button = QPushButton("Slides side by side")
         self.button.setCheckable(True)
         self.button.toggled.connect(self._toggled)
@@ -62,6 +63,9 @@ class SlidesSection(QWidget):
         desk.open_slides.keep_all_in_sight(True)
         slides = [layer for layer in desk.viewer.layers if slide_of(layer) is not None]
         self._side = SideBySide(desk.viewer, [(slide, self._heatmap_on(slide)) for slide in slides])
+        self._limits = Connections()
+        for heatmap in self._side.heatmaps:
+            self._limits.add(heatmap.layer.events.contrast_limits, self._match)  # by hand, in napari's own controls
         self._match()
         said = "What you see is predicted again when you leave this."
         if self._side.left_out:
@@ -86,6 +90,7 @@ class SlidesSection(QWidget):
         if self._side is None:
             return
         side, self._side = self._side, None
+        self._limits.close()
         side.leave()
         self._desk.open_slides.keep_all_in_sight(False)
         self.sentence.say("")
