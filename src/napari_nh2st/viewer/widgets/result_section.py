@@ -54,8 +54,8 @@ class ResultSection(QWidget):
         self._make_menu()
         self.note = Sentence()
         layout = column(self)
-        layout.addLayout(row(self.devices, label="Runs on", stretch=0))
-        layout.addLayout(row(self.export, self.command, self.more))
+        layout.addLayout(row(self.devices, self.more, label="Runs on", stretch=0))
+        layout.addLayout(row(self.export, self.command))  # three do not fit in large letters
         layout.addWidget(self.note)
         self.set_ready(False, can_copy=False)
         desk.background.call(desk.services.devices, then=self._found, failed=lambda error: None)
