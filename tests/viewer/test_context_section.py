@@ -380,15 +380,19 @@ def test_after_the_dock_is_closed_nothing_listens(window: Window) -> None:
 
 
 def test_the_outline_is_nine_squares_at_the_pitch_of_the_model() -> None:
-    pixels, step = squares(pitch=128, patch=112)
+    pixels, step = squares(pitch=16, patch=14)
     assert step == 1
-    assert pixels.shape == (368, 368, 4)
+    assert pixels.shape == (46, 46, 4)
     shown = pixels[..., 3] > 0
-    assert np.array_equal(np.flatnonzero(shown[56]), [0, 1, 110, 111, 128, 129, 238, 239, 256, 257, 366, 367])
-    assert list(np.flatnonzero(shown[184])[[4, 5, 6, 7, 8, 9]]) == [128, 129, 130, 131, 132, 133]  # the tile itself
-    large, step = squares(pitch=224, patch=224)
-    assert large.shape == (480, 480, 4)
-    assert step == pytest.approx(672 / 480)
+    assert list(np.flatnonzero(shown[7])) == [0, 13, 16, 29, 32, 45]
+    assert list(np.flatnonzero(shown[16, 16:30])) == list(range(14))
+    large, step = squares(pitch=128, patch=112)
+    assert large.shape == (120, 120, 4)
+    assert step == pytest.approx(368 / 120)
+    own = np.flatnonzero(large[60, :, 3])
+    assert own[own > 40][0] == round(128 / step)
+    assert (np.diff(own[(own > 40) & (own < 60)]) == 1).all()  # thicker than those of its neighbours
+    assert len(own[(own > 40) & (own < 60)]) == 3
 
 
 def test_pictures_are_at_the_resolution_of_the_slide() -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 PIXELS = 256  # per side of a picture: more than a dock shows
 OUTLINE = "inspected tile"
-_RASTER = 480  # pixels per side of the outlines
-_OWN, _NEIGHBOUR = 0.05, 0.02  # widths of the outlines, in sides of a tile
+_RASTER = 120  # pixels per side of the outlines: finer ones break up where all of a slide is in sight
+_OWN, _NEIGHBOUR = 0.08, 0.03  # widths of the outlines, in sides of a tile
 
 
 def cell_under_cursor(viewer: ViewerModel, shown: PredictedMap, slide_layer: Layer) -> int | None:
