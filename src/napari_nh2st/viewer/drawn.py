@@ -106,7 +106,7 @@ def set_names(layer: Shapes, names: dict[int, str]) -> None:
         values[index] = name
     features[column] = values
     layer.features = features
-    if not len(layer.text.values) or not any(layer.text.values):
+    if not np.char.str_len(np.atleast_1d(layer.text.values).astype(str)).any():
         layer.text = _text(column)
 
 

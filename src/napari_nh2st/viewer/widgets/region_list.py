@@ -77,6 +77,7 @@ class RegionList(QTableWidget):
         old, new = self._names[item.row()], item.text().strip()
         if item.column() == 0 and new != old:
             if new:
+                self._names[item.row()] = new
                 self.renamed.emit(old, new)
             else:
                 item.setText(old)

@@ -72,6 +72,7 @@ class RegionsSection(QWidget):
         desk.slide_changed.connect(self._later)
         desk.settled.connect(self._later)
         desk.when_closing(self._close)
+        self._soon.start()
 
     def _build(self) -> None:
         self.draw = QPushButton("Draw regions")
@@ -135,7 +136,7 @@ class RegionsSection(QWidget):
         self.refresh()
 
     def _later(self, event: Any = None) -> None:
-        if self.isVisible():
+        if not self.isHidden():  # else when it is unfolded
             self._soon.start()
 
     def _map_changed(self) -> None:
