@@ -33,6 +33,7 @@ from napari_nh2st.viewer.widgets.measured_section import MeasuredSection
 from napari_nh2st.viewer.widgets.model_section import ModelSection
 from napari_nh2st.viewer.widgets.pacing import Pacing, timer
 from napari_nh2st.viewer.widgets.parts import Connections, rule, scrolled
+from napari_nh2st.viewer.widgets.regions_section import RegionsSection
 from napari_nh2st.viewer.widgets.result_section import ResultSection
 from napari_nh2st.viewer.widgets.several_section import SeveralSection
 from napari_nh2st.viewer.widgets.slide_section import SlideSection
@@ -45,6 +46,7 @@ from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_li
 # Title, tooltip and what makes the section, in the order in which they stand.
 FOLDS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
     ("Measured", "Hold the prediction against a measurement of this slide", MeasuredSection),
+    ("Regions", "The genes of regions that you draw, and of domains that are found", RegionsSection),
     ("Context", "What the tiles around a tile change in its prediction: click a tile", ContextSection),
     ("Several genes", "Pinned genes as layers, three genes in one image, and signatures", SeveralSection),
     ("Several slides", "Open slides side by side", SlidesSection),
