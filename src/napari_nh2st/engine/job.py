@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.engine.device import Precision
 from napari_nh2st.geometry import IntArray
 
 if TYPE_CHECKING:
+    from napari_nh2st.engine.device import Precision
     from napari_nh2st.engine.store import PredictionStore
     from napari_nh2st.slides import TissueMask
 
