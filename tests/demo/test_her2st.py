@@ -8,7 +8,15 @@ import pytest
 
 from napari_nh2st.demo.her2st import NAME, cross_patient, finetune_command, recipe_path, train
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.model.folder import bundled_models, find_model, load_card, load_model
+from napari_nh2st.model.folder import (
+    bundled_models,
+    find_model,
+    load_card,
+    load_model,
+    load_reference,
+    put_reference,
+)
+from napari_nh2st.model.reference import fit_reference
 from napari_nh2st.training.config import TrainingConfig, read_config
 from support.models import small_model
 
@@ -59,6 +67,9 @@ def test_figures_come_from_patients_that_were_left_out(tmp_path):
 
 def test_a_finished_run_is_bundled_with_those_figures(tmp_path):
     model = small_model(tmp_path)
+    tiles = np.random.default_rng(0).normal(size=(200, 3))
+    made = fit_reference(tiles, tiles[:, :2], np.zeros(200, int), np.ones((1, 3)), patch=0.1)
+    put_reference(made, model.path)
     model.path.rename(tmp_path / "model")
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "a.json").write_text(json.dumps(report("cross-patient", 0.3, 300, "B")))
@@ -66,6 +77,7 @@ def test_a_finished_run_is_bundled_with_those_figures(tmp_path):
     card = load_card(folder)
     assert card.evaluation.pcc_mean == pytest.approx(0.3)
     assert list(card.evaluation.genes) == ["G0"]
+    assert load_reference(folder).tiles == 200
 
 
 @bundled

@@ -8,11 +8,13 @@ import torch
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation.protocol import evaluate
+from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.model.folder import load_card, load_model
+from napari_nh2st.model.folder import load_card, load_model, load_reference
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.fit import finetune
 from napari_nh2st.training.plan import fold_labels, unfold_labels
+from napari_nh2st.training.reference import _some
 from support.models import small_model
 from support.sections import sheet
 
@@ -77,6 +79,22 @@ def test_the_card_says_what_was_done(run):
     assert trust.low <= trust.pcc <= trust.high
     assert card.recipe["seed"] == 0
     assert (run / "model" / "README.md").read_text().startswith("---")
+
+
+def test_what_the_training_tissue_looks_like_is_kept_beside_the_model(run):
+    model, reference = load_model(run / "model"), load_reference(run / "model")
+    assert reference.dim == model.net.embedding_dim
+    assert reference.tiles > 500
+    assert len(reference.colours) == len(model.card.training)
+
+
+def test_of_a_large_slide_whole_squares_are_taken():
+    places = TileSet.lattice(Box(0, 0, 10_000, 8_000), scale=1.25, pitch=48, patch=112)
+    few = _some(places, 2000)
+    assert len(few) == 2000
+    square = {tuple(s) for s in (few.centres / 1.25 // 1024).astype(int)}
+    assert len(square) < 10  # of 48: the rest need not be encoded
+    assert len(_some(places, 10**6)) == len(places)
 
 
 def test_metrics_tell_the_whole_story(run):

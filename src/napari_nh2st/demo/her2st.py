@@ -19,7 +19,7 @@ from napari_nh2st.demo.recipe import bundle_folder
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation.protocol import evaluation_of
 from napari_nh2st.model.card import Evaluation
-from napari_nh2st.model.folder import load_model, save_model
+from napari_nh2st.model.folder import load_model, load_reference, save_model
 
 NAME = "her2st"
 SEED = 0
@@ -84,7 +84,8 @@ def train(sheet: Path, reports: Path, run: Path, bundle: Path | None = None) -> 
     # Where this was trained is nobody's business, and another machine's paths repeat nothing.
     made = {k: v for k, v in model.card.versions.items() if k != "command"}
     card = model.card.model_copy(update={"evaluation": figures.model_copy(update={"genes": known}), "versions": made})
-    return save_model(model.net, card, (bundle_folder() if bundle is None else bundle) / NAME, half=True)
+    folder = (bundle_folder() if bundle is None else bundle) / NAME
+    return save_model(model.net, card, folder, half=True, reference=load_reference(run / "model"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from napari_nh2st.demo.sheet import write_sample_sheet
 from napari_nh2st.demo.tissue import make_section, sample_slide
 from napari_nh2st.engine.run import Job, lattice_for, run
 from napari_nh2st.model.card import Evaluation, GeneTrust
-from napari_nh2st.model.folder import Model, load_model, save_model
+from napari_nh2st.model.folder import Model, load_model, load_reference, save_model
 from napari_nh2st.slides import open_slide
 
 TRAINING_SEEDS = tuple(range(1000, 1008))
@@ -119,7 +119,8 @@ def train(out: Path, bundle: Path | None = None, models: Sequence[str] = MODELS)
             subprocess.run(finetune_command(sheet, run_folder, config), check=True)
         model = load_model(run_folder / "model")
         card = model.card.model_copy(update={"evaluation": evaluate(model)})
-        written.append(save_model(model.net, card, bundle / name, half=True))
+        reference = load_reference(run_folder / "model")
+        written.append(save_model(model.net, card, bundle / name, half=True, reference=reference))
     return written
 
 

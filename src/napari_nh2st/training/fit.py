@@ -26,7 +26,7 @@ from napari_nh2st.expression import Sample, choose_panel, read_expression, read_
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.model.encoder import ResNet18
-from napari_nh2st.model.folder import Model, load_model, save_model
+from napari_nh2st.model.folder import Model, load_model, put_reference, save_model
 from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
@@ -46,6 +46,7 @@ from napari_nh2st.training.kernel import LOOK_WINDOW
 from napari_nh2st.training.module import Fitter
 from napari_nh2st.training.plan import Plan, make_plan
 from napari_nh2st.training.quiet import quiet
+from napari_nh2st.training.reference import describe_training
 
 # Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
 ARRAY_PITCHES = (100.0, 200.0)
@@ -142,7 +143,7 @@ def finetune(
     log = MetricsFile(run / METRICS)
     try:
         with quiet():
-            return _fit(plan, run, log, resume, progress, cancelled)
+            return _fit(plan, samples, run, log, resume, progress, cancelled)
     except BaseException as error:
         log.write(0, 0, event="failed", reason=str(error) or type(error).__name__)
         raise
@@ -224,7 +225,15 @@ def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingCo
     return spacing / pitch, pitch
 
 
-def _fit(plan: Plan, run: Path, log: MetricsFile, resume: bool, progress: bool, cancelled: Callable[[], bool]) -> Path:
+def _fit(
+    plan: Plan,
+    samples: Sequence[Sample],
+    run: Path,
+    log: MetricsFile,
+    resume: bool,
+    progress: bool,
+    cancelled: Callable[[], bool],
+) -> Path:
     config = plan.config
     cutter = WindowCutter(plan.mean, plan.std)
     windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step, plan.seed)
@@ -268,6 +277,9 @@ def _fit(plan: Plan, run: Path, log: MetricsFile, resume: bool, progress: bool, 
     if config.refit and not stop.asked:
         _refit(plan, card, run, log, progress, stop)
     model = run / "model"
+    reference = describe_training(load_model(model), samples, device=config.device)
+    if reference is not None:
+        put_reference(reference, model)
     log.write(log.step, log.epoch, event="cancelled" if stop.asked else "done", model=str(model))
     return model
 
