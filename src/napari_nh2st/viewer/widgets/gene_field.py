@@ -18,7 +18,7 @@ _TOOLTIP = (
     "Up and down walk the list. Empty the field to see the genes that were shown last"
 )
 _IN_SIGHT = 15
-_LETTERS = 42  # of a line of the list: a name, its figures; the field itself is narrower
+_LETTERS = 50  # of a line of the list: a name, its figures; the field itself is narrower
 
 
 class _Line(QStyledItemDelegate):

@@ -123,6 +123,7 @@ class GeneSection(QWidget):
         self.colours = NarrowCombo(
             "Colours of the heatmap; all of them stand out on stained tissue and keep their order for colour-blind eyes"
         )
+        self.colours.setMinimumContentsLength(3)
         for name in COLORMAPS:
             self.colours.addItem(getattr(AVAILABLE_COLORMAPS.get(name), "_display_name", name), name)
         self.colours.currentIndexChanged.connect(self._restyled)
