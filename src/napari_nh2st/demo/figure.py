@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from napari_nh2st.demo.tissue import Section
+from napari_nh2st.formats.figure import paint_map, paint_scale_bar
+from napari_nh2st.formats.picture import small
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.metrics import pcc
+from napari_nh2st.slides import open_slide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 UNIT = "ln(1 + counts per 10,000)"
 _NOT_PREDICTED = "#ececec"
+_SIDE = 1000  # pixels of the tissue's picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ def draw_figure(maps: Maps, slide: Path, section: Section, path: Path, genes: tu
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 3)
     own, context = genes
-    _tissue(axes[0, 0], _thumbnail(slide), section)
+    _tissue(axes[0, 0], slide, section)
     _gene_row(figure, maps, own, [
         (axes[0, 1], f"Truth: {own}\n(set by the tile's own tissue)", "truth"),
         (axes[0, 2], f"Predicted: {own}\nmodel 'context', PCC {{:.2f}}", "context"),
@@ -98,6 +101,8 @@ def draw_figure(maps: Maps, slide: Path, section: Section, path: Path, genes: tu
     for axis in axes.flat:
         axis.set(xlim=(0, section.shape[1]), ylim=(section.shape[0], 0), xticks=[], yticks=[], aspect="equal")
         axis.spines[:].set_color("#bbbbbb")
+    figure.draw_without_rendering()  # the scale bar goes by the place that the layout gives its panel
+    paint_scale_bar(axes[0, 0], section.mpp, 9)
     figure.suptitle(
         f"PROCEDURAL TISSUE, INVENTED GENES (seed {section.seed}): shows how the software works, "
         "says nothing of real tissue",
@@ -108,22 +113,12 @@ def draw_figure(maps: Maps, slide: Path, section: Section, path: Path, genes: tu
     figure.savefig(path, metadata={"Description": "napari-nh2st procedural tissue, invented genes"})
 
 
-def _thumbnail(slide: Path) -> npt.NDArray[np.uint8]:
-    import tifffile
-
-    with tifffile.TiffFile(slide) as file:
-        picture = Image.fromarray(file.series[0].levels[-1].asarray())
-    return np.asarray(picture)
-
-
-def _tissue(axis: Axes, picture: npt.NDArray[np.uint8], section: Section) -> None:
+def _tissue(axis: Axes, slide: Path, section: Section) -> None:
     height, width = section.shape
+    with open_slide(slide) as opened:
+        picture, _ = small(opened, _SIDE)
     axis.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
     axis.set_title("Procedural H&E-like tissue\n(drawn by a program)", fontsize=10.5)
-    length = 500 / section.mpp
-    x, y = 0.03 * width, 0.965 * height
-    axis.plot([x, x + length], [y, y], color="black", lw=2.5, solid_capstyle="butt")
-    axis.text(x + length / 2, y - 0.012 * height, "500 µm", ha="center", va="bottom", fontsize=9)
 
 
 def _gene_row(figure: Figure, maps: Maps, gene: str, panels: list[tuple[Axes, str, str]]) -> None:
@@ -137,7 +132,7 @@ def _gene_row(figure: Figure, maps: Maps, gene: str, panels: list[tuple[Axes, st
     low, high = np.percentile(truth, [1, 99])
     for axis, title, name in panels:
         image = maps.image(values[name])
-        axis.imshow(image, extent=maps.extent(), cmap="magma", vmin=low, vmax=high, interpolation="nearest")
+        paint_map(axis, image, maps.extent(), "magma", (float(low), float(high)))
         axis.set_facecolor(_NOT_PREDICTED)
         r = pcc(truth[:, None], values[name][:, None]).mean
         axis.set_title(title.format(r), fontsize=10.5)
