@@ -197,8 +197,9 @@ class PredictedMap:
         """Return the hidden vectors (k, h) of cells, NaN where nothing is predicted."""
         out = np.full((len(cells), self.decoder.weight.shape[1]), np.nan, dtype=np.float16)
         for index, inside, mine in self._by_block(cells):
-            if index in self._blocks:
-                out[mine] = self._blocks[index][inside]
+            block = self._blocks.get(index)  # asked once: it may be dropped meanwhile, and a thread may be reading
+            if block is not None:
+                out[mine] = block[inside]
         out[self._state.ravel()[cells] != PREDICTED] = np.nan
         return out
 
