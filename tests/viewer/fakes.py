@@ -195,7 +195,7 @@ class FakeServices:
         made.slide, made.model, made.tissue = slide, model, how["tissue"] or slide.tissue()
         return made
 
-    def warnings_for(self, slide, card) -> list[str]:
+    def warnings_for(self, slide, card, model=None) -> list[str]:
         return self.warning
 
     def limits_for(self, slide, card) -> list[str]:

@@ -280,7 +280,7 @@ class Controller:
         ground = self.ground_for(request, stop.is_set)
         stamp, slide = self.services.stamp(request.model), request.slide
         self._latest[slide.fingerprint, slide.mpp, request.model, stamp, request.pitch] = ground.map
-        warnings = tuple(self.services.warnings_for(request.slide, ground.model.card))
+        warnings = tuple(self.services.warnings_for(request.slide, ground.model.card, request.model))
         most = int(self.memory * _FULL / ground.map.bytes_per_cell)
         if request.follow and request.region.box is not None:
             events = follow_view(ground, request.region.box, warnings, most, stop.is_set)

@@ -39,6 +39,7 @@ from napari_nh2st.viewer.widgets.several_section import SeveralSection
 from napari_nh2st.viewer.widgets.slide_section import SlideSection
 from napari_nh2st.viewer.widgets.slides_section import SlidesSection
 from napari_nh2st.viewer.widgets.tissue_section import TissueSection
+from napari_nh2st.viewer.widgets.trust_section import TrustSection
 from napari_nh2st.viewer.widgets.where_section import VIEW, WhereSection
 from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import NO_MODEL, NO_MPP, NOTHING_OPEN, command_line, error_words
@@ -48,6 +49,7 @@ FOLDS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
     ("Measured", "Hold the prediction against a measurement of this slide", MeasuredSection),
     ("Regions", "The genes of regions that you draw, and of domains that are found", RegionsSection),
     ("Context", "What the tiles around a tile change in its prediction: click a tile", ContextSection),
+    ("Trust", "How sure: the figures in words, tissue unlike the training, and how far answers differ", TrustSection),
     ("Several genes", "Pinned genes as layers, three genes in one image, and signatures", SeveralSection),
     ("Several slides", "Open slides side by side", SlidesSection),
 )
@@ -336,13 +338,18 @@ class PredictWidget(QScrollArea):
         if slide is None or slide.mpp is None or self.models.card is None or self.controller.running:
             return
         # what goes wrong is told when it is asked for
-        self.background.call(self.controller.ground_for, self._request_for_all(), then=_ignore, failed=_ignore)
+        self.background.call(self.controller.ground_for, self._request_for_all(), then=self._made_ready, failed=_ignore)
+
+    def _made_ready(self, ground: Any) -> None:
+        """Say what is known of the slide's stain, now that somebody has looked at it."""
+        if not self.controller.running:
+            self._say_limits()
 
     def _say_limits(self) -> None:
         """Say what to know of the chosen slide with the chosen model; it stays until another one is chosen."""
         slide, card = layers.slide_of(self.slides.layer), self.models.card
         known = slide is not None and card is not None
-        self.job.show_warnings(self.services.warnings_for(slide, card) if known else [])
+        self.job.show_warnings(self.services.warnings_for(slide, card, self.models.model) if known else [])
         self.job.show_limits(self.services.limits_for(slide, card) if known else [])
 
     def _say_ready(self) -> None:
