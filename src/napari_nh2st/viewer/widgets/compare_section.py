@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.predicted import PredictedMap
@@ -52,8 +52,10 @@ class CompareSection(QWidget):
         self.table.gene_clicked.connect(self.gene_clicked)
         self.note = Note()
         layout = column(self)
-        layout.addLayout(row(self.first, self.button, label="Compare", stretch=0))
-        layout.addLayout(row(self.second, label="with", stretch=0))
+        # no captions of a fixed width: they are cut off in a larger font
+        layout.addLayout(row(self.first, QLabel("with"), self.second, stretch=0))
+        layout.itemAt(0).layout().setStretch(2, 1)
+        layout.addWidget(self.button)
         for part in (self.task, self.outcome, self.table, self.note):
             layout.addWidget(part)
         self.setVisible(False)

@@ -53,11 +53,9 @@ class DomainsSection(QWidget):
         self.table = GeneTable("markers")
         self.table.gene_clicked.connect(self.show_gene)
         self.note = Note()
-        self._chooser = QWidget()
-        self._chooser.setLayout(row(self.domain, label="Domain", stretch=0))
         layout = column(self)
-        layout.addLayout(row(QLabel("few"), self.fineness, QLabel("many"), label="Domains", stretch=1))
-        for part in (self.button, self.task, self.found, self._chooser, self.table, self.note):
+        layout.addLayout(row(QLabel("few domains"), self.fineness, QLabel("many"), stretch=1))
+        for part in (self.button, self.task, self.found, self.domain, self.table, self.note):
             layout.addWidget(part)
         desk.map_changed.connect(self._map_changed)
         desk.filled.connect(self._ready)
@@ -113,7 +111,7 @@ class DomainsSection(QWidget):
         if self._map is not self._desk.map:
             return
         self._markers = markers
-        self._chooser.setVisible(True)
+        self.domain.setVisible(True)
         self.note.say(ALIKE)
         self._show_table()
 
@@ -154,7 +152,7 @@ class DomainsSection(QWidget):
         self.found.say("")
         self.note.say("")
         self.table.show_frame(None)
-        self._chooser.setVisible(False)
+        self.domain.setVisible(False)
         self._ready()
 
     def _ready(self) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = 8  # in sight
+_LETTERS = 14  # of the widest column
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
@@ -52,7 +53,8 @@ class _Frame(QAbstractTableModel):
         if self.frame is None or not index.isValid():
             return None
         if index.column() == 0:
-            return str(self.frame.index[index.row()]) if role == Qt.ItemDataRole.DisplayRole else None
+            shown = role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole)  # a long name is cut off
+            return str(self.frame.index[index.row()]) if shown else None
         value = self.frame.iat[index.row(), index.column() - 1]
         number = isinstance(value, int | float | np.number)
         if role == Qt.ItemDataRole.TextAlignmentRole:
@@ -186,6 +188,7 @@ class GeneTable(QWidget):
         """Make room for a few rows, no more than there are."""
         vertical, horizontal = self.view.verticalHeader(), self.view.horizontalHeader()
         vertical.setDefaultSectionSize(self.view.fontMetrics().height() + 6)
+        horizontal.setMaximumSectionSize(_LETTERS * self.view.fontMetrics().averageCharWidth() + 12)
         rows = min(len(self.frame), _ROWS) * vertical.defaultSectionSize()
         below = self.view.horizontalScrollBar().sizeHint().height()
         self.view.setFixedHeight(rows + horizontal.sizeHint().height() + below + 2 * self.view.frameWidth())

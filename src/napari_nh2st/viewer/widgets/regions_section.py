@@ -202,8 +202,8 @@ class RegionsSection(QWidget):
         if self._table is None:
             return
         mine = self._table[self._table["region"] == self.list.region].set_index("gene")
-        frame = mine[["mean", "sd", "mean_elsewhere"]].set_axis(["mean", "spread", "elsewhere"], axis=1)
-        frame["difference"] = frame["mean"] - frame["elsewhere"]
+        columns = {"spread": mine["sd"], "elsewhere": mine["mean_elsewhere"]}
+        frame = mine[["mean"]].assign(difference=mine["mean"] - mine["mean_elsewhere"], **columns)
         self.table.what = "regions"
         self.table.show_frame(frame, sort_by="difference", tips=_REGION_TIPS, saved=self._table)
 
