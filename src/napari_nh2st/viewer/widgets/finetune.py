@@ -252,7 +252,6 @@ class FinetuneWidget(QScrollArea):
 
 def _chooser(tooltip: str, action: Any) -> QPushButton:
     button = QPushButton("choose…")
-    button.setFixedWidth(68)
     button.setToolTip(tooltip)
     button.clicked.connect(action)
     return button

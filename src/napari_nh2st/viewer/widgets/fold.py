@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QToolButton, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_nh2st.viewer.widgets.model_section import settings
 from napari_nh2st.viewer.widgets.parts import column
 
 _REMEMBERED = "folds"
+_LOOK = "QPushButton { text-align: left; border: none; background: transparent; padding: 4px 2px; }"
 
 
 class Fold(QWidget):
@@ -32,13 +33,10 @@ class Fold(QWidget):
         super().__init__()
         self.title, self._make = title, make
         self._section: QWidget | None = None
-        self.button = QToolButton()
-        self.button.setText(title)
+        self.button = QPushButton(f"▸  {title}")
         self.button.setToolTip(tooltip)
         self.button.setCheckable(True)
-        self.button.setAutoRaise(True)
-        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.button.setArrowType(Qt.ArrowType.RightArrow)
+        self.button.setStyleSheet(_LOOK)
         self.button.toggled.connect(self._toggled)
         self._layout = column(self, spacing=4)
         self._layout.addWidget(self.button)
@@ -62,7 +60,7 @@ class Fold(QWidget):
         return self.section
 
     def _toggled(self, on: bool) -> None:
-        self.button.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
+        self.button.setText(f"{'▾' if on else '▸'}  {self.title}")
         if on or self._section is not None:
             self.section.setVisible(on)
         settings().setValue(f"{_REMEMBERED}/{self.title}", "open" if on else "closed")

@@ -73,7 +73,6 @@ class JobSection(QWidget):
         self.bar.setVisible(False)
         self.sentence = Sentence()
         self.details = QPushButton("Details")
-        self.details.setFixedWidth(60)
         self.details.setToolTip("Show the technical account of what went wrong, to send with a report")
         self.details.setVisible(False)
         self.details.clicked.connect(lambda: self.account.setVisible(self.account.isHidden()))

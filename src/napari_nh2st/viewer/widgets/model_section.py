@@ -46,7 +46,6 @@ class ModelSection(QWidget):
         self.card: Card | None = None
         self.combo = NarrowCombo(_TOOLTIP)
         self.folder = QPushButton("folder…")
-        self.folder.setFixedWidth(64)
         self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
         self.folder.clicked.connect(self._ask)
         self.line = Sentence()

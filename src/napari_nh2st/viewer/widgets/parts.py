@@ -6,10 +6,26 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-LABEL_WIDTH = 60
+_WIDEST = "Runs on "  # of the captions: with it the controls of all rows begin at one line
+_GAP = 6
+_DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the first
+
+
+class Caption(QLabel):
+    """What stands in front of a control: as wide as the widest one, in whatever font."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+
+    def sizeHint(self) -> QSize:
+        """Return the size that all captions have."""
+        return QSize(self.fontMetrics().horizontalAdvance(_WIDEST), super().sizeHint().height())
+
+    minimumSizeHint = sizeHint
 
 
 class Sentence(QLabel):
@@ -60,6 +76,7 @@ class NarrowCombo(QComboBox):
     def __init__(self, tooltip: str = "") -> None:
         super().__init__()
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setIconSize(QSize(0, 0))  # room for one is kept otherwise
         self.setMinimumContentsLength(6)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(tooltip)
@@ -69,10 +86,9 @@ def row(*widgets: QWidget, label: str = "", stretch: int | None = None) -> QHBox
     """Lay widgets side by side, behind a label of the width that all labels have."""
     line = QHBoxLayout()
     line.setContentsMargins(0, 0, 0, 0)
-    line.setSpacing(6)
+    line.setSpacing(_GAP)
     if label:
-        caption = QLabel(label)
-        caption.setFixedWidth(LABEL_WIDTH)
+        caption = Caption(label)
         caption.setToolTip(widgets[0].toolTip() if widgets else "")
         line.addWidget(caption)
     for i, widget in enumerate(widgets):
@@ -83,8 +99,10 @@ def row(*widgets: QWidget, label: str = "", stretch: int | None = None) -> QHBox
 def indented(widget: QWidget) -> QHBoxLayout:
     """Lay a widget under the control of the row above it."""
     line = QHBoxLayout()
-    line.setContentsMargins(LABEL_WIDTH + 6, 0, 0, 0)
-    line.addWidget(widget)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(_GAP)
+    line.addWidget(Caption())
+    line.addWidget(widget, 1)
     return line
 
 
@@ -110,9 +128,8 @@ def column(parent: QWidget, *, spacing: int = 6) -> QVBoxLayout:
 
 
 def scrolled(area: QScrollArea) -> QVBoxLayout:
-    """Make a scroll area a dock of one column, 320 px wide at least, and return the column."""
+    """Make a scroll area a dock of one column, 320 px wide or what a larger font needs, and return the column."""
     body = QWidget()
-    body.setMinimumWidth(280)
     layout = QVBoxLayout(body)
     layout.setContentsMargins(8, 8, 8, 8)
     layout.setSpacing(8)
@@ -120,8 +137,25 @@ def scrolled(area: QScrollArea) -> QVBoxLayout:
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setMinimumWidth(320)
+    area.setMinimumWidth(_DOCK)
+    body.installEventFilter(_Widener(area))
     return layout
+
+
+class _Widener(QObject):
+    """Lets a dock grow with what is in it: napari's font can be made larger at any time."""
+
+    def __init__(self, area: QScrollArea) -> None:
+        super().__init__(area)
+        self._area = area
+
+    def eventFilter(self, body: QObject, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+            needed = self._area.widget().minimumSizeHint().width() + self._area.verticalScrollBar().sizeHint().width()
+            wanted = min(max(_DOCK, needed), _DOCK_MOST)
+            if wanted != self._area.minimumWidth():
+                self._area.setMinimumWidth(wanted)
+        return False
 
 
 class Connections:

@@ -32,7 +32,7 @@ from napari_nh2st.viewer.widgets.job_section import JobSection
 from napari_nh2st.viewer.widgets.measured_section import MeasuredSection
 from napari_nh2st.viewer.widgets.model_section import ModelSection
 from napari_nh2st.viewer.widgets.pacing import Pacing, timer
-from napari_nh2st.viewer.widgets.parts import Connections, rule, scrolled
+from napari_nh2st.viewer.widgets.parts import Connections, column, rule, scrolled
 from napari_nh2st.viewer.widgets.regions_section import RegionsSection
 from napari_nh2st.viewer.widgets.result_section import ResultSection
 from napari_nh2st.viewer.widgets.several_section import SeveralSection
@@ -108,7 +108,11 @@ class PredictWidget(QScrollArea):
         layout = scrolled(self)
         upper = (self.slides, self.models, self.where, self.job)
         self.folds = {title: Fold(title, tip, partial(make, self.desk)) for title, tip, make in FOLDS}
-        for part in (*upper, rule(), self.genes, *self.folds.values(), rule(), self.tissue, self.result):
+        folds = QWidget()
+        stack = column(folds, spacing=0)
+        for fold in self.folds.values():
+            stack.addWidget(fold)
+        for part in (*upper, rule(), self.genes, folds, rule(), self.tissue, self.result):
             layout.addWidget(part)
         layout.addStretch(1)
 

@@ -36,7 +36,6 @@ class SlideSection(QWidget):
         self.size = Sentence()
         self.size.setToolTip("How many micrometres a pixel is wide, and where that number comes from")
         self.edit = QPushButton("edit")
-        self.edit.setFixedWidth(44)
         self.edit.setToolTip("Correct the pixel size, where the file says it wrongly or not at all")
         self.edit.clicked.connect(lambda: self.field.setVisible(self.field.isHidden()))
         self.field = self._make_field()
@@ -112,5 +111,4 @@ def indented_pair(left: QWidget, right: QWidget) -> Any:
     """Lay two widgets under the control of the row above, the second at the right edge."""
     line = indented(left)
     line.addWidget(right)
-    line.setStretch(0, 1)
     return line

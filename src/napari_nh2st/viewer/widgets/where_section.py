@@ -42,7 +42,6 @@ class WhereSection(QWidget):
         for name, text, tip in _CHOICES:
             button = QPushButton(text)  # segments: three radio buttons do not fit in 320 px
             button.setCheckable(True)
-            button.setMinimumWidth(30)
             button.setToolTip(tip)
             self.buttons[name] = button
             self._group.addButton(button)
