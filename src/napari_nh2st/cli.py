@@ -296,12 +296,14 @@ def _predict_one(
 
     from napari_nh2st.engine.run import lattice_for, run, store_for, warnings_for
     from napari_nh2st.formats import EXPORTERS, export
+    from napari_nh2st.model.folder import load_reference
     from napari_nh2st.slides import open_slide
 
     started = time.monotonic()
     (region, pitch), (out, formats, genes) = where, target
     with open_slide(path, mpp=mpp) as slide:
-        for warning in warnings_for(slide, model.card):
+        reference = load_reference(model.path)
+        for warning in warnings_for(slide, model.card, reference):
             say(f"warning: {warning}")
         try:
             places = lattice_for(slide, model.card, region, pitch)
@@ -317,7 +319,7 @@ def _predict_one(
             raise Nh2stError(
                 f"stopped; what was predicted is kept in {store.path}, and the same command goes on"
             ) from None
-        warnings = warnings_for(slide, model.card)
+        warnings = warnings_for(slide, model.card, reference)
     outputs = [str(store.path)]
     prediction = store.prediction()
     for name in formats:

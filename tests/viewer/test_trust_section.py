@@ -158,7 +158,7 @@ def test_tiles_unlike_the_training_are_marked_and_counted(dock: Dock) -> None:
     x = shown.tiles(cells).centres[:, 0] / 1000
     marked = layer.data.ravel()[cells]
     assert np.array_equal(np.isfinite(marked), np.float16(x) > 0.64)
-    assert tuple(layer.contrast_limits) == (1, 2)  # yellow below 1.5, red above
+    assert tuple(layer.contrast_limits) == (1, 2)  # orange below 1.5, red above
     assert f"{100 * (x > 0.64).mean():.0f}% of the {len(cells)} predicted tiles are unlike" in dock.tissue.share.text()
     order = [la.name for la in dock.viewer.layers]
     assert order.index(layer.name) > order.index("ERBB2, predicted (her2st)") > order.index(dock.slide_layer.name)
@@ -191,6 +191,8 @@ def test_the_check_can_be_cancelled_and_started_again(dock: Dock) -> None:
 @viewer
 def test_spread_over_views_follows_the_gene_without_the_model(dock: Dock) -> None:
     dock.predict()
+    dock.check()
+    marks = dock.layer("unlike")
     before = len(dock.services.asked)
     dock.ask()
     assert [s["view"] for s in dock.services.sessions[-3:]] == list(VIEWS[1:])
@@ -199,6 +201,7 @@ def test_spread_over_views_follows_the_gene_without_the_model(dock: Dock) -> Non
     assert np.allclose(layer.data, expected_spread(dock, "ERBB2"), atol=2e-3, equal_nan=True)
     assert layer.contrast_limits[0] == 0
     assert not dock.layer("ERBB2, predicted").visible  # two heatmaps on top of one another mean nothing
+    assert not marks.visible
     assert dock.viewer.canvas.overlays["nh2st_unit"].text.startswith("ERBB2, spread over 4 views")
     assert "ln(1 + counts per 10,000)" in dock.spread.said.text()
     dock.desk.choose_gene("KRT8")
@@ -208,6 +211,7 @@ def test_spread_over_views_follows_the_gene_without_the_model(dock: Dock) -> Non
     dock.click(dock.spread.button)
     assert not layer.visible
     assert dock.layer("KRT8, predicted").visible
+    assert marks.visible
     dock.click(dock.spread.button)
     assert layer.visible
     assert len(dock.services.asked) == before + 3  # nothing is asked twice

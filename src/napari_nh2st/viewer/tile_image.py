@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 F32 = npt.NDArray[np.float32]
 
 
+MARKS = "unlike the training"
+
+
+def is_mark(layer: Any) -> bool:
+    """Whether a layer marks tiles that are unlike the training tissue."""
+    return bool(getattr(layer, "metadata", {}).get(KEY) == MARKS)
+
+
 class TileImage:
     """The user may rename, move, hide or delete the layer at any time: what they changed is left alone.
 

@@ -12,7 +12,7 @@ SPREAD_IS = (
 TISSUE_IS = (
     "Compares each tile with the tissue that the model was trained on. It does not say whether the prediction is right."
 )
-LEGEND = "Yellow: more unlike than 99 of 100 training tiles. Red: far from all of them."
+LEGEND = "Orange: more unlike than 99 of 100 training tiles. Red: far from all of them."
 NO_REFERENCE = (
     "There is no record of what this model's training tissue looks like: it was made by an earlier version, or from "
     "too few tiles. Train it again to get one."

@@ -25,7 +25,7 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.ground import Ground
 from napari_nh2st.viewer.layers import GENE
 from napari_nh2st.viewer.predicted import PredictedMap
-from napari_nh2st.viewer.tile_image import TileImage
+from napari_nh2st.viewer.tile_image import TileImage, is_mark
 from napari_nh2st.viewer.trust_words import SPREAD_IS, spread_words
 from napari_nh2st.viewer.widgets.desk import NO_MAP, Cancelled, Desk, Tell
 from napari_nh2st.viewer.widgets.model_section import folder_name, remembered_models
@@ -190,8 +190,8 @@ class SpreadPart(QWidget):
     def _show(self, spread: Spread) -> None:
         if spread.image.bring(spread.name(self._desk.gene), self._desk.map_slide_layer):
             spread.image.layer.events.visible.connect(self._show_state)
-        # two heatmaps on top of one another mean nothing
-        hidden = [la for la in self._desk.viewer.layers if la.visible and GENE in la.metadata]
+        # two heatmaps on top of one another mean nothing, and marks that cover it hide it
+        hidden = [la for la in self._desk.viewer.layers if la.visible and (GENE in la.metadata or is_mark(la))]
         self._hidden += [layer for layer in hidden if layer is not spread.image.layer]
         for layer in self._hidden:
             layer.visible = False

@@ -13,7 +13,7 @@ from napari_nh2st.geometry import IntArray
 from napari_nh2st.model.reference import UNLIKE, UNUSUAL
 from napari_nh2st.viewer.ground import Ground
 from napari_nh2st.viewer.predicted import PredictedMap
-from napari_nh2st.viewer.tile_image import F32, TileImage
+from napari_nh2st.viewer.tile_image import F32, MARKS, TileImage
 from napari_nh2st.viewer.trust_words import LEGEND, NO_REFERENCE, TISSUE_IS, figures_words, novelty_words
 from napari_nh2st.viewer.widgets.desk import NO_MAP, Cancelled, Desk, Tell
 from napari_nh2st.viewer.widgets.parts import Sentence, column, row, rule
@@ -22,7 +22,7 @@ from napari_nh2st.viewer.widgets.task import Task
 from napari_nh2st.viewer.words import count
 
 _PIECE = 2048  # tiles between two looks at the clock
-_UNUSUAL, _UNLIKE = "#ffd60a", "#c1121f"
+_UNUSUAL, _UNLIKE = "#ff7b00", "#b00020"  # none of viridis, which the heatmap has
 _CHECK_TIP = "Compare the predicted tiles with the tissue that the model was trained on, and mark those that are unlike"
 
 
@@ -149,7 +149,7 @@ class Novelty:
         colours = Colormap(
             [_UNUSUAL, _UNLIKE], name="unlike the training", controls=[0.0, 0.5, 1.0], interpolation="zero"
         )
-        self.image = TileImage(viewer, shown, "unlike the training", colours, bar=False)
+        self.image = TileImage(viewer, shown, MARKS, colours, bar=False)
 
     @property
     def count(self) -> int:
