@@ -53,9 +53,8 @@ class CompareSection(QWidget):
         self.note = Note()
         layout = column(self)
         # no captions of a fixed width: they are cut off in a larger font
-        layout.addLayout(row(self.first, QLabel("with"), self.second, stretch=0))
-        layout.itemAt(0).layout().setStretch(2, 1)
-        layout.addWidget(self.button)
+        layout.addLayout(row(self.first, QLabel("with"), stretch=0))
+        layout.addLayout(row(self.second, self.button, stretch=0))
         for part in (self.task, self.outcome, self.table, self.note):
             layout.addWidget(part)
         self.setVisible(False)

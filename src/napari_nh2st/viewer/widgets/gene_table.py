@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = 8  # in sight
-_LETTERS = 14  # of the widest column
+_LETTERS = 18  # of the widest column
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
