@@ -9,17 +9,33 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-_WIDEST = "Runs on "  # of the captions: with it the controls of all rows begin at one line
+_WIDEST = "Runs on  "  # of the captions: with it the controls of all rows begin at one line
 _GAP = 6
 _DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the first
 
 
 class Caption(QLabel):
-    """What stands in front of a control: as wide as the widest one, in whatever font."""
+    """What stands in front of a control: as wide as the widest one, in whatever font.
 
-    def __init__(self, text: str = "") -> None:
+    Parameters
+    ----------
+    text : str
+    beside : QWidget, optional
+        It is hidden where this one is, so that both leave no gap.
+    """
+
+    def __init__(self, text: str = "", beside: QWidget | None = None) -> None:
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        if beside is not None:
+            self.setHidden(beside.isHidden())
+            beside.installEventFilter(self)
+
+    def eventFilter(self, beside: QObject, event: QEvent) -> bool:
+        """Come and go with the other one."""
+        if event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent):
+            self.setVisible(event.type() == QEvent.Type.ShowToParent)
+        return False
 
     def sizeHint(self) -> QSize:
         """Return the size that all captions have."""
@@ -101,7 +117,7 @@ def indented(widget: QWidget) -> QHBoxLayout:
     line = QHBoxLayout()
     line.setContentsMargins(0, 0, 0, 0)
     line.setSpacing(_GAP)
-    line.addWidget(Caption())
+    line.addWidget(Caption(beside=widget))
     line.addWidget(widget, 1)
     return line
 
