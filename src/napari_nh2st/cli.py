@@ -385,22 +385,28 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch that was finished.")] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of what the settings say.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="Instead of what the settings say.")] = None,
+    devices: Annotated[int | None, typer.Option("--devices", min=1, help="Processes that train together.")] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that train together.")] = None,
 ) -> None:
     """Train NH2ST on measured sections; writes the model folder RUN/model.
 
-    A file named `stop` that appears in RUN ends the run and keeps the best model so far, as Ctrl+C does.
+    A file named `stop` that appears in RUN ends the run and keeps the best model so far, as Ctrl+C does; one named
+    `pause` holds it until it goes.
     """
     from napari_nh2st.training.callbacks import STOP
     from napari_nh2st.training.config import read_config
     from napari_nh2st.training.fit import finetune as fit
 
     settings = read_config(config)
-    changes = {k: v for k, v in {"epochs": epochs, "device": device}.items() if v is not None}
-    settings = settings.model_copy(update=changes)
+    given = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
+    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     cancelled = interruptible()
     folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled)
     from napari_nh2st.model.folder import load_card
+    from napari_nh2st.training.stage import is_first
 
+    if not is_first():
+        return
     figures = load_card(folder).evaluation
     stopped = " (stopped early, the best so far)" if cancelled() or (out / STOP).exists() else ""
     if figures is not None:

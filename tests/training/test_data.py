@@ -64,7 +64,7 @@ def test_the_held_out_block_is_compact_and_of_the_asked_size(section):
 
 def test_turning_a_window_keeps_its_spots_on_their_tissue(section, cutter):
     inside = np.flatnonzero(~section.held_out)[:12]
-    window = cutter.cut(section, np.array([0, 0]), 1024, inside)
+    window = cutter.cut(section, np.array([0, 0]), (1024, 1024), inside)
     keep = ((window.centres[:, SELF] > 60) & (window.centres[:, SELF] < 964)).all(-1)
     plain = [darkness(window.pixels, c) for c in window.centres[keep, SELF]]
     for quarter in range(4):

@@ -23,7 +23,7 @@ ARCH = {"width": 8, "dim": 32, "hidden": 16, "heads": 4, "dropout": 0.1}
 
 def settings(variant="context", **more):
     values = {"epochs": 8, "window": 512, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 1.0}
-    values |= {"refit": False, "pretrain_steps": 0, "train_encoder": True}
+    values |= {"refit": False, "pretrain_steps": 0, "train": "everything"}
     return TrainingConfig(architecture=Architecture(variant=variant, **ARCH), **{**values, **more})
 
 

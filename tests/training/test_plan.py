@@ -40,7 +40,7 @@ def loaded(samples, settings):
 
 @pytest.mark.parametrize("trained", [False, True])
 def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained):
-    settings = config(train_encoder=trained)
+    settings = config(train="everything" if trained else "head")
     sections, card = loaded(samples, settings)
     plan = make_plan(sections[:1], card, settings, seed=0)
     assert plan.card.architecture.kernel_on == ("stain" if trained else "both")

@@ -39,7 +39,7 @@ class _Counted(Fitter):
 def compare(material: Material, progress: Callable[[int, int], object]) -> Findings:
     """Measure both sides, the encoder trained on either, and their ratio."""
     config = TrainingConfig(
-        train_encoder=True, pretrain_steps=0, kernel_share=0, device=material.options.device, name="bench"
+        train="everything", pretrain_steps=0, kernel_share=0, device=material.options.device, name="bench"
     )
     sample, data = material.sample, material.data
     card = card_for([sample], [data], config)
@@ -58,11 +58,11 @@ def compare(material: Material, progress: Callable[[int, int], object]) -> Findi
 
 def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
     """Take steps as `nh2st finetune` does: windows of tissue, every spot in them pooled from one map."""
-    fitter = _Counted(plan.net, plan.config, steps, plan.mean, plan.std, plan.kernel, plan.train_encoder).to(device)
+    fitter = _Counted(plan.net, plan.config, steps, plan.mean, plan.std, plan.kernel, plan.train).to(device)
     optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4)
     config = plan.config
     cutter = WindowCutter(plan.mean, plan.std)
-    windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step, plan.seed)
+    windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step or 2, plan.seed)
 
     def batches() -> Any:
         while True:
@@ -74,9 +74,7 @@ def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
         fitter.counted, clock = 0, Clock()
         for _ in range(steps):
             batch = fitter.transfer_batch_to_device(next(stream), device, 0)
-            loss = fitter.training_step(batch, 0)
-            if loss is not None:
-                _step(optimiser, loss)
+            _step(optimiser, fitter.training_step(batch, 0)["loss"])
         return Rate(fitter.counted / clock.seconds)
 
     return side

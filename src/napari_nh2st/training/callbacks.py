@@ -1,18 +1,21 @@
-"""What a run tells the outside, and how the outside stops it: a metrics file and a stop file."""
+"""What a run tells the outside, and how the outside holds and stops it: a metrics file, a pause and a stop file."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
-STOP = "stop"
+STOP, PAUSE = "stop", "pause"
 METRICS = "metrics.jsonl"
+_LOOK_AGAIN = 0.2  # seconds between two looks whether the pause file has gone
 
 
 class MetricsFile:
@@ -20,10 +23,11 @@ class MetricsFile:
 
     Parameters
     ----------
-    path : Path
+    path : Path or None
+        None writes nothing: for the processes that train along with the one that does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.step = self.epoch = 0
         self._started = time.monotonic()
@@ -31,55 +35,131 @@ class MetricsFile:
     def write(self, step: int, epoch: int, **values: Any) -> None:
         """Append a line; `seconds` since the start is added. What was written last is kept in `step` and `epoch`."""
         self.step, self.epoch = step, epoch
+        if self.path is None:
+            return
         line = {"step": step, "epoch": epoch, "seconds": round(time.monotonic() - self._started, 2), **values}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def say(self, **values: Any) -> None:
+        """Append a line, the run standing where it stood."""
+        self.write(self.step, self.epoch, **values)
+
+
+class Wishes:
+    """What is asked of a run from outside: to stop, or to hold.
+
+    Parameters
+    ----------
+    run : Path
+        Its folder: a file named `stop` ends the run after the current step, one named `pause` holds it until it goes.
+    cancelled : callable
+        Asks for a stop as well.
+    log : MetricsFile
+    """
+
+    def __init__(self, run: Path, cancelled: Callable[[], bool], log: MetricsFile) -> None:
+        self._stop, self._pause, self.cancelled, self.log = run / STOP, run / PAUSE, cancelled, log
+        self.asked = False
+
+    def stop(self) -> bool:
+        """Tell whether to stop; holds as long as the run is paused."""
+        if self._pause.exists() and not self._stops():
+            self.log.say(event="paused")
+            while self._pause.exists() and not self._stops():
+                time.sleep(_LOOK_AGAIN)
+            self.log.say(event="resumed")
+        self.asked = self.asked or self._stops()
+        return self.asked
+
+    def _stops(self) -> bool:
+        return self.cancelled() or self._stop.exists()
+
+
+class StopWhenAsked(Callback):
+    """Ends the run after the current step, in all its processes."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self.wishes = wishes
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look for the files."""
+        if trainer.strategy.reduce_boolean_decision(self.wishes.stop(), all=False):
+            self.wishes.asked = trainer.should_stop = True
+
+
+class StopWhenNoBetter(EarlyStopping):
+    """Ends a training whose score on the held-out blocks has not risen for some epochs, and a resumed one at once."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val_pcc", patience=patience, mode="max", check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember how it ended before."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
 
 class Reporter(Callback):
-    """Writes the loss of every few steps, the held-out figures of every epoch, and each checkpoint.
+    """Writes the loss of every step, and of every epoch the held-out figures, the speed and the memory.
 
     Parameters
     ----------
     metrics : MetricsFile
-    epochs : int
-        Epochs that the run has behind it: of the training before this one.
+    epochs, steps : int
+        That the run has behind it: of the training before this one.
     """
 
-    def __init__(self, metrics: MetricsFile, epochs: int = 0) -> None:
-        self.metrics, self.epochs = metrics, epochs
-        self._steps = metrics.step if epochs else 0
+    def __init__(self, metrics: MetricsFile, epochs: int = 0, steps: int = 0) -> None:
+        self.metrics, self.epochs, self.steps = metrics, epochs, steps
+        self._losses: list[float] = []
+        self._spots = 0
+        self._since = self._until = time.monotonic()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the epoch's clock."""
+        if batch_idx == 0:
+            self._spots, self._since = 0, time.monotonic()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the loss of every fifth step."""
-        if trainer.global_step % 5 == 0 and isinstance(outputs, dict):
-            step, epoch = self._steps + trainer.global_step, self.epochs + trainer.current_epoch
-            self.metrics.write(step, epoch, train_loss=round(float(outputs["loss"]), 5))
+        """Write the step's loss, the mean of its parts."""
+        parts = trainer.accumulate_grad_batches
+        self._losses.append(float(outputs["loss"]) * parts)  # Lightning gives each part's share
+        self._spots += outputs["spots"] * trainer.world_size
+        self._until = time.monotonic()
+        if (batch_idx + 1) % parts == 0:
+            loss, self._losses = sum(self._losses) / len(self._losses), []
+            self.metrics.write(*self._at(trainer), train_loss=round(loss, 5))
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the held-out figures."""
-        known = trainer.callback_metrics
-        if trainer.sanity_checking or "val_pcc" not in known:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the epoch's figures, unless it was stopped halfway."""
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
-        values = {k: round(float(known[k]), 5) for k in ("val_loss", "val_pcc")}
-        self.metrics.write(trainer.global_step, trainer.current_epoch, event="checkpoint", **values)
+        known = trainer.callback_metrics
+        values: dict[str, Any] = {k: round(float(known[k]), 5) for k in ("val_loss", "val_pcc") if k in known}
+        values["spots_per_second"] = round(self._spots / max(self._until - self._since, 1e-6), 1)
+        values["memory_mb"] = round(memory_mb(pl_module.device))
+        self.metrics.write(*self._at(trainer), event="checkpoint", device=str(pl_module.device), **values)
+
+    def _at(self, trainer: L.Trainer) -> tuple[int, int]:
+        return self.steps + trainer.global_step, self.epochs + trainer.current_epoch
 
 
-class StopWhenAsked(Callback):
-    """Ends the run after the current step: for a file named `stop` in the run's folder, or when `cancelled` says so."""
-
-    def __init__(self, run: Path, cancelled: Callable[[], bool]) -> None:
-        self.file, self.cancelled = run / STOP, cancelled
-        self.asked = False
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Look for the file."""
-        if self.file.exists() or self.cancelled():
-            self.asked = trainer.should_stop = True
+def memory_mb(device: torch.device) -> float:
+    """Tell the most memory that was taken so far: the graphics card's, or else this process's; 0 where unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 class EpochBar(TQDMProgressBar):

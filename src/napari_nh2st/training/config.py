@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 
+Train = Literal["head", "last-blocks", "everything"]
+
 
 class TrainingConfig(BaseModel):
     """Settings of a run; a YAML file may give any of them.
@@ -39,19 +41,27 @@ class TrainingConfig(BaseModel):
     pretrain_steps: int = Field(
         default=60, ge=0, description="context only: steps of contrast on the sections' own tiles"
     )
-    train_encoder: bool = Field(default=False, description="context only: train the encoder on expression as well")
+    train: Train = Field(
+        default="head",
+        description="context only: head leaves the encoder as it is and so has to look at the tissue only once; "
+        "last-blocks trains its last stage as well; everything trains it from end to end, as paper always is",
+    )
     kernel_share: float = Field(default=0.8, ge=0, lt=1, description="context only: the kernel head's part; 0 is none")
     landmarks: int = Field(default=1024, ge=1, description="of the kernel head, at most; fewer where spots are fewer")
 
-    epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=4, ge=1, description="each meets a spot about once, in 30 to 1000 steps")
+    patience: int = Field(default=5, ge=1, description="stop after so many epochs without a better score")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     window: int = Field(default=512, ge=256, description="side of a block of tissue")
-    windows_per_step: int = Field(default=2, ge=1)
-    spots_per_step: int = Field(default=48, ge=2, description="patch encoders only: targets encoded at once")
+    windows_per_step: int | None = Field(default=None, ge=1, description="None: more, the more spots there are")
+    spots_per_step: int | None = Field(
+        default=None, ge=2, description="head: targets at once, None: more, the more spots there are; paper: None is 48"
+    )
     spot_weight: float = Field(default=0.1, ge=0, description="weight of the target's contrastive loss")
     near_weight: float = Field(default=0.05, ge=0, description="weight of the neighbourhood's contrastive loss")
     stain_jitter: float = Field(default=0.15, ge=0, le=1, description="spread of the colour augmentation")
+    views: int = Field(default=0, ge=0, description="head only: times that tissue is seen turned and in other colours")
     gene_weight: Literal["equal", "variance"] = Field(
         default="equal", description="equal: every gene weighs the same; variance: as its labels vary (plain MSE)"
     )
@@ -59,6 +69,8 @@ class TrainingConfig(BaseModel):
     inner_validation: float = Field(default=0.15, gt=0, lt=0.5, description="part of each section held out as a block")
     refit: bool = Field(default=True, description="after the held-out blocks have been scored, train on them too")
     device: str = "auto"
+    devices: int = Field(default=1, ge=1, description="processes that train together on a machine, each on a device")
+    nodes: int = Field(default=1, ge=1, description="machines")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 

@@ -1,20 +1,22 @@
 """Measured sections as blocks of tissue: pixels, the spots in them, their neighbourhoods and labels.
 
-A batch is a set of square windows of a section. The encoder passes once over a window; every spot in it and every
+A batch is a set of windows of a section. The encoder passes once over a window; every spot in it and every
 neighbour place is pooled from the same feature map, so tissue is encoded once for targets and neighbours alike, and
 training sees what prediction sees.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.spatial import cKDTree
+from torch import distributed as dist
 from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 
@@ -32,6 +34,9 @@ MAX_CROP_BYTES = 8 * 2**30
 # Spots off the slide beyond this part mean that the positions belong to another image.
 MAX_SPOTS_OFF = 0.05
 READ_BLOCK = 2048
+# Optimiser steps of an epoch: as many as it takes to meet each spot once, within these bounds. A few hundred spots so
+# get enough steps to learn from, and of many thousand an epoch is still soon over.
+FEWEST_STEPS, MOST_STEPS = 30, 1000
 
 
 @dataclass(eq=False)
@@ -58,6 +63,8 @@ class Section:
         Top-left of the crop (x, y) on the slide, model pixels.
     ids : (n,) str
         Ids of the spots.
+    number : int
+        Which of a run's sections it is, from 0.
     """
 
     name: str
@@ -72,23 +79,24 @@ class Section:
     held_out: npt.NDArray[np.bool_]
     corner: npt.NDArray[np.int64]
     ids: npt.NDArray[np.str_]
+    number: int = 0
 
 
 @dataclass(eq=False)
 class Window:
-    """A square block of tissue with some spots.
+    """A block of tissue with some spots.
 
     Attributes
     ----------
-    pixels : (S, S, 3) uint8
+    pixels : (H, W, 3) uint8
     centres : (m, 9, 2) float32
         Pixels of the window, (x, y).
     present, known : (m, 9) bool
         Places with tissue inside the window; places with a measured label.
     labels : (m, 9, G) float32
         Standardised labels, 0 where not known.
-    spots : (m,) int64
-        Which spots of the section they are.
+    spots, sections : (m,) int64
+        Which spots of which section they are.
     """
 
     pixels: torch.Tensor
@@ -97,6 +105,40 @@ class Window:
     known: torch.Tensor
     labels: torch.Tensor
     spots: torch.Tensor
+    sections: torch.Tensor
+
+
+@dataclass
+class Targets:
+    """Spots to be predicted, and what an encoder sees at their nine places.
+
+    Attributes
+    ----------
+    embeddings : (m, 9, C) or, for a patch encoder, (m, 9, C, 7, 7)
+    present, known : (m, 9) bool
+    labels : (m, 9, G)
+    spots, sections : (m,) int64
+    """
+
+    embeddings: torch.Tensor
+    present: torch.Tensor
+    known: torch.Tensor
+    labels: torch.Tensor
+    spots: torch.Tensor
+    sections: torch.Tensor
+
+    @classmethod
+    def of(cls, window: Window, embeddings: torch.Tensor, inside: torch.Tensor, keep: torch.Tensor) -> Targets:
+        """Keep some targets of a window; places outside it count as absent."""
+        present = (window.present & inside)[keep]
+        return cls(
+            embeddings, present, window.known[keep], window.labels[keep], window.spots[keep], window.sections[keep]
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Targets]) -> Targets:
+        """Put the targets of several windows together."""
+        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
 def load_section(sample: Sample, data: Any, card: Card) -> Section:
@@ -202,79 +244,154 @@ class WindowCutter:
     def __init__(self, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
         self.mean, self.std = mean, std
 
-    def cut(self, section: Section, corner: npt.NDArray[np.int64], side: int, spots: npt.NDArray[np.int64]) -> Window:
-        """Cut the window whose top-left is at `corner` (x, y), with these spots; white beyond the crop."""
+    def cut(
+        self, section: Section, corner: npt.NDArray[np.int64], size: tuple[int, int], spots: npt.NDArray[np.int64]
+    ) -> Window:
+        """Cut the window of this (width, height) whose top-left is at `corner` (x, y); white beyond the crop."""
         x, y = (int(v) for v in corner)
         height, width = section.pixels.shape[:2]
-        pixels = np.full((side, side, 3), 255, dtype=np.uint8)
-        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+        pixels = np.full((size[1], size[0], 3), 255, dtype=np.uint8)
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + size[0], width), min(y + size[1], height)
         if x1 > x0 and y1 > y0:
             pixels[y0 - y : y1 - y, x0 - x : x1 - x] = section.pixels[y0:y1, x0:x1]
-        measured = section.measured[spots]
-        # Training must not see held-out labels, not even as a neighbour's; a validation window shows none at all.
-        known = (measured >= 0) & ~section.held_out[measured]
-        values = (section.labels[measured] - self.mean) / self.std
-        values[~known & (np.arange(9) != SELF)] = 0
+        known, values = self.labels(section, spots)
         return Window(
             torch.from_numpy(pixels),
             torch.from_numpy((section.centres[spots] - corner).astype(np.float32)),
             torch.from_numpy(section.present[spots]),
             torch.from_numpy(known),
-            torch.from_numpy(values.astype(np.float32)),
+            torch.from_numpy(values),
             torch.from_numpy(spots),
+            torch.full((len(spots),), section.number),
         )
+
+    def labels(
+        self, section: Section, spots: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """Give the nine places' labels: which are known (m, 9), and their standardised values (m, 9, G)."""
+        measured = section.measured[spots]
+        # Training must not see held-out labels, not even as a neighbour's; a validation window shows none at all.
+        known = (measured >= 0) & ~section.held_out[measured]
+        values = (section.labels[measured] - self.mean) / self.std
+        values[~known & (np.arange(9) != SELF)] = 0
+        return known, values.astype(np.float32)
 
 
 def turn(window: Window, quarter: int, mirror: bool) -> Window:
     """Turn a window by quarters (counter-clockwise) and mirror it, with the places in it."""
-    side = window.pixels.shape[0]
     pixels, centres = window.pixels, window.centres
     for _ in range(quarter % 4):
+        centres = torch.stack([centres[..., 1], pixels.shape[1] - centres[..., 0]], dim=-1)
         pixels = torch.rot90(pixels, 1, (0, 1))
-        centres = torch.stack([centres[..., 1], side - centres[..., 0]], dim=-1)
     if mirror:
         pixels = pixels.flip(1)
-        centres = torch.stack([side - centres[..., 0], centres[..., 1]], dim=-1)
+        centres = torch.stack([pixels.shape[1] - centres[..., 0], centres[..., 1]], dim=-1)
     return replace(window, pixels=pixels, centres=centres)
 
 
-class TrainingWindows(IterableDataset[list[Window]]):
-    """Batches of windows round randomly chosen training spots; an epoch meets each spot about once.
+def spots_a_step(spots: int) -> int:
+    """How many targets an optimiser step takes: 16 of 500 spots, more of more, with their square root."""
+    return int(np.clip(round(16 * (spots / 500) ** 0.5), 12, 256))
 
-    Deterministic in (seed, epoch): a resumed run meets the batches it would have met.
+
+class Batches(IterableDataset[Any]):
+    """What the steps of an epoch are made of, in any order but always the same one.
+
+    Deterministic in (seed, epoch): a resumed run meets the batches it would have met. Several processes draw the same
+    and each takes its share.
+
+    Parameters
+    ----------
+    batch : int
+        What one process draws for a step.
+    seed : int
+    processes : int
+        How many train together.
+    parts : int
+        A step's share is handed out in so many pieces, one after another, where memory does not hold it at once.
     """
 
-    def __init__(self, sections: Sequence[Section], cutter: WindowCutter, side: int, batch: int, seed: int) -> None:
+    def __init__(self, batch: int, seed: int, processes: int = 1, parts: int = 1) -> None:
         super().__init__()
-        self.sections, self.cutter, self.side, self.batch, self.seed = sections, cutter, side, batch, seed
+        self.batch, self.seed, self.processes, self.parts = batch, seed, processes, min(parts, batch)
         self.epoch = 0
 
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of an epoch."""
+        return int(np.clip(round(self.whole() / self.batch / self.processes), FEWEST_STEPS, MOST_STEPS))
+
     def __len__(self) -> int:
-        windows = sum(self._windows_of(s) for s in self.sections)
-        return max(1, round(windows / self.batch))
+        return self.steps * self.parts
 
-    def _windows_of(self, section: Section) -> float:
-        """Count the windows that hold as many spots as the section has, at its own density of spots."""
-        spots = section.centres[:, SELF]
-        spacing = np.median(cKDTree(spots).query(spots, 2)[0][:, 1]) if len(spots) > 1 else self.side
-        per_window = max(1.0, (self.side / max(float(spacing), 1.0)) ** 2 / 2)
-        return float((~section.held_out).sum()) / per_window
+    @abstractmethod
+    def whole(self) -> float:
+        """How much there is to draw until each spot has been met once."""
 
-    def __iter__(self) -> Iterator[list[Window]]:
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> Iterator[Any]:
+        """Draw without end."""
+
+    @abstractmethod
+    def make(self, drawn: list[Any]) -> Any:
+        """Turn what was drawn into a batch."""
+
+    def __iter__(self) -> Iterator[Any]:
         rng = np.random.default_rng([self.seed, 2, self.epoch])
         self.epoch += 1
-        weight = np.array([(~s.held_out).sum() for s in self.sections], dtype=float)
-        for _ in range(len(self)):
-            picks = rng.choice(len(self.sections), size=self.batch, p=weight / weight.sum())
-            yield [self._draw(self.sections[int(i)], rng) for i in picks]
+        source = self.draw(rng)
+        rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+        for _ in range(self.steps):
+            share = [next(source) for _ in range(self.batch * self.processes)][rank :: self.processes]
+            for part in range(self.parts):
+                yield self.make(share[part :: self.parts])
 
-    def _draw(self, section: Section, rng: np.random.Generator) -> Window:
+
+class TrainingWindows(Batches):
+    """Batches of windows round randomly chosen training spots."""
+
+    def __init__(
+        self,
+        sections: Sequence[Section],
+        cutter: WindowCutter,
+        side: int,
+        batch: int,
+        seed: int,
+        processes: int = 1,
+        parts: int = 1,
+    ) -> None:
+        super().__init__(batch, seed, processes, parts)
+        self.sections, self.cutter, self.side = sections, cutter, side
+
+    def whole(self) -> float:
+        """Count the windows that hold as many spots as there are."""
+        return sum(float((~s.held_out).sum()) / spots_a_window(s, self.side) for s in self.sections)
+
+    def draw(self, rng: np.random.Generator) -> Iterator[tuple[Section, npt.NDArray[np.int64], int, bool]]:
+        """Draw a section, a corner, and how the window is turned."""
+        weight = np.array([(~s.held_out).sum() for s in self.sections], dtype=float)
+        while True:
+            section = self.sections[int(rng.choice(len(self.sections), p=weight / weight.sum()))]
+            seat = section.centres[rng.choice(np.flatnonzero(~section.held_out)), SELF]
+            corner = np.round(seat - self.side / 2 + rng.uniform(-0.25, 0.25, 2) * self.side).astype(np.int64)
+            yield section, corner, int(rng.integers(4)), bool(rng.integers(2))
+
+    def make(self, drawn: list[Any]) -> list[Window]:
+        """Cut the windows."""
+        return [self._cut(*each) for each in drawn]
+
+    def _cut(self, section: Section, corner: npt.NDArray[np.int64], quarter: int, mirror: bool) -> Window:
         spots = section.centres[:, SELF]
-        seat = spots[rng.choice(np.flatnonzero(~section.held_out))]
-        corner = np.round(seat - self.side / 2 + rng.uniform(-0.25, 0.25, 2) * self.side).astype(np.int64)
         inside = ((spots >= corner) & (spots < corner + self.side)).all(axis=1) & ~section.held_out
-        window = self.cutter.cut(section, corner, self.side, np.flatnonzero(inside))
-        return turn(window, int(rng.integers(4)), bool(rng.integers(2)))
+        window = self.cutter.cut(section, corner, (self.side, self.side), np.flatnonzero(inside))
+        return turn(window, quarter, mirror)
+
+
+def spots_a_window(section: Section, side: int) -> float:
+    """Guess how many spots a window holds whole, at the section's own density of spots."""
+    spots = section.centres[:, SELF]
+    spacing = np.median(cKDTree(spots).query(spots, 2)[0][:, 1]) if len(spots) > 1 else side
+    return max(1.0, (side / max(float(spacing), 1.0)) ** 2 / 2)
 
 
 def validation_windows(sections: Sequence[Section], cutter: WindowCutter, card: Card, side: int) -> list[list[Window]]:
@@ -311,8 +428,8 @@ def cover(section: Section, spots: npt.NDArray[np.int64], cutter: WindowCutter, 
     # As few equal cells as fit, each with a neighbourhood's margin round it: hardly any pixel is covered twice.
     count = np.maximum(1, np.ceil(extent / max(side - 2 * reach, card.pitch))).astype(np.int64)
     cell = extent / count + 1e-6
-    side = int(np.ceil(cell.max())) + 2 * reach + 1
-    side += -side % card.architecture.stride
+    size = np.ceil(cell).astype(np.int64) + 2 * reach + 1
+    size += -size % card.architecture.stride
     index = np.minimum((places - low) // cell, count - 1).astype(np.int64)
     _, which = np.unique(index, axis=0, return_inverse=True)
     which = which.reshape(-1)
@@ -320,7 +437,7 @@ def cover(section: Section, spots: npt.NDArray[np.int64], cutter: WindowCutter, 
     for k in range(which.max() + 1):
         inside = which == k
         corner = np.floor(low + index[inside][0] * cell - reach).astype(np.int64)
-        windows.append(cutter.cut(section, corner, side, spots[inside]))
+        windows.append(cutter.cut(section, corner, (int(size[0]), int(size[1])), spots[inside]))
     return windows
 
 

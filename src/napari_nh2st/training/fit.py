@@ -1,9 +1,17 @@
-"""Fine-tune NH2ST on measured sections: from a sample sheet to a model folder."""
+"""Fine-tune NH2ST on measured sections: from a sample sheet to a model folder.
+
+A run may be killed at any moment: what it holds by then (the settings, the pretrained encoder, what the encoder sees of
+the tissue, the last epoch) is in its folder, whole, and a resumed run ends as an undisturbed one does.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+import errno
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,74 +21,40 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from scipy.spatial import cKDTree
-from torch.utils.data import DataLoader
 
 from napari_nh2st import metrics
-from napari_nh2st.atomic import finished_file
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import choose_device
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, choose_panel, read_expression, read_sheet
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.encoder_file import load_encoder, save_encoder
 from napari_nh2st.model.folder import Model, load_model, put_reference, save_model
-from napari_nh2st.model.nh2st import NH2ST
+from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.terminal import Bar
-from napari_nh2st.training.callbacks import METRICS, STOP, EpochBar, MetricsFile, Reporter, StopWhenAsked
-from napari_nh2st.training.config import TrainingConfig, read_config
-from napari_nh2st.training.data import (
-    Section,
-    TrainingWindows,
-    Window,
-    WindowCutter,
-    hold_out_blocks,
-    load_section,
-    validation_windows,
-)
-from napari_nh2st.training.kernel import LOOK_WINDOW
-from napari_nh2st.training.module import Fitter
-from napari_nh2st.training.plan import Plan, make_plan
+from napari_nh2st.training.callbacks import METRICS, PAUSE, STOP, MetricsFile, Wishes
+from napari_nh2st.training.checkpoints import BEST, LAST, next_epoch
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import Section, hold_out_blocks, load_section
+from napari_nh2st.training.embedded import Embedded, load_embedded, save_embedded
+from napari_nh2st.training.module import Fitter, NotFinite
+from napari_nh2st.training.plan import Plan, look_at_all, make_plan, pretrained
 from napari_nh2st.training.quiet import quiet
+from napari_nh2st.training.record import START, Settings, record_environment
 from napari_nh2st.training.reference import describe_training
+from napari_nh2st.training.stage import Stage, is_first
+
+# What a run keeps to go on from.
+CHECKPOINTS, ENCODER, EMBEDDED, READY = "checkpoints", "encoder.safetensors", "embedded.safetensors", "ready"
+NOTHING_YET = "stopped before the first epoch was finished: there is no model to keep"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
 ARRAY_PITCHES = (100.0, 200.0)
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What a run was started with; a resumed run goes on with that, whatever it is called with."""
-
-    config: TrainingConfig
-    base: str | None
-    seed: int
-
-    def record(self, run: Path, samples: Sequence[Sample]) -> None:
-        """Write config.yaml, for people and for reuse, and start.json, for resuming."""
-        with finished_file(run / "config.yaml") as draft:
-            draft.write_text(yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False), "utf-8")
-        started = {"base": self.base, "seed": self.seed, "samples": [s.sample for s in samples]}
-        with finished_file(run / "start.json") as draft:
-            draft.write_text(json.dumps(started, indent=1) + "\n", "utf-8")
-
-    @classmethod
-    def recorded(cls, run: Path, samples: Sequence[Sample]) -> _Settings:
-        """Read what a run was started with.
-
-        Raises
-        ------
-        Nh2stError
-            If the sheet names other samples now.
-        """
-        started = json.loads((run / "start.json").read_text("utf-8"))
-        if started["samples"] != [s.sample for s in samples]:
-            raise Nh2stError(f"{run} was started on {', '.join(started['samples'])}: resume it with the same sheet")
-        return cls(read_config(run / "config.yaml"), started["base"], int(started["seed"]))
 
 
 def finetune(
@@ -100,14 +74,16 @@ def finetune(
     ----------
     sheet : path or list of Sample
     out : path
-        The run's folder: ``model/``, ``metrics.jsonl``, ``config.yaml``, ``checkpoints/``. A file named ``stop`` that
-        appears in it ends the run, and the best model so far is kept.
+        The run's folder: ``model/``, ``metrics.jsonl``, ``config.yaml``, ``environment.json``, ``checkpoints/``. A file
+        named ``stop`` that appears in it ends the run, and the best model so far is kept; one named ``pause`` holds it
+        until it goes.
     base : name or path, optional
         A model to start from; its mpp, patch and pitch are kept, its panel too unless `config.genes` names one.
     config : TrainingConfig, optional
     seed : int
     resume : bool
-        Go on from the last epoch that was finished, with the settings, base and seed that the run was started with.
+        Go on from the last epoch that was finished, with the settings, base and seed that the run was started with. It
+        ends as it would have ended undisturbed.
     progress : bool
         Show a bar on standard error.
     cancelled : callable
@@ -122,51 +98,248 @@ def finetune(
     ------
     SampleError, MppNeeded, ModelError
         Before anything is computed, one line that says what to do.
+    NotFinite
+        If the loss became infinite or no number. The model of the best epoch before that is in the folder.
     Nh2stError
-        If the folder holds a run already, or the run was stopped before there was anything to keep.
+        If the folder holds a run already, the run was stopped before there was anything to keep, or the disk is full.
     """
-    run = Path(out).expanduser()
-    _check_run_folder(run, resume)
+    run, first = Path(out).expanduser(), is_first()
+    if first:
+        _check_run_folder(run, resume)
+    else:
+        _wait_for(run / CHECKPOINTS / READY, cancelled)
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
-    settings = _Settings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
-    settings = settings.recorded(run, samples) if resume else settings
-    (run / STOP).unlink(missing_ok=True)
+    settings = Settings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
+    settings = Settings.recorded(run, samples) if resume or not first else settings
     L.seed_everything(settings.seed, verbose=False)
-    bar = Bar("encoder, on tiles without labels", unit=" steps") if progress else None
-    try:
-        plan = _prepare(samples, settings, lambda: cancelled() or (run / STOP).exists(), bar)
-    except Cancelled:
-        raise Nh2stError("stopped before the first epoch was finished: there is no model to keep") from None
-    run.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        settings.record(run, samples)
-    log = MetricsFile(run / METRICS)
-    try:
-        with quiet():
-            return _fit(plan, samples, run, log, resume, progress, cancelled)
-    except BaseException as error:
-        log.write(0, 0, event="failed", reason=str(error) or type(error).__name__)
-        raise
+    data = [read_expression(s) for s in samples]
+    start = None if settings.base is None else load_model(settings.base)
+    card = card_for(samples, data, settings.config, start)
+    sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
+    hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
+    with _disk(run):
+        if first:
+            _begin(run, settings, samples, resume)
+        log = MetricsFile(run / METRICS if first else None)
+        wishes = Wishes(run, cancelled, log)
+        try:
+            with quiet():
+                under_way = _Run(run, settings, samples, sections, start, log, wishes, progress and first, resume)
+                return under_way.go(card)
+        except BaseException as error:
+            with suppress(OSError):
+                log.say(event="failed", reason=str(error) or type(error).__name__)
+            raise
 
 
 def _check_run_folder(run: Path, resume: bool) -> None:
-    last = run / "checkpoints" / "last.ckpt"
-    if resume and not (last.is_file() and (run / "start.json").is_file()):
+    if resume and not (run / START).is_file():
         raise Nh2stError(f"{run} holds no run to resume: leave --resume away")
-    if not resume and (last.exists() or (run / "model").exists()):
+    if not resume and ((run / CHECKPOINTS / LAST).exists() or (run / "model").exists()):
         raise Nh2stError(f"{run} holds a run already: choose another --out, or go on with --resume")
 
 
-def _prepare(
-    samples: list[Sample], settings: _Settings, cancelled: Callable[[], bool], bar: Callable[[int, int], None] | None
-) -> Plan:
-    config = settings.config
-    data = [read_expression(s) for s in samples]
-    start = None if settings.base is None else load_model(settings.base)
-    card = card_for(samples, data, config, start)
-    sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
-    hold_out_blocks(sections, config.inner_validation, settings.seed)
-    return make_plan(sections, card, config, settings.seed, start, cancelled=cancelled, progress=bar)
+def _begin(run: Path, settings: Settings, samples: Sequence[Sample], resume: bool) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    for name in (STOP, PAUSE):
+        (run / name).unlink(missing_ok=True)
+    if not resume:
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)  # of a run that was ended before its first epoch
+        settings.record(run, samples)
+    (run / CHECKPOINTS).mkdir(exist_ok=True)
+    (run / CHECKPOINTS / READY).unlink(missing_ok=True)
+    record_environment(run, settings.config)
+
+
+def _wait_for(file: Path, cancelled: Callable[[], bool]) -> None:
+    """Wait until the first process has prepared what this one trains on as well."""
+    while not file.is_file():
+        if cancelled():
+            raise Cancelled("stopped while another process was preparing")
+        time.sleep(0.5)
+
+
+@contextmanager
+def _disk(run: Path) -> Iterator[None]:
+    """Turn a full disk into the line that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise Nh2stError(
+            f"the disk that holds {run} is full: free some space, then go on with --resume; what was kept is not lost"
+        ) from error
+
+
+@dataclass
+class _Run:
+    """A run under way.
+
+    Attributes
+    ----------
+    folder : Path
+    settings : Settings
+    samples : list of Sample
+    sections : list of Section
+        With their held-out blocks marked.
+    start : Model or None
+    log : MetricsFile
+    wishes : Wishes
+    progress, resume : bool
+    """
+
+    folder: Path
+    settings: Settings
+    samples: list[Sample]
+    sections: list[Section]
+    start: Model | None
+    log: MetricsFile
+    wishes: Wishes
+    progress: bool
+    resume: bool
+
+    @property
+    def _kept(self) -> Path:
+        return self.folder / CHECKPOINTS
+
+    def go(self, card: Card) -> Path:
+        """Train with blocks held out, keep the best, then train on everything."""
+        config, model = self.settings.config, self.folder / "model"
+        try:
+            plan = self._plan(card, self._encoder(card))
+        except Cancelled:
+            raise Nh2stError(NOTHING_YET) from None
+        if is_first():
+            (self._kept / READY).touch()
+        first = Stage(plan, self._kept, self.log, self.wishes, score=True, progress=self.progress)
+        self._say_begun(first)
+        broken: NotFinite | None = None
+        try:
+            module, keep, trainer = first.run()
+        except NotFinite as error:
+            broken, module = error, plan.fitter(1)
+        if not (self._kept / BEST).is_file():
+            raise Nh2stError(f"{broken}: start again with a lower learning_rate" if broken else NOTHING_YET)
+        card = self._keep_best(plan, module, first)
+        if broken is not None:
+            raise NotFinite(f"{broken}: the best epoch before that is kept; start again with a lower learning_rate")
+        if config.refit and not self.wishes.asked:
+            early = keep.best_epoch if keep.last_epoch + 1 < config.epochs else None
+            self._refit(plan, card, Stage(
+                plan, self._kept, self.log, self.wishes, epochs_behind=config.epochs,
+                steps_behind=trainer.global_step, last_epoch=early, progress=self.progress,
+            ))  # fmt: skip
+        if is_first():
+            reference = describe_training(load_model(model), self.samples, device=config.device)
+            if reference is not None:
+                put_reference(reference, model)
+        self.log.say(event="cancelled" if self.wishes.asked else "done", model=str(model))
+        return model
+
+    def _say_begun(self, first: Stage) -> None:
+        config, rounds = self.settings.config, 1 + self.settings.config.refit
+        epoch = next_epoch(first.file)
+        step = epoch * first.batches().steps
+        self.log.write(
+            step, epoch, event="resumed" if self.resume else "started", total_epochs=config.epochs * rounds,
+            total_steps=first.steps * rounds, spots=sum(len(s.labels) for s in self.sections),
+            genes=len(first.plan.card.genes), train=first.plan.train, device=str(choose_device(config.device)),
+        )  # fmt: skip
+
+    def _encoder(self, card: Card) -> ResNet18 | None:
+        """Pretrain the encoder where the settings say so, once for the run; None where it comes from elsewhere."""
+        config, path = self.settings.config, self._kept / ENCODER
+        wanted = config.pretrain_steps and config.encoder_start is None and card.architecture.variant == "context"
+        if not wanted or self.start is not None:
+            return None
+        if not path.is_file():
+            bar = Bar("encoder, on tiles without labels", unit=" steps") if self.progress else None
+            stop = self.wishes.stop
+            save_encoder(pretrained(self.sections, card.architecture, config, self.settings.seed, stop, bar), path)
+        return load_encoder(path)
+
+    def _plan(self, card: Card, encoder: ResNet18 | None) -> Plan:
+        settings = self.settings
+        return make_plan(
+            self.sections, card, settings.config, settings.seed, self.start, encoder, self.wishes.stop, None, self._look
+        )
+
+    def _look(self, net: ContextNH2ST, card: Card) -> list[Embedded]:
+        """Look at the tissue once for the run."""
+        path, config = self._kept / EMBEDDED, self.settings.config
+        weights = hashlib.blake2b(digest_size=16)
+        for tensor in net.encoder.state_dict().values():
+            weights.update(tensor.cpu().numpy().tobytes())
+        geometry = f"{card.mpp} {card.pitch} {card.architecture.landmarks > 0} {config.views} {config.stain_jitter}"
+        slides = " ".join(f"{s.fingerprint}/{len(s.labels)}" for s in self.sections)
+        belongs_to = f"{weights.hexdigest()} {geometry} {slides}"
+        found = load_embedded(path, belongs_to)
+        if found is None:
+            bar = Bar("looking at the tissue", unit=" views") if self.progress else lambda done, total: None
+            found = look_at_all(net, self.sections, card, config, self.settings.seed, self.wishes.stop, bar)
+            save_embedded(found, path, belongs_to)
+        return found
+
+    def _keep_best(self, plan: Plan, module: Fitter, stage: Stage) -> Card:
+        """Load the best epoch, score its held-out blocks gene by gene, and write the model folder; return its card."""
+        _load(module, self._kept / BEST)
+        module.cpu().eval()
+        module.on_validation_epoch_start()
+        with torch.inference_mode():
+            for batch in stage.held_out():
+                module.validation_step(batch, batch[0])
+        net = plan.finish()
+        card = plan.card.model_copy(
+            update={
+                "training": [
+                    TrainingSample(
+                        sample=s.name, patient=s.patient, spots=int((~s.held_out).sum()), fingerprint=s.fingerprint
+                    )
+                    for s in plan.sections
+                ],
+                "training_mpp": [round(s.mpp, 6) for s in plan.sections],
+                "evaluation": _evaluation(plan, module.held_out()),
+                "recipe": {"seed": plan.seed, **_flat(plan.config.model_dump(mode="json"))},
+                "versions": {**versions(), "command": repeat_command()},
+            }
+        )
+        self._save(net, card)
+        return card
+
+    def _refit(self, plan: Plan, card: Card, stage: Stage) -> None:
+        """Train once more on all spots, the held-out ones included, and let that model take the folder over.
+
+        The card's figures stay those of the first training: no spot that a model has learnt from can say how good it
+        is. Stopped halfway, the first model stays.
+        """
+        for section in plan.sections:
+            section.held_out[:] = False
+        L.seed_everything(plan.seed, verbose=False)
+        again = self._plan(plan.card, self._encoder(plan.card))
+        stage.plan = again
+        module, _, _ = stage.run()
+        if self.wishes.asked:
+            return
+        _load(module, stage.file)
+        facts = {
+            "gene_means": again.card.gene_means,
+            "gene_stds": again.card.gene_stds,
+            "architecture": again.card.architecture,
+        }
+        trained = [
+            t.model_copy(update={"spots": len(s.labels)}) for t, s in zip(card.training, plan.sections, strict=True)
+        ]
+        self._save(again.finish(), card.model_copy(update={**facts, "training": trained}))
+
+    def _save(self, net: NH2ST, card: Card) -> None:
+        if is_first():
+            save_model(net, card, self.folder / "model", half=self.settings.config.half)
+
+
+def _load(module: Fitter, path: Path) -> None:
+    """Take the averaged weights of a checkpoint."""
+    module.cpu().load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["state_dict"])
 
 
 def card_for(
@@ -225,157 +398,6 @@ def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingCo
     return spacing / pitch, pitch
 
 
-def _fit(
-    plan: Plan,
-    samples: Sequence[Sample],
-    run: Path,
-    log: MetricsFile,
-    resume: bool,
-    progress: bool,
-    cancelled: Callable[[], bool],
-) -> Path:
-    config = plan.config
-    cutter = WindowCutter(plan.mean, plan.std)
-    windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step, plan.seed)
-    steps = len(windows) * config.epochs
-    module = plan.fitter(steps)
-    checkpoints = ModelCheckpoint(
-        run / "checkpoints",
-        filename="best",
-        monitor="val_pcc",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-    )
-    stop = StopWhenAsked(run, cancelled)
-    callbacks: list[Callback] = [checkpoints, Reporter(log), stop]
-    if config.ema:
-        callbacks.append(EMAWeightAveraging(decay=config.ema))
-    if progress:
-        callbacks.append(EpochBar())
-    trainer = _trainer(config, callbacks, progress, run)
-    last = run / "checkpoints" / "last.ckpt"
-    if resume:
-        windows.epoch = int(torch.load(last, weights_only=True, map_location="cpu")["epoch"]) + 1
-    spots, rounds = sum(len(s.labels) for s in plan.sections), 1 + config.refit
-    log.write(
-        0, windows.epoch, event="resumed" if resume else "started", total_epochs=config.epochs * rounds,
-        total_steps=steps * rounds,
-        spots=spots, genes=len(plan.card.genes),
-    )  # fmt: skip
-    held_out = list(enumerate(validation_windows(plan.sections, cutter, plan.card, LOOK_WINDOW)))
-    trainer.fit(
-        module,
-        DataLoader(windows, batch_size=None, collate_fn=_as_is),
-        DataLoader(held_out, batch_size=None, collate_fn=_as_is),  # type: ignore[arg-type]
-        ckpt_path=str(last) if resume else None,
-        weights_only=True,
-    )
-    if not checkpoints.best_model_path or trainer.global_step < len(windows):
-        raise Nh2stError("stopped before the first epoch was finished: there is no model to keep")
-    card = _keep_best(plan, module, Path(checkpoints.best_model_path), held_out, run)
-    if config.refit and not stop.asked:
-        _refit(plan, card, run, log, progress, stop)
-    model = run / "model"
-    reference = describe_training(load_model(model), samples, device=config.device)
-    if reference is not None:
-        put_reference(reference, model)
-    log.write(log.step, log.epoch, event="cancelled" if stop.asked else "done", model=str(model))
-    return model
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
-def _trainer(
-    config: TrainingConfig, callbacks: list[Callback], progress: bool, run: Path, *, checkpoints: bool = True
-) -> L.Trainer:
-    device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
-    return L.Trainer(
-        default_root_dir=run,
-        max_epochs=config.epochs,
-        accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=1 if device.index is None else [device.index],
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-        callbacks=callbacks,
-        logger=False,
-        enable_progress_bar=progress,
-        enable_checkpointing=checkpoints,
-        enable_model_summary=False,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-    )
-
-
-def _keep_best(plan: Plan, module: Fitter, best: Path, held_out: list[tuple[int, list[Window]]], run: Path) -> Card:
-    """Load the best epoch, score its held-out blocks gene by gene, and write the model folder; return its card."""
-    state = torch.load(best, weights_only=True, map_location="cpu")["state_dict"]
-    module.load_state_dict(state)
-    module.cpu().eval()
-    module.on_validation_epoch_start()
-    with torch.inference_mode():
-        for batch in held_out:
-            module.validation_step(batch, batch[0])
-    net = plan.finish()
-    card = plan.card.model_copy(
-        update={
-            "training": [
-                TrainingSample(
-                    sample=s.name, patient=s.patient, spots=int((~s.held_out).sum()), fingerprint=s.fingerprint
-                )
-                for s in plan.sections
-            ],
-            "training_mpp": [round(s.mpp, 6) for s in plan.sections],
-            "evaluation": _evaluation(plan, module.held_out()),
-            "recipe": {"seed": plan.seed, **_flat(plan.config.model_dump(mode="json"))},
-            "versions": {**versions(), "command": repeat_command()},
-        }
-    )
-    save_model(net, card, run / "model", half=plan.config.half)
-    return card
-
-
-def _refit(plan: Plan, card: Card, run: Path, log: MetricsFile, progress: bool, stop: StopWhenAsked) -> None:
-    """Train once more on all spots, the held-out ones included, and let that model take the folder over.
-
-    The card's figures stay those of the first training: no spot that a model has learnt from can say how good it is.
-    Stopped halfway, the first model stays.
-    """
-    for section in plan.sections:
-        section.held_out[:] = False
-    L.seed_everything(plan.seed, verbose=False)
-    start = load_model(plan.start) if plan.start is not None else None
-    encoder = None if plan.train_encoder else plan.net.encoder  # it has seen no label: once is enough
-    again = make_plan(plan.sections, plan.card, plan.config, plan.seed, start, encoder)
-    callbacks: list[Callback] = [Reporter(log, plan.config.epochs), stop]
-    _train(again, run, callbacks, progress)
-    if stop.asked:
-        return
-    facts = {
-        "gene_means": again.card.gene_means,
-        "gene_stds": again.card.gene_stds,
-        "architecture": again.card.architecture,
-    }
-    trained = [t.model_copy(update={"spots": len(s.labels)}) for t, s in zip(card.training, plan.sections, strict=True)]
-    card = card.model_copy(update={**facts, "training": trained})
-    save_model(again.finish(), card, run / "model", half=plan.config.half)
-
-
-def _train(plan: Plan, run: Path, callbacks: list[Callback], progress: bool) -> None:
-    """Train a plan from its first step to its last, without looking at anything held out."""
-    config = plan.config
-    windows = TrainingWindows(
-        plan.sections, WindowCutter(plan.mean, plan.std), config.window, config.windows_per_step, plan.seed
-    )
-    module = plan.fitter(len(windows) * config.epochs)
-    more: list[Callback] = [EMAWeightAveraging(decay=config.ema)] if config.ema else []
-    more += [EpochBar()] if progress else []
-    trainer = _trainer(config, [*callbacks, *more], progress, run, checkpoints=False)
-    trainer.fit(module, DataLoader(windows, batch_size=None, collate_fn=_as_is))
-
-
 def train_sections(
     sections: Sequence[Section],
     card: Card,
@@ -414,9 +436,10 @@ def train_sections(
     L.seed_everything(seed, verbose=False)
     plan = make_plan(sections, card, config, seed, encoder=encoder, cancelled=cancelled)
     with quiet(), TemporaryDirectory() as folder:
-        stop = StopWhenAsked(Path(folder), cancelled)
-        _train(plan, Path(folder), [stop], progress=False)
-    if stop.asked:
+        log = MetricsFile(None)
+        wishes = Wishes(Path(folder), cancelled, log)
+        Stage(plan, Path(folder), log, wishes, checkpoints=False).run()
+    if wishes.asked:
         raise Cancelled
     return plan.finish(), plan.card
 

@@ -7,6 +7,7 @@ run folder, so a run can be followed, stopped and picked up again by another ses
     RUN/log.txt        what the command printed
     RUN/metrics.jsonl  one line per step (written by the training itself)
     RUN/stop           asks for a stop that keeps the best model so far
+    RUN/pause          holds the run after the current step, as long as it is there
     RUN/model/         the model, once there is one
 
 Standard library only: neither Qt nor torch.
@@ -24,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["empty", "starting", "running", "stopping", "done", "cancelled", "failed"]
+State = Literal["empty", "starting", "running", "paused", "stopping", "done", "cancelled", "failed"]
 
-ACTIVE: tuple[State, ...] = ("starting", "running", "stopping")
+ACTIVE: tuple[State, ...] = ("starting", "running", "paused", "stopping")
 _TERMINAL: dict[str, State] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
 _FRESH_SECONDS = 120.0  # a run that we did not start counts as alive while its files change
 
@@ -115,8 +116,8 @@ class Job:
 
     @property
     def can_resume(self) -> bool:
-        """Whether a run here was cut short and can go on from its last epoch."""
-        return (self.folder / "checkpoints" / "last.ckpt").is_file()
+        """Whether a run was begun here, so that it can go on from its last epoch or from its preparations."""
+        return self._has("start.json")
 
     def start(self, words: Sequence[str], *, program: Sequence[str] | None = None) -> None:
         """Start the command as its own, detached process.
@@ -136,7 +137,8 @@ class Job:
         if self.status().active:
             raise RuntimeError(f"a run is already going on in {self.folder}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "stop").unlink(missing_ok=True)
+        for asked in ("stop", "pause"):
+            (self.folder / asked).unlink(missing_ok=True)
         before = len(self._rows)
         argv = [*(program or (sys.executable, "-m", "napari_nh2st")), *words]
         with (self.folder / "log.txt").open("ab") as log:
@@ -151,6 +153,15 @@ class Job:
         """Ask for a stop that keeps the best model so far."""
         if self.folder.is_dir():
             (self.folder / "stop").touch()
+
+    def pause(self) -> None:
+        """Hold the run after the current step; a stop is heard meanwhile."""
+        if self.folder.is_dir():
+            (self.folder / "pause").touch()
+
+    def unpause(self) -> None:
+        """Let a held run go on."""
+        (self.folder / "pause").unlink(missing_ok=True)
 
     def metrics(self) -> Metrics:
         """Read what is new in metrics.jsonl; a line that is still being written waits for the next call."""
@@ -220,6 +231,8 @@ class Job:
     def _active_state(self, metrics: Metrics) -> State:
         if self._has("stop"):
             return "stopping"
+        if metrics.event == "paused":
+            return "paused"
         return "running" if metrics.event in ("started", "resumed", "checkpoint") else "starting"
 
     def _alive(self) -> bool:

@@ -11,8 +11,9 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.nh2st import ContextNH2ST, normalise
-from napari_nh2st.training.data import Section, WindowCutter, cover, sample_cells
+from napari_nh2st.model.nh2st import ContextNH2ST
+from napari_nh2st.training.data import Section
+from napari_nh2st.training.embedded import Embedded, look_at_spots
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -23,27 +24,6 @@ ALPHA = 4.0
 """Ridge penalty; the kernel of a spot with itself is 1."""
 LINEAR = 1.0
 """Weight of the linear kernel, each group's ``z z' / columns`` averaged, beside the Gaussian one."""
-
-# The larger the window, the less is read twice; this one fits into 2 GB.
-LOOK_WINDOW = 3584
-
-
-def describe(net: ContextNH2ST, section: Section, spots: npt.NDArray[np.int64], card: Card) -> npt.NDArray[np.float32]:
-    """Describe spots of a section as the kernel head sees them, (k, dim)."""
-    blank = np.zeros(section.labels.shape[1], dtype=np.float32)
-    cutter = WindowCutter(blank, blank + 1)
-    out: dict[int, npt.NDArray[np.float32]] = {}
-    training = net.training
-    net.eval()
-    with torch.inference_mode():
-        for window in cover(section, spots, cutter, card, LOOK_WINDOW):
-            cells = window.centres / card.architecture.stride - 3
-            maps = net.encode(normalise(window.pixels[None]))
-            nodes = sample_cells(maps, cells.reshape(1, -1, 2))[0].view(-1, 9, maps.shape[1])
-            found = net.around(nodes[:, SELF], nodes, window.present).numpy()
-            out.update(zip(window.spots.tolist(), found, strict=True))
-    net.train(training)
-    return np.stack([out[i] for i in spots.tolist()])
 
 
 def fit_kernel(
@@ -59,7 +39,7 @@ def fit_kernel(
     Parameters
     ----------
     raw : (n, dim)
-        From `describe`, of the training spots.
+        From `describe_all`.
     targets : (n, G)
         Their standardised labels.
     seed : int
@@ -113,6 +93,20 @@ def part_again(net: ContextNH2ST, share: float) -> None:
         net.decoder.weight[:, size:] = 0
 
 
-def describe_all(net: ContextNH2ST, sections: Sequence[Section], card: Card) -> npt.NDArray[np.float32]:
-    """Describe every training spot that is not held out, sections one after another, (n, dim)."""
-    return np.concatenate([describe(net, s, np.flatnonzero(~s.held_out), card) for s in sections])
+def describe_all(
+    net: ContextNH2ST, sections: Sequence[Section], card: Card, embedded: Sequence[Embedded] | None = None
+) -> npt.NDArray[np.float32]:
+    """Describe every spot that is not held out as the kernel head sees it, sections one after another, (n, dim).
+
+    Parameters
+    ----------
+    embedded : sequence of Embedded, optional
+        Where the sections have been looked at before.
+    """
+    out = []
+    for i, section in enumerate(sections):
+        spots = np.flatnonzero(~section.held_out)
+        nodes = embedded[i].plain[spots] if embedded is not None else look_at_spots(net, section, spots, card)
+        with torch.inference_mode():
+            out.append(net.around(nodes[:, SELF], nodes, torch.from_numpy(section.present[spots])).numpy())
+    return np.concatenate(out)

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_nh2st import metrics
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, PaperNH2ST, loss_of, normalise
-from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Window, sample_cells
+from napari_nh2st.model.nh2st import NH2ST, Branches, ContextNH2ST, PaperNH2ST, loss_of, normalise
+from napari_nh2st.training.config import Train, TrainingConfig
+from napari_nh2st.training.data import Targets, Window, sample_cells
+
+Part = TypeVar("Part", Window, Targets)
+
+# Targets of a step of a patch encoder, unless the settings say otherwise.
+PATCH_SPOTS = 48
 
 
-def stain_jitter(pixels: Tensor, spread: float) -> Tensor:
+class NotFinite(Nh2stError):
+    """The loss or the weights are no numbers any more."""
+
+
+def stain_jitter(pixels: Tensor, spread: float, rng: np.random.Generator | None = None) -> Tensor:
     """Scale and shift the optical density of each channel, each window for itself.
 
     Parameters
@@ -29,50 +38,22 @@ def stain_jitter(pixels: Tensor, spread: float) -> Tensor:
     pixels : (B, S, S, 3) uint8
     spread : float
         Half-width of the uniform factor; the shift is a quarter of it.
+    rng : Generator, optional
+        Otherwise torch's own random state.
 
     Returns
     -------
     (B, S, S, 3) float32 in 0..255
     """
-    shape = (len(pixels), 1, 1, 3)
-    factor = 1 + (torch.rand(shape, device=pixels.device) * 2 - 1) * spread
-    shift = (torch.rand(shape, device=pixels.device) * 2 - 1) * spread / 4
-    density = -torch.log((pixels.float() + 1) / 256)
-    return (256 * torch.exp(-(density * factor + shift)) - 1).clamp(0, 255)
-
-
-@dataclass
-class Targets:
-    """The targets of a batch of windows.
-
-    Attributes
-    ----------
-    embeddings : (m, 9, C) or, for a patch encoder, (m, 9, C, 7, 7)
-    present, known : (m, 9) bool
-    labels : (m, 9, G)
-    spots : (m,) int64
-    """
-
-    embeddings: Tensor
-    present: Tensor
-    known: Tensor
-    labels: Tensor
-    spots: Tensor
-
-    @classmethod
-    def of(cls, window: Window, embeddings: Tensor, inside: Tensor, keep: Tensor) -> Targets:
-        """Keep some targets of a window; places outside it count as absent."""
-        present = (window.present & inside)[keep]
-        return cls(embeddings, present, window.known[keep], window.labels[keep], window.spots[keep])
-
-    @classmethod
-    def join(cls, parts: Sequence[Targets]) -> Targets:
-        """Put the targets of several windows together."""
-        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+    shape = (2, len(pixels), 1, 1, 3)
+    drawn = torch.rand(shape) if rng is None else torch.from_numpy(rng.random(shape, dtype=np.float32))
+    factor, shift = ((drawn * 2 - 1) * spread).to(pixels.device)
+    negative = pixels.to(torch.float32, copy=True).add_(1).div_(256).log_()  # minus the density
+    return negative.mul_(1 + factor).sub_(shift / 4).exp_().mul_(256).sub_(1).clamp_(0, 255)
 
 
 class Fitter(L.LightningModule):
-    """Trains a network on windows of tissue.
+    """Trains a network on windows of tissue, or on what its frozen encoder has seen of it.
 
     Parameters
     ----------
@@ -82,8 +63,15 @@ class Fitter(L.LightningModule):
         Optimiser steps in all, for the one-cycle schedule.
     mean, std : (G,) float32
         Of the training labels: labels are standardised, so that every gene weighs the same.
-    stain : tuple of (G, rank) tensor and float, optional
-        The decoder's columns for the stain head and the head's share, which a prediction adds to the learnt part.
+    kernel : tuple of (G, rank) tensor and float, optional
+        The decoder's columns for the kernel head and the head's share, which a prediction adds to the learnt part.
+    train : {"everything", "last-blocks", "head"}
+        What of the network is trained.
+    names : sequence of str
+        Of the sections, for what goes wrong.
+    seed : sequence of int
+        Each step's dropout and colours follow from it and the step alone, so that a resumed run goes on as if it had
+        never been stopped.
     """
 
     def __init__(
@@ -94,11 +82,18 @@ class Fitter(L.LightningModule):
         mean: npt.NDArray[np.float32],
         std: npt.NDArray[np.float32],
         kernel: tuple[Tensor, float] | None = None,
-        train_encoder: bool = True,
+        train: Train = "everything",
+        names: Sequence[str] = (),
+        seed: Sequence[int] = (0,),
     ) -> None:
         super().__init__()
         self.net, self.config, self.steps = net, config, steps
-        self.mean, self.std, self.kernel, self.train_encoder = mean, std, kernel, train_encoder
+        self.mean, self.std, self.kernel = mean, std, kernel
+        self.names, self.seed = names, list(seed)
+        encoder = net.encoder
+        early = [encoder.conv1, encoder.bn1, encoder.layer1, encoder.layer2, encoder.layer3]
+        frozen: dict[Train, list[nn.Module]] = {"everything": [], "last-blocks": early, "head": [encoder]}
+        self._frozen = frozen[train]
         self._held_out: dict[int, list[tuple[npt.NDArray[Any], ...]]] = {}
         self.train()  # the trainer keeps the modes it finds: a frozen encoder's batch statistics must not move
 
@@ -114,9 +109,8 @@ class Fitter(L.LightningModule):
     def _dense(self, windows: list[Window], images: Tensor) -> Targets:
         assert isinstance(self.net, ContextNH2ST)
         # Only the learnt part is trained: its steps need no stain statistics.
-        with nullcontext() if self.train_encoder else torch.no_grad():
-            maps = self.net.encode_learnt(images) if self.training else self.net.encode(images)
-        last = maps.shape[-1] - 1
+        maps = self.net.encode_learnt(images) if self.training else self.net.encode(images)
+        last = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1], device=maps.device)
         parts = []
         for i, w in enumerate(windows):
             cells = w.centres / self._arch.stride - 3
@@ -129,12 +123,13 @@ class Fitter(L.LightningModule):
     def _patches(self, windows: list[Window], images: Tensor) -> Targets:
         """Encode each patch once, however many neighbourhoods it lies in."""
         patch = self._arch.patch
-        budget = max(1, self.config.spots_per_step // len(windows))
+        budget = max(1, (self.config.spots_per_step or PATCH_SPOTS) // len(windows))
         crops: list[Tensor] = []
         parts = []
         for image, w in zip(images, windows, strict=True):
             corners = (w.centres - patch / 2).round().long()
-            inside = ((corners >= 0) & (corners <= image.shape[-1] - patch)).all(-1)
+            last = torch.tensor([image.shape[-1] - patch, image.shape[-2] - patch], device=image.device)
+            inside = ((corners >= 0) & (corners <= last)).all(-1)
             keep = torch.nonzero(inside[:, SELF])[:, 0]
             if self.training:
                 keep = keep[torch.randperm(len(keep), device=keep.device)[:budget]]
@@ -149,48 +144,71 @@ class Fitter(L.LightningModule):
         return replace(out, embeddings=maps[out.embeddings])
 
     def train(self, mode: bool = True) -> Fitter:
-        """Switch to training or back; a frozen encoder keeps evaluating."""
+        """Switch to training or back; what is frozen keeps evaluating."""
         super().train(mode)
-        if not self.train_encoder:
-            self.net.encoder.eval()
+        for stage in self._frozen:
+            stage.eval()
         return self
 
-    def training_step(self, batch: list[Window], batch_idx: int) -> Tensor | None:
-        """One optimiser step over a few windows."""
+    def training_step(self, batch: list[Window] | Targets, batch_idx: int) -> dict[str, Any]:
+        """One step over a few windows, or over targets whose embeddings are known; tells its loss and its targets."""
+        self._seed_step(batch_idx)
+        found = self.gather(batch)
+        out = self.net.branches(found.embeddings, found.present, found.labels, found.known)
+        loss = loss_of(self.net, out, found.labels[:, SELF], self.config.spot_weight, self.config.near_weight)
+        if not torch.isfinite(loss):
+            where = f"at step {self.global_step + 1} {self._blame(found, out)}"
+            raise NotFinite(f"the loss became {float(loss):g} {where}")
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(found.spots))
+        return {"loss": loss, "spots": len(found.spots)}
+
+    def _seed_step(self, batch_idx: int) -> None:
+        seed = _mixed(*self.seed, batch_idx, self.global_step, self.global_rank)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes as long as a step of the head
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def gather(self, batch: list[Window] | Targets) -> Targets:
+        """Encode the targets of a training batch, where that has not been done before."""
+        if isinstance(batch, Targets):
+            return batch
         pixels = torch.stack([w.pixels for w in batch])
         if self.config.stain_jitter:
             pixels = stain_jitter(pixels, self.config.stain_jitter)
-        found = self.targets(batch, pixels)
-        if len(found.spots) < 2:
-            return None
-        out = self.net.branches(found.embeddings, found.present, found.labels, found.known)
-        loss = loss_of(self.net, out, found.labels[:, SELF], self.config.spot_weight, self.config.near_weight)
-        self.log("train_loss", loss, prog_bar=True, batch_size=len(found.spots))
-        return loss
+        return self.targets(batch, pixels)
 
-    def predict_window(self, window: Window) -> tuple[Tensor, Tensor, Tensor]:
-        """Predict a window's targets from the image alone: spots (m,), truth and prediction (m, G), standardised."""
-        found = self.targets([window], window.pixels[None])
+    def _blame(self, found: Targets, out: Branches) -> str:
+        """Name the sections whose targets are no numbers; all of the step's where it is none in particular."""
+        apart = (out.prediction.float() - found.labels[:, SELF]).square().mean(1)
+        bad = found.sections[~torch.isfinite(apart)]
+        numbers = sorted(set((bad if len(bad) else found.sections).tolist()))
+        named = ", ".join(self.names[i] if i < len(self.names) else str(i) for i in numbers)
+        return f"in sample{'s' * (len(numbers) > 1)} {named}"
+
+    def predict(self, found: Targets) -> Tensor:
+        """Predict targets from the image alone, (m, G), standardised."""
         target = found.embeddings[:, SELF]
         if isinstance(self.net, PaperNH2ST):
             hidden = self.net.look(self.net.target_token(target), found.embeddings, found.present)
-            return found.spots, found.labels[:, SELF], self.net.decoder(hidden).float()
+            out: Tensor = self.net.decoder(hidden).float()
+            return out
         hidden = self.net.look(target, found.embeddings, found.present)
         predicted = self.net.learnt(hidden).float()
         if self.kernel is not None:
             rows, share = self.kernel
             answer = hidden[:, self._arch.hidden :].float() @ rows.to(hidden.device).T
             predicted = (1 - share) * predicted + share * answer
-        return found.spots, found.labels[:, SELF], predicted
+        return predicted
 
-    def validation_step(self, batch: tuple[int, list[Window]], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[int, list[Window] | list[Targets]], batch_idx: int) -> None:
         """Predict the held-out spots of one section, from images alone."""
-        section, windows = batch
-        for window in windows:
-            spots, truth, predicted = self.predict_window(window)
+        section, parts = batch
+        for part in parts:
+            found = part if isinstance(part, Targets) else self.targets([part], part.pixels[None])
+            predicted = self.predict(found)
             mean, std = (torch.from_numpy(a).to(predicted.device) for a in (self.mean, self.std))
-            part = (spots, truth * std + mean, predicted * std + mean)
-            self._held_out.setdefault(section, []).append(tuple(t.cpu().numpy() for t in part))
+            told = (found.spots, found.labels[:, SELF] * std + mean, predicted * std + mean)
+            self._held_out.setdefault(section, []).append(tuple(t.cpu().numpy() for t in told))
 
     def held_out(self) -> list[tuple[npt.NDArray[Any], ...]]:
         """Spots (n,), truth (n, G) and prediction (n, G) in label units, for each section's held-out block."""
@@ -203,6 +221,8 @@ class Fitter(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the mean PCC, per gene and section, of the held-out blocks."""
         blocks = self.held_out()
+        if not all(np.isfinite(predicted).all() for _, _, predicted in blocks):
+            raise NotFinite(f"weights were no numbers any more after step {self.global_step}")
         weight = np.array([len(spots) for spots, _, _ in blocks], dtype=float)
         pcc = np.average([metrics.pcc(t, p).per_gene.mean() for _, t, p in blocks], weights=weight)
         error = np.average([(((t - p) / self.std) ** 2).mean() for _, t, p in blocks], weights=weight)
@@ -225,11 +245,16 @@ class Fitter(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move windows; Lightning does not know them."""
+        """Move windows and targets; Lightning does not know them."""
         if isinstance(batch, tuple):
-            return batch[0], [_to(w, device) for w in batch[1]]
-        return [_to(w, device) for w in batch]
+            return batch[0], [_to(part, device) for part in batch[1]]
+        return [_to(part, device) for part in batch] if isinstance(batch, list) else _to(batch, device)
 
 
-def _to(window: Window, device: torch.device) -> Window:
-    return Window(*(getattr(window, f.name).to(device, non_blocking=True) for f in fields(window)))
+def _to(part: Part, device: torch.device) -> Part:
+    return type(part)(*(getattr(part, f.name).to(device, non_blocking=True) for f in fields(part)))
+
+
+def _mixed(*numbers: int) -> int:
+    """Make one seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_nh2st.engine.device import choose_device
 from napari_nh2st.errors import ModelError
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture, Card
@@ -17,9 +18,10 @@ from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import encoder_hash, load_encoder
 from napari_nh2st.model.folder import Model
 from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, PaperNH2ST, build
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.config import Train, TrainingConfig
 from napari_nh2st.training.data import Section, WindowCutter, cover
-from napari_nh2st.training.kernel import LOOK_WINDOW, describe_all, fit_kernel, join_parts, part_again
+from napari_nh2st.training.embedded import LOOK_WINDOW, Embedded, look_at_sections
+from napari_nh2st.training.kernel import describe_all, fit_kernel, join_parts, part_again
 from napari_nh2st.training.module import Fitter
 from napari_nh2st.training.pretrain import BATCH, pretrain_on
 
@@ -39,8 +41,10 @@ class Plan:
         Of the training labels, those not held out.
     kernel : tuple of (G, rank) tensor and float, or None
         The kernel head's columns and share; its buffers are set in the network already.
-    train_encoder : bool
-        Otherwise it stays as it is.
+    train : {"everything", "last-blocks", "head"}
+        What of the network is trained.
+    embedded : list of Embedded or None
+        What the encoder sees of each section, where the head alone is trained.
     start : Path or None
         The model folder it started from.
     """
@@ -52,13 +56,15 @@ class Plan:
     mean: npt.NDArray[np.float32]
     std: npt.NDArray[np.float32]
     kernel: tuple[torch.Tensor, float] | None
-    train_encoder: bool
+    train: Train
+    embedded: list[Embedded] | None
     seed: int
     start: Path | None = None
 
-    def fitter(self, steps: int) -> Fitter:
-        """Make the Lightning module."""
-        return Fitter(self.net, self.config, steps, self.mean, self.std, self.kernel, self.train_encoder)
+    def fitter(self, steps: int, training: int = 0) -> Fitter:
+        """Make the Lightning module; a run's second training, 1, has random numbers of its own."""
+        names, seed = [s.name for s in self.sections], (self.seed, training)
+        return Fitter(self.net, self.config, steps, self.mean, self.std, self.kernel, self.train, names, seed)
 
     def finish(self) -> NH2ST:
         """Let the network answer in label units, with all its parts; call once, after training."""
@@ -77,6 +83,7 @@ def make_plan(
     encoder: ResNet18 | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], None] | None = None,
+    look: Callable[[ContextNH2ST, Card], list[Embedded]] | None = None,
 ) -> Plan:
     """Settle everything for training on the spots of these sections that are not held out.
 
@@ -96,6 +103,8 @@ def make_plan(
         Asked while the encoder is pretrained.
     progress : callable, optional
         Called with the pretraining's steps done and in all.
+    look : callable, optional
+        Gives what the encoder sees of the sections, where the head alone is trained; otherwise they are looked at here.
 
     Raises
     ------
@@ -104,11 +113,13 @@ def make_plan(
     Cancelled
     """
     sections = list(sections)
+    for number, section in enumerate(sections):
+        section.number = number
     train = np.concatenate([s.labels[~s.held_out] for s in sections])
     mean, std = train.mean(axis=0), train.std(axis=0).clip(min=1e-3)
     arch = card.architecture
     context = arch.variant == "context"
-    train_encoder = config.train_encoder or not context
+    what: Train = config.train if context else "everything"
     with_kernel = context and config.kernel_share > 0
     arch = arch.model_copy(
         update={
@@ -116,7 +127,7 @@ def make_plan(
             "kernel_rank": min(KERNEL_RANK, train.shape[1]) if with_kernel else 0,
             "kernel_share": config.kernel_share if with_kernel else 0.0,
             # An encoder that goes on learning is not what the kernel head was fitted to.
-            "kernel_on": "stain" if train_encoder and with_kernel else "both",
+            "kernel_on": "stain" if what != "head" and with_kernel else "both",
         }
     )
     facts = {"architecture": arch, "gene_means": _rounded(mean), "gene_stds": _rounded(std)}
@@ -130,13 +141,32 @@ def make_plan(
         _start_from(net, start, card.genes, mean, std)
     else:
         _start_encoder(net, sections, config, seed, encoder, cancelled, progress)
+    embedded = None
+    if what == "head" and isinstance(net, ContextNH2ST):
+        embedded = look(net, card) if look else look_at_all(net, sections, card, config, seed, cancelled)
     kernel = None
     if with_kernel and isinstance(net, ContextNH2ST):
         part_again(net, 0.0)  # the head's columns, random so far, take no part in training
-        kernel = fit_kernel(net, describe_all(net, sections, card), (train - mean) / std, seed), config.kernel_share
-    net.encoder.requires_grad_(train_encoder)
+        described = describe_all(net, sections, card, embedded)
+        kernel = fit_kernel(net, described, (train - mean) / std, seed), config.kernel_share
+    net.encoder.requires_grad_(what == "everything")
+    net.encoder.layer4.requires_grad_(what != "head")
     begun = None if start is None else start.path
-    return Plan(config, sections, card, net, mean, std, kernel, train_encoder, seed, begun)
+    return Plan(config, sections, card, net, mean, std, kernel, what, embedded, seed, begun)
+
+
+def look_at_all(
+    net: ContextNH2ST,
+    sections: Sequence[Section],
+    card: Card,
+    config: TrainingConfig,
+    seed: int,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Embedded]:
+    """Look at every section once, and as often again in other colours as the settings say."""
+    device = choose_device(config.device)
+    return look_at_sections(net, sections, card, config.views, config.stain_jitter, seed, device, cancelled, progress)
 
 
 def pretrained(

@@ -1,0 +1,257 @@
+"""Nothing lost: a run that is stopped, killed, held, starved of disk or memory, or fed nonsense."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.folder import load_card, load_model
+from napari_nh2st.training import checkpoints, stage
+from napari_nh2st.training.callbacks import MetricsFile, Wishes
+from napari_nh2st.training.checkpoints import CheckedFiles
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.fit import finetune
+from napari_nh2st.training.job import Job
+from napari_nh2st.training.module import Fitter, NotFinite
+from support.sections import sheet
+
+ARCH = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.3)
+
+
+def settings(**more):
+    """Six epochs of 30 steps: three with blocks held out, three on everything."""
+    values = {"epochs": 3, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 2.0, "views": 1}
+    return TrainingConfig(architecture=ARCH, **{**values, "landmarks": 32, "pretrain_steps": 0, **more})
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sheet")
+    return sheet(folder, ("S1", "P1", 1, 1000), ("S2", "P2", 2, 1000))
+
+
+def events(run: Path):
+    path = run / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def losses(run: Path) -> dict[int, float]:
+    """The last word on every step: a step that was taken again counts as it was then."""
+    return {line["step"]: line["train_loss"] for line in events(run) if "train_loss" in line}
+
+
+def scores(run: Path) -> dict[int, float]:
+    return {line["epoch"]: line["val_pcc"] for line in events(run) if "val_pcc" in line}
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    one, two = (load_model(run / "model").net.state_dict() for run in (a, b))
+    return all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, samples):
+    out = tmp_path_factory.mktemp("straight") / "r"
+    finetune(samples, out, config=settings(pretrain_steps=2), seed=1, progress=False)
+    return out
+
+
+@pytest.mark.parametrize("at_step", [45, 150])
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(samples, straight, tmp_path, at_step):
+    """In mid-epoch, in the first training and in the second: every loss, every score and every weight, exactly."""
+    run = tmp_path / "r"
+
+    def asked() -> bool:
+        return len(losses(run)) >= at_step
+
+    finetune(samples, run, config=settings(pretrain_steps=2), seed=1, progress=False, cancelled=asked)
+    assert events(run)[-1]["event"] == "cancelled"
+    encoder = (run / "checkpoints" / "encoder.safetensors").stat().st_mtime_ns
+    finetune(samples, run, progress=False, resume=True)
+    assert events(run)[-1]["event"] == "done"
+    assert (run / "checkpoints" / "encoder.safetensors").stat().st_mtime_ns == encoder  # not trained again
+    assert losses(run) == losses(straight)
+    assert scores(run) == scores(straight)
+    assert same_weights(run, straight)
+    assert load_card(run / "model").evaluation == load_card(straight / "model").evaluation
+
+
+@pytest.mark.parametrize("what", ["last-blocks", "everything"])
+def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what):
+    config = settings(train=what, epochs=2, window=256, windows_per_step=1, refit=False)
+    finetune(samples, tmp_path / "a", config=config, progress=False)
+    run = tmp_path / "b"
+    finetune(samples, run, config=config, progress=False, cancelled=lambda: len(losses(run)) >= 35)
+    finetune(samples, run, progress=False, resume=True)
+    assert losses(run) == losses(tmp_path / "a")
+    assert same_weights(run, tmp_path / "a")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_killed_at_any_step_and_resumed_it_ends_as_if_it_had_been_left_alone(samples, straight, tmp_path, times):
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps(settings(pretrain_steps=2).model_dump(mode="json")))
+    run, lines = tmp_path / "r", 0
+    words = [sys.executable, "-m", "napari_nh2st", "finetune", str(samples), "--out", str(run)]
+    for kill in range(times):
+        more = ["--resume"] if (run / "start.json").exists() else ["--config", str(config), "--seed", "1"]
+        process = subprocess.Popen([*words, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(events(run)) <= lines + (17 * kill) % 40:  # a line a step
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        lines = len(events(run))
+    finetune(samples, run, progress=False, resume=True)
+    assert events(run)[-1]["event"] == "done"
+    assert sum(line.get("event") == "resumed" for line in events(run)) >= 1
+    assert losses(run) == pytest.approx(losses(straight), abs=2e-4)  # processes may use another number of threads
+    assert scores(run) == pytest.approx(scores(straight), abs=2e-3)
+
+
+def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(samples, tmp_path, monkeypatch):
+    run, written = tmp_path / "r", []
+    real = CheckedFiles.save_checkpoint
+
+    def full(self, checkpoint, path, storage_options=None):
+        written.append(path)
+        if len(written) > 2:  # best and last of the first epoch
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(CheckedFiles, "save_checkpoint", full)
+    with pytest.raises(Nh2stError, match=r"the disk that holds .* is full: free some space, then go on with --resume"):
+        finetune(samples, run, config=settings(refit=False), progress=False)
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
+    assert events(run)[-1]["event"] == "failed"
+    monkeypatch.undo()
+    finetune(samples, run, progress=False, resume=True)
+    assert events(run)[-1]["event"] == "done"
+
+
+def test_a_checkpoint_that_does_not_read_back_does_not_take_the_last_ones_place(tmp_path, monkeypatch):
+    path, files = tmp_path / "last.ckpt", CheckedFiles()
+    files.save_checkpoint({"state_dict": {"a": torch.ones(3)}, "epoch": 0}, path)
+    monkeypatch.setattr(checkpoints.torch, "load", lambda *a, **k: {"state_dict": {"a": torch.zeros(3)}})
+    with pytest.raises(OSError, match="reads back as something else"):
+        files.save_checkpoint({"state_dict": {"a": torch.ones(3)}, "epoch": 1}, path)
+    monkeypatch.undo()
+    assert torch.load(path, weights_only=True)["epoch"] == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch):
+    real = Fitter.gather
+
+    def small(self, batch):
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(self, batch)
+
+    monkeypatch.setattr(Fitter, "gather", small)
+    config = settings(train="everything", epochs=1, window=256, windows_per_step=4, refit=False)
+    finetune(samples, tmp_path / "r", config=config, progress=False)
+    told = [line for line in events(tmp_path / "r") if "note" in line]
+    assert [line["parts"] for line in told] == [2, 4]
+    assert "out of memory" in told[0]["note"]
+    assert len(losses(tmp_path / "r")) == events(tmp_path / "r")[0]["total_steps"]  # as many steps as without
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_model(samples, tmp_path, monkeypatch):
+    real, run = Fitter.gather, tmp_path / "r"
+
+    def poisoned(self, batch):
+        found = real(self, batch)
+        if self.global_step == 45:
+            found.embeddings[found.sections == 1] = torch.nan
+        return found
+
+    monkeypatch.setattr(Fitter, "gather", poisoned)
+    with pytest.raises(NotFinite, match=r"the loss became nan at step 46 in sample S2: the best epoch before that is"):
+        finetune(samples, run, config=settings(), progress=False)
+    assert events(run)[-1]["event"] == "failed"
+    assert "step 46" in events(run)[-1]["reason"]
+    assert all(torch.isfinite(p).all() for p in load_model(run / "model").net.parameters())
+
+
+def test_weights_that_are_no_numbers_are_not_kept(samples, tmp_path, monkeypatch):
+    def broken(self, trainer, module, outputs, batch, batch_idx):
+        if trainer.global_step == 60:
+            torch.nn.init.constant_(module.net.to_hidden[0].weight, torch.inf)
+
+    monkeypatch.setattr(stage.Reporter, "on_train_batch_end", broken)
+    with pytest.raises(NotFinite, match="after step 60"):
+        finetune(samples, tmp_path / "r", config=settings(refit=False), progress=False)
+    assert torch.load(tmp_path / "r" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
+
+
+def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
+    log = MetricsFile(tmp_path / "metrics.jsonl")
+    wishes, job = Wishes(tmp_path, lambda: False, log), Job(tmp_path)
+    assert not wishes.stop()
+    job.pause()
+    answer: list[bool] = []
+    thread = threading.Thread(target=lambda: answer.append(wishes.stop()))
+    thread.start()
+    time.sleep(0.3)
+    assert not answer
+    assert job.status().state == "paused"
+    job.unpause()
+    thread.join(5)
+    assert answer == [False]
+    assert [line["event"] for line in events(tmp_path)] == ["paused", "resumed"]
+    job.pause()
+    job.stop()
+    assert wishes.stop()
+
+
+def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path):
+    run, seen = tmp_path / "r", []
+
+    def go_on() -> None:
+        seen.append(len(losses(run)))
+        (run / "pause").unlink()
+
+    def watch() -> bool:
+        if len(losses(run)) == 3 and not seen:
+            seen.append(3)
+            (run / "pause").touch()
+            threading.Timer(0.6, go_on).start()
+        return False
+
+    finetune(samples, run, config=settings(epochs=1, refit=False), progress=False, cancelled=watch)
+    assert seen[1] - seen[0] <= 1  # the step in which it was asked is finished
+    told = [line["event"] for line in events(run) if "event" in line]
+    assert told == ["started", "paused", "resumed", "checkpoint", "done"]
+
+
+def test_it_ends_when_it_gets_no_better_and_a_resumed_run_knows(samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(Fitter, "on_validation_epoch_end", lambda self: self.log("val_pcc", 0.5))
+    finetune(samples, tmp_path / "r", config=settings(epochs=9, patience=2), progress=False)
+    epochs = [line["epoch"] for line in events(tmp_path / "r") if line.get("event") == "checkpoint"]
+    assert epochs == [0, 1, 2, 9]  # the best was the first: the second training ends there, too
+    before = [line for line in events(tmp_path / "r") if "train_loss" in line]
+    finetune(samples, tmp_path / "r", progress=False, resume=True)
+    assert [line for line in events(tmp_path / "r") if "train_loss" in line] == before
+
+
+def test_the_folder_says_how_and_on_what_it_was_made(straight):
+    environment = json.loads((straight / "environment.json").read_text())
+    assert {"versions", "device", "memory_mb", "processors", "command", "precision"} <= environment.keys()
+    assert json.loads((straight / "start.json").read_text())["command"]
+    line = next(line for line in events(straight) if line.get("event") == "checkpoint")
+    assert line["spots_per_second"] > 0
+    assert line["memory_mb"] > 0
+    assert line["device"] == "cpu"
+    assert sum("train_loss" in line for line in events(straight)) == events(straight)[0]["total_steps"]
