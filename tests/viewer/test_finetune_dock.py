@@ -31,6 +31,11 @@ for epoch in range(500):
     time.sleep(0.05)
     loss = 1 / (epoch + 1)
     say(epoch=epoch, step=epoch, train_loss=loss, val_loss=1.2 * loss, val_pcc=0.1, seconds=epoch / 20)
+    if (run / "pause").exists():
+        say(event="paused", epoch=epoch)
+        while (run / "pause").exists() and not (run / "stop").exists():
+            time.sleep(0.02)
+        say(event="resumed", epoch=epoch)
     if (run / "stop").exists():
         break
 (run / "model").mkdir()
@@ -112,6 +117,27 @@ def test_start_follow_reopen_stop_use(dock, qtbot, sheet: Path) -> None:
     assert again.sentence.text().startswith("Stopped; the best model is kept.")
     assert not again.use.isHidden()
     qtbot.waitUntil(lambda: not dock.job.status().active)
+
+
+def test_a_run_is_held_and_let_go(dock, qtbot, sheet: Path) -> None:
+    fill(dock, qtbot, sheet)
+    assert not dock.pause.isEnabled()
+    qtbot.mouseClick(dock.start, LEFT)
+    qtbot.waitUntil(lambda: dock.job.metrics().curve("val_pcc") != [], timeout=10_000)
+    qtbot.mouseClick(dock.pause, LEFT)
+    assert dock.pause.text() == "Go on"
+    qtbot.waitUntil(lambda: dock.job.status().state == "paused", timeout=10_000)
+    dock.follow()
+    assert dock.sentence.text().startswith("Paused")
+    told = len(dock.job.metrics().rows)
+    qtbot.wait(150)
+    assert len(dock.job.metrics().rows) == told
+    qtbot.mouseClick(dock.pause, LEFT)
+    qtbot.waitUntil(lambda: len(dock.job.metrics().rows) > told + 1)
+    dock.follow()
+    assert dock.pause.text() == "Pause"
+    qtbot.mouseClick(dock.stop, LEFT)
+    qtbot.waitUntil(lambda: dock.job.status().state == "cancelled", timeout=10_000)
 
 
 def test_failure_shows_one_line_and_the_log(dock, qtbot, sheet: Path) -> None:

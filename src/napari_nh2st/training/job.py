@@ -119,6 +119,11 @@ class Job:
         """Whether a run was begun here, so that it can go on from its last epoch or from its preparations."""
         return self._has("start.json")
 
+    @property
+    def pause_asked(self) -> bool:
+        """Whether the run is held, or will be after its current step."""
+        return self._has("pause")
+
     def start(self, words: Sequence[str], *, program: Sequence[str] | None = None) -> None:
         """Start the command as its own, detached process.
 

@@ -150,6 +150,7 @@ def run_sentence(status: RunStatus) -> str:
         "empty": "Choose a sample sheet and a new folder for the run.",
         "starting": "Starting: reading the sections…",
         "running": f"Running; napari may be closed meanwhile.{figure}",
+        "paused": f"Paused: it holds its memory and uses no processor time. Go on takes it up where it stands.{figure}",
         "stopping": "Stopping after the current step; the best model is kept.",
         "done": f"Done.{figure.replace(' so far', '')} To train again, choose another folder.",
         "cancelled": f"Stopped; the best model is kept.{figure.replace(' so far', '')}"

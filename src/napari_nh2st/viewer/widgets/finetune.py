@@ -28,6 +28,8 @@ from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import clock, count, error_words, run_sentence
 
 _POLL_MS = 1000
+_PAUSE = "Hold the run after the current step, so that the processor is free; nothing is lost"
+_GO_ON = "Let the held run go on where it stands"
 _LAST_RUN, _LAST_SHEET = "last_run", "last_sheet"
 
 
@@ -72,7 +74,7 @@ class FinetuneWidget(QScrollArea):
         layout.addLayout(row(self.epochs, label="Epochs", stretch=0))
         layout.addLayout(row(self.run, _chooser("Choose the run folder", self._ask_run), label="Run", stretch=0))
         layout.addWidget(rule())
-        layout.addLayout(row(self.start, self.stop))
+        layout.addLayout(row(self.start, self.pause, self.stop, stretch=2))
         for part in (self.bar, self.sentence, self.log, self.curves, self.use):
             layout.addWidget(part)
         layout.addStretch(1)
@@ -103,6 +105,8 @@ class FinetuneWidget(QScrollArea):
         self.stop = QPushButton("Stop and keep the best")
         self.stop.setToolTip("End the run after the current step; the best model so far is kept")
         self.stop.clicked.connect(self._stop)
+        self.pause = QPushButton("Pause")
+        self.pause.clicked.connect(self._pause)
         self.bar = QProgressBar()
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.sentence, self.log = Sentence(), QPlainTextEdit(readOnly=True)
@@ -168,6 +172,16 @@ class FinetuneWidget(QScrollArea):
         if self.job is not None:
             self.job.stop()
             self.follow()
+
+    def _pause(self) -> None:
+        """Hold the run, or let it go on where that was asked for."""
+        if self.job is None:
+            return
+        if self.job.pause_asked:
+            self.job.unpause()
+        else:
+            self.job.pause()
+        self.follow()
 
     def _use(self) -> None:
         model = self.job.status().model if self.job is not None else None
@@ -239,7 +253,11 @@ class FinetuneWidget(QScrollArea):
         )
         self.curves.setVisible(status.active or bool(loss["training"]))
         self.use.setVisible(status.model is not None and not status.active)
-        self.stop.setEnabled(status.state in ("starting", "running"))
+        self.stop.setEnabled(status.state in ("starting", "running", "paused"))
+        held = self.job is not None and self.job.pause_asked and status.active
+        self.pause.setText("Go on" if held else "Pause")
+        self.pause.setToolTip(_GO_ON if held else _PAUSE)
+        self.pause.setEnabled(status.state in ("starting", "running", "paused"))
         self._update_start()
 
     def _update_start(self) -> None:
