@@ -77,7 +77,7 @@ def finetune(_: argparse.Namespace) -> None:
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
         dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")[1]
-        dock.sheet.setText(str(sheet))
+        dock.sections.sheet.setText(str(sheet))
         dock.run.setText(str(Path(folder) / "run"))
         dock.epochs.setValue(20)
         wait(dock.start.isEnabled, 60)

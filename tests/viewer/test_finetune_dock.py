@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from pathlib import Path
 
+import anndata
+import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import Qt
 
 from napari_nh2st.viewer.widgets.finetune import FinetuneWidget
+from support.sections import section
+from support.slides import tiff
 from viewer.fakes import FakeServices
 
 pytestmark = pytest.mark.viewer
@@ -42,17 +48,26 @@ for epoch in range(500):
 (run / "model" / "card.json").write_text("{}")
 say(event="cancelled", epoch=epoch)
 """
-SPOTS = "x\ty\tpixel_x\tpixel_y\n1\t1\t10\t10\n2\t1\t20\t10\n"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of two small stained slides with their counts."""
+    folder = tmp_path_factory.mktemp("sections")
+    for name, seed in (("A1", 1), ("A2", 2)):
+        section(folder, name, "A", seed, side=800)
+        pixels = (tifffile.imread(folder / f"{name}.tif") * np.array([1.0, 0.6, 0.9])).astype(np.uint8)
+        tiff(folder / f"{name}.tif", pixels, resolution=(1e4, 1e4), resolutionunit=3)
+    return folder
 
 
 @pytest.fixture
-def sheet(tmp_path: Path) -> Path:
-    for name in ("a.jpg", "a.tsv.gz"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "spots.tsv").write_text(SPOTS)
+def sheet(tmp_path: Path, measured: Path) -> Path:
+    for file in measured.iterdir():
+        shutil.copy(file, tmp_path / file.name)
     path = tmp_path / "samples.csv"
-    heading = "sample,patient,slide,expression,spots,format,mpp"
-    path.write_text(f"{heading}\nA1,A,a.jpg,a.tsv.gz,spots.tsv,st-tsv,0.69\nA2,A,a.jpg,a.tsv.gz,spots.tsv,st-tsv,\n")
+    heading = "sample,patient,slide,expression,format,mpp"
+    path.write_text(f"{heading}\nA1,A,A1.tif,A1.h5ad,h5ad,0.9\nA2,A,A2.tif,A2.h5ad,h5ad,\n")
     return path
 
 
@@ -72,31 +87,71 @@ def dock(make_napari_viewer, qtbot, program: list[str]) -> FinetuneWidget:
 
 
 def fill(dock: FinetuneWidget, qtbot, sheet: Path) -> None:
-    qtbot.keyClicks(dock.sheet, str(sheet))
-    qtbot.waitUntil(lambda: dock.table.rowCount() == 2)
+    qtbot.keyClicks(dock.sections.sheet, str(sheet))
+    qtbot.waitUntil(lambda: dock.sections.good, timeout=20_000)
     dock.run.setText(str(sheet.parent / "run"))
 
 
-def test_sections_are_listed(dock, qtbot, sheet: Path) -> None:
+def cells(dock: FinetuneWidget) -> list[list[str]]:
+    table = dock.sections.table
+    return [[table.item(r, c).text() for c in range(table.columnCount())] for r in range(table.rowCount())]
+
+
+def test_sections_are_looked_at(dock, qtbot, sheet: Path) -> None:
+    assert dock.start.toolTip() == "Choose a sample sheet first"
     fill(dock, qtbot, sheet)
-    cells = [[dock.table.item(r, c).text() for c in range(4)] for r in range(2)]
-    assert cells == [["A1", "A", "2", "0.69"], ["A2", "A", "2", "from the slide"]]
-    assert dock.sheet_note.text() == "2 sections of 1 patient"
-    dock.sheet.setText(str(sheet.parent / "absent.csv"))
-    qtbot.waitUntil(lambda: "absent.csv" in dock.sheet_note.text())
+    assert cells(dock) == [["A1", "A", "9", "4", "0.9", "look"], ["A2", "A", "9", "4", "1", "look"]]
+    assert "only 9 spots" in dock.sections.table.item(0, 5).toolTip().lower()
+    assert dock.sections.note.text() == "2 sections of 1 patient, 4 genes shared by all"
+    assert dock.sections.look.text().startswith("One patient: ")
+    assert dock.sections.stop.isHidden()
+    assert dock.start.isEnabled()
+    dock.sections.sheet.setText(str(sheet.parent / "absent.csv"))
     assert not dock.start.isEnabled()
+    qtbot.waitUntil(lambda: "absent.csv" in dock.sections.note.text())
+    assert dock.sections.table.rowCount() == 0
+    assert "cannot be used" in dock.start.toolTip()
 
 
-def test_spots_of_an_anndata_file_are_counted(dock, qtbot, tmp_path: Path) -> None:
-    import anndata
-    import numpy as np
+def test_a_section_that_stops_the_run_says_so_until_it_is_mended(dock, qtbot, sheet: Path) -> None:
+    fill(dock, qtbot, sheet)
+    data = anndata.read_h5ad(sheet.parent / "A2.h5ad")
+    good = data.obsm["spatial"].copy()
+    data.obsm["spatial"] += 5000.0
+    data.write_h5ad(sheet.parent / "A2.h5ad")
+    qtbot.mouseClick(dock.sections.again, LEFT)
+    assert dock.start.toolTip() == "The sections are still being looked at"
+    qtbot.waitUntil(lambda: dock.sections.stop.text() != "", timeout=20_000)
+    assert [line[5] for line in cells(dock)] == ["look", "stop"]
+    assert dock.sections.stop.text().startswith("A2: ")
+    assert "lie off A2.tif" in dock.start.toolTip()
+    assert not dock.start.isEnabled()
+    data.obsm["spatial"] = good
+    data.write_h5ad(sheet.parent / "A2.h5ad")
+    qtbot.mouseClick(dock.sections.again, LEFT)
+    qtbot.waitUntil(dock.start.isEnabled, timeout=20_000)
+    assert dock.sections.stop.isHidden()
 
-    anndata.AnnData(np.ones((7, 3), np.float32)).write_h5ad(tmp_path / "b.h5ad")
-    (tmp_path / "b.jpg").write_bytes(b"")
-    (tmp_path / "s.csv").write_text("sample,patient,slide,expression,format\nB1,B,b.jpg,b.h5ad,h5ad\n")
-    dock.sheet.setText(str(tmp_path / "s.csv"))
-    qtbot.waitUntil(lambda: dock.table.rowCount() == 1, timeout=20_000)
-    assert dock.table.item(0, 2).text() == "7"
+
+def test_what_is_found_of_another_sheet_is_dropped(dock, qtbot, sheet: Path, monkeypatch) -> None:
+    from napari_nh2st.training import sections
+
+    go_on, looked = threading.Event(), sections.look_at
+
+    def slow(sample):
+        go_on.wait(10)
+        return looked(sample)
+
+    monkeypatch.setattr(sections, "look_at", slow)
+    dock.sections.sheet.setText(str(sheet))
+    qtbot.waitUntil(lambda: dock.sections.table.rowCount() == 2, timeout=20_000)
+    one = sheet.with_name("one.csv")
+    one.write_text("\n".join(sheet.read_text().splitlines()[:2]) + "\n")
+    dock.sections.sheet.setText(str(one))
+    go_on.set()
+    qtbot.waitUntil(lambda: dock.sections.good, timeout=20_000)
+    assert [line[0] for line in cells(dock)] == ["A1"]
+    assert [f.sample.sample for f in dock.sections.facts] == ["A1"]
 
 
 def test_start_follow_reopen_stop_use(dock, qtbot, sheet: Path) -> None:

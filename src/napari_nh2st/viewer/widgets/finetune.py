@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,13 @@ from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.widgets.curves import Curves, Panel, by_epoch
 from napari_nh2st.viewer.widgets.model_section import settings
 from napari_nh2st.viewer.widgets.parts import Connections, NarrowCombo, Sentence, row, rule, scrolled
-from napari_nh2st.viewer.widgets.sheet_table import SheetTable, read_rows
+from napari_nh2st.viewer.widgets.sections_part import SectionsPart
 from napari_nh2st.viewer.widgets.worker import Background
-from napari_nh2st.viewer.words import clock, count, error_words, run_sentence
+from napari_nh2st.viewer.words import clock, error_words, run_sentence
 
 _POLL_MS = 1000
+_START = "Start the run as a process of its own: it goes on when napari is closed"
+_RESUME = "Go on from the last finished epoch, with the settings that the run was started with"
 _PAUSE = "Hold the run after the current step, so that the processor is free; nothing is lost"
 _GO_ON = "Let the held run go on where it stands"
 _LAST_RUN, _LAST_SHEET = "last_run", "last_sheet"
@@ -53,22 +54,17 @@ class FinetuneWidget(QScrollArea):
         self.viewer, self._services, self._program = napari_viewer, services or Services(), program
         self.background, self._connections = Background(), Connections()
         self.job: Job | None = None
-        self._sheet_good = False
         self._build()
         self._timer.timeout.connect(self.follow)
         self.destroyed.connect(self.background.close)
         self.run.setText(str(settings().value(_LAST_RUN, "") or ""))
-        self.sheet.setText(str(settings().value(_LAST_SHEET, "") or ""))
+        self.sections.sheet.setText(str(settings().value(_LAST_SHEET, "") or ""))
 
     def _build(self) -> None:
         self._make_fields()
         self._make_run()
         layout = scrolled(self)
-        layout.addLayout(
-            row(self.sheet, _chooser("Choose the sample sheet", self._ask_sheet), label="Sheet", stretch=0)
-        )
-        for part in (self.table, self.sheet_note):
-            layout.addWidget(part)
+        layout.addWidget(self.sections)
         layout.addLayout(row(self.base, label="Start", stretch=0))
         layout.addLayout(row(self.seed, label="Seed", stretch=0))
         layout.addLayout(row(self.epochs, label="Epochs", stretch=0))
@@ -80,10 +76,8 @@ class FinetuneWidget(QScrollArea):
         layout.addStretch(1)
 
     def _make_fields(self) -> None:
-        self.sheet = QLineEdit(placeholderText="samples.csv")
-        self.sheet.setToolTip("A table with one line per measured section: its slide, its expression, its patient")
-        self.sheet.textChanged.connect(self._read_sheet)
-        self.table, self.sheet_note = SheetTable(), Sentence()
+        self.sections = SectionsPart(self.background)
+        self.sections.changed.connect(self._update_start)
         self.base = NarrowCombo("The model to start from. From scratch needs more sections and more time")
         self.base.addItem("from scratch", None)
         for name in self._services.models():
@@ -100,7 +94,6 @@ class FinetuneWidget(QScrollArea):
 
     def _make_run(self) -> None:
         self.start = QPushButton("Start")
-        self.start.setToolTip("Start the run as a process of its own: it goes on when napari is closed")
         self.start.clicked.connect(self._start)
         self.stop = QPushButton("Stop and keep the best")
         self.stop.setToolTip("End the run after the current step; the best model so far is kept")
@@ -123,14 +116,10 @@ class FinetuneWidget(QScrollArea):
         """Follow no more when the dock is closed; the run goes on."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._timer.stop()
+            self.sections.shut()
         return bool(super().event(event))
 
     # what the person does
-
-    def _ask_sheet(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Sample sheet", self.sheet.text(), "Sample sheet (*.csv)")
-        if path:
-            self.sheet.setText(path)
 
     def _ask_run(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Run folder", self.run.text())
@@ -152,7 +141,7 @@ class FinetuneWidget(QScrollArea):
             return
         resume = job.can_resume
         words = command(
-            Path(self.sheet.text()),
+            Path(self.sections.path),
             job.folder,
             model=self.base.currentData(),
             seed=self.seed.value(),
@@ -165,7 +154,7 @@ class FinetuneWidget(QScrollArea):
             self.sentence.say(f"The run could not be started: {error_words(error)}")
             return
         settings().setValue(_LAST_RUN, str(job.folder))
-        settings().setValue(_LAST_SHEET, self.sheet.text())
+        settings().setValue(_LAST_SHEET, self.sections.path)
         self.follow()
 
     def _stop(self) -> None:
@@ -192,31 +181,6 @@ class FinetuneWidget(QScrollArea):
         self.sentence.say(f"The NH2ST dock uses {model}.")
 
     # what changes
-
-    def _read_sheet(self, path: str) -> None:
-        self._sheet_good = False
-        self._update_start()
-        if not path.strip():
-            self._sheet_read(path, [])
-            self.sheet_note.say("")
-            return
-        self.background.call(
-            read_rows, path, then=partial(self._sheet_read, path), failed=partial(self._sheet_bad, path)
-        )
-
-    def _sheet_read(self, path: str, rows: list[Any]) -> None:
-        if path != self.sheet.text():
-            return  # typed on meanwhile
-        self.table.show_rows(rows)
-        self._sheet_good = bool(rows)
-        patients = len({line[1] for line in rows})
-        self.sheet_note.say(f"{count(len(rows), 'section')} of {count(patients, 'patient')}")
-        self._update_start()
-
-    def _sheet_bad(self, path: str, error: Exception) -> None:
-        if path == self.sheet.text():
-            self.table.show_rows([])
-            self.sheet_note.say(error_words(error))
 
     def _folder_changed(self, text: str) -> None:
         self.job = Job(Path(text).expanduser()) if text.strip() else None
@@ -262,10 +226,19 @@ class FinetuneWidget(QScrollArea):
 
     def _update_start(self) -> None:
         resumable = self.job is not None and self.job.can_resume
-        taken = self._status.state == "done"
-        self.start.setText("Go on" if resumable and not taken and not self._status.active else "Start")
-        free = self.job is not None and not self._status.active and not taken
-        self.start.setEnabled(bool(free and self._sheet_good))
+        goes_on = resumable and self._status.state != "done" and not self._status.active
+        self.start.setText("Go on" if goes_on else "Start")
+        why_not = self._why_not()
+        self.start.setEnabled(not why_not)
+        self.start.setToolTip(why_not or (_RESUME if goes_on else _START))
+
+    def _why_not(self) -> str:
+        """Say why nothing can be started; empty where it can."""
+        if self.job is not None and self._status.active:
+            return "This run is at work already"
+        if self.job is not None and self._status.state == "done":
+            return "This folder holds a finished run: choose another one"
+        return self.sections.why_not or ("" if self.job is not None else "Choose a folder for the run first")
 
 
 def _chooser(tooltip: str, action: Any) -> QPushButton:
