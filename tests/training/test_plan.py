@@ -38,6 +38,15 @@ def loaded(samples, settings):
     return [load_section(s, d, card) for s, d in zip(samples, data, strict=True)], card
 
 
+def test_the_settings_say_how_the_genes_are_chosen(samples):
+    data = [read_expression(s) for s in samples]
+    assert card_for(samples, data, config(panel=1)).genes == ["REST"]  # counted most
+    patchy = card_for(samples, data, config(panel=2, panel_kind="spatially-variable"))
+    assert set(patchy.genes) == {"DARK", "LIGHT"}
+    listed = card_for(samples, data, config(panel_kind="spatially-variable", genes=["NOISE"]))
+    assert listed.genes == ["NOISE"]
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained):
     settings = config(train="everything" if trained else "head")

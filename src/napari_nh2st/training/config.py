@@ -34,8 +34,13 @@ class TrainingConfig(BaseModel):
     architecture: Architecture = Architecture()
     mpp: float | None = Field(default=None, gt=0.05, lt=10)
     pitch: int | None = Field(default=None, gt=0)
-    panel: int = Field(default=250, ge=1, description="genes of highest mean raw count, where no list is given")
-    genes: list[str] | None = None
+    panel: int = Field(default=250, ge=1, description="genes to predict, where no list is given")
+    panel_kind: Literal["highest-mean", "most-variable", "spatially-variable"] = Field(
+        default="highest-mean", description="how they are chosen from the training sections"
+    )
+    genes: list[str] | None = Field(
+        default=None, min_length=1, description="the genes to predict, as the counts spell them"
+    )
 
     encoder_start: Path | None = Field(default=None, description="an encoder file to start from, as of nh2st pretrain")
     pretrain_steps: int = Field(

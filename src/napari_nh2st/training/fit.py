@@ -26,7 +26,8 @@ from scipy.spatial import cKDTree
 from napari_nh2st import metrics
 from napari_nh2st.engine.device import choose_device
 from napari_nh2st.errors import Cancelled, Nh2stError
-from napari_nh2st.expression import Sample, choose_panel, read_expression, read_sheet
+from napari_nh2st.expression import Sample, read_expression, read_sheet
+from napari_nh2st.expression.panels import choose_genes
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.model.encoder import ResNet18
@@ -357,7 +358,7 @@ def card_for(
         genes = config.genes or start.card.genes
         architecture, mpp, pitch = start.card.architecture, start.card.mpp, start.card.pitch
     else:
-        genes = config.genes or choose_panel(data, config.panel)
+        genes = config.genes or choose_genes(data, config.panel_kind, config.panel)
         architecture = config.architecture
         mpp, pitch = _geometry(samples, data, config)
     return Card(
