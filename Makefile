@@ -56,6 +56,7 @@ format: setup
 
 docs-images: setup
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/screenshots.py $(ARGS)
+	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/exploring_pictures.py
 
 docs-tables: setup
 	$(PY) docs/scripts/results_tables.py $(ARGS)

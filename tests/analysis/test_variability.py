@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_nh2st.analysis.variability import is_constant, neighbour_graph, some_places, variability
-from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.analysis.variability import neighbour_graph, some_places, variability
+from napari_nh2st.engine.prediction import Prediction, is_constant
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Architecture, Card

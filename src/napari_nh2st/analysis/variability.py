@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.engine.prediction import is_constant
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, IntArray
 
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
 PLACES = 20_000
 _WINDOW = 16  # places along a side of what is taken together: seven of eight links between neighbours lie inside
 _GENES = 256  # decoded at a time
-_FLAT = 1e-4
-
-
-def is_constant(low: float, high: float) -> bool:
-    """Tell whether values between these ends are all the same: hidden vectors are float16, less than this is rounding.
-
-    Parameters
-    ----------
-    low, high : float
-        In the unit of the values.
-    """
-    return high - low <= _FLAT * max(1.0, abs(low))
 
 
 def some_places(grid: IntArray, most: int = PLACES) -> IntArray:

@@ -16,6 +16,13 @@ from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
 
+_ROUNDING = 1e-4  # hidden vectors are float16
+
+
+def is_constant(low: float, high: float) -> bool:
+    """Tell whether predicted values between these ends (in label units) differ by no more than rounding."""
+    return high - low <= _ROUNDING * max(1.0, abs(low))
+
 
 @dataclass(frozen=True)
 class Heatmap:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.engine.prediction import is_constant
+
 _SAMPLE = 200_000
 
 
@@ -27,13 +29,9 @@ def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0,
         return Limits(0.0, 1.0, "nothing predicted yet")
     sample = finite[:: max(1, finite.size // _SAMPLE)] if percentiles != (0.0, 100.0) else finite
     low, high = (float(v) for v in np.percentile(sample, percentiles))
-    if _flat(low, high):  # a few cells differ from all the others
+    if is_constant(low, high):  # a few cells differ from all the others
         low, high = float(finite.min()), float(finite.max())
-    if _flat(low, high):
+    if is_constant(low, high):
         note = f"the same everywhere: {low:.2f}" if finite.size > 1 else ""
         return Limits(low - 0.5, low + 0.5, note)
     return Limits(low, high)
-
-
-def _flat(low: float, high: float) -> bool:
-    return high - low <= 1e-4 * max(1.0, abs(low))  # hidden vectors are float16: less than this is rounding

@@ -107,4 +107,5 @@ def dock_choices(dock: Any) -> dict[str, Choice]:
         "colormap": of_combo(genes.colours, colours),
         "percentiles": of_combo(genes.limits, limits),
         "lock": of_check(genes.lock),
+        "smooth": of_check(genes.smooth),
     }

@@ -1,0 +1,233 @@
+"""Draw the pictures of docs/exploring.md: each section of the dock, in use on two synthetic sections.
+
+Run in a real window (make docs-images, or xvfb-run). ``--out`` writes elsewhere; ``--theme`` and ``--font`` (a factor)
+show the same states as other people have them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from PIL import Image
+from qtpy.QtCore import QPoint, QSettings, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_nh2st.demo.sheet import write_sample_sheet
+from napari_nh2st.viewer import launch
+
+IMAGES = Path(__file__).parents[1] / "images"
+SIZE = (1280, 800)
+SECTIONS = (901, 902)
+GENES = ("DEMO-TUMORIN", "DEMO-IMMUNIN", "DEMO-STROMIN")
+
+
+def wait(done: Callable[[], bool], seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > until:
+            raise SystemExit("error: the picture did not get ready in time")
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def settle(seconds: float = 1.5) -> None:
+    until = time.monotonic() + seconds
+    wait(lambda: time.monotonic() > until, seconds + 5)
+
+
+class Window:
+    """napari with the dock and both sections, the first one predicted."""
+
+    def __init__(self, folder: Path, theme: str, font: float) -> None:
+        self.folder = folder
+        self.viewer = napari.Viewer()
+        self.viewer.theme = theme
+        self.viewer.window.resize(*SIZE)
+        for number in reversed(SECTIONS):
+            self.viewer.open(str(folder / f"S{number}.tif"), plugin="napari-nh2st")
+        self.dock = launch.open_dock(self.viewer)
+        self.dock.use_model("demo")
+        self.choose_slide(f"S{SECTIONS[0]}")
+        self.predict()
+        settle(2)
+
+    def choose_slide(self, name: str) -> None:
+        self.dock.slides.combo.setCurrentText(name)
+        settle(0.5)
+
+    def predict(self) -> None:
+        self.dock.where.buttons["whole"].click()
+        self.dock.job.button.click()
+        settle(0.3)
+        wait(lambda: not self.dock.controller.running)
+        self.dock.genes.choose(GENES[0])
+
+    def only(self, title: str) -> Any:
+        """Open one section and close the others."""
+        for fold in self.dock.folds.values():
+            if fold.title != title:
+                fold.open(False) if fold.button.isChecked() else None
+        section = self.dock.folds[title].open()
+        settle(0.5)
+        return section
+
+    def bring(self, widget: Any) -> None:
+        """Scroll the dock so that a widget begins near its top."""
+        settle(0.3)
+        top = widget.mapTo(self.dock.widget(), QPoint(0, 0)).y()
+        self.dock.verticalScrollBar().setValue(max(0, top - 30))
+        settle(0.3)
+
+    def take(self, path: Path) -> None:
+        settle()
+        pixels = self.viewer.screenshot(canvas_only=False, flash=False)
+        Image.fromarray(pixels[..., :3]).quantize(256).save(path, optimize=True)  # a third of the size
+        print(path)
+
+
+def genes(window: Window) -> None:
+    field = window.dock.genes
+    for gene in GENES:
+        if gene not in field.pinned:
+            field.choose(gene)
+            field.toggle_pin(gene)
+    field.choose(GENES[0])
+    field.combo.showPopup()
+
+
+def measured(window: Window) -> None:
+    window.dock.genes.combo.hidePopup()
+    section = window.only("Measured")
+    section.open([str(window.folder / f"S{SECTIONS[0]}.h5ad")])
+    wait(lambda: section.comparison is not None)
+    window.bring(section)
+
+
+def regions(window: Window) -> None:
+    for layer in list(window.viewer.layers):
+        if "measured" in layer.name:
+            window.viewer.layers.remove(layer)
+    shown, section = window.dock.desk.map, window.only("Regions")
+    height, width = np.array(shown.slide["shape"]) * shown.slide["mpp"]
+    section.draw.click()
+    layer = window.viewer.layers[-1]
+    layer.add_polygons(np.array([(0.25, 0.2), (0.3, 0.45), (0.6, 0.4), (0.55, 0.15)]) * (height, width))
+    layer.add_polygons(np.array([(0.4, 0.55), (0.4, 0.8), (0.8, 0.8), (0.8, 0.55)]) * (height, width))
+    wait(lambda: section.list.rowCount() == 2 and not section.table.isHidden())
+    section.domains.button.click()
+    wait(lambda: not section.domains.table.isHidden())
+    window.bring(section.domains)
+
+
+def context(window: Window) -> None:
+    for layer in list(window.viewer.layers):
+        if "domains" in layer.name or "regions" in layer.name.lower():
+            window.viewer.layers.remove(layer)
+    window.dock.genes.choose(GENES[0])
+    window.dock.heatmap.layer.visible = True
+    section, shown = window.only("Context"), window.dock.desk.map
+    done = np.flatnonzero(shown.done)
+    cell = done[np.argsort(shown.values(window.dock.desk.gene, done))[int(0.9 * len(done))]]
+    x, y = shown.tiles(np.array([cell])).centres[0]
+    viewer = window.viewer
+    viewer.scene.camera.zoom *= 2
+    viewer.scene.camera.center = tuple(window.dock.desk.map_slide_layer.data_to_world((y - 0.5, x - 0.5)))
+    viewer.layers.selection.active = window.dock.heatmap.layer
+    settle()
+    canvas = viewer.window._qt_viewer.canvas.native
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    QTest.mouseMove(canvas, middle)
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, middle)
+    wait(lambda: not section.task.running and section.table.frame is not None)
+    window.bring(section)
+
+
+def trust(window: Window) -> None:
+    window.viewer.fit_to_view()
+    for layer in list(window.viewer.layers):
+        if "inspected" in layer.name:
+            window.viewer.layers.remove(layer)
+    section = window.only("Trust")
+    section.tissue.button.click()
+    settle(0.3)
+    wait(lambda: not section.tissue.task.running)
+    section.spread.button.click()
+    settle(0.3)
+    wait(lambda: not section.spread.task.running)
+    window.bring(section)
+
+
+def several(window: Window) -> None:
+    for layer in list(window.viewer.layers):
+        if "spread" in layer.name or "unlike" in layer.name:
+            window.viewer.layers.remove(layer)
+    section = window.only("Several genes")
+    for combo, gene in zip(section.composite.combos, GENES, strict=True):
+        combo.setCurrentText(gene)
+    section.composite.show_button.click()
+    section.signature.genes.setPlainText("DEMO-IMMUNIN, DEMO-LYMPHALIN, CD3E")
+    window.bring(section)
+
+
+def slides(window: Window) -> None:
+    window.choose_slide(f"S{SECTIONS[1]}")
+    window.predict()
+    section = window.only("Several slides")
+    section.button.click()
+    window.bring(section)
+
+
+STATES = {
+    "genes": genes,
+    "measured": measured,
+    "regions": regions,
+    "context": context,
+    "trust": trust,
+    "several": several,
+    "slides": slides,
+}
+
+
+def draw(out: Path, *, theme: str = "dark", font: float = 1.0, only: str | None = None) -> None:
+    """Draw the pictures into a folder; each state follows from the one before it, as for a person."""
+    from napari.settings import get_settings
+
+    appearance = get_settings().appearance
+    before = appearance.font_size
+    with tempfile.TemporaryDirectory() as folder:
+        QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, folder)  # not the user's own
+        write_sample_sheet(SECTIONS, folder, size_mm=(2.8, 2.2))
+        appearance.font_size = round(before * font)
+        try:
+            window = Window(Path(folder), theme, font)
+            for name, make in STATES.items():
+                if only in (None, name):
+                    make(window)
+                    window.take(out / f"exploring-{name}.png")
+            window.viewer.close()
+        finally:
+            appearance.font_size = before
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=IMAGES)
+    parser.add_argument("--theme", default="dark", choices=("dark", "light"))
+    parser.add_argument("--font", type=float, default=1.0)
+    parser.add_argument("--only", choices=tuple(STATES))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    draw(args.out, theme=args.theme, font=args.font, only=args.only)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
