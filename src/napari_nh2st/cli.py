@@ -387,20 +387,29 @@ def finetune(
     device: Annotated[str | None, typer.Option("--device", help="Instead of what the settings say.")] = None,
     devices: Annotated[int | None, typer.Option("--devices", min=1, help="Processes that train together.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that train together.")] = None,
+    after: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--after", metavar="RUN", help="Begin when this run has ended; may be given again.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Train NH2ST on measured sections; writes the model folder RUN/model.
 
     A file named `stop` that appears in RUN ends the run and keeps the best model so far, as Ctrl+C does; one named
     `pause` holds it until it goes.
     """
-    from napari_nh2st.training.callbacks import STOP
     from napari_nh2st.training.config import read_config
-    from napari_nh2st.training.fit import finetune as fit
+    from napari_nh2st.training.runs import wait_for
 
     settings = read_config(config)
     given = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     cancelled = interruptible()
+    wait_for(after or [], out, cancelled)
+    from napari_nh2st.training.callbacks import STOP
+    from napari_nh2st.training.fit import finetune as fit
+
     folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled)
     from napari_nh2st.model.folder import load_card
     from napari_nh2st.training.stage import is_first

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["empty", "starting", "running", "paused", "stopping", "done", "cancelled", "failed"]
+State = Literal["empty", "queued", "starting", "running", "paused", "stopping", "done", "cancelled", "failed"]
 
-ACTIVE: tuple[State, ...] = ("starting", "running", "paused", "stopping")
+ACTIVE: tuple[State, ...] = ("queued", "starting", "running", "paused", "stopping")
 _TERMINAL: dict[str, State] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
 _FRESH_SECONDS = 120.0  # a run that we did not start counts as alive while its files change
 
@@ -84,7 +84,9 @@ def command(
     model: str | None = None,
     seed: int | None = None,
     epochs: int | None = None,
+    config: Path | None = None,
     resume: bool = False,
+    after: Sequence[Path] = (),
 ) -> list[str]:
     """Return the `nh2st finetune` command line (without the program) for these choices."""
     words = ["finetune", str(sheet), "--out", str(out)]
@@ -94,8 +96,12 @@ def command(
         words += ["--seed", str(seed)]
     if epochs is not None:
         words += ["--epochs", str(epochs)]
+    if config is not None:
+        words += ["--config", str(config)]
     if resume:
         words.append("--resume")
+    for run in after:
+        words += ["--after", str(run)]
     return words
 
 
@@ -236,8 +242,8 @@ class Job:
     def _active_state(self, metrics: Metrics) -> State:
         if self._has("stop"):
             return "stopping"
-        if metrics.event == "paused":
-            return "paused"
+        if metrics.event in ("paused", "queued"):
+            return "paused" if metrics.event == "paused" else "queued"
         return "running" if metrics.event in ("started", "resumed", "checkpoint") else "starting"
 
     def _alive(self) -> bool:

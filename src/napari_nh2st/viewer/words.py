@@ -148,6 +148,7 @@ def run_sentence(status: RunStatus) -> str:
         return f"The run ended early: {status.message}"
     return {
         "empty": "Choose a sample sheet and a new folder for the run.",
+        "queued": "Waiting for the runs before it; napari may be closed meanwhile.",
         "starting": "Starting: reading the sections…",
         "running": f"Running; napari may be closed meanwhile.{figure}",
         "paused": f"Paused: it holds its memory and uses no processor time. Go on takes it up where it stands.{figure}",

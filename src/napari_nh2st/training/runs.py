@@ -1,0 +1,90 @@
+"""The runs that were started on this machine, found again whatever was closed meanwhile. Quick: no torch, no Qt."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import platformdirs
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.training.job import Job
+
+_KEPT = 100
+_LOOK_AGAIN = 0.5  # seconds
+
+
+def registry_file() -> Path:
+    """Return the file that lists them, in the user's data folder."""
+    return platformdirs.user_data_path("napari-nh2st") / "runs.json"
+
+
+def known_runs() -> list[Path]:
+    """Return the run folders that were remembered and are still there, the last one first."""
+    return [folder for folder in _listed() if folder.is_dir()]
+
+
+def remember(folder: str | Path) -> None:
+    """Put a run folder first in the list. A folder that is out of reach just now, on a drive say, keeps its place."""
+    first = _whole(folder)
+    _write([first, *(f for f in _listed() if f != first)])
+
+
+def forget(folder: str | Path) -> None:
+    """Take a run folder off the list; its files stay."""
+    _write([f for f in _listed() if f != _whole(folder)])
+
+
+def wait_for(runs: Sequence[str | Path], out: str | Path, cancelled: Callable[[], bool] = lambda: False) -> None:
+    """Wait until nothing is at work in other run folders any more, and say so in this run's metrics.
+
+    Parameters
+    ----------
+    runs : sequence of path
+        Folders of the runs before this one.
+    out : path
+        This run's folder. A file named ``stop`` in it ends the wait.
+    cancelled : callable
+        As well.
+
+    Raises
+    ------
+    Nh2stError
+        If the wait was ended.
+    """
+    before, run = [Job(Path(r).expanduser()) for r in runs], Path(out).expanduser()
+    if not any(job.status().active for job in before):
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    _tell(run, event="queued", after=[str(job.folder) for job in before])
+    while any(job.status().active for job in before):
+        if cancelled() or (run / "stop").exists():
+            _tell(run, event="cancelled")
+            raise Nh2stError("stopped while it waited for other runs: nothing was trained")
+        time.sleep(_LOOK_AGAIN)
+    _tell(run, event="preparing")
+
+
+def _tell(run: Path, **values: object) -> None:
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def _whole(folder: str | Path) -> Path:
+    return Path(folder).expanduser().resolve()
+
+
+def _listed() -> list[Path]:
+    try:
+        found = json.loads(registry_file().read_text("utf-8"))
+    except (OSError, ValueError):  # not there yet, or broken: the runs themselves are elsewhere
+        return []
+    return [Path(f) for f in found if isinstance(f, str)] if isinstance(found, list) else []
+
+
+def _write(folders: Sequence[Path]) -> None:
+    with finished_file(registry_file()) as draft:
+        draft.write_text(json.dumps([str(f) for f in folders[:_KEPT]], indent=1) + "\n", "utf-8")
