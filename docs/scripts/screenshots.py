@@ -79,7 +79,7 @@ def finetune(_: argparse.Namespace) -> None:
         dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")[1]
         dock.sections.sheet.setText(str(sheet))
         dock.run.setText(str(Path(folder) / "run"))
-        dock.epochs.setValue(20)
+        dock.choices.epochs.setValue(20)
         wait(dock.start.isEnabled, 60)
         dock.start.click()
         job = dock.job

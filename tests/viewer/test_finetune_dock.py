@@ -14,6 +14,8 @@ import pytest
 import tifffile
 from qtpy.QtCore import Qt
 
+from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.viewer.widgets import finetune
 from napari_nh2st.viewer.widgets.finetune import FinetuneWidget
 from support.sections import section
 from support.slides import tiff
@@ -90,6 +92,7 @@ def fill(dock: FinetuneWidget, qtbot, sheet: Path) -> None:
     qtbot.keyClicks(dock.sections.sheet, str(sheet))
     qtbot.waitUntil(lambda: dock.sections.good, timeout=20_000)
     dock.run.setText(str(sheet.parent / "run"))
+    qtbot.waitUntil(dock.start.isEnabled)
 
 
 def cells(dock: FinetuneWidget) -> list[list[str]]:
@@ -124,6 +127,7 @@ def test_a_section_that_stops_the_run_says_so_until_it_is_mended(dock, qtbot, sh
     qtbot.waitUntil(lambda: dock.sections.stop.text() != "", timeout=20_000)
     assert [line[5] for line in cells(dock)] == ["look", "stop"]
     assert dock.sections.stop.text().startswith("A2: ")
+    assert dock.sentence.text() == "A section stops the run: see above."
     assert "lie off A2.tif" in dock.start.toolTip()
     assert not dock.start.isEnabled()
     data.obsm["spatial"] = good
@@ -152,6 +156,71 @@ def test_what_is_found_of_another_sheet_is_dropped(dock, qtbot, sheet: Path, mon
     qtbot.waitUntil(lambda: dock.sections.good, timeout=20_000)
     assert [line[0] for line in cells(dock)] == ["A1"]
     assert [f.sample.sample for f in dock.sections.facts] == ["A1"]
+
+
+def choose(combo, data: str | None) -> None:
+    combo.setCurrentIndex(combo.findData(data))
+
+
+def test_the_choices_reach_the_run_through_its_settings(dock, qtbot, sheet: Path, monkeypatch) -> None:
+    fill(dock, qtbot, sheet)
+    assert dock.choices.note.text() == "All of the 4 genes shared by all sections"
+    opened = []
+    monkeypatch.setattr(
+        finetune.QDesktopServices, "openUrl", lambda url: bool(opened.append(url.toLocalFile())) or True
+    )
+    qtbot.mouseClick(dock.edit, LEFT)
+    file = sheet.parent / "run" / "settings.yaml"
+    assert opened == [str(file)]
+    file.write_text(file.read_text().replace("patience: 5", "patience: 7"))
+    choose(dock.choices.kind, "most-variable")
+    choose(dock.choices.train, "last-blocks")
+    dock.choices.number.setValue(3)
+    qtbot.waitUntil(lambda: dock.choices.note.text() == "3 of the 4 genes shared by all sections")
+    qtbot.mouseClick(dock.start, LEFT)
+    assert read_config(file) == TrainingConfig(
+        name="run", patience=7, panel=3, panel_kind="most-variable", train="last-blocks"
+    )
+    words = dock.job.record()["argv"]
+    assert words[words.index("--config") + 1] == str(file)
+    assert not dock.edit.isEnabled()
+    qtbot.mouseClick(dock.stop, LEFT)
+    qtbot.waitUntil(lambda: not dock.job.status().active, timeout=10_000)
+
+
+def test_a_wrong_setting_is_named_and_nothing_is_started(dock, qtbot, sheet: Path) -> None:
+    fill(dock, qtbot, sheet)
+    (sheet.parent / "run").mkdir()
+    (sheet.parent / "run" / "settings.yaml").write_text("patience: many\n")
+    qtbot.mouseClick(dock.start, LEFT)
+    assert "patience" in dock.sentence.text()
+    assert dock.job.status().state == "empty"
+
+
+def test_pasted_genes_are_looked_up_in_all_sections(dock, qtbot, sheet: Path) -> None:
+    fill(dock, qtbot, sheet)
+    choose(dock.choices.kind, "listed")
+    assert not dock.choices.number.isVisible()
+    qtbot.waitUntil(lambda: dock.start.toolTip() == "List the genes to predict first")
+    qtbot.keyClicks(dock.choices.list, "noise, Dark; NOWHERE")
+    qtbot.waitUntil(dock.start.isEnabled)
+    assert dock.choices.note.text() == "2 genes of the list were measured in every section. Left out: NOWHERE."
+    assert dock.choices.config(sheet.parent / "run").genes == ["NOISE", "DARK"]
+    choose(dock.choices.kind, "highest-mean")
+    qtbot.waitUntil(dock.start.isEnabled)
+    assert dock.choices.config(sheet.parent / "run").genes is None
+
+
+def test_a_model_to_start_from_brings_its_genes(dock, qtbot, sheet: Path) -> None:
+    fill(dock, qtbot, sheet)
+    dock.choices.base.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: "list the genes instead" in dock.choices.note.text())
+    assert [dock.choices.kind.itemText(i) for i in range(dock.choices.kind.count())] == [
+        "of the model to start from",
+        "genes that I list",
+    ]
+    dock.choices.base.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: dock.choices.note.text() == "All of the 4 genes shared by all sections")
 
 
 def test_start_follow_reopen_stop_use(dock, qtbot, sheet: Path) -> None:
@@ -197,7 +266,7 @@ def test_a_run_is_held_and_let_go(dock, qtbot, sheet: Path) -> None:
 
 def test_failure_shows_one_line_and_the_log(dock, qtbot, sheet: Path) -> None:
     fill(dock, qtbot, sheet)
-    dock.seed.setValue(13)
+    dock.choices.seed.setValue(13)
     qtbot.mouseClick(dock.start, LEFT)
     qtbot.waitUntil(lambda: dock.job.status().state == "failed", timeout=10_000)
     dock.follow()

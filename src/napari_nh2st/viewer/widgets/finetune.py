@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer, QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QFileDialog,
     QLineEdit,
@@ -14,14 +15,17 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSpinBox,
 )
 
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.job import Job, Status, command
+from napari_nh2st.training.settings_file import FILE as SETTINGS
+from napari_nh2st.training.settings_file import write_settings
 from napari_nh2st.viewer.services import Services
+from napari_nh2st.viewer.widgets.choices_part import ELSEWHERE, ChoicesPart
 from napari_nh2st.viewer.widgets.curves import Curves, Panel, by_epoch
 from napari_nh2st.viewer.widgets.model_section import settings
-from napari_nh2st.viewer.widgets.parts import Connections, NarrowCombo, Sentence, row, rule, scrolled
+from napari_nh2st.viewer.widgets.parts import Connections, Sentence, indented, row, rule, scrolled
 from napari_nh2st.viewer.widgets.sections_part import SectionsPart
 from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import clock, error_words, run_sentence
@@ -29,6 +33,8 @@ from napari_nh2st.viewer.words import clock, error_words, run_sentence
 _POLL_MS = 1000
 _START = "Start the run as a process of its own: it goes on when napari is closed"
 _RESUME = "Go on from the last finished epoch, with the settings that the run was started with"
+_EDIT = "Open the settings that this dock does not show, as a file to edit; Start reads it"
+_EDIT_NOT = "Choose a new folder for the run first: its settings are a file in there, fixed when the run begins"
 _PAUSE = "Hold the run after the current step, so that the processor is free; nothing is lost"
 _GO_ON = "Let the held run go on where it stands"
 _LAST_RUN, _LAST_SHEET = "last_run", "last_sheet"
@@ -65,10 +71,9 @@ class FinetuneWidget(QScrollArea):
         self._make_run()
         layout = scrolled(self)
         layout.addWidget(self.sections)
-        layout.addLayout(row(self.base, label="Start", stretch=0))
-        layout.addLayout(row(self.seed, label="Seed", stretch=0))
-        layout.addLayout(row(self.epochs, label="Epochs", stretch=0))
+        layout.addWidget(self.choices)
         layout.addLayout(row(self.run, _chooser("Choose the run folder", self._ask_run), label="Run", stretch=0))
+        layout.addLayout(indented(self.edit))
         layout.addWidget(rule())
         layout.addLayout(row(self.start, self.pause, self.stop, stretch=2))
         for part in (self.bar, self.sentence, self.log, self.curves, self.use):
@@ -77,20 +82,15 @@ class FinetuneWidget(QScrollArea):
 
     def _make_fields(self) -> None:
         self.sections = SectionsPart(self.background)
-        self.sections.changed.connect(self._update_start)
-        self.base = NarrowCombo("The model to start from. From scratch needs more sections and more time")
-        self.base.addItem("from scratch", None)
-        for name in self._services.models():
-            self.base.addItem(name, name)
-        self.base.addItem("model folder…", "?")
-        self.base.activated.connect(self._ask_base)
-        self.seed = QSpinBox(minimum=0, maximum=999_999)
-        self.seed.setToolTip("Every random choice follows from this number: the same seed repeats the run")
-        self.epochs = QSpinBox(minimum=0, maximum=10_000, specialValueText="as recommended")
-        self.epochs.setToolTip("How often the run goes over all sections; the best state on held-out parts is kept")
+        self.choices = ChoicesPart(self._services, self.background, lambda: self.sections.facts)
+        self.sections.changed.connect(self.choices.look_up)
+        self.choices.changed.connect(self._update_start)
         self.run = QLineEdit(placeholderText="folder for the run")
         self.run.setToolTip("Where the run writes. A folder with a run in it shows that run, and can be picked up")
         self.run.textChanged.connect(self._folder_changed)
+        self.edit = QPushButton("Open settings…")
+        self.edit.setToolTip(_EDIT)
+        self.edit.clicked.connect(self._edit)
 
     def _make_run(self) -> None:
         self.start = QPushButton("Start")
@@ -117,6 +117,7 @@ class FinetuneWidget(QScrollArea):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._timer.stop()
             self.sections.shut()
+            self.choices.shut()
         return bool(super().event(event))
 
     # what the person does
@@ -126,36 +127,47 @@ class FinetuneWidget(QScrollArea):
         if path:
             self.run.setText(path)
 
-    def _ask_base(self, index: int) -> None:
-        if self.base.itemData(index) != "?":
+    def _edit(self) -> None:
+        """Open the settings that the dock does not show in the editor that the system has for them."""
+        if self.job is None:
             return
-        path = QFileDialog.getExistingDirectory(self, "Model folder")
-        self.base.setCurrentIndex(0)
-        if path:
-            self.base.insertItem(1, Path(path).name, path)
-            self.base.setCurrentIndex(1)
+        try:
+            path = write_settings(self.job.folder, self.choices.config(self.job.folder), ELSEWHERE)
+        except Nh2stError as error:  # a wrong setting: it is there that it is mended
+            self.sentence.say(error_words(error))
+            path = self.job.folder / SETTINGS
+        except OSError as error:
+            self.sentence.say(f"The settings cannot be written: {error}")
+            return
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
+            self.sentence.say(f"This system names no program for the settings: edit {path}")
 
     def _start(self) -> None:
         job = self.job
         if job is None:
             return
-        resume = job.can_resume
-        words = command(
-            Path(self.sections.path),
-            job.folder,
-            model=self.base.currentData(),
-            seed=self.seed.value(),
-            epochs=self.epochs.value() or None,
-            resume=resume,
-        )
         try:
-            job.start(words, program=self._program)
-        except (OSError, RuntimeError) as error:
+            job.start(self._command(job), program=self._program)
+        except (OSError, RuntimeError, Nh2stError) as error:
             self.sentence.say(f"The run could not be started: {error_words(error)}")
             return
         settings().setValue(_LAST_RUN, str(job.folder))
         settings().setValue(_LAST_SHEET, self.sections.path)
         self.follow()
+
+    def _command(self, job: Job) -> list[str]:
+        """Write the run's settings and return the command that starts it; what goes on does so as it was begun."""
+        sheet = Path(self.sections.path)
+        if job.can_resume:
+            return command(sheet, job.folder, resume=True)
+        return command(
+            sheet,
+            job.folder,
+            model=self.choices.base.currentData(),
+            seed=self.choices.seed.value(),
+            epochs=self.choices.epochs.value() or None,
+            config=write_settings(job.folder, self.choices.config(job.folder), ELSEWHERE),
+        )
 
     def _stop(self) -> None:
         if self.job is not None:
@@ -228,8 +240,13 @@ class FinetuneWidget(QScrollArea):
         resumable = self.job is not None and self.job.can_resume
         goes_on = resumable and self._status.state != "done" and not self._status.active
         self.start.setText("Go on" if goes_on else "Start")
+        self.edit.setEnabled(self.job is not None and not resumable and not self._status.active)
+        self.edit.setToolTip(_EDIT if self.edit.isEnabled() else _EDIT_NOT)
         why_not = self._why_not()
         self.start.setEnabled(not why_not)
+        if self._status.state == "empty":
+            told = "A section stops the run: see above" if self.sections.stops else why_not
+            self.sentence.say(f"{told or 'Ready: press Start'}.")
         self.start.setToolTip(why_not or (_RESUME if goes_on else _START))
 
     def _why_not(self) -> str:
@@ -238,7 +255,8 @@ class FinetuneWidget(QScrollArea):
             return "This run is at work already"
         if self.job is not None and self._status.state == "done":
             return "This folder holds a finished run: choose another one"
-        return self.sections.why_not or ("" if self.job is not None else "Choose a folder for the run first")
+        chosen = self.sections.why_not or self.choices.why_not
+        return chosen or ("" if self.job is not None else "Choose a folder for the run first")
 
 
 def _chooser(tooltip: str, action: Any) -> QPushButton:

@@ -181,12 +181,11 @@ class SectionsPart(QWidget):
             f"{count(shared, 'gene')} {'measured' if len(self.facts) == 1 else 'shared by all'}"
         )
         self.stop.say(_sentences(self.stops))
-        self.look.say(_sentences(look))
+        self.look.say(_sentences([f"{text[:1].upper()}{text[1:]}" for text in look]))
         self.bar.setVisible(False)
         self.again.setVisible(True)
 
 
 def _sentences(texts: list[str]) -> str:
     more = len(texts) - _SHOWN
-    said = [f"{text[:1].upper()}{text[1:]}" for text in texts[:_SHOWN]]
-    return "\n".join([*said, f"and {more} more: point at the rows marked stop"] if more > 0 else said)
+    return "\n".join([*texts[:_SHOWN], f"and {more} more: point at the rows marked stop"] if more > 0 else texts)

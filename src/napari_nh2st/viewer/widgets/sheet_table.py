@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_nh2st.training.sections import SectionFacts
 
 COLUMNS = {
-    "section": "Name of the section in the sheet",
+    "sample": "Name of the section in the sheet",
     "patient": "Whose tissue it is: sections of one patient are alike",
     "spots": "Measured spots that lie over tissue",
     "genes": "Measured genes",
