@@ -94,6 +94,21 @@ def test_what_has_ended_is_not_waited_for(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+def test_a_line_says_where_a_run_stands(tmp_path):
+    run = at_work(tmp_path / "a")
+    assert runs.line_of(Job(run)) == runs.RunLine(run, "running")  # begun on the command line
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps({"epoch": i, "val_pcc": v}) + "\n" for i, v in enumerate((0.1, 0.3, 0.2)))
+    end(run)
+    sheet = tmp_path / "s.csv"
+    record = {"pid": 1, "identity": "none", "argv": ["python", *command(sheet, run)], "started": 5.0}
+    (run / "job.json").write_text(json.dumps(record))
+    (run / "start.json").write_text("{}")
+    line = runs.line_of(Job(run))
+    assert line == runs.RunLine(run, "done", 5.0, best=0.3, sheet=sheet, resumable=True)
+    assert not line.active
+
+
 def test_the_command_names_the_runs_before_it_and_its_settings(tmp_path):
     words = command(tmp_path / "s.csv", tmp_path / "c", config=tmp_path / "x.yaml", after=[tmp_path / "a"])
     assert words[4:] == ["--config", str(tmp_path / "x.yaml"), "--after", str(tmp_path / "a")]

@@ -14,8 +14,9 @@ import pytest
 import tifffile
 from qtpy.QtCore import Qt
 
+from napari_nh2st.training import runs
 from napari_nh2st.training.config import TrainingConfig, read_config
-from napari_nh2st.viewer.widgets import finetune
+from napari_nh2st.viewer.widgets import finetune, runs_part
 from napari_nh2st.viewer.widgets.finetune import FinetuneWidget
 from support.sections import section
 from support.slides import tiff
@@ -28,6 +29,7 @@ FAKE = """
 import json, pathlib, sys, time
 words = sys.argv[1:]
 run = pathlib.Path(words[words.index("--out") + 1])
+(run / "start.json").write_text("{}")
 def say(**row):
     with (run / "metrics.jsonl").open("a") as f:
         f.write(json.dumps(row) + "\\n")
@@ -46,10 +48,16 @@ for epoch in range(500):
         say(event="resumed", epoch=epoch)
     if (run / "stop").exists():
         break
-(run / "model").mkdir()
+(run / "model").mkdir(exist_ok=True)
 (run / "model" / "card.json").write_text("{}")
 say(event="cancelled", epoch=epoch)
 """
+
+
+@pytest.fixture(autouse=True)
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "registry_file", lambda: tmp_path / "data" / "runs.json")
+    monkeypatch.setattr(runs_part, "_EVERY_MS", 200)
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +270,53 @@ def test_a_run_is_held_and_let_go(dock, qtbot, sheet: Path) -> None:
     assert dock.pause.text() == "Pause"
     qtbot.mouseClick(dock.stop, LEFT)
     qtbot.waitUntil(lambda: dock.job.status().state == "cancelled", timeout=10_000)
+
+
+def names(dock: FinetuneWidget, *columns: int) -> list[list[str]]:
+    table = dock.runs.table
+    return [[table.item(r, c).text() for c in columns] for r in range(table.rowCount())]
+
+
+def pick(dock: FinetuneWidget, qtbot, name: str) -> None:
+    table = dock.runs.table
+    (at,) = [r for r in range(table.rowCount()) if table.item(r, 1).text() == name]
+    qtbot.mouseClick(table.viewport(), LEFT, pos=table.visualItemRect(table.item(at, 1)).center())
+
+
+def test_a_second_run_queues_and_runs_are_found_again(dock, qtbot, sheet: Path) -> None:
+    fill(dock, qtbot, sheet)
+    qtbot.mouseClick(dock.start, LEFT)
+    first = dock.job
+    qtbot.waitUntil(lambda: names(dock, 1, 2) == [["run", "running"]], timeout=10_000)
+    dock.run.setText(str(sheet.parent / "other"))
+    assert dock.start.text() == "Queue"
+    qtbot.mouseClick(dock.start, LEFT)
+    words = dock.job.record()["argv"]
+    assert words[words.index("--after") + 1] == str(first.folder)
+    dock.stop.click()
+    qtbot.waitUntil(lambda: dock.job.status().state == "cancelled", timeout=10_000)
+    again = FinetuneWidget(dock.viewer, FakeServices(), dock._program)  # as after closing napari and opening it anew
+    dock.viewer.window.add_dock_widget(again, name="again")
+    qtbot.waitUntil(lambda: names(again, 1, 2) == [["other", "stopped"], ["run", "running"]], timeout=10_000)
+    assert not again.runs.resume.isEnabled()
+    assert again.runs.resume.toolTip() == "Choose a run in the list first"
+    pick(again, qtbot, "run")
+    assert not again.runs.resume.isEnabled()
+    qtbot.mouseClick(again.runs.open, LEFT)
+    assert again.run.text() == str(first.folder)
+    assert "Running" in again.sentence.text()
+    qtbot.mouseClick(again.stop, LEFT)
+    qtbot.waitUntil(lambda: names(again, 2) == [["stopped"], ["stopped"]], timeout=10_000)
+    pick(again, qtbot, "other")
+    qtbot.mouseClick(again.runs.resume, LEFT)
+    assert "--resume" in again.job.record()["argv"]
+    qtbot.waitUntil(lambda: names(again, 1, 2)[0] == ["other", "running"], timeout=10_000)
+    qtbot.mouseClick(again.stop, LEFT)
+    qtbot.waitUntil(lambda: names(again, 2) == [["stopped"], ["stopped"]], timeout=10_000)
+    pick(again, qtbot, "run")
+    qtbot.mouseClick(again.runs.forget, LEFT)
+    qtbot.waitUntil(lambda: names(again, 1) == [["other"]])
+    assert first.folder.is_dir()
 
 
 def test_failure_shows_one_line_and_the_log(dock, qtbot, sheet: Path) -> None:

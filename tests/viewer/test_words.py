@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,15 @@ def test_opening_the_dock_loads_no_torch() -> None:
     tests = str(Path(__file__).parents[1])
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": tests}, check=False)
     assert done.returncode == 0
+
+
+def test_when() -> None:
+    now = datetime(2026, 3, 2, 0, 30).timestamp()
+    assert words.when(now - 60, now) == "today 00:29"
+    assert words.when(now - 3600, now) == "yesterday 23:30"
+    assert words.when(now - 2 * 86400, now) == "28 Feb 00:30"
+    assert words.when(now - 400 * 86400, now) == "2025-01-26 00:30"
+    assert words.when(None, now) == ""
 
 
 def test_clock_and_counts() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.training.job import Job
+from napari_nh2st.training.job import ACTIVE, Job, State
 
 _KEPT = 100
 _LOOK_AGAIN = 0.5  # seconds
@@ -20,6 +21,54 @@ _LOOK_AGAIN = 0.5  # seconds
 def registry_file() -> Path:
     """Return the file that lists them, in the user's data folder."""
     return platformdirs.user_data_path("napari-nh2st") / "runs.json"
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """What a list of runs says of one.
+
+    Attributes
+    ----------
+    folder : Path
+    state : str
+    started : float or None
+        Seconds since 1970; None where it was not started by a `Job`.
+    best : float or None
+        Highest mean held-out PCC.
+    model : Path or None
+        The model's folder, once there is one.
+    sheet : Path or None
+        The sample sheet that it was started with.
+    resumable : bool
+    message : str
+        Why it ended early.
+    """
+
+    folder: Path
+    state: State
+    started: float | None = None
+    best: float | None = None
+    model: Path | None = None
+    sheet: Path | None = None
+    resumable: bool = False
+    message: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether a process is at work on it, or waits for its turn."""
+        return self.state in ACTIVE
+
+
+def line_of(job: Job) -> RunLine:
+    """Look at a run's files."""
+    status, record = job.status(), job.record()
+    argv = [str(word) for word in record.get("argv", ())]
+    sheet = Path(argv[argv.index("finetune") + 1]) if "finetune" in argv[:-1] else None
+    started = float(record["started"]) if "started" in record else None
+    return RunLine(
+        job.folder, status.state, started, status.metrics.best(), status.model, sheet,
+        job.can_resume and sheet is not None, status.message,
+    )  # fmt: skip
 
 
 def known_runs() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,29 @@ def error_words(error: Exception | None) -> str:
     if error is None:
         return "no reason was given"
     return f"{type(error).__name__}: {error} (see Details)"
+
+
+_RUN_STATES = {
+    "empty": "not begun",
+    "queued": "waits",
+    "cancelled": "stopped",
+    "failed": "ended early",
+}
+
+
+def run_state(state: str) -> str:
+    """Name a run's state for a list."""
+    return _RUN_STATES.get(state, state)
+
+
+def when(moment: float | None, now: float) -> str:
+    """Write a moment (seconds since 1970) as people say it, today 09:40; nothing where it is not known."""
+    if moment is None:
+        return ""
+    then, today = datetime.fromtimestamp(moment), datetime.fromtimestamp(now).date()
+    days = (today - then.date()).days
+    day = {0: "today", 1: "yesterday"}.get(days, f"{then.day} {then:%b}" if 0 < days < 300 else f"{then:%Y-%m-%d}")
+    return f"{day} {then:%H:%M}"
 
 
 def run_sentence(status: RunStatus) -> str:

@@ -69,7 +69,6 @@ class ChoicesPart(QWidget):
         self.kind = NarrowCombo("Which genes the model learns to predict")
         self.kind.currentIndexChanged.connect(self._kind_changed)
         self.number = QSpinBox(minimum=1, maximum=20_000, value=TrainingConfig().panel, singleStep=50)
-        self.number.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)  # room for the rule beside it
         self.number.setToolTip("How many genes. More take little longer, but most genes can hardly be predicted")
         self.number.valueChanged.connect(self.look_up)
         self.list = QPlainTextEdit()

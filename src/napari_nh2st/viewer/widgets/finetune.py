@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QFileDialog,
+    QLabel,
     QLineEdit,
     QPlainTextEdit,
     QProgressBar,
@@ -19,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.job import Job, Status, command
+from napari_nh2st.training.runs import RunLine
 from napari_nh2st.training.settings_file import FILE as SETTINGS
 from napari_nh2st.training.settings_file import write_settings
 from napari_nh2st.viewer.services import Services
@@ -26,12 +30,14 @@ from napari_nh2st.viewer.widgets.choices_part import ELSEWHERE, ChoicesPart
 from napari_nh2st.viewer.widgets.curves import Curves, Panel, by_epoch
 from napari_nh2st.viewer.widgets.model_section import settings
 from napari_nh2st.viewer.widgets.parts import Connections, Sentence, indented, row, rule, scrolled
+from napari_nh2st.viewer.widgets.runs_part import RunsPart
 from napari_nh2st.viewer.widgets.sections_part import SectionsPart
 from napari_nh2st.viewer.widgets.worker import Background
 from napari_nh2st.viewer.words import clock, error_words, run_sentence
 
 _POLL_MS = 1000
 _START = "Start the run as a process of its own: it goes on when napari is closed"
+_QUEUE = "Another run is at work: this one begins by itself when that has ended"
 _RESUME = "Go on from the last finished epoch, with the settings that the run was started with"
 _EDIT = "Open the settings that this dock does not show, as a file to edit; Start reads it"
 _EDIT_NOT = "Choose a new folder for the run first: its settings are a file in there, fixed when the run begins"
@@ -65,6 +71,7 @@ class FinetuneWidget(QScrollArea):
         self.destroyed.connect(self.background.close)
         self.run.setText(str(settings().value(_LAST_RUN, "") or ""))
         self.sections.sheet.setText(str(settings().value(_LAST_SHEET, "") or ""))
+        self.runs.refresh()
 
     def _build(self) -> None:
         self._make_fields()
@@ -78,6 +85,9 @@ class FinetuneWidget(QScrollArea):
         layout.addLayout(row(self.start, self.pause, self.stop, stretch=2))
         for part in (self.bar, self.sentence, self.log, self.curves, self.use):
             layout.addWidget(part)
+        layout.addWidget(rule())
+        layout.addWidget(QLabel("Runs on this machine"))
+        layout.addWidget(self.runs)
         layout.addStretch(1)
 
     def _make_fields(self) -> None:
@@ -110,6 +120,11 @@ class FinetuneWidget(QScrollArea):
         self.use = QPushButton("Use this model")
         self.use.setToolTip("Choose the trained model in the NH2ST dock")
         self.use.clicked.connect(self._use)
+        self.runs = RunsPart(self.background)
+        self.runs.opened.connect(self._open_run)
+        self.runs.resumed.connect(self._resume_run)
+        self.runs.used.connect(lambda line: self._use_model(line.model))
+        self.runs.changed.connect(self._update_start)
         self._show(Status("empty"))
 
     def event(self, event: QEvent) -> bool:
@@ -118,6 +133,7 @@ class FinetuneWidget(QScrollArea):
             self._timer.stop()
             self.sections.shut()
             self.choices.shut()
+            self.runs.shut()
         return bool(super().event(event))
 
     # what the person does
@@ -143,23 +159,28 @@ class FinetuneWidget(QScrollArea):
             self.sentence.say(f"This system names no program for the settings: edit {path}")
 
     def _start(self) -> None:
+        if self.job is not None:
+            self._start_with(partial(self._command, self.job))
+
+    def _start_with(self, words: Callable[[], list[str]]) -> None:
         job = self.job
         if job is None:
             return
         try:
-            job.start(self._command(job), program=self._program)
+            job.start(words(), program=self._program)
         except (OSError, RuntimeError, Nh2stError) as error:
             self.sentence.say(f"The run could not be started: {error_words(error)}")
             return
         settings().setValue(_LAST_RUN, str(job.folder))
         settings().setValue(_LAST_SHEET, self.sections.path)
+        self.runs.begun(job.folder)
         self.follow()
 
     def _command(self, job: Job) -> list[str]:
         """Write the run's settings and return the command that starts it; what goes on does so as it was begun."""
-        sheet = Path(self.sections.path)
+        sheet, before = Path(self.sections.path).expanduser().resolve(), self.runs.at_work(job.folder)
         if job.can_resume:
-            return command(sheet, job.folder, resume=True)
+            return command(sheet, job.folder, resume=True, after=before)
         return command(
             sheet,
             job.folder,
@@ -167,6 +188,7 @@ class FinetuneWidget(QScrollArea):
             seed=self.choices.seed.value(),
             epochs=self.choices.epochs.value() or None,
             config=write_settings(job.folder, self.choices.config(job.folder), ELSEWHERE),
+            after=before,
         )
 
     def _stop(self) -> None:
@@ -184,8 +206,22 @@ class FinetuneWidget(QScrollArea):
             self.job.pause()
         self.follow()
 
+    def _open_run(self, line: RunLine) -> None:
+        """Show a run of the list, and its sheet."""
+        if line.sheet is not None:
+            self.sections.sheet.setText(str(line.sheet))
+        self.run.setText(str(line.folder))
+
+    def _resume_run(self, line: RunLine) -> None:
+        self._open_run(line)
+        before = self.runs.at_work(line.folder)
+        if line.sheet is not None:
+            self._start_with(partial(command, line.sheet, line.folder, resume=True, after=before))
+
     def _use(self) -> None:
-        model = self.job.status().model if self.job is not None else None
+        self._use_model(self._status.model)
+
+    def _use_model(self, model: Path | None) -> None:
         if model is None:
             return
         _, dock = self.viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
@@ -201,7 +237,10 @@ class FinetuneWidget(QScrollArea):
     def follow(self) -> None:
         """Look at the run's files and show where it stands."""
         status = self.job.status() if self.job is not None else Status("empty")
+        before = self._status.state
         self._show(status)
+        if status.state != before:
+            self.runs.refresh()
         if status.active and not self._timer.isActive():
             self._timer.start()
         elif not status.active:
@@ -229,7 +268,7 @@ class FinetuneWidget(QScrollArea):
         )
         self.curves.setVisible(status.active or bool(loss["training"]))
         self.use.setVisible(status.model is not None and not status.active)
-        self.stop.setEnabled(status.state in ("starting", "running", "paused"))
+        self.stop.setEnabled(status.state in ("queued", "starting", "running", "paused"))
         held = self.job is not None and self.job.pause_asked and status.active
         self.pause.setText("Go on" if held else "Pause")
         self.pause.setToolTip(_GO_ON if held else _PAUSE)
@@ -239,20 +278,23 @@ class FinetuneWidget(QScrollArea):
     def _update_start(self) -> None:
         resumable = self.job is not None and self.job.can_resume
         goes_on = resumable and self._status.state != "done" and not self._status.active
-        self.start.setText("Go on" if goes_on else "Start")
+        waits = bool(self.job is not None and self.runs.at_work(self.job.folder))
+        self.start.setText("Queue" if waits else "Go on" if goes_on else "Start")
         self.edit.setEnabled(self.job is not None and not resumable and not self._status.active)
         self.edit.setToolTip(_EDIT if self.edit.isEnabled() else _EDIT_NOT)
         why_not = self._why_not()
         self.start.setEnabled(not why_not)
         if self._status.state == "empty":
+            ready = f"Ready: press {self.start.text()}"
             told = "A section stops the run: see above" if self.sections.stops else why_not
-            self.sentence.say(f"{told or 'Ready: press Start'}.")
-        self.start.setToolTip(why_not or (_RESUME if goes_on else _START))
+            self.sentence.say(f"{told or ready}.")
+        tip = _RESUME if goes_on else _START
+        self.start.setToolTip(why_not or (f"{_QUEUE}. {tip}" if waits else tip))
 
     def _why_not(self) -> str:
         """Say why nothing can be started; empty where it can."""
         if self.job is not None and self._status.active:
-            return "This run is at work already"
+            return "This run is at work already; to queue another one, choose another folder for it"
         if self.job is not None and self._status.state == "done":
             return "This folder holds a finished run: choose another one"
         chosen = self.sections.why_not or self.choices.why_not
