@@ -20,7 +20,7 @@ from napari_nh2st.viewer.widgets import finetune, runs_part
 from napari_nh2st.viewer.widgets.finetune import FinetuneWidget
 from support.sections import section
 from support.slides import tiff
-from viewer.fakes import FakeServices
+from viewer.fakes import FakeServices, card
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -334,7 +334,11 @@ def test_model_is_handed_over(dock, qtbot, tmp_path: Path, tiny_model: Path) -> 
     run = tmp_path / "run7"
     shutil.copytree(tiny_model, run / "model")
     (run / "metrics.jsonl").write_text(json.dumps({"event": "done", "epoch": 3, "val_pcc": 0.25}) + "\n")
+    dock._services.cards[str(run / "model")] = card()
     dock.run.setText(str(run))
+    qtbot.waitUntil(lambda: dock.result.table.frame is not None)
+    assert dock.result.sentence.text().startswith("Mean held-out PCC 0.30 over 1 gene, same patient. 1 of them better")
+    assert dock.result.table.frame.loc["ERBB2"].tolist() == [0.41, 0.33, 0.48]
     assert dock.sentence.text() == "Done. Best held-out PCC: 0.250. To train again, choose another folder."
     qtbot.mouseClick(dock.use, LEFT)
     _, predict = dock.viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")

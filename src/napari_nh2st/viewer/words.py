@@ -141,6 +141,17 @@ def error_words(error: Exception | None) -> str:
     return f"{type(error).__name__}: {error} (see Details)"
 
 
+def result_words(card: Card) -> str:
+    """Say how good the model of a run is, as far as the run itself can tell."""
+    said = [_held_out(card)]
+    if card.evaluation is not None and card.evaluation.genes:
+        better = sum(not trust.chance for trust in card.evaluation.genes.values())
+        said.append(f"{better} of them better than chance.")
+        if card.evaluation.kind == "same-patient":
+            said.append("Parts of the sections it trained on were held out: on another patient it is lower.")
+    return " ".join(said)
+
+
 _RUN_STATES = {
     "empty": "not begun",
     "queued": "waits",

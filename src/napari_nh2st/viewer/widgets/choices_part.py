@@ -58,8 +58,8 @@ class ChoicesPart(QWidget):
         self._make_panel()
         self._make_rest()
         layout = column(self)
-        layout.addLayout(row(self.number, self.kind, label="Panel", stretch=1))
-        for part in (self.list, self.note):
+        layout.addLayout(row(self.kind, label="Panel", stretch=0))
+        for part in (self.number, self.list, self.note):
             layout.addLayout(indented(part))
         for label, part in (("Start", self.base), ("Train", self.train), ("Seed", self.seed), ("Epochs", self.epochs)):
             layout.addLayout(row(part, label=label, stretch=0))
@@ -68,7 +68,7 @@ class ChoicesPart(QWidget):
     def _make_panel(self) -> None:
         self.kind = NarrowCombo("Which genes the model learns to predict")
         self.kind.currentIndexChanged.connect(self._kind_changed)
-        self.number = QSpinBox(minimum=1, maximum=20_000, value=TrainingConfig().panel, singleStep=50)
+        self.number = QSpinBox(minimum=1, maximum=20_000, value=TrainingConfig().panel, singleStep=50, suffix=" genes")
         self.number.setToolTip("How many genes. More take little longer, but most genes can hardly be predicted")
         self.number.valueChanged.connect(self.look_up)
         self.list = QPlainTextEdit()

@@ -30,6 +30,7 @@ from napari_nh2st.viewer.widgets.choices_part import ELSEWHERE, ChoicesPart
 from napari_nh2st.viewer.widgets.curves import Curves, Panel, by_epoch
 from napari_nh2st.viewer.widgets.model_section import settings
 from napari_nh2st.viewer.widgets.parts import Connections, Sentence, indented, row, rule, scrolled
+from napari_nh2st.viewer.widgets.run_result import RunResult
 from napari_nh2st.viewer.widgets.runs_part import RunsPart
 from napari_nh2st.viewer.widgets.sections_part import SectionsPart
 from napari_nh2st.viewer.widgets.worker import Background
@@ -83,7 +84,7 @@ class FinetuneWidget(QScrollArea):
         layout.addLayout(indented(self.edit))
         layout.addWidget(rule())
         layout.addLayout(row(self.start, self.pause, self.stop, stretch=2))
-        for part in (self.bar, self.sentence, self.log, self.curves, self.use):
+        for part in (self.bar, self.sentence, self.log, self.curves, self.result, self.use):
             layout.addWidget(part)
         layout.addWidget(rule())
         layout.addWidget(QLabel("Runs on this machine"))
@@ -117,6 +118,7 @@ class FinetuneWidget(QScrollArea):
         self.log.setMaximumHeight(84)
         self.log.setToolTip("The end of what the run printed")
         self.curves = Curves()
+        self.result = RunResult(self._services, self.background)
         self.use = QPushButton("Use this model")
         self.use.setToolTip("Choose the trained model in the NH2ST dock")
         self.use.clicked.connect(self._use)
@@ -267,7 +269,9 @@ class FinetuneWidget(QScrollArea):
             [Panel("loss", loss), Panel("held-out PCC", pcc, (0.0, 0.1))], metrics.total_epochs or 0
         )
         self.curves.setVisible(status.active or bool(loss["training"]))
-        self.use.setVisible(status.model is not None and not status.active)
+        ended = status.model if not status.active else None  # one that goes on may write another
+        self.result.show_model(ended)
+        self.use.setVisible(ended is not None)
         self.stop.setEnabled(status.state in ("queued", "starting", "running", "paused"))
         held = self.job is not None and self.job.pause_asked and status.active
         self.pause.setText("Go on" if held else "Pause")
