@@ -74,10 +74,10 @@ def test_turning_a_window_keeps_its_spots_on_their_tissue(section, cutter):
             assert np.allclose(plain, again, atol=1.5), (quarter, mirror)
 
 
-def test_training_windows_show_no_held_out_label(section, cutter):
+def test_training_windows_show_no_held_out_label(section, cutter, card):
     held = set(np.flatnonzero(section.held_out).tolist())
     secret = section.labels[section.held_out]
-    windows = TrainingWindows([section], cutter, 768, 2, seed=0)
+    windows = TrainingWindows([section], cutter, card, 768, 2, seed=0)
     seen = set()
     for batch in windows:
         for window in batch:
@@ -88,15 +88,33 @@ def test_training_windows_show_no_held_out_label(section, cutter):
     assert not seen & held
 
 
-def test_batches_follow_from_seed_and_epoch(section, cutter):
+def test_batches_follow_from_seed_and_epoch(section, cutter, card):
     def spots(seed, epoch):
-        windows = TrainingWindows([section], cutter, 640, 2, seed)
+        windows = TrainingWindows([section], cutter, card, 640, 2, seed)
         windows.epoch = epoch
         return [w.spots.tolist() for batch in windows for w in batch]
 
     assert spots(0, 3) == spots(0, 3)
     assert spots(0, 3) != spots(0, 4)
     assert spots(0, 3) != spots(1, 3)
+
+
+@pytest.mark.parametrize("side", [256, 640])
+def test_training_windows_of_a_step_are_equal_and_hold_little_but_patches(section, cutter, card, side):
+    """No margin that nothing needs: the area a spot takes is near that of the array, and its tissue lies under it."""
+    pixels, spots = 0, 0
+    for batch in TrainingWindows([section], cutter, card, side, 3, seed=0):
+        assert len({tuple(window.pixels.shape) for window in batch}) == 1
+        for window in batch:
+            own = window.centres[:, SELF]
+            beyond = torch.tensor([window.pixels.shape[1], window.pixels.shape[0]]) - own
+            whole = ((own >= 48) & (beyond >= 64)).all(-1)  # of which `Fitter` can pool 7 x 7 cells
+            assert whole.any()
+            pixels, spots = pixels + window.pixels[..., 0].numel(), spots + int(whole.sum())
+            dark = [darkness(window.pixels, c) for c in own[whole]]
+            assert np.allclose(dark, [darkness(torch.from_numpy(section.pixels), c) for c in
+                                      section.centres[window.spots[whole].numpy(), SELF]], atol=1.5)  # fmt: skip
+    assert pixels / spots < 1.2 * 144**2
 
 
 def test_validation_meets_every_held_out_spot_once_with_its_surroundings(section, cutter, card):

@@ -99,6 +99,7 @@ def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_at_any_step_and_resumed_it_ends_as_if_it_had_been_left_alone(samples, straight, tmp_path, times):
     config = tmp_path / "c.yaml"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari_nh2st.bench.material import Material
 
 STEPS, NAIVE_STEPS = 6, 2
+WINDOWS = 3
+"""A step of the blocks' side: what `nh2st finetune` takes for some 700 spots."""
 NAIVE_BATCH = 8
 """Spots a step of the naive side: the released code's batch."""
 
@@ -62,7 +64,7 @@ def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
     optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4)
     config = plan.config
     cutter = WindowCutter(plan.mean, plan.std)
-    windows = TrainingWindows(plan.sections, cutter, config.window, config.windows_per_step or 2, plan.seed)
+    windows = TrainingWindows(plan.sections, cutter, plan.card, config.window, WINDOWS, plan.seed)
 
     def batches() -> Any:
         while True:

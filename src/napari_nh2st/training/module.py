@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from napari_nh2st import metrics
 from napari_nh2st.errors import Nh2stError
@@ -156,9 +157,7 @@ class Fitter(L.LightningModule):
         found = self.gather(batch)
         out = self.net.branches(found.embeddings, found.present, found.labels, found.known)
         loss = loss_of(self.net, out, found.labels[:, SELF], self.config.spot_weight, self.config.near_weight)
-        if not torch.isfinite(loss):
-            where = f"at step {self.global_step + 1} {self._blame(found, out)}"
-            raise NotFinite(f"the loss became {float(loss):g} {where}")
+        self._check_finite(loss, found, out)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(found.spots))
         return {"loss": loss, "spots": len(found.spots)}
 
@@ -176,6 +175,17 @@ class Fitter(L.LightningModule):
         if self.config.stain_jitter:
             pixels = stain_jitter(pixels, self.config.stain_jitter)
         return self.targets(batch, pixels)
+
+    def _check_finite(self, loss: Tensor, found: Targets, out: Branches) -> None:
+        """Raise in all processes where the loss of one is no number: the others would wait for it without end."""
+        wrong, together = not bool(torch.isfinite(loss)), dist.is_available() and dist.is_initialized()
+        if not (self.trainer.strategy.reduce_boolean_decision(wrong, all=False) if together else wrong):
+            return
+        told = [f"the loss became {float(loss.detach()):g} at step {self.global_step + 1} {self._blame(found, out)}"]
+        if together:
+            told *= dist.get_world_size()
+            dist.all_gather_object(told, told[0] if wrong else None)
+        raise NotFinite(next(line for line in told if line))
 
     def _blame(self, found: Targets, out: Branches) -> str:
         """Name the sections whose targets are no numbers; all of the step's where it is none in particular."""
@@ -226,8 +236,10 @@ class Fitter(L.LightningModule):
         weight = np.array([len(spots) for spots, _, _ in blocks], dtype=float)
         pcc = np.average([metrics.pcc(t, p).per_gene.mean() for _, t, p in blocks], weights=weight)
         error = np.average([(((t - p) / self.std) ** 2).mean() for _, t, p in blocks], weights=weight)
-        self.log("val_pcc", float(pcc), prog_bar=True)
-        self.log("val_loss", float(error))
+        # All processes score all held-out spots, and have to agree on which epoch was the best to the last digit.
+        pcc, error = self.trainer.strategy.broadcast((float(pcc), float(error)))
+        self.log("val_pcc", pcc, prog_bar=True)
+        self.log("val_loss", error)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule over the whole run."""

@@ -74,6 +74,10 @@ class Stage:
         return self.folder / (LAST if self.score else REFIT)
 
     @property
+    def _together(self) -> bool:
+        return self.plan.config.devices * self.plan.config.nodes > 1
+
+    @property
     def steps(self) -> int:
         """Optimiser steps of the schedule, whether or not it ends earlier."""
         return self.batches().steps * self.plan.config.epochs
@@ -88,7 +92,7 @@ class Stage:
             return EmbeddedSpots(plan.sections, plan.embedded, cutter, config.spots_per_step or spots, *shared)
         each = sum(spots_a_window(s, config.window) for s in plan.sections) / len(plan.sections)
         batch = config.windows_per_step or max(1, round(spots / each))
-        return TrainingWindows(plan.sections, cutter, config.window, batch, *shared)
+        return TrainingWindows(plan.sections, cutter, plan.card, config.window, batch, *shared)
 
     def held_out(self) -> list[tuple[int, Any]]:
         """Make the held-out spots of each section, numbered."""
@@ -116,6 +120,8 @@ class Stage:
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
+            if self._together:  # the others stand in the midst of the step
+                raise Nh2stError("memory does not hold a step: lower windows_per_step, spots_per_step or window")
             batch = self.batches().batch
             if self.parts >= batch:
                 raise Nh2stError("memory does not hold the smallest step: close other programs, or lower window")
@@ -151,16 +157,15 @@ class Stage:
         config = self.plan.config
         device = choose_device(config.device)
         epochs = config.epochs if self.last_epoch is None else min(config.epochs, self.last_epoch + 1)
-        together = config.devices * config.nodes > 1
         one: Any = 1 if device.index is None else [device.index]
         return L.Trainer(
             default_root_dir=self.folder,
             max_epochs=epochs,
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            devices=config.devices if together else one,
+            devices=config.devices if self._together else one,
             num_nodes=config.nodes,
             # A step without measured neighbours leaves the weights of their contrastive loss unused.
-            strategy="ddp_find_unused_parameters_true" if together else "auto",
+            strategy="ddp_find_unused_parameters_true" if self._together else "auto",
             use_distributed_sampler=False,  # the batches know which are whose
             precision="bf16-mixed" if choose_precision(config.precision, device) == "bf16" else "32-true",
             callbacks=callbacks,
