@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import live_strip
 import napari
@@ -71,8 +72,10 @@ def slide(args: argparse.Namespace) -> None:
 
 def finetune(_: argparse.Namespace) -> None:
     from napari_nh2st.demo.sheet import write_sample_sheet
+    from napari_nh2st.training import runs
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry:
+        registry.return_value = Path(folder) / "runs.json"
         sheet = write_sample_sheet((901, 902), folder, size_mm=(2.0, 1.6))
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
@@ -86,6 +89,7 @@ def finetune(_: argparse.Namespace) -> None:
         try:
             wait(lambda: len(job.metrics().curve("val_pcc")) >= 8 or not job.status().active, 500)
             dock.follow()
+            dock.ensureWidgetVisible(dock.runs, 0, 0)
             take(viewer, "finetune")
         finally:  # it is a process of its own: it would go on without us
             job.stop()
