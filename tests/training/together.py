@@ -1,0 +1,35 @@
+"""`nh2st finetune` as each of several processes runs it, telling of its weights and its share of the batches."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from napari_nh2st.cli import main
+from napari_nh2st.training.module import Fitter
+from napari_nh2st.training.stage import Stage
+
+_run, _gather = Stage.run, Fitter.gather
+_shares = []
+
+
+def gather(self, batch):
+    found = _gather(self, batch)
+    _shares.append(list(zip(found.sections.tolist(), found.spots.tolist(), strict=True)))
+    return found
+
+
+def run(self):
+    module, keep, trainer = _run(self)
+    name = f"{'first' if self.score else 'second'}-{trainer.global_rank}"
+    told = Path(os.environ["TOLD"])
+    torch.save(module.state_dict(), told / f"{name}.pt")
+    (told / f"{name}.json").write_text(json.dumps({"shares": _shares, "world": trainer.world_size}))
+    _shares.clear()
+    return module, keep, trainer
+
+
+Fitter.gather, Stage.run = gather, run
+if __name__ == "__main__":
+    main()
