@@ -205,6 +205,16 @@ def test_a_wrong_setting_is_named_and_nothing_is_started(dock, qtbot, sheet: Pat
     assert dock.job.status().state == "empty"
 
 
+def test_a_folder_that_cannot_be_used_says_so(dock, qtbot, sheet: Path) -> None:
+    fill(dock, qtbot, sheet)
+    dock.run.setText(str(sheet / "run"))  # below a file
+    for button in (dock.start, dock.edit):
+        dock.sentence.say("")
+        qtbot.mouseClick(button, LEFT)
+        assert dock.sentence.text().startswith("The run's folder cannot be used (")
+    assert dock.runs.lines == []
+
+
 def test_pasted_genes_are_looked_up_in_all_sections(dock, qtbot, sheet: Path) -> None:
     fill(dock, qtbot, sheet)
     choose(dock.choices.kind, "listed")

@@ -155,7 +155,7 @@ class FinetuneWidget(QScrollArea):
             self.sentence.say(error_words(error))
             path = self.job.folder / SETTINGS
         except OSError as error:
-            self.sentence.say(f"The settings cannot be written: {error}")
+            self.sentence.say(f"The run's folder cannot be used ({error.strerror or error}): choose another one.")
             return
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
             self.sentence.say(f"This system names no program for the settings: edit {path}")
@@ -170,7 +170,10 @@ class FinetuneWidget(QScrollArea):
             return
         try:
             job.start(words(), program=self._program)
-        except (OSError, RuntimeError, Nh2stError) as error:
+        except OSError as error:
+            self.sentence.say(f"The run's folder cannot be used ({error.strerror or error}): choose another one.")
+            return
+        except (RuntimeError, Nh2stError) as error:
             self.sentence.say(f"The run could not be started: {error_words(error)}")
             return
         settings().setValue(_LAST_RUN, str(job.folder))
