@@ -114,6 +114,22 @@ def test_layers_are_deleted_under_what_runs(make, gone: str) -> None:
     dock.rest()
 
 
+def test_every_layer_says_what_it_shows_and_where_it_comes_from(make) -> None:
+    dock = make(FakeSlide())
+    dock.open_all()
+    dock.predict()
+    dock.press_everything()
+    ours = [layer for layer in dock.viewer.layers if layer.metadata.get(layers.KEY) is not None]
+    made = [layer for layer in ours if layers.PROVENANCE in layer.metadata]
+    assert {layer.metadata[layers.PROVENANCE]["what"] for layer in made} >= {"predicted expression", "spread"}
+    for layer in made:
+        facts = layer.metadata[layers.PROVENANCE]
+        assert facts["slide"]["fingerprint"] == "f" * 8
+        assert facts["model_hash"] == "hash of her2st 0"
+    plain = {layer.name for layer in ours if layer not in made}
+    assert plain <= {"C9", "inspected tile", "regions (C9)"}, plain
+
+
 def test_layers_are_renamed_and_moved_by_the_user(make) -> None:
     dock = make(FakeSlide())
     dock.open_all()

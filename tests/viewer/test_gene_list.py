@@ -89,12 +89,12 @@ def test_twenty_thousand_genes_are_quick(tmp_path: Path) -> None:
     lines = [f"S{i}\tA{i}|B{i}\tP{i}\tENSG{i:011d}" for i in range(40_001)]  # about as many as HGNC has
     path.write_text("\n".join(["symbol\talias_symbol\tprev_symbol\tensembl_gene_id", *lines]))
     names = load_names(path)
-    started = time.perf_counter()
+    started = time.process_time()  # not the clock on the wall: the machine may be busy with other tests
     genes = listed([f"S{2 * i + 1}" for i in range(20_000)], None, names)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     typed = ["a", "s", "1", "b3", "s12", "zz", "ensg00000", "p5555", "q", "a40000"]
-    started = time.perf_counter()
+    started = time.process_time()
     found = [genes.suggest(text) for text in typed]
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert [len(f) <= MOST + 20 for f in found] == [True] * 10
     assert found[-1][0] == Suggestion("S40000", "A40000", predicted=False)

@@ -362,7 +362,7 @@ def test_no_model_is_loaded_twice(window: Window, monkeypatch) -> None:
 
 
 def test_what_is_made_ready_is_used(window: Window) -> None:
-    window.controller.make_ready(Request(window.slide, "her2st"))
+    window.controller.ground_for(Request(window.slide, "her2st"))
     assert window.services.asked == []  # loaded, not predicted
     assert window.controller.recall(window.slide, "her2st") is None
     window.start()

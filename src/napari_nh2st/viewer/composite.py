@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.changes import Changes
-from napari_nh2st.viewer.layers import KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import KEY, comes_from, map_frame, map_of, place_above
 from napari_nh2st.viewer.legend import Lines, give_legend
 from napari_nh2st.viewer.predicted import PredictedMap
 
@@ -102,7 +102,10 @@ class Composite:
             rgb=True,
             name=composite_name(genes, shown),
             opacity=0.8,
-            metadata={KEY: (COMPOSITE, shown.slide.get("fingerprint"))},
+            metadata={
+                KEY: (COMPOSITE, shown.slide.get("fingerprint")),
+                **comes_from(shown, "predicted expression of several genes", genes=self.genes),
+            },
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )
         self._fit()

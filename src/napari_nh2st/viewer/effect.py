@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.heatmap import CORNER, HEATMAP_LOOK
-from napari_nh2st.viewer.layers import GENE, KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.words import signed
 
@@ -147,7 +147,7 @@ class EffectLayer:
             np.full((shown.rows, shown.columns), np.nan, dtype=np.float32),
             name=self._name,
             contrast_limits=(-0.5, 0.5),
-            metadata={KEY: self.effect, GENE: ""},
+            metadata={KEY: self.effect, GENE: "", **comes_from(shown, "predicted with surroundings less without")},
             **{**HEATMAP_LOOK, "colormap": Colormap(_COLOURS, name="blue to orange"), "opacity": 0.8},
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )

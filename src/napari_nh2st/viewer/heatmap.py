@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.smooth import smoothed
-from napari_nh2st.viewer.layers import GENE, KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above
 from napari_nh2st.viewer.predicted import PredictedMap
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class HeatmapLayer:
             self.values,
             name=self._name,
             contrast_limits=(self.limits.low, self.limits.high),
-            metadata={KEY: self.map, GENE: self.gene},
+            metadata={KEY: self.map, GENE: self.gene, **comes_from(self.map, "predicted expression")},
             **{**HEATMAP_LOOK, "colormap": self.style.colormap},
             **map_frame(self.map.cell, self.map.origin, mpp, slide_layer),
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KEY = "napari_nh2st"  # under which a layer's metadata hold the Slide, the PredictedMap or the tissue's slide
 GENE = "napari_nh2st_gene"  # and the gene that a heatmap shows
+PROVENANCE = "napari_nh2st_provenance"  # and what a layer shows, and from which slide, model and command it comes
 
 
 def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[str, Any], str]:
@@ -69,6 +70,23 @@ def map_frame(cell: float, origin: tuple[float, float], mpp: float, slide_layer:
     }
 
 
+def comes_from(shown: PredictedMap, what: str, **more: Any) -> dict[str, Any]:
+    """Return the part of a layer's metadata that says what it shows and where that comes from.
+
+    Parameters
+    ----------
+    shown : PredictedMap
+        What it was worked out from.
+    what : str
+        "predicted expression", "domains".
+    more
+        What else it takes to repeat it.
+    """
+    keys = ("path", "fingerprint", "mpp", "mpp_source")
+    slide = {key: shown.slide.get(key) for key in keys}
+    return {PROVENANCE: {"what": what, **more, "slide": slide, "pitch": shown.pitch, **shown.provenance}}
+
+
 def slide_of(layer: Any) -> Slide | None:
     """Return the Slide behind a layer, if it is one of ours."""
     found = getattr(layer, "metadata", {}).get(KEY)
@@ -117,6 +135,13 @@ def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slid
     layer.brush_size = max(4, layer.data.shape[0] // 60)
     viewer.layers.selection.active = layer  # it is there to be edited: its tools should be in sight
     return layer
+
+
+def prepare_labels(dtype: Any) -> None:
+    """Let napari compile how it colours numbers of this type: seconds the first time. Not on the GUI thread."""
+    from napari.utils import DirectLabelColormap
+
+    DirectLabelColormap(color_dict={None: "transparent", 1: "red"}).map(np.zeros((2, 2), dtype))
 
 
 def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = True) -> None:

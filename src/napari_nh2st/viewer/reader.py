@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.viewer import heatmap
-from napari_nh2st.viewer.layers import GENE, KEY, map_frame, slide_layer_data
+from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, slide_layer_data
 from napari_nh2st.viewer.predicted import PredictedMap
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -83,7 +83,7 @@ def read_prediction(path: Path) -> LayerData:
     meta = {
         "name": heatmap.heatmap_name(gene, shown),
         "contrast_limits": (limits.low, limits.high),
-        "metadata": {KEY: shown, GENE: gene},
+        "metadata": {KEY: shown, GENE: gene, **comes_from(shown, "predicted expression")},
         **heatmap.HEATMAP_LOOK,
         **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"])),
     }

@@ -12,7 +12,7 @@ from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.composite import SIGNATURE, top_of
 from napari_nh2st.viewer.heatmap import CORNER, HEATMAP_LOOK
-from napari_nh2st.viewer.layers import KEY, map_frame, place_above
+from napari_nh2st.viewer.layers import KEY, comes_from, map_frame, place_above
 from napari_nh2st.viewer.legend import give_legend
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.words import count
@@ -58,7 +58,10 @@ def add_signature(
         values,
         name=f"signature {name} ({shown.card.name}{', fine' if shown.fine else ''})",
         contrast_limits=(limits.low, limits.high),
-        metadata={KEY: (SIGNATURE, shown.slide.get("fingerprint"))},
+        metadata={
+            KEY: (SIGNATURE, shown.slide.get("fingerprint")),
+            **comes_from(shown, "signature, scanpy score_genes", signature=name, found=genes),
+        },
         **{**HEATMAP_LOOK, "colormap": colormap},
         **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
     )

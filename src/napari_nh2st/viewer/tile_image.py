@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.heatmap import CORNER, HEATMAP_LOOK, UNIT_OVERLAY, label_unit
-from napari_nh2st.viewer.layers import GENE, KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -115,7 +115,7 @@ class TileImage:
             np.full((shown.rows, shown.columns), np.nan, dtype=np.float32),
             name=name,
             contrast_limits=self._limits,
-            metadata={KEY: self.what},
+            metadata={KEY: self.what, **comes_from(shown, self.what)},
             **{**HEATMAP_LOOK, "colormap": self._colormap, "opacity": 0.8},
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )

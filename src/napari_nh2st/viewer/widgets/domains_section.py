@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QSlider, QWidget
 
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.viewer.domain_layer import colour_of, image_of, show_domains
+from napari_nh2st.viewer.layers import prepare_labels
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.widgets.compare_section import ALIKE, TIPS
 from napari_nh2st.viewer.widgets.desk import NO_MAP, Desk, Work
@@ -176,6 +177,7 @@ def _find(shown: PredictedMap, ground: Work | str, resolution: float, tell: Any,
             why_not = str(error)
     prediction = shown.prediction().only_done()  # a copy: what arrives meanwhile does not disturb
     domains = find_domains(prediction, embed, resolution=resolution, tell=tell, cancelled=cancelled)
+    prepare_labels(domains.labels.dtype)
     return prediction, shown.cells(prediction.places), domains, why_not
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import FORMATS
 from napari_nh2st.expression.detect import Found, detect
 from napari_nh2st.viewer.heatmap import first_gene
+from napari_nh2st.viewer.layers import PROVENANCE
 from napari_nh2st.viewer.spots import NOT_MEASURED, SpotsLayer, difference_colours, measured_colours
 from napari_nh2st.viewer.widgets.desk import Desk
 from napari_nh2st.viewer.widgets.gene_table import GeneTable
@@ -424,8 +425,23 @@ class MeasuredSection(QWidget):
             if box.isChecked() and not layer.present:
                 diameter = held.frame.scale * held.diameter
                 layer.create(found.scored.centres, diameter, self._desk.slide_layer, self._mpp(), found.name)
+                layer.layer.metadata[PROVENANCE] = self._provenance(layer.kind)
                 self._hearing.add(layer.layer.events.visible, self._show_toggles)
         self._colour()
+
+    def _provenance(self, kind: str) -> dict[str, Any]:
+        """Say what a layer shows and where it comes from, as `layers.comes_from` does."""
+        held, slide = self.held, self._desk.slide
+        assert held is not None
+        what = "measured expression" if kind == "measured" else "predicted less measured expression"
+        facts = self._desk.services.describe(slide)
+        return {
+            "what": what,
+            "measurement": str(held.found.expression),
+            "frame": asdict(held.frame),
+            "model": self._desk.model,
+            "slide": {key: facts[key] for key in ("path", "fingerprint", "mpp", "mpp_source")},
+        }
 
     def _show_toggles(self, event: Any = None) -> None:
         """Tick what is in sight: layers are hidden and deleted in the layer list too."""

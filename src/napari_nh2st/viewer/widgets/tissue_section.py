@@ -54,7 +54,7 @@ class TissueSection(QWidget):
             return
         self.button.setEnabled(False)
         self.hint.say("Finding the tissue…")
-        self._background.call(self._slide.tissue, then=partial(self._found, self._slide), failed=self._give_up)
+        self._background.call(_find, self._slide, then=partial(self._found, self._slide), failed=self._give_up)
 
     def _found(self, slide: Any, tissue: Any) -> None:
         self.button.setEnabled(True)
@@ -66,3 +66,9 @@ class TissueSection(QWidget):
         self.button.setEnabled(True)
         self.hint.say("")
         self.failed.emit(error)
+
+
+def _find(slide: Any) -> Any:
+    found = slide.tissue()
+    layers.prepare_labels(np.uint8)
+    return found
