@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_nh2st.bench.material import Material
 
 STEPS, NAIVE_STEPS = 6, 2
-WINDOWS = 3
+WINDOWS = 5
 """A step of the blocks' side: what `nh2st finetune` takes for some 700 spots."""
 NAIVE_BATCH = 8
 """Spots a step of the naive side: the released code's batch."""

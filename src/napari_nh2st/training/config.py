@@ -58,7 +58,7 @@ class TrainingConfig(BaseModel):
     patience: int = Field(default=5, ge=1, description="stop after so many epochs without a better score")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
-    window: int = Field(default=512, ge=256, description="side of a block of tissue")
+    window: int = Field(default=384, ge=256, description="side of a block of tissue, before it is cropped to its spots")
     windows_per_step: int | None = Field(default=None, ge=1, description="None: more, the more spots there are")
     spots_per_step: int | None = Field(
         default=None, ge=2, description="head: targets at once, None: more, the more spots there are; paper: None is 48"
