@@ -33,13 +33,13 @@ demo: setup
 		.venv/bin/nh2st demo --headless --out demo-out $(ARGS); \
 	fi
 
-# Two runs, both to the end: what needs no window in parallel, then the windows one after another.
+# Two runs, both to the end: what needs no window, then the windows, each file of them on a screen of its own.
 test: setup
 	.venv/bin/ruff check --quiet
 	@failed=0; \
 	OMP_NUM_THREADS=$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile -m "not viewer and not long" $(ARGS) \
 		|| [ $$? -eq 5 ] || failed=1; \
-	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m "viewer and not long" $(ARGS) || [ $$? -eq 5 ] || failed=1; \
+	scripts/test_windows.sh $(ARGS) || failed=1; \
 	exit $$failed
 
 test-long: setup
