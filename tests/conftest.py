@@ -1,4 +1,6 @@
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,22 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.environ.pop("NH2ST_CACHE", None)
     else:
         os.environ["NH2ST_CACHE"] = before
+
+
+@pytest.fixture
+def nh2st(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: ``nh2st(*words)`` gives the exit status and what was printed."""
+    from napari_nh2st import cli
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nh2st", *map(str, words)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out = capsys.readouterr()
+        return status, out.out, out.err
+
+    return call

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_nh2st import cli, cli_cache
+from napari_nh2st import cli_cache
 from napari_nh2st.engine.cache import EmbeddingCache
 from napari_nh2st.slides import cache as slide_cache
 
@@ -19,22 +19,6 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("NH2ST_CACHE", str(folder))
     monkeypatch.setenv("NH2ST_CACHE_LIMIT", "5GB")
     return folder
-
-
-@pytest.fixture
-def nh2st(monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["nh2st", *map(str, words)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        out = capsys.readouterr()
-        return status, out.out, out.err
-
-    return call
 
 
 def embed(root, name, days=0, close=True):

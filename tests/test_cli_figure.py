@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nh2st import cli
 from napari_nh2st.engine.store import save_prediction
 from napari_nh2st.formats.display import Display, Subject, save_display
 from napari_nh2st.slides import open_slide
@@ -28,22 +27,6 @@ def stored(slide, tmp_path_factory):
     with open_slide(slide) as opened:
         made = prediction(slide_path=slide, fingerprint=opened.fingerprint)
     return save_prediction(made, tmp_path_factory.mktemp("out") / "S.nh2st")
-
-
-@pytest.fixture
-def nh2st(monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["nh2st", *map(str, words)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        out = capsys.readouterr()
-        return status, out.out, out.err
-
-    return call
 
 
 def record(path):

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +17,13 @@ import numpy as np
 from PIL import Image
 from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from screenshots import IMAGES, SIZE, settle, wait
 
 from napari_nh2st.demo.sheet import write_sample_sheet
 from napari_nh2st.viewer import launch
 
-IMAGES = Path(__file__).parents[1] / "images"
-SIZE = (1280, 800)
 SECTIONS = (901, 902)
 GENES = ("DEMO-TUMORIN", "DEMO-IMMUNIN", "DEMO-STROMIN")
-
-
-def wait(done: Callable[[], bool], seconds: float = 240) -> None:
-    until = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > until:
-            raise SystemExit("error: the picture did not get ready in time")
-        QApplication.processEvents()
-        time.sleep(0.01)
-
-
-def settle(seconds: float = 1.5) -> None:
-    until = time.monotonic() + seconds
-    wait(lambda: time.monotonic() > until, seconds + 5)
 
 
 class Window:

@@ -27,7 +27,7 @@ IMAGES = Path(__file__).parents[1] / "images"
 SIZE = (1280, 800)
 
 
-def wait(done: Callable[[], bool], seconds: float) -> None:
+def wait(done: Callable[[], bool], seconds: float = 240) -> None:
     until = time.monotonic() + seconds
     while not done():
         if time.monotonic() > until:

@@ -1,7 +1,6 @@
 """The command, and each part with a small model on a small section."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -151,24 +150,18 @@ def test_what_windows_found_becomes_figures():
     assert "genes_20000" not in found.values
 
 
-def call(monkeypatch, capsys, *words):
-    monkeypatch.setattr(sys, "argv", ["nh2st", *map(str, words)])
+@pytest.fixture
+def bench_line(nh2st, monkeypatch):
+    """The command line, which takes no hold of Ctrl+C here."""
     monkeypatch.setattr("napari_nh2st.bench.command.interruptible", lambda: lambda: False)
-    capsys.readouterr()
-    try:
-        cli.main()
-        status = 0
-    except SystemExit as end:
-        status = int(end.code or 0)
-    out = capsys.readouterr()
-    return status, out.out, out.err
+    return nh2st
 
 
-def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, capsys, tmp_path):
+def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, bench_line, tmp_path):
     monkeypatch.setattr(material, "QUICK_SIZE_MM", (1.6, 1.4))
     words = ["bench", "--json", "--quick", "--repeat", 1, "--rows", "second_run_encoded,first_tiles_cold"]
     monkeypatch.setattr(window, "has_display", lambda: False)
-    status, out, err = call(monkeypatch, capsys, *words, "--model", small.options.model, "--out", tmp_path / "r.json")
+    status, out, err = bench_line(*words, "--model", small.options.model, "--out", tmp_path / "r.json")
     assert status == 0, err
     report = json.loads(out)
     assert report == json.loads((tmp_path / "r.json").read_text("utf-8"))
@@ -186,11 +179,11 @@ def test_a_row_that_does_not_exist_is_wrong_usage():
     assert "nonsense" in done.output
 
 
-def test_a_stop_is_one_line(monkeypatch, capsys):
+def test_a_stop_is_one_line(monkeypatch, bench_line):
     def stopped(*_, **__):
         raise Cancelled("stopped")
 
     monkeypatch.setattr("napari_nh2st.bench.run.bench", stopped)
-    status, out, err = call(monkeypatch, capsys, "bench")
+    status, out, err = bench_line("bench")
     assert (status, out) == (1, "")
     assert err.splitlines()[-1] == "error: stopped; nothing was written"
