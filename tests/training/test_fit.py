@@ -22,7 +22,7 @@ ARCH = {"width": 8, "dim": 32, "hidden": 16, "heads": 4, "dropout": 0.1}
 
 
 def settings(variant="context", **more):
-    values = {"epochs": 8, "window": 512, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 1.0}
+    values = {"epochs": 3, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 2.0}
     values |= {"refit": False, "pretrain_steps": 0, "train": "everything"}
     return TrainingConfig(architecture=Architecture(variant=variant, **ARCH), **{**values, **more})
 
@@ -60,19 +60,25 @@ def test_shuffled_spots_score_nothing(run, tmp_path):
 
     test = sheet(tmp_path, ("S3", "P3", 7))
     data = ad.read_h5ad(tmp_path / "S3.h5ad")
-    shuffled = data[np.random.default_rng(0).permutation(data.n_obs)].copy()
-    shuffled.obsm["spatial"], shuffled.obs_names = data.obsm["spatial"], data.obs_names
-    shuffled.write_h5ad(tmp_path / "S3.h5ad")
-    scores = evaluate(test, run / "model")["splits"][0]["models"]["nh2st-context"]
-    low, high = scores["ci"]["pcc_mean"]
-    assert low <= 0 <= high
+
+    def score() -> float:
+        return evaluate(test, run / "model")["splits"][0]["models"]["nh2st-context"]["pcc_mean"]
+
+    true, chance = score(), []
+    for seed in range(5):  # one order of 81 spots alone is off by .1 and more
+        shuffled = data[np.random.default_rng(seed).permutation(data.n_obs)].copy()
+        shuffled.obsm["spatial"], shuffled.obs_names = data.obsm["spatial"], data.obs_names
+        shuffled.write_h5ad(tmp_path / "S3.h5ad")
+        chance.append(score())
+    assert abs(np.mean(chance)) < 0.1
+    assert true > 0.35
 
 
 def test_the_card_says_what_was_done(run):
     card = load_card(run / "model")
     assert [t.sample for t in card.training] == ["S1", "S2"]
     assert card.genes[0] == "REST"
-    assert card.pitch == 144
+    assert card.pitch == 64  # spots 144 um apart, 2 um a pixel, in whole cells of 16
     assert card.evaluation.kind == "same-patient"
     assert card.evaluation.samples == ["S1 (block)", "S2 (block)"]
     trust = card.evaluation.genes["DARK"]
@@ -84,7 +90,7 @@ def test_the_card_says_what_was_done(run):
 def test_what_the_training_tissue_looks_like_is_kept_beside_the_model(run):
     model, reference = load_model(run / "model"), load_reference(run / "model")
     assert reference.dim == model.net.embedding_dim
-    assert reference.tiles > 500
+    assert reference.tiles > 100
     assert len(reference.colours) == len(model.card.training)
 
 
@@ -100,9 +106,9 @@ def test_of_a_large_slide_whole_squares_are_taken():
 def test_metrics_tell_the_whole_story(run):
     lines = events(run)
     assert lines[0]["event"] == "started"
-    assert lines[0]["total_epochs"] == 8
+    assert lines[0]["total_epochs"] == 3
     assert lines[-1]["event"] == "done"
-    assert sum("val_pcc" in line for line in lines) == 8
+    assert sum("val_pcc" in line for line in lines) == 3
     assert any("train_loss" in line for line in lines)
     assert all({"step", "epoch", "seconds"} <= line.keys() for line in lines)
 
@@ -113,9 +119,9 @@ def test_the_model_kept_is_the_best_epoch(run):
 
 
 def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_held_out(run, samples, tmp_path):
-    config = settings(epochs=2, refit=True)
+    config = settings(epochs=1, refit=True)
     finetune(samples, tmp_path / "refit", config=config, progress=False)
-    finetune(samples, tmp_path / "once", config=settings(epochs=2), progress=False)
+    finetune(samples, tmp_path / "once", config=settings(epochs=1), progress=False)
     card, once = (load_card(tmp_path / name / "model") for name in ("refit", "once"))
     assert card.evaluation == once.evaluation
     assert [t.spots for t in card.training] == [81, 81]
@@ -123,8 +129,8 @@ def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_
     assert card.architecture.landmarks == 162
     assert card.gene_means != once.gene_means
     lines = events(tmp_path / "refit")
-    assert lines[0]["total_epochs"] == 4
-    assert lines[-1]["epoch"] == 3
+    assert lines[0]["total_epochs"] == 2
+    assert lines[-1]["epoch"] == 1
     steps = [line["step"] for line in lines if "train_loss" in line]
     assert steps == sorted(set(steps))
 
@@ -137,15 +143,15 @@ def test_a_second_run_into_the_same_folder_is_refused(run, samples):
 def test_resume_goes_on_where_it_stopped(tmp_path, samples):
     """Stopped and resumed equals undisturbed: same epochs, same batches, same schedule."""
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    config = settings(epochs=4)
+    config = settings(epochs=2)
     finetune(samples, straight, config=config, seed=1, progress=False)
     stop = threading.Event()
 
-    def after_two_epochs():
+    def after_one_epoch():
         lines = events(broken) if (broken / "metrics.jsonl").exists() else []
-        return stop.is_set() or sum("val_pcc" in line for line in lines) >= 2
+        return stop.is_set() or sum("val_pcc" in line for line in lines) >= 1
 
-    finetune(samples, broken, config=config, seed=1, progress=False, cancelled=after_two_epochs)
+    finetune(samples, broken, config=config, seed=1, progress=False, cancelled=after_one_epoch)
     assert events(broken)[-1]["event"] == "cancelled"
     assert load_card(broken / "model").name == "model"
     # A resumed run goes on with what it was started with, whatever it is called with.
@@ -153,7 +159,7 @@ def test_resume_goes_on_where_it_stopped(tmp_path, samples):
     lines = events(broken)
     assert "resumed" in [line.get("event") for line in lines]
     assert lines[-1]["event"] == "done"
-    assert [line["epoch"] for line in lines if "val_pcc" in line][-1] == 3
+    assert [line["epoch"] for line in lines if "val_pcc" in line][-1] == 1
     a, b = (load_model(run / "model") for run in (straight, broken))
     assert a.card.genes == b.card.genes
     assert b.card.recipe["seed"] == 1
