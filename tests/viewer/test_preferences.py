@@ -65,10 +65,11 @@ def test_what_a_person_chose_is_there_the_next_time(make_dock, qtbot) -> None:
     pick(qtbot, dock.where.detail, 1)
     pick(qtbot, dock.genes.colours, 2)
     pick(qtbot, dock.genes.limits, 1)
-    chosen = state(dock) | {"lock": True}
-    qtbot.mouseClick(dock.genes.lock, LEFT, pos=dock.genes.lock.rect().center() / 4)
-    if not dock.genes.lock.isChecked():
-        dock.genes.lock.click()
+    chosen = state(dock) | {"lock": True, "smooth": True}
+    for box in (dock.genes.lock, dock.genes.smooth):
+        qtbot.mouseClick(box, LEFT, pos=box.rect().center() / 4)
+        if not box.isChecked():
+            box.click()
     assert state(dock) == chosen
     assert not [name for name in first if first[name] == chosen[name]]
     assert chosen["model"] == "demo"
@@ -78,6 +79,7 @@ def test_what_a_person_chose_is_there_the_next_time(make_dock, qtbot) -> None:
     assert again.desk.style.colormap == chosen["colormap"]
     assert again.desk.style.percentiles == PERCENTILES[chosen["percentiles"]]
     assert again.desk.style.locked
+    assert again.desk.style.smooth
     assert again.desk.card.name == "demo"
 
 
