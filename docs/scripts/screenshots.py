@@ -19,6 +19,7 @@ from unittest import mock
 
 import live_strip
 import napari
+from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
 from napari_nh2st.viewer import launch
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--model", default="demo", help="the model for --slide")
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
+    QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, tempfile.mkdtemp())  # not the user's own
     makers = {"demo": demo, "live": live, "finetune": finetune} | ({"slide": slide} if args.slide else {})
     for name, make in makers.items():
         if args.only in (None, name):
