@@ -56,8 +56,8 @@ class Window:
     def only(self, title: str) -> Any:
         """Open one section and close the others."""
         for fold in self.dock.folds.values():
-            if fold.title != title:
-                fold.open(False) if fold.button.isChecked() else None
+            if fold.title != title and fold.button.isChecked():
+                fold.open(False)
         section = self.dock.folds[title].open()
         settle(0.5)
         return section

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.geometry import IntArray
-from napari_nh2st.viewer.layers import KEY, comes_from, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import KEY, comes_from, map_frame, place_above, topmost
 from napari_nh2st.viewer.predicted import PredictedMap
 
 if TYPE_CHECKING:
@@ -58,6 +58,5 @@ def show_domains(
         metadata={KEY: ("domains", shown.slide["fingerprint"]), **comes_from(shown, "domains")},
         **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
     )
-    ours = [other for other in viewer.layers if other is slide_layer or map_of(other) is not None]
-    place_above(viewer, layer, ours[-1] if ours else None)
+    place_above(viewer, layer, topmost(viewer, slide_layer))
     return layer

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.heatmap import CORNER, HEATMAP_LOOK
-from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, place_above, topmost
 from napari_nh2st.viewer.predicted import PredictedMap
 from napari_nh2st.viewer.words import signed
 
@@ -141,7 +141,6 @@ class EffectLayer:
         from napari.utils import Colormap
 
         shown = self.effect.map
-        below = [layer for layer in self._viewer.layers if layer is slide_layer or map_of(layer) is not None]
         self._name = self._wanted_name()
         self.layer = Image(
             np.full((shown.rows, shown.columns), np.nan, dtype=np.float32),
@@ -152,7 +151,7 @@ class EffectLayer:
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )
         self.gene = ""
-        place_above(self._viewer, self.layer, below[-1] if below else None)
+        place_above(self._viewer, self.layer, topmost(self._viewer, slide_layer))
         self._name = self.layer.name  # napari numbers a name that is taken
         self.layer.colorbar.position = CORNER
         self.layer.colorbar.visible = True

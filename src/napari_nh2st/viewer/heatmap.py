@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.smooth import smoothed
-from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above, topmost
 from napari_nh2st.viewer.predicted import PredictedMap
 
 if TYPE_CHECKING:
@@ -225,7 +225,6 @@ class HeatmapLayer:
         from napari.layers import Image
 
         slide_layer = self.slide_layer if self.slide_layer in self.viewer.layers else None
-        below = [layer for layer in self.viewer.layers if layer is slide_layer or map_of(layer) is not None]
         mpp = float(self.map.slide["mpp"])
         self.values = np.full((self.map.rows, self.map.columns), np.nan, dtype=np.float32)
         self._name = self._wanted_name()
@@ -237,7 +236,7 @@ class HeatmapLayer:
             **{**HEATMAP_LOOK, "colormap": self.style.colormap},
             **map_frame(self.map.cell, self.map.origin, mpp, slide_layer),
         )
-        place_above(self.viewer, self.layer, below[-1] if below else None)
+        place_above(self.viewer, self.layer, topmost(self.viewer, slide_layer))
         self._name = self.layer.name  # napari numbers a name that is taken
         self.layer.events.visible.connect(self._label)
         self.layer.events.contrast_limits.connect(self._limits_moved)

@@ -130,8 +130,7 @@ def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slid
         metadata={KEY: ("tissue", slide.fingerprint)},
         **frame,
     )
-    ours = [other for other in viewer.layers if other is slide_layer or map_of(other) is not None]
-    place_above(viewer, layer, ours[-1])
+    place_above(viewer, layer, topmost(viewer, slide_layer))
     layer.brush_size = max(4, layer.data.shape[0] // 60)
     viewer.layers.selection.active = layer  # it is there to be edited: its tools should be in sight
     return layer
@@ -173,6 +172,12 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
 def _mask_frame(steps: tuple[float, ...], slide_layer: Layer) -> dict[str, Any]:
     """Return the transform of a mask whose pixels are `steps` (y, x) level-0 pixels large."""
     return map_frame(steps, (steps[1] / 2, steps[0] / 2), 1.0, slide_layer)
+
+
+def topmost(viewer: ViewerModel, slide_layer: Layer | None) -> Layer | None:
+    """Return the highest of a slide's layer and the heatmaps, on which what is worked out lies; None without any."""
+    below = [layer for layer in viewer.layers if layer is slide_layer or map_of(layer) is not None]
+    return below[-1] if below else None
 
 
 def place_above(viewer: ViewerModel, layer: Layer, below: Layer | None) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.heatmap import CORNER, HEATMAP_LOOK, UNIT_OVERLAY, label_unit
-from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, map_of, place_above, topmost
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -109,7 +109,6 @@ class TileImage:
         from napari.layers import Image
 
         shown = self.map
-        ours = [layer for layer in self._viewer.layers if layer is slide_layer or map_of(layer) is not None]
         self._limits, self._gene = (0.0, 1.0), ""
         self.layer = Image(
             np.full((shown.rows, shown.columns), np.nan, dtype=np.float32),
@@ -119,7 +118,7 @@ class TileImage:
             **{**HEATMAP_LOOK, "colormap": self._colormap, "opacity": 0.8},
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )
-        place_above(self._viewer, self.layer, ours[-1] if ours else None)
+        place_above(self._viewer, self.layer, topmost(self._viewer, slide_layer))
         self._name = self.layer.name  # napari numbers a name that is taken
         if self._bar:
             self.layer.colorbar.position = CORNER
