@@ -81,7 +81,7 @@ def some_of(spots: int) -> npt.NDArray[np.int64]:
 
 def write_held_out(found: HeldOut, run: Path) -> None:
     """Write RUN/held_out.safetensors, in half precision."""
-    tensors = {}
+    tensors: dict[str, Floats] = {}
     for i, section in enumerate(found.sections):
         tensors |= {f"{i}.around": section.around, f"{i}.xy": section.xy}
         tensors |= {f"{i}.{k}": getattr(section, k).astype(np.float16) for k in ("measured", "predicted")}
