@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
@@ -72,11 +72,23 @@ class TrainingConfig(BaseModel):
     )
     ema: float = Field(default=0.95, ge=0, lt=1, description="decay of the averaged weights")
     inner_validation: float = Field(default=0.15, gt=0, lt=0.5, description="part of each section held out as a block")
+    hold_out_sections: list[str] | None = Field(
+        default=None, min_length=1, description="samples that are only scored: nothing is learnt or chosen from them"
+    )
+    hold_out_patients: list[str] | None = Field(
+        default=None, min_length=1, description="instead of samples: patients, with all their sections"
+    )
     refit: bool = Field(default=True, description="after the held-out blocks have been scored, train on them too")
     device: str = "auto"
     devices: int = Field(default=1, ge=1, description="processes that train together on a machine, each on a device")
     nodes: int = Field(default=1, ge=1, description="machines")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_way_to_hold_out(self) -> TrainingConfig:
+        if self.hold_out_sections and self.hold_out_patients:
+            raise ValueError("hold out either sections or patients: leave one of the two away")
+        return self
 
 
 def read_config(path: str | Path | None) -> TrainingConfig:
