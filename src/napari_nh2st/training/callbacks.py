@@ -15,6 +15,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 STOP, PAUSE = "stop", "pause"
 METRICS = "metrics.jsonl"
+# Of the inner blocks, by which the best epoch is chosen; of sections that are held out, which choose nothing.
+FIGURES = ("val_loss", "val_pcc", "test_loss", "test_pcc")
 _LOOK_AGAIN = 0.2  # seconds between two looks whether the pause file has gone
 
 
@@ -142,7 +144,7 @@ class Reporter(Callback):
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
         known = trainer.callback_metrics
-        values: dict[str, Any] = {k: round(float(known[k]), 5) for k in ("val_loss", "val_pcc") if k in known}
+        values: dict[str, Any] = {k: round(float(known[k]), 5) for k in FIGURES if k in known}
         values["spots_per_second"] = round(self._spots / max(self._until - self._since, 1e-6), 1)
         values["memory_mb"] = round(memory_mb(pl_module.device))
         self.metrics.write(*self._at(trainer), event="checkpoint", device=str(pl_module.device), **values)

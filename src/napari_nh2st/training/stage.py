@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,8 @@ class Stage:
         Where to end, earlier than the settings say.
     progress : bool
         Show a bar.
+    watch : sequence of Callback
+        What else looks on.
     """
 
     plan: Plan
@@ -66,6 +69,7 @@ class Stage:
     steps_behind: int = 0
     last_epoch: int | None = None
     progress: bool = False
+    watch: Sequence[Callback] = ()
     parts: int = field(default=1, init=False)
 
     @property
@@ -136,7 +140,7 @@ class Stage:
         config, batches = self.plan.config, self.batches()
         keep = Keep(self.file, self.score)
         reporter = Reporter(self.log, self.epochs_behind, self.steps_behind)
-        callbacks: list[Callback] = [reporter, StopWhenAsked(self.wishes)]
+        callbacks: list[Callback] = [reporter, *self.watch, StopWhenAsked(self.wishes)]
         callbacks += [StopWhenNoBetter(config.patience)] if self.score else []
         callbacks += [keep] if self.checkpoints else []
         callbacks += [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(config.ema))] if config.ema else []  # type: ignore[no-untyped-call]
