@@ -42,9 +42,11 @@ def read_expression(sample: Sample) -> ad.AnnData:
     -------
     AnnData
         ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres
-        (x, y) in level-0 pixels of the slide; ``obs["total_counts"]`` over all genes. Spots without any count
-        are dropped, and ``uns["nh2st"]["dropped"]`` says how many. ``var["gene_ids"]``: Ensembl ids, where
-        the file has them; ``uns["frame"]``: what it says of the image (`visium.frame_of`), perhaps nothing.
+        (x, y) in level-0 pixels of the slide, placed there by the sample's scale, x and y;
+        ``obs["total_counts"]`` over all genes. Spots without any count are dropped, and
+        ``uns["nh2st"]["dropped"]`` says how many, ``uns["nh2st"]["repeated"]`` how many genes had a name that stood
+        there already. ``var["gene_ids"]``: Ensembl ids, where the file has them; ``uns["frame"]``: what it says of
+        the image on which the spots were laid (`visium.frame_of`), perhaps nothing.
 
     Raises
     ------
@@ -59,12 +61,17 @@ def read_expression(sample: Sample) -> ad.AnnData:
         raise SampleError(f"sample {sample.sample}: {error}") from error
     except (OSError, EOFError, ValueError, KeyError) as error:
         raise SampleError(f"sample {sample.sample}: cannot read {sample.expression}: {error}") from error
-    if not (data.obs_names.is_unique and np.isfinite(data.obsm["spatial"]).all()):
-        raise SampleError(f"sample {sample.sample}: spot ids repeat, or a spot's position is not a number")
+    _check_spots(sample.sample, data)
+    data.obsm["spatial"] = sample.scale * data.obsm["spatial"] + (sample.x, sample.y)
     data.X = sp.csr_matrix(data.X, dtype=np.float32)
     values = data.X.data
-    if not len(values) or values.min() < 0 or np.any(values != np.round(values)):
-        raise SampleError(f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up)")
+    odd = values[~((values >= 0) & (values == np.round(values)))]
+    if not len(values) or len(odd):
+        there = f"{odd[0]:.4g} stands there" if len(odd) else "there is none in it"
+        raise SampleError(
+            f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up): {there}"
+        )
+    repeated = int(data.var_names.duplicated().sum())
     data.var_names_make_unique()
     totals = np.asarray(data.X.sum(axis=1)).ravel()
     data.obs["total_counts"] = totals
@@ -74,8 +81,20 @@ def read_expression(sample: Sample) -> ad.AnnData:
         "sample": sample.sample,
         "patient": sample.patient,
         "dropped": int((totals <= 0).sum()),
+        "repeated": repeated,
     }
     return kept
+
+
+def _check_spots(name: str, data: ad.AnnData) -> None:
+    twice = data.obs_names[data.obs_names.duplicated()]
+    if len(twice):
+        raise SampleError(f"sample {name}: spot ids repeat ({twice[0]}): give each spot an id of its own")
+    lost = data.obs_names[~np.isfinite(data.obsm["spatial"]).all(axis=1)]
+    if len(lost):
+        raise SampleError(
+            f"sample {name}: the position of {len(lost)} spots is not a number ({lost[0]}): leave them out"
+        )
 
 
 def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.readers import FORMATS
 
-COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp")
-_REQUIRED = ("sample", "patient", "slide", "expression", "format")
+COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
+REQUIRED = ("sample", "patient", "slide", "expression", "format")
+_NUMBERS = ("mpp", "scale", "x", "y")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Sample:
         Spot positions, for formats that keep them apart.
     mpp : float or None
         Micrometres per level-0 pixel, where the slide does not say it itself.
+    scale, x, y : float
+        Where spots lie that were laid on another image than the slide: at ``scale * spot + (x, y)``, level-0 pixels.
     """
 
     sample: str
@@ -39,6 +45,9 @@ class Sample:
     format: str
     spots: Path | None = None
     mpp: float | None = None
+    scale: float = 1.0
+    x: float = 0.0
+    y: float = 0.0
 
 
 def read_sheet(path: str | Path) -> list[Sample]:
@@ -62,7 +71,7 @@ def read_sheet(path: str | Path) -> list[Sample]:
             columns = [c.strip() for c in table.fieldnames or ()]
     except (OSError, UnicodeDecodeError) as error:
         raise SampleError(f"cannot read the sample sheet {path}: {error}") from error
-    lacking = [c for c in _REQUIRED if c not in columns]
+    lacking = [c for c in REQUIRED if c not in columns]
     if lacking:
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}; a sheet has {', '.join(COLUMNS)}")
     if not rows:
@@ -78,7 +87,7 @@ def read_sheet(path: str | Path) -> list[Sample]:
 
 
 def _sample(row: dict[str, str], folder: Path, line: int, problems: list[str]) -> Sample:
-    empty = [c for c in _REQUIRED if not row[c]]
+    empty = [c for c in REQUIRED if not row[c]]
     if empty:
         problems.append(f"line {line} leaves {', '.join(empty)} empty")
     kind = row["format"]
@@ -91,12 +100,9 @@ def _sample(row: dict[str, str], folder: Path, line: int, problems: list[str]) -
     for file in (slide, expression, spots):
         if file is not None and not empty and not file.exists():
             problems.append(f"line {line}: there is no {file}")
-    mpp: float | None = None
-    if row.get("mpp"):
-        try:
-            mpp = float(row["mpp"])
-        except ValueError:
-            problems.append(f"line {line}: mpp {row['mpp']!r} is not a number")
+    numbers = {c: _number(c, row.get(c, ""), line, problems) for c in _NUMBERS}
+    if numbers["scale"] is not None and numbers["scale"] <= 0:
+        problems.append(f"line {line}: scale must be more than 0")
     return Sample(
         row["sample"],
         row["patient"],
@@ -104,5 +110,64 @@ def _sample(row: dict[str, str], folder: Path, line: int, problems: list[str]) -
         expression.resolve(),
         kind,
         spots and spots.resolve(),
-        mpp,
+        numbers["mpp"],
+        1.0 if numbers["scale"] is None else numbers["scale"],
+        numbers["x"] or 0.0,
+        numbers["y"] or 0.0,
     )
+
+
+def _number(column: str, text: str, line: int, problems: list[str]) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        problems.append(f"line {line}: {column} {text!r} is not a number")
+    return value
+
+
+def write_sheet(samples: Sequence[Sample], path: str | Path) -> None:
+    """Write a sample sheet that `read_sheet` reads as the same samples.
+
+    Paths are written relative to the sheet where they lie beneath it, else absolute. A sheet that is there is replaced.
+
+    Raises
+    ------
+    SampleError
+        If there is nothing to write, or a sample has no name or no patient: such a sheet could not be read.
+    OSError
+        If the file cannot be written.
+    """
+    path = Path(path).expanduser()
+    unnamed = [s.sample or s.slide.name for s in samples if not (s.sample and s.patient)]
+    if unnamed or not samples:
+        raise SampleError(f"no sheet was written: {', '.join(unnamed) or 'nothing'} has a name and a patient")
+    folder = path.parent.resolve()
+    with finished_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        table.writerows(_row(sample, folder) for sample in samples)
+
+
+def _row(sample: Sample, folder: Path) -> list[str]:
+    def written(path: Path | None) -> str:
+        if path is None:
+            return ""
+        path = path.resolve()
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+    numbers = {"mpp": sample.mpp, "scale": sample.scale, "x": sample.x, "y": sample.y}
+    if (sample.scale, sample.x, sample.y) == (1.0, 0.0, 0.0):  # the slide's own pixels
+        numbers = {"mpp": sample.mpp, "scale": None, "x": None, "y": None}
+    return [
+        sample.sample,
+        sample.patient,
+        written(sample.slide),
+        written(sample.expression),
+        sample.format,
+        written(sample.spots),
+        *("" if value is None else repr(float(value)) for value in numbers.values()),
+    ]

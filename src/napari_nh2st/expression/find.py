@@ -1,0 +1,248 @@
+"""Which measured sections a folder holds: a sample sheet, Space Ranger's folders, images beside their counts."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from napari_nh2st.errors import Cancelled, SampleError
+from napari_nh2st.expression.detect import Found, detect
+from napari_nh2st.expression.sheet import REQUIRED, Sample, read_sheet
+from napari_nh2st.expression.visium import visium_folder
+
+SHEET = "samples.csv"
+# Endings of images that `slides` may open. Of two images of one name, one a whole slide and one a picture of it, the
+# first is meant.
+WHOLE_SLIDES, PICTURES = (".svs", ".ndpi", ".tif", ".tiff"), (".jpg", ".jpeg", ".png")
+_TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
+_AFTER_NAME = "_-. "  # what may follow a section's name in that of its image
+_DEPTH, _MOST = 4, 20_000  # folders below the chosen one; files
+_SKIPPED = (".zarr", ".nh2st")  # folders that are files in truth
+NOTHING = (
+    "no section was found in {}: looked for a sample sheet (samples.csv), for Space Ranger's folders (outs) with their "
+    "image, and for images with an .h5ad or a table of counts of the same name"
+)
+
+
+@dataclass
+class _Seen:
+    """What lies in a folder and below it.
+
+    Attributes
+    ----------
+    images : dict
+        Images by their name without its ending.
+    counts : list of Path
+        Files of counts, or that may be such.
+    visium : list of Path
+        Folders that Space Ranger wrote.
+    cut : bool
+        Whether there is more than was looked at.
+    """
+
+    images: dict[str, list[Path]] = field(default_factory=dict)
+    counts: list[Path] = field(default_factory=list)
+    visium: list[Path] = field(default_factory=list)
+    cut: bool = False
+
+
+def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: False) -> tuple[list[Sample], list[str]]:
+    """Find the measured sections of a folder. Files are not read, but for a sheet and the heads of tables.
+
+    A sample sheet in the folder itself says what its sections are. Without one, folders are looked through four levels
+    deep for what Space Ranger left, and for an ``.h5ad`` or a table of counts with an image of the same name.
+
+    Parameters
+    ----------
+    folder : path
+    cancelled : callable
+        Asked between files.
+
+    Returns
+    -------
+    samples : list of Sample
+        Without a patient (""), where neither a sheet nor the ``.h5ad`` names one: see `patient_of`.
+    says : list of str
+        Sentences: what is there and was not understood, or that nothing was found.
+
+    Raises
+    ------
+    Cancelled
+    SampleError
+        If there is no such folder.
+    """
+    folder = Path(folder).expanduser().resolve()
+    if not folder.is_dir():
+        raise SampleError(f"there is no folder {folder}")
+    if folder.name == "outs" and visium_folder(folder) is not None:
+        folder = folder.parent  # its image lies beside it
+    sheets = _sheets(folder)
+    says: list[str] = []
+    if len(sheets) == 1:
+        try:
+            return read_sheet(sheets[0]), []
+        except SampleError as error:
+            return [], [str(error)]
+    if sheets:
+        says.append(f"{', '.join(p.name for p in sheets)}: there are several sample sheets, choose one of them instead")
+    seen = _look_through(folder, cancelled)
+    samples = list(_pairs(seen, says, cancelled))
+    if seen.cut:
+        says.append(f"only a part of {folder} was looked through: choose the folder in which the sections lie")
+    if not samples:
+        says.insert(0, NOTHING.format(folder))
+    return _distinct(samples), says
+
+
+def patient_of(path: Path) -> str:
+    """Return the one patient that an .h5ad names in obs["patient"] or uns["patient"]; empty where there is none such.
+
+    Nothing else of the file is read.
+    """
+    import h5py
+    import numpy as np
+    from anndata.io import read_elem
+
+    try:
+        with h5py.File(path) as file:
+            there = [read_elem(file[place]) for place in ("obs/patient", "uns/patient") if place in file]
+            named = {str(value).strip() for values in there for value in np.unique(np.asarray(values, dtype=str))}
+    except Exception:  # whatever a file can do: reading the section says it
+        return ""
+    return named.pop() if len(named) == 1 and not named & {"", "nan"} else ""
+
+
+def _is_prediction(path: Path) -> bool:
+    """Tell whether an .h5ad is one of our own exports: it lies beside its slide and has its name."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return "uns/nh2st/content" in file
+    except OSError:
+        return False
+
+
+def _sheets(folder: Path) -> list[Path]:
+    """Return the sample sheet of a folder, or those between which nothing decides."""
+    if (folder / SHEET).is_file():
+        return [folder / SHEET]
+    return [p for p in sorted(folder.glob("*.csv")) if set(REQUIRED) <= _columns(p)]
+
+
+def _columns(path: Path) -> set[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return {c.strip() for c in next(csv.reader([file.readline(10_000)]), [])}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()
+
+
+def _look_through(top: Path, cancelled: Callable[[], bool]) -> _Seen:
+    seen, files = _Seen(), 0
+    for place, folders, names in os.walk(top):
+        here = Path(place)
+        if cancelled():
+            raise Cancelled("stopped")
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(_SKIPPED))
+        if visium_folder(here) == here:
+            seen.visium.append(here)
+            folders.clear()  # in there lie pictures of the slide, and tables of all sorts
+        elif folders and len(here.relative_to(top).parts) >= _DEPTH:
+            seen.cut = True
+            folders.clear()
+        for name in sorted(names):
+            _sort_in(here / name, seen)
+        files += len(names)
+        if files > _MOST:
+            seen.cut = True
+            break
+    return seen
+
+
+def _sort_in(path: Path, seen: _Seen) -> None:
+    name = path.name.lower()
+    if path.name.startswith("."):
+        return
+    if name.endswith(WHOLE_SLIDES + PICTURES):
+        seen.images.setdefault(_name(path), []).append(path)
+    elif name.endswith((".h5ad", *_TABLES)):
+        seen.counts.append(path)
+
+
+def _name(image: Path) -> str:
+    return image.stem[: -len(".ome")] if image.stem.lower().endswith(".ome") else image.stem
+
+
+def _pairs(seen: _Seen, says: list[str], cancelled: Callable[[], bool]) -> Iterator[Sample]:
+    visium = [detect([place]) for place in seen.visium]
+    named = Counter(found.name for found in visium)
+    for found in visium:
+        images = _images_beside(found, seen, set(named) - {found.name})
+        yield from _with_image(found, images, says, f"put its full-resolution image beside it as {found.name}.tif")
+    for path in seen.counts:
+        if cancelled():
+            raise Cancelled("stopped")
+        table = path.suffix.lower() != ".h5ad"
+        if not table and _is_prediction(path):
+            continue
+        try:
+            found = detect([path])
+        except SampleError as error:  # a table of positions, or none at all
+            if not table:
+                says.append(str(error))
+            continue
+        images = _of_that_name(found.name, path.parent, seen)
+        if table and found.spots is None:
+            if images:
+                says.append(
+                    f"{path.name}: no table of the spots' positions lies beside it ({found.name}_selection.tsv)"
+                )
+            continue  # a table of something else
+        yield from _with_image(found, images, says, f"name its image {found.name}.tif, or put it beside it")
+
+
+def _with_image(found: Found, images: list[Path], says: list[str], how: str) -> Iterator[Sample]:
+    what = f"{found.name} ({found.expression.name})"
+    if len(images) == 1:
+        patient = patient_of(found.expression) if found.format == "h5ad" else ""
+        yield Sample(found.name, patient, images[0], found.expression, found.format, found.spots)
+    elif images:
+        says.append(f"{what}: which is its image, {' or '.join(p.name for p in images)}? Name it in a sample sheet")
+    else:
+        says.append(f"{what}: no image was found for it; {how}")
+
+
+def _of_that_name(name: str, place: Path, seen: _Seen) -> list[Path]:
+    """Return the images of this name: those in that folder, else all."""
+    images = seen.images.get(name, [])
+    return _slides_first([p for p in images if p.parent == place] or images)
+
+
+def _images_beside(found: Found, seen: _Seen, others: set[str]) -> list[Path]:
+    """Return the images that may be the one that Space Ranger was given; `others` are names of other sections."""
+    outs = found.expression
+    home = outs.parent if outs.name == "outs" else outs
+    for place in (home, outs, home.parent):
+        here = [(name, p) for name, paths in seen.images.items() for p in paths if p.parent == place]
+        here = [(name, p) for name, p in here if name not in others]
+        exact = [p for name, p in here if name == found.name]
+        alike = [p for name, p in here if name.startswith(tuple(found.name + end for end in _AFTER_NAME))]
+        only = [p for _, p in here] if place != home.parent else []
+        if images := exact or alike or only:
+            return _slides_first(images)
+    return _slides_first(seen.images.get(found.name, []))
+
+
+def _slides_first(images: list[Path]) -> list[Path]:
+    return [p for p in images if p.name.lower().endswith(WHOLE_SLIDES)] or images
+
+
+def _distinct(samples: list[Sample]) -> list[Sample]:
+    """Put the folder before names that stand there twice."""
+    times = Counter(s.sample for s in samples)
+    return [replace(s, sample=f"{s.slide.parent.name}-{s.sample}") if times[s.sample] > 1 else s for s in samples]
