@@ -114,3 +114,54 @@ def test_time_left_follows_the_pace(tmp_path: Path) -> None:
     status = Job(tmp_path).status()  # nobody's process, but its files are fresh
     assert status.state == "running"
     assert status.seconds_left == pytest.approx(10.0)
+
+
+def told(folder: Path, *rows: dict[str, object]) -> Job:
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Job(folder)
+
+
+BEGUN = {"event": "started", "total_epochs": 4, "total_steps": 40, "step": 0, "epoch": 0, "seconds": 50.0}
+PREPARING = {"stage": "pretraining the encoder", "done": 12, "total": 60, "step": 0, "epoch": 0, "seconds": 9.0}
+
+
+def step(n: int, seconds: float) -> dict[str, object]:
+    return {"step": n, "epoch": (n - 1) // 10, "train_loss": 1.0, "seconds": seconds}
+
+
+def test_what_it_prepares_is_told_until_it_begins(tmp_path: Path) -> None:
+    status = told(tmp_path, PREPARING).status()
+    assert (status.metrics.stage, status.metrics.done, status.metrics.total) == ("pretraining the encoder", 12, 60)
+    assert (status.state, status.seconds_left, status.metrics.training) == ("starting", None, False)
+    status = told(tmp_path, PREPARING, BEGUN).status()
+    assert (status.metrics.stage, status.metrics.done, status.state) == (None, None, "running")
+
+
+def test_time_left_is_that_of_the_steps_alone(tmp_path: Path) -> None:
+    assert told(tmp_path, PREPARING, BEGUN, step(1, 60.0)).status().seconds_left is None
+    rows = [
+        PREPARING,
+        BEGUN,
+        {"stage": "training", "step": 0, "epoch": 0, "seconds": 51.0},
+        step(1, 60.0),
+        step(6, 70.0),
+    ]
+    assert told(tmp_path, *rows).status().seconds_left == pytest.approx(34 * 2.0)
+    held = [{"event": "paused", "step": 6, "epoch": 0, "seconds": 71.0}]
+    held += [{"event": "resumed", "step": 6, "epoch": 0, "seconds": 999.0}]
+    assert told(tmp_path, *rows, *held, step(7, 1000.0)).status().seconds_left is None
+    assert told(tmp_path, *rows, *held, step(7, 1000.0), step(8, 1002.0)).status().seconds_left == pytest.approx(64.0)
+    again = {"stage": "training on the held-out blocks too", "step": 10, "epoch": 0, "seconds": 100.0}
+    second = [{**step(11, 110.0), "epoch": 2}, {**step(12, 111.0), "epoch": 2}]  # the first one ended an epoch early
+    assert told(tmp_path, *rows, again).status().seconds_left is None
+    assert told(tmp_path, *rows, again, *second).status().seconds_left == pytest.approx(18.0)
+    scoring = {"stage": "scoring beside simpler models", "step": 12, "epoch": 2, "seconds": 112.0}
+    assert told(tmp_path, *rows, again, *second, scoring).status().seconds_left is None
+
+
+def test_notes_and_what_was_told_last(tmp_path: Path) -> None:
+    row = {"device": "cpu", "memory_mb": 900, "event": "checkpoint", "step": 1, "epoch": 0}
+    notes = [{"note": "halved"}, {"note": "halved"}, {"note": "again"}]
+    metrics = told(tmp_path, BEGUN, *notes, row, {**row, "memory_mb": 1000}, step(2, 1.0)).metrics()
+    assert metrics.notes == ["halved", "again"]
+    assert (metrics.last("memory_mb"), metrics.last("device"), metrics.last("loss")) == (1000, "cpu", None)

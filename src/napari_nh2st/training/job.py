@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,12 +43,27 @@ class Metrics:
     event : str or None
         The last event since the run was started or resumed from here.
     epoch, total_epochs : int or None
+    stage : str or None
+        What it does just now, such as "pretraining the encoder"; None where it did not say.
+    done, total : int or None
+        How far it is with that.
+    notes : list of str
+        What it had to say since it was started or resumed from here, each once.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     event: str | None = None
     epoch: int | None = None
     total_epochs: int | None = None
+    stage: str | None = None
+    done: int | None = None
+    total: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def training(self) -> bool:
+        """Whether it is at its steps, and not at what comes before, between or after them."""
+        return self.stage is None or self.stage.startswith("training")
 
     def curve(self, name: str) -> list[tuple[float, float]]:
         """Return (epoch, value) pairs of one figure, such as `train_loss` or `val_pcc`."""
@@ -59,6 +74,10 @@ class Metrics:
         """Return the highest value of one figure so far."""
         values = [value for _, value in self.curve(name)]
         return max(values, default=None)
+
+    def last(self, name: str) -> Any:
+        """Return what was told last of one thing, such as `device` or `memory_mb`; None where nothing was."""
+        return next((row[name] for row in reversed(self.rows) if row.get(name) is not None), None)
 
 
 @dataclass(frozen=True)
@@ -257,28 +276,58 @@ class Job:
 
 
 def _summary(rows: list[dict[str, Any]], before: int) -> Metrics:
-    events = [row["event"] for row in rows[before:] if row.get("event")]
-    epochs = [row["epoch"] for row in rows if isinstance(row.get("epoch"), int)]
-    totals = [row["total_epochs"] for row in rows if isinstance(row.get("total_epochs"), int)]
+    new = rows[before:]
+    # the stages before the first step end where the run says that it begins
+    told: dict[str, Any] = next((row for row in reversed(new) if "stage" in row or "total_epochs" in row), {})
     return Metrics(
         list(rows),
-        events[-1] if events else None,
-        epochs[-1] if epochs else None,
-        totals[-1] if totals else None,
+        next((row["event"] for row in reversed(new) if row.get("event")), None),
+        _last_whole(rows, "epoch"),
+        _last_whole(rows, "total_epochs"),
+        told.get("stage"),
+        _last_whole([told], "done"),
+        _last_whole([told], "total"),
+        list(dict.fromkeys(str(row["note"]) for row in new if row.get("note"))),
     )
 
 
+def _last_whole(rows: list[dict[str, Any]], name: str) -> int | None:
+    return next((row[name] for row in reversed(rows) if isinstance(row.get(name), int)), None)
+
+
 def _seconds_left(metrics: Metrics) -> float | None:
-    """Estimate from the pace since the run was started or resumed last."""
-    begun = max((i for i, row in enumerate(metrics.rows) if row.get("event") in ("started", "resumed")), default=0)
-    timed = [row for row in metrics.rows[begun:] if _number(row.get("seconds")) is not None and "epoch" in row]
-    if len(timed) < 2 or metrics.total_epochs is None:
+    """Estimate for the training's steps; None while there is no pace yet, and where the run is at something else.
+
+    The pace is that since the training was begun, resumed or held last. Where it stands follows from its first step
+    since it was begun, which is the first of an epoch.
+    """
+    rows, total = metrics.rows, metrics.total_epochs
+    if total is None or not metrics.training:
         return None
-    epochs = timed[-1]["epoch"] - timed[0]["epoch"]
-    if epochs <= 0:
+    begun = _last_at(rows, lambda row: "stage" in row or "total_epochs" in row)
+    held = _last_at(rows, lambda row: row.get("event") == "resumed")
+    first = next((row for row in rows[begun:] if _timed(row)), None)
+    paced = next((row for row in rows[max(begun, held) :] if _timed(row)), None)
+    now = next((row for row in reversed(rows[begun:]) if _timed(row)), None)
+    if first is None or paced is None or now is None or _step(now) <= _step(paced):
         return None
-    pace = (timed[-1]["seconds"] - timed[0]["seconds"]) / epochs
-    return max(0.0, float(pace * (metrics.total_epochs - timed[-1]["epoch"] - 1)))
+    steps = _last_whole(rows, "total_steps")
+    per_epoch = steps / total if steps else 1.0
+    behind = first["epoch"] + (_step(now) - _step(first) + 1) / per_epoch
+    pace = (now["seconds"] - paced["seconds"]) / (_step(now) - _step(paced))
+    return max(0.0, float(pace * per_epoch * (total - behind)))
+
+
+def _last_at(rows: list[dict[str, Any]], wanted: Callable[[dict[str, Any]], bool]) -> int:
+    return next((i for i in range(len(rows) - 1, -1, -1) if wanted(rows[i])), 0)
+
+
+def _timed(row: dict[str, Any]) -> bool:
+    return all(_number(row.get(name)) is not None for name in ("train_loss", "seconds", "epoch"))
+
+
+def _step(row: dict[str, Any]) -> int:
+    return int(row.get("step", row["epoch"]))
 
 
 def _number(value: Any) -> float | None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Card
+from napari_nh2st.training.job import Metrics as RunMetrics
 from napari_nh2st.training.job import Status as RunStatus
 from napari_nh2st.viewer.events import State, Status
 from napari_nh2st.viewer.where import Region
 
 if TYPE_CHECKING:
     from napari_nh2st.analysis.measured import Comparison
+    from napari_nh2st.training.held_out import HeldOut, HeldOutSection
+    from napari_nh2st.training.summary import Summary
     from napari_nh2st.viewer.gene_list import Meaning, Suggestion
 
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
@@ -177,15 +180,16 @@ def when(moment: float | None, now: float) -> str:
 
 def run_sentence(status: RunStatus) -> str:
     """Say where a fine-tuning run stands."""
-    best = status.metrics.best()
+    best, at = status.metrics.best(), stage_words(status.metrics)
     figure = f" Best held-out PCC so far: {best:.3f}." if best is not None else ""
     if status.state == "failed":
         return f"The run ended early: {status.message}"
+    doing = "" if not at or at == "training" else f": {at}"
     return {
         "empty": "Choose a sample sheet and a new folder for the run.",
         "queued": "Waiting for the runs before it; napari may be closed meanwhile.",
-        "starting": "Starting: reading the sections…",
-        "running": f"Running; napari may be closed meanwhile.{figure}",
+        "starting": f"Preparing{doing}; napari may be closed meanwhile." if at else "Starting: reading the sections…",
+        "running": f"Running{doing}; napari may be closed meanwhile.{figure}",
         "paused": f"Paused: it holds its memory and uses no processor time. Go on takes it up where it stands.{figure}",
         "stopping": "Stopping after the current step; the best model is kept.",
         "done": f"Done.{figure.replace(' so far', '')} To train again, choose another folder.",
@@ -193,6 +197,53 @@ def run_sentence(status: RunStatus) -> str:
         if status.model
         else "Stopped before there was a model.",
     }[status.state]
+
+
+def stage_words(metrics: RunMetrics) -> str:
+    """Say what a run does just now and how far it is with that: "pretraining the encoder, 12 of 60"."""
+    if metrics.stage is None:
+        return ""
+    far = f", {metrics.done:,} of {metrics.total:,}" if metrics.done is not None and metrics.total else ""
+    return f"{metrics.stage}{far}"
+
+
+def run_facts(metrics: RunMetrics) -> str:
+    """Say on what a run computes, with how much memory and how fast: "cpu, 1.4 GB, 310 spots/s"."""
+    device, memory, speed = (metrics.last(name) for name in ("device", "memory_mb", "spots_per_second"))
+    said = (
+        str(device or ""),
+        "" if not memory else f"{memory / 1000:.1f} GB" if memory >= 1000 else f"{memory:.0f} MB",
+        "" if not speed else f"{speed:,.0f} spots/s" if speed >= 10 else f"{speed:.1f} spots/s",
+    )
+    return ", ".join(part for part in said if part)
+
+
+_KINDS = {"cross-patient": "cross-patient", "same-patient": "same patient", "synthetic": "synthetic tissue"}
+_NAMED = ("colour ridge", "this model")  # lines of a summary that are told in a sentence
+
+
+def short(figure: float) -> str:
+    """Write a correlation in three digits: .291, -.012."""
+    return f"{round(figure, 3) + 0.0:.3f}".replace("0.", ".", 1)
+
+
+def summary_words(summary: Summary) -> str:
+    """Say how a run's model does beside the simplest one that sees the image."""
+    blocks = all(name.endswith(" (block)") for name in summary.held_out)
+    names = [name.removesuffix(" (block)") for name in summary.held_out]
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    what = "Held-out blocks of" if blocks else f"Held-out section{'' if len(names) == 1 else 's'}"
+    lines = {line.name: line for line in summary.lines}
+    figures = [f"{name} {short(lines[name].pcc)}" for name in _NAMED if name in lines]
+    across = f"Mean PCC of {count(summary.genes, 'gene')} across {count(summary.spots, 'spot')}"
+    return f"{what} {shown} ({_KINDS[summary.kind]}): {', '.join(figures)}. {across}."
+
+
+def map_words(gene: str, found: HeldOut, section: HeldOutSection, pcc: float | None) -> str:
+    """Say what a map of held-out spots shows and how well it agrees; `pcc` is None where a side does not vary."""
+    where = section.name if found.what == "sections" else f"block of {section.name}"
+    agrees = "the same in every spot, no PCC" if pcc is None else f"PCC {pcc:.2f}"
+    return f"{gene}, {where}, epoch {found.epoch + 1}: {agrees} across {count(len(section.xy), 'spot')}"
 
 
 def trust_words(card: Card, gene: str) -> str:
