@@ -387,6 +387,14 @@ def finetune(
     device: Annotated[str | None, typer.Option("--device", help="Instead of what the settings say.")] = None,
     devices: Annotated[int | None, typer.Option("--devices", min=1, help="Processes that train together.")] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that train together.")] = None,
+    hold_out_sections: Annotated[
+        str | None,
+        typer.Option("--hold-out-sections", metavar="A,B", help="Score these samples, and learn nothing from them."),
+    ] = None,
+    hold_out_patients: Annotated[
+        str | None,
+        typer.Option("--hold-out-patients", metavar="A,B", help="Score these patients' samples, and learn nothing."),
+    ] = None,
     after: Annotated[
         list[Path] | None,
         typer.Option(
@@ -399,27 +407,35 @@ def finetune(
     A file named `stop` that appears in RUN ends the run and keeps the best model so far, as Ctrl+C does; one named
     `pause` holds it until it goes.
     """
-    from napari_nh2st.training.config import read_config
+    from napari_nh2st.training.config import read_config, with_settings
     from napari_nh2st.training.runs import wait_for
 
     settings = read_config(config)
-    given = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
-    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+    given: dict[str, Any] = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
+    given |= {"hold_out_sections": names(hold_out_sections), "hold_out_patients": names(hold_out_patients)}
+    settings = with_settings(settings, {k: v for k, v in given.items() if v is not None})
     cancelled = interruptible()
     wait_for(after or [], out, cancelled)
+    from napari_nh2st.evaluation.after_training import summarise
     from napari_nh2st.training.callbacks import STOP
     from napari_nh2st.training.fit import finetune as fit
+    from napari_nh2st.training.summary import read_summary
 
-    folder = fit(sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled)
-    from napari_nh2st.model.folder import load_card
+    folder = fit(
+        sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled, finish=summarise
+    )
     from napari_nh2st.training.stage import is_first
 
     if not is_first():
         return
-    figures = load_card(folder).evaluation
     stopped = " (stopped early, the best so far)" if cancelled() or (out / STOP).exists() else ""
-    if figures is not None:
-        print(f"mean PCC on the inner validation blocks {figures.pcc_mean:.3f} ({figures.kind})")
+    found = read_summary(out)
+    if found is not None:
+        print(f"mean PCC over {found.genes} genes on {', '.join(found.held_out)}, {found.spots} spots ({found.kind}):")
+        for line in found.lines:
+            print(f"  {line.name:<18} {line.pcc:.3f} ({line.low:.3f} to {line.high:.3f})")
+        for caveat in found.caveats:
+            print(caveat)
     print(f"model{stopped}: {folder}")
 
 

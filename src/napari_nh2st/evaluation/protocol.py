@@ -101,7 +101,7 @@ def evaluate(
             warnings.append(
                 f"{sample.sample} was among the training sections: its figures say nothing about new slides"
             )
-        splits.append(_split(model.card, scored, warnings))
+        splits.append(split_of(model.card, scored, warnings))
     warnings = list(dict.fromkeys(warnings))
     return {"splits": splits, "warnings": warnings, "provenance": provenance(model, job)}
 
@@ -156,7 +156,8 @@ def model_name(card: Card) -> str:
     return f"nh2st-{card.architecture.variant}"
 
 
-def _split(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
+def split_of(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
+    """Make a report's split of one section; what to know of it is added to `warnings`."""
     if card.gene_means is None:
         warnings.append(f"the card of {card.name} has no gene means: there is no mean profile to compare with")
     return {
@@ -188,7 +189,9 @@ def with_figures(card: Card, report: dict[str, Any]) -> Card:
     if not splits:
         raise SampleError("every section was among the model's training sections: nothing here says how good it is")
     new = [s for s in splits if s["kind"] == "cross-patient"]
-    return card.model_copy(update={"evaluation": evaluation_of(new or splits, model_name(card))})
+    found = evaluation_of(new or splits, model_name(card))
+    found = found.model_copy(update={"kind": "synthetic"}) if card.synthetic else found
+    return card.model_copy(update={"evaluation": found})
 
 
 def evaluation_of(splits: Sequence[dict[str, Any]], model: str) -> Evaluation:

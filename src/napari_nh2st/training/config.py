@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -107,5 +107,23 @@ def read_config(path: str | Path | None) -> TrainingConfig:
     except (OSError, yaml.YAMLError) as error:
         raise Nh2stError(f"cannot read the settings {path}: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise Nh2stError(f"{path}: {wrong}") from error
+        raise Nh2stError(f"{path}: {_wrong(error)}") from error
+
+
+def with_settings(config: TrainingConfig, values: dict[str, Any]) -> TrainingConfig:
+    """Change some settings.
+
+    Raises
+    ------
+    Nh2stError
+        Naming every wrong one.
+    """
+    try:
+        return TrainingConfig.model_validate({**config.model_dump(), **values})
+    except ValidationError as error:
+        raise Nh2stError(_wrong(error)) from error
+
+
+def _wrong(error: ValidationError) -> str:
+    each = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+    return "; ".join(f"{where}: {what}" if where else what for where, what in each)

@@ -42,6 +42,7 @@ from napari_nh2st.training.checkpoints import BEST, LAST, next_epoch
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section, hold_out_blocks, load_section
 from napari_nh2st.training.embedded import Embedded, load_embedded, save_embedded
+from napari_nh2st.training.holdout import Apart, Watch, split_samples
 from napari_nh2st.training.module import Fitter, NotFinite
 from napari_nh2st.training.plan import Plan, look_at_all, make_plan, pretrained
 from napari_nh2st.training.quiet import quiet
@@ -51,6 +52,7 @@ from napari_nh2st.training.stage import Stage, is_first
 
 # What a run keeps to go on from.
 CHECKPOINTS, ENCODER, EMBEDDED, READY = "checkpoints", "encoder.safetensors", "embedded.safetensors", "ready"
+APART = "embedded-apart.safetensors"
 NOTHING_YET = "stopped before the first epoch was finished: there is no model to keep"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -68,6 +70,7 @@ def finetune(
     resume: bool = False,
     progress: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
+    finish: Callable[[Ended], object] = lambda ended: None,
 ) -> Path:
     """Train on measured sections and write a model folder.
 
@@ -89,6 +92,9 @@ def finetune(
         Show a bar on standard error.
     cancelled : callable
         Asked after every step; as with the file, the best model so far is kept.
+    finish : callable
+        Called with what came of the run, before the run says that it is done: `evaluation.after_training.summarise`
+        scores held-out sections and simpler models.
 
     Returns
     -------
@@ -113,10 +119,12 @@ def finetune(
     settings = Settings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
     settings = Settings.recorded(run, samples) if resume or not first else settings
     L.seed_everything(settings.seed, verbose=False)
-    data = [read_expression(s) for s in samples]
+    train, held_out = split_samples(samples, settings.config)
+    data = [read_expression(s) for s in train]
     start = None if settings.base is None else load_model(settings.base)
-    card = card_for(samples, data, settings.config, start)
-    sections = [load_section(s, d, card) for s, d in zip(samples, data, strict=True)]
+    card = card_for(train, data, settings.config, start)
+    apart = Apart.read(held_out, card)
+    sections = [load_section(s, d, card) for s, d in zip(train, data, strict=True)]
     hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
     with _disk(run):
         if first:
@@ -125,7 +133,8 @@ def finetune(
         wishes = Wishes(run, cancelled, log)
         try:
             with quiet():
-                under_way = _Run(run, settings, samples, sections, start, log, wishes, progress and first, resume)
+                shown = progress and first
+                under_way = _Run(run, settings, train, sections, apart, start, log, wishes, shown, resume, finish)
                 return under_way.go(card)
         except BaseException as error:
             with suppress(OSError):
@@ -173,6 +182,31 @@ def _disk(run: Path) -> Iterator[None]:
         ) from error
 
 
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """What came of a run.
+
+    Attributes
+    ----------
+    run, model : Path
+        Its folder, and the model's in it.
+    settings : Settings
+    sections : list of Section
+        That were trained on.
+    blocks : list of tuple
+        Of each of them the held-out spots (k,), measured (k, G) and as the best epoch predicts them (k, G).
+    apart : Apart
+        Sections that were not trained on.
+    """
+
+    run: Path
+    model: Path
+    settings: Settings
+    sections: list[Section]
+    blocks: list[tuple[npt.NDArray[Any], ...]]
+    apart: Apart
+
+
 @dataclass
 class _Run:
     """A run under way.
@@ -182,8 +216,11 @@ class _Run:
     folder : Path
     settings : Settings
     samples : list of Sample
+        That are trained on.
     sections : list of Section
         With their held-out blocks marked.
+    apart : Apart
+        Sections that are only scored.
     start : Model or None
     log : MetricsFile
     wishes : Wishes
@@ -194,11 +231,13 @@ class _Run:
     settings: Settings
     samples: list[Sample]
     sections: list[Section]
+    apart: Apart
     start: Model | None
     log: MetricsFile
     wishes: Wishes
     progress: bool
     resume: bool
+    finish: Callable[[Ended], object]
 
     @property
     def _kept(self) -> Path:
@@ -213,7 +252,12 @@ class _Run:
             raise Nh2stError(NOTHING_YET) from None
         if is_first():
             (self._kept / READY).touch()
-        first = Stage(plan, self._kept, self.log, self.wishes, score=True, progress=self.progress)
+            if plan.embedded is not None:
+                plain = config.model_copy(update={"views": 0})
+                kept = self._kept / APART
+                self.apart.embedded = self._look_at(plan.net, plan.card, self.apart.sections, plain, kept)
+        watch = Watch(self.folder, plan, self.apart)
+        first = Stage(plan, self._kept, self.log, self.wishes, score=True, progress=self.progress, watch=[watch])
         self._say_begun(first)
         broken: NotFinite | None = None
         try:
@@ -223,10 +267,14 @@ class _Run:
         if not (self._kept / BEST).is_file():
             raise Nh2stError(f"{broken}: start again with a lower learning_rate" if broken else NOTHING_YET)
         card = self._keep_best(plan, module, first)
+        blocks = module.held_out()
+        if is_first() and not self.apart.sections:
+            watch.write(watch.blocks(module), next_epoch(self._kept / BEST) - 1)
         if broken is not None:
             raise NotFinite(f"{broken}: the best epoch before that is kept; start again with a lower learning_rate")
         if config.refit and not self.wishes.asked:
             early = keep.best_epoch if keep.last_epoch + 1 < config.epochs else None
+            self.log.say(stage="training on the held-out blocks too")
             self._refit(plan, card, Stage(
                 plan, self._kept, self.log, self.wishes, epochs_behind=config.epochs,
                 steps_behind=trainer.global_step, last_epoch=early, progress=self.progress,
@@ -235,6 +283,8 @@ class _Run:
             reference = describe_training(load_model(model), self.samples, device=config.device)
             if reference is not None:
                 put_reference(reference, model)
+            self.log.say(stage="scoring beside simpler models")
+            self.finish(Ended(self.folder, model, self.settings, plan.sections, blocks, self.apart))
         self.log.say(event="cancelled" if self.wishes.asked else "done", model=str(model))
         return model
 
@@ -243,9 +293,10 @@ class _Run:
         epoch = next_epoch(first.file)
         step = epoch * first.batches().steps
         self.log.write(
-            step, epoch, event="resumed" if self.resume else "started", total_epochs=config.epochs * rounds,
-            total_steps=first.steps * rounds, spots=sum(len(s.labels) for s in self.sections),
-            genes=len(first.plan.card.genes), train=first.plan.train, device=str(choose_device(config.device)),
+            step, epoch, event="resumed" if self.resume else "started", stage="training",
+            total_epochs=config.epochs * rounds, total_steps=first.steps * rounds,
+            spots=sum(len(s.labels) for s in self.sections), genes=len(first.plan.card.genes),
+            train=first.plan.train, device=str(choose_device(config.device)),
         )  # fmt: skip
 
     def _encoder(self, card: Card) -> ResNet18 | None:
@@ -255,9 +306,9 @@ class _Run:
         if not wanted or self.start is not None:
             return None
         if not path.is_file():
-            bar = Bar("encoder, on tiles without labels", unit=" steps") if self.progress else None
+            told = self._telling("pretraining the encoder", "steps")
             stop = self.wishes.stop
-            save_encoder(pretrained(self.sections, card.architecture, config, self.settings.seed, stop, bar), path)
+            save_encoder(pretrained(self.sections, card.architecture, config, self.settings.seed, stop, told), path)
         return load_encoder(path)
 
     def _plan(self, card: Card, encoder: ResNet18 | None) -> Plan:
@@ -267,20 +318,40 @@ class _Run:
         )
 
     def _look(self, net: ContextNH2ST, card: Card) -> list[Embedded]:
-        """Look at the tissue once for the run."""
-        path, config = self._kept / EMBEDDED, self.settings.config
+        return self._look_at(net, card, self.sections, self.settings.config, self._kept / EMBEDDED)
+
+    def _look_at(
+        self, net: NH2ST, card: Card, sections: list[Section], config: TrainingConfig, path: Path
+    ) -> list[Embedded]:
+        """Look at the tissue of sections, once for the run."""
+        assert isinstance(net, ContextNH2ST)
         weights = hashlib.blake2b(digest_size=16)
         for tensor in net.encoder.state_dict().values():
             weights.update(tensor.cpu().numpy().tobytes())
         geometry = f"{card.mpp} {card.pitch} {card.architecture.landmarks > 0} {config.views} {config.stain_jitter}"
-        slides = " ".join(f"{s.fingerprint}/{len(s.labels)}" for s in self.sections)
+        slides = " ".join(f"{s.fingerprint}/{len(s.labels)}" for s in sections)
         belongs_to = f"{weights.hexdigest()} {geometry} {slides}"
         found = load_embedded(path, belongs_to)
         if found is None:
-            bar = Bar("looking at the tissue", unit=" views") if self.progress else lambda done, total: None
-            found = look_at_all(net, self.sections, card, config, self.settings.seed, self.wishes.stop, bar)
+            told = self._telling("looking at the tissue", "views")
+            found = look_at_all(net, sections, card, config, self.settings.seed, self.wishes.stop, told)
             save_embedded(found, path, belongs_to)
         return found
+
+    def _telling(self, stage: str, unit: str) -> Callable[[int, int], None]:
+        """Tell how far a preparation is: the terminal by a bar, everybody else by a line every second or so."""
+        bar = Bar(stage, unit=f" {unit}") if self.progress else None
+        told = float("-inf")
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            if bar is not None:
+                bar(done, total)
+            if done >= total or time.monotonic() - told >= 1:
+                told = time.monotonic()
+                self.log.say(stage=stage, done=done, total=total)
+
+        return tell
 
     def _keep_best(self, plan: Plan, module: Fitter, stage: Stage) -> Card:
         """Load the best epoch, score its held-out blocks gene by gene, and write the model folder; return its card."""

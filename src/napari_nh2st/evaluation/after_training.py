@@ -1,0 +1,154 @@
+"""What came of a fine-tuning run: its model on the spots it has not learnt from, beside simpler models on the same.
+
+Whole sections that were held out are scored as `nh2st evaluate` scores them, on the finished model folder. Of blocks,
+the figures are those that the model's card has: of the best epoch, before the model learnt from the blocks too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.engine.job import Job
+from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
+from napari_nh2st.evaluation.baselines.colour import COLOUR
+from napari_nh2st.evaluation.baselines.coordinates import COORDINATES
+from napari_nh2st.evaluation.protocol import model_name, predict_spots, split_of, with_figures
+from napari_nh2st.evaluation.scores import Truth, score
+from napari_nh2st.evaluation.splits import kind_of
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.folder import load_model, save_card
+from napari_nh2st.training.data import Section
+from napari_nh2st.training.fit import Ended
+from napari_nh2st.training.held_out import HeldOut, write_held_out
+from napari_nh2st.training.holdout import shown_of
+from napari_nh2st.training.summary import Line, Summary, write_summary
+
+SIMPLER: dict[str, Baseline] = {"coordinates alone": COORDINATES, "colour ridge": COLOUR}
+MINE = "this model", "What this run has trained."
+
+Array = npt.NDArray[np.float32]
+Spots = npt.NDArray[np.int64]
+
+
+def summarise(ended: Ended) -> Summary:
+    """Score a finished run and write RUN/summary.json; held-out sections go on the model's card as well.
+
+    Parameters
+    ----------
+    ended : Ended
+
+    Returns
+    -------
+    Summary
+    """
+    card = load_model(ended.model).card
+    summary = _of_sections(ended, card) if ended.apart.sections else _of_blocks(ended, card)
+    write_summary(summary, ended.run)
+    return summary
+
+
+def _of_sections(ended: Ended, card: Card) -> Summary:
+    apart, config = ended.apart, ended.settings.config
+    model, job = load_model(ended.model), Job(device=config.device, precision=config.precision, cache=False)
+    scored = [predict_spots(sample, model, job) for sample in apart.samples]
+    warnings: list[str] = []
+    splits = [split_of(card, s, warnings) for s in scored]
+    card = with_figures(card, {"splits": splits})
+    save_card(card, ended.model)
+    shown = []
+    for section, s in zip(apart.sections, scored, strict=True):
+        columns = [s.genes.index(g) for g in apart.genes]
+        everything = np.arange(len(s.truth))
+        shown.append(shown_of(section, card, everything, s.truth[:, columns], s.predicted[:, columns]))
+    write_held_out(HeldOut(config.epochs, "sections", apart.genes, card.unit, shown), ended.run)
+    fitting = Fitting(ended.sections, card, config, ended.settings.seed)
+    rows = [card.genes.index(g) for g in apart.genes]
+    truths = [Truth.of(s.name, s.labels[:, rows], places(s, card), None) for s in apart.sections]
+    lines = _simpler(fitting, apart.sections, truths, apart.genes, rows)
+    lines.append(_line(*MINE, [s["models"][model_name(card)] for s in splits], [s["n_spots"] for s in splits]))
+    return _summary(ended, card, apart.sections, lines, [s.name for s in apart.sections], len(apart.genes))
+
+
+def _of_blocks(ended: Ended, card: Card) -> Summary:
+    blocks = ended.blocks
+    train = [
+        part_of(s, np.setdiff1d(np.arange(len(s.labels)), b[0])) for s, b in zip(ended.sections, blocks, strict=True)
+    ]
+    test = [part_of(s, b[0]) for s, b in zip(ended.sections, blocks, strict=True)]
+    fitting = Fitting(train, card, ended.settings.config, ended.settings.seed)
+    truths = [Truth.of(s.name, b[1], places(s, card), None) for s, b in zip(test, blocks, strict=True)]
+    rows = list(range(len(card.genes)))
+    lines = _simpler(fitting, test, truths, card.genes, rows)
+    figures = [score([t], [[b[2]]], card.genes, None) for t, b in zip(truths, blocks, strict=True)]
+    lines.append(_line(*MINE, figures, [len(b[0]) for b in blocks]))
+    return _summary(ended, card, test, lines, [f"{s.name} (block)" for s in test], len(card.genes))
+
+
+def part_of(section: Section, spots: Spots) -> Section:
+    """Take some spots of a section, (k,) indices; the others are as if they had never been measured."""
+    number = np.full(len(section.labels) + 1, -1)  # the last stands for what was not measured
+    number[spots] = np.arange(len(spots))
+    each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "held_out", "ids")}
+    return replace(section, **each, measured=number[section.measured[spots]])
+
+
+def _simpler(
+    fitting: Fitting, sections: Sequence[Section], truths: Sequence[Truth], genes: Sequence[str], rows: list[int]
+) -> list[Line]:
+    lines = []
+    for name, baseline in SIMPLER.items():
+        predict = baseline.fit(fitting)
+        predicted = [predict(blind(section))[:, rows] for section in sections]
+        figures = [score([t], [[p]], genes, None) for t, p in zip(truths, predicted, strict=True)]
+        lines.append(_line(name, baseline.about, figures, [len(t.labels) for t in truths]))
+    return lines
+
+
+def _line(name: str, about: str, figures: Sequence[dict[str, Any]], spots: Sequence[int]) -> Line:
+    """Average the figures of sections as a card does: weighted by their spots."""
+    each = [(f["pcc_mean"], *f["ci"]["pcc_mean"]) for f in figures]
+    pcc, low, high = (round(float(v), 4) for v in np.average(each, axis=0, weights=spots))
+    return Line(name=name, about=about, pcc=pcc, low=low, high=high)
+
+
+def _summary(
+    ended: Ended, card: Card, scored: Sequence[Section], lines: list[Line], names: list[str], genes: int
+) -> Summary:
+    trained = [s.patient for s in ended.sections]
+    kind = "synthetic" if card.synthetic else kind_of(trained, [s.patient for s in scored])
+    return Summary(
+        kind=kind,
+        held_out=names,
+        spots=sum(len(s.labels) for s in scored),
+        genes=genes,
+        lines=lines,
+        caveats=_caveats(ended, card, scored, lines, genes),
+    )
+
+
+def _caveats(ended: Ended, card: Card, scored: Sequence[Section], lines: list[Line], genes: int) -> list[str]:
+    said = []
+    trained = {s.patient for s in ended.sections}
+    shared = sorted({s.patient for s in scored} & trained)
+    new = sorted({s.patient for s in scored} - trained)
+    if not ended.apart.sections:
+        said.append(
+            "Blocks of the sections that it learnt from: they say how well it fills in, little of another slide."
+        )
+    elif shared:
+        also = f", {', '.join(new)} is not" if new else ""
+        said.append(f"Patient {', '.join(shared)} is among those trained on{also}: optimistic for a new patient.")
+    alone, mine = lines[0], lines[-1]
+    if alone.low > 0:
+        part = f", {alone.pcc / mine.pcc:.0%} of this model's" if mine.pcc > 0 else ""
+        said.append(f"Coordinates alone, without any image, reach {alone.pcc:.3f}{part}: for that, no image is needed.")
+    if mine.pcc <= lines[1].pcc:
+        said.append("Colours alone do as well: this model has learnt nothing beyond the stain.")
+    if genes < len(card.genes):
+        said.append(f"{len(card.genes) - genes} genes of the panel were not measured there and are left out.")
+    return said
