@@ -489,11 +489,7 @@ def cover(section: Section, spots: npt.NDArray[np.int64], cutter: WindowCutter, 
     reach = card.pitch + card.patch
     places = section.centres[spots, SELF]
     low, extent = places.min(axis=0), np.ptp(places, axis=0)
-    # As few equal cells as fit, each with a neighbourhood's margin round it: hardly any pixel is covered twice.
-    count = np.maximum(1, np.ceil(extent / max(side - 2 * reach, card.pitch))).astype(np.int64)
-    cell = extent / count + 1e-6
-    size = np.ceil(cell).astype(np.int64) + 2 * reach + 1
-    size += -size % card.architecture.stride
+    count, cell, size = grid(extent, card, side)
     index = np.minimum((places - low) // cell, count - 1).astype(np.int64)
     _, which = np.unique(index, axis=0, return_inverse=True)
     which = which.reshape(-1)
@@ -503,6 +499,43 @@ def cover(section: Section, spots: npt.NDArray[np.int64], cutter: WindowCutter, 
         corner = np.floor(low + index[inside][0] * cell - reach).astype(np.int64)
         windows.append(cutter.cut(section, corner, (int(size[0]), int(size[1])), spots[inside]))
     return windows
+
+
+def grid(extent: FloatArray, card: Card, side: int) -> tuple[npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64]]:
+    """Lay windows over spots: as few equal cells as fit, each with a neighbourhood's margin round it.
+
+    So hardly any pixel is covered twice.
+
+    Parameters
+    ----------
+    extent : (2,) float64
+        Of the spots' places, (x, y) in model pixels.
+    side : int
+        As for `cover`.
+
+    Returns
+    -------
+    count : (2,) int64
+        Cells across and down.
+    cell : (2,) float64
+        Side of a cell without its margin.
+    size : (2,) int64
+        Of a window.
+    """
+    reach = card.pitch + card.patch
+    count = np.maximum(1, np.ceil(extent / max(side - 2 * reach, card.pitch))).astype(np.int64)
+    cell: FloatArray = extent / count + 1e-6
+    size = np.ceil(cell).astype(np.int64) + 2 * reach + 1
+    size += -size % card.architecture.stride
+    return count, cell, size
+
+
+def part_of(section: Section, spots: npt.NDArray[np.int64]) -> Section:
+    """Take some spots of a section, (k,) indices; the others are as if they had never been measured."""
+    number = np.full(len(section.labels) + 1, -1)  # the last stands for what was not measured
+    number[spots] = np.arange(len(spots))
+    each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "held_out", "ids")}
+    return replace(section, **each, measured=number[section.measured[spots]])
 
 
 def sample_cells(maps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
