@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_nh2st.model.card import Evaluation, GeneTrust
 from napari_nh2st.training.held_out import HeldOut, HeldOutSection
 from napari_nh2st.training.job import Metrics, State, Status
 from napari_nh2st.training.summary import Line, Summary
 from napari_nh2st.viewer import words
+from viewer.fakes import card
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,10 @@ def test_a_map_says_what_it_shows() -> None:
     blocks = HeldOut(0, "blocks", found.genes, found.unit, found.sections)
     said = words.map_words("FLAT", blocks, section, None)
     assert said == "FLAT, block of C5, epoch 1: the same in every spot, no PCC across 181 spots"
+
+
+def test_what_was_held_out_of_a_model_is_said_as_it_is() -> None:
+    trust = {"ERBB2": GeneTrust(pcc=0.41, low=0.33, high=0.48)}
+    evaluation = Evaluation(kind="same-patient", samples=["C2 (block)", "C3 (block)"], pcc_mean=0.3, genes=trust)
+    assert "Parts of the sections it trained on" in words.result_words(card(evaluation=evaluation))
+    assert "It has learnt from that patient: on another" in words.result_words(card())

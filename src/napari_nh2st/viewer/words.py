@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
 NO_MPP = "This file does not say how large its pixels are: type it above (µm per pixel) and press Set."
 _SHOWN = 12  # sections named before the rest is counted
+_BLOCK = " (block)"  # after the name of a section of which only a part was held out
 NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
 
 
@@ -151,7 +152,9 @@ def result_words(card: Card) -> str:
         better = sum(not trust.chance for trust in card.evaluation.genes.values())
         said.append(f"{better} of them better than chance.")
         if card.evaluation.kind == "same-patient":
-            said.append("Parts of the sections it trained on were held out: on another patient it is lower.")
+            blocks = all(name.endswith(_BLOCK) for name in card.evaluation.samples)
+            what = "Parts of the sections it trained on were held out" if blocks else "It has learnt from that patient"
+            said.append(f"{what}: on another patient it is lower.")
     return " ".join(said)
 
 
@@ -229,8 +232,8 @@ def short(figure: float) -> str:
 
 def summary_words(summary: Summary) -> str:
     """Say how a run's model does beside the simplest one that sees the image."""
-    blocks = all(name.endswith(" (block)") for name in summary.held_out)
-    names = [name.removesuffix(" (block)") for name in summary.held_out]
+    blocks = all(name.endswith(_BLOCK) for name in summary.held_out)
+    names = [name.removesuffix(_BLOCK) for name in summary.held_out]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     what = "Held-out blocks of" if blocks else f"Held-out section{'' if len(names) == 1 else 's'}"
     lines = {line.name: line for line in summary.lines}

@@ -1,121 +1,232 @@
-"""Two small live curves, drawn with Qt alone."""
+"""Loss and held-out correlation of a run as it goes on, drawn with Qt alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from qtpy.QtCore import QPointF, QRectF, Qt
+import numpy as np
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-Points = Sequence[tuple[float, float]]
+from napari_nh2st.training.job import Metrics
+from napari_nh2st.viewer.run_curves import EPOCHS, SHARE, STEPS, Floats, RunCurves, smooth, thin
+from napari_nh2st.viewer.widgets.parts import column
+
 # From Okabe and Ito: told apart by colour-blind eyes, visible on dark and light.
-BLUE, ORANGE = "#56b4e9", "#e69f00"
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 20, 18
+BLUE, ORANGE, GREEN = "#56b4e9", "#e69f00", "#009e73"
+_TIP = (
+    "<qt><p>How the run goes, over its epochs. Faint: every step, or every epoch. Solid: smoothed, the mean of "
+    f"{EPOCHS} epochs around each, for the training loss of {100 // SHARE}% of the steps ({STEPS} at least).</p>"
+    "<p>PCC is the mean over genes of the correlation of predicted and measured expression. It is taken on blocks of "
+    "the sections that are not trained on: the model is that of the epoch where it was best, the ring. Held-out "
+    "sections are shown and choose nothing.</p>"
+    "<p>At a thin upright line a second training begins, on all spots of the training sections: nothing is left there "
+    "to score it by.</p></qt>"
+)
+_LOSS_SPAN, _PCC_SPAN = (0.5, 99.5), (0.0, 0.1)  # percentiles of the steps; values in sight at the least
+_ROOM = 0.06  # above and below, in spans
 
 
-@dataclass
-class Panel:
-    """One set of axes: its title, its curves by name, and what the vertical axis spans at the least."""
-
-    title: str
-    curves: dict[str, Points] = field(default_factory=dict)
-    at_least: tuple[float, float] | None = None
+@dataclass(frozen=True, eq=False)
+class _Line:
+    colour: str
+    x: Floats
+    y: Floats
+    smoothed: Floats
 
 
 class Curves(QWidget):
-    """Panels one above the other, with a common axis of epochs."""
+    """The loss above the correlation, over one axis of epochs, under a line that says which colour is what."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.panels: list[Panel] = []
-        self.total = 0
-        self.setMinimumHeight(210)
-        self.setToolTip("How the run goes. Held-out PCC is measured on parts of the sections it does not train on")
+        self.told = RunCurves()
+        self.legend = QLabel()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setWordWrap(True)
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self._axes = _Axes()
+        self.setToolTip(_TIP)
+        self.setAccessibleName("Loss and held-out correlation of the run")
+        layout = column(self, spacing=2)
+        layout.addWidget(self.legend)
+        layout.addWidget(self._axes)
 
-    def show_panels(self, panels: list[Panel], total_epochs: int) -> None:
-        """Draw these curves over an axis up to so many epochs."""
-        self.panels, self.total = panels, total_epochs
-        self.update()
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw yet."""
+        return not any(curve.y for curve in self.told.curves.values())
+
+    def show_metrics(self, metrics: Metrics) -> None:
+        """Draw what a run has told so far."""
+        total = metrics.total_epochs or 0
+        if not self.told.take(metrics.rows) and total == self._axes.total:
+            return
+        self._axes.total, self._axes.second, self._axes.best = total, self.told.second, self.told.best
+        self._axes.loss = self._lines(("train_loss", BLUE), ("val_loss", ORANGE), ("test_loss", GREEN))
+        self._axes.pcc = self._lines(("val_pcc", ORANGE), ("test_pcc", GREEN))
+        self._say_which()
+        self._axes.update()
+
+    def show_panels(self, panels: Any, total: int) -> None:
+        """Goes with `Panel`."""
+
+    def _lines(self, *names: tuple[str, str]) -> list[_Line]:
+        lines = []
+        for name, colour in names:
+            x, y = self.told.curves[name].arrays()
+            if not len(x):
+                continue
+            n = max(STEPS, len(x) // SHARE | 1) if name == "train_loss" else EPOCHS
+            parts = [slice(None)] if self.told.second is None else [x <= self.told.second, x > self.told.second]
+            lines += [_Line(colour, x[part], y[part], smooth(y[part], n)) for part in parts if len(x[part])]
+        return lines
+
+    def _say_which(self) -> None:
+        apart = bool(self.told.curves["test_pcc"].y)
+        names = {"training": BLUE, "inner blocks" if apart else "held-out blocks": ORANGE}
+        if apart:
+            names["held-out sections"] = GREEN
+        said = [f'<span style="color:{colour}">▬</span>&nbsp;{_whole(name)}' for name, colour in names.items()]
+        if self.told.best is not None:
+            epoch, pcc = self.told.best
+            said.append(f'<span style="color:{ORANGE}">◯</span>&nbsp;{_whole(f"best: epoch {epoch:g}, {pcc:.3f}")}')
+        self.legend.setText(" &nbsp; ".join(said))
+
+
+def _whole(text: str) -> str:
+    """Keep an entry of the legend on one line."""
+    return text.replace(" ", "&nbsp;").replace("-", "&#8209;")
+
+
+class _Axes(QWidget):
+    """Two pairs of axes, one above the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss: list[_Line] = []
+        self.pcc: list[_Line] = []
+        self.total, self.second, self.best = 0, None, None
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """Return a height that follows the font."""
+        return QSize(200, 14 * self.fontMetrics().height())
+
+    minimumSizeHint = sizeHint
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take another height with another font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.updateGeometry()
 
     def paintEvent(self, event: object) -> None:
         """Draw."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        font = painter.font()
-        font.setPixelSize(11)
-        painter.setFont(font)
-        height = self.height() / max(1, len(self.panels))
-        for i, panel in enumerate(self.panels):
-            self._paint_panel(painter, panel, QRectF(0, i * height, self.width(), height))
+        line = painter.fontMetrics().height()
+        half = (self.height() - line) / 2  # below both: the epochs
+        last = max([float(self.total), 1.0, *(of.x[-1] for of in (*self.loss, *self.pcc))])
+        self._paint(painter, "loss", self.loss, _span_of_loss(self.loss), QRectF(0, 0, self.width(), half), last)
+        below = QRectF(0, half, self.width(), half)
+        self._paint(painter, "PCC", self.pcc, _span(self.pcc, _PCC_SPAN), below, last)
+        painter.setPen(self.palette().windowText().color())
+        foot = QRectF(self._left(), self.height() - line, self.width() - self._left() - 2, line)
+        painter.drawText(foot, Qt.AlignmentFlag.AlignLeft, "0")
+        painter.drawText(foot, Qt.AlignmentFlag.AlignHCenter, "epochs")
+        painter.drawText(foot, Qt.AlignmentFlag.AlignRight, f"{last:g}")
         painter.end()
 
-    def _paint_panel(self, painter: QPainter, panel: Panel, area: QRectF) -> None:
-        box = area.adjusted(_LEFT, _TOP, -_RIGHT, -_BOTTOM)
+    def _left(self) -> int:
+        return self.fontMetrics().horizontalAdvance("-0.00") + 6
+
+    def _paint(
+        self, painter: QPainter, title: str, lines: list[_Line], span: tuple[float, float], area: QRectF, last: float
+    ) -> None:
+        high = painter.fontMetrics().height()
+        box = area.adjusted(self._left(), 0.3 * high, -2, -0.3 * high)
         ink = self.palette().windowText().color()
         faint = QColor(ink)
         faint.setAlpha(90)
         painter.setPen(QPen(faint, 1))
         painter.drawRect(box)
-        points = [p for curve in panel.curves.values() for p in curve]
-        self._paint_legend(painter, panel, area, ink)
-        if not points:
+        painter.setPen(ink)
+        for y, value in ((box.top(), span[1]), (box.bottom() - high, span[0])):
+            if lines:
+                painter.drawText(QRectF(0, y, box.left() - 4, high), _RIGHT, f"{value:.2f}")
+        painter.drawText(QRectF(0, box.center().y() - high / 2, box.left() - 4, high), _RIGHT, title)
+        if not lines:
             painter.setPen(faint)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "nothing yet")
             return
-        low, high = _span([y for _, y in points] + list(panel.at_least or ()))
-        last = max(self.total - 1, *(x for x, _ in points), 1)
-        painter.setPen(ink)
-        for y, value in ((box.top(), high), (box.bottom(), low)):
-            painter.drawText(QRectF(0, y - 8, _LEFT - 4, 16), _RIGHT_MIDDLE, f"{value:.2f}")
-        painter.drawText(QRectF(box.left(), box.bottom() + 2, 60, 14), Qt.AlignmentFlag.AlignLeft, "epoch 0")
-        painter.drawText(QRectF(box.right() - 60, box.bottom() + 2, 60, 14), Qt.AlignmentFlag.AlignRight, f"{last:g}")
-        for colour, curve in zip((BLUE, ORANGE), panel.curves.values(), strict=False):
-            self._paint_curve(painter, curve, box, (low, high), last, colour)
+        painter.setClipRect(box)
+        if self.second is not None:
+            at = box.left() + self.second / last * box.width()
+            painter.setPen(QPen(ink, 1, Qt.PenStyle.DashLine))
+            painter.drawLine(QPointF(at, box.top()), QPointF(at, box.bottom()))
+        for of in lines:
+            self._paint_line(painter, of, box, span, last)
+        painter.setClipping(False)
+        if title == "PCC" and self.best is not None:
+            painter.setPen(QPen(QColor(ORANGE), 1.5))
+            painter.drawEllipse(_at(box, span, last, *self.best), 4.0, 4.0)
 
-    def _paint_legend(self, painter: QPainter, panel: Panel, area: QRectF, ink: QColor) -> None:
-        x = area.left() + _LEFT
-        painter.setPen(ink)
-        painter.drawText(QPointF(x, area.top() + 14), panel.title)
-        x += painter.fontMetrics().horizontalAdvance(panel.title) + 14
-        if len(panel.curves) < 2:
+    def _paint_line(self, painter: QPainter, of: _Line, box: QRectF, span: tuple[float, float], last: float) -> None:
+        faint, columns = QColor(of.colour), max(1, int(box.width()))
+        faint.setAlpha(110)
+        raw = [_at(box, span, last, *point) for point in zip(*thin(of.x, of.y, columns), strict=True)]
+        solid = [_at(box, span, last, *point) for point in zip(*thin(of.x, of.smoothed, columns), strict=True)]
+        if len(raw) == 1:
+            painter.setPen(QPen(QColor(of.colour), 5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            painter.drawPoint(raw[0])
             return
-        for colour, name in zip((BLUE, ORANGE), panel.curves, strict=False):
-            painter.setPen(QPen(QColor(colour), 2))
-            painter.drawLine(QPointF(x, area.top() + 10), QPointF(x + 14, area.top() + 10))
-            painter.setPen(ink)
-            painter.drawText(QPointF(x + 18, area.top() + 14), name)
-            x += painter.fontMetrics().horizontalAdvance(name) + 32
-
-    def _paint_curve(
-        self, painter: QPainter, curve: Points, box: QRectF, span: tuple[float, float], last: float, colour: str
-    ) -> None:
-        low, high = span
-        places = [
-            QPointF(box.left() + x / last * box.width(), box.bottom() - (y - low) / (high - low) * box.height())
-            for x, y in curve
-        ]
-        painter.setPen(QPen(QColor(colour), 2))
-        if len(places) == 1:
-            painter.drawEllipse(places[0], 1.5, 1.5)
-        else:
-            painter.drawPolyline(QPolygonF(places))
+        painter.setPen(QPen(faint, 1))
+        painter.drawPolyline(QPolygonF(raw))
+        if len(raw) < columns / 8:
+            painter.setPen(QPen(faint, 4, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            painter.drawPoints(QPolygonF(raw))
+        painter.setPen(QPen(QColor(of.colour), 2))
+        painter.drawPolyline(QPolygonF(solid))
 
 
-_RIGHT_MIDDLE = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
-def _span(values: list[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    if high - low < 1e-9:
-        return low - 0.5, high + 0.5
-    return low, high
+def _at(box: QRectF, span: tuple[float, float], last: float, x: Any, y: Any) -> QPointF:
+    low, high = span
+    return QPointF(
+        box.left() + float(x) / last * box.width(), box.bottom() - (float(y) - low) / (high - low) * box.height()
+    )
 
 
-def by_epoch(points: Points) -> list[tuple[float, float]]:
-    """Average a curve that is told every few steps, so that each epoch has one point."""
-    sums: dict[float, list[float]] = {}
-    for x, y in points:
-        sums.setdefault(x, []).append(y)
-    return [(x, sum(ys) / len(ys)) for x, ys in sums.items()]
+def _span_of_loss(lines: list[_Line]) -> tuple[float, float]:
+    """Leave out the few steps that would press all others flat."""
+    if not lines:
+        return 0.0, 1.0
+    raw = np.concatenate([of.y for of in lines])
+    low, high = np.percentile(raw, _LOSS_SPAN)
+    return _span(lines, (float(low), float(high)), raw=False)
+
+
+def _span(lines: list[_Line], at_least: tuple[float, float], *, raw: bool = True) -> tuple[float, float]:
+    values = np.concatenate([np.asarray(at_least), *(of.y if raw else of.smoothed for of in lines)])
+    low, high = float(values.min()), float(values.max())
+    room = _ROOM * (high - low) or 0.5
+    return low - room, high + room
+
+
+@dataclass
+class Panel:
+    """Goes as soon as the dock calls `Curves.show_metrics`."""
+
+    title: str
+    curves: Any = None
+    at_least: Any = None
+
+
+def by_epoch(points: Any) -> Any:
+    """Goes with `Panel`."""
+    return points
