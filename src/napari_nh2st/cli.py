@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari_nh2st.expression import Sample
     from napari_nh2st.geometry import Box
     from napari_nh2st.model.folder import Model
+    from napari_nh2st.training.config import TrainingConfig
 
 app = typer.Typer(
     add_completion=False,
@@ -378,7 +380,7 @@ def pretrain(
 @app.command()
 def finetune(
     sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="The sample sheet.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The run's folder.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="BASE", help="Start from this model.")] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="C.yaml", help="Settings.")] = None,
     seed: SeedOption = 0,
@@ -401,12 +403,20 @@ def finetune(
             "--after", metavar="RUN", help="Begin when this run has ended; may be given again.", show_default=False
         ),
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Start nothing: try a few steps, and say what time and memory it takes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --estimate: print one JSON document.")] = False,
 ) -> None:
     """Train NH2ST on measured sections; writes the model folder RUN/model.
 
     A file named `stop` that appears in RUN ends the run and keeps the best model so far, as Ctrl+C does; one named
     `pause` holds it until it goes.
     """
+    if out is None and not estimate:
+        raise typer.BadParameter("name a folder for the run, or ask for an --estimate only", param_hint="--out")
+    if as_json and not estimate:
+        raise typer.BadParameter("a run writes files: only an --estimate is printed", param_hint="--json")
     from napari_nh2st.training.config import read_config, with_settings
     from napari_nh2st.training.runs import wait_for
 
@@ -415,6 +425,9 @@ def finetune(
     given |= {"hold_out_sections": names(hold_out_sections), "hold_out_patients": names(hold_out_patients)}
     settings = with_settings(settings, {k: v for k, v in given.items() if v is not None})
     cancelled = interruptible()
+    if out is None or estimate:
+        _estimate(sheet, model, settings, cancelled, as_json)
+        return
     wait_for(after or [], out, cancelled)
     from napari_nh2st.evaluation.after_training import summarise
     from napari_nh2st.training.callbacks import STOP
@@ -437,6 +450,23 @@ def finetune(
         for caveat in found.caveats:
             print(caveat)
     print(f"model{stopped}: {folder}")
+
+
+def _estimate(
+    sheet: Path, base: str | None, settings: TrainingConfig, cancelled: Callable[[], bool], as_json: bool
+) -> None:
+    from napari_nh2st.training.estimate import estimate
+
+    try:
+        found = estimate(
+            sheet, base=base, config=settings, cancelled=cancelled, progress=lambda stage: say(f"trying: {stage}")
+        )
+    except Cancelled as stopped:
+        raise Nh2stError(str(stopped)) from None
+    if as_json:
+        print_json(found.model_dump())
+    else:
+        print(found)
 
 
 @app.command()
