@@ -35,14 +35,26 @@ class PanelChoice:
     why_not: str = ""
 
 
-def chosen_by_rule(facts: Sequence[SectionFacts], n: int) -> PanelChoice:
-    """Say how many genes there are to choose n from."""
+def chosen_by_rule(facts: Sequence[SectionFacts], n: int, *, all_of_them: bool = True) -> PanelChoice:
+    """Say how many genes there are to choose n from.
+
+    Parameters
+    ----------
+    facts : sequence of SectionFacts
+        Of the sections that are trained on: those that are held out have no say.
+    n : int
+    all_of_them : bool
+        Whether those are all sections of the sheet.
+    """
     from napari_nh2st.training.sections import shared_genes
 
     shared = len(shared_genes(facts))
     if not shared:
         return PanelChoice()  # said at the sections
-    of = f"{count(shared, 'gene')} {'measured' if len(facts) == 1 else 'shared by all sections'}"
+    among = "measured" if len(facts) == 1 else "shared by all sections"
+    if not all_of_them:
+        among = "measured in the one section" if len(facts) == 1 else "shared by the sections"
+    of = f"{count(shared, 'gene')} {among}{'' if all_of_them else ' trained on'}"
     return PanelChoice(f"{n:,} of the {of}" if n < shared else f"All of the {of}")
 
 

@@ -103,10 +103,10 @@ class RunCurves:
 
 
 def smooth(y: Floats, n: int) -> Floats:
-    """Return the mean of the n values around each, of as many as there are at both ends; n is odd."""
+    """Return the mean of the n values around each, n being odd; of fewer towards both ends, as many on either side."""
     total, at = np.cumsum(np.concatenate([[0.0], y])), np.arange(len(y))
-    begin, end = np.maximum(at - n // 2, 0), np.minimum(at + n // 2 + 1, len(y))
-    return np.asarray((total[end] - total[begin]) / (end - begin))
+    beside = np.minimum(np.minimum(at, len(y) - 1 - at), n // 2)
+    return np.asarray((total[at + beside + 1] - total[at - beside]) / (2 * beside + 1))
 
 
 def thin(x: Floats, y: Floats, columns: int) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""What a run learns and from where it starts: its genes, its base model, what is trained, how long."""
+"""What a run learns and from where it starts: its genes, its base model, what is trained and held out, how long."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QPushButton, QSpinBox, QWidget
 
 from napari_nh2st.expression.panels import PANELS
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.settings_file import settings_of
+from napari_nh2st.viewer.hold_out import HoldOut, Kind, patients
 from napari_nh2st.viewer.panel_choice import LISTED, PanelChoice, chosen_by_list, chosen_by_rule, taken_over
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.widgets.model_section import folder_name
 from napari_nh2st.viewer.widgets.parts import NarrowCombo, Sentence, column, indented, row
 from napari_nh2st.viewer.widgets.worker import Background
-from napari_nh2st.viewer.words import error_words
+from napari_nh2st.viewer.words import count, error_words
 
 if TYPE_CHECKING:
     from napari_nh2st.training.sections import SectionFacts
@@ -31,7 +32,16 @@ _TRAIN = {
     "everything": ("everything (slowest)", "The encoder is trained from end to end: wants many spots and a GPU"),
 }
 # Settings that the dock shows, so that the settings file says so.
-ELSEWHERE = {name: "in the dock, whatever stands here" for name in ("panel", "panel_kind", "genes", "train")}
+ELSEWHERE = {
+    name: "in the dock, whatever stands here"
+    for name in ("panel", "panel_kind", "genes", "train", "hold_out_sections", "hold_out_patients")
+}
+_HELD_OUT_TIP = "Which spots are not learnt from, so that they can say how good the model is"
+_HOLD_OUT: dict[Kind, tuple[str, str]] = {
+    "blocks": ("a block of each section", "A part of every section: how large is a setting, inner_validation"),
+    "section": ("one section", "A whole section is only scored: nothing is learnt or chosen from it"),
+    "patient": ("one patient", "All sections of a patient are only scored: what the model does on new patients"),
+}
 
 
 class ChoicesPart(QWidget):
@@ -51,19 +61,39 @@ class ChoicesPart(QWidget):
         super().__init__()
         self._services, self._background, self._facts = services, background, facts
         self._asked = 0
-        self._pending = False
+        self._pending = self._folded = False
         self.choice = PanelChoice()
+        self.hold_out = HoldOut()
+        self._known: frozenset[str] = frozenset()  # patients of the model to start from
         self._settled = QTimer(self, interval=_TYPED_MS, singleShot=True)
         self._settled.timeout.connect(self._look_up)
         self._make_panel()
         self._make_rest()
-        layout = column(self)
+        self._make_hold_out()
+        self._lay_out()
+        self._base_changed()
+
+    def _lay_out(self) -> None:
+        self._open = QWidget()
+        layout = column(self._open)
         layout.addLayout(row(self.kind, label="Panel", stretch=0))
         for part in (self.number, self.list, self.note):
             layout.addLayout(indented(part))
-        for label, part in (("Start", self.base), ("Train", self.train), ("Seed", self.seed), ("Epochs", self.epochs)):
+        for label, part in (("Start", self.base), ("Train", self.train), ("Hold out", self.held_out)):
             layout.addLayout(row(part, label=label, stretch=0))
-        self._base_changed()
+        for part in (self.which, self.guard):
+            layout.addLayout(indented(part))
+        for label, part in (("Seed", self.seed), ("Epochs", self.epochs)):
+            layout.addLayout(row(part, label=label, stretch=0))
+        self._line = QWidget()
+        self.summed_up, self.change = Sentence(), QPushButton("Change…")
+        self.change.setToolTip("Show the choices, to make others for the next run")
+        self.change.clicked.connect(lambda: self._fold(False))
+        self._line.setLayout(row(self.summed_up, self.change, stretch=0))
+        self._line.setVisible(False)
+        outer = column(self)
+        outer.addWidget(self._line)
+        outer.addWidget(self._open)
 
     def _make_panel(self) -> None:
         self.kind = NarrowCombo("Which genes the model learns to predict")
@@ -97,10 +127,47 @@ class ChoicesPart(QWidget):
         self.epochs = QSpinBox(minimum=0, maximum=10_000, specialValueText="as recommended")
         self.epochs.setToolTip("How often the run goes over all sections; the best state on held-out parts is kept")
 
+    def _make_hold_out(self) -> None:
+        self.held_out = NarrowCombo(_HELD_OUT_TIP)
+        for name, (label, _) in _HOLD_OUT.items():
+            self.held_out.addItem(label, name)
+        self.which = NarrowCombo("The one that is held out")
+        self.which.setVisible(False)
+        self.guard = Sentence()
+        self.held_out.activated.connect(self._hold_out_changed)
+        self.which.activated.connect(self._which_changed)
+
     @property
     def why_not(self) -> str:
         """Why no run can be made with these choices; empty where one can."""
+        if why_not := self.hold_out.why_not(self._facts()):
+            return why_not
         return "The genes are still being looked up" if self._pending else self.choice.why_not
+
+    def summary(self) -> str:
+        """Say in a line what is chosen: "250 genes, highest mean; head; holds out C5"."""
+        kind = self.kind.currentData()
+        if kind in PANELS:
+            panel = f"{count(self.number.value(), 'gene')}, {self.kind.currentText()}"
+        elif kind == LISTED:
+            panel = count(len(self.choice.genes or ()), "listed gene")
+        else:
+            panel = f"the genes of {self.base.currentText()}"
+        start = "" if self.base.currentData() is None else f", from {self.base.currentText()}"
+        what, _ = _TRAIN[self.train.currentData()]
+        what = what.partition(" (")[0].removeprefix("the ")
+        return f"{panel}; {what}{start}; {self.hold_out.summary()}"
+
+    def collapse(self, on: bool) -> None:
+        """Fold the choices to one line, or open them; what a person opened stays so until the next change."""
+        if on != self._folded:
+            self._folded = on
+            self._fold(on)
+
+    def _fold(self, on: bool) -> None:
+        self.summed_up.say(self.summary())
+        self._line.setVisible(on)
+        self._open.setVisible(not on)
 
     def config(self, run: Path) -> TrainingConfig:
         """Return the run's settings: what its settings file says, and what is chosen here.
@@ -112,6 +179,7 @@ class ChoicesPart(QWidget):
         """
         config, kind = settings_of(run), self.kind.currentData()
         chosen: dict[str, Any] = {"train": self.train.currentData(), "genes": self.choice.genes or None}
+        chosen |= self.hold_out.settings()
         if kind in PANELS:
             chosen |= {"panel_kind": kind, "panel": self.number.value()}
         if config.name == TrainingConfig().name:
@@ -120,6 +188,7 @@ class ChoicesPart(QWidget):
 
     def look_up(self) -> None:
         """Compare the choice with the sections, soon."""
+        self._offer_hold_out()
         self._asked += 1
         self._pending = True
         self._settled.start()
@@ -131,27 +200,67 @@ class ChoicesPart(QWidget):
         self._asked += 1
 
     def _look_up(self) -> None:
-        asked, facts, base = self._asked, list(self._facts()), self.base.currentData()
+        everything, base = list(self._facts()), self.base.currentData()
+        asked, facts = self._asked, self.hold_out.training(everything)
         kind, number, text = self.kind.currentData(), self.number.value(), self.list.toPlainText()
 
-        def choice() -> PanelChoice:
+        def choice() -> tuple[PanelChoice, frozenset[str]]:
+            card = None if base is None else self._services.load_card(base)
+            known = frozenset() if card is None else frozenset(t.patient for t in card.training)
             if kind == LISTED:
-                return chosen_by_list(facts, text)
+                return chosen_by_list(facts, text), known
             if kind == _FROM_BASE:
-                return taken_over(facts, self._services.load_card(base))
-            return chosen_by_rule(facts, number)
+                return taken_over(facts, card), known
+            return chosen_by_rule(facts, number, all_of_them=len(facts) == len(everything)), known
 
         self._background.call(choice, then=partial(self._found, asked), failed=partial(self._failed, asked))
 
-    def _found(self, asked: int, choice: PanelChoice) -> None:
+    def _found(self, asked: int, found: tuple[PanelChoice, frozenset[str]]) -> None:
         if asked != self._asked:
             return  # another choice was made meanwhile
-        self._pending, self.choice = False, choice
-        self.note.say(choice.says)
+        self._pending = False
+        self.choice, self._known = found
+        self.note.say(self.choice.says)
+        self._say_guard()
+        self.summed_up.say(self.summary() if self._folded else "")
         self.changed.emit()
 
     def _failed(self, asked: int, error: Exception) -> None:
-        self._found(asked, PanelChoice(error_words(error), why_not=error_words(error)))
+        self._found(asked, (PanelChoice(error_words(error), why_not=error_words(error)), frozenset()))
+
+    def _offer_hold_out(self) -> None:
+        """Offer what the sections allow; what was chosen stays, and says so where it cannot be."""
+        facts = self._facts()
+        few = {
+            "section": "There is one section only: hold out a block of it" if len(facts) == 1 else "",
+            "patient": "Wants sections of two patients at least" if len(patients(facts)) == 1 else "",
+        }
+        for at, (name, (_, tip)) in enumerate(_HOLD_OUT.items()):
+            why_not = "" if name == "blocks" else few[name] if facts else "Choose a sample sheet first"
+            self.held_out.model().item(at).setEnabled(not why_not)
+            self.held_out.setItemData(at, why_not or tip, Qt.ItemDataRole.ToolTipRole)
+        self.held_out.setToolTip(_HELD_OUT_TIP + (f". One patient: {few['patient']}" if few["patient"] else ""))
+        kind = self.hold_out.kind
+        names = patients(facts) if kind == "patient" else [f.sample.sample for f in facts] if kind == "section" else []
+        if names != [self.which.itemText(i) for i in range(self.which.count())]:
+            self.which.clear()
+            self.which.addItems(names)
+        if names and not self.hold_out.name:  # a name that is not there (yet) stays: sections come one by one
+            self.hold_out = HoldOut(kind, names[0])
+        self.which.setCurrentIndex(self.which.findText(self.hold_out.name))
+        self.which.setVisible(kind != "blocks")
+        self._say_guard()
+
+    def _say_guard(self) -> None:
+        self.guard.say(self.hold_out.says(self._facts(), self._known))
+
+    def _hold_out_changed(self) -> None:
+        self.hold_out = HoldOut(self.held_out.currentData())
+        self.look_up()
+
+    def _which_changed(self) -> None:
+        self.hold_out = HoldOut(self.hold_out.kind, self.which.currentText())
+        self.look_up()
 
     def _kind_changed(self) -> None:
         self.number.setVisible(self.kind.currentData() in PANELS)

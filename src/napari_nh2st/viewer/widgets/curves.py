@@ -26,7 +26,7 @@ _TIP = (
     "to score it by.</p></qt>"
 )
 _LOSS_SPAN, _PCC_SPAN = (0.5, 99.5), (0.0, 0.1)  # percentiles of the steps; values in sight at the least
-_ROOM = 0.06  # above and below, in spans
+_ROOM, _FAINT = 0.06, 80  # above and below, in spans; opacity of what is not smoothed, of 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def _whole(text: str) -> str:
     return text.replace(" ", "&nbsp;").replace("-", "&#8209;")
 
 
-class _Axes(QWidget):
+class _Axes(QLabel):  # napari's style sheet gives a label the font of its settings
     """Two pairs of axes, one above the other."""
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ class _Axes(QWidget):
 
     def _paint_line(self, painter: QPainter, of: _Line, box: QRectF, span: tuple[float, float], last: float) -> None:
         faint, columns = QColor(of.colour), max(1, int(box.width()))
-        faint.setAlpha(110)
+        faint.setAlpha(_FAINT)
         raw = [_at(box, span, last, *point) for point in zip(*thin(of.x, of.y, columns), strict=True)]
         solid = [_at(box, span, last, *point) for point in zip(*thin(of.x, of.smoothed, columns), strict=True)]
         if len(raw) == 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QLineF, QPoint, QRectF, Qt
 from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPen
-from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 
 from napari_nh2st.viewer.widgets.curves import BLUE
 from napari_nh2st.viewer.words import short
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from napari_nh2st.training.summary import Line
 
 _GREY = "#8c8c8c"
-_LINE, _BAR = 1.75, 0.45  # of a model, and of its bar, in heights of the font
+_LINE, _BAR = 1.95, 0.45  # of a model, and of its bar, in heights of the font
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
 
-class FigureBars(QWidget):
+class FigureBars(QLabel):  # napari's style sheet gives a label the font of its settings
     """A line a model: its name and figure, and below them a bar with its 95% interval; the last one stands out."""
 
     def __init__(self) -> None:
@@ -55,7 +55,8 @@ class FigureBars(QWidget):
         at = int(position.y() // self._height())
         if not 0 <= at < len(self.lines):
             return ""
-        return f"{self.lines[at].about.rstrip('.')}. Mean PCC over genes, with its 95% interval"
+        of = self.lines[at]
+        return f"{of.about.rstrip('.')}. Mean PCC over genes with its 95% interval: {words_of(of)}"
 
     def _height(self) -> float:
         return _LINE * self.fontMetrics().height()
@@ -84,7 +85,9 @@ class FigureBars(QWidget):
         painter.setPen(ink)
         words = QRectF(0, top, self.width(), high)
         painter.drawText(words, Qt.AlignmentFlag.AlignLeft | _MIDDLE, of.name)
-        painter.drawText(words, Qt.AlignmentFlag.AlignRight | _MIDDLE, words_of(of))
+        wide = painter.fontMetrics().horizontalAdvance
+        fits = wide(f"{of.name}  {words_of(of)}") <= self.width()  # else the interval is seen on the bar
+        painter.drawText(words, Qt.AlignmentFlag.AlignRight | _MIDDLE, words_of(of) if fits else short(of.pcc))
         bar = QRectF(zero, top + 1.1 * high, of.pcc * step, _BAR * high).normalized()
         painter.fillRect(bar, QColor(BLUE if last else _GREY))
         middle, tick = bar.center().y(), 0.25 * high

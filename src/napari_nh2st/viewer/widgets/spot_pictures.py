@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QEvent, QLineF, QPoint, QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QMouseEvent, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 
 _GAP, _MARGIN = 6, 2.0  # pixels between the two; spacings of spots around what is shown
 _LOWEST, _HIGHEST = 0.6, 1.6  # height of a picture, in its widths
@@ -50,7 +50,7 @@ class Spots:
     unit: str
 
 
-class SpotPictures(QWidget):
+class SpotPictures(QLabel):  # napari's style sheet gives a label the font of its settings
     """Two pictures side by side as wide as the dock, and a colour bar for both."""
 
     def __init__(self) -> None:
