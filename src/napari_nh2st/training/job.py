@@ -98,7 +98,7 @@ class Status:
 
 def command(
     sheet: Path,
-    out: Path,
+    out: Path | None,
     *,
     model: str | None = None,
     seed: int | None = None,
@@ -107,8 +107,8 @@ def command(
     resume: bool = False,
     after: Sequence[Path] = (),
 ) -> list[str]:
-    """Return the `nh2st finetune` command line (without the program) for these choices."""
-    words = ["finetune", str(sheet), "--out", str(out)]
+    """Return the `nh2st finetune` command line (without the program) for these choices; `out` is None for an estimate."""
+    words = ["finetune", str(sheet), *(["--out", str(out)] if out is not None else [])]
     if model:
         words += ["--model", model]
     if seed is not None:
