@@ -127,7 +127,7 @@ def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(sample
 
     def full(self, checkpoint, path, storage_options=None):
         written.append(path)
-        if len(written) > 2:  # best and last of the first epoch
+        if len(written) > 1:  # the first epoch's: it is the best so far, and the last is a copy
             raise OSError(errno.ENOSPC, "No space left on device")
         real(self, checkpoint, path, storage_options)
 
@@ -150,6 +150,19 @@ def test_a_checkpoint_that_does_not_read_back_does_not_take_the_last_ones_place(
     monkeypatch.undo()
     assert torch.load(path, weights_only=True)["epoch"] == 0
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_copy_of_the_best_that_reads_back_otherwise_does_not_take_the_last_ones_place(tmp_path, monkeypatch):
+    best, last = tmp_path / "best.ckpt", tmp_path / "last.ckpt"
+    best.write_bytes(b"new")
+    last.write_bytes(b"old")
+    monkeypatch.setattr(checkpoints.shutil, "copyfile", lambda source, target: Path(target).write_bytes(b"ne"))
+    with pytest.raises(OSError, match="reads back as something else"):
+        checkpoints._copy(best, last)
+    assert last.read_bytes() == b"old"
+    monkeypatch.undo()
+    checkpoints._copy(best, last)
+    assert last.read_bytes() == b"new"
 
 
 def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch):

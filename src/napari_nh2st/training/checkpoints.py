@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from napari_nh2st.atomic import finished_file
 from napari_nh2st.training.module import NotFinite
 
 BEST, LAST, REFIT = "best.ckpt", "last.ckpt", "refit.ckpt"
+_OTHER = "what was written to {} reads back as something else"
 
 
 class CheckedFiles(TorchCheckpointIO):
@@ -36,7 +39,7 @@ class CheckedFiles(TorchCheckpointIO):
             again = torch.load(draft, weights_only=True, map_location="cpu")["state_dict"]
             meant = checkpoint["state_dict"]
             if again.keys() != meant.keys() or not all(torch.equal(again[k], meant[k].cpu()) for k in meant):
-                raise OSError(errno.EIO, f"what was written to {path} reads back as something else")
+                raise OSError(errno.EIO, _OTHER.format(path))
 
 
 class Keep(Checkpoint):
@@ -78,10 +81,20 @@ class Keep(Checkpoint):
             raise NotFinite(f"weights were no numbers any more after step {trainer.global_step}")
         self.last_epoch = trainer.current_epoch
         score = float(trainer.callback_metrics["val_pcc"]) if self.score else float("-inf")
-        if score > self.best_score:
-            self.best_score, self.best_epoch = score, self.last_epoch
-            trainer.save_checkpoint(self.best)
-        trainer.save_checkpoint(self.last)
+        if score <= self.best_score:
+            trainer.save_checkpoint(self.last)
+            return
+        self.best_score, self.best_epoch = score, self.last_epoch
+        trainer.save_checkpoint(self.best)
+        if trainer.is_global_zero:
+            _copy(self.best, self.last)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with finished_file(target) as draft:
+        shutil.copyfile(source, draft)
+        if not filecmp.cmp(source, draft, shallow=False):
+            raise OSError(errno.EIO, _OTHER.format(target))
 
 
 def next_epoch(path: Path) -> int:

@@ -126,7 +126,7 @@ def load_embedded(path: Path, belongs_to: str) -> list[Embedded] | None:
         with safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("belongs_to") != belongs_to:
                 return None
-            count = 1 + max(int(key.split(".")[0]) for key in file.keys())  # noqa: SIM118 (it is no dict)
+            count = 1 + max((int(key.split(".")[0]) for key in file.keys()), default=-1)  # noqa: SIM118 (it is no dict)
             return [Embedded(file.get_tensor(f"{i}.plain"), file.get_tensor(f"{i}.views")) for i in range(count)]
     except (SafetensorError, OSError):
         return None

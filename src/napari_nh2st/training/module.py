@@ -247,6 +247,8 @@ class Fitter(L.LightningModule):
             [p for p in self.net.parameters() if p.requires_grad],
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
+            fused=self.trainer.precision
+            == "32-true",  # with mixed precision Lightning clips no gradients of a fused one
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,

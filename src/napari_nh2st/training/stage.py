@@ -12,13 +12,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from napari_nh2st.engine.device import choose_device, choose_precision
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.training.averaging import TrainedAverage
 from napari_nh2st.training.callbacks import EpochBar, MetricsFile, Reporter, StopWhenAsked, StopWhenNoBetter, Wishes
 from napari_nh2st.training.checkpoints import LAST, REFIT, CheckedFiles, Keep, next_epoch
 from napari_nh2st.training.data import (
@@ -143,7 +143,7 @@ class Stage:
         callbacks: list[Callback] = [reporter, *self.watch, StopWhenAsked(self.wishes)]
         callbacks += [StopWhenNoBetter(config.patience)] if self.score else []
         callbacks += [keep] if self.checkpoints else []
-        callbacks += [WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(config.ema))] if config.ema else []  # type: ignore[no-untyped-call]
+        callbacks += [TrainedAverage(config.ema)] if config.ema else []
         callbacks += [EpochBar()] if self.progress else []
         resumed = self.file if self.checkpoints and self.file.is_file() else None
         batches.epoch = 0 if resumed is None else next_epoch(resumed)
