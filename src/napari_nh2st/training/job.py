@@ -107,7 +107,7 @@ def command(
     resume: bool = False,
     after: Sequence[Path] = (),
 ) -> list[str]:
-    """Return the `nh2st finetune` command line (without the program) for these choices; `out` is None for an estimate."""
+    """Return the `nh2st finetune` command line (without the program) for these choices; no `out`: to be estimated."""
     words = ["finetune", str(sheet), *(["--out", str(out)] if out is not None else [])]
     if model:
         words += ["--model", model]
