@@ -117,7 +117,7 @@ def test_what_is_not_understood_is_told(tmp_path):
     touch(tmp_path / "lost.png")
     samples, says = find_sections(tmp_path)
     assert samples == []
-    assert says[0].startswith(f"no section was found in {tmp_path}: looked for a sample sheet")
+    assert says[0].startswith(f"No section was found in {tmp_path}: looked for a sample sheet")
     assert says[1:] == [
         "alone (alone.h5ad): no image was found for it; name its image alone.tif, or put it beside it",
         "lost.tsv.gz: no table of the spots' positions lies beside it (lost_selection.tsv)",
@@ -168,10 +168,10 @@ def test_the_walk_is_bounded_and_can_be_stopped(tmp_path, monkeypatch):
     touch(deep / "A.tif")
     samples, says = find_sections(tmp_path)
     assert samples == []
-    assert "only a part" in says[1]
+    assert "Only a part" in says[1]
     assert len(find_sections(tmp_path / "a")[0]) == 1
     monkeypatch.setattr(find, "_MOST", 1)
-    assert any("only a part" in line for line in find_sections(tmp_path / "a")[1])
+    assert any("Only a part" in line for line in find_sections(tmp_path / "a")[1])
     with pytest.raises(Cancelled):
         find_sections(tmp_path, cancelled=lambda: True)
     with pytest.raises(SampleError, match="there is no folder"):

@@ -1,3 +1,6 @@
+import shutil
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -5,18 +8,23 @@ import tifffile
 
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import read_sheet
-from napari_nh2st.training.sections import about_all, look_at, look_at_all, shared_genes
+from napari_nh2st.training.sections import NO_PATIENT, about_all, look_at, look_at_all, named, shared_genes
 from support.sections import GENES, sheet
 from support.slides import tiff
 
 
-@pytest.fixture
-def samples(tmp_path):
-    found = read_sheet(sheet(tmp_path, ("A", "P", 1), ("B", "Q", 2)))
-    for sample in found:  # stained: grey is no tissue
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    for sample in read_sheet(sheet(folder, ("A", "P", 1), ("B", "Q", 2))):  # stained: grey is no tissue
         pixels = (tifffile.imread(sample.slide) * np.array([1.0, 0.6, 0.9])).astype(np.uint8)
         tiff(sample.slide, pixels, resolution=(1e4, 1e4), resolutionunit=3)
-    return found
+    return folder
+
+
+@pytest.fixture
+def samples(made, tmp_path):
+    return read_sheet(shutil.copytree(made, tmp_path / "own") / "samples.csv")
 
 
 def change(sample, how):
@@ -49,9 +57,12 @@ def test_spots_that_lie_off_the_image_stop_a_run(samples):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        (lambda d: setattr(d, "X", d.X * 0.5), "no raw counts"),
-        (lambda d: setattr(d, "X", -d.X), "no raw counts"),
-        (lambda d: setattr(d, "obs_names", ["same"] * d.n_obs), "repeat"),
+        (lambda d: setattr(d, "X", d.X * 0.37), "no raw counts (whole numbers, 0 and up): "),
+        (lambda d: setattr(d, "X", -d.X), " stands there"),
+        (lambda d: setattr(d, "X", d.X * np.nan), "nan stands there"),
+        (lambda d: setattr(d, "X", d.X * 0), "there is none in it"),
+        (lambda d: setattr(d, "obs_names", ["same"] * d.n_obs), "spot ids repeat (same)"),
+        (lambda d: d.obsm["spatial"].__setitem__(2, np.nan), "positions that are no numbers: 1"),
         (lambda d: d.obsm.__delitem__("spatial"), "spatial"),
     ],
 )
@@ -71,6 +82,86 @@ def test_what_is_odd_is_told_and_stops_nothing(samples):
     assert facts.state == "look"
     assert any("without any count" in s for s in facts.says)
     assert any("only 19 spots" in s for s in facts.says)
+
+
+def test_too_few_spots_stop_a_run(samples):
+    facts = change(samples[0], lambda data: data[:4].copy())
+    assert facts.state == "stop"
+    assert "only 4 spots" in facts.says[0]
+
+
+def test_genes_of_one_name_are_told(samples):
+    facts = change(samples[0], lambda data: setattr(data, "var_names", ["DARK", "DARK", "NOISE", "REST"]))
+    assert facts.state == "look"
+    assert any("genes whose name stands there before: 1" in text for text in facts.says)
+
+
+def test_genes_in_another_order_are_the_same(samples):
+    change(samples[1], lambda data: data[:, ["REST", "DARK", "NOISE", "LIGHT"]].copy())
+    facts = look_at_all(samples)
+    assert about_all(facts) == ([], [])
+    assert shared_genes(facts) == frozenset(GENES)
+
+
+def test_spots_that_only_lie_elsewhere_are_placed_by_the_sheet(samples):
+    def shift(data):
+        data.obsm["spatial"] = data.obsm["spatial"] * 2 + 900.0
+
+    assert change(samples[0], shift).state == "stop"
+    facts = look_at(replace(samples[0], scale=0.5, x=-450, y=-450))
+    assert facts.state == "good"
+    assert facts.pitch_um == pytest.approx(144)
+
+
+def test_no_spot_over_tissue_stops_a_run(samples):
+    white = np.full((1600, 1600, 3), 250, np.uint8)
+    white[1590:, 1590:] = (170, 90, 150)
+    tiff(samples[0].slide, white, resolution=(1e4, 1e4), resolutionunit=3)
+    facts = look_at(samples[0])
+    assert facts.state == "stop"
+    assert any("no spot lies over tissue" in text for text in facts.says)
+
+
+def test_what_only_names_tell_needs_no_file(samples):
+    facts = look_at_all(samples)
+    for path in (samples[0].slide, samples[0].expression):
+        path.unlink()
+    first, second = facts
+    for changes, words in (
+        ({"patient": ""}, "which patient is it?"),
+        ({"sample": ""}, "has no name"),
+        ({"sample": "B"}, "another section is named B too"),
+        ({"slide": second.sample.slide, "expression": second.sample.expression}, "stand there twice"),
+    ):
+        wrong = replace(first, sample=replace(first.sample, **changes))
+        told = named([wrong, second])[0]
+        assert told.state == "stop"
+        assert words in told.says[0]
+        mended = named([replace(wrong, sample=first.sample), second])
+        assert [f.state for f in mended] == ["good", "good"]
+
+
+def test_sections_without_a_patient_are_told_together(samples):
+    facts = [replace(f, sample=replace(f.sample, patient="")) for f in look_at_all(samples)]
+    facts[1] = replace(facts[1], state="stop", says=("it cannot be read",))
+    stop, look = about_all(named(facts))
+    assert stop == [f"A, B: {NO_PATIENT}", "B: it cannot be read"]
+    assert look == []
+
+
+def test_few_genes_in_common_are_told(samples):
+    change(samples[1], lambda data: setattr(data, "var_names", ["DARK", "X", "Y", "Z"]))
+    _, look = about_all(look_at_all(samples))
+    assert look == [
+        "genes that were measured in every section: only 1 (A has the fewest, 4); a model learns no other ones"
+    ]
+
+
+def test_pixels_of_very_different_size_are_told(samples):
+    facts = look_at_all([samples[0], replace(samples[1], mpp=2.0)])
+    _, look = about_all(facts)
+    assert look[0].startswith("pixels are 1 to 2 µm wide")
+    assert facts[1].mpp_source == "sheet"
 
 
 def test_sections_are_seen_together(samples, tmp_path):

@@ -23,7 +23,7 @@ _AFTER_NAME = "_-. "  # what may follow a section's name in that of its image
 _DEPTH, _MOST = 4, 20_000  # folders below the chosen one; files
 _SKIPPED = (".zarr", ".nh2st")  # folders that are files in truth
 NOTHING = (
-    "no section was found in {}: looked for a sample sheet (samples.csv), for Space Ranger's folders (outs) with their "
+    "No section was found in {}: looked for a sample sheet (samples.csv), for Space Ranger's folders (outs) with their "
     "image, and for images with an .h5ad or a table of counts of the same name"
 )
 
@@ -92,7 +92,7 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
     seen = _look_through(folder, cancelled)
     samples = list(_pairs(seen, says, cancelled))
     if seen.cut:
-        says.append(f"only a part of {folder} was looked through: choose the folder in which the sections lie")
+        says.append(f"Only a part of {folder} was looked through: choose the folder in which the sections lie")
     if not samples:
         says.insert(0, NOTHING.format(folder))
     return _distinct(samples), says

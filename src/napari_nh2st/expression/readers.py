@@ -93,7 +93,7 @@ def _check_spots(name: str, data: ad.AnnData) -> None:
     lost = data.obs_names[~np.isfinite(data.obsm["spatial"]).all(axis=1)]
     if len(lost):
         raise SampleError(
-            f"sample {name}: the position of {len(lost)} spots is not a number ({lost[0]}): leave them out"
+            f"sample {name}: positions that are no numbers: {len(lost)}, first of {lost[0]}; leave these out"
         )
 
 

@@ -5,8 +5,9 @@ Nothing is computed that takes long: counts are read, the tissue of the slide is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 
 State = Literal["good", "look", "stop"]
 
-_FEW_SPOTS = 50
+_TOO_FEW_SPOTS, _FEW_SPOTS = 5, 50
 _OFF_TISSUE = 0.5
 _MIXED = 1.5  # pixel sizes that differ by more than this are worth a word
 _SHALLOW = 500  # counts a spot
+_SHARED = 0.5  # of the genes of the section with fewest: fewer in common are worth a word
+NO_PATIENT = "which patient is it? Type it in: sections of one patient must not be on both sides of a comparison"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class SectionFacts:
 
 
 def look_at(sample: Sample) -> SectionFacts:
-    """Look at one section. Slow where its files are: not on a GUI thread."""
+    """Look at one section's files. Slow where they are: not on a GUI thread. What its names say: `named`."""
     try:
         data = read_expression(sample)
     except Nh2stError as error:
@@ -83,7 +86,7 @@ def look_at(sample: Sample) -> SectionFacts:
         with open_slide(sample.slide, mpp=sample.mpp) as slide:
             return _beside_slide(sample, data, slide, known)
     except MppNeeded:
-        says = f"{sample.slide.name} does not say how large its pixels are: fill in the column mpp (µm per pixel)"
+        says = f"{sample.slide.name} does not say how large its pixels are: fill in the column mpp, µm/px"
         return SectionFacts(sample, "stop", (says,), **known)
     except (Nh2stError, OSError) as error:
         return SectionFacts(sample, "stop", (f"the slide cannot be used: {error}",), **known)
@@ -101,7 +104,7 @@ def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, known: dict[st
     if off > MAX_SPOTS_OFF * len(centres):
         stop.append(
             f"{off} of {len(centres)} spots lie off {slide.path.name} ({slide.shape[1]} x {slide.shape[0]} px): their "
-            "positions must be in pixels of this very image; if it was scaled, scale them alike"
+            "positions must be in pixels of this very image; those of another one are placed by scale, x and y"
         )
     elif off:
         look.append(f"{off} spots lie off the slide and are left out")
@@ -112,7 +115,11 @@ def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, known: dict[st
     dropped = int(data.uns["nh2st"]["dropped"])
     if dropped:
         look.append(f"{dropped} spots without any count are left out")
-    if data.n_obs < _FEW_SPOTS:
+    if repeated := int(data.uns["nh2st"]["repeated"]):
+        look.append(f"genes whose name stands there before: {repeated}; of each name the first one counts")
+    if data.n_obs < _TOO_FEW_SPOTS:
+        stop.append(f"only {data.n_obs} spots: too few to hold some out and learn from the others; leave it away")
+    elif data.n_obs < _FEW_SPOTS:
         look.append(f"only {data.n_obs} spots: too few to learn much from")
     if (depth := float(np.median(data.obs["total_counts"]))) < _SHALLOW:
         look.append(f"shallow: {depth:,.0f} counts in the median spot")
@@ -146,6 +153,26 @@ def look_at_all(
             raise Cancelled("stopped")
         progress(i, len(samples))
         out.append(look_at(sample))
+    return named(out)
+
+
+def named(facts: Sequence[SectionFacts]) -> list[SectionFacts]:
+    """Add what the sections' names say: no patient, or a name or files that another one has as well. Reads no file."""
+    names = Counter(f.sample.sample for f in facts)
+    files = Counter((f.sample.slide, f.sample.expression) for f in facts)
+    out = []
+    for found in facts:
+        sample = found.sample
+        wrong = [] if sample.patient else [NO_PATIENT]
+        if not sample.sample:
+            wrong.append("the section has no name: give it one of its own")
+        elif names[sample.sample] > 1:
+            wrong.append(f"another section is named {sample.sample} too: give each a name of its own")
+        if files[sample.slide, sample.expression] > 1:
+            wrong.append("the same slide and counts stand there twice: remove one of the two")
+        first = 1 if found.state == "stop" else 0  # what is wrong with the files is harder to mend
+        says = (*found.says[:first], *wrong, *found.says[first:])
+        out.append(replace(found, state="stop", says=says) if wrong else found)
     return out
 
 
@@ -160,13 +187,25 @@ def about_all(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]:
         What to know before it does.
     """
     read = [f for f in facts if f.genes]
-    stop: list[str] = [f"{f.sample.sample}: {f.says[0]}" for f in facts if f.state == "stop"]
+    stopped: dict[str, list[str]] = {}  # by what is wrong: which sections
+    for f in facts:
+        for text in f.says if f.state == "stop" else ():
+            if text in (f.says[0], NO_PATIENT):
+                stopped.setdefault(text, []).append(f.sample.sample)
+    stop: list[str] = [f"{', '.join(names)}: {text}" for text, names in stopped.items()]
     look: list[str] = []
     if len(read) > 1 and not frozenset.intersection(*(f.genes for f in read)):
         odd = [f.sample.sample for f in read if not f.genes & read[0].genes]
         stop.append(
             f"{', '.join(odd)} and {read[0].sample.sample} have no gene in common: is one in symbols and the other in "
             "Ensembl ids?"
+        )
+    shared = len(shared_genes(read))
+    if shared and shared < _SHARED * min(len(f.genes) for f in read):
+        fewest = min(read, key=lambda f: len(f.genes))
+        look.append(
+            f"genes that were measured in every section: only {shared:,} ({fewest.sample.sample} has the fewest, "
+            f"{len(fewest.genes):,}); a model learns no other ones"
         )
     sizes = [f.mpp for f in facts if f.mpp is not None]
     if sizes and max(sizes) > _MIXED * min(sizes):
@@ -182,7 +221,7 @@ def about_all(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]:
     patients = {f.sample.patient for f in facts}
     if len(facts) == 1:
         look.append("one section: a part of it is held out, which says little of any other slide")
-    elif len(patients) == 1:
+    elif len(patients) == 1 and "" not in patients:
         look.append("one patient: how good the model is on another one cannot be measured with these sections")
     return stop, look
 

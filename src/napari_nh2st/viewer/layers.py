@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KEY = "napari_nh2st"  # under which a layer's metadata hold the Slide, the PredictedMap or the tissue's slide
 GENE = "napari_nh2st_gene"  # and the gene that a heatmap shows
+MEASURED = "napari_nh2st_measured"  # and, of a slide's layer, the Sample with which its measurement is read
 PROVENANCE = "napari_nh2st_provenance"  # and what a layer shows, and from which slide, model and command it comes
 
 

@@ -15,10 +15,10 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFileDialog, QMenu, QPushB
 from napari_nh2st.analysis import measured
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.errors import Cancelled, Nh2stError
-from napari_nh2st.expression import FORMATS
+from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import Found, detect
 from napari_nh2st.viewer.heatmap import first_gene
-from napari_nh2st.viewer.layers import PROVENANCE
+from napari_nh2st.viewer.layers import MEASURED, PROVENANCE
 from napari_nh2st.viewer.spots import NOT_MEASURED, SpotsLayer, difference_colours, measured_colours
 from napari_nh2st.viewer.widgets.desk import Desk
 from napari_nh2st.viewer.widgets.gene_table import GeneTable
@@ -362,6 +362,7 @@ class MeasuredSection(QWidget):
 
     def _show(self) -> None:
         held, lacking = self.held, self._lacking()
+        self._tell_slide(held)
         self.load.setEnabled(self._desk.slide is not None)
         self.load.setToolTip(
             "Measured counts of this slide's section, to hold the prediction against" if self._desk.slide else _NO_SLIDE
@@ -373,6 +374,19 @@ class MeasuredSection(QWidget):
         self.again.setVisible(lacking == "" and not self.task.running)
         self._show_frame(held if held is not None and not held.settled else None)
         self._show_result()
+
+    def _tell_slide(self, held: _Held | None) -> None:
+        """Leave with the slide's layer how its measurement is read: the fine-tune dock takes it from there."""
+        layer, slide = self._desk.slide_layer, self._desk.slide
+        if slide is None:
+            return
+        if held is None or not held.settled:
+            layer.metadata.pop(MEASURED, None)
+            return
+        found, spots = held.found, held.found.spots and held.found.spots.resolve()
+        layer.metadata[MEASURED] = Sample(
+            found.name, "", slide.path.resolve(), found.expression.resolve(), found.format, spots, **asdict(held.frame)
+        )
 
     def _show_frame(self, held: _Held | None) -> None:
         self.frame.setVisible(held is not None)

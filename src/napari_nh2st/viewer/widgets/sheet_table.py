@@ -1,13 +1,21 @@
-"""The sections of a sample sheet: what each of them brings, and whether a run can be made with it."""
+"""The sections of a run: what each of them brings, and whether a run can be made with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtCore import QEvent, QModelIndex, Qt, Signal
+from qtpy.QtGui import QBrush, QColor, QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
 
 from napari_nh2st.expression.sheet import Sample
 from napari_nh2st.viewer.widgets.parts import paragraphs
@@ -15,22 +23,46 @@ from napari_nh2st.viewer.widgets.parts import paragraphs
 if TYPE_CHECKING:
     from napari_nh2st.training.sections import SectionFacts
 
+NAME, PATIENT, SPOTS, GENES, SIZE, STATE = range(6)
+_EDIT = "double click or F2 to change it"
 COLUMNS = {
-    "sample": "Name of the section in the sheet",
-    "patient": "Whose tissue it is: sections of one patient are alike",
+    "sample": f"Name of the section; {_EDIT}",
+    "patient": f"Whose tissue it is: sections of one patient are alike; {_EDIT}",
     "spots": "Measured spots that lie over tissue",
     "genes": "Measured genes",
-    "µm/px": "Micrometres per pixel of the slide, from the sheet or from the slide itself",
+    "µm/px": f"Micrometres per pixel of the slide, from the sheet or from the slide itself; {_EDIT}",
     "state": "good; look: something to know before the run; stop: a run would not start. Point at a row to read why",
 }
+_EDITABLE = (NAME, PATIENT, SIZE)
 _LINES_IN_SIGHT = 6
 # Of the Okabe and Ito colours, readable on dark and on light: ground and ink.
 _COLOURS = {"look": ("#f2c14e", "#201a05"), "stop": ("#d55e00", "#ffffff")}
 _UNKNOWN = "…"
+_FILLED = "filled"
+
+
+class _Editing(QStyledItemDelegate):
+    """Edits a cell within its bounds, and leaves alone what is being typed.
+
+    Qt fills an editor anew whenever anything of its cell changes.
+    """
+
+    def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex) -> QWidget:
+        editor = super().createEditor(parent, option, index)
+        editor.setStyleSheet("QLineEdit { padding: 0px; margin: 0px; min-height: 0px; border-radius: 0px; }")
+        return editor
+
+    def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
+        if not editor.property(_FILLED):
+            super().setEditorData(editor, index)
+            editor.setProperty(_FILLED, True)
 
 
 class SheetTable(QTableWidget):
-    """One line a section; read only."""
+    """One line a section; its name, patient and pixel size can be changed, lines can be chosen and removed."""
+
+    edited = Signal(int, int, str)  # row, column, what was typed
+    removing = Signal()  # the key for it was pressed
 
     def __init__(self) -> None:
         super().__init__(0, len(COLUMNS))
@@ -38,40 +70,48 @@ class SheetTable(QTableWidget):
             item = QTableWidgetItem(name)
             item.setToolTip(tip)
             self.setHorizontalHeaderItem(column, item)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        trigger = QAbstractItemView.EditTrigger
+        self.setEditTriggers(trigger.DoubleClicked | trigger.EditKeyPressed | trigger.AnyKeyPressed)
+        self.setItemDelegate(_Editing(self))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setTabKeyNavigation(False)
         self.setWordWrap(False)
         self.verticalHeader().setVisible(False)
         header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setStyleSheet("QHeaderView::section { padding: 2px 1px; }")  # else 320 px leave no room for names
         header.setMinimumSectionSize(10)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.show_samples([])
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        self.itemChanged.connect(lambda item: self.edited.emit(item.row(), item.column(), item.text().strip()))
+        self.show_sections([])
 
-    def show_samples(self, samples: Sequence[Sample]) -> None:
-        """Show sections of which no more than the sheet's lines is known yet."""
-        self.setRowCount(len(samples))
-        for row, sample in enumerate(samples):
-            size = _UNKNOWN if sample.mpp is None else f"{sample.mpp:.4g}"
-            texts = (sample.sample, sample.patient, _UNKNOWN, _UNKNOWN, size, _UNKNOWN)
-            self._show_row(row, texts, [sample.sample, "Not looked at yet"])
+    @property
+    def chosen(self) -> list[int]:
+        """The rows that are selected."""
+        return sorted(index.row() for index in self.selectionModel().selectedRows())
+
+    def show_sections(self, sections: Sequence[tuple[Sample, SectionFacts | None]]) -> None:
+        """Show sections with what was found of them, None where they have not been looked at yet."""
+        self.blockSignals(True)
+        self.setRowCount(len(sections))
+        for row, (sample, facts) in enumerate(sections):
+            if facts is None:
+                size = _UNKNOWN if sample.mpp is None else f"{sample.mpp:.4g}"
+                texts = (sample.sample, sample.patient, _UNKNOWN, _UNKNOWN, size, _UNKNOWN)
+                self._show_row(row, texts, [sample.sample, "Not looked at yet"])
+            else:
+                self._show_row(row, _texts(facts), [_summary(facts), *(f"{t[:1].upper()}{t[1:]}" for t in facts.says)])
+        self.blockSignals(False)
         self._fit()
 
-    def show_facts(self, row: int, facts: SectionFacts) -> None:
-        """Show what was found of one section."""
-        known = facts.on_tissue if facts.on_tissue is not None else facts.spots
-        spots = "" if known is None else f"{known:,}"
-        genes = f"{len(facts.genes):,}" if facts.genes else ""
-        size = "" if facts.mpp is None else f"{facts.mpp:.4g}"
-        sample = facts.sample
-        said = [_summary(facts), *(f"{text[:1].upper()}{text[1:]}" for text in facts.says)]
-        self._show_row(row, (sample.sample, sample.patient, spots, genes, size, facts.state), said)
-        colours = _COLOURS.get(facts.state)
-        if colours is not None:
-            state = self.item(row, len(COLUMNS) - 1)
-            state.setBackground(QColor(colours[0]))
-            state.setForeground(QColor(colours[1]))
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ask for the chosen rows to be removed."""
+        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            self.removing.emit()
+        else:
+            super().keyPressEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
         """Keep rows as high as their text when the font or the theme changes."""
@@ -81,11 +121,17 @@ class SheetTable(QTableWidget):
 
     def _show_row(self, row: int, texts: Sequence[str], said: list[str]) -> None:
         for column, text in enumerate(texts):
-            item = QTableWidgetItem(text)
+            item = self.item(row, column)
+            if item is None:
+                item = _new_item(column)
+                self.setItem(row, column, item)
+            item.setText(text)
             item.setToolTip(paragraphs(said))
-            if 2 <= column <= 4:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            self.setItem(row, column, item)
+        lacking = "" if texts[PATIENT] else "stop"
+        for column, state in ((STATE, texts[STATE]), (PATIENT, lacking)):
+            ground, ink = (QBrush(QColor(c)) for c in _COLOURS[state]) if state in _COLOURS else (QBrush(), QBrush())
+            self.item(row, column).setBackground(ground)
+            self.item(row, column).setForeground(ink)
 
     def _fit(self) -> None:
         """Make room for a few rows, no more than there are."""
@@ -93,6 +139,30 @@ class SheetTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(line)
         rows = min(max(self.rowCount(), 2), _LINES_IN_SIGHT)
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows * line + 2 * self.frameWidth())
+
+
+def _new_item(column: int) -> QTableWidgetItem:
+    item = QTableWidgetItem()
+    if column not in _EDITABLE:
+        item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+    if SPOTS <= column <= SIZE:
+        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    return item
+
+
+def _texts(facts: SectionFacts) -> tuple[str, ...]:
+    known = facts.on_tissue if facts.on_tissue is not None else facts.spots
+    spots = "" if known is None else f"{known:,}"
+    genes = f"{len(facts.genes):,}" if facts.genes else ""
+    size = facts.mpp if facts.mpp is not None else facts.sample.mpp
+    return (
+        facts.sample.sample,
+        facts.sample.patient,
+        spots,
+        genes,
+        "" if size is None else f"{size:.4g}",
+        facts.state,
+    )
 
 
 def _summary(facts: SectionFacts) -> str:
