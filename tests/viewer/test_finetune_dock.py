@@ -17,6 +17,7 @@ from qtpy.QtCore import Qt
 from napari_nh2st.training import runs
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.viewer.widgets import finetune, runs_part
+from napari_nh2st.viewer.widgets.estimate_part import EstimatePart
 from napari_nh2st.viewer.widgets.finetune import FinetuneWidget
 from support.sections import section
 from support.slides import tiff
@@ -58,6 +59,7 @@ say(event="cancelled", epoch=epoch)
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "registry_file", lambda: tmp_path / "data" / "runs.json")
     monkeypatch.setattr(runs_part, "_EVERY_MS", 200)
+    monkeypatch.setattr(EstimatePart, "EVERY", False)
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +338,8 @@ def test_failure_shows_one_line_and_the_log(dock, qtbot, sheet: Path) -> None:
     qtbot.waitUntil(lambda: dock.job.status().state == "failed", timeout=10_000)
     dock.follow()
     assert dock.sentence.text() == "The run ended early: no section has spots"
-    assert "no section has spots" in dock.log.toPlainText()
+    assert dock.log.button.isChecked()
+    assert "no section has spots" in dock.log.section.toPlainText()
     assert not dock.log.isHidden()
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari.viewer import Viewer
@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
-    QPlainTextEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -22,14 +21,17 @@ from qtpy.QtWidgets import (
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.job import Job, Status, command
-from napari_nh2st.training.runs import RunLine
+from napari_nh2st.training.runs import RunLine, line_of
 from napari_nh2st.training.settings_file import FILE as SETTINGS
 from napari_nh2st.training.settings_file import write_settings
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.widgets.choices_part import ELSEWHERE, ChoicesPart
-from napari_nh2st.viewer.widgets.curves import Curves, Panel, by_epoch
+from napari_nh2st.viewer.widgets.curves import Curves
+from napari_nh2st.viewer.widgets.estimate_part import EstimatePart
+from napari_nh2st.viewer.widgets.held_out_map import HeldOutMap
 from napari_nh2st.viewer.widgets.model_section import settings
 from napari_nh2st.viewer.widgets.parts import Connections, Sentence, indented, row, rule, scrolled
+from napari_nh2st.viewer.widgets.run_facts import LogFold, RunFacts
 from napari_nh2st.viewer.widgets.run_result import RunResult
 from napari_nh2st.viewer.widgets.runs_part import RunsPart
 from napari_nh2st.viewer.widgets.sections_part import SectionsPart
@@ -82,9 +84,10 @@ class FinetuneWidget(QScrollArea):
         layout.addWidget(self.choices)
         layout.addLayout(row(self.run, _chooser("Choose the run folder", self._ask_run), label="Run", stretch=0))
         layout.addLayout(indented(self.edit))
+        layout.addWidget(self.estimate)
         layout.addWidget(rule())
         layout.addLayout(row(self.start, self.pause, self.stop, stretch=2))
-        for part in (self.bar, self.sentence, self.log, self.curves, self.result, self.use):
+        for part in (self.bar, self.sentence, self.facts, self.curves, self.map, self.result, self.use, self.log):
             layout.addWidget(part)
         layout.addWidget(rule())
         layout.addWidget(QLabel("Runs on this machine"))
@@ -92,10 +95,11 @@ class FinetuneWidget(QScrollArea):
         layout.addStretch(1)
 
     def _make_fields(self) -> None:
-        self.sections = SectionsPart(self.background)
+        self.sections = SectionsPart(self.background, self.viewer)
         self.choices = ChoicesPart(self._services, self.background, lambda: self.sections.facts)
         self.sections.changed.connect(self.choices.look_up)
         self.choices.changed.connect(self._update_start)
+        self.choices.change.clicked.connect(self.sections.show)
         self.run = QLineEdit(placeholderText="folder for the run")
         self.run.setToolTip("Where the run writes. A folder with a run in it shows that run, and can be picked up")
         self.run.textChanged.connect(self._folder_changed)
@@ -113,11 +117,10 @@ class FinetuneWidget(QScrollArea):
         self.pause.clicked.connect(self._pause)
         self.bar = QProgressBar()
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.sentence, self.log = Sentence(), QPlainTextEdit(readOnly=True)
-        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.log.setMaximumHeight(84)
-        self.log.setToolTip("The end of what the run printed")
-        self.curves = Curves()
+        self.estimate = EstimatePart(self._program)
+        self._draft = TemporaryDirectory(prefix="nh2st-")  # what an estimate is made of, while no run has begun
+        self.sentence, self.facts, self.log = Sentence(), RunFacts(), LogFold()
+        self.curves, self.map = Curves(), HeldOutMap(self.background)
         self.result = RunResult(self._services, self.background)
         self.use = QPushButton("Use this model")
         self.use.setToolTip("Choose the trained model in the NH2ST dock")
@@ -127,15 +130,16 @@ class FinetuneWidget(QScrollArea):
         self.runs.resumed.connect(self._resume_run)
         self.runs.used.connect(lambda line: self._use_model(line.model))
         self.runs.changed.connect(self._update_start)
+        self._status = Status("empty")
         self._show(Status("empty"))
 
     def event(self, event: QEvent) -> bool:
         """Follow no more when the dock is closed; the run goes on."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._timer.stop()
-            self.sections.shut()
-            self.choices.shut()
-            self.runs.shut()
+            for part in (self.sections, self.choices, self.estimate, self.map, self.runs):
+                part.shut()
+            self._draft.cleanup()
         return bool(super().event(event))
 
     # what the person does
@@ -161,21 +165,18 @@ class FinetuneWidget(QScrollArea):
             self.sentence.say(f"This system names no program for the settings: edit {path}")
 
     def _start(self) -> None:
-        if self.job is not None:
-            self._start_with(partial(self._command, self.job))
-
-    def _start_with(self, words: Callable[[], list[str]]) -> None:
         job = self.job
         if job is None:
             return
         try:
-            job.start(words(), program=self._program)
+            job.start(self._command(job), program=self._program)
         except OSError as error:
             self.sentence.say(f"The run's folder cannot be used ({error.strerror or error}): choose another one.")
             return
         except (RuntimeError, Nh2stError) as error:
             self.sentence.say(f"The run could not be started: {error_words(error)}")
             return
+        self.estimate.stop()
         settings().setValue(_LAST_RUN, str(job.folder))
         settings().setValue(_LAST_SHEET, self.sections.path)
         self.runs.begun(job.folder)
@@ -183,16 +184,21 @@ class FinetuneWidget(QScrollArea):
 
     def _command(self, job: Job) -> list[str]:
         """Write the run's settings and return the command that starts it; what goes on does so as it was begun."""
-        sheet, before = Path(self.sections.path).expanduser().resolve(), self.runs.at_work(job.folder)
+        before = self.runs.at_work(job.folder)
         if job.can_resume:
+            sheet = line_of(job).sheet or self.sections.sheet_for(job.folder)
             return command(sheet, job.folder, resume=True, after=before)
+        return self._words(job.folder, job.folder, before)
+
+    def _words(self, folder: Path, out: Path | None, before: Sequence[Path] = ()) -> list[str]:
+        """Write what a run is made of into a folder, and return its command; without `out`, to be estimated."""
         return command(
-            sheet,
-            job.folder,
+            self.sections.sheet_for(folder),
+            out,
             model=self.choices.base.currentData(),
             seed=self.choices.seed.value(),
             epochs=self.choices.epochs.value() or None,
-            config=write_settings(job.folder, self.choices.config(job.folder), ELSEWHERE),
+            config=None if out is None else write_settings(folder, self.choices.config(folder), ELSEWHERE),
             after=before,
         )
 
@@ -219,9 +225,7 @@ class FinetuneWidget(QScrollArea):
 
     def _resume_run(self, line: RunLine) -> None:
         self._open_run(line)
-        before = self.runs.at_work(line.folder)
-        if line.sheet is not None:
-            self._start_with(partial(command, line.sheet, line.folder, resume=True, after=before))
+        self._start()
 
     def _use(self) -> None:
         self._use_model(self._status.model)
@@ -237,6 +241,7 @@ class FinetuneWidget(QScrollArea):
 
     def _folder_changed(self, text: str) -> None:
         self.job = Job(Path(text).expanduser()) if text.strip() else None
+        self.choices.collapse(False)
         self.follow()
 
     def follow(self) -> None:
@@ -252,7 +257,6 @@ class FinetuneWidget(QScrollArea):
             self._timer.stop()
 
     def _show(self, status: Status) -> None:
-        self._status = status
         metrics = status.metrics
         self.sentence.say(run_sentence(status))
         self.bar.setVisible(status.active)
@@ -261,17 +265,15 @@ class FinetuneWidget(QScrollArea):
         left = clock(status.seconds_left)
         text = f"epoch {metrics.epoch + 1} of {metrics.total_epochs}" if metrics.epoch is not None else ""
         self.bar.setFormat(f"{text}   {left} left" if left else text)
-        failed = status.state == "failed" and self.job is not None
-        self.log.setVisible(failed)
-        if failed and self.job is not None:
-            self.log.setPlainText(self.job.tail(20))
-            self.log.verticalScrollBar().setValue(self.log.verticalScrollBar().maximum())
-        loss = {"training": by_epoch(metrics.curve("train_loss")), "held out": by_epoch(metrics.curve("val_loss"))}
-        pcc = {"held-out PCC": by_epoch(metrics.curve("val_pcc"))}
-        self.curves.show_panels(
-            [Panel("loss", loss), Panel("held-out PCC", pcc, (0.0, 0.1))], metrics.total_epochs or 0
-        )
-        self.curves.setVisible(status.active or bool(loss["training"]))
+        begun = status.state != "empty"
+        self.facts.show_status(status)
+        self.log.show_log(self.job.tail(200) if begun and self.job is not None else "")
+        if status.state == "failed" and self._status.state != "failed":
+            self.log.open()
+        self.curves.show_metrics(metrics)
+        self.curves.setVisible(status.active or not self.curves.empty)
+        self.map.show_run(self.job.folder if begun and self.job is not None else None, going_on=status.active)
+        self.map.refresh()
         ended = status.model if not status.active else None  # one that goes on may write another
         self.result.show_model(ended)
         self.use.setVisible(ended is not None)
@@ -280,7 +282,15 @@ class FinetuneWidget(QScrollArea):
         self.pause.setText("Go on" if held else "Pause")
         self.pause.setToolTip(_GO_ON if held else _PAUSE)
         self.pause.setEnabled(status.state in ("starting", "running", "paused"))
+        if status.state != self._status.state:
+            self._make_room(status.active or status.state in ("done", "cancelled"))
+        self._status = status
         self._update_start()
+
+    def _make_room(self, on: bool) -> None:
+        """Fold what a run was started with, so that what it does is in sight."""
+        self.choices.collapse(on)
+        self.sections.setVisible(not on)
 
     def _update_start(self) -> None:
         resumable = self.job is not None and self.job.can_resume
@@ -295,8 +305,22 @@ class FinetuneWidget(QScrollArea):
             ready = f"Ready: press {self.start.text()}"
             told = "A section stops the run: see above" if self.sections.stops else why_not
             self.sentence.say(f"{told or ready}.")
+        self._ask_estimate(new=not resumable and not self._status.active)
         tip = _RESUME if goes_on else _START
         self.start.setToolTip(why_not or (f"{_QUEUE}. {tip}" if waits else tip))
+
+    def _ask_estimate(self, *, new: bool) -> None:
+        """Have it estimated what a new run would take, with the choices as they stand."""
+        self.estimate.setVisible(new)
+        if not new or self.sections.why_not or self.choices.why_not:
+            self.estimate.ask(None)
+            return
+        draft = Path(self._draft.name)
+        try:
+            words = self._words(draft, None)
+            self.estimate.ask(words, self.choices.config(draft if self.job is None else self.job.folder))
+        except (Nh2stError, OSError) as error:
+            self.estimate.ask(None, why_not=error_words(error))
 
     def _why_not(self) -> str:
         """Say why nothing can be started; empty where it can."""
@@ -304,6 +328,8 @@ class FinetuneWidget(QScrollArea):
             return "This run is at work already; to queue another one, choose another folder for it"
         if self.job is not None and self._status.state == "done":
             return "This folder holds a finished run: choose another one"
+        if self.job is not None and self.job.can_resume and line_of(self.job).sheet is not None:
+            return ""  # it goes on as it was begun, whatever is chosen above
         chosen = self.sections.why_not or self.choices.why_not
         return chosen or ("" if self.job is not None else "Choose a folder for the run first")
 
