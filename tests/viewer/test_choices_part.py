@@ -169,3 +169,19 @@ def test_choices_fold_to_a_line(part, qtbot) -> None:
     part.collapse(False)
     part.collapse(True)
     assert not part.kind.isVisible()
+
+
+@pytest.mark.viewer
+def test_the_line_says_what_the_run_was_started_with(part, qtbot, tmp_path: Path) -> None:
+    give(part, qtbot, C4, C5)
+    part.collapse(True, tmp_path)
+    assert part.summed_up.text().startswith("250 genes, highest mean; head; holds out a block")
+    other = TrainingConfig(genes=["ERBB2", "KRT8"], train="everything", hold_out_sections=["C4", "C5"])
+    write_settings(tmp_path / "run", other)
+    (tmp_path / "run" / "job.json").write_text('{"argv": ["nh2st", "finetune", "s.csv", "--model", "her2st"]}')
+    part.collapse(True, tmp_path / "run")
+    assert part.summed_up.text() == "2 listed genes; everything, from her2st; holds out C4, C5"
+    (tmp_path / "run" / "settings.yaml").write_text("nonsense: 1")
+    part.collapse(False)
+    part.collapse(True, tmp_path / "run")
+    assert part.summed_up.text().startswith("250 genes, highest mean")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_nh2st.training.sections import SectionFacts
 
 Kind = Literal["blocks", "section", "patient"]
+_PARTS = {"head": "head", "last-blocks": "head and last blocks", "everything": "everything"}
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,35 @@ class HoldOut:
         """Say it in a word or two."""
         return "holds out a block of each section" if self.kind == "blocks" else f"holds out {self._what}"
 
+    @classmethod
+    def of(cls, config: TrainingConfig) -> HoldOut:
+        """Return what a run with these settings holds out; several sections or patients are named together."""
+        if config.hold_out_sections:
+            return cls("section", ", ".join(config.hold_out_sections))
+        return cls("patient", ", ".join(config.hold_out_patients)) if config.hold_out_patients else cls()
+
     @property
     def _what(self) -> str:
         return self.name if self.kind == "section" else f"patient {self.name}"
+
+
+def choices_words(config: TrainingConfig, base: str | None) -> str:
+    """Say in a line what a run is made of: "250 genes, highest mean; head, from her2st; holds out C5".
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    base : str or None
+        The model it starts from.
+    """
+    if config.genes:
+        genes = count(len(config.genes), "listed gene")
+    elif base is not None:
+        genes = f"the genes of {base}"
+    else:
+        genes = f"{count(config.panel, 'gene')}, {config.panel_kind.replace('-', ' ')}"
+    start = "" if base is None else f", from {base}"
+    return f"{genes}; {_PARTS[config.train]}{start}; {HoldOut.of(config).summary()}"
 
 
 def patients(facts: Sequence[SectionFacts]) -> list[str]:

@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QPushButton, QSpinBox, QWidget
 
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.panels import PANELS
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.job import Job
+from napari_nh2st.training.settings_file import FILE as SETTINGS
 from napari_nh2st.training.settings_file import settings_of
-from napari_nh2st.viewer.hold_out import HoldOut, Kind, patients
+from napari_nh2st.viewer.hold_out import HoldOut, Kind, choices_words, patients
 from napari_nh2st.viewer.panel_choice import LISTED, PanelChoice, chosen_by_list, chosen_by_rule, taken_over
 from napari_nh2st.viewer.services import Services
 from napari_nh2st.viewer.widgets.model_section import folder_name
 from napari_nh2st.viewer.widgets.parts import NarrowCombo, Sentence, column, indented, row
 from napari_nh2st.viewer.widgets.worker import Background
-from napari_nh2st.viewer.words import count, error_words
+from napari_nh2st.viewer.words import error_words
 
 if TYPE_CHECKING:
     from napari_nh2st.training.sections import SectionFacts
 
 _TYPED_MS = 300
 _FROM_BASE = "base"
+_WIDE = 17  # capital letters: no choice is cut off, in a larger font the dock grows with it
 _TRAIN = {
     "head": ("the head (quickest)", "The encoder stays as it is: tissue is looked at once, an epoch takes seconds"),
     "last-blocks": ("head and last blocks", "The encoder's last stage is trained as well: slower, for other stains"),
@@ -61,7 +65,8 @@ class ChoicesPart(QWidget):
         super().__init__()
         self._services, self._background, self._facts = services, background, facts
         self._asked = 0
-        self._pending = self._folded = False
+        self._pending = False
+        self._folded: tuple[bool, Path | None] = (False, None)
         self.choice = PanelChoice()
         self.hold_out = HoldOut()
         self._known: frozenset[str] = frozenset()  # patients of the model to start from
@@ -131,6 +136,8 @@ class ChoicesPart(QWidget):
         self.held_out = NarrowCombo(_HELD_OUT_TIP)
         for name, (label, _) in _HOLD_OUT.items():
             self.held_out.addItem(label, name)
+        for combo in (self.train, self.held_out):
+            combo.setMinimumContentsLength(_WIDE)
         self.which = NarrowCombo("The one that is held out")
         self.which.setVisible(False)
         self.guard = Sentence()
@@ -146,28 +153,30 @@ class ChoicesPart(QWidget):
 
     def summary(self) -> str:
         """Say in a line what is chosen: "250 genes, highest mean; head; holds out C5"."""
-        kind = self.kind.currentData()
-        if kind in PANELS:
-            panel = f"{count(self.number.value(), 'gene')}, {self.kind.currentText()}"
-        elif kind == LISTED:
-            panel = count(len(self.choice.genes or ()), "listed gene")
-        else:
-            panel = f"the genes of {self.base.currentText()}"
-        start = "" if self.base.currentData() is None else f", from {self.base.currentText()}"
-        what, _ = _TRAIN[self.train.currentData()]
-        what = what.partition(" (")[0].removeprefix("the ")
-        return f"{panel}; {what}{start}; {self.hold_out.summary()}"
+        base = None if self.base.currentData() is None else self.base.currentText()
+        return choices_words(TrainingConfig().model_copy(update=self._chosen()), base)
 
-    def collapse(self, on: bool) -> None:
-        """Fold the choices to one line, or open them; what a person opened stays so until the next change."""
-        if on != self._folded:
-            self._folded = on
+    def collapse(self, on: bool, run: Path | None = None) -> None:
+        """Fold the choices to one line, or open them; what a person opened stays so until the next change.
+
+        Parameters
+        ----------
+        on : bool
+        run : Path, optional
+            The line says what this run was started with, where its folder tells.
+        """
+        if (on, run) != self._folded:
+            self._folded = on, run
             self._fold(on)
 
     def _fold(self, on: bool) -> None:
-        self.summed_up.say(self.summary())
+        self._sum_up()
         self._line.setVisible(on)
         self._open.setVisible(not on)
+
+    def _sum_up(self) -> None:
+        on, run = self._folded
+        self.summed_up.say((run and _recorded(run)) or self.summary() if on else "")
 
     def config(self, run: Path) -> TrainingConfig:
         """Return the run's settings: what its settings file says, and what is chosen here.
@@ -177,14 +186,16 @@ class ChoicesPart(QWidget):
         Nh2stError
             If the file has a wrong setting.
         """
-        config, kind = settings_of(run), self.kind.currentData()
-        chosen: dict[str, Any] = {"train": self.train.currentData(), "genes": self.choice.genes or None}
-        chosen |= self.hold_out.settings()
-        if kind in PANELS:
-            chosen |= {"panel_kind": kind, "panel": self.number.value()}
+        config, chosen = settings_of(run), self._chosen()
         if config.name == TrainingConfig().name:
             chosen["name"] = run.name
         return config.model_copy(update=chosen)
+
+    def _chosen(self) -> dict[str, Any]:
+        chosen: dict[str, Any] = {"train": self.train.currentData(), "genes": self.choice.genes or None}
+        if self.kind.currentData() in PANELS:
+            chosen |= {"panel_kind": self.kind.currentData(), "panel": self.number.value()}
+        return chosen | self.hold_out.settings()
 
     def look_up(self) -> None:
         """Compare the choice with the sections, soon."""
@@ -222,7 +233,7 @@ class ChoicesPart(QWidget):
         self.choice, self._known = found
         self.note.say(self.choice.says)
         self._say_guard()
-        self.summed_up.say(self.summary() if self._folded else "")
+        self._sum_up()
         self.changed.emit()
 
     def _failed(self, asked: int, error: Exception) -> None:
@@ -293,3 +304,16 @@ class ChoicesPart(QWidget):
         if path:
             self.base.insertItem(1, folder_name(path), path)
             self.base.setCurrentIndex(1)
+
+
+def _recorded(run: Path) -> str:
+    """Say what a run was started with; empty where its folder does not tell."""
+    file = next((run / name for name in ("config.yaml", SETTINGS) if (run / name).is_file()), None)
+    if file is None:
+        return ""
+    words = [str(word) for word in Job(run).record().get("argv", ())]
+    base = folder_name(words[words.index("--model") + 1]) if "--model" in words[:-1] else None
+    try:
+        return choices_words(read_config(file), base)
+    except Nh2stError:
+        return ""

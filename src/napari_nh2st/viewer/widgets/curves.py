@@ -137,7 +137,8 @@ class _Axes(QLabel):  # napari's style sheet gives a label the font of its setti
         foot = QRectF(self._left(), self.height() - line, self.width() - self._left() - 2, line)
         painter.drawText(foot, Qt.AlignmentFlag.AlignLeft, "0")
         painter.drawText(foot, Qt.AlignmentFlag.AlignHCenter, "epochs")
-        painter.drawText(foot, Qt.AlignmentFlag.AlignRight, f"{last:g}")
+        if self.total:
+            painter.drawText(foot, Qt.AlignmentFlag.AlignRight, f"{last:g}")
         painter.end()
 
     def _left(self) -> int:

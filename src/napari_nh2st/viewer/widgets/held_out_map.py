@@ -75,7 +75,7 @@ class HeldOutMap(QWidget):
         super().__init__()
         self._background = background
         self._folder: Path | None = None
-        self._going_on = self._looking = False
+        self._going_on = self._looking = self._again = False
         self._scored: _Scored | None = None
         self.gene = ""
         self.genes = _GeneCombo()
@@ -112,6 +112,7 @@ class HeldOutMap(QWidget):
     def refresh(self) -> None:
         """Look whether the run has written another map, in the background."""
         folder = self._folder
+        self._again = self._looking  # the file may have been written since that look began
         if folder is None or self._looking:
             return
         self._looking = True
@@ -131,6 +132,8 @@ class HeldOutMap(QWidget):
         if scored is not None:
             self._scored = scored
             self._update()
+        if self._again:
+            self.refresh()
 
     def _failed(self, folder: Path, error: Exception) -> None:
         if folder == self._folder:

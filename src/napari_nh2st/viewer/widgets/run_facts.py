@@ -17,7 +17,7 @@ class RunFacts(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.facts, self.notes = Sentence(dim=True), Note()
+        self.facts, self.notes = Sentence(), Note()
         self.facts.setToolTip(
             "Where the run computes, the most memory it has taken, and how many spots it learnt from in a second, all "
             "as of its last epoch"
