@@ -87,8 +87,8 @@ class RunCurves:
         if not isinstance(epoch, int):
             return
         step = int(row.get("step", epoch))
-        for name, curve in self.curves.items():
-            value = row.get(name)
+        for name in self.curves.keys() & row.keys():
+            curve, value = self.curves[name], row[name]
             if not isinstance(value, int | float) or not isfinite(value):
                 continue
             curve.add(step, self._at(step, epoch) if name == "train_loss" else epoch + 1.0, float(value))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QEvent, QLineF, QPoint, QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QLinearGradient, QMouseEvent, QPainter, QPen, QPolygonF
+from qtpy.QtGui import QColor, QLinearGradient, QMouseEvent, QPainter, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 
 _GAP, _MARGIN = 6, 2.0  # pixels between the two; spacings of spots around what is shown
 _LOWEST, _HIGHEST = 0.6, 1.6  # height of a picture, in its widths
 _DOT = 0.94  # of the spacing: neighbours do not touch
 _GROUND, _AROUND = QColor("#b4b4b4"), QColor(70, 70, 70, 90)  # both ends of the colours are seen on it
-_LEAST = 1.6  # pixels of a dot
+_LEAST, _ROUND = 1.6, 5.0  # pixels of a dot; that is drawn as one
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 Floats = npt.NDArray[np.float32]
 
@@ -57,6 +57,7 @@ class SpotPictures(QLabel):  # napari's style sheet gives a label the font of it
         super().__init__()
         self.spots: Spots | None = None
         self.pointed: int | None = None
+        self._drawn: QPixmap | None = None
         self.setMouseTracking(True)
         self.setMinimumWidth(180)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -65,7 +66,7 @@ class SpotPictures(QLabel):  # napari's style sheet gives a label the font of it
 
     def show_spots(self, spots: Spots | None) -> None:
         """Draw these, or nothing."""
-        self.spots = spots
+        self.spots, self._drawn = spots, None
         if self.pointed is not None and (spots is None or self.pointed >= len(spots.xy)):
             self.pointed = None
         self._fit()
@@ -74,11 +75,13 @@ class SpotPictures(QLabel):  # napari's style sheet gives a label the font of it
 
     def resizeEvent(self, event: Any) -> None:
         """Keep the shape of the section."""
+        self._drawn = None
         self._fit()
 
     def changeEvent(self, event: QEvent) -> None:
         """Keep room for the words in another font."""
         super().changeEvent(event)
+        self._drawn = None
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
             self._fit()
 
@@ -152,12 +155,27 @@ class SpotPictures(QLabel):  # napari's style sheet gives a label the font of it
         return np.asarray(middle + (xy - (low + high) / 2) * self._scale(box), dtype=np.float64)
 
     def paintEvent(self, event: object) -> None:
-        """Draw."""
+        """Draw, anew only where something is another: the mouse moves often, and spots may be many."""
         if self.spots is None or not len(self.spots.xy):
             return
+        self._drawn = self._drawn or self._draw()
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        line, ink = painter.fontMetrics().height(), self.palette().windowText().color()
+        painter.drawPixmap(0, 0, self._drawn)
+        if self.pointed is not None:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            for box in self._boxes():
+                self._paint_ring(painter, box, self.pointed)
+        painter.end()
+
+    def _draw(self) -> QPixmap:
+        assert self.spots is not None
+        ratio = self.devicePixelRatioF()
+        drawn = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
+        drawn.setDevicePixelRatio(ratio)
+        drawn.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(drawn)
+        painter.setFont(self.font())
+        line, ink = self.fontMetrics().height(), self.palette().windowText().color()
         for box, title, values in zip(self._boxes(), ("measured", "predicted"), self.spots.values, strict=True):
             painter.setPen(ink)
             painter.drawText(QRectF(box.left(), 0, box.width(), line), Qt.AlignmentFlag.AlignCenter, title)
@@ -165,30 +183,33 @@ class SpotPictures(QLabel):  # napari's style sheet gives a label the font of it
         painter.setPen(ink)
         self._paint_bar(painter, line)
         painter.end()
+        return drawn
+
+    def _dot(self, box: QRectF) -> float:
+        assert self.spots is not None
+        return max(_DOT * self._scale(box) * self.spots.spacing, _LEAST)
 
     def _paint_picture(self, painter: QPainter, box: QRectF, values: Floats) -> None:
         assert self.spots is not None
         painter.save()
         painter.setClipRect(box)
         painter.fillRect(box, _GROUND)
-        dot = max(_DOT * self._scale(box) * self.spots.spacing, _LEAST)
-        painter.setPen(QPen(_AROUND, 1))
-        for x, y in self._places(box, self.spots.around):
-            if box.left() - dot < x < box.right() + dot and box.top() - dot < y < box.bottom() + dot:
-                painter.drawEllipse(QPointF(x, y), dot / 2 - 0.5, dot / 2 - 0.5)
-        places = self._places(box, self.spots.xy)
-        low, high = self.spots.limits
+        dot, around = self._dot(box), self._places(box, self.spots.around)
+        _paint_dots(painter, around, dot, _AROUND, box)
+        if dot >= _ROUND:  # rings: what is not seen of a smaller dot
+            _paint_dots(painter, around, dot - 2, _GROUND, box)
+        places, (low, high) = self._places(box, self.spots.xy), self.spots.limits
         of = np.clip((values - low) / (high - low) * 255, 0, 255).round().astype(int)
         for i in np.unique(of):
-            colour = QColor.fromRgbF(*(float(v) for v in self.spots.colours[i][:3]))
-            painter.setPen(QPen(colour, dot, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-            painter.drawPoints(QPolygonF([QPointF(x, y) for x, y in places[of == i]]))
-        if self.pointed is not None:
-            painter.setPen(QPen(QColor("#ffffff"), 4))
-            painter.drawEllipse(QPointF(*places[self.pointed]), dot / 2 + 1, dot / 2 + 1)
-            painter.setPen(QPen(QColor("#000000"), 2))
-            painter.drawEllipse(QPointF(*places[self.pointed]), dot / 2 + 1, dot / 2 + 1)
+            _paint_dots(painter, places[of == i], dot, QColor.fromRgbF(*map(float, self.spots.colours[i][:3])), box)
         painter.restore()
+
+    def _paint_ring(self, painter: QPainter, box: QRectF, spot: int) -> None:
+        assert self.spots is not None
+        (place,), side = self._places(box, self.spots.xy[spot : spot + 1]), self._dot(box) / 2 + 1
+        for colour, width in (("#ffffff", 4), ("#000000", 2)):
+            painter.setPen(QPen(QColor(colour), width))
+            painter.drawEllipse(QPointF(*place), side, side)
 
     def _paint_bar(self, painter: QPainter, line: int) -> None:
         assert self.spots is not None
@@ -209,3 +230,17 @@ class SpotPictures(QLabel):  # napari's style sheet gives a label the font of it
             painter.drawLine(QLineF(x, bar.top(), x, bar.bottom()))
         unit = metrics.elidedText(self.spots.unit, Qt.TextElideMode.ElideRight, self.width())
         painter.drawText(QRectF(0, top + 1.05 * line, self.width(), line), Qt.AlignmentFlag.AlignCenter, unit)
+
+
+def _paint_dots(painter: QPainter, places: npt.NDArray[np.float64], dot: float, colour: QColor, box: QRectF) -> None:
+    """Draw dots of a colour that lie in a box: round ones, squares where they are small and many."""
+    low, high = (box.left() - dot, box.top() - dot), (box.right() + dot, box.bottom() + dot)
+    seen = places[(places > low).all(axis=1) & (places < high).all(axis=1)]
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, dot >= _ROUND - 2)
+    if dot >= _ROUND - 2:
+        painter.setPen(QPen(colour, dot, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.drawPoints(QPolygonF([QPointF(x, y) for x, y in seen.tolist()]))
+    else:
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        painter.drawRects([QRectF(x, y, dot, dot) for x, y in (seen - dot / 2).tolist()])
