@@ -18,6 +18,8 @@ from napari_nh2st.training.trial import FloatArray, Trial, looked_at
 FORWARD = 1 / 3
 # The engine reads and encodes its windows with a margin: this many times what they cover.
 MARGIN = 1.25
+# Products of the kernel matrix with itself that the kernel head's fit is worth.
+KERNEL_PRODUCTS = 6
 # Matrices of float64 with a row for every spot that the kernel head's fit holds at once.
 KERNEL_COPIES = 3
 
@@ -33,9 +35,9 @@ def forecast(trial: Trial, config: TrainingConfig) -> Estimate:
         "reading": trial.starting + trial.read * sections + trial.load * crops,
         "pretraining the encoder": trial.pretrain * config.pretrain_steps,
         "looking at the tissue": _looking(trial, config),
-        "training": trial.step * steps + _scoring(trial, config) * config.epochs,
-        "training on the held-out blocks too": trial.step * again,
-        "scoring beside simpler models": _describing(trial),
+        "training": trial.opening + trial.step * steps + _scoring(trial, config) * config.epochs,
+        "training on the held-out blocks too": (trial.opening + trial.step * again) if again else 0.0,
+        "scoring beside simpler models": _describing(trial) + _simpler(trial),
     }
     parts = {name: round(seconds, 2) for name, seconds in parts.items()}
     return Estimate(
@@ -71,7 +73,7 @@ def _looking(trial: Trial, config: TrainingConfig) -> float:
         return 0.0
     rounds, spots = 1 + config.refit, sum(map(len, trial.train))
     landmarks = min(spots, config.landmarks)
-    fit = 2 * trial.flop * spots * (trial.described + landmarks) ** 2 if trial.described else 0.0
+    fit = KERNEL_PRODUCTS * trial.flop * spots * (trial.described + landmarks) ** 2 if trial.described else 0.0
     seconds = trial.look * _windows(trial.train, trial.card)[0]
     if trial.what != "head":
         return rounds * (seconds + fit)
@@ -91,7 +93,7 @@ def _scoring(trial: Trial, config: TrainingConfig) -> float:
     """After every epoch: the held-out blocks, and the sections that are only scored."""
     if trial.what == "head":
         spots = config.inner_validation * sum(map(len, trial.train)) + sum(map(len, trial.apart))
-        return FORWARD * trial.step * spots / trial.batch
+        return trial.closing + FORWARD * trial.step * spots / trial.batch
     blocks = _windows(trial.train, trial.card, config.inner_validation)[0]
     return trial.validate * (blocks + _windows(trial.apart, trial.card)[0])
 
@@ -102,6 +104,12 @@ def _describing(trial: Trial) -> float:
     side = 3 * trial.card.architecture.stride if trial.looks else trial.card.patch
     train, apart = (sum(crop(s, trial.card) for s in sections) for sections in (trial.train, trial.apart))
     return pace * MARGIN * (min(train, MOST_TILES * side**2) + apart)
+
+
+def _simpler(trial: Trial) -> float:
+    """At the end: simpler models look at the colours of every spot's patch, about as fast as an encoder would."""
+    spots = sum(map(len, [*trial.train, *trial.apart]))
+    return (trial.look if trial.looks else trial.validate) * spots * trial.card.patch**2
 
 
 def _memory(trial: Trial, config: TrainingConfig, crops: float) -> float:

@@ -78,6 +78,8 @@ class Trial:
     pretrain, step, look, validate, flop : float
         Seconds for a step of pretraining and of training, a pixel looked at before the training and at held-out spots
         in the training, a multiplication in float64.
+    opening, closing : float
+        Seconds from the start of a training to the end of its first step, and from its last step to its end.
     resident, peak, slope : float
         Megabytes held after the trial, at most in it, and for each pixel more that is looked at at once.
     """
@@ -101,6 +103,8 @@ class Trial:
     look: float = 0.0
     validate: float = 0.0
     flop: float = 0.0
+    opening: float = 0.0
+    closing: float = 0.0
     resident: float = 0.0
     peak: float = 0.0
     slope: float = 0.0
@@ -337,10 +341,11 @@ def _train(
     )
     clock, log = _Clock(cancelled, STEP_SECONDS, warm_up=2), MetricsFile(None)
     with TemporaryDirectory() as folder:
-        wishes = Wishes(Path(folder), clock.tick_and_ask, log)
+        wishes, begin = Wishes(Path(folder), clock.tick_and_ask, log), time.perf_counter()
         Stage(plan, Path(folder), log, wishes, score=True, checkpoints=False).run()
+        end = time.perf_counter()
     if cancelled():
         raise Cancelled("stopped while the run was being estimated")
-    trial.step = clock.pace
+    trial.step, trial.opening, trial.closing = clock.pace, clock.times[0] - begin, end - clock.times[-1]
     scored = looked_at(np.ptp(part.centres[part.held_out, SELF], axis=0), trial.card)[0]
-    trial.validate = (time.perf_counter() - clock.times[-1]) / scored
+    trial.validate = trial.closing / scored

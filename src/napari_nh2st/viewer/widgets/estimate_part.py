@@ -19,7 +19,7 @@ from napari_nh2st.training.settings_file import write_settings
 from napari_nh2st.viewer.widgets.parts import Caption, Sentence, column, paragraphs, row
 
 _SETTLED_MS = 1500
-_PRIORITY = 10
+_PRIORITY = 5  # as the run itself has: what it is given beside other programs is then alike
 _TRYING = "Some steps of the run are tried on a part of a section, by a process of its own; Start need not wait for it"
 _WHENCE = (
     "From a short trial on this machine as it is now: what else runs on it counts. A run that gets no better ends "
