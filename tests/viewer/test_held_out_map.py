@@ -160,3 +160,13 @@ def test_what_is_read_of_another_run_is_dropped(shown, qtbot, tmp_path: Path) ->
     shown.refresh()
     qtbot.waitUntil(lambda: not shown._background.busy)
     assert shown.found is not None  # the last one that could be read
+
+
+def test_the_finished_model_is_named(shown, qtbot, tmp_path: Path) -> None:
+    write(tmp_path, 3, section("C5", 0.1))
+    (tmp_path / "config.yaml").write_text("epochs: 4\n")
+    shown.show_run(tmp_path)
+    qtbot.waitUntil(lambda: "epoch 4" in shown.sentence.text())
+    write(tmp_path, 4, section("C5", 0.1))
+    shown.refresh()
+    qtbot.waitUntil(lambda: "finished model" in shown.sentence.text())

@@ -70,6 +70,8 @@ def test_a_map_says_what_it_shows() -> None:
     section = HeldOutSection("C5", 10.0, empty, empty, empty, empty)
     found = HeldOut(11, "sections", ["ERBB2", "FLAT"], "counts", [section])
     assert words.map_words("ERBB2", found, section, 0.412) == "ERBB2, C5, epoch 12: PCC 0.41 across 181 spots"
+    said = words.map_words("ERBB2", found, section, 0.412, finished=True)
+    assert said == "ERBB2, C5, finished model: PCC 0.41 across 181 spots"
     blocks = HeldOut(0, "blocks", found.genes, found.unit, found.sections)
     said = words.map_words("FLAT", blocks, section, None)
     assert said == "FLAT, block of C5, epoch 1: the same in every spot, no PCC across 181 spots"

@@ -19,9 +19,9 @@ BLUE, ORANGE, GREEN = "#56b4e9", "#e69f00", "#009e73"
 _TIP = (
     "<qt><p>How the run goes, over its epochs. Faint: every step, or every epoch. Solid: smoothed, the mean of "
     f"{EPOCHS} epochs around each, for the training loss of {100 // SHARE}% of the steps ({STEPS} at least).</p>"
-    "<p>PCC is the mean over genes of the correlation of predicted and measured expression. It is taken on blocks of "
-    "the sections that are not trained on: the model is that of the epoch where it was best, the ring. Held-out "
-    "sections are shown and choose nothing.</p>"
+    "<p>PCC is the mean over genes of the correlation of predicted and measured expression. It is taken on a block of "
+    "each section that is left out of the training: the model is that of the epoch where it was best, the ring. "
+    "Held-out sections are shown and choose nothing.</p>"
     "<p>At a thin upright line a second training begins, on all spots of the training sections: nothing is left there "
     "to score it by.</p></qt>"
 )
@@ -69,9 +69,6 @@ class Curves(QWidget):
         self._axes.pcc = self._lines(("val_pcc", ORANGE), ("test_pcc", GREEN))
         self._say_which()
         self._axes.update()
-
-    def show_panels(self, panels: Any, total: int) -> None:
-        """Goes with `Panel`."""
 
     def _lines(self, *names: tuple[str, str]) -> list[_Line]:
         lines = []
@@ -217,17 +214,3 @@ def _span(lines: list[_Line], at_least: tuple[float, float], *, raw: bool = True
     low, high = float(values.min()), float(values.max())
     room = _ROOM * (high - low) or 0.5
     return low - room, high + room
-
-
-@dataclass
-class Panel:
-    """Goes as soon as the dock calls `Curves.show_metrics`."""
-
-    title: str
-    curves: Any = None
-    at_least: Any = None
-
-
-def by_epoch(points: Any) -> Any:
-    """Goes with `Panel`."""
-    return points
