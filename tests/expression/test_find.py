@@ -1,12 +1,13 @@
 import gzip
 import shutil
+from dataclasses import replace
 
 import anndata as ad
 import numpy as np
 import pytest
 
 from napari_nh2st.errors import Cancelled, SampleError
-from napari_nh2st.expression import find
+from napari_nh2st.expression import find, read_sheet, write_sheet
 from napari_nh2st.expression.find import find_sections, patient_of
 from support import visium
 
@@ -191,5 +192,7 @@ def test_the_real_sections_are_found(data_dir, tmp_path):
         if file.suffix != ".csv":
             (tmp_path / "her2st" / file.name).symlink_to(file)
     found, more = find_sections(tmp_path)
-    assert [s.sample for s in found] == [s.sample for s in samples]
+    assert [(s.sample, s.slide, s.spots) for s in found] == [(s.sample, s.slide, s.spots) for s in samples]
     assert (says, more) == ([], [])
+    write_sheet([replace(s, patient="P") for s in found], tmp_path / "samples.csv")
+    assert [replace(s, patient="") for s in read_sheet(tmp_path / "samples.csv")] == found

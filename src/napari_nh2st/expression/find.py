@@ -210,7 +210,8 @@ def _with_image(found: Found, images: list[Path], says: list[str], how: str) -> 
     what = f"{found.name} ({found.expression.name})"
     if len(images) == 1:
         patient = patient_of(found.expression) if found.format == "h5ad" else ""
-        yield Sample(found.name, patient, images[0], found.expression, found.format, found.spots)
+        spots = found.spots and found.spots.resolve()
+        yield Sample(found.name, patient, images[0].resolve(), found.expression.resolve(), found.format, spots)
     elif images:
         says.append(f"{what}: which is its image, {' or '.join(p.name for p in images)}? Name it in a sample sheet")
     else:
