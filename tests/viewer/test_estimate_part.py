@@ -110,6 +110,8 @@ def test_settings_that_are_in_no_file_yet_go_along(part, qtbot, tmp_path) -> Non
     assert (passed.panel, passed.genes) == (17, ["ERBB2"])
     ((_, _, words),) = calls(tmp_path)
     assert not Path(words[words.index("--config") + 1]).parent.exists()
+    part.ask(["finetune", "a.csv"], config=TrainingConfig(panel=17, genes=["ERBB2"], name="another"))
+    assert part.sentence.text().startswith("about")
     part.ask(["finetune", "a.csv"], config=TrainingConfig(panel=18))
     assert part.sentence.text() == "estimating…"
 

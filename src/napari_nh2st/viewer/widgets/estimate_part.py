@@ -25,6 +25,8 @@ _WHENCE = (
     "From a short trial on this machine as it is now: what else runs on it counts. A run that gets no better ends "
     "earlier"
 )
+# Settings that take neither time nor memory: nothing is tried anew while a name is being typed.
+_NO_MATTER = {"name", "description", "licence", "tissue", "citation"}
 # The answer to a question, and its tooltip.
 Answer = tuple[str, str]
 
@@ -85,7 +87,8 @@ class EstimatePart(QWidget):
             return
         if not self.EVERY:
             return
-        question = (*words, *map(_stamp, words), None if config is None else config.model_dump_json())
+        settings = None if config is None else config.model_dump_json(exclude=_NO_MATTER)
+        question = (*words, *map(_stamp, words), settings)
         if question == self._asked:
             return
         self.stop()
@@ -126,7 +129,8 @@ class EstimatePart(QWidget):
         """Let the viewer have the processor first."""
         if hasattr(os, "setpriority"):
             try:
-                os.setpriority(os.PRIO_PROCESS, int(process.processId()), _PRIORITY)
+                lower = max(_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0))
+                os.setpriority(os.PRIO_PROCESS, int(process.processId()), lower)
             except OSError:  # it may have ended already
                 return
 

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-_WIDEST = "Runs on  "  # of the captions: with it the controls of all rows begin at one line
+_WIDEST = "Estimate  "  # of the captions: with it the controls of all rows begin at one line
 _GAP = 6
 _DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the first
 
