@@ -12,6 +12,7 @@ from napari_nh2st.training.data import (
     load_section,
     turn,
     validation_windows,
+    windows_a_step,
 )
 from support.models import small_card
 from support.sections import GENES, sheet
@@ -115,6 +116,10 @@ def test_training_windows_of_a_step_are_equal_and_hold_little_but_patches(sectio
             assert np.allclose(dark, [darkness(torch.from_numpy(section.pixels), c) for c in
                                       section.centres[window.spots[whole].numpy(), SELF]], atol=1.5)  # fmt: skip
     assert pixels / spots < 1.2 * 144**2
+
+
+def test_two_threads_get_as_many_windows_of_a_step_each():
+    assert [windows_a_step(spots, 3.5) for spots in (2, 12, 18, 23, 256)] == [2, 4, 6, 6, 74]
 
 
 def test_validation_meets_every_held_out_spot_once_with_its_surroundings(section, cutter, card):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_nh2st.bench.material import Material
 
 STEPS, NAIVE_STEPS = 6, 2
-WINDOWS = 5
+WINDOWS = 6
 """A step of the blocks' side: what `nh2st finetune` takes for some 700 spots."""
 NAIVE_BATCH = 8
 """Spots a step of the naive side: the released code's batch."""
@@ -61,7 +61,7 @@ def compare(material: Material, progress: Callable[[int, int], object]) -> Findi
 def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
     """Take steps as `nh2st finetune` does: windows of tissue, every spot in them pooled from one map."""
     fitter = _Counted(plan.net, plan.config, steps, plan.mean, plan.std, plan.kernel, plan.train).to(device)
-    optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4)
+    optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4, fused=True)
     config = plan.config
     cutter = WindowCutter(plan.mean, plan.std)
     windows = TrainingWindows(plan.sections, cutter, plan.card, config.window, WINDOWS, plan.seed)
@@ -86,7 +86,7 @@ def naive(plan: Plan, device: torch.device, steps: int) -> Side:
     """Take steps in which every spot brings its target and nine neighbour patches, each encoded."""
     net, section = plan.net.to(device).train(), plan.sections[0]
     assert isinstance(net, ContextNH2ST)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
     values = torch.from_numpy(((section.labels - plan.mean) / plan.std).astype(np.float32))
     rng = np.random.default_rng(plan.seed)
 

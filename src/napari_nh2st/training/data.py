@@ -38,7 +38,7 @@ READ_BLOCK = 2048
 # get enough steps to learn from, and of many thousand an epoch is still soon over.
 FEWEST_STEPS, MOST_STEPS = 30, 1000
 # Steps whose windows are sorted by size together: more leave less to be filled up, but mix sizes and sections less.
-SORTED_STEPS = 8
+SORTED_STEPS = 32
 
 
 @dataclass(eq=False)
@@ -294,6 +294,11 @@ def turn(window: Window, quarter: int, mirror: bool) -> Window:
 def spots_a_step(spots: int) -> int:
     """How many targets an optimiser step takes: 16 of 500 spots, more of more, with their square root."""
     return int(np.clip(round(16 * (spots / 500) ** 0.5), 12, 256))
+
+
+def windows_a_step(spots: int, each: float) -> int:
+    """How many windows hold so many targets: an even number, of which two threads take as many each."""
+    return max(2, 2 * round(spots / each / 2))
 
 
 class Batches(IterableDataset[Any]):

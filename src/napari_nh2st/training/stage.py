@@ -28,6 +28,7 @@ from napari_nh2st.training.data import (
     spots_a_step,
     spots_a_window,
     validation_windows,
+    windows_a_step,
 )
 from napari_nh2st.training.embedded import LOOK_WINDOW, EmbeddedSpots, held_out_targets
 from napari_nh2st.training.module import Fitter
@@ -95,7 +96,7 @@ class Stage:
         if plan.embedded is not None:
             return EmbeddedSpots(plan.sections, plan.embedded, cutter, config.spots_per_step or spots, *shared)
         each = sum(spots_a_window(s, config.window) for s in plan.sections) / len(plan.sections)
-        batch = config.windows_per_step or max(1, round(spots / each))
+        batch = config.windows_per_step or windows_a_step(spots, each)
         return TrainingWindows(plan.sections, cutter, plan.card, config.window, batch, *shared)
 
     def held_out(self) -> list[tuple[int, Any]]:
