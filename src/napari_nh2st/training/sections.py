@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -194,13 +195,13 @@ def about_all(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]:
                 stopped.setdefault(text, []).append(f.sample.sample)
     stop: list[str] = [f"{', '.join(names)}: {text}" for text, names in stopped.items()]
     look: list[str] = []
-    if len(read) > 1 and not frozenset.intersection(*(f.genes for f in read)):
+    shared = len(shared_genes(read))
+    if len(read) > 1 and not shared:
         odd = [f.sample.sample for f in read if not f.genes & read[0].genes]
         stop.append(
             f"{', '.join(odd)} and {read[0].sample.sample} have no gene in common: is one in symbols and the other in "
             "Ensembl ids?"
         )
-    shared = len(shared_genes(read))
     if shared and shared < _SHARED * min(len(f.genes) for f in read):
         fewest = min(read, key=lambda f: len(f.genes))
         look.append(
@@ -229,7 +230,13 @@ def about_all(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]:
 def shared_genes(facts: Sequence[SectionFacts]) -> frozenset[str]:
     """Return the genes that were measured in every section that could be read."""
     read = [f.genes for f in facts if f.genes]
-    return frozenset.intersection(*read) if read else frozenset()
+    return reduce(_in_both, read) if read else frozenset()
+
+
+@lru_cache(maxsize=256)
+def _in_both(some: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """Intersect; remembered, as sections are added one by one and asked about again after each edit."""
+    return some if some <= others else some & others
 
 
 def _without_name(text: str, sample: Sample) -> str:

@@ -317,7 +317,10 @@ class SectionsPart(QWidget):
         self._at_work = next((line for line in self._lines if line.facts is None), None)
         if self._at_work is not None:
             line, sample = self._at_work, self._at_work.sample
-            self._background.call(_looked_at, sample, then=partial(self._looked, line, sample), failed=self._cannot_add)
+            before = [other.facts for other in self._lines if other.facts is not None]
+            self._background.call(
+                _looked_at, sample, before, then=partial(self._looked, line, sample), failed=self._cannot_add
+            )
 
     def _looked(self, line: _Line, sample: Sample, found: SectionFacts) -> None:
         if self._at_work is line:
@@ -337,7 +340,8 @@ class SectionsPart(QWidget):
             from napari_nh2st.training.sections import about_all, named  # loaded already, where it was looked
 
             self.facts = named(looked)
-            self.stops, look = about_all(self.facts)
+            if len(looked) == len(self._lines):
+                self.stops, look = about_all(self.facts)
         judged = iter(self.facts)
         self.table.show_sections([(line.sample, None if line.facts is None else next(judged)) for line in self._lines])
         done = len(looked) == len(self._lines)
@@ -385,14 +389,16 @@ class SectionsPart(QWidget):
         )
 
 
-def _looked_at(sample: Sample) -> SectionFacts:
-    """Look at one section. Slow: not for the GUI thread."""
-    from napari_nh2st.training.sections import SectionFacts, look_at
+def _looked_at(sample: Sample, before: list[SectionFacts]) -> SectionFacts:
+    """Look at one section, and which genes it shares with those before. Slow: not for the GUI thread."""
+    from napari_nh2st.training.sections import SectionFacts, look_at, shared_genes
 
     try:
-        return look_at(sample)
+        found = look_at(sample)
     except Exception as error:  # whatever a file can do: its row says so, the others are looked at
         return SectionFacts(sample, "stop", (f"it cannot be read: {error_words(error)}",))
+    shared_genes([*before, found])  # remembered: asked again on the GUI thread
+    return found
 
 
 def _with_patients(samples: Sequence[Sample]) -> list[Sample]:
