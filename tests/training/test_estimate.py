@@ -7,14 +7,18 @@ import torch
 
 from napari_nh2st.errors import Cancelled, SampleError
 from napari_nh2st.expression import read_expression, read_sheet
+from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training import trial as trying
+from napari_nh2st.training.callbacks import MetricsFile, Wishes
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import WindowCutter, cover, load_section
+from napari_nh2st.training.data import WindowCutter, cover, hold_out_blocks, load_section
 from napari_nh2st.training.estimate import Estimate, about_memory, about_time, estimate
 from napari_nh2st.training.fit import card_for, finetune
 from napari_nh2st.training.forecast import crop, forecast
-from napari_nh2st.training.trial import Trial, _middle, looked_at, memory_mb
+from napari_nh2st.training.plan import make_plan
+from napari_nh2st.training.stage import Stage
+from napari_nh2st.training.trial import Trial, _middle, _settle_batch, looked_at, memory_mb
 from support.models import small_model
 from support.sections import sheet
 
@@ -57,7 +61,7 @@ def tried(card, **more):
         "train": [spots, spots],
         "apart": [],
     }
-    return Trial(card, CPU, "head", True, True, **{**known, **more})
+    return Trial(card, CPU, **{"what": "head", "pretrains": True, "looks": True, **known, **more})
 
 
 @pytest.mark.parametrize(
@@ -141,6 +145,20 @@ def test_memory_is_that_of_the_largest_window_or_of_the_trial_itself(card):
     there = tried(card, slope=1e-3)
     there.device = torch.device("cuda")
     assert forecast(there, settings(train="everything", device="cpu")).memory_mb <= 500 + grown
+
+
+@pytest.mark.parametrize("train", ["head", "everything"])
+def test_a_step_is_as_large_as_that_of_a_run(samples, card, train, tmp_path):
+    config = settings(train=train, kernel_share=0.0)
+    sections = [load_section(s, read_expression(s), card) for s in read_sheet(samples)]
+    hold_out_blocks(sections, config.inner_validation, 0)
+    log = MetricsFile(None)
+    stage = Stage(make_plan(sections, card, config, 0), tmp_path, log, Wishes(tmp_path, lambda: False, log))
+    spots = [s.centres[:, SELF] for s in sections]
+    found = tried(card, what=train, train=spots)
+    _settle_batch(found, sections[0], config)
+    assert found.batch == stage.batches().batch
+    assert forecast(found, config).steps == stage.steps
 
 
 def test_spots_of_the_middle_are_tried():

@@ -32,6 +32,7 @@ from napari_nh2st.training.data import (
     part_of,
     spots_a_step,
     spots_a_window,
+    windows_a_step,
 )
 from napari_nh2st.training.embedded import LOOK_WINDOW, Embedded, look_at_spots
 from napari_nh2st.training.fit import card_for
@@ -279,7 +280,7 @@ def _settle_batch(trial: Trial, section: Section, config: TrainingConfig) -> Non
         trial.batch = config.spots_per_step or spots
     else:
         trial.each = spots_a_window(section, config.window)
-        trial.batch = config.windows_per_step or max(1, round(spots / trial.each))
+        trial.batch = config.windows_per_step or windows_a_step(spots, trial.each)
 
 
 def _look(trial: Trial, part: Section, config: TrainingConfig) -> Embedded | None:
