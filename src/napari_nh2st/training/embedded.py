@@ -24,6 +24,8 @@ from napari_nh2st.training.module import stain_jitter
 LOOK_WINDOW = 3584
 # Views of turned and differently stained tissue are left out beyond this.
 MAX_VIEWS_BYTES = 4 * 2**30
+# Held-out spots that are predicted together: of 30,000, what lies between the layers would take more than a gigabyte.
+HELD_OUT_AT_ONCE = 1024
 
 
 @dataclass(eq=False)
@@ -194,6 +196,10 @@ def targets_of(
 def held_out_targets(
     sections: Sequence[Section], embedded: Sequence[Embedded], cutter: WindowCutter
 ) -> list[list[Targets]]:
-    """Make the targets of each section's held-out spots, one list per section."""
-    pairs = zip(sections, embedded, strict=True)
-    return [[targets_of(s, e, cutter, np.flatnonzero(s.held_out))] for s, e in pairs]
+    """Make the targets of each section's held-out spots, one list per section, in parts."""
+    out = []
+    for section, seen in zip(sections, embedded, strict=True):
+        spots = np.flatnonzero(section.held_out)
+        parts = np.array_split(spots, -(-len(spots) // HELD_OUT_AT_ONCE) or 1)
+        out.append([targets_of(section, seen, cutter, part) for part in parts])
+    return out

@@ -1,0 +1,92 @@
+"""The default learning rate and batch suit few spots and many: what an encoder sees is made up, so no pixel is read."""
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.card import Architecture, Card
+from napari_nh2st.training.callbacks import MetricsFile, Wishes
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import Section, WindowCutter, spots_a_step
+from napari_nh2st.training.embedded import HELD_OUT_AT_ONCE, Embedded, held_out_targets
+from napari_nh2st.training.plan import make_plan
+from napari_nh2st.training.quiet import quiet
+from napari_nh2st.training.stage import Stage
+
+ARCH = Architecture()  # the best rate depends on the network's size
+GENES, STATES = 20, 8
+MARGIN = 0.02
+"""Of the correlation, below the best of the grid."""
+
+
+def tissue(spots: int) -> tuple[Section, Embedded]:
+    """A square array over tissue whose state varies smoothly and from place to place.
+
+    An embedding is a rectified mixture of its place's state. Labels are a linear part of the state, a bent part of it
+    and of its surroundings, and as much noise.
+    """
+    rng = np.random.default_rng(spots)
+    side = int(np.ceil(spots**0.5))
+    wide = side + 2  # a rim, so that each spot has its nine places
+    grid = np.stack(np.meshgrid(np.arange(wide), np.arange(wide)), axis=-1).reshape(-1, 2)
+    waves = np.sin(grid @ rng.normal(0, 0.35, (2, 24)) + rng.uniform(0, 2 * np.pi, 24))
+    state = waves @ rng.normal(0, 0.3, (24, STATES)) + 0.7 * rng.normal(size=(len(grid), STATES))
+    channels = 8 * ARCH.width
+    seen = state @ rng.normal(0, STATES**-0.5, (STATES, channels)) + 0.3 * rng.normal(size=(len(grid), channels))
+    own = np.flatnonzero(((grid > 0) & (grid <= side)).all(axis=1))[:spots]
+    off = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)])
+    nine = own[:, None] + off @ [1, wide]
+    around = np.concatenate([state[own], state[nine].mean(axis=1)], axis=1)
+    bent = np.tanh(around @ rng.normal(0, 0.5, (2 * STATES, 32))) @ rng.normal(0, 0.15, (32, GENES))
+    labels = state[own] @ rng.normal(0, STATES**-0.5, (STATES, GENES)) + bent + rng.normal(size=(len(own), GENES))
+    number = np.full(len(grid), -1)
+    number[own] = np.arange(spots)
+    section = Section(
+        "S", "P", "made up", 1.0, np.zeros((1, 1, 3), dtype=np.uint8), 144.0 * (grid[own][:, None] + off),
+        np.ones((spots, 9), dtype=bool), number[nine], labels.astype(np.float32), grid[own][:, 0] > 0.85 * side,
+        np.zeros(2, dtype=np.int64), own.astype(str),
+    )  # fmt: skip
+    assert (section.measured[:, SELF] == np.arange(spots)).all()
+    plain = torch.from_numpy(seen.clip(0).astype(np.float32))[torch.from_numpy(nine)]
+    return section, Embedded(plain, torch.zeros((0, spots, 9, channels), dtype=torch.float16))
+
+
+def score(section: Section, embedded: Embedded, folder, **settings) -> float:
+    """Train by the defaults, but for these settings; the best correlation on the block that is held out."""
+    L.seed_everything(0, verbose=False)
+    config = TrainingConfig(device="cpu", precision="fp32", pretrain_steps=0, kernel_share=0, **settings)
+    genes = [f"G{i}" for i in range(GENES)]
+    card = Card(
+        name="made up", licence="none", architecture=ARCH, mpp=1.0, pitch=144, genes=genes, gene_means=[0.0] * GENES
+    )
+    plan = make_plan([section], card, config, 0, look=lambda net, card: [embedded])
+    log, folder = MetricsFile(None), folder / "-".join(f"{v}" for v in ["run", *settings.values()])
+    with quiet():
+        _, keep, _ = Stage(plan, folder, log, Wishes(folder, lambda: False, log), score=True).run()
+    return keep.best_score
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("spots", [200, 2000])
+def test_the_defaults_are_about_as_good_as_the_best_of_a_small_grid(tmp_path, spots):
+    section, embedded = tissue(spots)
+    batch, rate = spots_a_step(int((~section.held_out).sum())), TrainingConfig().learning_rate
+    grid = [{"learning_rate": rate * f} for f in (0.3, 3)] + [{"spots_per_step": round(batch * f)} for f in (0.5, 2)]
+    default, others = score(section, embedded, tmp_path), [score(section, embedded, tmp_path, **g) for g in grid]
+    told = f"default {default:.4f}, others {others}"
+    assert default > max(others) - MARGIN, told
+    assert default > 0.3, told
+
+
+def test_many_held_out_spots_are_predicted_in_parts():
+    section, embedded = tissue(2 * HELD_OUT_AT_ONCE + 1)
+    section.held_out[:] = True
+    zero = np.zeros(GENES, dtype=np.float32)
+    parts = held_out_targets([section], [embedded], WindowCutter(zero, zero + 1))[0]
+    assert max(len(part.spots) for part in parts) <= HELD_OUT_AT_ONCE
+    assert torch.cat([part.spots for part in parts]).equal(torch.arange(len(section.labels)))
+    section.held_out[:] = False
+    assert [len(part.spots) for part in held_out_targets([section], [embedded], WindowCutter(zero, zero + 1))[0]] == [0]
