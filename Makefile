@@ -57,6 +57,7 @@ format: setup
 docs-images: setup
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/screenshots.py $(ARGS)
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/exploring_pictures.py
+	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/finetuning_pictures.py
 
 docs-tables: setup
 	$(PY) docs/scripts/results_tables.py $(ARGS)

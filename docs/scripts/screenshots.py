@@ -2,9 +2,9 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/scripts/screenshots.py [--only demo] [--slide S.svs --model M]
 
-By default only procedural tissue is shown: `demo.png` (a gene over the demo tissue, with the dock), `live.png` (the
-live view, in four panels) and `finetune.png` (the fine-tune dock following a short run). With --slide, `slide.png` too:
-give CMU-1-Small-Region.svs, which is in the public domain, and no other real tissue.
+By default only procedural tissue is shown: `demo.png` (a gene over the demo tissue, with the dock) and `live.png` (the
+live view, in four panels). With --slide, `slide.png` too: give CMU-1-Small-Region.svs, which is in the public domain,
+and no other real tissue.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import live_strip
 import napari
@@ -71,43 +70,15 @@ def slide(args: argparse.Namespace) -> None:
     take(viewer, "slide")
 
 
-def finetune(_: argparse.Namespace) -> None:
-    from napari_nh2st.demo.sheet import write_sample_sheet
-    from napari_nh2st.training import runs
-
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry:
-        registry.return_value = Path(folder) / "runs.json"
-        sheet = write_sample_sheet((901, 902), folder, size_mm=(2.0, 1.6))
-        viewer = napari.Viewer()
-        viewer.window.resize(*SIZE)
-        dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")[1]
-        dock.sections.sheet.setText(str(sheet))
-        dock.run.setText(str(Path(folder) / "run"))
-        dock.choices.epochs.setValue(20)
-        wait(dock.start.isEnabled, 60)
-        dock.start.click()
-        job = dock.job
-        try:
-            wait(lambda: len(job.metrics().curve("val_pcc")) >= 8 or not job.status().active, 500)
-            dock.follow()
-            dock.ensureWidgetVisible(dock.runs, 0, 0)
-            take(viewer, "finetune")
-        finally:  # it is a process of its own: it would go on without us
-            job.stop()
-            until = time.monotonic() + 120
-            while job.status().active and time.monotonic() < until:
-                time.sleep(0.2)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("demo", "live", "finetune", "slide"))
+    parser.add_argument("--only", choices=("demo", "live", "slide"))
     parser.add_argument("--slide", help="CMU-1-Small-Region.svs")
     parser.add_argument("--model", default="demo", help="the model for --slide")
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, tempfile.mkdtemp())  # not the user's own
-    makers = {"demo": demo, "live": live, "finetune": finetune} | ({"slide": slide} if args.slide else {})
+    makers = {"demo": demo, "live": live} | ({"slide": slide} if args.slide else {})
     for name, make in makers.items():
         if args.only in (None, name):
             make(args)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_nh2st.evaluation.after_training import part_of, summarise
+from napari_nh2st.evaluation.after_training import summarise
 from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.model.card import Architecture
@@ -66,7 +66,7 @@ def test_blocks_have_the_figures_of_the_card(samples, tmp_path):
 
 def test_a_part_of_a_section_knows_nothing_of_the_rest(samples):
     from napari_nh2st.expression import read_expression
-    from napari_nh2st.training.data import load_section
+    from napari_nh2st.training.data import load_section, part_of
     from napari_nh2st.training.fit import card_for
 
     some = read_sheet(samples)[:1]

@@ -1,6 +1,8 @@
 """The detached process: started, followed, stopped and picked up again through files alone."""
 
 import json
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -85,6 +87,33 @@ def test_failure_is_one_line(tmp_path: Path, program: list[str]) -> None:
     wait_for(job, "failed")
     assert job.status().message == "the sheet names no section"
     assert Job(job.folder).status().message == "the sheet names no section"
+
+
+def test_a_killed_run_says_so_and_nothing_of_an_earlier_end(tmp_path: Path, program: list[str]) -> None:
+    job = Job(tmp_path / "run")
+    job.start(command(Path("broken"), job.folder), program=program)
+    wait_for(job, "failed")
+    job.start(command(Path("endless"), job.folder), program=program)
+    wait_for(job, "running")
+    with (job.folder / "log.txt").open("a") as log:
+        log.write("epoch 1 of 5: training loss 0.512\n")
+    os.kill(job.record()["pid"], signal.SIGKILL)
+    wait_for(job, "failed")
+    assert job.status().message.startswith("its process was ended from outside")
+    assert Job(job.folder).status().message == job.status().message
+
+
+@pytest.mark.parametrize(
+    ("printed", "says"),
+    [
+        ("Traceback (most recent call last):\n  File x\nImportError: no torch\n", "ImportError: no torch"),
+        ("╭─ Error ─────╮\n│ No such option: --bogus │\n╰───────╯\n", "No such option: --bogus"),
+        ("\n", "its process was ended from outside: by a person, or by the system for want of memory"),
+    ],
+)
+def test_what_a_log_ends_with_is_told(tmp_path: Path, printed: str, says: str) -> None:
+    (tmp_path / "log.txt").write_text(printed)
+    assert Job(tmp_path).last_error() == says
 
 
 def test_resumed_run_is_not_taken_for_the_old_end(tmp_path: Path, program: list[str]) -> None:

@@ -132,8 +132,8 @@ def test_a_program_that_is_not_there_is_said(qtbot, part) -> None:
 
 
 def test_nothing_to_estimate_says_why_or_takes_no_room(part, qtbot) -> None:
-    part.ask(None, why_not="Choose a sample sheet first")
-    assert part.sentence.text() == "Choose a sample sheet first"
+    part.ask(None, why_not="Add sections first")
+    assert part.sentence.text() == "Add sections first"
     part.ask(None)
     assert part.sentence.isHidden()
 

@@ -111,7 +111,7 @@ def cells(dock: FinetuneWidget) -> list[list[str]]:
 
 
 def test_sections_are_looked_at(dock, qtbot, sheet: Path) -> None:
-    assert dock.start.toolTip() == "Choose a sample sheet first"
+    assert dock.start.toolTip() == "Add sections first"
     fill(dock, qtbot, sheet)
     assert cells(dock) == [["A1", "A", "9", "4", "0.9", "look"], ["A2", "A", "9", "4", "1", "look"]]
     assert "only 9 spots" in dock.sections.table.item(0, 5).toolTip().lower()

@@ -122,7 +122,7 @@ def window(make_napari_viewer, qtbot, monkeypatch) -> Window:
 
 
 def test_a_sheet_as_it_is_is_the_runs_own(window: Window, sheet: Path, tmp_path: Path) -> None:
-    assert window.part.why_not == "Choose a sample sheet first"
+    assert window.part.why_not == "Add sections first"
     window.add(sheet)
     window.rest()
     assert window.part.path == str(sheet)
@@ -208,7 +208,7 @@ def test_rows_are_removed_by_key_and_by_button(window: Window, folder: Path) -> 
     window.pick(0)
     window.click(part.remove)
     assert window.table.rowCount() == 0
-    assert part.why_not == "Choose a sample sheet first"
+    assert part.why_not == "Add sections first"
     assert not part.sheet.isReadOnly()
     assert (part.note.text(), part.look.text()) == ("", "")
 
@@ -275,7 +275,7 @@ def test_a_search_can_be_stopped(window: Window, folder: Path, monkeypatch) -> N
     window.qtbot.waitUntil(stopped.is_set)
     assert (part.add_folder.text(), part.told.text()) == ("folder…", "")
     assert part.add_layers.isEnabled()
-    assert part.why_not == "Choose a sample sheet first"
+    assert part.why_not == "Add sections first"
 
 
 def test_an_empty_folder_says_what_was_looked_for(window: Window, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ the figures are those that the model's card has: of the best epoch, before the m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,10 @@ from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import kind_of
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import load_model, save_card
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.apart import shown_of
+from napari_nh2st.training.data import Section, part_of
 from napari_nh2st.training.fit import Ended
 from napari_nh2st.training.held_out import HeldOut, write_held_out
-from napari_nh2st.training.holdout import shown_of
 from napari_nh2st.training.summary import Line, Summary, write_summary
 
 SIMPLER: dict[str, Baseline] = {"coordinates alone": COORDINATES, "colour ridge": COLOUR}
@@ -87,14 +86,6 @@ def _of_blocks(ended: Ended, card: Card) -> Summary:
     figures = [score([t], [[b[2]]], card.genes, None) for t, b in zip(truths, blocks, strict=True)]
     lines.append(_line(*MINE, figures, [len(b[0]) for b in blocks]))
     return _summary(ended, card, test, lines, [f"{s.name} (block)" for s in test], len(card.genes))
-
-
-def part_of(section: Section, spots: Spots) -> Section:
-    """Take some spots of a section, (k,) indices; the others are as if they had never been measured."""
-    number = np.full(len(section.labels) + 1, -1)  # the last stands for what was not measured
-    number[spots] = np.arange(len(spots))
-    each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "held_out", "ids")}
-    return replace(section, **each, measured=number[section.measured[spots]])
 
 
 def _simpler(

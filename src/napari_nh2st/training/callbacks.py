@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ProgressBar, TQDMProgressBar
+
+from napari_nh2st.terminal import say
+from napari_nh2st.training.memory import memory_mb
 
 STOP, PAUSE = "stop", "pause"
 METRICS = "metrics.jsonl"
@@ -146,29 +148,34 @@ class Reporter(Callback):
         known = trainer.callback_metrics
         values: dict[str, Any] = {k: round(float(known[k]), 5) for k in FIGURES if k in known}
         values["spots_per_second"] = round(self._spots / max(self._until - self._since, 1e-6), 1)
-        values["memory_mb"] = round(memory_mb(pl_module.device))
+        values["memory_mb"] = round(memory_mb(pl_module.device)[1])
         self.metrics.write(*self._at(trainer), event="checkpoint", device=str(pl_module.device), **values)
 
     def _at(self, trainer: L.Trainer) -> tuple[int, int]:
         return self.steps + trainer.global_step, self.epochs + trainer.current_epoch
 
 
-def memory_mb(device: torch.device) -> float:
-    """Tell the most memory that was taken so far: the graphics card's, or else this process's; 0 where unknown."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
 class EpochBar(TQDMProgressBar):
-    """One bar for the whole run, on standard error."""
+    """One bar for the whole run, on standard error, where a person looks at it."""
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         """Leave out the version number that Lightning adds."""
         items = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         return items
+
+
+class EpochLines(ProgressBar):
+    """A line an epoch, on standard error, where it goes into a file."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write it."""
+        known = trainer.callback_metrics
+        figures = {"training loss": "train_loss", "held-out PCC": "val_pcc", "held-out sections": "test_pcc"}
+        said = [f"{name} {float(known[key]):.3f}" for name, key in figures.items() if key in known]
+        say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(said)}")
+
+
+def progress_bar() -> ProgressBar:
+    """Choose between a bar and lines."""
+    return EpochBar() if sys.stderr.isatty() else EpochLines()

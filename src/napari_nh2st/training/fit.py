@@ -37,12 +37,12 @@ from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.terminal import Bar
+from napari_nh2st.training.apart import Apart, Watch, split_samples
 from napari_nh2st.training.callbacks import METRICS, PAUSE, STOP, MetricsFile, Wishes
 from napari_nh2st.training.checkpoints import BEST, LAST, next_epoch
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section, hold_out_blocks, load_section
 from napari_nh2st.training.embedded import Embedded, load_embedded, save_embedded
-from napari_nh2st.training.holdout import Apart, Watch, split_samples
 from napari_nh2st.training.module import Fitter, NotFinite
 from napari_nh2st.training.plan import Plan, look_at_all, make_plan, pretrained
 from napari_nh2st.training.quiet import quiet

@@ -187,12 +187,14 @@ class Job:
         before = len(self._rows)
         argv = [*(program or (sys.executable, "-m", "napari_nh2st")), *words]
         with (self.folder / "log.txt").open("ab") as log:
+            printed = log.tell()
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), **_detached()
             )
         _lower_priority(self._process.pid)
         record = {"pid": self._process.pid, "identity": _identity(self._process.pid), "argv": argv}
-        _write_json(self.folder / "job.json", record | {"started": time.time(), "rows_before": before})
+        behind = {"rows_before": before, "log_before": printed}
+        _write_json(self.folder / "job.json", record | {"started": time.time()} | behind)
 
     def stop(self) -> None:
         """Ask for a stop that keeps the best model so far."""
@@ -245,22 +247,29 @@ class Job:
         return Status("failed", metrics, message=self.last_error(), model=found)
 
     def last_error(self) -> str:
-        """Return the line that says why the run ended: its own last word, or that of its log."""
-        reasons = [row["reason"] for row in self._rows if row.get("event") == "failed" and row.get("reason")]
+        """Return the line that says why the run ended: its own last word, or that of its log, since it was begun."""
+        record = self.record()
+        rows = self._rows[int(record.get("rows_before", 0)) :]
+        reasons = [row["reason"] for row in rows if row.get("event") == "failed" and row.get("reason")]
         if reasons:
             return str(reasons[-1])
-        lines = [line.strip() for line in self.tail(60).splitlines() if line.strip()]
+        lines = [line.strip() for line in self.tail(60, int(record.get("log_before", 0))).splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error:")]
         if errors:
             return errors[-1][6:].strip()
-        return lines[-1] if lines else "the process ended without a word (was it killed?)"
+        if any(line.startswith("Traceback") for line in lines):
+            return lines[-1]
+        framed = [line.strip("│ ") for line in lines if line.startswith("│")]  # a wrong option is told in a frame
+        if framed:
+            return framed[-1]
+        return "its process was ended from outside: by a person, or by the system for want of memory"
 
-    def tail(self, lines: int = 20) -> str:
-        """Return the end of what the command printed."""
+    def tail(self, lines: int = 20, begin: int = 0) -> str:
+        """Return the end of what the command printed, from a byte of the log on."""
         path = self.folder / "log.txt"
         try:
             with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - 64_000))
+                file.seek(max(begin, path.stat().st_size - 64_000))
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return ""

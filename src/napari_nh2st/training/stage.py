@@ -19,7 +19,14 @@ from torch.utils.data import DataLoader
 from napari_nh2st.engine.device import choose_device, choose_precision
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.averaging import TrainedAverage
-from napari_nh2st.training.callbacks import EpochBar, MetricsFile, Reporter, StopWhenAsked, StopWhenNoBetter, Wishes
+from napari_nh2st.training.callbacks import (
+    MetricsFile,
+    Reporter,
+    StopWhenAsked,
+    StopWhenNoBetter,
+    Wishes,
+    progress_bar,
+)
 from napari_nh2st.training.checkpoints import LAST, REFIT, CheckedFiles, Keep, next_epoch
 from napari_nh2st.training.data import (
     Batches,
@@ -145,7 +152,7 @@ class Stage:
         callbacks += [StopWhenNoBetter(config.patience)] if self.score else []
         callbacks += [keep] if self.checkpoints else []
         callbacks += [TrainedAverage(config.ema)] if config.ema else []
-        callbacks += [EpochBar()] if self.progress else []
+        callbacks += [progress_bar()] if self.progress else []
         resumed = self.file if self.checkpoints and self.file.is_file() else None
         batches.epoch = 0 if resumed is None else next_epoch(resumed)
         trainer = self._trainer(callbacks)

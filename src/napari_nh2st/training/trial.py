@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from napari_nh2st.training.data import (
 )
 from napari_nh2st.training.embedded import LOOK_WINDOW, Embedded, look_at_spots
 from napari_nh2st.training.fit import card_for
+from napari_nh2st.training.memory import memory_mb
 from napari_nh2st.training.plan import make_plan, pretrained
 from napari_nh2st.training.stage import Stage
 
@@ -195,25 +195,6 @@ def try_out(
     _train(trial, part, seen, config, start, cancelled)
     trial.resident, trial.peak = memory_mb(trial.device)
     return trial
-
-
-def memory_mb(device: torch.device) -> tuple[float, float]:
-    """Tell the memory that is taken now, and the most that was: the graphics card's, or else this process's; MB.
-
-    Both are the latter where the system tells no more, and 0 where it tells nothing.
-    """
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device) / 1e6, torch.cuda.max_memory_allocated(device) / 1e6
-    if sys.platform == "linux":  # the resource module counts what the parent had taken when it started this process
-        told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        now, most = (int(told[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
-        return now, most
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0, 0.0
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    return most, most
 
 
 def looked_at(extent: FloatArray, card: Card) -> tuple[int, int]:

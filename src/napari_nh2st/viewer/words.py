@@ -189,7 +189,7 @@ def run_sentence(status: RunStatus) -> str:
         return f"The run ended early: {status.message}"
     doing = "" if not at or at == "training" else f": {at}"
     return {
-        "empty": "Choose a sample sheet and a new folder for the run.",
+        "empty": "Add sections and choose a new folder for the run.",
         "queued": "Waiting for the runs before it; napari may be closed meanwhile.",
         "starting": f"Preparing{doing}; napari may be closed meanwhile." if at else "Starting: reading the sections…",
         "running": f"Running{doing}; napari may be closed meanwhile.{figure}",

@@ -247,7 +247,7 @@ class ChoicesPart(QWidget):
             "patient": "Wants sections of two patients at least" if len(patients(facts)) == 1 else "",
         }
         for at, (name, (_, tip)) in enumerate(_HOLD_OUT.items()):
-            why_not = "" if name == "blocks" else few[name] if facts else "Choose a sample sheet first"
+            why_not = "" if name == "blocks" else few[name] if facts else "Add sections first"
             self.held_out.model().item(at).setEnabled(not why_not)
             self.held_out.setItemData(at, why_not or tip, Qt.ItemDataRole.ToolTipRole)
         self.held_out.setToolTip(_HELD_OUT_TIP + (f". One patient: {few['patient']}" if few["patient"] else ""))

@@ -178,7 +178,8 @@ class FinetuneWidget(QScrollArea):
             return
         self.estimate.stop()
         settings().setValue(_LAST_RUN, str(job.folder))
-        settings().setValue(_LAST_SHEET, self.sections.path)
+        sheet = line_of(job).sheet
+        settings().setValue(_LAST_SHEET, "" if sheet is None else str(sheet))
         self.runs.begun(job.folder)
         self.follow()
 
@@ -289,7 +290,7 @@ class FinetuneWidget(QScrollArea):
 
     def _make_room(self, on: bool) -> None:
         """Fold what a run was started with, so that what it does is in sight."""
-        self.choices.collapse(on)
+        self.choices.collapse(on, None if self.job is None else self.job.folder)
         self.sections.setVisible(not on)
 
     def _update_start(self) -> None:

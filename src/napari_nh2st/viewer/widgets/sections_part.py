@@ -135,7 +135,7 @@ class SectionsPart(QWidget):
     def why_not(self) -> str:
         """Why no run can be made with these sections; empty where one can."""
         if not (self.path or self._lines or self._adding):
-            return "Choose a sample sheet first"
+            return "Add sections first"
         if self._typed.isActive() or self._adding or any(line.facts is None for line in self._lines):
             return "The sections are still being looked at"
         if not self._lines:

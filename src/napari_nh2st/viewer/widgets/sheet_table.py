@@ -83,7 +83,8 @@ class SheetTable(QTableWidget):
         header.setStyleSheet("QHeaderView::section { padding: 2px 1px; }")  # else 320 px leave no room for names
         header.setMinimumSectionSize(10)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        for column in (NAME, PATIENT):  # a long one must not push the other out of sight
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.itemChanged.connect(lambda item: self.edited.emit(item.row(), item.column(), item.text().strip()))
         self.show_sections([])
 

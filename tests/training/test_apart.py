@@ -8,10 +8,10 @@ from napari_nh2st.errors import Nh2stError, SampleError
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card
+from napari_nh2st.training.apart import Apart, split_samples
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.fit import finetune
 from napari_nh2st.training.held_out import read_held_out
-from napari_nh2st.training.holdout import Apart, split_samples
 from support.sections import GENES, PITCH, sheet
 
 ARCH = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.1)
@@ -57,7 +57,7 @@ def test_what_cannot_be_held_out_says_so(samples, names, says):
 
 def test_one_way_to_hold_out(tmp_path):
     (tmp_path / "c.yaml").write_text("hold_out_sections: [S1]\nhold_out_patients: [P1]\n")
-    with pytest.raises(Nh2stError, match="c.yaml: hold out either"):
+    with pytest.raises(Nh2stError, match=r"c\.yaml: hold out either"):
         read_config(tmp_path / "c.yaml")
 
 
