@@ -13,6 +13,7 @@ import platformdirs
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.job import ACTIVE, Job, State
+from napari_nh2st.training.summary import read_summary
 
 _KEPT = 100
 _LOOK_AGAIN = 0.5  # seconds
@@ -34,7 +35,7 @@ class RunLine:
     started : float or None
         Seconds since 1970; None where it was not started by a `Job`.
     best : float or None
-        Highest mean held-out PCC.
+        Mean held-out PCC of the run's summary; before there is one, the highest of the epochs on inner blocks.
     model : Path or None
         The model's folder, once there is one.
     sheet : Path or None
@@ -65,8 +66,10 @@ def line_of(job: Job) -> RunLine:
     argv = [str(word) for word in record.get("argv", ())]
     sheet = Path(argv[argv.index("finetune") + 1]) if "finetune" in argv[:-1] else None
     started = float(record["started"]) if "started" in record else None
+    summary = None if status.active else read_summary(job.folder)
+    best = status.metrics.best() if summary is None else summary.lines[-1].pcc
     return RunLine(
-        job.folder, status.state, started, status.metrics.best(), status.model, sheet,
+        job.folder, status.state, started, best, status.model, sheet,
         job.can_resume and sheet is not None, status.message,
     )  # fmt: skip
 

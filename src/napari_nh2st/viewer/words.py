@@ -184,7 +184,8 @@ def when(moment: float | None, now: float) -> str:
 def run_sentence(status: RunStatus) -> str:
     """Say where a fine-tuning run stands."""
     best, at = status.metrics.best(), stage_words(status.metrics)
-    figure = f" Best held-out PCC so far: {best:.3f}." if best is not None else ""
+    what = "PCC on inner blocks" if status.metrics.curve("test_pcc") else "held-out PCC"
+    figure = f" Best {what} so far: {best:.3f}." if best is not None else ""
     if status.state == "failed":
         return f"The run ended early: {status.message}"
     doing = "" if not at or at == "training" else f": {at}"

@@ -22,7 +22,7 @@ _COLUMNS = {
     "begun": "When it was started or resumed last",
     "name": "Its folder",
     "state": "Where it stands",
-    "PCC": "Best mean correlation on parts of the sections that were held out",
+    "PCC": "Mean correlation on what was held out; before the end, the best so far on inner blocks",
 }
 
 
