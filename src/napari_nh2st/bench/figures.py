@@ -57,7 +57,7 @@ FIGURES = (
     Figure("dense_pcc_loss", "ratios", "dense against patch by patch: loss of PCC", {"": 0.01}, at_most=True),
     Figure("dense_agreement_measured", "ratios", "agreement on the measured sections of --samples", {"": 0.95}),
     Figure("dense_pcc_loss_measured", "ratios", "loss of PCC on those", {"": 0.01}, at_most=True),
-    Figure("finetune_over_naive", "ratios", "training: spots/s over ten patches a spot"),
+    Figure("finetune_over_naive", "ratios", "training: spots/s over ten patches a spot", {"": 5}),
     Figure("second_run_encoded", "counts", "second run over a finished region: tiles encoded", {"": 0}, at_most=True),
     Figure("killed_lost", "counts", "killed in mid-run: tiles lost that had been kept", {"": 0}, at_most=True),
     Figure("killed_difference", "counts", "killed, run again: largest difference", {"": 0}, at_most=True),

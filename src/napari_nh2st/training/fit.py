@@ -252,7 +252,7 @@ class _Run:
             raise Nh2stError(NOTHING_YET) from None
         if is_first():
             (self._kept / READY).touch()
-            if plan.embedded is not None:
+            if plan.embedded is not None and self.apart.sections:
                 plain = config.model_copy(update={"views": 0})
                 kept = self._kept / APART
                 self.apart.embedded = self._look_at(plan.net, plan.card, self.apart.sections, plain, kept)
