@@ -70,7 +70,8 @@ def test_a_map_says_what_it_shows() -> None:
     section = HeldOutSection("C5", 10.0, empty, empty, empty, empty)
     found = HeldOut(11, "sections", ["ERBB2", "FLAT"], "counts", [section])
     assert words.map_words("ERBB2", found, section, 0.412) == "ERBB2, C5, epoch 12: PCC 0.41 across 181 spots"
-    said = words.map_words("ERBB2", found, section, 0.412, finished=True)
+    last = HeldOut(None, "sections", found.genes, found.unit, found.sections)
+    said = words.map_words("ERBB2", last, section, 0.412)
     assert said == "ERBB2, C5, finished model: PCC 0.41 across 181 spots"
     blocks = HeldOut(0, "blocks", found.genes, found.unit, found.sections)
     said = words.map_words("FLAT", blocks, section, None)

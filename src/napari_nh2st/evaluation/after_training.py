@@ -64,7 +64,7 @@ def _of_sections(ended: Ended, card: Card) -> Summary:
         columns = [s.genes.index(g) for g in apart.genes]
         everything = np.arange(len(s.truth))
         shown.append(shown_of(section, card, everything, s.truth[:, columns], s.predicted[:, columns]))
-    write_held_out(HeldOut(config.epochs, "sections", apart.genes, card.unit, shown), ended.run)
+    write_held_out(HeldOut(None, "sections", apart.genes, card.unit, shown), ended.run)
     fitting = Fitting(ended.sections, card, config, ended.settings.seed)
     rows = [card.genes.index(g) for g in apart.genes]
     truths = [Truth.of(s.name, s.labels[:, rows], places(s, card), None) for s in apart.sections]

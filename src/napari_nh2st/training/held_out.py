@@ -17,7 +17,6 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from napari_nh2st import metrics
 from napari_nh2st.atomic import finished_file
 
 FILE = "held_out.safetensors"
@@ -59,7 +58,8 @@ class HeldOut:
 
     Attributes
     ----------
-    epoch : int
+    epoch : int or None
+        From 0; None where it is the finished model.
     what : "blocks" or "sections"
         Whether a block of each section, or whole sections, are held out.
     genes : list of str
@@ -67,7 +67,7 @@ class HeldOut:
     sections : list of HeldOutSection
     """
 
-    epoch: int
+    epoch: int | None
     what: What
     genes: list[str]
     unit: str
@@ -112,9 +112,3 @@ def read_held_out(run: Path) -> HeldOut | None:
         return None
     sections = [HeldOutSection(s["name"], s["spacing"], *of) for s, of in zip(facts["sections"], read, strict=True)]
     return HeldOut(facts["epoch"], facts["what"], facts["genes"], facts["unit"], sections)
-
-
-def correlation(section: HeldOutSection, gene: int) -> float:
-    """Correlate measured and predicted values of one gene across a section's spots; 0 where either is constant."""
-    of_gene = slice(gene, gene + 1)
-    return float(metrics.pcc(section.measured[:, of_gene], section.predicted[:, of_gene]).per_gene[0])

@@ -243,10 +243,10 @@ def summary_words(summary: Summary) -> str:
     return f"{what} {shown} ({_KINDS[summary.kind]}): {', '.join(figures)}. {across}."
 
 
-def map_words(gene: str, found: HeldOut, section: HeldOutSection, pcc: float | None, *, finished: bool = False) -> str:
+def map_words(gene: str, found: HeldOut, section: HeldOutSection, pcc: float | None) -> str:
     """Say what a map of held-out spots shows and how well it agrees; `pcc` is None where a side does not vary."""
     where = section.name if found.what == "sections" else f"block of {section.name}"
-    when = "finished model" if finished else f"epoch {found.epoch + 1}"
+    when = "finished model" if found.epoch is None else f"epoch {found.epoch + 1}"
     agrees = "the same in every spot, no PCC" if pcc is None else f"PCC {pcc:.2f}"
     return f"{gene}, {where}, {when}: {agrees} across {count(len(section.xy), 'spot')}"
 

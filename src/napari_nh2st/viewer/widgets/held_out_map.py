@@ -12,9 +12,7 @@ import numpy.typing as npt
 from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QCompleter, QWidget
 
-from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.limits import limits_of
-from napari_nh2st.training.config import read_config
 from napari_nh2st.training.held_out import FILE, HeldOut, HeldOutSection, read_held_out
 from napari_nh2st.viewer.heatmap import HEATMAP_LOOK
 from napari_nh2st.viewer.preferences import stored
@@ -40,14 +38,11 @@ class _Scored:
     found : HeldOut
     pcc : list of (G,) float64
         Of the genes of each section, NaN where there is none.
-    finished : bool
-        Whether the finished model predicts, not that of an epoch.
     """
 
     stamp: Stamp
     found: HeldOut
     pcc: list[npt.NDArray[np.float64]]
-    finished: bool
 
 
 def _look(folder: Path, known: Stamp | None) -> _Scored | None:
@@ -68,16 +63,7 @@ def _look(folder: Path, known: Stamp | None) -> _Scored | None:
         scored = metrics.pcc(section.measured, section.predicted)
         pcc.append(np.where(scored.constant, np.nan, scored.per_gene))
     found = HeldOut(found.epoch, found.what, found.genes, found.unit, sections)
-    return _Scored(stamp, found, pcc, _finished(folder, found.epoch)) if sections else None
-
-
-def _finished(folder: Path, epoch: int) -> bool:
-    """Tell whether a map is that of the finished model: it stands after the last epoch."""
-    config = folder / "config.yaml"
-    try:
-        return config.is_file() and epoch >= read_config(config).epochs
-    except Nh2stError:
-        return False
+    return _Scored(stamp, found, pcc) if sections else None
 
 
 class HeldOutMap(QWidget):
@@ -195,7 +181,7 @@ class HeldOutMap(QWidget):
         gene = found.genes.index(self.gene)
         self._draw(found, found.sections[at], gene)
         agrees = None if np.isnan(pcc[gene]) else float(pcc[gene])
-        self.sentence.say(map_words(self.gene, found, found.sections[at], agrees, finished=self._scored.finished))
+        self.sentence.say(map_words(self.gene, found, found.sections[at], agrees))
 
     def _draw(self, found: HeldOut, section: HeldOutSection, gene: int) -> None:
         measured, predicted = section.measured[:, gene], section.predicted[:, gene]
