@@ -13,7 +13,7 @@ from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, r
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.nh2st import ContextNH2ST, loss_of, normalise
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Section, TrainingWindows, WindowCutter, load_section
+from napari_nh2st.training.data import Section, TrainingWindows, Window, WindowCutter, load_section
 from napari_nh2st.training.fit import card_for
 from napari_nh2st.training.module import Fitter, stain_jitter
 from napari_nh2st.training.plan import Plan, make_plan
@@ -72,14 +72,32 @@ def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
 
     stream = batches()
 
+    def take(windows: list[Window]) -> None:
+        batch = fitter.transfer_batch_to_device(windows, device, 0)
+        _step(optimiser, fitter.training_step(batch, 0)["loss"])
+
     def side() -> Rate:
         fitter.counted, clock = 0, Clock()
         for _ in range(steps):
-            batch = fitter.transfer_batch_to_device(next(stream), device, 0)
-            _step(optimiser, fitter.training_step(batch, 0)["loss"])
+            take(next(stream))
         return Rate(fitter.counted / clock.seconds)
 
+    _meet_shapes(windows, take)
     return side
+
+
+def _meet_shapes(windows: TrainingWindows, take: Callable[[list[Window]], None]) -> None:
+    """Take a step of each size of windows that an epoch has.
+
+    Kernels are made for a size when it is met first. A run meets the same few in every epoch; in so few steps as are
+    timed here most would be new.
+    """
+    met = set()
+    for batch in windows:
+        shape = batch[0].pixels.shape
+        if shape not in met:
+            met.add(shape)
+            take(batch)
 
 
 def naive(plan: Plan, device: torch.device, steps: int) -> Side:

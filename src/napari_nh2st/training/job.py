@@ -10,7 +10,7 @@ run folder, so a run can be followed, stopped and picked up again by another ses
     RUN/pause          holds the run after the current step, as long as it is there
     RUN/model/         the model, once there is one
 
-Standard library only: neither Qt nor torch.
+Quick to import: neither Qt nor torch.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from napari_nh2st.atomic import finished_file
 
 State = Literal["empty", "queued", "starting", "running", "paused", "stopping", "done", "cancelled", "failed"]
 
@@ -194,7 +196,8 @@ class Job:
         _lower_priority(self._process.pid)
         record = {"pid": self._process.pid, "identity": _identity(self._process.pid), "argv": argv}
         behind = {"rows_before": before, "log_before": printed}
-        _write_json(self.folder / "job.json", record | {"started": time.time()} | behind)
+        with finished_file(self.folder / "job.json") as draft:
+            draft.write_text(json.dumps(record | {"started": time.time()} | behind, indent=1), "utf-8")
 
     def stop(self) -> None:
         """Ask for a stop that keeps the best model so far."""
@@ -380,12 +383,6 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return row if isinstance(row, dict) else None
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    beside.replace(path)
 
 
 def _environment() -> dict[str, str]:
