@@ -11,7 +11,7 @@ from napari_nh2st.training.callbacks import MetricsFile, Wishes
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section, WindowCutter, spots_a_step
 from napari_nh2st.training.embedded import HELD_OUT_AT_ONCE, Embedded, held_out_targets
-from napari_nh2st.training.plan import make_plan
+from napari_nh2st.training.plan import Plan, make_plan
 from napari_nh2st.training.quiet import quiet
 from napari_nh2st.training.stage import Stage
 
@@ -53,15 +53,20 @@ def tissue(spots: int) -> tuple[Section, Embedded]:
     return section, Embedded(plain, torch.zeros((0, spots, 9, channels), dtype=torch.float16))
 
 
-def score(section: Section, embedded: Embedded, folder, **settings) -> float:
-    """Train by the defaults, but for these settings; the best correlation on the block that is held out."""
+def plan_of(section: Section, embedded: Embedded, **settings) -> Plan:
+    """Make a plan by the defaults, but for these settings."""
     L.seed_everything(0, verbose=False)
     config = TrainingConfig(device="cpu", precision="fp32", pretrain_steps=0, kernel_share=0, **settings)
     genes = [f"G{i}" for i in range(GENES)]
     card = Card(
         name="made up", licence="none", architecture=ARCH, mpp=1.0, pitch=144, genes=genes, gene_means=[0.0] * GENES
     )
-    plan = make_plan([section], card, config, 0, look=lambda net, card: [embedded])
+    return make_plan([section], card, config, 0, look=lambda net, card: [embedded])
+
+
+def score(section: Section, embedded: Embedded, folder, **settings) -> float:
+    """Train by such a plan; the best correlation on the block that is held out."""
+    plan = plan_of(section, embedded, **settings)
     log, folder = MetricsFile(None), folder / "-".join(f"{v}" for v in ["run", *settings.values()])
     with quiet():
         _, keep, _ = Stage(plan, folder, log, Wishes(folder, lambda: False, log), score=True).run()
@@ -79,6 +84,33 @@ def test_the_defaults_are_about_as_good_as_the_best_of_a_small_grid(tmp_path, sp
     told = f"default {default:.4f}, others {others}"
     assert default > max(others) - MARGIN, told
     assert default > 0.3, told
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(12, 1), (127, 1), (128, 2), (256, 2)])
+def test_a_small_step_of_the_head_wakes_no_second_thread(tmp_path, two_threads, batch, threads):
+    class Seen(L.Callback):
+        def __init__(self):
+            self.threads = set()
+
+        def on_train_batch_end(self, *_):
+            self.threads.add(torch.get_num_threads())
+
+        def on_validation_batch_end(self, *_):
+            self.threads.add(torch.get_num_threads())
+
+    plan, log, seen = plan_of(*tissue(300), epochs=1, spots_per_step=batch), MetricsFile(None), Seen()
+    with quiet():
+        Stage(plan, tmp_path, log, Wishes(tmp_path, lambda: False, log), score=True, watch=[seen]).run()
+    assert seen.threads == {threads}
+    assert torch.get_num_threads() == 2
 
 
 def test_many_held_out_spots_are_predicted_in_parts():

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from napari_nh2st.errors import Nh2stError
 
 SIZE = (1280, 800)
-VIEW = 1 / 8
+SHOWN = 1 / 8
 """What the window shows, as a part of the slide's width."""
 
 PLACES = ((0.5, 0.5), (0.18, 0.18), (0.82, 0.82), (0.82, 0.18), (0.18, 0.82))
@@ -92,7 +92,7 @@ class Screen:
         """Move the view to a place (x, y), level-0 pixels, and let it be drawn."""
         mpp = self.slide.require_mpp()
         camera = self.viewer.scene.camera
-        camera.zoom = self.viewer.canvas.size[1] / (VIEW * self.slide.shape[1] * mpp)
+        camera.zoom = self.viewer.canvas.size[1] / (SHOWN * self.slide.shape[1] * mpp)
         camera.center = (centre[1] * mpp, centre[0] * mpp)
         self.until_drawn()
 
@@ -155,8 +155,19 @@ def tissue_at(screen: Screen, part: tuple[float, float]) -> npt.NDArray[np.float
     return np.asarray(near[np.argmax(share - away)])
 
 
+def choose(screen: Screen, where: str, detail: int) -> None:
+    """Choose what is predicted, and how finely: the dock remembers both from the last window."""
+    part = screen.dock.where
+    part.buttons[where].click()
+    if part.detail.isEnabled():
+        part.detail.setCurrentIndex(detail)
+
+
 def first_tiles(screen: Screen) -> tuple[float, list[float]]:
     """Move from place to place and wait for the first tiles: with the model to load, then every other time."""
+    from napari_nh2st.viewer.widgets.where_section import VIEW
+
+    choose(screen, VIEW, 0)
     took = []
     for i, part in enumerate(PLACES):
         screen.look_at(tissue_at(screen, part))
@@ -179,10 +190,7 @@ def heartbeat_while_predicting(screen: Screen, seconds: float) -> tuple[list[flo
     """Predict the whole slide, finely, for some seconds; return how late the timer was, and how many cells came."""
     from napari_nh2st.viewer.widgets.where_section import WHOLE
 
-    where = screen.dock.where
-    where.buttons[WHOLE].click()
-    if where.detail.isEnabled():
-        where.detail.setCurrentIndex(1)
+    choose(screen, WHOLE, 1)
     screen.viewer.fit_to_view()
     screen.settle()
     until = time.monotonic() + seconds

@@ -123,6 +123,7 @@ def _about(material: Material, options: Options) -> dict[str, Any]:
             "cpu": cpu_name(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
+            "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
             "simd": torch.backends.cpu.get_cpu_capability(),
             "bf16": has_fast_bf16(material.device),
             "gpu": torch.cuda.get_device_name(material.device) if material.device.type == "cuda" else None,

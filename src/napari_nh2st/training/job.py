@@ -32,6 +32,7 @@ State = Literal["empty", "queued", "starting", "running", "paused", "stopping", 
 ACTIVE: tuple[State, ...] = ("queued", "starting", "running", "paused", "stopping")
 _TERMINAL: dict[str, State] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
 _OF_A_STEP = {"step", "epoch", "seconds", "train_loss"}
+_NICE = 5
 _FRESH_SECONDS = 120.0  # a run that we did not start counts as alive while its files change
 
 
@@ -193,7 +194,7 @@ class Job:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), **_detached()
             )
-        _lower_priority(self._process.pid)
+        lower_priority(self._process.pid)
         record = {"pid": self._process.pid, "identity": _identity(self._process.pid), "argv": argv}
         behind = {"rows_before": before, "log_before": printed}
         with finished_file(self.folder / "job.json") as draft:
@@ -398,11 +399,12 @@ def _detached() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def _lower_priority(pid: int) -> None:
-    """Let the viewer have the processor first."""
+def lower_priority(pid: int) -> None:
+    """Let the viewer have the processor before a process that it started."""
     if hasattr(os, "setpriority"):
         try:
-            os.setpriority(os.PRIO_PROCESS, pid, 5)
+            # no system lets a process have a higher one than the process that started it
+            os.setpriority(os.PRIO_PROCESS, pid, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
         except OSError:  # it may have ended already
             return
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ from napari_nh2st.training.data import (
 from napari_nh2st.training.embedded import LOOK_WINDOW, EmbeddedSpots, held_out_targets
 from napari_nh2st.training.module import Fitter
 from napari_nh2st.training.plan import Plan
+
+# Targets that a step of the head has for each thread: its many small products wait longer for a second one that sleeps
+# than that one saves (docs/performance.md).
+SPOTS_A_THREAD = 64
 
 
 @dataclass
@@ -156,13 +160,14 @@ class Stage:
         resumed = self.file if self.checkpoints and self.file.is_file() else None
         batches.epoch = 0 if resumed is None else next_epoch(resumed)
         trainer = self._trainer(callbacks)
-        trainer.fit(
-            module,
-            DataLoader(batches, batch_size=None, collate_fn=_as_is),
-            DataLoader(self.held_out(), batch_size=None, collate_fn=_as_is) if self.score else None,  # type: ignore[arg-type]
-            ckpt_path=resumed,
-            weights_only=True,
-        )
+        with _threads(torch.get_num_threads() if self.plan.embedded is None else batches.batch // SPOTS_A_THREAD):
+            trainer.fit(
+                module,
+                DataLoader(batches, batch_size=None, collate_fn=_as_is),
+                DataLoader(self.held_out(), batch_size=None, collate_fn=_as_is) if self.score else None,  # type: ignore[arg-type]
+                ckpt_path=resumed,
+                weights_only=True,
+            )
         return keep, trainer
 
     def _trainer(self, callbacks: list[Callback]) -> L.Trainer:
@@ -190,6 +195,17 @@ class Stage:
             accumulate_grad_batches=self.parts,
             num_sanity_val_steps=0,
         )
+
+
+@contextmanager
+def _threads(most: int) -> Iterator[None]:
+    """Compute with no more threads than these, one at least."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, most)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _as_is(batch: Any) -> Any:

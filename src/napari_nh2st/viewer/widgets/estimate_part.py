@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,11 +14,11 @@ from qtpy.QtWidgets import QWidget
 
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.estimate import Estimate
+from napari_nh2st.training.job import lower_priority
 from napari_nh2st.training.settings_file import write_settings
 from napari_nh2st.viewer.widgets.parts import Caption, Sentence, column, paragraphs, row
 
 _SETTLED_MS = 1500
-_PRIORITY = 5  # as the run itself has: what it is given beside other programs is then alike
 _TRYING = "Some steps of the run are tried on a part of a section, by a process of its own; Start need not wait for it"
 _WHENCE = (
     "From a short trial on this machine as it is now: what else runs on it counts. A run that gets no better ends "
@@ -120,19 +119,11 @@ class EstimatePart(QWidget):
             words += ["--config", str(write_settings(self._folder.name, self._config))]
         process = self._process = QProcess(self)
         self._alive.add(process)
-        process.started.connect(partial(self._lower_priority, process))
+        # as the run itself has: what it is given beside other programs is then alike
+        process.started.connect(lambda: lower_priority(int(process.processId())))
         process.finished.connect(partial(self._ended, process))
         process.errorOccurred.connect(partial(self._not_started, process))
         process.start(self._program[0], [*self._program[1:], *words])
-
-    def _lower_priority(self, process: QProcess) -> None:
-        """Let the viewer have the processor first."""
-        if hasattr(os, "setpriority"):
-            try:
-                lower = max(_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0))
-                os.setpriority(os.PRIO_PROCESS, int(process.processId()), lower)
-            except OSError:  # it may have ended already
-                return
 
     def _not_started(self, process: QProcess, error: QProcess.ProcessError) -> None:
         if error != QProcess.ProcessError.FailedToStart:

@@ -20,8 +20,8 @@ _CHOICES = (
     (WHOLE, "whole slide", "Predict all tissue of the slide"),
 )
 _DETAIL = (
-    "How close together the predictions lie. Fine has seven times as many each way and takes about one and a half "
-    "times as long; each of them still looks at the same piece of tissue"
+    "How close together the predictions lie. Fine has seven times as many each way and takes about twice "
+    "as long; each of them still looks at the same piece of tissue"
 )
 _COARSE_ONLY = (
     "This model looks at each piece of tissue by itself: it has coarse detail only. Models of the kind “context” "
