@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # The tests that need a window, as many files at once as there are cores (at most 4). Each file has a process and a
-# screen of its own: dozens of windows opened and closed in one process have ended in a crash of the software renderer.
-# Arguments go to pytest.
+# screen of its own, a long one several: dozens of windows opened and closed in one process have ended in a crash of the
+# software renderer. Arguments go to pytest.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 lanes=$((cores > 4 ? 4 : cores))
 
-run_file() {
-    local file=$1 log status screen=()
-    shift
+# no more tests than this open their windows in one process
+most=12
+
+run_part() {
+    local file=$1 part=$2 log status screen=()
+    shift 2
     log=$(mktemp)
     # a number of its own to begin with: two that look for a free screen at the same moment find the same one
     if command -v xvfb-run >/dev/null; then
@@ -19,8 +22,8 @@ run_file() {
     for _ in 1 2; do
         status=0
         env -u QT_QPA_PLATFORM OMP_NUM_THREADS=1 "${screen[@]}" \
-            .venv/bin/python -m pytest -q -m "viewer and not long" "$file" "$@" >"$log" 2>&1 || status=$?
-        echo "$file"
+            .venv/bin/python -m pytest -q -m "viewer and not long" --part "$part" "$file" "$@" >"$log" 2>&1 || status=$?
+        echo "$file, part $part"
         cat "$log"
         # that renderer's crash alone is worth a second try: any other end, and a second crash, counts
         [ "$status" -eq 139 ] && grep -q "in glDrawArrays" "$log" || break
@@ -29,8 +32,10 @@ run_file() {
     rm -f "$log"
     [ "$status" -eq 0 ] || [ "$status" -eq 5 ] # 5: none of its tests was asked for
 }
-export -f run_file
+export -f run_part
 
 # the largest first: they take longest
-grep -rlE "mark\.viewer" tests --include='test_*.py' | xargs ls -S |
-    xargs -P "$lanes" -I{} bash -c 'run_file "$@"' _ {} "$@"
+grep -rlE "mark\.viewer" tests --include='test_*.py' | xargs ls -S | while read -r file; do
+    parts=$((($(grep -c "^def test_" "$file") + most - 1) / most))
+    for k in $(seq "$parts"); do echo "$file $k/$parts"; done
+done | xargs -P "$lanes" -L1 bash -c 'run_part "${@: -2}" "${@:1:$#-2}"' _ "$@"

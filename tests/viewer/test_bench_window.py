@@ -1,0 +1,18 @@
+"""The bench's windows, one after another with the same settings: what the first has chosen, the second begins with."""
+
+import pytest
+
+from napari_nh2st.bench import window
+from napari_nh2st.bench.material import Material, Options
+
+pytestmark = [pytest.mark.viewer, pytest.mark.long]
+
+
+def test_every_figure_of_the_window_is_measured(tmp_path):
+    made = Material(Options(tmp_path, "demo", repeat=1, quick=True, device="cpu", precision="fp32"))
+    try:
+        found = window.compare(made)
+    finally:
+        made.close()
+    assert found.values.keys() >= set(window.KEYS)
+    assert all(value.value >= 0 for value in found.values.values())
