@@ -28,6 +28,16 @@ ORDER = [
 ]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 
+# The rooms of the viewer, by the same rule.
+ROOMS = [
+    {"kit"},
+    {"state"},
+    {"layers"},
+    {"predict"},
+    {"genes", "measured", "regions", "context", "trust", "several", "export", "finetune"},
+    {"predict_dock", "reader", "writer", "sample", "launch"},
+]
+
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics", "safetensors.torch"}
 QT = {"qtpy", "napari", "magicgui", "superqt", "pyqtgraph", "vispy", "PySide6", "PyQt6", "PySide2", "PyQt5"}
 TORCH_FREE = ("errors", "geometry", "metrics", "provenance", "atomic", "slides", "expression", "formats")
@@ -80,9 +90,10 @@ def test_every_part_has_its_place_in_the_order():
 
 def test_the_order_is_the_one_that_is_written_down():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    (line,) = [x for x in text.splitlines() if x.startswith("`") and " < " in x]
-    written = [set(part.strip(" `").split(", ")) for part in line.split("<")]
-    assert [*written, {"__main__"}] == ORDER
+    lines = [x for x in text.splitlines() if x.startswith("`") and " < " in x]
+    packages, rooms = ([set(part.strip(" `").split(", ")) for part in line.split("<")] for line in lines)
+    assert [*packages, {"__main__"}] == ORDER
+    assert rooms == ROOMS
 
 
 @pytest.mark.parametrize("part", sorted({_top(name) for name in MODULES if name}))
@@ -94,6 +105,21 @@ def test_imports_only_what_stands_before(part):
             if parts[0] != "napari_nh2st" or len(parts) < 2 or parts[1] == part:
                 continue
             if parts[1] in RANK and RANK[parts[1]] >= RANK[part]:
+                wrong.append(f"{_where(name, line)} imports {imported}")
+    assert not wrong
+
+
+def test_the_rooms_of_the_viewer_import_only_what_stands_before():
+    rank = {room: n for n, rooms in enumerate(ROOMS) for room in rooms}
+    wrong = []
+    for name in (n for n in MODULES if n.startswith("viewer.")):
+        room = name.split(".")[1]
+        assert room in rank, f"{name}: this room is not in docs/architecture.md"
+        for imported, line in IMPORTS[name]:
+            parts = imported.split(".")
+            if parts[:2] != ["napari_nh2st", "viewer"] or len(parts) < 3 or parts[2] == room:
+                continue
+            if rank.get(parts[2], len(ROOMS)) >= rank[room]:
                 wrong.append(f"{_where(name, line)} imports {imported}")
     assert not wrong
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from napari_nh2st.evaluation.protocol import evaluate
     from napari_nh2st.model.folder import load_model
     from napari_nh2st.slides import open_slide
-    from napari_nh2st.training.fit import finetune
+    from napari_nh2st.training.finetune import finetune
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Prediction": "engine.prediction",
     "evaluate": "evaluation.protocol",
-    "finetune": "training.fit",
+    "finetune": "training.finetune",
     "load_model": "model.folder",
     "open_slide": "slides",
     "predict": "engine.run",

@@ -431,13 +431,13 @@ def finetune(
     wait_for(after or [], out, cancelled)
     from napari_nh2st.evaluation.after_training import summarise
     from napari_nh2st.training.callbacks import STOP
-    from napari_nh2st.training.fit import finetune as fit
+    from napari_nh2st.training.finetune import finetune as fit
     from napari_nh2st.training.summary import read_summary
 
     folder = fit(
         sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled, finish=summarise
     )
-    from napari_nh2st.training.stage import is_first
+    from napari_nh2st.training.training_pass import is_first
 
     if not is_first():
         return

@@ -8,8 +8,10 @@ import torch
 from typer.testing import CliRunner
 
 from napari_nh2st import cli
-from napari_nh2st.bench import agreement, durable, material, sides, training, window
-from napari_nh2st.bench.material import Material, Options
+from napari_nh2st.bench import agreement, durable, training, window
+from napari_nh2st.bench import contenders as sides
+from napari_nh2st.bench import data_sets as material
+from napari_nh2st.bench.data_sets import Material, Options
 from napari_nh2st.bench.released import ARCHITECTURE, Released
 from napari_nh2st.engine.run import lattice_for, run
 from napari_nh2st.errors import Cancelled, Nh2stError

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from napari_nh2st.bench import durable, material
-from napari_nh2st.bench.material import Material, Options
+from napari_nh2st.bench import data_sets as material
+from napari_nh2st.bench import durable
+from napari_nh2st.bench.data_sets import Material, Options
 from support.models import small_model
 
 

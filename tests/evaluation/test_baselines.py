@@ -21,7 +21,7 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import save_encoder
 from napari_nh2st.model.nh2st import normalise
-from napari_nh2st.training import plan
+from napari_nh2st.training import setup as plan
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import load_section
 from support.models import small_card

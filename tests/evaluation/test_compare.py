@@ -15,7 +15,7 @@ from napari_nh2st.evaluation.compare import compare
 from napari_nh2st.evaluation.scores import score
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.training import plan
+from napari_nh2st.training import setup as plan
 from napari_nh2st.training.config import TrainingConfig
 from support.sections import GENES, sheet
 

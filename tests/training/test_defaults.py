@@ -11,9 +11,9 @@ from napari_nh2st.training.callbacks import MetricsFile, Wishes
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section, WindowCutter, spots_a_step
 from napari_nh2st.training.embedded import HELD_OUT_AT_ONCE, Embedded, held_out_targets
-from napari_nh2st.training.plan import Plan, make_plan
-from napari_nh2st.training.quiet import quiet
-from napari_nh2st.training.stage import Stage
+from napari_nh2st.training.quiet_lightning import quiet
+from napari_nh2st.training.setup import Plan, make_plan
+from napari_nh2st.training.training_pass import Stage
 
 ARCH = Architecture()  # the best rate depends on the network's size
 GENES, STATES = 20, 8

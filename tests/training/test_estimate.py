@@ -9,16 +9,16 @@ from napari_nh2st.errors import Cancelled, SampleError
 from napari_nh2st.expression import read_expression, read_sheet
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.training import trial as trying
+from napari_nh2st.training import timing_probe as trying
 from napari_nh2st.training.callbacks import MetricsFile, Wishes
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import WindowCutter, cover, hold_out_blocks, load_section
 from napari_nh2st.training.estimate import Estimate, about_memory, about_time, estimate
-from napari_nh2st.training.fit import card_for, finetune
+from napari_nh2st.training.finetune import card_for, finetune
 from napari_nh2st.training.forecast import crop, forecast
-from napari_nh2st.training.plan import make_plan
-from napari_nh2st.training.stage import Stage
-from napari_nh2st.training.trial import Trial, _middle, _settle_batch, looked_at, memory_mb
+from napari_nh2st.training.setup import make_plan
+from napari_nh2st.training.timing_probe import Trial, _middle, _settle_batch, looked_at, memory_mb
+from napari_nh2st.training.training_pass import Stage
 from support.models import small_model
 from support.sections import sheet
 

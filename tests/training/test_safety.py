@@ -16,11 +16,12 @@ import torch
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model
-from napari_nh2st.training import checkpoints, stage
+from napari_nh2st.training import checkpoints
+from napari_nh2st.training import training_pass as stage
 from napari_nh2st.training.callbacks import MetricsFile, Wishes
 from napari_nh2st.training.checkpoints import CheckedFiles
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.fit import finetune
+from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.job import Job
 from napari_nh2st.training.module import Fitter, NotFinite
 from support.sections import sheet

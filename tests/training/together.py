@@ -8,7 +8,7 @@ import torch
 
 from napari_nh2st.cli import main
 from napari_nh2st.training.module import Fitter
-from napari_nh2st.training.stage import Stage
+from napari_nh2st.training.training_pass import Stage
 
 _run, _gather = Stage.run, Fitter.gather
 _shares = []

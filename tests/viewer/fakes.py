@@ -14,8 +14,8 @@ from napari_nh2st.errors import Cancelled, MppNeeded
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Architecture, Card, Evaluation, GeneTrust
 from napari_nh2st.model.decoder import Decoder
-from napari_nh2st.viewer.controller import Controller
-from napari_nh2st.viewer.events import Event, Request, State
+from napari_nh2st.viewer.predict.controller import Controller
+from napari_nh2st.viewer.predict.events import Event, Request, State
 
 GENES = ["ERBB2", "KRT8", "CD3E", "FLAT"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from napari_nh2st.bench import window
-from napari_nh2st.bench.material import Material, Options
+from napari_nh2st.bench.data_sets import Material, Options
 
 pytestmark = [pytest.mark.viewer, pytest.mark.long]
 

@@ -10,11 +10,11 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QApplication, QCheckBox, QPushButton, QScrollArea
 
-from napari_nh2st.viewer import layers
-from napari_nh2st.viewer.events import State
-from napari_nh2st.viewer.predicted import PredictedMap
-from napari_nh2st.viewer.widgets.parts import Sentence
-from napari_nh2st.viewer.widgets.predict import PredictWidget
+from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.predict.events import State
+from napari_nh2st.viewer.predict_dock import PredictWidget
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import FakeServices, FakeSlide, card
 
 pytestmark = pytest.mark.viewer
@@ -25,7 +25,7 @@ class Dock:
     def __init__(self, make_viewer, qtbot, slide: FakeSlide | None = None, services: FakeServices | None = None):
         self.viewer, self.qtbot, self.services = make_viewer(), qtbot, services or FakeServices()
         if slide is not None:
-            data, meta, _ = layers.slide_layer_data(slide)
+            data, meta, _ = frames.slide_layer_data(slide)
             self.viewer.add_image(data, **meta)
         self.widget = PredictWidget(self.viewer, self.services)
         self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
@@ -118,11 +118,11 @@ def test_every_layer_says_what_it_shows_and_where_it_comes_from(make) -> None:
     dock.open_all()
     dock.predict()
     dock.press_everything()
-    ours = [layer for layer in dock.viewer.layers if layer.metadata.get(layers.KEY) is not None]
-    made = [layer for layer in ours if layers.PROVENANCE in layer.metadata]
-    assert {layer.metadata[layers.PROVENANCE]["what"] for layer in made} >= {"predicted expression", "spread"}
+    ours = [layer for layer in dock.viewer.layers if layer.metadata.get(frames.KEY) is not None]
+    made = [layer for layer in ours if frames.PROVENANCE in layer.metadata]
+    assert {layer.metadata[frames.PROVENANCE]["what"] for layer in made} >= {"predicted expression", "spread"}
     for layer in made:
-        facts = layer.metadata[layers.PROVENANCE]
+        facts = layer.metadata[frames.PROVENANCE]
         assert facts["slide"]["fingerprint"] == "f" * 8
         assert facts["model_hash"] == "hash of her2st 0"
     plain = {layer.name for layer in ours if layer not in made}
@@ -152,9 +152,9 @@ def test_a_prediction_from_a_file_without_its_slide(make) -> None:
     )
     everywhere = np.arange(shown.rows * shown.columns)
     shown.add(everywhere, np.random.default_rng(0).random((len(everywhere), 4)).astype(np.float16))
-    frame = layers.map_frame(shown.cell, shown.origin, 0.5)
+    frame = frames.map_frame(shown.cell, shown.origin, 0.5)
     layer = dock.viewer.add_image(
-        shown.values("ERBB2"), name="ERBB2", metadata={layers.KEY: shown, layers.GENE: "ERBB2"}, **frame
+        shown.values("ERBB2"), name="ERBB2", metadata={frames.KEY: shown, frames.GENE: "ERBB2"}, **frame
     )
     dock.viewer.layers.selection.active = layer
     dock.rest()

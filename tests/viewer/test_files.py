@@ -11,9 +11,9 @@ from npe2 import PluginManifest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer import writer
-from napari_nh2st.viewer.layers import KEY, map_of, slide_of
-from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.layers.frames import KEY, map_of, slide_of
 from napari_nh2st.viewer.reader import get_reader
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
 
 ROOT = Path(__file__).parents[2]

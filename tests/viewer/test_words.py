@@ -13,17 +13,20 @@ import numpy as np
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
 from napari_nh2st.model.card import Evaluation, GeneTrust, TrainingSample
-from napari_nh2st.viewer import words
-from napari_nh2st.viewer.events import State, Status
-from napari_nh2st.viewer.where import Region
+from napari_nh2st.viewer.genes.messages import gene_words
+from napari_nh2st.viewer.kit.phrases import clock, count, when
+from napari_nh2st.viewer.predict.command import command_line
+from napari_nh2st.viewer.predict.events import State, Status
+from napari_nh2st.viewer.predict.messages import model_details, model_words, status_sentence
+from napari_nh2st.viewer.predict.region import Region
 from viewer.fakes import FakeSlide, card
 
 
 def test_opening_the_dock_loads_no_torch() -> None:
     """Importing torch on the GUI thread would freeze the window for seconds."""
     code = (
-        "import sys; import napari_nh2st.viewer.widgets.predict, napari_nh2st.viewer.widgets.finetune;"
-        "from napari_nh2st.viewer.services import Services; from viewer.fakes import FakeSlide, card;"
+        "import sys; import napari_nh2st.viewer.predict_dock, napari_nh2st.viewer.finetune.dock;"
+        "from napari_nh2st.viewer.state.services import Services; from viewer.fakes import FakeSlide, card;"
         "s = Services(); s.models(); s.warnings_for(FakeSlide(), card()); s.lattice_for(FakeSlide(), card());"
         "sys.exit('torch' in sys.modules)"
     )
@@ -34,49 +37,49 @@ def test_opening_the_dock_loads_no_torch() -> None:
 
 def test_when() -> None:
     now = datetime(2026, 3, 2, 0, 30).timestamp()
-    assert words.when(now - 60, now) == "today 00:29"
-    assert words.when(now - 3600, now) == "yesterday 23:30"
-    assert words.when(now - 2 * 86400, now) == "28 Feb 00:30"
-    assert words.when(now - 400 * 86400, now) == "2025-01-26 00:30"
-    assert words.when(None, now) == ""
+    assert when(now - 60, now) == "today 00:29"
+    assert when(now - 3600, now) == "yesterday 23:30"
+    assert when(now - 2 * 86400, now) == "28 Feb 00:30"
+    assert when(now - 400 * 86400, now) == "2025-01-26 00:30"
+    assert when(None, now) == ""
 
 
 def test_clock_and_counts() -> None:
-    assert [words.clock(s) for s in (None, 7, 72, 3760)] == ["", "0:07", "1:12", "1:02:40"]
-    assert [words.count(n, "tile") for n in (1, 1200)] == ["1 tile", "1,200 tiles"]
+    assert [clock(s) for s in (None, 7, 72, 3760)] == ["", "0:07", "1:12", "1:02:40"]
+    assert [count(n, "tile") for n in (1, 1200)] == ["1 tile", "1,200 tiles"]
 
 
 def test_model_line() -> None:
     trained = [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2", "C3")]
-    assert words.model_words(card(training=trained, tissue="HER2-positive breast tumours")) == (
+    assert model_words(card(training=trained, tissue="HER2-positive breast tumours")) == (
         "4 genes, 3 sections of 2 patients, HER2-positive breast tumours"
     )
-    assert words.model_words(card(training=trained)) == "4 genes, 3 sections of 2 patients"
-    assert words.model_words(card()) == "4 genes, training not recorded"
-    assert words.model_words(card(training=trained, synthetic=True)) == "4 genes, 3 sections, synthetic tissue"
+    assert model_words(card(training=trained)) == "4 genes, 3 sections of 2 patients"
+    assert model_words(card()) == "4 genes, training not recorded"
+    assert model_words(card(training=trained, synthetic=True)) == "4 genes, 3 sections, synthetic tissue"
 
 
 def test_model_details() -> None:
     trained = [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2")]
-    assert words.model_details(card(description="Made here.", training=trained, citation="A. 2021", licence="MIT")) == [
+    assert model_details(card(description="Made here.", training=trained, citation="A. 2021", licence="MIT")) == [
         "Made here.",
         "Trained on B4, C2.",
         "Mean held-out PCC 0.30 over 1 gene, same patient.",
         "Data: A. 2021",
         "Licence: MIT. Predictions, not measurements: for research use only.",
     ]
-    assert words.model_details(card(evaluation=None))[0] == "Not evaluated on held-out tissue."
+    assert model_details(card(evaluation=None))[0] == "Not evaluated on held-out tissue."
 
 
 def test_gene_in_the_list() -> None:
     genes = {"ERBB2": GeneTrust(pcc=0.41, low=0.33, high=0.48), "CD3E": GeneTrust(pcc=0.05, low=-0.1, high=0.2)}
     known = card(evaluation=Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.3, genes=genes))
-    said = [words.gene_words(known, gene) for gene in ("ERBB2", "CD3E", "KRT8")]
+    said = [gene_words(known, gene) for gene in ("ERBB2", "CD3E", "KRT8")]
     assert said == ["ERBB2   PCC 0.41 (0.33 to 0.48)", "CD3E   PCC 0.05 (-0.10 to 0.20), chance", "KRT8"]
 
 
 def test_states() -> None:
-    say = words.status_sentence
+    say = status_sentence
     assert say(Status()) == "Ready: press Predict."
     assert say(Status(State.RUNNING, step="loading the model")) == "Loading the model…"
     assert say(Status(State.RUNNING, step="predicting", done=3, total=9)) == "Predicting: 3 of 9 tiles."
@@ -91,7 +94,7 @@ def test_states() -> None:
 
 def test_states_of_a_view_that_is_followed() -> None:
     def say(state: State, **how) -> str:
-        return words.status_sentence(Status(state, follow=True, **how))
+        return status_sentence(Status(state, follow=True, **how))
 
     run = {"step": "predicting", "done": 3, "total": 9}
     assert say(State.RUNNING, **run) == "Predicting what you see: 3 of 9 tiles."
@@ -113,10 +116,10 @@ def test_states_of_a_view_that_is_followed() -> None:
 def test_command_line() -> None:
     slide = FakeSlide().with_mpp(0.499)
     region = Region(Box(10.4, 20.6, 110, 220), (np.zeros((3, 2)),))
-    line = words.command_line(slide, "my models/m", region, edited_tissue=True, device="cpu")
+    line = command_line(slide, "my models/m", region, edited_tissue=True, device="cpu")
     assert line == (
         "nh2st predict /nowhere/C9.svs --model 'my models/m' --out predictions --region 10,21,100,199 --mpp 0.499 "
         "--device cpu  # without the outline and the edited tissue mask"
     )
-    fine = words.command_line(slide, "m", Region(), edited_tissue=False, pitch=16)
+    fine = command_line(slide, "m", Region(), edited_tissue=False, pitch=16)
     assert fine == "nh2st predict /nowhere/C9.svs --model m --out predictions --pitch 16 --mpp 0.499"

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from napari_nh2st import metrics
+from napari_nh2st.bench.contenders import BATCHES, read_patches
 from napari_nh2st.bench.figures import Findings, Value
-from napari_nh2st.bench.sides import BATCHES, read_patches
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.run import Job, lattice_for, run
 from napari_nh2st.errors import Cancelled, Nh2stError
@@ -21,7 +21,7 @@ from napari_nh2st.model.folder import Model, load_card, load_model
 from napari_nh2st.model.nh2st import normalise
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.material import Material
+    from napari_nh2st.bench.data_sets import Material
     from napari_nh2st.slides import Slide
 
 TRUTH_MODEL = "demo"

@@ -40,7 +40,7 @@ def bench(
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"{precision!r} is none of {', '.join(PRECISIONS)}", param_hint="--precision")
     from napari_nh2st.atomic import finished_file
-    from napari_nh2st.bench.material import Options
+    from napari_nh2st.bench.data_sets import Options
     from napari_nh2st.bench.run import bench as measure
 
     options = Options(

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nh2st.bench.children import run_json, start
+from napari_nh2st.bench.child_processes import run_json, start
+from napari_nh2st.bench.data_sets import own_cache
 from napari_nh2st.bench.figures import Findings, Value
-from napari_nh2st.bench.material import own_cache
 from napari_nh2st.engine.run import lattice_for, run, store_for
 from napari_nh2st.engine.store import SUFFIX, PredictionStore, find_prediction, open_prediction
 from napari_nh2st.errors import Cancelled, Nh2stError
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.material import Material
+    from napari_nh2st.bench.data_sets import Material
 
 START_SECONDS = 120
 

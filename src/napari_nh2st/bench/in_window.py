@@ -45,12 +45,13 @@ class Screen:
         import napari
 
         from napari_nh2st.slides import open_slide
-        from napari_nh2st.viewer import launch, layers
+        from napari_nh2st.viewer import launch
+        from napari_nh2st.viewer.layers import frames
 
         self.viewer = napari.Viewer(title="NH2ST bench")
         self.viewer.window.resize(*SIZE)
         self.slide = open_slide(slide)
-        data, meta, _ = layers.slide_layer_data(self.slide)
+        data, meta, _ = frames.slide_layer_data(self.slide)
         self.layer = self.viewer.add_image(data, **meta)
         self.dock = launch.open_dock(self.viewer)
         self.dock.use_model(model)
@@ -99,7 +100,7 @@ class Screen:
     @property
     def in_sight(self) -> int:
         """Cells with a prediction that the window shows."""
-        from napari_nh2st.viewer.where import visible_box
+        from napari_nh2st.viewer.predict.region import visible_box
 
         heatmap = self.dock.heatmap
         if heatmap is None or heatmap.layer is None:
@@ -165,7 +166,7 @@ def choose(screen: Screen, where: str, detail: int) -> None:
 
 def first_tiles(screen: Screen) -> tuple[float, list[float]]:
     """Move from place to place and wait for the first tiles: with the model to load, then every other time."""
-    from napari_nh2st.viewer.widgets.where_section import VIEW
+    from napari_nh2st.viewer.predict.region_section import VIEW
 
     choose(screen, VIEW, 0)
     took = []
@@ -188,7 +189,7 @@ def first_tiles(screen: Screen) -> tuple[float, list[float]]:
 
 def heartbeat_while_predicting(screen: Screen, seconds: float) -> tuple[list[float], int]:
     """Predict the whole slide, finely, for some seconds; return how late the timer was, and how many cells came."""
-    from napari_nh2st.viewer.widgets.where_section import WHOLE
+    from napari_nh2st.viewer.predict.region_section import WHOLE
 
     choose(screen, WHOLE, 1)
     screen.viewer.fit_to_view()
@@ -255,7 +256,7 @@ def made_up_map(genes: int) -> Any:
     """Make a full map of 100,000 tiles with random vectors: what matters is their number."""
     from napari_nh2st.model.card import Architecture, Card
     from napari_nh2st.model.decoder import Decoder
-    from napari_nh2st.viewer.predicted import PredictedMap
+    from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
     rng = np.random.default_rng(0)
     names = [f"GENE{i:05d}" for i in range(genes)]
@@ -282,7 +283,7 @@ def resident_mb() -> float | None:
 
 def measure_first(screen: Screen) -> dict[str, Any]:
     """Measure how soon the first tiles are drawn."""
-    from napari_nh2st.viewer.widgets import predict
+    from napari_nh2st.viewer import predict_dock as predict
 
     loading, each = first_tiles(screen)
     return {"first_use": loading, "first_tiles": each, "rest": predict._REST_MS / 1000}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nh2st.bench.children import run_json
+from napari_nh2st.bench.child_processes import run_json
 from napari_nh2st.bench.figures import Findings, Value
 from napari_nh2st.bench.huge import write_huge
 from napari_nh2st.bench.rates import Clock
@@ -18,7 +18,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.material import Material
+    from napari_nh2st.bench.data_sets import Material
 
 HUGE, SMALL = (100_000, 80_000), (25_000, 20_000)
 TILES, TILES_QUICK = 2000, 200

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-from napari_nh2st.bench import agreement, durable, memory, sides, training, window
+from napari_nh2st.bench import agreement, durable, memory, training, window
+from napari_nh2st.bench import contenders as sides
+from napari_nh2st.bench.data_sets import SEED, Material, Options, own_cache
 from napari_nh2st.bench.figures import BY_KEY, Findings, document
-from napari_nh2st.bench.material import SEED, Material, Options, own_cache
 from napari_nh2st.engine.device import has_fast_bf16
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.provenance import repeat_command, versions

@@ -14,12 +14,12 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.nh2st import ContextNH2ST, loss_of, normalise
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section, TrainingWindows, Window, WindowCutter, load_section
-from napari_nh2st.training.fit import card_for
+from napari_nh2st.training.finetune import card_for
 from napari_nh2st.training.module import Fitter, stain_jitter
-from napari_nh2st.training.plan import Plan, make_plan
+from napari_nh2st.training.setup import Plan, make_plan
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.material import Material
+    from napari_nh2st.bench.data_sets import Material
 
 STEPS, NAIVE_STEPS = 6, 2
 WINDOWS = 6

@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from napari_nh2st.bench.children import run_json
+from napari_nh2st.bench.child_processes import run_json
+from napari_nh2st.bench.data_sets import SEED, own_cache
 from napari_nh2st.bench.figures import Findings, Value
-from napari_nh2st.bench.material import SEED, own_cache
 from napari_nh2st.demo.tissue import make_section, write_slide
 from napari_nh2st.terminal import has_display
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.material import Material
+    from napari_nh2st.bench.data_sets import Material
 
 KEYS = (
     "first_tiles_cold",

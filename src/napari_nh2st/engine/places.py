@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.engine.look import known_look, look_at, mpp_problems, stain_problems
+from napari_nh2st.engine.stain_check import known_look, look_at, mpp_problems, stain_problems
 from napari_nh2st.geometry import SELF, Box, FloatArray, TileSet
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import kind_of
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import load_model, save_card
-from napari_nh2st.training.apart import shown_of
 from napari_nh2st.training.data import Section, part_of
-from napari_nh2st.training.fit import Ended
-from napari_nh2st.training.held_out import HeldOut, write_held_out
+from napari_nh2st.training.finetune import Ended
+from napari_nh2st.training.held_out_sections import shown_of
+from napari_nh2st.training.held_out_spots import HeldOut, write_held_out
 from napari_nh2st.training.summary import Line, Summary, write_summary
 
 SIMPLER: dict[str, Baseline] = {"coordinates alone": COORDINATES, "colour ridge": COLOUR}

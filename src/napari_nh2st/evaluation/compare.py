@@ -26,7 +26,7 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section, load_section
-from napari_nh2st.training.fit import card_for
+from napari_nh2st.training.finetune import card_for
 
 Budget = Literal["quick", "full"]
 

@@ -132,11 +132,11 @@ def estimate(
 
     from napari_nh2st.expression import read_sheet
     from napari_nh2st.model.folder import load_model
-    from napari_nh2st.training.apart import split_samples
     from napari_nh2st.training.config import TrainingConfig
     from napari_nh2st.training.forecast import forecast
-    from napari_nh2st.training.quiet import quiet
-    from napari_nh2st.training.trial import try_out
+    from napari_nh2st.training.held_out_sections import split_samples
+    from napari_nh2st.training.quiet_lightning import quiet
+    from napari_nh2st.training.timing_probe import try_out
 
     starting = time.perf_counter() - begin
     config = TrainingConfig() if config is None else config

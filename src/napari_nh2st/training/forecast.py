@@ -12,7 +12,7 @@ from napari_nh2st.training.data import FEWEST_STEPS, MOST_STEPS
 from napari_nh2st.training.embedded import MAX_VIEWS_BYTES
 from napari_nh2st.training.estimate import Estimate
 from napari_nh2st.training.reference import MOST_TILES
-from napari_nh2st.training.trial import FloatArray, Trial, looked_at
+from napari_nh2st.training.timing_probe import FloatArray, Trial, looked_at
 
 # Of a step, the part that the forward pass alone takes.
 FORWARD = 1 / 3

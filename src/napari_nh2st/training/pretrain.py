@@ -34,7 +34,7 @@ from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import Slide, open_slide
 from napari_nh2st.training.module import stain_jitter
-from napari_nh2st.training.quiet import quiet
+from napari_nh2st.training.quiet_lightning import quiet
 
 Pixels = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.float64]

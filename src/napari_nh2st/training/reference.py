@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_nh2st.engine.job import Job
-from napari_nh2st.engine.look import look_at
 from napari_nh2st.engine.session import Session
+from napari_nh2st.engine.stain_check import look_at
 from napari_nh2st.expression import Sample
 from napari_nh2st.geometry import IntArray, TileSet
 from napari_nh2st.model.folder import Model

@@ -9,7 +9,7 @@ from typing import Any
 
 import napari
 
-from napari_nh2st.viewer.layers import slide_layer_data
+from napari_nh2st.viewer.layers.frames import slide_layer_data
 
 PICTURE_SIZE = (1280, 800)
 _PICTURE_SECONDS = 240.0
@@ -74,7 +74,7 @@ def draw_demo(picture: Path, seed: int = 0, model: str = "demo") -> None:
 
 def _demo(seed: int, model: str = "demo") -> tuple[napari.Viewer, Any]:
     from napari_nh2st.demo.tissue import sample_slide
-    from napari_nh2st.viewer.widgets.where_section import WHOLE
+    from napari_nh2st.viewer.predict.region_section import WHOLE
 
     viewer = napari.Viewer(title="NH2ST demo: synthetic tissue")
     _add_slide(viewer, sample_slide(seed), None, name="demo tissue (synthetic)")

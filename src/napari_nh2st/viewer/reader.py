@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_nh2st.errors import Nh2stError, SlideError
-from napari_nh2st.viewer import heatmap
-from napari_nh2st.viewer.layers import GENE, KEY, comes_from, map_frame, slide_layer_data
-from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.layers import heatmap
+from napari_nh2st.viewer.layers.frames import GENE, KEY, comes_from, map_frame, slide_layer_data
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_nh2st.viewer.layers import slide_layer_data
+from napari_nh2st.viewer.layers.frames import slide_layer_data
 
 
 def demo_tissue() -> list[tuple[Any, dict[str, Any], str]]:

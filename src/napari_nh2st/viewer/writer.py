@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.layers import KEY
-from napari_nh2st.viewer.predicted import PredictedMap
+from napari_nh2st.viewer.layers.frames import KEY
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 
 def _write(path: str, attributes: dict[str, Any], name: str) -> list[str]:

@@ -38,7 +38,7 @@ def frozen_encoder(fitting: Fitting) -> ResNet18:
 
 def _make(fitting: Fitting) -> ResNet18:
     from napari_nh2st.model.encoder_file import load_encoder
-    from napari_nh2st.training.plan import pretrained
+    from napari_nh2st.training.setup import pretrained
 
     config = fitting.config
     if config.encoder_start is not None:

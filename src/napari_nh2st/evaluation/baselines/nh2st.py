@@ -11,8 +11,8 @@ from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import Section
-from napari_nh2st.training.fit import train_sections
-from napari_nh2st.training.plan import make_plan, predict_section
+from napari_nh2st.training.finetune import train_sections
+from napari_nh2st.training.setup import make_plan, predict_section
 
 # As published: weights of the two contrastive losses, learning rate, spots in a batch (here, of one window).
 _PUBLISHED = {"spot_weight": 1.0, "near_weight": 0.5, "learning_rate": 5e-4, "spots_per_step": 8, "windows_per_step": 1}

@@ -1,0 +1,203 @@
+"""The sides that are compared: the engine at spots, on the lattice and dense; the bare encoder; patch by patch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_nh2st.bench.figures import Findings
+from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, ratio
+from napari_nh2st.bench.released import Released
+from napari_nh2st.engine import embeddings
+from napari_nh2st.engine.run import Job, lattice_for, run
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import TileSet
+from napari_nh2st.model.folder import Model
+from napari_nh2st.model.nh2st import build, normalise
+
+if TYPE_CHECKING:
+    from napari_nh2st.bench.data_sets import Material
+    from napari_nh2st.slides import Slide
+
+BATCHES = (16, 64)
+RELEASED_SPOTS, RELEASED_SPOTS_QUICK = 24, 4
+READY_TILES, READY_TILES_QUICK = 512, 64
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ratio of two sides: `over` / `under`, in places or in area a second."""
+
+    over: str
+    under: str
+    unit: str = "places"
+
+
+COMPARISONS = {
+    "over_released_procedure": Comparison("spots", "released"),
+    "over_released_same_encoder": Comparison("spots, ResNet-18 of width 64", "released"),
+    "dense_over_released": Comparison("dense map", "released"),
+    "dense_cost": Comparison("contiguous grid", "dense map", "area"),
+    "dense_cost_patchwise": Comparison("patch by patch", "dense map", "area"),
+    "over_bare_encoder": Comparison("contiguous grid", "bare encoder"),
+}
+"""Time per area of the dense map over another's is the other's area per second over the dense map's."""
+
+
+def compare(material: Material, keys: set[str], progress: Callable[[int, int], object]) -> Findings:
+    """Measure the sides that these figures need, in turns, and their ratios."""
+    makers: dict[str, Callable[[Material], Side]] = {
+        "spots, ResNet-18 of width 64": spots_same_encoder,
+        "spots": spots,
+        "released": released,
+        "dense map": dense_map,
+        "contiguous grid": contiguous_grid,
+        "bare encoder": bare_encoder,
+        "patch by patch": patch_by_patch,
+    }
+    wanted = {k: c for k, c in COMPARISONS.items() if k in keys}
+    needed = {side for c in wanted.values() for side in (c.over, c.under)}
+    sides = {name: make(material) for name, make in makers.items() if name in needed}
+    rates = in_turns(sides, material.options.repeat, material.options.cancelled, progress)
+    return Findings(
+        {k: ratio(rates[c.over], rates[c.under], c.unit) for k, c in wanted.items()},
+        {name: median_rate(each) for name, each in rates.items()},
+    )
+
+
+def engine(slide: Slide, model: Model, places: TileSet, job: Job, cell_um: float = 0.0) -> Side:
+    """Run the engine at these places: reading, encoding and head, nothing kept.
+
+    Parameters
+    ----------
+    cell_um : float
+        Side of the square that each place stands for; 0 for spots.
+    """
+    if not len(places):
+        raise Nh2stError(f"{slide.path}: there is no tissue to measure on")
+
+    def side() -> Rate:
+        clock = Clock()
+        _, encoded = run(slide, model, places, job)
+        seconds = clock.seconds
+        if encoded != len(places):
+            raise Nh2stError(f"only {encoded} of {len(places)} places were encoded: this would not be a measurement")
+        return Rate(len(places) / seconds, len(places) * (cell_um / 1000) ** 2 / seconds)
+
+    return side
+
+
+def spots(material: Material) -> Side:
+    """Run the engine at the spots, as the model is."""
+    model = material.load()
+    places = TileSet.at(material.spots, scale=_scale(model, material.slide), pitch=model.card.pitch)
+    return engine(material.slide, model, places, material.job)
+
+
+def spots_same_encoder(material: Material) -> Side:
+    """Run the engine at the spots with the released encoder's size: 224 px a patch, a stride of 32, untrained."""
+    model = with_released_encoder(material.load())
+    places = TileSet.at(material.spots, scale=_scale(model, material.slide), pitch=model.card.pitch)
+    return engine(material.slide, model, places, material.job)
+
+
+def with_released_encoder(model: Model, width: int = 64) -> Model:
+    """Put an untrained ResNet-18 of stride 32 into a model, on patches of the same tissue."""
+    card = model.card
+    arch = card.architecture.model_copy(
+        update={"variant": "context", "encoder": "resnet18", "width": width, "stride": 32}
+    )
+    mpp = card.mpp * card.patch / arch.patch
+    pitch = max(1, round(card.pitch * card.mpp / mpp / arch.stride)) * arch.stride
+    card = card.model_copy(update={"architecture": arch, "mpp": mpp, "pitch": pitch})
+    return Model(card, build(arch, len(card.genes)).eval(), f"untrained-{width}", Path("untrained"))
+
+
+def released(material: Material) -> Side:
+    """Run the released procedure at some of the spots."""
+    card = material.load().card
+    count = RELEASED_SPOTS_QUICK if material.options.quick else RELEASED_SPOTS
+    return Released(material.slide, material.spots, card.patch * card.mpp, material.device, count=count).side
+
+
+def dense_map(material: Material) -> Side:
+    """Run the engine at every cell of the encoder."""
+    return _lattice(material, lambda model: model.card.architecture.stride)
+
+
+def contiguous_grid(material: Material) -> Side:
+    """Run the engine on the whole slide: patches touch, and do not overlap."""
+    return _lattice(material, lambda model: model.card.patch)
+
+
+def _lattice(material: Material, pitch_of: Callable[[Model], int]) -> Side:
+    model = material.load()
+    pitch = pitch_of(model)
+    places = lattice_for(material.slide, model.card, pitch=pitch)
+    return engine(material.slide, model, places, material.job, pitch * model.card.mpp)
+
+
+def bare_encoder(material: Material) -> Side:
+    """Run the encoder alone on ready tensors, in the batch that is faster: channels-last, eval mode, nothing else."""
+    net = material.load().net
+    patch = net.arch.patch
+    encoder = net.encoder.to(material.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    count = READY_TILES_QUICK if material.options.quick else READY_TILES
+    ready = torch.randn(max(BATCHES), 3, patch, patch, device=material.device)
+    ready = ready.contiguous(memory_format=torch.channels_last)
+
+    def once(batch: int) -> float:
+        clock = Clock()
+        with torch.inference_mode(), _precision(material):
+            for _ in range(count // batch):
+                out = encoder(ready[:batch])
+            out.float().sum().item()  # waits for a GPU
+        return count // batch * batch / clock.seconds
+
+    return lambda: Rate(max(once(batch) for batch in BATCHES))
+
+
+def patch_by_patch(material: Material) -> Side:
+    """Encode the contiguous grid in batches of patches, with a head call, as extractors do. Pixels lie ready."""
+    model = material.load()
+    card, slide = model.card, material.slide
+    places = lattice_for(slide, card)
+    count = READY_TILES_QUICK if material.options.quick else READY_TILES
+    places = places.select(np.arange(min(count, len(places))))
+    pixels = torch.from_numpy(read_patches(slide, places.centres, card.patch, places.scale))
+    net = model.net.to(material.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def side() -> Rate:
+        clock = Clock()
+        with torch.inference_mode(), _precision(material):
+            for i in range(0, len(pixels), max(BATCHES)):
+                part = pixels[i : i + max(BATCHES)].to(material.device)
+                target = net.encode(normalise(part)).flatten(1)
+                there = torch.ones(len(target), 9, dtype=torch.bool, device=material.device)
+                net.look(target, target[:, None].expand(-1, 9, -1), there).cpu()
+        seconds = clock.seconds
+        return Rate(len(pixels) / seconds, len(pixels) * (card.patch * card.mpp / 1000) ** 2 / seconds)
+
+    return side
+
+
+def read_patches(
+    slide: Slide, centres: npt.NDArray[np.float64], side: int, scale: float, shift: int = 0
+) -> npt.NDArray[np.uint8]:
+    """Read patches round places: (n, 2) level-0 pixels -> (n, side, side, 3), to the nearest model pixel."""
+    corners = np.round(centres[:, ::-1] / scale - side / 2).astype(np.int64) + shift
+    return embeddings.read_patches(slide, corners, side, scale)
+
+
+def _precision(material: Material) -> torch.autocast:
+    return torch.autocast(material.device.type, torch.bfloat16, enabled=material.precision == "bf16")
+
+
+def _scale(model: Model, slide: Slide) -> float:
+    return model.card.scale_on(slide.require_mpp())

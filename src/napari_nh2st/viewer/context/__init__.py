@@ -1,0 +1,1 @@
+"""The context inspector: what a tile's neighbours change in its prediction."""

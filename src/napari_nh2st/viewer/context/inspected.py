@@ -1,0 +1,128 @@
+"""The tile that is being inspected: which one is under the cursor, its outline on the slide, its pictures. No Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, TileSet
+from napari_nh2st.viewer.layers.context_effect import effect_of
+from napari_nh2st.viewer.layers.frames import KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.predict.region import under_cursor
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_nh2st.model.card import Card
+    from napari_nh2st.slides import Slide
+
+PIXELS = 256  # per side of a picture: more than a dock shows
+OUTLINE = "inspected tile"
+_RASTER = 120  # pixels per side of the outlines: finer ones break up where all of a slide is in sight
+_OWN, _NEIGHBOUR = 0.08, 0.03  # widths of the outlines, in sides of a tile
+
+
+def cell_under_cursor(viewer: ViewerModel, shown: PredictedMap, slide_layer: Layer) -> int | None:
+    """Return the flat index of the predicted cell under the cursor, None where nothing is predicted."""
+    y, x = under_cursor(viewer, slide_layer) + 0.5
+    left, top = (v - shown.cell / 2 for v in shown.origin)
+    row, column = int(np.floor((y - top) / shown.cell)), int(np.floor((x - left) / shown.cell))
+    if not (0 <= row < shown.rows and 0 <= column < shown.columns):
+        return None
+    cell = row * shown.columns + column
+    return None if np.isnan(shown.hidden_of(np.array([cell]))[0, 0]) else cell
+
+
+def pictures(slide: Slide, centres: FloatArray, side: float, pixels: int = PIXELS) -> npt.NDArray[np.uint8]:
+    """Read square pieces of a slide.
+
+    Parameters
+    ----------
+    centres : (n, 2)
+        (x, y), level-0 pixels.
+    side : float
+        Of each piece, level-0 pixels.
+    pixels : int
+        Of each side of a picture; fewer where the slide has no more.
+
+    Returns
+    -------
+    (n, pixels, pixels, 3) uint8
+        White outside the slide.
+    """
+    pixels = max(1, min(pixels, round(side)))
+    scale = side / pixels
+    corners = np.round((centres - side / 2) / scale).astype(int)
+    return np.stack([slide.read(int(x), int(y), pixels, pixels, scale) for x, y in corners])
+
+
+def squares(pitch: int, patch: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Draw nine squares of side `patch` at a distance of `pitch` (model pixels): a thick one amid eight thin ones.
+
+    Returns
+    -------
+    (n, n, 4) uint8
+        White lines on nothing.
+    float
+        Model pixels per pixel of it.
+    """
+    whole = 2 * pitch + patch
+    step = whole / min(_RASTER, whole)
+    out = np.zeros((round(whole / step),) * 2 + (4,), dtype=np.uint8)
+    for i, (dx, dy) in enumerate(NEIGHBOUR_STEPS + 1):
+        width = max(1, round((_OWN if i == SELF else _NEIGHBOUR) * patch / step))
+        left, top, side = round(dx * pitch / step), round(dy * pitch / step), round(patch / step)
+        frame = np.full((side, side), 255, dtype=np.uint8)
+        frame[width:-width, width:-width] = 0
+        area = out[top : top + side, left : left + side]
+        np.maximum(area, frame[: area.shape[0], : area.shape[1], None], out=area)
+    return out, step
+
+
+class Outline:
+    """A thin square round a tile and each of its neighbours; the user may rename, move, hide or delete the layer.
+
+    An image: a Shapes layer would be taken for what the user draws, and a Points layer takes long to make.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.layer: Image | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self._viewer.layers
+
+    def show(self, place: TileSet, card: Card, slide_layer: Layer) -> None:
+        """Put the squares round one place and its neighbours."""
+        pixels, step = squares(card.pitch, card.patch)
+        cell = step * place.scale
+        corner = place.centres[0] - (card.pitch + card.patch / 2) * place.scale + cell / 2
+        frame = map_frame(cell, (float(corner[0]), float(corner[1])), card.mpp / place.scale, slide_layer)
+        if self.layer is not None and self.present:
+            self.layer.translate = frame["translate"]
+        else:
+            self._create(pixels, frame, slide_layer)
+
+    def _create(self, pixels: npt.NDArray[np.uint8], frame: dict[str, Any], slide_layer: Layer) -> None:
+        from napari.layers import Image
+
+        look = {"rgb": True, "blending": "translucent", "interpolation2d": "linear"}
+        self.layer = Image(pixels, name=OUTLINE, metadata={KEY: (OUTLINE,)}, **look, **frame)
+        ours = [other for other in self._viewer.layers if other is slide_layer or _heat(other)]
+        place_above(self._viewer, self.layer, ours[-1])
+
+    def remove(self) -> None:
+        """Take the squares away."""
+        if self.layer is not None and self.present:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+
+def _heat(layer: Any) -> bool:
+    return map_of(layer) is not None or effect_of(layer) is not None

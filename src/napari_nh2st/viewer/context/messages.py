@@ -1,0 +1,28 @@
+"""Sentences about what a tile's surroundings change."""
+
+from __future__ import annotations
+
+from napari_nh2st.viewer.kit.phrases import count, signed
+
+NEIGHBOURS = ("above left", "above", "above right", "left", "this tile", "right", "below left", "below", "below right")
+CLICK_A_TILE = "Click a tile of the heatmap: its neighbouring tiles appear here, and what they change."
+OPEN_ITS_SLIDE = "Open the slide from which this heatmap was made: its tiles are looked at again."
+NOT_PREDICTED = "Nothing is predicted here yet: click a coloured tile."
+ALONE_ANYWAY = "This model looks at each tile by itself: its surroundings change nothing."
+
+
+def surroundings_words(gene: str, unit: str, here: float, change: float) -> str:
+    """Say what a tile's surroundings change in one gene."""
+    return f"{gene} {here:.2f} {unit}. Without all of its surroundings: {here + change:.2f} ({signed(change)})."
+
+
+def neighbour_tip(index: int, gene: str, here: float, change: float) -> str:
+    """Say what one neighbour of a tile changes; `index` is that of `geometry.NEIGHBOUR_STEPS`."""
+    name = NEIGHBOURS[index]
+    return f"{name.capitalize()}. Without it {gene} is {here + change:.2f} ({signed(change)})"
+
+
+def effect_words(gene: str, new: int) -> str:
+    """Say how to read the layer of what the surroundings change, and how much of it is still to be computed."""
+    said = f"Orange: the surroundings raise {gene}; blue: they lower it."
+    return f"{said} {count(new, 'tile')} not computed yet." if new else said

@@ -1,0 +1,82 @@
+"""Text that repeats what the dock does: commands for a shell and Python. No Qt: it is run as it is in tests."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from napari_nh2st.engine.store import SUFFIX
+from napari_nh2st.formats.display import Display
+from napari_nh2st.viewer.predict.events import Request
+
+OUT = "predictions"  # where `words.command_line` writes
+_OPACITY = Display.model_fields["opacity"].default
+
+
+def store_path(slide: dict[str, Any]) -> str:
+    """Return the folder in which the copied command leaves the prediction of a slide."""
+    return f"{OUT}/{Path(str(slide.get('path') or 'slide')).stem}{SUFFIX}"
+
+
+def figure_line(prediction: str, display: Display) -> str:
+    """Return the `nh2st figure` line that draws a prediction folder as a display shows it."""
+    gene = display.genes[0]
+    file = "".join(c if c.isalnum() or c in "-_." else "_" for c in gene)
+    words = ["nh2st", "figure", prediction, "--gene", gene, "--out", f"{file}.pdf", "--colormap", display.colormap]
+    limits = display.limits_for(gene)
+    if limits is not None:
+        words += ["--limits", ",".join(f"{v:.6g}" for v in limits)]
+    if display.region is not None:
+        words += ["--region", ",".join(str(round(v)) for v in display.region)]
+    if display.opacity != _OPACITY:
+        words += ["--opacity", f"{display.opacity:.3g}"]
+    if display.smooth:
+        words += ["--smooth"]
+    return shlex.join(words)
+
+
+def python_lines(request: Request, gene: tuple[str, str] | None) -> str:
+    """Return a script that predicts what a request asks for.
+
+    Parameters
+    ----------
+    request : Request
+        A drawn outline is given by its bounding box, and an edited tissue mask is left out; the script says so.
+    gene : (symbol, unit) or None
+        Whose values it takes.
+    """
+    box, slide = request.region.box, request.slide
+    mpp = f", mpp={slide.mpp:.6g}" if slide.mpp_source == "user" else ""
+    how = [] if box is None else [f"region=Box.from_xywh({', '.join(str(round(v)) for v in _xywh(box))})"]
+    how += [] if request.pitch is None else [f"pitch={request.pitch}"]
+    how += [] if request.device == "auto" else [f"job=Job(device={request.device!r})"]
+    left_out = (
+        ("the outline: all tiles of its bounding box", bool(request.region.polygons)),
+        ("the edited tissue mask", request.tissue is not None),
+    )
+    lines = [
+        "from napari_nh2st import load_model, open_slide, predict",
+        *(["from napari_nh2st.engine.run import Job"] if request.device != "auto" else []),
+        *(["from napari_nh2st.geometry import Box"] if box is not None else []),
+        "",
+        *(f"# without {what}" for what, said in left_out if said),
+        f"slide = open_slide({str(slide.path)!r}{mpp})",
+        f"prediction = predict({', '.join(['slide', f'load_model({str(request.model)!r})', *how])})",
+    ]
+    return "\n".join([*lines, *_values(gene)]) + "\n"
+
+
+def python_of_file(folder: str, gene: tuple[str, str] | None) -> str:
+    """Return a script that opens a prediction folder and takes a gene's values."""
+    lines = ["from napari_nh2st.engine.store import open_prediction", "", f"prediction = open_prediction({folder!r})"]
+    return "\n".join([*lines, *_values(gene)]) + "\n"
+
+
+def _xywh(box: Any) -> tuple[float, float, float, float]:
+    return box.x0, box.y0, box.width, box.height
+
+
+def _values(gene: tuple[str, str] | None) -> list[str]:
+    places = "centres = prediction.places.centres  # (n, 2): x, y in pixels of the slide's finest level"
+    return [places] if gene is None else [places, f"values = prediction.gene({gene[0]!r})  # (n,): {gene[1]}"]

@@ -1,0 +1,1 @@
+"""The fine-tune dock: sections, settings, the run queue, curves and results."""

@@ -1,0 +1,104 @@
+"""Sentences about a fine-tuning run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nh2st.model.card import Card
+from napari_nh2st.training.job import Metrics as RunMetrics
+from napari_nh2st.training.job import Status as RunStatus
+from napari_nh2st.viewer.kit.phrases import count, held_out_words, short
+
+if TYPE_CHECKING:
+    from napari_nh2st.training.held_out_spots import HeldOut, HeldOutSection
+    from napari_nh2st.training.summary import Summary
+
+_SHOWN = 12  # sections named before the rest is counted
+_BLOCK = " (block)"  # after the name of a section of which only a part was held out
+_RUN_STATES = {
+    "empty": "not begun",
+    "queued": "waits",
+    "cancelled": "stopped",
+    "failed": "ended early",
+}
+_KINDS = {"cross-patient": "cross-patient", "same-patient": "same patient", "synthetic": "synthetic tissue"}
+_NAMED = ("colour ridge", "this model")  # lines of a summary that are told in a sentence
+
+
+def run_state(state: str) -> str:
+    """Name a run's state for a list."""
+    return _RUN_STATES.get(state, state)
+
+
+def run_sentence(status: RunStatus) -> str:
+    """Say where a fine-tuning run stands."""
+    best, at = status.metrics.best(), stage_words(status.metrics)
+    what = "PCC on inner blocks" if status.metrics.curve("test_pcc") else "held-out PCC"
+    figure = f" Best {what} so far: {best:.3f}." if best is not None else ""
+    if status.state == "failed":
+        return f"The run ended early: {status.message}"
+    doing = "" if not at or at == "training" else f": {at}"
+    return {
+        "empty": "Add sections and choose a new folder for the run.",
+        "queued": "Waiting for the runs before it; napari may be closed meanwhile.",
+        "starting": f"Preparing{doing}; napari may be closed meanwhile." if at else "Starting: reading the sections…",
+        "running": f"Running{doing}; napari may be closed meanwhile.{figure}",
+        "paused": f"Paused: it holds its memory and uses no processor time. Go on takes it up where it stands.{figure}",
+        "stopping": "Stopping after the current step; the best model is kept.",
+        "done": f"Done.{figure.replace(' so far', '')} To train again, choose another folder.",
+        "cancelled": f"Stopped; the best model is kept.{figure.replace(' so far', '')}"
+        if status.model
+        else "Stopped before there was a model.",
+    }[status.state]
+
+
+def stage_words(metrics: RunMetrics) -> str:
+    """Say what a run does just now and how far it is with that: "pretraining the encoder, 12 of 60"."""
+    if metrics.stage is None:
+        return ""
+    far = f", {metrics.done:,} of {metrics.total:,}" if metrics.done is not None and metrics.total else ""
+    return f"{metrics.stage}{far}"
+
+
+def run_facts(metrics: RunMetrics) -> str:
+    """Say on what a run computes, with how much memory and how fast: "cpu, 1.4 GB, 310 spots/s"."""
+    device, memory, speed = (metrics.last(name) for name in ("device", "memory_mb", "spots_per_second"))
+    said = (
+        str(device or ""),
+        "" if not memory else f"{memory / 1000:.1f} GB" if memory >= 1000 else f"{memory:.0f} MB",
+        "" if not speed else f"{speed:,.0f} spots/s" if speed >= 10 else f"{speed:.1f} spots/s",
+    )
+    return ", ".join(part for part in said if part)
+
+
+def result_words(card: Card) -> str:
+    """Say how good the model of a run is, as far as the run itself can tell."""
+    said = [held_out_words(card)]
+    if card.evaluation is not None and card.evaluation.genes:
+        better = sum(not trust.chance for trust in card.evaluation.genes.values())
+        said.append(f"{better} of them better than chance.")
+        if card.evaluation.kind == "same-patient":
+            blocks = all(name.endswith(_BLOCK) for name in card.evaluation.samples)
+            what = "Parts of the sections it trained on were held out" if blocks else "It has learnt from that patient"
+            said.append(f"{what}: on another patient it is lower.")
+    return " ".join(said)
+
+
+def summary_words(summary: Summary) -> str:
+    """Say how a run's model does beside the simplest one that sees the image."""
+    blocks = all(name.endswith(_BLOCK) for name in summary.held_out)
+    names = [name.removesuffix(_BLOCK) for name in summary.held_out]
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    what = "Held-out blocks of" if blocks else f"Held-out section{'' if len(names) == 1 else 's'}"
+    lines = {line.name: line for line in summary.lines}
+    figures = [f"{name} {short(lines[name].pcc)}" for name in _NAMED if name in lines]
+    across = f"Mean PCC of {count(summary.genes, 'gene')} across {count(summary.spots, 'spot')}"
+    return f"{what} {shown} ({_KINDS[summary.kind]}): {', '.join(figures)}. {across}."
+
+
+def map_words(gene: str, found: HeldOut, section: HeldOutSection, pcc: float | None) -> str:
+    """Say what a map of held-out spots shows and how well it agrees; `pcc` is None where a side does not vary."""
+    where = section.name if found.what == "sections" else f"block of {section.name}"
+    when = "finished model" if found.epoch is None else f"epoch {found.epoch + 1}"
+    agrees = "the same in every spot, no PCC" if pcc is None else f"PCC {pcc:.2f}"
+    return f"{gene}, {where}, {when}: {agrees} across {count(len(section.xy), 'spot')}"

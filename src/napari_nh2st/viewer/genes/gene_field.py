@@ -1,0 +1,172 @@
+"""The field in which a gene is looked for: suggestions while one types, and the whole list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qtpy.QtCore import QModelIndex, QStringListModel, Qt, Signal
+from qtpy.QtGui import QKeyEvent, QPalette
+from qtpy.QtWidgets import QCompleter, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from napari_nh2st.viewer.genes.gene_list import GeneList, Meaning, Suggestion
+from napari_nh2st.viewer.genes.messages import gene_words, suggestion_words
+from napari_nh2st.viewer.kit.combo import NarrowCombo
+
+_TOOLTIP = (
+    "The gene to show. Type any part of its symbol, another name (HER2, Ki-67) or its Ensembl id; Enter shows it. "
+    "Up and down walk the list. Empty the field to see the genes that were shown last"
+)
+_IN_SIGHT = 15
+_LETTERS = 50  # of a line of the list: a name, its figures; the field itself is narrower
+
+
+class _Line(QStyledItemDelegate):
+    """Draws a line with what is known of the gene, which is no part of the name that one types."""
+
+    def __init__(self, parent: QWidget, words: Callable[[QModelIndex], tuple[str, bool]]) -> None:
+        super().__init__(parent)
+        self._words = words
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().initStyleOption(option, index)
+        option.text, grey = self._words(index)
+        if grey:
+            option.palette.setColor(QPalette.ColorRole.Text, Qt.GlobalColor.gray)
+
+
+class GeneField(NarrowCombo):
+    """A combo box of all genes whose field suggests some of them.
+
+    Attributes
+    ----------
+    genes : GeneList or None
+        None disables it.
+    figures : mapping or None
+        Moran's I by gene, shown beside each.
+    recent : list of str
+        Offered while the field is empty.
+    """
+
+    meant = Signal(object)  # the Meaning of a suggestion that was chosen
+    entered = Signal(str)  # a text that was typed
+    given_up = Signal()  # what was typed is dropped
+
+    def __init__(self) -> None:
+        super().__init__(_TOOLTIP)
+        self.genes: GeneList | None = None
+        self.figures: Mapping[str, float] | None = None
+        self.recent: list[str] = []
+        self.suggested: list[Suggestion] = []
+        self.setEditable(True)
+        self.setInsertPolicy(NarrowCombo.InsertPolicy.NoInsert)
+        self.setMaxVisibleItems(_IN_SIGHT)
+        self._names = QStringListModel(self)
+        self.setModel(self._names)
+        self.view().setUniformItemSizes(True)  # else opening 20,000 genes measures each of them
+        self.view().setItemDelegate(_Line(self, self._line))
+        self.lineEdit().setPlaceholderText("gene")
+        self._make_suggestions()
+        self.lineEdit().textEdited.connect(self._typed)
+        self.lineEdit().returnPressed.connect(self._entered)
+
+    def _make_suggestions(self) -> None:
+        """Make a popup of our own: Qt's filter knows no other names, and completes nothing in an empty field."""
+        self.setCompleter(None)
+        self._offered = QStringListModel(self)
+        self._completer = QCompleter(self._offered, self)
+        self._completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)  # without a prefix: all are shown
+        self._completer.setMaxVisibleItems(_IN_SIGHT)
+        self._completer.setWidget(self.lineEdit())
+        self._completer.activated[QModelIndex].connect(self._picked)
+        self.popup = self._completer.popup()
+        self.popup.setUniformItemSizes(True)
+        self.popup.setItemDelegate(_Line(self, self._suggestion))
+
+    @property
+    def gene(self) -> str:
+        """The chosen gene, empty where there is none; the text may be another one that is being typed."""
+        return self.itemText(self.currentIndex()) if self.currentIndex() >= 0 else ""
+
+    def list_genes(self, genes: list[str], chosen: str) -> None:
+        """List genes in an order; nothing is told of it."""
+        blocked = self.blockSignals(True)
+        self._names.setStringList(genes)
+        self.setCurrentIndex(genes.index(chosen) if chosen in genes else -1)
+        self.blockSignals(blocked)
+
+    def listed(self) -> list[str]:
+        """Return the genes in the order in which they stand."""
+        return list(self._names.stringList())
+
+    def choose(self, gene: str) -> bool:
+        """Choose a gene of the list, and tell whether it was another one before."""
+        self.popup.hide()  # else the arrow keys walk its suggestions, not the list
+        before, index = (
+            self.currentIndex(),
+            self.findText(gene, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive),
+        )
+        self.show_known(True)
+        self.setCurrentIndex(index)
+        self.setEditText(gene)
+        return index != before
+
+    def show_known(self, known: bool) -> None:
+        """Show the text in grey where the model predicts no such gene."""
+        style = "" if known else "QLineEdit { color: gray; }"
+        if self.lineEdit().styleSheet() != style:
+            self.lineEdit().setStyleSheet(style)
+
+    def showPopup(self) -> None:
+        """Open the whole list."""
+        self.view().setMinimumWidth(self._list_width())
+        super().showPopup()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Give up what was typed with Esc; where nothing was, the key is the dock's."""
+        if event.key() == Qt.Key.Key_Escape and self.currentText() != self.gene:
+            self.setEditText(self.gene)
+            self.show_known(True)
+            self.given_up.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def _list_width(self) -> int:
+        return _LETTERS * self.fontMetrics().averageCharWidth()
+
+    def _typed(self, text: str) -> None:
+        self.show_known(True)
+        if self.genes is None:
+            return
+        if text.strip():
+            self.suggested = self.genes.suggest(text)
+        else:
+            self.suggested = [Suggestion(gene, recent=True) for gene in self.recent if gene in self.genes]
+        self._offered.setStringList([suggestion.gene for suggestion in self.suggested])
+        if self.suggested:
+            self.popup.setMinimumWidth(self._list_width())
+            self._completer.complete()
+        else:
+            self.popup.hide()
+
+    def _entered(self) -> None:
+        if not (self.popup.isVisible() and self.popup.selectionModel().hasSelection()):  # else the popup tells it
+            self.entered.emit(self.lineEdit().text())
+
+    def _picked(self, index: QModelIndex) -> None:
+        picked = self.suggested[index.row()]
+        symbols = (picked.gene,) if picked.via or not picked.predicted else ()
+        self.meant.emit(Meaning(picked.gene if picked.predicted else None, picked.via, symbols))
+
+    def _line(self, index: QModelIndex) -> tuple[str, bool]:
+        gene = str(index.data())
+        return (gene if self.genes is None else gene_words(self.genes.card, gene, self._figure(gene))), False
+
+    def _suggestion(self, index: QModelIndex) -> tuple[str, bool]:
+        if self.genes is None or index.row() >= len(self.suggested):
+            return str(index.data()), False
+        line = self.suggested[index.row()]
+        return suggestion_words(self.genes.card, line, self._figure(line.gene)), not line.predicted
+
+    def _figure(self, gene: str) -> Any:
+        return None if self.figures is None else self.figures.get(gene)

@@ -1,0 +1,112 @@
+"""What the status line says while the mouse moves over a heatmap: gene, value, percentile and trust. No Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.viewer.kit.phrases import trust_words
+from napari_nh2st.viewer.layers.context_effect import effect_of
+from napari_nh2st.viewer.layers.frames import GENE, map_of
+from napari_nh2st.viewer.predict.region import under_cursor
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_SAMPLE = 4_000  # values that stand for all of them: a percentile is right to one, and the mouse does not wait
+_CHANGED = 0.1  # they are drawn anew when a tenth more, or fewer, are predicted
+
+
+def percentile_words(percentile: float) -> str:
+    """Write a percentile as people say it: 1st, 22nd, 87th. Never 0th or 100th: nothing lies below, or above, itself.
+
+    Examples
+    --------
+    >>> percentile_words(22.4)
+    '22nd percentile'
+    """
+    whole = min(99, max(1, round(percentile)))
+    ending = "th" if whole in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
+    return f"{whole}{ending} percentile"
+
+
+class Spread:
+    """Where a value stands among all that is predicted of a gene; cheap to ask again and again."""
+
+    def __init__(self) -> None:
+        self._of: tuple[PredictedMap | None, str] = None, ""
+        self._count = 0
+        self._values: npt.NDArray[np.float32] = np.empty(0, np.float32)
+
+    def percentile(self, shown: PredictedMap, gene: str, value: float) -> float:
+        """Return which share of the values, in percent, lies below this one; of equal ones half."""
+        grown = abs(shown.count - self._count) > _CHANGED * self._count
+        if self._of[0] is not shown or self._of[1] != gene or grown:
+            self._of, self._count = (shown, gene), shown.count
+            cells = np.flatnonzero(shown.done)
+            if len(cells) > _SAMPLE:  # drawn, not every n-th: those may all lie in a few columns
+                cells = cells[np.random.default_rng(0).integers(0, len(cells), _SAMPLE)]
+            self._values = np.sort(shown.values(gene, cells))
+        if not len(self._values):
+            return float("nan")
+        below, upto = (np.searchsorted(self._values, np.float32(value), side) for side in ("left", "right"))
+        return 50.0 * (float(below) + float(upto)) / len(self._values)
+
+
+class Hover:
+    """Keeps napari's status line on what is predicted under the mouse; where nothing is, napari says what it says.
+
+    napari works its line out in a thread, after the mouse has moved, and sets `viewer.status`. This hears both: it
+    says its own line at once, and again when napari's has come.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._spread = Spread()
+        self._text = ""
+
+    def words(self) -> str:
+        """Return what to say of the place under the cursor, empty where nothing of ours is."""
+        for layer in reversed(self._viewer.layers):
+            if not layer.visible or not layer.opacity:
+                continue
+            effect = effect_of(layer)
+            shown = effect.map if effect is not None else map_of(layer)
+            gene = layer.metadata.get(GENE, "")
+            if shown is None or gene not in shown.card.genes:
+                continue
+            cell = self._cell(layer, shown)
+            value = float("nan") if cell is None else float(shown.values(gene, cell)[0])
+            if cell is None or np.isnan(value):
+                continue
+            parts = [
+                f"{gene} {value:.2f} {shown.card.unit}",
+                "" if effect is None else effect.words(gene, cell),
+                f"{percentile_words(self._spread.percentile(shown, gene, value))} of what is predicted",
+                trust_words(shown.card, gene),
+            ]
+            return " · ".join(part for part in parts if part)
+        return ""
+
+    def moved(self, event: Any = None) -> None:
+        """Say what is under the cursor, which has moved."""
+        before, self._text = self._text, self.words() if self._viewer.mouse_over_canvas else ""
+        if self._text:
+            self._viewer.status = self._text
+        elif before and self._viewer.status == before:
+            self._viewer.status = ""
+
+    def said(self, event: Any = None) -> None:
+        """Say it again after napari has said something else."""
+        if self._text and self._viewer.mouse_over_canvas and self._viewer.status not in ("", self._text):
+            self._viewer.status = self._text
+
+    def _cell(self, layer: Any, shown: PredictedMap) -> npt.NDArray[np.int64] | None:
+        """Return the flat index of the cell under the cursor, (1,); None off the map."""
+        row, column = (int(v) for v in np.floor(under_cursor(self._viewer, layer) + 0.5))
+        if not (0 <= row < shown.rows and 0 <= column < shown.columns):
+            return None
+        return np.array([row * shown.columns + column])

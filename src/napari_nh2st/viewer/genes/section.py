@@ -1,0 +1,354 @@
+"""Which gene is shown, how far to trust it, and how it is coloured."""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Event
+from typing import Any
+
+import numpy as np
+from napari.utils.colormaps import AVAILABLE_COLORMAPS
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QWidget
+
+from napari_nh2st.analysis.variability import some_places, variability
+from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.geometry import IntArray
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.gene_names import common_names, load_names, names_file
+from napari_nh2st.viewer.genes.gene_field import GeneField
+from napari_nh2st.viewer.genes.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList, Meaning
+from napari_nh2st.viewer.genes.messages import absent_words, name_words
+from napari_nh2st.viewer.genes.pinned_row import PinnedRow
+from napari_nh2st.viewer.kit.combo import NarrowCombo
+from napari_nh2st.viewer.kit.layout import column, indented, row
+from napari_nh2st.viewer.kit.pacing import timer
+from napari_nh2st.viewer.kit.phrases import error_words, trust_words
+from napari_nh2st.viewer.kit.settings import settings
+from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.layers.heatmap import COLORMAPS, SMOOTHED, HeatmapLayer, first_gene
+from napari_nh2st.viewer.predict.desk import Desk
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+
+PERCENTILES = {"1 to 99 %": (1.0, 99.0), "5 to 95 %": (5.0, 95.0), "lowest to highest": (0.0, 100.0)}
+
+_ORDERS = (
+    ("A–Z", A_TO_Z, "by name"),
+    ("best", BEST_FIRST, "best predicted on held-out tissue first; what was no better than chance comes after them"),
+    ("spatial", VARYING_FIRST, "first what varies most in space on this slide: Moran's I of what is predicted"),
+)
+_ORDER_TOOLTIP = "The order of the list: by name (A–Z), by how well each gene was predicted on held-out tissue (best), "
+_ORDER_TOOLTIP += "or by how much it varies in space on this slide (spatial: Moran's I, near 1 in large patches)"
+_NO_TRUST = "This model was not evaluated on held-out tissue: there is nothing to order its genes by trust"
+_NO_MAP = "Predict first: how genes vary over this slide is not known yet"
+_LIMITS_TOOLTIP = "Which part of the values the colours span; the rest takes the end colours"
+_LOCKED = "The limits are locked: take the lock off to choose them"
+_PINNED, _RECENT = "genes/pinned", "genes/recent"
+_KEPT = 8
+_STAYED_MS = 1500  # a gene that is walked over was not meant
+
+
+class GeneSection(QWidget):
+    """A field that suggests genes while one types, the pinned ones, and the colours."""
+
+    gene_chosen = Signal(str)
+    style_changed = Signal()
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk, self.style_ = desk, desk.style
+        self._card: Card | None = None
+        self._names = common_names()
+        self._order = A_TO_Z
+        self._heatmap: HeatmapLayer | None = None
+        self._measured: tuple[int, int] | None = None  # of which map, with how many places, the figures are
+        self._asked: tuple[int, int] | None = None  # and of which they are being computed
+        self._stop = Event()
+        desk.pinned = _remembered(_PINNED)
+        self._make_gene()
+        self._make_order()
+        self._make_colours()
+        self.trust = Sentence()
+        self.trust.setToolTip("How well this gene was predicted on tissue that the model had not seen")
+        self.measuring = Sentence(dim=True)
+        self.scale = Sentence()
+        self.scale.setToolTip("What the two ends of the colour bar stand for")
+        layout = column(self)
+        layout.addLayout(row(self.combo, self.order, label="Gene", stretch=0))
+        layout.addLayout(indented(self.trust))
+        layout.addLayout(indented(self.measuring))
+        layout.addLayout(row(self.pinned_row, label="Pinned", stretch=0))
+        layout.addLayout(row(self.limits, self.lock, self.reset, label="Limits", stretch=0))
+        layout.addLayout(row(self.colours, self.smooth, label="Colours", stretch=0))
+        layout.addLayout(indented(self.scale))
+        desk.map_changed.connect(self._map_changed)
+        desk.settled.connect(self._map_changed)
+        desk.when_closing(self._close)
+        self._offer_orders()
+        self._show_pinned()
+        if names_file().is_file():
+            desk.background.call(load_names, then=self._names_read, failed=lambda error: desk.complain(error))
+
+    def _make_gene(self) -> None:
+        self.combo = GeneField()
+        self.combo.setMinimumContentsLength(4)
+        self.combo.recent = _remembered(_RECENT)
+        self.combo.currentIndexChanged.connect(self._walked)
+        self.combo.entered.connect(self.choose)
+        self.combo.meant.connect(self._mean)
+        self.combo.given_up.connect(lambda: self._say_trust(self.gene))
+        self.pinned_row = PinnedRow()
+        self.pinned_row.setToolTip("Genes that you keep at hand")
+        self.pinned_row.clicked.connect(self.choose)
+        self.pinned_row.toggled.connect(self.toggle_pin)
+        self._stayed = timer(self, _STAYED_MS, self._remember_gene)
+
+    def _make_order(self) -> None:
+        self.order = NarrowCombo(_ORDER_TOOLTIP)
+        for text, order, tip in _ORDERS:
+            self.order.addItem(text, order)
+            self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.order.setMinimumContentsLength(3)
+        self.order.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.order.currentIndexChanged.connect(self._reordered)
+
+    def _make_colours(self) -> None:
+        self.limits = NarrowCombo(_LIMITS_TOOLTIP)
+        for name, ends in PERCENTILES.items():
+            self.limits.addItem(name, ends)
+        self.limits.setMinimumContentsLength(2)  # it takes the room that there is
+        self.limits.currentIndexChanged.connect(self._forget_limits)
+        self.lock = QCheckBox("lock")
+        self.lock.setToolTip("Keep the limits as they are when another gene or slide is shown, or more is predicted")
+        self.lock.toggled.connect(self._locked)
+        self.reset = QPushButton("reset")
+        self.reset.clicked.connect(self._forget_limits)
+        self.colours = NarrowCombo(
+            "Colours of the heatmap; all of them stand out on stained tissue and keep their order for colour-blind eyes"
+        )
+        self.colours.setMinimumContentsLength(3)
+        for name in COLORMAPS:
+            self.colours.addItem(getattr(AVAILABLE_COLORMAPS.get(name), "_display_name", name), name)
+        self.colours.currentIndexChanged.connect(self._restyled)
+        self.smooth = QCheckBox("smooth")
+        self.smooth.setToolTip(
+            "Let the colours run from the middle of one tile to the next. For the eye alone: exported values stay "
+            f"as they are. Maps of more than {SMOOTHED:,} tiles are drawn as they are"
+        )
+        self.smooth.toggled.connect(self._restyled)
+        self._offer_reset()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Give the list of suggestions the window's theme: it is a window of its own."""
+        if event.type() == QEvent.Type.StyleChange:
+            self.combo.popup.setStyleSheet(self.window().styleSheet())
+        super().changeEvent(event)
+
+    # which gene
+
+    @property
+    def gene(self) -> str:
+        """The chosen gene, empty where there is no model."""
+        return self.combo.gene
+
+    @property
+    def pinned(self) -> list[str]:
+        """The pinned genes, the first one first."""
+        return list(self.desk.pinned)
+
+    def set_card(self, card: Card | None) -> None:
+        """List the genes of a model, keeping the gene where it has it."""
+        if card is self._card:
+            return
+        kept = self.gene
+        self._stop_measuring()
+        self._card, self._measured, self.combo.figures = card, None, None
+        self.combo.genes = None if card is None else GeneList(card, self._names)
+        self.combo.setEnabled(card is not None)
+        self._offer_orders()
+        self._list_genes(kept if card is None or kept in card.genes else first_gene(card))
+        self._say_trust(self.gene)
+        self._show_pinned()
+
+    def choose(self, text: str) -> None:
+        """Show the gene that a typed text means, or say that the model does not predict it."""
+        if self.combo.genes is not None:
+            self._mean(self.combo.genes.meaning(text), text)
+
+    def toggle_pin(self, gene: str) -> None:
+        """Pin a gene, or unpin it."""
+        pinned = self.desk.pinned
+        self.desk.pinned = [g for g in pinned if g != gene] if gene in pinned else [*pinned, gene]
+        settings().setValue(_PINNED, self.desk.pinned)
+        self._show_pinned()
+        self.desk.pinned_changed.emit()
+
+    def _mean(self, meaning: Meaning, said: str = "") -> None:
+        self.combo.popup.hide()
+        if meaning.gene is None:
+            name = said.strip() or meaning.via or meaning.symbols[0]
+            self.combo.setEditText(name)
+            self.combo.show_known(False)
+            self.trust.say(absent_words(self._card, meaning, name))
+            return
+        if not self.combo.choose(meaning.gene):
+            self._walked()
+        self._say_trust(meaning.gene, name_words(meaning))
+
+    def _walked(self, index: int = 0) -> None:
+        if index >= 0:
+            self._say_trust(self.gene)
+            self._show_pinned()
+            self._stayed.start()
+            self.gene_chosen.emit(self.gene)
+
+    def _say_trust(self, gene: str, named: str = "") -> None:
+        self.trust.say(named + trust_words(self._card, gene) if self._card else "")
+
+    def _remember_gene(self) -> None:
+        """Take note of a gene that was looked at."""
+        if self.gene:
+            self.combo.recent = [self.gene, *(gene for gene in self.combo.recent if gene != self.gene)][:_KEPT]
+            settings().setValue(_RECENT, self.combo.recent)
+
+    def _show_pinned(self) -> None:
+        predicted = self._card.genes if self._card else ()
+        self.pinned_row.show_genes(self.desk.pinned, self.gene, set(predicted).__contains__)
+
+    def _names_read(self, names: Any) -> None:
+        self._names = names
+        if self._card is not None:
+            self.combo.genes = GeneList(self._card, names)
+
+    # in which order
+
+    def _reordered(self, index: int) -> None:
+        self._order = self.order.currentData()  # a model without figures does not make it forgotten
+        self._list_genes(self.gene)
+        self._measure()
+
+    def _list_genes(self, chosen: str) -> None:
+        """List the genes in the order that is chosen; the gene in sight stays."""
+        known, order = self.combo.genes, self.order.currentData()
+        genes = [] if known is None else known.ordered(order, self.combo.figures)
+        self.combo.list_genes(genes, chosen)
+
+    def _offer_orders(self) -> None:
+        """Disable the orders for which there are no figures, and say why."""
+        evaluated = self._card is not None and self._card.evaluation is not None and bool(self._card.evaluation.genes)
+        shown = self.desk.map
+        reasons = {BEST_FIRST: "" if evaluated else _NO_TRUST, VARYING_FIRST: "" if shown and shown.count else _NO_MAP}
+        for i, (_, order, tip) in enumerate(_ORDERS):
+            reason = reasons.get(order, "")
+            self.order.model().item(i).setEnabled(not reason)
+            self.order.setItemData(i, reason or tip, Qt.ItemDataRole.ToolTipRole)
+        blocked = self.order.blockSignals(True)
+        self.order.setCurrentIndex(self.order.findData(A_TO_Z if reasons.get(self._order) else self._order))
+        self.order.blockSignals(blocked)
+
+    def _map_changed(self) -> None:
+        before = self.order.currentData()
+        self._offer_orders()
+        if self.order.currentData() != before:
+            self._list_genes(self.gene)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Have the spatial variability computed where the list stands in its order; until then the list stays."""
+        shown = self.desk.map
+        wanted = self.order.currentData() == VARYING_FIRST and shown is not None and shown.card is self._card
+        if wanted and (id(shown), shown.count) in (self._measured, self._asked):
+            return
+        self._stop_measuring()
+        if wanted and not self.desk.controller.running:
+            self._asked = id(shown), shown.count
+            self.measuring.say("Measuring how each gene varies over the slide…")
+            then = partial(self._gather, shown, self._stop)
+            self.desk.background.call(_places_of, shown.done, shown.columns, then=then, failed=self._not_measured)
+
+    def _stop_measuring(self) -> None:
+        self._stop.set()
+        self._stop, self._asked = Event(), None
+        self.measuring.say("")
+
+    def _gather(self, shown: PredictedMap, stop: Event, cells: IntArray) -> None:
+        """Take the places out of the map here, where it is filled."""
+        if stop.is_set():
+            return
+        part = Prediction(shown.tiles(cells), shown.hidden_of(cells), shown.decoder, shown.card)
+        self.desk.background.call(
+            *(variability, part, len(cells), stop.is_set),
+            then=partial(self._show_figures, stop),
+            failed=lambda error: None if stop.is_set() else self._not_measured(error),
+        )
+
+    def _show_figures(self, stop: Event, figures: Any) -> None:
+        if stop.is_set():
+            return
+        self._measured = self._asked
+        self._stop_measuring()
+        self.combo.figures = dict(zip(self._card.genes, figures.tolist(), strict=True))
+        self._list_genes(self.gene)
+
+    def _not_measured(self, error: Exception) -> None:
+        self._stop_measuring()
+        self.measuring.say(f"Not measured: {error_words(error)}")
+
+    # in which colours
+
+    def show_scale(self, heatmap: HeatmapLayer | None) -> None:
+        """Say what the colours stand for, in the unit of the values."""
+        self._heatmap = heatmap
+        self._offer_reset()
+        if heatmap is None:
+            self.scale.say("")
+            return
+        said = [f"{heatmap.limits.low:.2f} to {heatmap.limits.high:.2f} {heatmap.map.card.unit}"]
+        if heatmap.by_hand:
+            said[0] += ", set by hand"
+        if heatmap.limits.note.startswith("the same"):
+            said.append(f"{heatmap.gene} is {heatmap.limits.note}")
+        if self.style_.smooth and not heatmap.can_smooth:
+            said.append("Too many tiles to smooth: they are drawn as they are")
+        self.scale.say("\n".join(said))
+
+    def _offer_reset(self) -> None:
+        by_hand = self._heatmap is not None and self._heatmap.by_hand
+        self.reset.setEnabled(by_hand)
+        self.reset.setToolTip(
+            "Let the limits follow the values of this gene again"
+            if by_hand
+            else "Nothing to reset: the limits were not set by hand for this gene, with napari's contrast slider"
+        )
+
+    def _forget_limits(self, *_: Any) -> None:
+        if self._heatmap is not None:
+            self._heatmap.forget_limits()
+        self._restyled()
+
+    def _locked(self, on: bool) -> None:
+        self.style_.locked = on
+        self.limits.setEnabled(not on)
+        self.limits.setToolTip(_LOCKED if on else _LIMITS_TOOLTIP)
+        self._restyled()
+
+    def _restyled(self, *_: Any) -> None:
+        self.style_.percentiles = self.limits.currentData()
+        self.style_.colormap = self.colours.currentData()
+        self.style_.smooth = self.smooth.isChecked()
+        self.style_changed.emit()
+
+    def _close(self) -> None:
+        self._stop.set()
+        self._stayed.stop()
+
+
+def _places_of(done: Any, columns: int) -> IntArray:
+    """Return the flat cells of a map that stand for it."""
+    cells = np.flatnonzero(done)
+    return cells[some_places(np.stack(np.divmod(cells, columns), axis=1))]
+
+
+def _remembered(name: str) -> list[str]:
+    kept = settings().value(name, []) or []
+    return [kept] if isinstance(kept, str) else [str(each) for each in kept]

@@ -1,0 +1,3 @@
+"""Colours of curves, bars and dots, from Okabe and Ito: told apart by colour-blind eyes, on dark and on light."""
+
+BLUE, ORANGE, GREEN = "#56b4e9", "#e69f00", "#009e73"

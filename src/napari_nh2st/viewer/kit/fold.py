@@ -1,0 +1,67 @@
+"""A section of the dock that folds, and remembers whether it was open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QWidget
+
+from napari_nh2st.viewer.kit.layout import column
+from napari_nh2st.viewer.kit.settings import settings
+
+_REMEMBERED = "folds"
+_LOOK = "QPushButton { text-align: left; border: none; background: transparent; padding: 4px 2px; }"
+
+
+class Fold(QWidget):
+    """A title with an arrow, and below it what is made when it is opened for the first time.
+
+    Not superqt's QCollapsible: that one fixes the height of what it shows, which cuts off text that wraps.
+
+    Parameters
+    ----------
+    title, tooltip : str
+    make : callable
+        Makes the widget.
+    """
+
+    opened = Signal(bool)
+
+    def __init__(self, title: str, tooltip: str, make: Callable[[], QWidget]) -> None:
+        super().__init__()
+        self.title, self._make = title, make
+        self._section: QWidget | None = None
+        self.button = QPushButton(f"▸  {title}")
+        self.button.setToolTip(tooltip)
+        self.button.setCheckable(True)
+        self.button.setStyleSheet(_LOOK)
+        self.button.toggled.connect(self._toggled)
+        self._layout = column(self, spacing=4)
+        self._layout.addWidget(self.button)
+
+    @property
+    def section(self) -> Any:
+        """What is folded; it is made when it is first asked for."""
+        if self._section is None:
+            self._section = self._make()
+            self._section.setVisible(self.button.isChecked())
+            self._layout.addWidget(self._section)
+        return self._section
+
+    def restore(self) -> None:
+        """Open it where it was open the last time."""
+        self.button.setChecked(str(settings().value(f"{_REMEMBERED}/{self.title}", "")) == "open")
+
+    def open(self, on: bool = True) -> Any:
+        """Open or close it, and return what is in it."""
+        self.button.setChecked(on)
+        return self.section
+
+    def _toggled(self, on: bool) -> None:
+        self.button.setText(f"{'▾' if on else '▸'}  {self.title}")
+        if on or self._section is not None:
+            self.section.setVisible(on)
+        settings().setValue(f"{_REMEMBERED}/{self.title}", "open" if on else "closed")
+        self.opened.emit(on)

@@ -1,0 +1,68 @@
+"""Numbers, times, errors and trust in words, for any room."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Card
+
+
+def clock(seconds: float | None) -> str:
+    """Write a duration as people read it, 0:07 or 1:02:40; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def when(moment: float | None, now: float) -> str:
+    """Write a moment (seconds since 1970) as people say it, today 09:40; nothing where it is not known."""
+    if moment is None:
+        return ""
+    then, today = datetime.fromtimestamp(moment), datetime.fromtimestamp(now).date()
+    days = (today - then.date()).days
+    day = {0: "today", 1: "yesterday"}.get(days, f"{then.day} {then:%b}" if 0 < days < 300 else f"{then:%Y-%m-%d}")
+    return f"{day} {then:%H:%M}"
+
+
+def count(n: int, what: str) -> str:
+    """Write a count: 1 tile, 1,200 tiles."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def short(figure: float) -> str:
+    """Write a correlation in three digits: .291, -.012."""
+    return f"{round(figure, 3) + 0.0:.3f}".replace("0.", ".", 1)
+
+
+def signed(change: float) -> str:
+    """Write a change with its sign; what rounds to nothing is +0.00, never -0.00."""
+    return f"{round(change, 2) + 0.0:+.2f}"
+
+
+def error_words(error: Exception | None) -> str:
+    """Write an error for a person: ours are sentences, others are named."""
+    if isinstance(error, Nh2stError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "the machine ran out of memory; close other programs, or predict a smaller part"
+    if error is None:
+        return "no reason was given"
+    return f"{type(error).__name__}: {error} (see Details)"
+
+
+def held_out_words(card: Card) -> str:
+    """Say how well a model did on held-out tissue."""
+    if card.evaluation is None:
+        return "Not evaluated on held-out tissue."
+    e = card.evaluation
+    return f"Mean held-out PCC {e.pcc_mean:.2f} over {count(len(e.genes), 'gene')}, {e.kind_words}."
+
+
+def trust_words(card: Card, gene: str) -> str:
+    """Say how far to trust one gene of a model."""
+    if gene not in card.genes:
+        return f"{card.name} does not predict {gene}" if gene else ""
+    return card.trust(gene)

@@ -1,0 +1,96 @@
+"""Several open slides: the chosen one is in sight with its layers, the others wait as they were left.
+
+All slides begin at the world's origin, so that two of them would lie on top of one another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari_nh2st.viewer.layers.frames import KEY, layer_of_slide, map_of, slide_of
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+def fingerprint_of(layer: Layer) -> str | None:
+    """Return the fingerprint of the slide that a layer of ours shows or lies on, None for any other layer."""
+    kept = layer.metadata.get(KEY)
+    if isinstance(kept, tuple):  # (what it is, fingerprint)
+        return str(kept[1])
+    slide = slide_of(layer)
+    if slide is not None:
+        return str(slide.fingerprint)
+    shown = kept if isinstance(kept, PredictedMap) else getattr(kept, "map", None)
+    return None if shown is None else shown.slide.get("fingerprint")
+
+
+class OpenSlides:
+    """Keeps one of several open slides in sight.
+
+    Only layers of ours are shown and hidden, and only when another slide is chosen: the user may show and hide them
+    at any time.
+
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._chosen: Layer | None = None
+        self._seen: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of those put away: whether it was visible
+        self._cameras: WeakKeyDictionary[Layer, tuple[Any, float]] = WeakKeyDictionary()
+        self._all_in_sight = False
+
+    def choose(self, layer: Layer | None) -> None:
+        """Put the other slides away with their layers, and go to where this one was looked at last.
+
+        Call `settle` when its heatmap has been brought out.
+        """
+        before, self._chosen = self._chosen, layer
+        if layer is None or layer is before or self._all_in_sight:
+            return
+        if before is not None:
+            self._cameras[before] = tuple(self._viewer.scene.camera.center), float(self._viewer.scene.camera.zoom)
+        self._put_away(layer)
+        layer.visible = True
+        if layer in self._cameras:
+            self._viewer.scene.camera.center, self._viewer.scene.camera.zoom = self._cameras[layer]
+        elif before is not None:
+            self._viewer.fit_to_view(layers=[layer])
+
+    def settle(self) -> None:
+        """Show what was visible of the chosen slide when it was put away, and nothing that lies on another one."""
+        if self._chosen is None or self._all_in_sight:
+            return
+        own = fingerprint_of(self._chosen)
+        for layer in self._viewer.layers:
+            if layer in self._seen and fingerprint_of(layer) == own:
+                layer.visible = self._seen.pop(layer)
+            elif layer.visible and map_of(layer) is not None and self._elsewhere(layer, self._chosen):
+                self._seen[layer] = True
+                layer.visible = False
+
+    def keep_all_in_sight(self, on: bool) -> None:
+        """Leave the layers as they are for a while; afterwards the slide that is chosen by then is in sight again."""
+        self._all_in_sight = on
+        if not on and self._chosen is not None and self._chosen in self._viewer.layers:
+            self._put_away(self._chosen)
+            self._chosen.visible = True
+            self.settle()
+
+    def is_elsewhere(self, shown: PredictedMap) -> bool:
+        """Tell whether a map lies on an open slide that is not the chosen one."""
+        own = layer_of_slide(self._viewer, shown.slide.get("fingerprint"))
+        return own is not None and self._chosen is not None and fingerprint_of(own) != fingerprint_of(self._chosen)
+
+    def _put_away(self, chosen: Layer) -> None:
+        for layer in self._viewer.layers:
+            if self._elsewhere(layer, chosen) and (layer.visible or layer not in self._seen):
+                self._seen[layer] = layer.visible
+                layer.visible = False
+
+    def _elsewhere(self, layer: Layer, chosen: Layer) -> bool:
+        of = fingerprint_of(layer)
+        return of not in (None, fingerprint_of(chosen)) and layer_of_slide(self._viewer, of) is not None

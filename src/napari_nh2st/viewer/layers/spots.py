@@ -1,0 +1,137 @@
+"""Measured spots as layers: what was measured in the heatmap's colours, and predicted less measured. No Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.formats.limits import limits_of
+from napari_nh2st.geometry import FloatArray
+from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
+from napari_nh2st.viewer.layers.frames import GENE, KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers.heatmap import Style
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer, Points
+
+Rgba = npt.NDArray[np.float32]
+
+NOT_MEASURED = "#80808099"
+_EDGE = "#26262b"  # thin: else a spot that agrees with its tile is not seen at all
+_RING = "#0b3d91"  # seen on pink tissue and on white glass
+
+
+class SpotsLayer:
+    """One Points layer with a circle a spot; the user may rename, move, hide or delete it at any time.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    kind : str
+        Kept in the layer's metadata: "measured", "difference" or "spots".
+    hollow : bool
+        Draw rings, so that the tissue below is seen.
+    """
+
+    def __init__(self, viewer: ViewerModel, kind: str, *, hollow: bool = False) -> None:
+        self.viewer, self.kind, self.hollow = viewer, kind, hollow
+        self.layer: Points | None = None
+        self._name = ""
+
+    @property
+    def present(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self.viewer.layers
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is there and not hidden."""
+        return self.present and self.layer is not None and bool(self.layer.visible)
+
+    def create(self, centres: FloatArray, diameter: float, slide_layer: Layer | None, mpp: float, name: str) -> None:
+        """Draw spots anew: centres (n, 2) (x, y) and diameter in level-0 pixels; above the slide and the heatmaps."""
+        from napari.layers import Points
+
+        self.remove()
+        look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_color": _EDGE, "border_width": 0.06}
+        if self.hollow:
+            look = {"face_color": "transparent", "border_color": _RING, "border_width": 0.15}
+        self.layer = Points(
+            centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers
+            size=diameter,
+            name=name,
+            metadata={KEY: self.kind},
+            **look,
+            **_frame(slide_layer, mpp),
+        )
+        self.layer.editable = False
+        ours = [o for o in self.viewer.layers if o is slide_layer or map_of(o) is not None or _kind(o) == "measured"]
+        place_above(self.viewer, self.layer, ours[-1] if ours else None)
+        self._name = self.layer.name  # napari numbers a name that is taken
+
+    def align(self, slide_layer: Layer, mpp: float) -> None:
+        """Follow the slide's layer, whose pixels may have got another size."""
+        if self.layer is not None and self.present:
+            for key, value in _frame(slide_layer, mpp).items():
+                setattr(self.layer, key, value)
+
+    def move(self, centres: FloatArray, diameter: float) -> None:
+        """Put the spots elsewhere."""
+        if self.layer is not None and self.present:
+            self.layer.data = centres[:, ::-1] - 0.5
+            self.layer.size = diameter
+
+    def colour(self, colours: Any, gene: str, name: str, values: dict[str, Any]) -> None:
+        """Show a gene: colours (n, 4) or one for all, and the values that the status line gives for a spot."""
+        if self.layer is None or not self.present:
+            return
+        self.layer.features = values
+        self.layer.face_color = colours
+        self.layer.metadata[GENE] = gene
+        if self.layer.name == self._name:  # else the user gave it a name: it stays
+            self.layer.name = name
+            self._name = self.layer.name
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        if self.layer is not None and self.present:
+            self.viewer.layers.remove(self.layer)
+        self.layer = None
+
+
+def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> Rgba:
+    """Colour measured values (n,) as a heatmap colours predicted ones: the same limits, colours and gamma.
+
+    Without a heatmap the limits are those of the values, unless they are locked.
+    """
+    from napari.utils.colormaps import ensure_colormap
+
+    if heatmap is not None:
+        return _mapped(values, heatmap.contrast_limits, heatmap.colormap, float(heatmap.gamma))
+    found = limits_of(values, style.percentiles)
+    limits = style.last if style.locked and style.last else (found.low, found.high)
+    return _mapped(values, limits, ensure_colormap(style.colormap))
+
+
+def difference_colours(values: npt.NDArray[Any]) -> tuple[Rgba, float]:
+    """Colour predicted less measured (n,): blue below 0, orange above; and how far the colours reach on both sides."""
+    from napari.utils import Colormap
+
+    limit = symmetric_limit(values)
+    return _mapped(values, (-limit, limit), Colormap([LOWER, NEITHER, RAISE])), limit
+
+
+def _mapped(values: npt.NDArray[Any], limits: Any, colormap: Any, gamma: float = 1.0) -> Rgba:
+    low, high = limits
+    return np.asarray(colormap.map(np.clip((values - low) / (high - low), 0, 1) ** gamma), dtype=np.float32)
+
+
+def _frame(slide_layer: Layer | None, mpp: float) -> dict[str, Any]:
+    return map_frame(1.0, (0.5, 0.5), mpp, slide_layer)
+
+
+def _kind(layer: Any) -> Any:
+    return getattr(layer, "metadata", {}).get(KEY)

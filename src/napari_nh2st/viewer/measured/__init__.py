@@ -1,0 +1,1 @@
+"""A measurement of the slide beside its prediction."""

@@ -1,0 +1,371 @@
+"""What the NH2ST dock does, without Qt: one job at a time, its state, and everything predicted so far.
+
+The work of a job is an iterator of events that a runner drives off the GUI thread; events come back through
+`Controller.receive` on the GUI thread. Each job ends in exactly one of Done, Stopped and Failed. A job
+carries a generation number, and what an older job still says is dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Protocol
+
+from napari_nh2st.engine.job import never
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.geometry import Box, IntArray
+from napari_nh2st.viewer.predict.events import (
+    TERMINAL,
+    Around,
+    Arrived,
+    Begun,
+    Done,
+    Event,
+    Failed,
+    Previewed,
+    Request,
+    State,
+    Status,
+    Step,
+    Stopped,
+)
+from napari_nh2st.viewer.predict.inputs import Ground, count_tissue_tiles, edited_tissue
+from napari_nh2st.viewer.predict.live import follow_view
+from napari_nh2st.viewer.predict.region import Region
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.services import Services
+
+MEMORY = 1 << 30  # bytes of hidden vectors, of all maps together
+_DRAW_SECONDS = 4.0
+_FULL = 0.5  # of the memory may be asked for at once: blocks at the edge of tissue are half empty
+
+
+class View(Protocol):
+    """What the controller tells; all calls come on the GUI thread."""
+
+    def status_changed(self, status: Status) -> None:
+        """Take the job's new state, counts or step."""
+
+    def map_changed(self, shown: PredictedMap) -> None:
+        """Take another map, which is being filled or shown."""
+
+    def when_drawn(self, call: Callable[[], None]) -> None:
+        """Call a function once the map that it was given stands in the window."""
+
+    def map_redrawn(self, shown: PredictedMap) -> None:
+        """Take a map that has changed in many places: a quick look came or went."""
+
+    def cells_arrived(self, shown: PredictedMap, cells: IntArray) -> None:
+        """Take the cells of the map that were filled, or dropped to make room."""
+
+
+Runner = Callable[[int, Iterator[Event]], None]
+
+
+class Controller:
+    """Owns the running job and the maps.
+
+    Parameters
+    ----------
+    view : View
+    run : callable
+        ``run(generation, events)`` takes the events off the GUI thread and calls `receive` with each of them.
+    services : Services, optional
+        The engine and the models, so that tests can put small ones in their place.
+    memory : int
+        Bytes of hidden vectors, of all maps together; what was seen longest ago is dropped and, when it comes into
+        sight again, predicted again.
+    """
+
+    def __init__(self, view: View, run: Runner, services: Services | None = None, memory: int = MEMORY) -> None:
+        self.services = services or Services()
+        self.status = Status()
+        self.map: PredictedMap | None = None
+        self._filling: PredictedMap | None = None
+        self._view, self._run = view, run
+        self._maps: dict[Any, PredictedMap] = {}
+        self._latest: dict[Any, PredictedMap] = {}
+        self._models: dict[Any, Any] = {}
+        self._ground: tuple[Any, Ground] | None = None
+        self._making = threading.Lock()
+        self.memory = memory
+        self._generation = 0
+        self._stop = threading.Event()
+        self._started = 0.0
+        self._first: tuple[float, int] | None = None
+        self._tissue = 0
+        self._sight: Box | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a job is going on."""
+        return self.status.state is State.RUNNING
+
+    def predict(self, request: Request) -> None:
+        """Start a job; one that is still running is cancelled first, silently where the view has just moved on."""
+        if request.follow and self.following:
+            self._stop.set()
+            self._generation += 1
+        else:
+            self.abandon()
+        self._stop = threading.Event()
+        self._started, self._first = time.monotonic(), None
+        share = self.status.share if request.follow else 0.0
+        self._tell(Status(State.RUNNING, step="getting ready", share=share, follow=request.follow))
+        self._run(self._generation, self._work(request, self._stop))
+
+    @property
+    def following(self) -> bool:
+        """Whether a job is going on that the view has asked for."""
+        return self.running and self.status.follow
+
+    def cancel(self) -> None:
+        """Ask the running job to stop; it ends within about a second and keeps what it has."""
+        if self.following:
+            self.abandon()  # nothing is lost by not waiting for its end
+        elif self.running:
+            self._stop.set()
+            self._tell(replace(self.status, step="stopping"))
+        elif self.status.follow:
+            self._tell(replace(self.status, state=State.CANCELLED))
+
+    def rest(self) -> None:
+        """Go on no longer with what the view has asked for: it shows nothing now that could be predicted."""
+        if self.running and not self.following:
+            return
+        self._stop.set()
+        self._generation += 1
+        self._drop_preview()
+        if self.status.follow:
+            self._tell(Status(share=self.status.share))
+
+    def abandon(self) -> None:
+        """End the running job at once; what it still says is dropped."""
+        if self.running:
+            self._stop.set()
+            self._end(Stopped())
+        self._generation += 1
+
+    def close(self) -> None:
+        """Stop for good: nothing is told any more."""
+        self._stop.set()
+        self._generation += 1
+
+    def adopt(self, shown: PredictedMap) -> None:
+        """Show a map that was not made here, such as one opened from a file."""
+        if shown is not self.map:
+            self.map = shown
+            self._view.map_changed(shown)
+
+    def forget(self) -> None:
+        """Show no map; what was predicted stays known."""
+        self.map = None
+
+    def recall(self, slide: Any, model: str, pitch: int | None = None) -> PredictedMap | None:
+        """Return what was last predicted for this slide with this model at this detail, if anything was."""
+        return self._latest.get((slide.fingerprint, slide.mpp, model, self.services.stamp(model), pitch))
+
+    def receive(self, generation: int, event: Event) -> None:
+        """Take an event of a job, on the GUI thread."""
+        if generation != self._generation or not self.running:
+            return
+        if isinstance(event, TERMINAL):
+            self._end(event)
+        elif isinstance(event, Begun):
+            self._begin(event)
+        elif isinstance(event, Arrived):
+            self._fill(event)
+        elif isinstance(event, Previewed):
+            self._preview(event)
+        elif isinstance(event, Around):
+            self._drop_preview()
+            self._first = None
+            self._tell(replace(self.status, step="around", done=0, total=event.total, known=0, preview=False))
+        else:
+            self._tell(replace(self.status, step=event.text))
+
+    def _begin(self, event: Begun) -> None:
+        fresh = event.map is not self.map or not self.status.follow  # a view that moves does not bring a layer back
+        self.map = self._filling = event.map
+        self._tissue = event.tissue
+        self._sight = event.view
+        if fresh:
+            self._view.map_changed(event.map)
+        self._view.when_drawn(event.drawn.set)
+        counts = {"done": event.known, "total": event.total, "known": event.known, "share": self._share()}
+        preview = event.map.preview is not None
+        self._tell(replace(self.status, step="predicting", warnings=event.warnings, preview=preview, **counts))
+
+    def _preview(self, event: Previewed) -> None:
+        assert self._filling is not None
+        self._filling.preview = event.preview
+        self._view.map_redrawn(self._filling)
+        self._tell(replace(self.status, step="predicting", preview=True))
+
+    def _drop_preview(self) -> None:
+        """Take a quick look away: what it stood for is there, or will not come."""
+        for shown in self._maps.copy().values():
+            if shown.preview is not None:
+                shown.preview = None
+                self._view.map_redrawn(shown)
+
+    def _fill(self, event: Arrived) -> None:
+        assert self._filling is not None  # not self.map: another one may be looked at meanwhile
+        self._filling.add(event.cells, event.hidden)
+        self._view.cells_arrived(self._filling, event.cells)
+        self._make_room()
+        done = self.status.done + len(event.cells)
+        left = self._seconds_left(done)
+        self._tell(replace(self.status, done=done, seconds_left=left, share=self._share()))
+
+    def _make_room(self) -> None:
+        """Drop what was filled longest ago and is out of sight where the maps outgrow the memory; first from others."""
+        maps = sorted(self._maps.copy().values(), key=lambda shown: shown is self._filling)
+        over = sum(shown.nbytes for shown in maps) - self.memory
+        if over > 0 and self._filling is not None and self._sight is not None:
+            self._filling.seen(self._sight)
+        for shown in maps:
+            if over <= 0:
+                return
+            before = shown.nbytes
+            dropped = shown.shrink(max(0, before - over))
+            over -= before - shown.nbytes
+            self._view.cells_arrived(shown, dropped)
+
+    def _share(self) -> float:
+        filled = 0 if self._filling is None else self._filling.count
+        return min(1.0, filled / max(1, self._tissue))
+
+    def _seconds_left(self, done: int) -> float | None:
+        """Judge from the pace since the first answer: what comes before it is start-up."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, done)
+            return None
+        since, at = self._first
+        return (now - since) / max(1, done - at) * (self.status.total - done)
+
+    def _end(self, event: Event) -> None:
+        self._drop_preview()
+        state = {Done: State.DONE, Stopped: State.CANCELLED, Failed: State.FAILED}[type(event)]
+        error = event.error if isinstance(event, Failed) else None
+        if error is not None:
+            self._ground = None  # it may have met a broken file: open it anew
+        took = time.monotonic() - self._started
+        self._tell(
+            replace(self.status, state=state, step="", seconds=took, seconds_left=None, preview=False, error=error)
+        )
+
+    def _tell(self, status: Status) -> None:
+        self.status = status
+        self._view.status_changed(status)
+
+    def _work(self, request: Request, stop: threading.Event) -> Iterator[Event]:
+        """Yield the events of a job. Runs off the GUI thread; the last event is the only terminal one."""
+        try:
+            yield from self._steps(request, stop)
+        except Cancelled:
+            yield Stopped()
+        except Exception as error:  # whatever it is, the dock must learn that the job is over
+            yield Failed(error)
+        else:
+            yield Done()
+
+    def _steps(self, request: Request, stop: threading.Event) -> Iterator[Event]:
+        _check(stop)  # many may wait for a thread while a view is being moved
+        if not request.follow or self._ground is None:
+            yield Step("loading the model")
+        ground = self.ground_for(request, stop.is_set)
+        stamp, slide = self.services.stamp(request.model), request.slide
+        self._latest[slide.fingerprint, slide.mpp, request.model, stamp, request.pitch] = ground.map
+        warnings = tuple(self.services.warnings_for(request.slide, ground.model.card, request.model))
+        most = int(self.memory * _FULL / ground.map.bytes_per_cell)
+        if request.follow and request.region.box is not None:
+            events = follow_view(ground, request.region.box, warnings, most, stop.is_set)
+        else:
+            events = _region(ground, request.region, warnings, most, stop.is_set)
+        for event in events:
+            _check(stop)
+            yield event
+            if isinstance(event, Begun):
+                _wait_for(event.drawn, stop)
+        _check(stop)
+
+    def ground_for(self, request: Request, cancelled: Callable[[], bool] = never) -> Ground:
+        """Return what a job stands on, that of the last one where nothing has changed. Slow: not on the GUI thread.
+
+        Raises
+        ------
+        Cancelled
+            If that is asked for before it is there.
+        """
+        with self._making:  # one at a time: a job that was given up may still be at it
+            if cancelled():
+                raise Cancelled("stopped")
+            tissue, edited = edited_tissue(request)
+            stamp, slide = self.services.stamp(request.model), request.slide
+            key = (slide.fingerprint, slide.mpp, request.model, stamp, request.pitch, edited, request.device)
+            if self._ground is None or self._ground[0] != key:
+                self._ground = key, self._make_ground(request, tissue, edited)
+            return self._ground[1]
+
+    def _make_ground(self, request: Request, tissue: Any, edited: str | None) -> Ground:
+        self.services.prepare()
+        model, slide = self._model(request.model), request.slide
+        pitch = request.pitch or model.card.patch
+        shown = self._map_for(request, model, pitch, edited)
+        session = self.services.session(slide, model, pitch=pitch, tissue=tissue, device=request.device)
+        tiles = count_tissue_tiles(self.services, slide, model.card, pitch, tissue)
+        return Ground(self.services, slide, model, tissue, shown, session, tiles)
+
+    def _model(self, name: str) -> Any:
+        key = name, self.services.stamp(name)
+        if key not in self._models:
+            self._models = {key: self.services.load_model(name)}  # one at a time: they are large
+        return self._models[key]
+
+    def _map_for(self, request: Request, model: Any, pitch: int, edited: str | None) -> PredictedMap:
+        """Return the map that this job fills. An edited mask changes what a tile sees: it has its own map."""
+        key = (request.slide.fingerprint, request.slide.mpp, model.hash, pitch, edited)
+        if key not in self._maps:
+            self._maps[key] = PredictedMap(
+                self.services.describe(request.slide),
+                model.card,
+                self.services.decoder(model),
+                scale=model.card.scale_on(request.slide.require_mpp()),
+                pitch=pitch,
+                provenance=self.services.provenance(request, model),
+            )
+        return self._maps[key]
+
+
+def _region(
+    ground: Ground, region: Region, warnings: tuple[str, ...], most: int, cancelled: Callable[[], bool]
+) -> Iterator[Event]:
+    """Yield the events of a region that was asked for: all of it, or an error that says why not."""
+    places = ground.tiles(region)
+    if not len(places):
+        raise Nh2stError("there is no tissue here: move to another place, or edit the tissue mask")
+    if len(places) > most:
+        raise Nh2stError(
+            f"{len(places):,} tiles do not fit into memory, {most:,} do: take a smaller part or coarse detail, or "
+            "press “Copy as command”, which writes to disk"
+        )
+    missing = ground.missing(places)
+    yield Begun(ground.map, len(places), len(places) - len(missing), ground.tissue_tiles, warnings)
+    if len(missing):
+        yield from ground.predict(missing, cancelled)
+
+
+def _wait_for(drawn: threading.Event, stop: threading.Event) -> None:
+    """Wait until a new layer stands: with the encoder at work beside it, the window would take far longer for it."""
+    until = time.monotonic() + _DRAW_SECONDS
+    while not drawn.wait(0.02) and not stop.is_set() and time.monotonic() < until:
+        pass
+
+
+def _check(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Cancelled("stopped")

@@ -1,0 +1,105 @@
+"""What a job stands on: one slide, model, detail, tissue and device, and what is kept for the next question to them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_nh2st.geometry import Box, TileSet
+from napari_nh2st.viewer.predict.events import Arrived, Request
+from napari_nh2st.viewer.predict.region import Region
+from napari_nh2st.viewer.state.predicted_map import PredictedMap, Preview
+from napari_nh2st.viewer.state.services import Services
+
+Cancelled = Callable[[], bool]
+_COUNTED = 200_000  # tiles that are counted one by one: a tenth of a second
+
+
+@dataclass(eq=False)
+class Ground:
+    """An open slide with an open model, and the map that they fill.
+
+    Attributes
+    ----------
+    tissue : TissueMask or None
+        As the user edited it; None is the slide's own.
+    map : PredictedMap
+    session : Session
+        Keeps what is encoded at hand.
+    tissue_tiles : int
+        About how many tiles of the whole slide show tissue.
+    seconds, encoded : float, int
+        How long it took to predict tiles that were not at hand, and how many those were.
+    """
+
+    services: Services
+    slide: Any
+    model: Any
+    tissue: Any
+    map: PredictedMap
+    session: Any
+    tissue_tiles: int
+    seconds: float = 0.0
+    encoded: int = 0
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds for a tile that has to be encoded, None before there was one."""
+        return self.seconds / self.encoded if self.encoded else None
+
+    @property
+    def box(self) -> Box:
+        """The whole slide, level-0 pixels."""
+        height, width = self.slide.shape
+        return Box(0, 0, width, height)
+
+    def tiles(self, region: Region) -> TileSet:
+        """Return the tiles of a region that show tissue."""
+        found = self.services.lattice_for(
+            self.slide, self.model.card, region=region.box, pitch=self.map.pitch, tissue=self.tissue
+        )
+        return region.select(found)
+
+    def missing(self, places: TileSet) -> TileSet:
+        """Return those of the places that were never tried."""
+        return places.select(np.flatnonzero(self.map.missing(self.map.cells(places))))
+
+    def predict(
+        self, places: TileSet, cancelled: Cancelled, focus: tuple[float, float] | None = None
+    ) -> Iterator[Arrived]:
+        """Predict places, those nearest to `focus` (level-0 pixels) first where one is given."""
+        since = time.monotonic()
+        for chunk in self.session.stream(places, focus=focus, cancelled=cancelled):
+            if chunk.encoded:
+                self.encoded += chunk.encoded
+                self.seconds += time.monotonic() - since
+            yield Arrived(self.map.cells(places.select(chunk.indices)), chunk.hidden)
+            since = time.monotonic()
+
+    def preview(self, places: TileSet, chosen: Any, owner: Any, cancelled: Cancelled) -> Preview:
+        """Look quickly at the chosen ones of some places; each place is shown as its owner among them."""
+        hidden = self.session.preview(places.select(chosen), cancelled=cancelled)
+        return Preview(self.map.cells(places), owner, hidden)
+
+
+def edited_tissue(request: Request) -> tuple[Any, str | None]:
+    """Return the tissue mask as the user edited it and what tells it from others; None where it is the slide's own."""
+    own = request.slide.tissue()
+    if request.tissue is None or np.array_equal(request.tissue, own.mask):
+        return None, None
+    edited = replace(own, mask=request.tissue)  # the pixels of the mask stay where they were
+    return edited, hashlib.blake2b(request.tissue.tobytes()).hexdigest()
+
+
+def count_tissue_tiles(services: Services, slide: Any, card: Any, pitch: int, tissue: Any) -> int:
+    """Count the tiles with tissue of a whole slide; where they are very many, judge from those of coarse detail."""
+    height, width = slide.shape
+    all_tiles = height * width / (card.scale_on(slide.require_mpp()) * pitch) ** 2
+    counted = pitch if all_tiles <= _COUNTED else card.patch
+    tiles = services.lattice_for(slide, card, pitch=counted, tissue=tissue)
+    return max(1, round(len(tiles) * (counted / pitch) ** 2))

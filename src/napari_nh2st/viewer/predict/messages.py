@@ -1,0 +1,98 @@
+"""Sentences about the slide, the model and the job."""
+
+from __future__ import annotations
+
+from napari_nh2st.model.card import Card
+from napari_nh2st.viewer.kit.phrases import clock, count, error_words, held_out_words
+from napari_nh2st.viewer.predict.events import State, Status
+
+NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
+NO_MPP = "This file does not say how large its pixels are: type it above (µm per pixel) and press Set."
+NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
+_SHOWN = 12  # sections named before the rest is counted
+
+
+def mpp_words(mpp: float | None, source: str) -> str:
+    """Write a pixel size and where it comes from."""
+    if mpp is None:
+        return "pixel size unknown"
+    return f"{mpp:.4g} µm/px ({'typed in' if source == 'user' else source})"
+
+
+def model_words(card: Card) -> str:
+    """Say in one line what a model predicts and what it was trained on."""
+    tissue = "synthetic tissue" if card.synthetic else card.tissue or ""
+    parts = (count(len(card.genes), "gene"), card.trained_on or "training not recorded", tissue)
+    return ", ".join(part for part in parts if part)
+
+
+def model_details(card: Card) -> list[str]:
+    """Say all that a person may want to know of a model before they choose it, a paragraph each."""
+    samples = [t.sample for t in card.training]
+    shown = ", ".join(samples[:_SHOWN]) + (f" and {len(samples) - _SHOWN} more" if len(samples) > _SHOWN else "")
+    said = (
+        card.description,
+        f"Trained on {shown}." if samples else "",
+        held_out_words(card),
+        f"Data: {card.citation}" if card.citation else "",
+        f"Licence: {card.licence}. Predictions, not measurements: for research use only.",
+    )
+    return [paragraph for paragraph in said if paragraph]
+
+
+def status_sentence(status: Status) -> str:
+    """Say where the job stands, what to do next where that is not plain."""
+    if status.follow:
+        return _following(status)
+    if status.state is State.RUNNING:
+        return _running(status)
+    if status.state is State.DONE:
+        return _done(status)
+    if status.state is State.CANCELLED:
+        kept = f"{count(status.done, 'tile')} of {status.total:,} are kept; " if status.done else ""
+        return f"Stopped. {kept}Predict goes on from there." if kept else "Stopped."
+    if status.state is State.FAILED:
+        return f"That did not work: {error_words(status.error)}"
+    return "Ready: press Predict."
+
+
+def _running(status: Status) -> str:
+    if status.step == "predicting":
+        known = f" ({status.known:,} were there already)" if status.known else ""
+        return f"Predicting: {status.done:,} of {count(status.total, 'tile')}{known}."
+    return f"{status.step.capitalize()}…"
+
+
+def _done(status: Status) -> str:
+    if status.known == status.total:
+        text = "Nothing was missing here."
+    else:
+        text = f"Done: {count(status.total - status.known, 'tile')} in {clock(status.seconds)}."
+    if status.share < 0.995:
+        text += f" {_share(status)}% of the slide's tissue is predicted."
+    return text
+
+
+def _share(status: Status) -> int:
+    return max(1, int(100 * status.share))
+
+
+def _following(status: Status) -> str:
+    """Say where a view that is followed stands."""
+    rest = "All of the tissue is predicted."
+    if status.share < 0.995:
+        rest = f"{_share(status)}% of the tissue predicted; the rest follows the view."
+    if status.state is State.RUNNING:
+        if status.step == "around":
+            return f"All in sight is predicted; going on around it. {rest}"
+        if status.step != "predicting":
+            return f"{status.step.capitalize()}…"
+        quick = "Quick preview, refining" if status.preview else "Predicting what you see"
+        return f"{quick}: {status.done:,} of {count(status.total, 'tile')}."
+    if status.state is State.DONE:
+        return f"All in sight is predicted. {rest}" if status.total else f"No tissue in sight. {rest}"
+    if status.state is State.FAILED:
+        why = error_words(status.error)
+        return f"That did not work: {why}{'' if why[-1] in '.?!' else '.'} The view is no longer followed."
+    kept = f" {_share(status)}% of the tissue is predicted." if status.share else ""
+    return f"Stopped.{kept} Press Predict to follow the view again."

@@ -1,0 +1,106 @@
+"""Which model, in one line what it is, and on which device it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Card
+from napari_nh2st.viewer.kit.combo import NarrowCombo
+from napari_nh2st.viewer.kit.layout import column, indented, row
+from napari_nh2st.viewer.kit.settings import settings
+from napari_nh2st.viewer.kit.texts import Sentence, paragraphs
+from napari_nh2st.viewer.predict.messages import model_details, model_words
+from napari_nh2st.viewer.state.services import Services
+
+_REMEMBERED = "models"
+_KEPT = 8
+_TOOLTIP = "The model that predicts: a bundled one, or a folder that a fine-tuning run left."
+
+
+def remembered_models() -> list[str]:
+    """Return the model folders that were used before and are still there, the last one first."""
+    paths = settings().value(_REMEMBERED, []) or []
+    return [p for p in ([paths] if isinstance(paths, str) else paths) if (Path(p) / "card.json").is_file()]
+
+
+def folder_name(path: str) -> str:
+    """Name a model folder: the run's folder says more than "model"."""
+    folder = Path(path)
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+class ModelSection(QWidget):
+    """A combo box of the bundled models and of the folders used before, with one line about the chosen one."""
+
+    card_changed = Signal(object)
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+        self.card: Card | None = None
+        self.combo = NarrowCombo(_TOOLTIP)
+        self.folder = QPushButton("folder…")
+        self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
+        self.folder.clicked.connect(self._ask)
+        self.line = Sentence()
+        layout = column(self, spacing=2)
+        layout.addLayout(row(self.combo, self.folder, label="Model", stretch=0))
+        layout.addLayout(indented(self.line))
+        for name in services.models():
+            self.combo.addItem(name, name)
+        for path in remembered_models():
+            self._add(path)
+        self.combo.setCurrentIndex(0 if self.combo.count() else -1)
+        self.combo.currentIndexChanged.connect(self._chosen)
+        self._chosen()
+
+    @property
+    def model(self) -> str | None:
+        """Name or folder of the chosen model."""
+        data = self.combo.currentData()
+        return None if data is None else str(data)
+
+    def use(self, model: str) -> None:
+        """Choose a model by its name or folder, adding the folder to the list."""
+        index = self.combo.findData(model)
+        if index < 0:
+            index = self._add(model)
+        fresh = index != self.combo.currentIndex()
+        self.combo.setCurrentIndex(index)
+        if not fresh:
+            self._chosen()  # trained anew in the same folder: its card may have changed
+
+    def _add(self, path: str) -> int:
+        self.combo.addItem(folder_name(path), path)
+        return self.combo.count() - 1
+
+    def _chosen(self, index: int = 0) -> None:
+        self.card = None
+        if self.model is None:
+            self.line.say("")
+        else:
+            try:
+                self.card = self._services.load_card(self.model)
+                self.line.say(model_words(self.card))
+                self._remember(self.model)
+            except (Nh2stError, OSError) as error:
+                self.line.say(str(error))
+        about = paragraphs([_TOOLTIP, *(model_details(self.card) if self.card else [])])
+        self.combo.setToolTip(about)
+        self.line.setToolTip(about)
+        self.card_changed.emit(self.card)
+
+    def _ask(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Model folder")
+        if path:
+            self.use(path)
+
+    def _remember(self, model: str) -> None:
+        if model in self._services.models():
+            return
+        paths = [model, *(p for p in remembered_models() if p != model)]
+        settings().setValue(_REMEMBERED, paths[:_KEPT])

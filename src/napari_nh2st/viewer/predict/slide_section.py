@@ -1,0 +1,117 @@
+"""Which slide, and how large its pixels are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QWidget
+
+from napari_nh2st.viewer.kit.combo import NarrowCombo
+from napari_nh2st.viewer.kit.connections import Connections
+from napari_nh2st.viewer.kit.layout import column, indented, row
+from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.layers.frames import map_of, slide_of
+from napari_nh2st.viewer.predict.messages import mpp_words
+
+READABLE = (".svs", ".ndpi", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
+
+
+def is_slide_layer(layer: Any) -> bool:
+    """Whether a layer is a slide: one that our reader made, or a colour image from a file that ours can open."""
+    if not isinstance(layer, Image) or map_of(layer) is not None:
+        return False
+    return slide_of(layer) is not None or (layer.rgb and str(layer.source.path or "").lower().endswith(READABLE))
+
+
+class SlideSection(QWidget):
+    """A combo box of the slide layers, their pixel size with its source, and a field to correct it."""
+
+    layer_changed = Signal(object)
+    mpp_given = Signal(float)
+
+    def __init__(self, viewer: Any, connections: Connections) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._layers: list[Any] = []
+        self.combo = NarrowCombo("The slide to predict on: one of the slides that are open")
+        self.size = Sentence()
+        self.size.setToolTip("How many micrometres a pixel is wide, and where that number comes from")
+        self.edit = QPushButton("edit")
+        self.edit.setToolTip("Correct the pixel size, where the file says it wrongly or not at all")
+        self.edit.clicked.connect(lambda: self.field.setVisible(self.field.isHidden()))
+        self.field = self._make_field()
+        layout = column(self, spacing=2)
+        layout.addLayout(row(self.combo, label="Slide", stretch=0))
+        layout.addLayout(indented_pair(self.size, self.edit))
+        layout.addLayout(indented(self.field))
+        self.combo.currentIndexChanged.connect(self._tell)
+        for name in ("inserted", "removed", "reordered"):
+            connections.add(getattr(viewer.layers.events, name), self.refresh)
+        connections.add(viewer.layers.events.renamed, self._rename)
+        self.refresh()
+
+    def _make_field(self) -> QWidget:
+        field = QWidget()
+        self.spin = QDoubleSpinBox(decimals=4, minimum=0.05, maximum=10.0, singleStep=0.01, value=0.5)
+        self.spin.setSuffix(" µm/px")
+        self.spin.setToolTip("Micrometres per pixel, 0.05 to 10. Scanners at 40x give about 0.25, at 20x about 0.5")
+        self.set = QPushButton("Set")
+        self.set.setToolTip("Take this pixel size for the slide")
+        self.set.clicked.connect(lambda: self.mpp_given.emit(self.spin.value()))
+        layout = row(self.spin, self.set, stretch=0)
+        field.setLayout(layout)
+        field.setVisible(False)
+        return field
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer, None where no slide is open."""
+        index = self.combo.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    def choose(self, layer: Any) -> None:
+        """Choose one of the open slides."""
+        if layer in self._layers:
+            self.combo.setCurrentIndex(self._layers.index(layer))
+
+    def refresh(self, event: Any = None) -> None:
+        """List the slide layers anew, keeping the choice."""
+        chosen, found = self.layer, [layer for layer in self._viewer.layers if is_slide_layer(layer)]
+        if found == self._layers:
+            return
+        # a slide that has just been opened is the one a person means
+        new = [layer for layer in found if layer not in self._layers]
+        wanted = new[-1] if new else chosen if chosen in found else found[-1] if found else None
+        self._layers = found
+        self.combo.blockSignals(True)
+        self.combo.clear()
+        self.combo.addItems([layer.name for layer in found])
+        self.combo.setCurrentIndex(found.index(wanted) if wanted is not None else -1)
+        self.combo.blockSignals(False)
+        self.combo.setEnabled(bool(found))
+        if self.layer is not chosen:
+            self._tell()
+
+    def _rename(self, event: Any = None) -> None:
+        for i, layer in enumerate(self._layers):
+            self.combo.setItemText(i, layer.name)
+
+    def _tell(self, index: int = 0) -> None:
+        self.layer_changed.emit(self.layer)
+
+    def show_slide(self, slide: Any) -> None:
+        """Show the pixel size of the chosen slide; ask for it where it is not known."""
+        self.size.say("" if slide is None else mpp_words(slide.mpp, slide.mpp_source))
+        self.edit.setVisible(slide is not None and slide.mpp is not None)
+        self.field.setVisible(slide is not None and slide.mpp is None)
+        if slide is not None and slide.mpp is not None:
+            self.spin.setValue(slide.mpp)
+
+
+def indented_pair(left: QWidget, right: QWidget) -> Any:
+    """Lay two widgets under the control of the row above, the second at the right edge."""
+    line = indented(left)
+    line.addWidget(right)
+    return line

@@ -1,0 +1,167 @@
+"""Regions that a person has drawn: the shapes that lie on a slide, and their names.
+
+A name is kept in the layer's table of features, so that it is shown on the shape and saved with the layer. Shapes of
+one name are one region, as a tumour in two pieces is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nh2st.geometry import Box, FloatArray
+from napari_nh2st.viewer.layers.frames import KEY
+from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.predict.region import level0, outline_of
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer, Shapes
+
+    Place = Callable[[Any], FloatArray]  # world points (n, 2), (y, x), to level-0 pixels (x, y)
+
+NAME, OTHER_NAMES = "name", ("label",)  # columns of features that say what a shape is called, the first is ours
+_EDGE = 1 / 300  # of the slide's longer side
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One shape on a slide.
+
+    Attributes
+    ----------
+    outline : (k, 2) float64
+        Level-0 pixels (x, y).
+    """
+
+    layer: Shapes
+    index: int
+    name: str
+    outline: FloatArray
+
+
+def place_on(heatmap: HeatmapLayer, slide_layer: Layer | None) -> Place | None:
+    """Return what places world points on the slide of a map: by its layer, else by the heatmap's; None without both."""
+    if slide_layer is not None:
+        return partial(level0, slide_layer)
+    if not heatmap.present:
+        return None
+    cell, origin = heatmap.map.cell, np.array(heatmap.map.origin)
+    return lambda world: (level0(heatmap.layer, world) - 0.5) * cell + origin
+
+
+def shapes_layers(viewer: ViewerModel) -> list[Shapes]:
+    """Return the layers with shapes of the user, those that other parts of the plugin draw left out."""
+    from napari.layers import Shapes
+
+    return [layer for layer in viewer.layers if isinstance(layer, Shapes) and KEY not in layer.metadata]
+
+
+def drawn_on(viewer: ViewerModel, place: Place) -> list[Drawn]:
+    """Return all shapes in sight that enclose something; those without a name get the next free number."""
+    found = [
+        (layer, index, _name(layer, index), outline)
+        for layer in shapes_layers(viewer)
+        if layer.visible
+        for index in range(len(layer.data))
+        if (outline := outline_of(layer, index)) is not None
+    ]
+    numbers = _free(name for _, _, name, _ in found)
+    return [Drawn(layer, index, name or next(numbers), place(outline)) for layer, index, name, outline in found]
+
+
+def by_name(drawn: list[Drawn]) -> dict[str, list[FloatArray]]:
+    """Gather the outlines of each region, in the order in which they were drawn."""
+    regions: dict[str, list[FloatArray]] = {}
+    for shape in drawn:
+        regions.setdefault(shape.name, []).append(shape.outline)
+    return regions
+
+
+def on_slide(outlines: Iterable[FloatArray], shown: PredictedMap) -> Box:
+    """Return the box around outlines, clipped to the slide; its area is 0 where they lie off it. Level-0 pixels."""
+    points = np.concatenate(list(outlines))
+    height, width = shown.slide["shape"]
+    return Box(*points.min(axis=0), *points.max(axis=0)).intersect(Box(0, 0, width, height))
+
+
+def rename(drawn: list[Drawn], old: str, new: str) -> None:
+    """Give a region another name, in its layers' features."""
+    for layer in {id(shape.layer): shape.layer for shape in drawn if shape.name == old}.values():
+        names = {s.index: s.name for s in drawn if s.layer is layer}  # numbers too: they would shift else
+        set_names(layer, {i: new if name == old else name for i, name in names.items()})
+
+
+def set_names(layer: Shapes, names: dict[int, str]) -> None:
+    """Write names of some shapes of a layer, and show them on the shapes where no other text stands there."""
+    column = _column(layer) or NAME
+    features = layer.features.copy()
+    values = [_name(layer, i) for i in range(len(layer.data))]
+    for index, name in names.items():
+        values[index] = name
+    features[column] = values
+    layer.features = features
+    if not np.char.str_len(np.atleast_1d(layer.text.values).astype(str)).any():
+        layer.text = _text(column)
+
+
+def name_new(viewer: ViewerModel, layer: Shapes, first: int) -> None:
+    """Give new shapes, from `first` on, numbers: napari gives them the name of the shape that was chosen last."""
+    if _column(layer) is None:
+        return
+    taken = [
+        _name(other, i) for other in shapes_layers(viewer) for i in range(first if other is layer else len(other.data))
+    ]
+    numbers = _free(taken)
+    set_names(layer, {i: next(numbers) for i in range(first, len(layer.data))})
+
+
+def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: float) -> Shapes:
+    """Add a layer to draw regions in, in micrometres, with the polygon tool in hand."""
+    import pandas as pd
+    from napari.layers import Shapes
+
+    layer = Shapes(
+        ndim=2,
+        name=name,
+        features=pd.DataFrame({NAME: pd.Series([], dtype=object)}),
+        text=_text(NAME),
+        edge_color="#111111",
+        face_color="#ffffff28",
+        opacity=1.0,
+        edge_width=max(slide_shape) * mpp * _EDGE,
+        scale=(1.0, 1.0),
+        units=("um", "um"),
+    )
+    layer.feature_defaults[NAME] = ""
+    viewer.add_layer(layer)
+    viewer.layers.selection.active = layer
+    layer.mode = "add_polygon"
+    return layer
+
+
+def _text(column: str) -> dict[str, Any]:
+    return {"string": "{" + column + "}", "color": "#111111", "size": 12, "anchor": "center"}
+
+
+def _column(layer: Shapes) -> str | None:
+    return next((c for c in (NAME, *OTHER_NAMES) if c in layer.features.columns), None)
+
+
+def _name(layer: Shapes, index: int) -> str:
+    column = _column(layer)
+    value = None if column is None or index >= len(layer.features) else layer.features[column].iloc[index]
+    if value is None or value != value:  # NaN
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value).strip()
+
+
+def _free(taken: Iterable[str]) -> Any:
+    """Return the numbers from 1 on that are no name yet."""
+    used = set(taken)
+    return (str(n) for n in range(1, 1_000_000) if str(n) not in used)

@@ -1,0 +1,1 @@
+"""Several genes at once, and several slides side by side."""

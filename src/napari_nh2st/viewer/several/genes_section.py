@@ -1,0 +1,380 @@
+"""Several genes at once: pinned ones as layers, three in one image, and the score of a set."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import QStringListModel, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QCompleter,
+    QFileDialog,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QWidget,
+)
+
+from napari_nh2st.analysis import signatures
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.kit.combo import NarrowCombo
+from napari_nh2st.viewer.kit.connections import Connections
+from napari_nh2st.viewer.kit.layout import column, row, rule
+from napari_nh2st.viewer.kit.phrases import count, error_words
+from napari_nh2st.viewer.kit.task import Task
+from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.layers.composite import COLOURS, COMPOSITE, SIGNATURE, Composite, limits_words
+from napari_nh2st.viewer.layers.frames import KEY, layer_of_slide, map_of
+from napari_nh2st.viewer.layers.legend import show_legend
+from napari_nh2st.viewer.layers.pinned import PinnedLayers
+from napari_nh2st.viewer.layers.signature import add_signature, set_words
+from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
+
+NO_PINNED = "Pin genes first, with [+] below the gene."
+PASTED = "pasted list"
+
+
+class SeveralSection(QWidget):
+    """What is folded under "Several genes"."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        layout = column(self, spacing=8)
+        self.pinned = PinnedPart(desk)
+        self.composite = CompositePart(desk)
+        self.signature = SignaturePart(desk)
+        for part in (self.pinned, rule(), self.composite, rule(), self.signature):
+            layout.addWidget(part)
+        legend = Connections()
+        for changed in (desk.viewer.layers.events.removed, desk.viewer.layers.events.inserted):
+            legend.add(changed, partial(show_legend, desk.viewer))
+        desk.when_closing(legend.close)
+
+
+class PinnedPart(QWidget):
+    """A box to tick: a layer a pinned gene."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._layers = PinnedLayers(desk.viewer)
+        self.box = QCheckBox("Pinned genes as layers")
+        self.box.toggled.connect(self._show)
+        self.sentence = Sentence(dim=True)
+        layout = column(self, spacing=2)
+        layout.addWidget(self.box)
+        layout.addWidget(self.sentence)
+        for changed in (desk.pinned_changed, desk.map_changed, desk.slide_changed):
+            changed.connect(self._show)
+        desk.filled.connect(self._layers.draw)
+        desk.settled.connect(partial(self._layers.draw, final=True))
+        self._show()
+
+    def _show(self, *_: Any) -> None:
+        desk = self._desk
+        able = bool(desk.pinned) and desk.map is not None
+        self.box.setEnabled(able or self.box.isChecked())
+        tip = "Give each pinned gene a heatmap of its own that stays with it while the main one follows the gene field"
+        self.box.setToolTip(tip if able else NO_MAP if desk.pinned else NO_PINNED)
+        if not self.box.isChecked():
+            self._layers.remove()
+            self.sentence.say("" if desk.pinned else NO_PINNED)
+            return
+        if desk.map is None:
+            return
+        self._layers.show(desk.map, desk.pinned, desk.style, desk.map_slide_layer)
+        shown = [gene for gene in desk.pinned if gene in desk.map.card.genes]
+        absent = [gene for gene in desk.pinned if gene not in shown]
+        said = "Hidden at first: click the eye of a layer to show it, and that of the main heatmap to hide that one."
+        if absent:
+            said += f" {desk.map.card.name} does not predict {', '.join(absent)}."
+        self.sentence.say(said if desk.pinned else NO_PINNED)
+
+
+class CompositePart(QWidget):
+    """Three genes, each in its colour."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._of: dict[Any, Composite] = {}  # by slide
+        self._hid: Any = None
+        self._genes = QStringListModel(self)
+        self.combos: list[NarrowCombo] = []
+        layout = column(self, spacing=4)
+        self._scales: list[Sentence] = []
+        for name, colour in COLOURS:
+            layout.addLayout(self._line(name, colour))
+        self.use_pinned = QPushButton("Use pinned")
+        self.use_pinned.clicked.connect(self._take_pinned)
+        self.show_button = QPushButton("Show together")
+        self.show_button.clicked.connect(self._show)
+        self.sentence = Sentence()
+        layout.addLayout(row(self.use_pinned, self.show_button))
+        layout.addWidget(self.sentence)
+        for changed in (desk.map_changed, desk.pinned_changed, desk.model_changed, desk.slide_changed):
+            changed.connect(self._refresh)
+        desk.filled.connect(self._update)
+        desk.settled.connect(partial(self._update, final=True))
+        desk.gene_changed.connect(self._gene_asked_for)
+        self._refresh()
+
+    def _line(self, name: str, colour: str) -> Any:
+        swatch = QLabel()
+        swatch.setFixedSize(14, 14)
+        swatch.setStyleSheet(f"QLabel {{ background: {colour}; border-radius: 2px; }}")
+        combo = NarrowCombo(f"The gene that is drawn in {name}; empty for none. Type any part of its name")
+        combo.setEditable(True)
+        combo.setInsertPolicy(NarrowCombo.InsertPolicy.NoInsert)
+        combo.setMaxVisibleItems(15)
+        combo.setModel(self._genes)
+        combo.view().setUniformItemSizes(True)
+        completer = QCompleter(self._genes, combo)
+        completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        combo.setCompleter(completer)
+        combo.lineEdit().setPlaceholderText(f"gene in {name}")
+        combo.lineEdit().returnPressed.connect(self._show)
+        scale = QLabel()
+        scale.setToolTip("The values at which this colour is faintest and fullest: the gene's 1st and 99th percentile")
+        self.combos.append(combo)
+        self._scales.append(scale)
+        return row(swatch, combo, scale, stretch=1)
+
+    @property
+    def current(self) -> Composite | None:
+        """The composite of the map that is shown, None where there is none."""
+        shown = self._desk.map
+        found = None if shown is None else self._of.get(shown.slide.get("fingerprint"))
+        return found if found is not None and found.map is shown and found.present else None
+
+    def _refresh(self) -> None:
+        desk = self._desk
+        card = desk.map.card if desk.map is not None else desk.card
+        names = ["", *sorted(card.genes, key=str.casefold)] if card is not None else [""]
+        if names != self._genes.stringList():
+            kept = [combo.currentText() for combo in self.combos]
+            self._genes.setStringList(names)
+            best = [] if card is None else card.by_trust()
+            for i, combo in enumerate(self.combos):
+                text = kept[i] if kept[i] in names and any(kept) else best[i] if i < len(best) else ""
+                _choose(combo, max(0, combo.findText(text)))
+        self.show_button.setEnabled(desk.map is not None)
+        tip = "Draw these genes in one layer: the more of a gene, the more of its colour"
+        self.show_button.setToolTip(tip if desk.map is not None else NO_MAP)
+        usable = [gene for gene in desk.pinned if gene in names]
+        self.use_pinned.setEnabled(bool(usable))
+        self.use_pinned.setToolTip("Put the first three pinned genes into the fields" if usable else NO_PINNED)
+        self._forget_moved()
+        self._say_scales()
+
+    def _forget_moved(self) -> None:
+        """Take away what was made at another pixel size of the chosen slide."""
+        slide = self._desk.slide
+        for fingerprint, made in list(self._of.items()):
+            if slide is not None and fingerprint == slide.fingerprint and made.map.slide["mpp"] != slide.mpp:
+                self._of.pop(fingerprint).remove()
+
+    def _take_pinned(self) -> None:
+        names = self._genes.stringList()
+        usable = [gene for gene in self._desk.pinned if gene in names]
+        for i, combo in enumerate(self.combos):
+            _choose(combo, names.index(usable[i]) if i < len(usable) else 0)
+
+    def _chosen(self) -> list[tuple[str, str]]:
+        """Return (gene, colour) of the fields that name one."""
+        names = {name.casefold(): name for name in self._genes.stringList()}
+        chosen = []
+        for combo, (_, colour) in zip(self.combos, COLOURS, strict=True):
+            typed = combo.currentText().strip()
+            if typed and typed.casefold() not in names:
+                raise Nh2stError(f"{self._desk.require_map().card.name} does not predict {typed}")
+            if typed:
+                combo.setCurrentText(names[typed.casefold()])
+                chosen.append((names[typed.casefold()], colour))
+        if not chosen:
+            raise Nh2stError("choose at least one gene")
+        if len({gene for gene, _ in chosen}) < len(chosen):
+            raise Nh2stError("choose different genes")
+        return chosen
+
+    def _show(self) -> None:
+        desk = self._desk
+        try:
+            shown = desk.require_map()
+            genes, colours = zip(*self._chosen(), strict=True)
+        except Nh2stError as error:
+            self.sentence.say(error_words(error))
+            return
+        self.sentence.say("")
+        before = self._of.pop(shown.slide.get("fingerprint"), None)
+        if before is not None:
+            before.remove()
+        made = Composite(desk.viewer, shown, genes, colours, desk.map_slide_layer)
+        self._of[shown.slide.get("fingerprint")] = made
+        made.layer.events.visible.connect(partial(show_legend, desk.viewer))
+        hide_below(desk, made.layer)
+        self._say_scales()
+
+    def _update(self, *, final: bool = False) -> None:
+        for made in self._of.values():
+            if made.update(final=final):
+                self._say_scales()
+
+    def _gene_asked_for(self, gene: str) -> None:
+        """Bring the heatmap of a gene out where an image of several genes, or a score, hides it."""
+        heatmap = self._desk.heatmap
+        if heatmap is None or not heatmap.present or heatmap.layer.visible:
+            return
+        over = [layer for layer in made_layers(self._desk) if layer.visible]
+        if over:
+            heatmap.bring_out()
+            for layer in over:
+                layer.visible = False
+
+    def _say_scales(self) -> None:
+        made = self.current
+        limits = dict(zip(made.genes, made.limits, strict=True)) if made is not None else {}
+        for combo, scale in zip(self.combos, self._scales, strict=True):
+            known = limits.get(combo.currentText())
+            scale.setText("" if known is None else limits_words(known))
+            scale.setVisible(known is not None)
+
+
+class SignaturePart(QWidget):
+    """A set of genes and its score."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._sets: dict[str, signatures.GeneSet] = {}
+        self.name = NarrowCombo("The signature's name, as its layer will bear it; the sets of a file are listed here")
+        self.name.setEditable(True)
+        self.name.setInsertPolicy(NarrowCombo.InsertPolicy.NoInsert)
+        self.name.lineEdit().setPlaceholderText("signature")
+        self.name.activated.connect(self._take_set)
+        self.load = QPushButton("Load .gmt…")
+        self.load.setToolTip("Read gene sets from a .gmt file, as MSigDB and Enrichr offer them")
+        self.load.clicked.connect(self._ask)
+        self.genes = QPlainTextEdit()
+        self.genes.setPlaceholderText("Paste genes, with blanks, commas or line ends between them")
+        self.genes.setToolTip("The genes of the signature: names with blanks, commas or line ends between them")
+        self.genes.setTabChangesFocus(True)
+        self.genes.setFixedHeight(4 * self.fontMetrics().height())
+        self.genes.setStyleSheet("QPlainTextEdit { border: 1px solid rgba(128, 128, 128, 120); border-radius: 2px; }")
+        self.genes.textChanged.connect(self._refresh)
+        self.match = Sentence(dim=True)
+        self.button = QPushButton("Score")
+        self.button.clicked.connect(self._score)
+        self.task = Task(desk)
+        layout = column(self, spacing=4)
+        layout.addLayout(row(self.name, label="Set", stretch=0))
+        layout.addWidget(self.genes)
+        layout.addWidget(self.match)
+        layout.addLayout(row(self.load, self.button, stretch=1))
+        layout.addWidget(self.task)
+        for changed in (desk.map_changed, desk.model_changed, desk.settled):
+            changed.connect(self._refresh)
+        self._refresh()
+
+    def load_file(self, path: str) -> None:
+        """Take the sets of a .gmt file; the first one is chosen."""
+        try:
+            sets = signatures.read_gmt(path)
+        except Nh2stError as error:
+            self.task.sentence.say(error_words(error))
+            return
+        self._sets = {each.name: each for each in sets}
+        self.name.clear()
+        self.name.addItems(list(self._sets))
+        _choose(self.name, 0)
+        self.task.sentence.say(f"{count(len(sets), 'set')} in the file; choose one by its name.")
+        self._take_set()
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Gene sets", "", "gene sets (*.gmt);;all files (*)")
+        if path:
+            self.load_file(path)
+
+    def _take_set(self, index: int = 0) -> None:
+        self.genes.setPlainText(" ".join(self._sets[self.name.currentText()].genes))
+
+    def _matched(self) -> signatures.Match | None:
+        """Return which of the genes the model has, None where there is no model or no gene."""
+        card = self._desk.map.card if self._desk.map is not None else self._desk.card
+        text = self.genes.toPlainText()
+        if card is None or not text.strip():
+            return None
+        try:
+            return signatures.match(signatures.parse_genes(text), card.genes)
+        except Nh2stError:
+            return None
+
+    def _refresh(self) -> None:
+        desk, found = self._desk, self._matched()
+        card = desk.map.card if desk.map is not None else desk.card
+        self.match.say("" if found is None else set_words(found, card))
+        able = found is not None and bool(found.found) and desk.map is not None
+        why = (
+            NO_MAP
+            if desk.map is None
+            else "Paste the genes of a signature above"
+            if found is None
+            else "The model has none of these genes"
+        )
+        self.button.setEnabled(able)
+        tip = (
+            "How much these genes stand out at each tile: their mean prediction less that of control genes which are "
+            "expressed alike (scanpy's score_genes)"
+        )
+        self.button.setToolTip(tip if able else why)
+
+    def _score(self) -> None:
+        desk, found = self._desk, self._matched()
+        try:
+            shown = desk.require_map()
+        except Nh2stError as error:
+            self.task.sentence.say(error_words(error))
+            return
+        if found is None:
+            return
+        name = self.name.currentText().strip() or PASTED
+
+        def work(tell: Any, cancelled: Any) -> Any:
+            prediction = shown.prediction()
+            scores = signatures.score(prediction, found.found, tell=tell, cancelled=cancelled)
+            return shown.cells(prediction.places), scores
+
+        self.task.start("Scoring", work, partial(self._draw, shown, name, found))
+
+    def _draw(self, shown: Any, name: str, found: signatures.Match, scored: Any) -> None:
+        desk, (cells, scores) = self._desk, scored
+        total = len(found.found) + len(found.missing)
+        genes = f"{len(found.found)} of its {count(total, 'gene')}, {count(len(cells), 'tile')}"
+        own = layer_of_slide(desk.viewer, shown.slide.get("fingerprint"))
+        layer = add_signature(
+            desk.viewer, shown, cells, scores, name=name, genes=genes, colormap=desk.style.colormap, slide_layer=own
+        )
+        layer.events.visible.connect(partial(show_legend, desk.viewer))
+        hide_below(desk, layer)
+        self.task.sentence.say(f"Scored {count(len(cells), 'tile')}; press Score again when more are predicted.")
+
+
+def _choose(combo: NarrowCombo, index: int) -> None:
+    combo.setCurrentIndex(index)
+    combo.lineEdit().setCursorPosition(0)  # of a long name, the beginning is seen
+
+
+def made_layers(desk: Desk) -> list[Any]:
+    """Return the layers of composites and signatures."""
+    kinds = (COMPOSITE, SIGNATURE)
+    kept = [(layer, layer.metadata.get(KEY)) for layer in desk.viewer.layers]
+    return [layer for layer, key in kept if isinstance(key, tuple) and key[0] in kinds]
+
+
+def hide_below(desk: Desk, shown: Any) -> None:
+    """Hide heatmaps, and what else lies on the slide in colours: two on top of one another mean nothing."""
+    for layer in desk.viewer.layers:
+        if layer is not shown and (map_of(layer) is not None or layer in made_layers(desk)):
+            layer.visible = False

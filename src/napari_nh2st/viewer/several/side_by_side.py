@@ -1,0 +1,132 @@
+"""Open slides side by side in napari's grid: linked cameras, the same gene, the same colours. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nh2st.formats.limits import limits_of
+from napari_nh2st.viewer.layers.heatmap import UNIT_OVERLAY, HeatmapLayer, Style
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+_LINKED = ("colormap", "gamma", "opacity")
+_SPACING = 4  # pixels between the slides
+
+
+class SideBySide:
+    """Lays slides out, each with its heatmap, until `leave` puts everything back.
+
+    A cell of napari's grid holds as many consecutive layers as its stride says, and takes no room where all of them are
+    hidden. Slides with a heatmap therefore come first, in pairs; one slide without may come last; all else is hidden.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    pairs : sequence of (Layer, HeatmapLayer or None)
+        Open slides, each with its heatmap where it has one.
+
+    Attributes
+    ----------
+    left_out : list of Layer
+        Slides that did not fit in: without a heatmap, where others have one.
+    """
+
+    def __init__(self, viewer: ViewerModel, pairs: Sequence[tuple[Layer, HeatmapLayer | None]]) -> None:
+        self._viewer = viewer
+        having = [(slide, heatmap) for slide, heatmap in pairs if heatmap is not None and heatmap.present]
+        bare = [slide for slide, heatmap in pairs if heatmap is None or not heatmap.present]
+        self.left_out = bare[1:] if having else []
+        self.heatmaps = [heatmap for _, heatmap in having]
+        self._slides = [slide for slide, _ in having] + [slide for slide in bare if slide not in self.left_out]
+        self._shown: list[Layer] = []
+        for slide in self._slides:
+            self._shown += [slide, *(heatmap.layer for own, heatmap in having if own is slide and heatmap.layer)]
+        self._stride = 2 if having else 1
+        self._enter()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that is compared is still there, and in the grid."""
+        return bool(self._viewer.canvas.grid.enabled) and all(layer in self._viewer.layers for layer in self._shown)
+
+    def show(self) -> None:
+        """Show what is compared and nothing else: a choice in the dock may have hidden some of it."""
+        for layer in self._viewer.layers:
+            layer.visible = layer in self._shown
+
+    def match(self, gene: str, style: Style) -> bool:
+        """Show the same gene between the same limits on all slides, and return whether any limits have changed."""
+        for heatmap in self.heatmaps:
+            if gene != heatmap.gene and gene in heatmap.map.card.genes and heatmap.present:
+                heatmap.show(gene)
+        there = [heatmap for heatmap in self.heatmaps if heatmap.present]
+        if not there:
+            return False
+        kept = style.last if style.locked else style.by_hand.get((there[0].map.card.unit, gene))
+        values = np.concatenate([heatmap.values[np.isfinite(heatmap.values)] for heatmap in there])
+        fitted = limits_of(values, style.percentiles)
+        ends = kept or (fitted.low, fitted.high)
+        changed = any(ends != (heatmap.limits.low, heatmap.limits.high) for heatmap in there)
+        for heatmap in there:
+            heatmap.set_limits(*ends, fitted.note)
+        return changed
+
+    def leave(self) -> None:
+        """Put order, visibility, camera and grid back; each heatmap has limits of its own again."""
+        viewer = self._viewer
+        still = [layer for layer in self._order if layer in viewer.layers]
+        linked = [layer for layer in self._shown if layer in still]
+        if linked:
+            viewer.layers.unlink_layers(linked)
+        viewer.canvas.grid.enabled = False
+        self._label_each(False)
+        for name, value in self._grid.items():
+            setattr(viewer.canvas.grid, name, value)
+        self._arrange(still)
+        for layer in still:
+            layer.visible = self._visible[layer]
+        for slide, named in zip(self._slides, self._named, strict=True):
+            slide.name_overlay.visible = named
+        for heatmap in self.heatmaps:
+            heatmap.restyle()
+        viewer.scene.camera.center, viewer.scene.camera.zoom = self._camera
+
+    def _enter(self) -> None:
+        viewer, grid = self._viewer, self._viewer.canvas.grid
+        self._order = list(viewer.layers)
+        self._visible = {layer: layer.visible for layer in self._order}
+        self._grid = {name: getattr(grid, name) for name in ("stride", "shape", "spacing")}
+        self._camera = tuple(viewer.scene.camera.center), float(viewer.scene.camera.zoom)
+        self._named = [slide.name_overlay.visible for slide in self._slides]
+        self._arrange(self._shown)
+        self.show()
+        for slide in self._slides:
+            slide.name_overlay.visible = True
+        layers = [heatmap.layer for heatmap in self.heatmaps if heatmap.layer is not None]
+        if len(layers) > 1:
+            for layer in layers[1:]:
+                layer.colormap, layer.opacity, layer.gamma = layers[0].colormap, layers[0].opacity, layers[0].gamma
+            viewer.layers.link_layers(layers, _LINKED)
+        grid.stride, grid.shape, grid.spacing = self._stride, (-1, -1), _SPACING
+        grid.enabled = True
+        self._label_each(True)
+        viewer.fit_to_view(layers=self._slides)
+
+    def _label_each(self, on: bool) -> None:
+        """Write gene and unit in each cell, below one another with its colour bar, or once."""
+        overlays = self._viewer.canvas.overlays
+        if UNIT_OVERLAY in overlays:
+            overlays[UNIT_OVERLAY].gridded = on
+
+    def _arrange(self, first: Sequence[Layer]) -> None:
+        """Move layers to the beginning of the list, in this order."""
+        layers = self._viewer.layers
+        selected = set(layers.selection)
+        for place, layer in enumerate(first):
+            layers.move(layers.index(layer), place)
+        layers.selection = selected & set(layers)

@@ -1,0 +1,120 @@
+"""What the docks ask of the rest of the package. Loaded on demand, off the GUI thread; replaced in tests."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+class Services:
+    """The engine, the models and the exporters, as the controller needs them."""
+
+    def prepare(self) -> None:
+        """Leave a processor to the viewer: with all of them at work, panning stutters."""
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+
+    def models(self) -> list[str]:
+        """Names of the bundled models."""
+        from napari_nh2st.model.folder import bundled_models
+
+        return bundled_models()
+
+    def load_card(self, model: str) -> Any:
+        """Read a model's card; quick, without torch."""
+        from napari_nh2st.model.folder import load_card
+
+        return load_card(model)
+
+    def stamp(self, model: str) -> int:
+        """Return a number that changes when a model's folder gets other weights; quick."""
+        from napari_nh2st.model.folder import WEIGHTS, find_model
+
+        return (find_model(model) / WEIGHTS).stat().st_mtime_ns
+
+    def load_model(self, model: str) -> Any:
+        """Load a model and its weights."""
+        from napari_nh2st.model.folder import load_model
+
+        return load_model(model)
+
+    def decoder(self, model: Any) -> Any:
+        """Return the model's last layer as NumPy: genes are decoded with it, without torch."""
+        from napari_nh2st.model.folder import decoder_of
+
+        return decoder_of(model.net)
+
+    def lattice_for(self, slide: Any, card: Any, **where: Any) -> Any:
+        """Return the tiles with tissue in a region."""
+        from napari_nh2st.engine.places import lattice_for
+
+        return lattice_for(slide, card, **where)
+
+    def session(self, slide: Any, model: Any, *, pitch: int, tissue: Any, device: str, view: int = 0) -> Any:
+        """Open a slide with a model: what is encoded stays at hand for the next question. Slow."""
+        from napari_nh2st.engine.run import Job
+        from napari_nh2st.engine.session import Session
+        from napari_nh2st.engine.stain_check import look_at
+
+        look_at(slide)  # so that warnings_for knows its stain
+        return Session(slide, model, pitch=pitch, job=Job(device=device, tissue=tissue, view=view))
+
+    def warnings_for(self, slide: Any, card: Any, model: str | None = None) -> list[str]:
+        """Return what is wrong with this slide, or with this model for it; quick, without torch.
+
+        Of the stain nothing is said before a session was opened, nor where the model's name or folder is not given.
+        """
+        from napari_nh2st.engine.places import problems_of
+        from napari_nh2st.errors import ModelError
+
+        try:
+            return problems_of(slide, card, None if model is None else self.reference(model))
+        except ModelError as error:
+            return [*problems_of(slide, card), str(error)]
+
+    def reference(self, model: str) -> Any:
+        """Return what the tissue that a model was trained on looks like, None where that is not recorded; quick."""
+        from napari_nh2st.model.folder import load_reference
+
+        return load_reference(model)
+
+    def limits_for(self, slide: Any, card: Any) -> list[str]:
+        """Return how far the model's training reaches, seen from this slide; quick, without torch."""
+        from napari_nh2st.engine.places import limits_of
+
+        return limits_of(slide, card)
+
+    def describe(self, slide: Any) -> dict[str, Any]:
+        """Return what a prediction keeps of its slide."""
+        from napari_nh2st.engine.run import slide_facts
+
+        return slide_facts(slide)
+
+    def provenance(self, request: Any, model: Any) -> dict[str, Any]:
+        """Return where a prediction comes from; the command is the line that "Copy as command" gives."""
+        from napari_nh2st.engine.run import Job, provenance
+
+        facts = provenance(model, Job(device=request.device))
+        return facts | {"command": request.command or facts["command"]}
+
+    def open_slide(self, path: str) -> Any:
+        """Open a slide that another reader has drawn."""
+        from napari_nh2st.slides import open_slide
+
+        return open_slide(path)
+
+    def export(self, prediction: Any, name: str, path: str) -> Any:
+        """Write a file in one of the formats of `formats.EXPORTERS`."""
+        from napari_nh2st.formats import export
+
+        return export(prediction, name, path)
+
+    def devices(self) -> list[str]:
+        """Names of the devices that torch finds here, best first. Imports torch: call it off the GUI thread."""
+        import torch
+
+        found = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            found.append("mps")
+        return [*found, "cpu"]

@@ -1,1 +1,0 @@
-"""The docks, and the small widgets that they are made of."""

@@ -1,0 +1,236 @@
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.evaluation.protocol import evaluate
+from napari_nh2st.geometry import Box, TileSet
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.folder import load_card, load_model, load_reference
+from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.finetune import finetune
+from napari_nh2st.training.reference import _some
+from napari_nh2st.training.setup import fold_labels, unfold_labels
+from support.models import small_model
+from support.sections import sheet
+
+ARCH = {"width": 8, "dim": 32, "hidden": 16, "heads": 4, "dropout": 0.1}
+
+
+def settings(variant="context", **more):
+    values = {"epochs": 3, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 2.0}
+    values |= {"refit": False, "pretrain_steps": 0, "train": "everything"}
+    return TrainingConfig(architecture=Architecture(variant=variant, **ARCH), **{**values, **more})
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return sheet(tmp_path_factory.mktemp("sheet"), ("S1", "P1", 1), ("S2", "P2", 2))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, samples):
+    out = tmp_path_factory.mktemp("run") / "r"
+    finetune(samples, out, config=settings(), seed=0, progress=False)
+    return out
+
+
+def events(run: Path):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_what_can_be_learnt_is_learnt_and_what_cannot_is_not_claimed(run, tmp_path):
+    test = sheet(tmp_path, ("S3", "P3", 7))
+    report = evaluate(test, run / "model")
+    split = report["splits"][0]
+    genes = split["models"]["nh2st-context"]["genes"]
+    assert split["kind"] == "cross-patient"
+    assert genes["DARK"]["pcc"] > 0.7
+    assert genes["LIGHT"]["pcc"] > 0.7
+    assert split["models"]["nh2st-context"]["mse_ratio"] < 1
+    assert split["models"]["mean-profile"]["pcc_mean"] == 0
+
+
+def test_shuffled_spots_score_nothing(run, tmp_path):
+    import anndata as ad
+
+    test = sheet(tmp_path, ("S3", "P3", 7))
+    data = ad.read_h5ad(tmp_path / "S3.h5ad")
+
+    def score() -> float:
+        return evaluate(test, run / "model")["splits"][0]["models"]["nh2st-context"]["pcc_mean"]
+
+    true, chance = score(), []
+    for seed in range(5):  # one order of 81 spots alone is off by .1 and more
+        shuffled = data[np.random.default_rng(seed).permutation(data.n_obs)].copy()
+        shuffled.obsm["spatial"], shuffled.obs_names = data.obsm["spatial"], data.obs_names
+        shuffled.write_h5ad(tmp_path / "S3.h5ad")
+        chance.append(score())
+    assert abs(np.mean(chance)) < 0.1
+    assert true > 0.35
+
+
+def test_the_card_says_what_was_done(run):
+    card = load_card(run / "model")
+    assert [t.sample for t in card.training] == ["S1", "S2"]
+    assert card.genes[0] == "REST"
+    assert card.pitch == 64  # spots 144 um apart, 2 um a pixel, in whole cells of 16
+    assert card.evaluation.kind == "same-patient"
+    assert card.evaluation.samples == ["S1 (block)", "S2 (block)"]
+    trust = card.evaluation.genes["DARK"]
+    assert trust.low <= trust.pcc <= trust.high
+    assert card.recipe["seed"] == 0
+    assert (run / "model" / "README.md").read_text().startswith("---")
+
+
+def test_what_the_training_tissue_looks_like_is_kept_beside_the_model(run):
+    model, reference = load_model(run / "model"), load_reference(run / "model")
+    assert reference.dim == model.net.embedding_dim
+    assert reference.tiles > 100
+    assert len(reference.colours) == len(model.card.training)
+
+
+def test_of_a_large_slide_whole_squares_are_taken():
+    places = TileSet.lattice(Box(0, 0, 10_000, 8_000), scale=1.25, pitch=48, patch=112)
+    few = _some(places, 2000)
+    assert len(few) == 2000
+    square = {tuple(s) for s in (few.centres / 1.25 // 1024).astype(int)}
+    assert len(square) < 10  # of 48: the rest need not be encoded
+    assert len(_some(places, 10**6)) == len(places)
+
+
+def test_metrics_tell_the_whole_story(run):
+    lines = events(run)
+    assert lines[0]["event"] == "started"
+    assert lines[0]["total_epochs"] == 3
+    assert lines[-1]["event"] == "done"
+    assert sum("val_pcc" in line for line in lines) == 3
+    assert any("train_loss" in line for line in lines)
+    assert all({"step", "epoch", "seconds"} <= line.keys() for line in lines)
+
+
+def test_the_model_kept_is_the_best_epoch(run):
+    best = max(line["val_pcc"] for line in events(run) if "val_pcc" in line)
+    assert load_card(run / "model").evaluation.pcc_mean == pytest.approx(best, abs=2e-4)
+
+
+def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_held_out(run, samples, tmp_path):
+    config = settings(epochs=1, refit=True)
+    finetune(samples, tmp_path / "refit", config=config, progress=False)
+    finetune(samples, tmp_path / "once", config=settings(epochs=1), progress=False)
+    card, once = (load_card(tmp_path / name / "model") for name in ("refit", "once"))
+    assert card.evaluation == once.evaluation
+    assert [t.spots for t in card.training] == [81, 81]
+    assert all(t.spots < 81 for t in once.training)
+    assert card.architecture.landmarks == 162
+    assert card.gene_means != once.gene_means
+    lines = events(tmp_path / "refit")
+    assert lines[0]["total_epochs"] == 2
+    assert lines[-1]["epoch"] == 1
+    steps = [line["step"] for line in lines if "train_loss" in line]
+    assert steps == sorted(set(steps))
+
+
+def test_a_second_run_into_the_same_folder_is_refused(run, samples):
+    with pytest.raises(Nh2stError, match="holds a run already"):
+        finetune(samples, run, config=settings(), progress=False)
+
+
+def test_resume_goes_on_where_it_stopped(tmp_path, samples):
+    """Stopped and resumed equals undisturbed: same epochs, same batches, same schedule."""
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    config = settings(epochs=2)
+    finetune(samples, straight, config=config, seed=1, progress=False)
+    stop = threading.Event()
+
+    def after_one_epoch():
+        lines = events(broken) if (broken / "metrics.jsonl").exists() else []
+        return stop.is_set() or sum("val_pcc" in line for line in lines) >= 1
+
+    finetune(samples, broken, config=config, seed=1, progress=False, cancelled=after_one_epoch)
+    assert events(broken)[-1]["event"] == "cancelled"
+    assert load_card(broken / "model").name == "model"
+    # A resumed run goes on with what it was started with, whatever it is called with.
+    finetune(samples, broken, config=settings(epochs=9, panel=2), seed=5, progress=False, resume=True)
+    lines = events(broken)
+    assert "resumed" in [line.get("event") for line in lines]
+    assert lines[-1]["event"] == "done"
+    assert [line["epoch"] for line in lines if "val_pcc" in line][-1] == 1
+    a, b = (load_model(run / "model") for run in (straight, broken))
+    assert a.card.genes == b.card.genes
+    assert b.card.recipe["seed"] == 1
+
+
+def test_resuming_on_other_samples_is_refused(run, tmp_path):
+    other = sheet(tmp_path, ("S9", "P9", 4))
+    with pytest.raises(Nh2stError, match="was started on S1, S2"):
+        finetune(other, run, config=settings(), progress=False, resume=True)
+
+
+def test_a_stop_before_the_first_epoch_leaves_no_half_trained_model(tmp_path, samples):
+    with pytest.raises(Nh2stError, match="no model to keep"):
+        finetune(samples, tmp_path / "r", config=settings(), progress=False, cancelled=lambda: True)
+    assert not (tmp_path / "r" / "model").exists()
+    assert events(tmp_path / "r")[-1]["event"] == "failed"
+
+
+def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples):
+    run = tmp_path / "r"
+
+    def leave_a_file():
+        if (run / "metrics.jsonl").exists() and any("val_pcc" in line for line in events(run)):
+            (run / "stop").touch()
+        return False
+
+    finetune(samples, run, config=settings(), progress=False, cancelled=leave_a_file)
+    assert events(run)[-1]["event"] == "cancelled"
+    assert load_model(run / "model").card.evaluation is not None
+
+
+def test_paper_trains_too(tmp_path, samples):
+    folder = finetune(samples, tmp_path / "r", config=settings("paper", epochs=2, spots_per_step=8), progress=False)
+    assert load_model(folder).card.architecture.variant == "paper"
+
+
+def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples):
+    base = small_model(tmp_path, genes=["LIGHT", "OTHER", "DARK"], gene_means=[1.0, 2.0, 3.0])
+    config = settings(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None, kernel_share=0.0)
+    tuned = load_model(finetune(samples, tmp_path / "r", base=base.path, config=config, progress=False))
+    assert (tuned.card.mpp, tuned.card.pitch, tuned.card.architecture) == (1.0, 144, base.card.architecture)
+    assert tuned.card.base.startswith("small-context ")
+    old, new = base.net.decoder.weight, tuned.net.decoder.weight
+    assert torch.allclose(new[0], old[2], atol=1e-4)
+    assert torch.allclose(new[2], old[0], atol=1e-4)
+    assert torch.allclose(tuned.net.gene_encoder[0].weight[:, 0], base.net.gene_encoder[0].weight[:, 2], atol=1e-4)
+
+
+def test_folding_the_labels_and_back(tmp_path):
+    net = small_model(tmp_path).net
+    mean, std = np.linspace(1, 2, 6, dtype=np.float32), np.linspace(0.5, 3, 6, dtype=np.float32)
+    hidden = torch.randn(4, 12)
+    before = net.decoder(hidden).detach()
+    fold_labels(net, mean, std)
+    assert torch.allclose(net.decoder(hidden), before * torch.from_numpy(std) + torch.from_numpy(mean), atol=1e-5)
+    unfold_labels(net, mean, std)
+    assert torch.allclose(net.decoder(hidden), before, atol=1e-5)
+
+
+def test_wrong_settings_are_all_said_at_once(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("epochs: 0\nlerning_rate: 1\n")
+    with pytest.raises(Nh2stError, match="lerning_rate") as error:
+        read_config(path)
+    assert "epochs" in str(error.value)
+    path.write_text("epochs: 3\narchitecture: {width: 16}\n")
+    assert read_config(path).architecture.width == 16
+
+
+def test_a_sample_that_cannot_be_used_stops_before_anything_is_written(tmp_path, samples):
+    config = settings(genes=["DARK", "NOWHERE"])
+    with pytest.raises(Nh2stError, match="NOWHERE"):
+        finetune(samples, tmp_path / "r", config=config, progress=False)
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,120 @@
+"""What is settled before training, and that memory and engine answer alike."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nh2st.engine.run import Job
+from napari_nh2st.errors import Cancelled, ModelError
+from napari_nh2st.evaluation.protocol import predict_spots
+from napari_nh2st.expression import read_expression, read_sheet
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.encoder_file import encoder_hash, save_encoder
+from napari_nh2st.model.folder import load_model, save_model
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import load_section
+from napari_nh2st.training.finetune import card_for
+from napari_nh2st.training.setup import make_plan, predict_section
+from support.sections import sheet
+
+ARCH = Architecture(width=4, dim=16, hidden=12, heads=4, dropout=0.1)
+
+
+def config(**more):
+    return TrainingConfig(
+        **{"architecture": ARCH, "panel": 4, "mpp": 1.0, "device": "cpu", "pretrain_steps": 0, "epochs": 1, **more}
+    )
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return read_sheet(sheet(tmp_path_factory.mktemp("sheet"), ("S1", "P1", 1, 1200), ("S2", "P2", 2, 1200)))
+
+
+def loaded(samples, settings):
+    data = [read_expression(s) for s in samples]
+    card = card_for(samples, data, settings)
+    return [load_section(s, d, card) for s, d in zip(samples, data, strict=True)], card
+
+
+def test_the_settings_say_how_the_genes_are_chosen(samples):
+    data = [read_expression(s) for s in samples]
+    assert card_for(samples, data, config(panel=1)).genes == ["REST"]  # counted most
+    patchy = card_for(samples, data, config(panel=2, panel_kind="spatially-variable"))
+    assert set(patchy.genes) == {"DARK", "LIGHT"}
+    listed = card_for(samples, data, config(panel_kind="spatially-variable", genes=["NOISE"]))
+    assert listed.genes == ["NOISE"]
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained):
+    settings = config(train="everything" if trained else "head")
+    sections, card = loaded(samples, settings)
+    plan = make_plan(sections[:1], card, settings, seed=0)
+    assert plan.card.architecture.kernel_on == ("stain" if trained else "both")
+    net = plan.finish()
+    here = predict_section(net, sections[1], plan.card, settings)
+    model = load_model(save_model(net, plan.card, tmp_path / "m"))
+    there = predict_spots(samples[1], model, Job(device="cpu", precision="fp32", cache=False))
+    spread = there.predicted.std(axis=0)
+    # A place on the rim of a neighbour's tissue may fall on either side: a few spots differ by more than rounding.
+    apart = np.abs(here - there.predicted)
+    assert np.median(apart) < 0.01 * spread.max()
+    assert apart.max() < 0.25 * spread.max()
+    assert np.corrcoef(here[:, 0], there.predicted[:, 0])[0, 1] > 0.995
+
+
+def test_the_kernel_head_alone_learns_how_dark_tissue_is(samples):
+    settings = config(kernel_share=0.95)
+    sections, card = loaded(samples, settings)
+    plan = make_plan(sections[:1], card, settings, seed=0)
+    predicted = predict_section(plan.finish(), sections[1], plan.card, settings)
+    dark = plan.card.genes.index("DARK")
+    assert np.corrcoef(predicted[:, dark], sections[1].labels[:, dark])[0, 1] > 0.7
+
+
+def test_held_out_spots_teach_nothing(samples):
+    settings = config()
+    sections, card = loaded(samples, settings)
+    sections[0].held_out[:9] = True
+    one = make_plan(sections[:1], card, settings, seed=0, encoder=ResNet18(4, 16, 1).eval())
+    torch.manual_seed(0)
+    sections[0].labels[:9] = 99
+    torch.manual_seed(0)
+    encoder = one.net.encoder
+    two = make_plan(sections[:1], card, settings, seed=0, encoder=encoder)
+    assert np.array_equal(one.mean, two.mean)
+    assert torch.allclose(one.kernel[0] @ one.kernel[0].T, two.kernel[0] @ two.kernel[0].T, atol=1e-4)
+
+
+def test_a_frozen_encoder_stays_as_it_is(samples):
+    settings = config()
+    sections, card = loaded(samples, settings)
+    plan = make_plan(sections[:1], card, settings, seed=0)
+    fitter = plan.fitter(10)
+    before = {k: v.clone() for k, v in plan.net.encoder.state_dict().items()}
+    fitter.train()
+    assert not plan.net.encoder.training
+    assert plan.net.cross.training
+    assert not any(p.requires_grad for p in plan.net.encoder.parameters())
+    plan.net.encoder(torch.randn(1, 3, 128, 128))
+    assert all(torch.equal(v, before[k]) for k, v in plan.net.encoder.state_dict().items())
+
+
+def test_an_encoder_file_is_where_it_starts(samples, tmp_path):
+    path = save_encoder(ResNet18(4, 16, 1), tmp_path / "e.safetensors")
+    settings = config(encoder_start=path)
+    sections, card = loaded(samples, settings)
+    plan = make_plan(sections[:1], card, settings, seed=0)
+    assert plan.card.encoder_hash == encoder_hash(path)
+    wide = save_encoder(ResNet18(8, 16, 1), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="width 8, stride 16, 1 blocks"):
+        make_plan(sections[:1], card, config(encoder_start=wide), seed=0)
+
+
+def test_pretraining_asks_whether_to_stop(samples):
+    settings = config(pretrain_steps=3)
+    sections, card = loaded(samples, settings)
+    with pytest.raises(Cancelled):
+        make_plan(sections[:1], card, settings, seed=0, cancelled=lambda: True)

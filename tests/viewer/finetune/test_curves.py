@@ -1,0 +1,121 @@
+"""The curves of a run: what its rows become, and what is drawn of them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_nh2st.training.job import Metrics
+from napari_nh2st.viewer.finetune.run_curves import SECOND, RunCurves, smooth, thin
+
+BEGUN = {"event": "started", "total_epochs": 4, "total_steps": 40, "step": 0, "epoch": 0}
+
+
+def epoch(at: int, first: int, pcc: float | None = None, **more: float) -> list[dict[str, Any]]:
+    """Return the rows of ten steps, and of what is scored after them."""
+    rows: list[dict[str, Any]] = [
+        {"step": first + i, "epoch": at, "train_loss": 1 / (first + i + 1), "seconds": first + i} for i in range(1, 11)
+    ]
+    scored = {} if pcc is None else {"val_pcc": pcc, "val_loss": 1.0}
+    return [*rows, {"step": first + 10, "epoch": at, "event": "checkpoint", **scored, **more}]
+
+
+def test_steps_lie_within_their_epoch() -> None:
+    told = RunCurves()
+    told.take([BEGUN, *epoch(0, 0, 0.1), *epoch(1, 10, 0.3), *epoch(2, 20, 0.2)])
+    np.testing.assert_allclose(told.curves["train_loss"].x[:11], [*np.arange(1, 11) / 10, 1.1])
+    assert told.curves["val_pcc"].x == [1.0, 2.0, 3.0]
+    assert told.best == (2.0, 0.3)
+    assert told.curves["test_pcc"].y == []
+
+
+def test_rows_are_looked_at_once_and_steps_done_again_replace_the_first() -> None:
+    rows = [BEGUN, *epoch(0, 0, 0.1), *epoch(1, 10)[:4]]
+    told = RunCurves()
+    assert told.take(rows)
+    assert not told.take(list(rows))
+    rows += [{**BEGUN, "event": "resumed", "step": 10, "epoch": 1}, *epoch(1, 10, 0.2, test_pcc=0.15)]
+    assert told.take(rows)
+    assert told.curves["train_loss"].steps == list(range(1, 21))
+    assert told.curves["train_loss"].x[-1] == 2.0
+    assert told.curves["test_pcc"].y == [0.15]
+    assert told.take([BEGUN, *epoch(0, 0)])  # another run
+    assert told.curves["train_loss"].steps == list(range(1, 11))
+    assert told.best is None
+
+
+def test_the_second_training_is_told_apart() -> None:
+    told = RunCurves()
+    told.take([BEGUN, *epoch(0, 0, 0.1), {"stage": SECOND, "step": 10, "epoch": 0}, *epoch(2, 10)])
+    assert told.second == 2.0
+    assert told.curves["train_loss"].x[-10:] == pytest.approx(list(2 + np.arange(1, 11) / 10))
+
+
+def test_what_is_no_number_is_left_out() -> None:
+    told = RunCurves()
+    told.take([BEGUN, {"step": 1, "epoch": 0, "train_loss": float("inf")}, {"step": 2, "epoch": 0, "train_loss": 2.0}])
+    assert told.curves["train_loss"].y == [2.0]
+
+
+def test_smoothing_is_a_mean_of_what_lies_around() -> None:
+    np.testing.assert_allclose(smooth(np.array([1.0, 3.0, 5.0, 10.0]), 3), [1, 3, 6, 10])
+    np.testing.assert_allclose(smooth(np.array([1.0, 3.0, 8.0, 3.0, 1.0]), 11), [1, 4, 3.2, 4, 1])
+    assert len(smooth(np.empty(0), 3)) == 0
+
+
+def test_thinning_keeps_the_extremes() -> None:
+    x, y = np.arange(100_000.0), np.zeros(100_000)
+    y[5_000], y[70_000] = 9.0, -9.0
+    _, kept = thin(x, y, 300)
+    assert len(kept) <= 2 * 301
+    assert (kept.min(), kept.max()) == (-9.0, 9.0)
+    assert thin(x[:10], y[:10], 300)[0].tolist() == x[:10].tolist()
+
+
+@pytest.mark.viewer
+def test_they_are_drawn_and_named(qtbot) -> None:
+    from qtpy.QtGui import QColor
+
+    from napari_nh2st.viewer.finetune.curves import BLUE, GREEN, ORANGE, Curves
+
+    curves = Curves()
+    qtbot.addWidget(curves)
+    curves.show_metrics(Metrics())
+    assert curves.empty
+    rows = [BEGUN, *epoch(0, 0, 0.1), *epoch(1, 10, 0.3)]
+    curves.show_metrics(Metrics(rows, total_epochs=4))
+    assert not curves.empty
+    said = curves.legend.text().replace("&nbsp;", " ").replace("&#8209;", "-")
+    assert "held-out blocks" in said
+    assert "best: epoch 2, 0.300" in said
+    curves.show_metrics(Metrics([*rows, *epoch(2, 20, 0.2, test_pcc=0.1, test_loss=1.0)], total_epochs=4))
+    said = curves.legend.text().replace("&nbsp;", " ").replace("&#8209;", "-")
+    assert "inner blocks" in said
+    assert "held-out sections" in said
+    curves.resize(320, 250)
+    curves.show()
+    image = curves.grab().toImage()
+    pixels = [image.pixelColor(x, y).getRgb()[:3] for x in range(image.width()) for y in range(image.height())]
+    for colour in (BLUE, ORANGE, GREEN):
+        assert np.abs(np.array(pixels) - QColor(colour).getRgb()[:3]).max(axis=1).min() < 40, colour
+
+
+@pytest.mark.viewer
+def test_a_hundred_thousand_steps_are_drawn_without_a_halt(qtbot) -> None:
+    from napari_nh2st.viewer.finetune.curves import Curves
+
+    curves = Curves()
+    qtbot.addWidget(curves)
+    curves.resize(320, 250)
+    rows = [{**BEGUN, "total_steps": 100_000}]
+    rows += [{"step": i, "epoch": i // 25_000, "train_loss": 1.0 + i % 7} for i in range(100_000)]
+    curves.show_metrics(Metrics(rows, total_epochs=4))
+    rows.append({"step": 100_000, "epoch": 3, "train_loss": 1.0})
+    told = Metrics(rows, total_epochs=4)
+    begun = time.process_time()
+    curves.show_metrics(told)
+    curves.grab()
+    assert time.process_time() - begun < 0.3  # looking at all rows anew and drawing every step takes seconds

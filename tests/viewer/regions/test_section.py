@@ -1,0 +1,328 @@
+"""Regions and domains in a real window: drawn with the mouse, named, measured, compared, divided."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QLineEdit
+
+from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.predict.desk import NO_MAP
+from napari_nh2st.viewer.predict.events import State
+from napari_nh2st.viewer.predict_dock import PredictWidget
+from napari_nh2st.viewer.regions.comparison import ALIKE, ELSEWHERE
+from napari_nh2st.viewer.regions.section import NO_PLACE, NO_REGIONS
+from viewer.fakes import FakeServices, FakeSlide
+
+pytestmark = pytest.mark.viewer
+LEFT = Qt.MouseButton.LeftButton
+# micrometres (y, x) on a slide of 0.5 um/px: 960 x 1280 px are 480 x 640 um, of which the left 64 um are no tissue
+LEFT_HALF = np.array([(0, 0), (0, 320), (480, 320), (480, 0)], dtype=float)
+RIGHT_HALF = LEFT_HALF + np.array((0, 320))
+
+
+class Dock:
+    """A window with the dock, a slide of 17 x 23 tiles of which all tissue is predicted, and the section open."""
+
+    def __init__(self, make_viewer, qtbot, *, predict: bool = True, show: bool = False) -> None:
+        self.viewer, self.qtbot, self.services = make_viewer(show=show), qtbot, FakeServices(chunk=1000)
+        small = self.services.cards["her2st"]
+        small = small.model_copy(update={"pitch": 28})
+        self.services.cards["her2st"] = small
+        self.slide = FakeSlide()
+        data, meta, _ = frames.slide_layer_data(self.slide)
+        self.viewer.add_image(data, **meta)
+        self.widget = PredictWidget(self.viewer, self.services)
+        self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
+        self.widget.where.detail.setCurrentIndex(1)  # fine: tiles enough to be divided
+        if predict:
+            self.predict()
+        self.section = self.widget.folds["Regions"].open()
+        self.domains = self.section.domains
+
+    def predict(self) -> None:
+        self.click(self.widget.where.buttons["whole"])
+        self.click(self.widget.job.button)
+        self.until(lambda: self.widget.controller.status.state is State.DONE)
+
+    @property
+    def map(self):
+        return self.widget.desk.map
+
+    def click(self, button) -> None:
+        self.qtbot.mouseClick(button, LEFT)
+
+    def until(self, condition, timeout: int = 20_000) -> None:
+        self.qtbot.waitUntil(condition, timeout=timeout)
+
+    def shapes(self, *outlines, **how):
+        layer = self.viewer.add_shapes(list(outlines), shape_type="polygon", units=("um", "um"), **how)
+        self.until(lambda: self.names() != [] and self.section.sentence.isHidden())
+        return layer
+
+    def names(self) -> list[str]:
+        return [self.section.list.item(i, 0).text() for i in range(self.section.list.rowCount())]
+
+    def tiles(self) -> list[str]:
+        return [self.section.list.item(i, 1).text() for i in range(self.section.list.rowCount())]
+
+    def find(self) -> None:
+        self.click(self.domains.button)
+        self.until(lambda: not self.domains.task.running, timeout=120_000)  # scanpy is loaded the first time
+
+
+@pytest.fixture
+def dock(make_napari_viewer, qtbot) -> Dock:
+    return Dock(make_napari_viewer, qtbot)
+
+
+def test_nothing_predicted_and_nothing_drawn_each_get_a_sentence(make_napari_viewer, qtbot) -> None:
+    dock = Dock(make_napari_viewer, qtbot, predict=False)
+    dock.until(lambda: dock.section.sentence.text() == NO_MAP)
+    dock.click(dock.section.draw)
+    assert len(dock.viewer.layers) == 1
+    assert not dock.domains.button.isEnabled()
+    assert dock.domains.button.toolTip() == NO_MAP
+    dock.predict()
+    dock.until(lambda: dock.section.sentence.text() == NO_REGIONS)
+    assert dock.section.comparison.isHidden()
+    assert dock.domains.button.isEnabled()
+
+
+def test_a_region_drawn_with_the_mouse_is_named_and_measured(make_napari_viewer, qtbot) -> None:
+    dock = Dock(make_napari_viewer, qtbot, show=True)
+    dock.click(dock.section.draw)
+    layer = dock.viewer.layers[-1]
+    assert (layer.name, layer.mode) == ("regions (C9)", "add_polygon")
+    assert dock.viewer.layers.selection.active is layer
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+    dock.qtbot.wait(1000)
+    width, height = canvas.width(), canvas.height()
+    corners = [QPoint(int(width * x), int(height * y)) for x, y in ((0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6))]
+    for corner in corners:
+        dock.qtbot.mouseMove(canvas, corner)
+        dock.qtbot.wait(100)
+        dock.qtbot.mouseClick(canvas, LEFT, pos=corner)
+        dock.qtbot.wait(QApplication.doubleClickInterval() + 50)
+    dock.qtbot.mouseDClick(canvas, LEFT, pos=corners[-1])
+    dock.until(lambda: dock.names() == ["1"])
+    assert list(layer.features["name"]) == ["1"]
+    frame = dock.section.table.frame
+    assert list(frame.columns) == ["mean", "difference", "spread", "elsewhere"]
+    inside = dock.map.tiles().centres
+    (ys, xs) = (layer.data[0][:, i] * 2 + 0.5 for i in (0, 1))
+    mask = ((inside > (xs.min(), ys.min())) & (inside < (xs.max(), ys.max()))).all(axis=1) & dock.map.done
+    assert dock.tiles() == [f"{mask.sum()} tiles"]
+    expected = dock.map.values("ERBB2").ravel()[mask]
+    assert frame.loc["ERBB2", "mean"] == pytest.approx(expected.mean(), abs=1e-3)
+    assert frame.loc["ERBB2", "spread"] == pytest.approx(expected.std(ddof=1), rel=1e-2)
+
+
+def test_a_name_that_is_typed_is_kept_with_the_layer(make_napari_viewer, qtbot) -> None:
+    dock = Dock(make_napari_viewer, qtbot, show=True)
+    layer = dock.shapes(LEFT_HALF, RIGHT_HALF)
+    assert dock.names() == ["1", "2"]
+    listed = dock.section.list
+    at = listed.visualItemRect(listed.item(1, 0)).center()
+    dock.qtbot.mouseClick(listed.viewport(), LEFT, pos=at)
+    dock.qtbot.mouseDClick(listed.viewport(), LEFT, pos=at)
+    editor = listed.findChild(QLineEdit)
+    editor.selectAll()
+    dock.qtbot.keyClicks(editor, "tumour")
+    dock.qtbot.keyClick(editor, Qt.Key.Key_Return)
+    dock.until(lambda: dock.names() == ["1", "tumour"])
+    assert list(layer.features["name"]) == ["1", "tumour"]
+    assert list(layer.text.values) == ["1", "tumour"]
+    assert listed.region == "tumour"
+    dock.until(lambda: dock.section.comparison.first.findText("tumour") == 1)
+
+
+def test_names_of_a_layer_count_and_pieces_of_one_name_are_one_region(dock: Dock) -> None:
+    dock.shapes(LEFT_HALF, RIGHT_HALF, features={"label": ["tumour", "tumour"]})
+    assert dock.names() == ["tumour"]
+    assert dock.tiles() == [f"{int(dock.map.done.sum())} tiles"]
+
+
+def test_a_new_shape_does_not_take_the_name_of_the_chosen_one(dock: Dock) -> None:
+    dock.click(dock.section.draw)
+    layer = dock.viewer.layers[-1]
+    layer.add_polygons(LEFT_HALF)
+    layer.selected_data = {0}
+    layer.add_polygons(RIGHT_HALF)
+    dock.until(lambda: dock.names() == ["1", "2"])
+    layer.selected_data = {0}
+    layer.remove_selected()
+    dock.until(lambda: dock.names() == ["2"])
+
+
+def test_clicking_a_gene_shows_it_and_choosing_a_region_describes_it(dock: Dock) -> None:
+    dock.shapes(LEFT_HALF, RIGHT_HALF)
+    section = dock.section
+    left = section.table.frame.loc["ERBB2", "mean"]
+    section.list.selectRow(1)
+    assert section.table.frame.loc["ERBB2", "mean"] > left  # ERBB2 grows with x
+    assert section.table.frame.loc["ERBB2", "elsewhere"] == pytest.approx(left)
+    at = section.table.view.visualRect(section.table.view.model().index(1, 0)).center()
+    dock.qtbot.mouseClick(section.table.view.viewport(), LEFT, pos=at)
+    assert dock.widget.genes.gene == section.table.frame.index[1]
+
+
+def test_what_lies_off_the_slide_or_on_no_tissue_is_said(dock: Dock) -> None:
+    dock.map.shrink(0)
+    dock.predict()
+    dock.shapes(LEFT_HALF + 5000, LEFT_HALF * (1, 0.05), LEFT_HALF)
+    assert dock.tiles()[:2] == ["off the slide", "no tissue"]
+    dock.section.list.selectRow(0)
+    assert dock.section.table.isHidden()
+    dock.section.list.selectRow(2)
+    assert not dock.section.table.isHidden()
+
+
+def test_how_much_of_a_region_is_predicted(dock: Dock) -> None:
+    cells = np.flatnonzero(dock.map.done)
+    tiles = dock.map.tiles(cells).centres[:, 0]
+    dock.map.add(cells[tiles > 400], np.full(((tiles > 400).sum(), 4), np.nan))  # as where the file is damaged
+    dock.shapes(LEFT_HALF, RIGHT_HALF)
+    some, all_ = (int(((tiles < end) & (tiles < 640)).sum()) for end in (400.1, 640))
+    assert dock.tiles() == [f"{some} of {all_} tiles", f"0 of {int((tiles > 640).sum())} tiles"]
+
+
+def test_saved_with_all_regions(dock: Dock, tmp_path: Path) -> None:
+    dock.shapes(LEFT_HALF, RIGHT_HALF)
+    saved = pd.read_csv(dock.section.table.write(tmp_path / "regions.csv"))
+    assert list(saved.columns) == ["region", "gene", "n_tiles", "mean", "sd", "mean_elsewhere", "unit"]
+    assert len(saved) == 2 * 4
+
+
+def test_two_regions_are_compared(dock: Dock) -> None:
+    dock.shapes(LEFT_HALF, RIGHT_HALF - (0, 40), RIGHT_HALF[:1] + np.array([(0, 0), (0, 9), (9, 9)]))
+    compare = dock.section.comparison
+    compare.first.setCurrentIndex(1)
+    compare.second.setCurrentIndex(1)
+    dock.click(compare.button)
+    dock.until(lambda: not compare.table.isHidden(), timeout=120_000)  # scanpy is loaded
+    assert compare.table.frame.index[0] in ("ERBB2", "CD3E")
+    assert compare.table.frame.loc["ERBB2", "difference"] > 0
+    assert compare.table.frame.loc["KRT8", "adjusted p"] > 0.05
+    assert "2, " in compare.outcome.text()
+    assert "in both are left out" in compare.outcome.text()
+    assert compare.note.text() == ALIKE
+    compare.second.setCurrentIndex(2)
+    dock.click(compare.button)
+    assert compare.outcome.text() == "Choose two different regions."
+    assert compare.table.isHidden()
+    assert compare.second.itemText(0) == ELSEWHERE
+    compare.first.setCurrentIndex(2)
+    compare.second.setCurrentIndex(0)
+    dock.click(compare.button)
+    dock.until(lambda: "a comparison needs 10" in compare.task.sentence.text())
+
+
+def test_domains_are_drawn_where_the_heatmap_lies(dock: Dock) -> None:
+    shapes = dock.shapes(LEFT_HALF)
+    dock.viewer.layers[0].translate = (30, 10)
+    dock.widget.heatmap.layer.translate = np.add(dock.widget.heatmap.layer.translate, (30, 10))
+    dock.viewer.layers.selection.active = shapes
+    dock.find()
+    layer, heatmap = dock.domains.layer, dock.widget.heatmap.layer
+    assert layer.name == "domains (her2st)"
+    order = list(dock.viewer.layers)
+    assert order.index(heatmap) < order.index(layer) < order.index(shapes)
+    assert dock.viewer.layers.selection.active is shapes
+    np.testing.assert_allclose(layer.data_to_world((3, 5)), heatmap.data_to_world((3, 5)))
+    np.testing.assert_array_equal(layer.data.ravel() > 0, dock.map.done)
+    assert layer.get_color(0) is None  # see-through
+    assert not heatmap.visible
+    text = dock.domains.found.text()
+    assert "from the image and the predicted genes together" in text
+    sizes = np.bincount(layer.data.ravel())[1:]
+    assert (np.diff(sizes) <= 0).all()
+    assert dock.domains.domain.itemText(0) == f"1: {100 * sizes[0] / sizes.sum():.0f} % of the tissue"
+
+
+def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
+    dock.find()
+    domains = dock.domains
+    first = domains.table.frame
+    assert domains.note.text() == ALIKE
+    assert list(first.columns) == ["difference", "score", "adjusted p"]
+    at = domains.table.view.visualRect(domains.table.view.model().index(1, 0)).center()
+    dock.qtbot.mouseClick(domains.table.view.viewport(), LEFT, pos=at)
+    assert dock.widget.genes.gene == first.index[1]
+    assert (dock.widget.heatmap.layer.visible, domains.layer.visible) == (True, False)
+    domains.domain.setFocus()
+    dock.qtbot.keyClick(domains.domain, Qt.Key.Key_Down)
+    assert not domains.table.frame.sort_index().equals(first.sort_index())
+    assert (dock.widget.heatmap.layer.visible, domains.layer.visible) == (False, True)
+    saved = pd.read_csv(domains.table.write(tmp_path / "markers.csv"))
+    assert list(saved.columns) == ["domain", "gene", "n_tiles", "difference", "score", "p", "adjusted p"]
+    assert saved["domain"].nunique() == domains.domain.count()
+
+
+def test_more_domains_go_into_the_same_layer(dock: Dock) -> None:
+    dock.find()
+    few, layer = dock.domains.domain.count(), dock.domains.layer
+    dock.qtbot.keyClick(dock.domains.fineness, Qt.Key.Key_End)
+    dock.find()
+    assert dock.domains.domain.count() > few
+    assert dock.domains.layer is layer
+    dock.viewer.layers.remove(layer)
+    dock.find()
+    assert dock.domains.layer in dock.viewer.layers
+
+
+def test_a_prediction_without_its_slide_is_divided_by_its_genes_alone(dock: Dock) -> None:
+    dock.viewer.layers.remove(dock.widget.heatmap.layer)
+    dock.widget.show_gene("KRT8")
+    heatmap = dock.widget.heatmap.layer
+    dock.viewer.layers.selection.active = heatmap
+    dock.widget.desk.heatmap.map.slide["fingerprint"] = "of another slide"
+    dock.find()
+    assert "from the predicted genes alone (the slide is not open)" in dock.domains.found.text()
+    dock.shapes(LEFT_HALF)
+    assert dock.tiles()[0].endswith("tiles")  # how many show tissue is not known
+    dock.viewer.layers.remove(heatmap)
+    dock.section.refresh()
+    assert dock.section.sentence.text() == NO_PLACE
+
+
+def test_layers_deleted_while_it_runs(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    from viewer.fakes import FakeSession
+
+    gate, embed = threading.Event(), FakeSession.embed
+    monkeypatch.setattr(FakeSession, "embed", lambda *a, **k: gate.wait(10) and embed(*a, **k))
+    dock.shapes(LEFT_HALF, RIGHT_HALF)
+    dock.click(dock.section.comparison.button)
+    dock.click(dock.domains.button)
+    dock.qtbot.wait(100)
+    dock.viewer.layers.clear()
+    gate.set()
+    dock.until(lambda: not dock.widget.background.busy, timeout=120_000)
+    dock.qtbot.wait(600)
+    assert dock.section.sentence.text() == NO_MAP
+    assert not [layer for layer in dock.viewer.layers if "domains" in layer.name]
+
+
+def test_cancelled_and_closed(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    from viewer.fakes import FakeSession
+
+    gate, embed = threading.Event(), FakeSession.embed
+    monkeypatch.setattr(FakeSession, "embed", lambda *a, **k: gate.wait(10) and embed(*a, **k))
+    dock.click(dock.domains.button)
+    assert not dock.domains.button.isEnabled()
+    dock.click(dock.domains.task.cancel_button)
+    gate.set()
+    dock.until(lambda: dock.domains.task.sentence.text() == "Stopped.")
+    assert dock.domains.button.isEnabled()
+    gate.clear()
+    dock.click(dock.domains.button)
+    dock.viewer.window.remove_dock_widget(dock.widget)
+    gate.set()
+    dock.until(lambda: not dock.widget.background.busy)
+    dock.viewer.add_shapes([LEFT_HALF])  # nobody listens any more
+    dock.qtbot.wait(500)
