@@ -15,7 +15,6 @@ from napari_nh2st.viewer.finetune.run_curves import EPOCHS, SHARE, STEPS, Floats
 from napari_nh2st.viewer.kit.colours import BLUE, GREEN, ORANGE
 from napari_nh2st.viewer.kit.layout import column
 
-
 _TIP = (
     "<qt><p>How the run goes, over its epochs. Faint: every step, or every epoch. Solid: smoothed, the mean of "
     f"{EPOCHS} epochs around each, for the training loss of {100 // SHARE}% of the steps ({STEPS} at least).</p>"
