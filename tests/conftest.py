@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,11 +49,15 @@ def nh2st(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     def call(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["nh2st", *map(str, words)])
         capsys.readouterr()
+        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             cli.main()
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)
+        finally:
+            for s, handler in handlers.items():
+                signal.signal(s, handler)
         out = capsys.readouterr()
         return status, out.out, out.err
 

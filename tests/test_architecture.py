@@ -22,7 +22,6 @@ ORDER = [
     {"demo"},
     {"viewer"},
     {"bench"},
-    {"cli_cache", "cli_figure"},
     {"cli"},
     {"__main__"},
 ]

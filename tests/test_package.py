@@ -30,7 +30,7 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_is_complete(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"napari_nh2st/napari.yaml", "napari_nh2st/py.typed", "napari_nh2st/cli.py"} <= names
+    assert {"napari_nh2st/napari.yaml", "napari_nh2st/py.typed", "napari_nh2st/cli/predict.py"} <= names
     for model in ("demo", "demo-paper", "her2st"):
         for part in ("model.safetensors", "card.json", "README.md"):
             assert f"napari_nh2st/demo/models/{model}/{part}" in names

@@ -65,6 +65,6 @@ def repeat_command(argv: Sequence[str] | None = None) -> str:
     if not words:
         return ""
     program = Path(words[0]).name
-    if program in {"__main__.py", "cli.py"}:
+    if program in {"__main__.py"}:
         program = "nh2st"
     return shlex.join([program, *words[1:]])

@@ -1,8 +1,7 @@
-"""What the command line says and asks: progress, interrupts, lists, tables, screens."""
+"""The terminal: messages and progress on standard error, Ctrl+C, screens."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -52,29 +51,6 @@ def interruptible() -> Callable[[], bool]:
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, stop)
     return asked.is_set
-
-
-def names(text: str | None) -> list[str] | None:
-    """Split a comma-separated option; None where it was not given."""
-    return None if text is None else [t.strip() for t in text.split(",") if t.strip()]
-
-
-def print_json(document: Any) -> None:
-    """Print one JSON document on standard output."""
-    print(json.dumps(document, indent=1, ensure_ascii=False))
-
-
-def print_splits(report: dict[str, Any]) -> None:
-    """Print the scores of `evaluate` as a table."""
-    print(f"{'section':12} {'kind':14} {'model':14} {'PCC':>6} {'interval':>16} {'median':>7} {'MSE/mean':>9} constant")
-    for split in report["splits"]:
-        for name, m in split["models"].items():
-            low, high = m["ci"]["pcc_mean"]
-            interval = f"{low:.3f} to {high:.3f}"
-            print(
-                f"{','.join(split['test']):12} {split['kind']:14} {name:14} {m['pcc_mean']:6.3f} {interval:>16} "
-                f"{m['pcc_median']:7.3f} {m['mse_ratio']:9.3f} {m['n_constant']}"
-            )
 
 
 def has_display() -> bool:

@@ -5,16 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from napari_nh2st import cli
 from napari_nh2st.bench import agreement, durable, training, window
 from napari_nh2st.bench import contenders as sides
 from napari_nh2st.bench import data_sets as material
 from napari_nh2st.bench.data_sets import Material, Options
 from napari_nh2st.bench.released import ARCHITECTURE, Released
 from napari_nh2st.engine.run import lattice_for, run
-from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from support.models import small_model
@@ -152,18 +150,11 @@ def test_what_windows_found_becomes_figures():
     assert "genes_20000" not in found.values
 
 
-@pytest.fixture
-def bench_line(nh2st, monkeypatch):
-    """The command line, which takes no hold of Ctrl+C here."""
-    monkeypatch.setattr("napari_nh2st.bench.command.interruptible", lambda: lambda: False)
-    return nh2st
-
-
-def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, bench_line, tmp_path):
+def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, nh2st, tmp_path):
     monkeypatch.setattr(material, "QUICK_SIZE_MM", (1.6, 1.4))
     words = ["bench", "--json", "--quick", "--repeat", 1, "--rows", "second_run_encoded,first_tiles_cold"]
     monkeypatch.setattr(window, "has_display", lambda: False)
-    status, out, err = bench_line(*words, "--model", small.options.model, "--out", tmp_path / "r.json")
+    status, out, err = nh2st(*words, "--model", small.options.model, "--out", tmp_path / "r.json")
     assert status == 0, err
     report = json.loads(out)
     assert report == json.loads((tmp_path / "r.json").read_text("utf-8"))
@@ -173,19 +164,3 @@ def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, bench
     assert report["machine"]["threads"] >= 1
     assert report["settings"]["quick"] is True
     assert "a second run" in err
-
-
-def test_a_row_that_does_not_exist_is_wrong_usage():
-    done = CliRunner().invoke(cli.app, ["bench", "--rows", "dense_cost,nonsense"])
-    assert done.exit_code == 2
-    assert "nonsense" in done.output
-
-
-def test_a_stop_is_one_line(monkeypatch, bench_line):
-    def stopped(*_, **__):
-        raise Cancelled("stopped")
-
-    monkeypatch.setattr("napari_nh2st.bench.run.bench", stopped)
-    status, out, err = bench_line("bench")
-    assert (status, out) == (1, "")
-    assert err.splitlines()[-1] == "error: stopped; nothing was written"

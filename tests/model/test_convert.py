@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch_geometric.nn import HypergraphConv
 
-from napari_nh2st import cli
 from napari_nh2st.errors import ModelError
 from napari_nh2st.model.convert import convert_checkpoint
 from napari_nh2st.model.encoder_file import load_encoder
@@ -315,23 +314,16 @@ def test_a_checkpoint_of_an_encoder_becomes_an_encoder_file(tmp_path):
         convert_checkpoint(ckpt, None, tmp_path / "folder")
 
 
-def test_the_command(tmp_path, genes, state, monkeypatch, capsys):
-    def nh2st(*words):
-        monkeypatch.setattr("sys.argv", ["nh2st", "convert", *map(str, words)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
+def test_the_command(tmp_path, genes, state, nh2st):
     ckpt, out = saved(tmp_path, state), tmp_path / "m"
-    status, printed, said = nh2st(ckpt, "--genes", genes, "--out", out)
+    status, printed, said = nh2st("convert", ckpt, "--genes", genes, "--out", out)
     assert (status, printed) == (1, "")
     assert said.startswith("error: ")
     assert "--mpp" in said
     assert said.count("\n") == 1
-    status, printed, said = nh2st(ckpt, "--genes", genes, "--out", out, "--mpp", "0.5", "--name", "n", "--pitch", "224")
+    status, printed, said = nh2st(
+        "convert", ckpt, "--genes", genes, "--out", out, "--mpp", "0.5", "--name", "n", "--pitch", "224"
+    )
     assert (status, printed) == (0, f"{out}\n")
     assert "fc_nuclei" in said
     assert (load_model(out).card.name, load_model(out).card.pitch) == ("n", 224)

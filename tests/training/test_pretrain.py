@@ -2,15 +2,12 @@
 
 import json
 import math
-import signal
-import sys
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_nh2st import cli
 from napari_nh2st.demo.tissue import make_section, write_slide
 from napari_nh2st.errors import Cancelled, ModelError, MppNeeded, Nh2stError, SlideError
 from napari_nh2st.model.encoder_file import encoder_hash, load_encoder
@@ -178,36 +175,21 @@ def test_no_tissue_and_too_little(slide, tmp_path):
     refused(tmp_path, [slide], Nh2stError, "too few", tiles=9)
 
 
-def test_the_command(slide, tmp_path, monkeypatch, capsys):
+def test_the_command(slide, tmp_path, monkeypatch, nh2st):
     monkeypatch.setattr(module, "_contrast", tiny(module._contrast))
     out = tmp_path / "e.safetensors"
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["nh2st", "pretrain", *map(str, words)])
-        capsys.readouterr()
-        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
-        return status, *capsys.readouterr()
-
     sheet = tmp_path / "samples.csv"
     (tmp_path / "x.h5ad").touch()
     sheet.write_text(f"sample,patient,slide,expression,format,mpp\nS1,P1,{slide},x.h5ad,h5ad,1.0\n", "utf-8")
     for source in (slide, sheet):
-        status, said, progress = call(source, "--out", out, "--steps", 2, "--device", "cpu")
+        status, said, progress = nh2st("pretrain", source, "--out", out, "--steps", 2, "--device", "cpu")
         assert status == 0, progress
         assert said.startswith("contrastive loss ")
         assert said.rstrip().endswith(f"of 1 slide: {out}")
         assert "pretraining: 2 of 2" in progress
         assert load_encoder(out).stride == 16
     out.unlink()
-    status, said, progress = call(slide, "--out", tmp_path / "e.pt")
+    status, said, progress = nh2st("pretrain", slide, "--out", tmp_path / "e.pt")
     assert (status, said) == (1, "")
     assert progress.startswith("error: ")
     assert progress.count("\n") == 1

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_nh2st import cli_cache
+from napari_nh2st.cli import cache as command
 from napari_nh2st.engine.cache import EmbeddingCache
 from napari_nh2st.slides import cache as slide_cache
 
@@ -168,7 +168,7 @@ def test_without_a_terminal_it_does_not_remove_unasked(nh2st, root):
 def test_in_a_terminal_it_asks(nh2st, root, monkeypatch, answer):
     one = embed(root, "C5")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(cli_cache.typer, "confirm", lambda question, err: answer)
+    monkeypatch.setattr(command.typer, "confirm", lambda question, err: answer)
     status, _, err = nh2st("cache", "clear")
     assert one._disk.path.exists() is not answer
     assert status == (0 if answer else 1)

@@ -1,4 +1,4 @@
-"""`nh2st figure`: what the window shows as a figure for print, without a window."""
+"""`nh2st figure`: a prediction as a figure for print, as the window draws it, without a window."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_nh2st.cli.options import PredictionArg
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.terminal import say
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def figure(
-    prediction: Annotated[Path, typer.Argument(help="What predict left: OUT/<slide>.nh2st.", show_default=False)],
+    prediction: PredictionArg,
     out: Annotated[
         Path, typer.Option("--out", metavar="F", help="The file: .png, .pdf, .svg or .tiff.", show_default=False)
     ],
@@ -63,20 +64,20 @@ def figure(
         raise typer.BadParameter(f"{out}: the name ends in {', '.join(SUFFIXES)}", param_hint="--out")
     if limits is not None and percentiles is not None:
         raise typer.BadParameter("give either limits or percentiles", param_hint="--limits")
-    found = open_prediction(prediction)
-    shown = _start(display, gene, found)
+    stored = open_prediction(prediction)
+    view = _start(display, gene, stored)
     if region is not None:
-        shown = shown.changed(region=_numbers(region, 4, "--region", "1000,2000,4000,4000"))
+        view = view.changed(region=_numbers(region, 4, "--region", "1000,2000,4000,4000"))
     if limits is not None:
         pair = _numbers(limits, 2, "--limits", "0.5,2.5")
-        shown = shown.changed(limits={name: pair for name in shown.genes})
+        view = view.changed(limits={name: pair for name in view.genes})
     if percentiles is not None:
-        shown = shown.changed(percentiles=_numbers(percentiles, 2, "--percentiles", "1,99"), limits={}, locked=False)
-    given = {"colormap": colormap, "opacity": opacity, "smooth": smooth or None}
-    shown = shown.changed(**{name: value for name, value in given.items() if value is not None})
-    tissue = None if no_tissue else _tissue(found, slide)
+        view = view.changed(percentiles=_numbers(percentiles, 2, "--percentiles", "1,99"), limits={}, locked=False)
+    options = {"colormap": colormap, "opacity": opacity, "smooth": smooth or None}
+    view = view.changed(**{name: value for name, value in options.items() if value is not None})
+    tissue = None if no_tissue else _tissue(stored, slide)
     try:
-        print(write_figure(found, shown, out, slide=tissue, width_mm=width_mm, dpi=dpi))
+        print(write_figure(stored, view, out, slide=tissue, width_mm=width_mm, dpi=dpi))
     finally:
         if tissue is not None:
             tissue.close()
@@ -116,9 +117,9 @@ def _tissue(prediction: Prediction, path: Path | None) -> Slide | None:
 
 def _numbers(text: str, count: int, option: str, such_as: str) -> tuple[float, ...]:
     try:
-        found = tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if len(found) != count:
+        numbers = ()
+    if len(numbers) != count:
         raise typer.BadParameter(f"{text!r}: give {count} numbers, such as {such_as}", param_hint=option)
-    return found
+    return numbers

@@ -1,4 +1,4 @@
-"""`nh2st cache`: what lies in the user's cache folder, and clearing it."""
+"""`nh2st cache`: list the user's cache folder, or clear it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_nh2st.cli.options import JsonOption
+from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.terminal import print_json, say
+from napari_nh2st.terminal import say
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.eviction import Entry
@@ -40,7 +42,7 @@ def cache(
         float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Only what was not used for so long.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what is kept between runs, or clear it: embeddings and decoded slides.
 
@@ -53,16 +55,16 @@ def cache(
     root = cache_folder()
     both = embeddings == slides
     before = time.time() - (older_than or 0) * 24 * 3600
-    found = {
+    listing = {
         "embeddings": entries(embeddings_folder(root)) if both or embeddings else [],
         "slides": slide_entries(root / "slides") if both or slides else [],
     }
     if older_than is not None:
-        found = {kind: [e for e in listed if e.used < before] for kind, listed in found.items()}
+        listing = {kind: [e for e in folders if e.used < before] for kind, folders in listing.items()}
     if action is Action.show:
-        _show(root, found, as_json)
+        _show(root, listing, as_json)
     else:
-        _clear(root, found, yes, as_json)
+        _clear(root, listing, yes, as_json)
 
 
 def slide_entries(parent: Path) -> list[Entry]:
@@ -70,7 +72,7 @@ def slide_entries(parent: Path) -> list[Entry]:
     from napari_nh2st.engine.eviction import Entry, folder_bytes
     from napari_nh2st.slides.cache import MARK
 
-    found = []
+    listing = []
     try:
         paths = list(parent.iterdir())
     except OSError:
@@ -88,12 +90,12 @@ def slide_entries(parent: Path) -> list[Entry]:
                 continue
         except OSError:
             continue
-        found.append(Entry(path, label, None, folder_bytes(path), used, False))
-    return sorted(found, key=lambda e: e.used)
+        listing.append(Entry(path, label, None, folder_bytes(path), used, False))
+    return sorted(listing, key=lambda e: e.used)
 
 
-def _bytes(found: dict[str, list[Entry]]) -> int:
-    return sum(e.bytes for listed in found.values() for e in listed)
+def _bytes(listing: dict[str, list[Entry]]) -> int:
+    return sum(e.bytes for folders in listing.values() for e in folders)
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -104,39 +106,39 @@ def _date(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def _show(root: Path, found: dict[str, list[Entry]], as_json: bool) -> None:
+def _show(root: Path, listing: dict[str, list[Entry]], as_json: bool) -> None:
     from napari_nh2st.engine.eviction import LIMIT_VARIABLE, limit_of, size_text
 
-    limit, rows = limit_of(root), {kind: [_row(e) for e in listed] for kind, listed in found.items()}
+    limit, rows = limit_of(root), {kind: [_row(e) for e in folders] for kind, folders in listing.items()}
     if as_json:
-        print_json({"folder": str(root), "limit": limit, "bytes": _bytes(found), **rows})
+        print_json({"folder": str(root), "limit": limit, "bytes": _bytes(listing), **rows})
         return
     print(f"folder  {root}\nlimit   {size_text(limit)} for embeddings ({LIMIT_VARIABLE})")
-    if not any(found.values()):
+    if not any(listing.values()):
         print("nothing is kept there")
         return
-    print(f"total   {size_text(_bytes(found))}\n")
+    print(f"total   {size_text(_bytes(listing))}\n")
     print(f"{'kind':10} {'size':>10} {'blocks':>7}  {'last use':16}  what")
-    for kind, listed in found.items():
-        for entry in reversed(listed):
+    for kind, folders in listing.items():
+        for entry in reversed(folders):
             blocks = "" if entry.blocks is None else str(entry.blocks)
             what = (entry.label or entry.folder.name) + " (in use)" * entry.in_use
             print(f"{kind:10} {size_text(entry.bytes):>10} {blocks:>7}  {_date(entry.used)}  {what}")
 
 
-def _clear(root: Path, found: dict[str, list[Entry]], yes: bool, as_json: bool) -> None:
+def _clear(root: Path, listing: dict[str, list[Entry]], yes: bool, as_json: bool) -> None:
     from napari_nh2st.engine.eviction import embeddings_folder, size_text, sweep
 
-    if found["embeddings"]:
+    if listing["embeddings"]:
         sweep(embeddings_folder(root))
-    count = sum(len(listed) for listed in found.values())
+    count = sum(len(folders) for folders in listing.values())
     if count and not yes:
-        _ask(f"remove {count} folder{'s' * (count != 1)}, {size_text(_bytes(found))}, from {root}?")
-    removed: dict[str, list[Entry]] = {kind: [] for kind in found}
+        _ask(f"remove {count} folder{'s' * (count != 1)}, {size_text(_bytes(listing))}, from {root}?")
+    removed: dict[str, list[Entry]] = {kind: [] for kind in listing}
     spared: list[Entry] = []
     failed: list[str] = []
-    for kind, listed in found.items():
-        for entry in listed:
+    for kind, folders in listing.items():
+        for entry in folders:
             try:
                 (removed[kind] if _remove(kind, entry.folder) else spared).append(entry)
             except OSError as error:
@@ -147,14 +149,16 @@ def _clear(root: Path, found: dict[str, list[Entry]], yes: bool, as_json: bool) 
             {
                 "folder": str(root),
                 "freed": freed,
-                "removed": [_row(e) for listed in removed.values() for e in listed],
+                "removed": [_row(e) for folders in removed.values() for e in folders],
                 "spared": [_row(e) for e in spared],
             }
         )
     elif not count:
         print(f"nothing to remove in {root}")
     else:
-        print(f"freed {size_text(freed)}: " + ", ".join(f"{len(listed)} of {kind}" for kind, listed in removed.items()))
+        print(
+            f"freed {size_text(freed)}: " + ", ".join(f"{len(folders)} of {kind}" for kind, folders in removed.items())
+        )
     for entry in spared:
         say(f"spared, in use by a running process: {entry.label or entry.folder.name}")
     if failed:

@@ -1,0 +1,148 @@
+"""`nh2st evaluate`: scores of a model on measured sections, or of all models under a protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_nh2st.cli.options import DeviceOption, JsonOption, PrecisionOption, names, prediction_job
+from napari_nh2st.cli.output import print_json
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.terminal import interruptible, say
+
+if TYPE_CHECKING:
+    from napari_nh2st.engine.run import Job
+    from napari_nh2st.expression import Sample
+
+
+def evaluate(
+    sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="Measured sections.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="M", help="Score this model: a bundled one's name or a folder.")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="P",
+            help="Train and score: cross-patient, leave-section-out or C2,C3:B4 (train:score; more after a semicolon).",
+        ),
+    ] = None,
+    budget: Annotated[str, typer.Option("--budget", help="With --protocol: quick (fewer seeds) or full.")] = "full",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="R.json", help="Write the report: R.json, R.md and R.png.")
+    ] = None,
+    update_card: Annotated[
+        bool, typer.Option("--update-card", help="With --model: put the figures on the model's card.")
+    ] = False,
+    samples: Annotated[str | None, typer.Option("--samples", metavar="A,B", help="Only these of the sheet.")] = None,
+    models: Annotated[
+        str | None, typer.Option("--models", metavar="A,B", help="With --protocol: only these models.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="0,1", help="With --protocol: instead of the budget's.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="C.yaml", help="With --protocol: settings of NH2ST.")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Score a model on measured sections, or train and score NH2ST and all baselines under a protocol.
+
+    PCC is per gene across the spots of each section, on raw labels; splits are labelled from patient ids.
+    """
+    from napari_nh2st.evaluation.report import write_report
+
+    if (model is None) == (protocol is None):
+        raise typer.BadParameter("give either a model to score or a protocol to train and score", param_hint="--model")
+    if update_card and model is None:
+        raise typer.BadParameter("only a model's card can be updated: give --model", param_hint="--update-card")
+    if budget not in ("quick", "full"):
+        raise typer.BadParameter(f"{budget!r} is neither quick nor full", param_hint="--budget")
+    if out is not None and out.suffix in (".md", ".png"):
+        raise typer.BadParameter(f"{out}: the report's own name ends in .json", param_hint="--out")
+    sections = _sections(sheet, names(samples))
+    cancelled = interruptible()
+    try:
+        if model is not None:
+            report = _score_model(sections, model, prediction_job(device, precision, cancelled), update_card)
+        else:
+            from napari_nh2st.evaluation.compare import compare
+            from napari_nh2st.training.config import read_config
+
+            settings = read_config(config).model_copy(update={"device": device, "precision": precision})
+            report = compare(
+                sections, str(protocol), budget="quick" if budget == "quick" else "full", config=settings,
+                models=names(models), seeds=_seeds(seeds), progress=say, cancelled=cancelled,
+            )  # fmt: skip
+    except Cancelled:
+        raise Nh2stError("stopped; nothing was written") from None
+    _print_report(report, as_json)
+    if out is not None:
+        written = ", ".join(str(p) for p in write_report(report, out))
+        say(f"report: {written}")
+
+
+def _sections(sheet: Path, samples: list[str] | None) -> list[Sample]:
+    from napari_nh2st.expression import read_sheet
+
+    sections = read_sheet(sheet)
+    if samples is None:
+        return sections
+    absent = sorted(set(samples) - {s.sample for s in sections})
+    if absent:
+        raise Nh2stError(f"{sheet} has no sample {', '.join(absent)}")
+    return [s for s in sections if s.sample in samples]
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(part) for part in names(text) or []]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: give whole numbers, such as 0,1,2", param_hint="--seeds") from None
+
+
+def _score_model(samples: list[Sample], name: str, job: Job, update_card: bool) -> dict[str, Any]:
+    from napari_nh2st.evaluation.protocol import evaluate as score
+    from napari_nh2st.evaluation.protocol import with_figures
+    from napari_nh2st.model.folder import bundled_models, load_model, save_card
+
+    if update_card and name in bundled_models():
+        raise Nh2stError(f"{name} comes with the package: copy its folder and update the copy's card")
+    model = load_model(name)
+    report = score(samples, model, job=job, progress=say)
+    if update_card:
+        card = with_figures(model.card, report)
+        save_card(card, model.path)
+        figures = card.evaluation
+        if figures is not None:
+            say(f"the card of {model.path} now has {figures.kind} figures of {', '.join(figures.samples)}")
+    return report
+
+
+def _print_report(report: dict[str, Any], as_json: bool) -> None:
+    for warning in report["warnings"]:
+        say(f"warning: {warning}")
+    for split in report["splits"]:
+        if split.get("leak_alarm", {}).get("raised"):
+            say(split["leak_alarm"]["says"])
+    if as_json:
+        print_json(report)
+    else:
+        _print_splits(report)
+
+
+def _print_splits(report: dict[str, Any]) -> None:
+    print(f"{'section':12} {'kind':14} {'model':14} {'PCC':>6} {'interval':>16} {'median':>7} {'MSE/mean':>9} constant")
+    for split in report["splits"]:
+        for name, m in split["models"].items():
+            low, high = m["ci"]["pcc_mean"]
+            interval = f"{low:.3f} to {high:.3f}"
+            print(
+                f"{','.join(split['test']):12} {split['kind']:14} {name:14} {m['pcc_mean']:6.3f} {interval:>16} "
+                f"{m['pcc_median']:7.3f} {m['mse_ratio']:9.3f} {m['n_constant']}"
+            )

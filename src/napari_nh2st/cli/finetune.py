@@ -1,0 +1,114 @@
+"""`nh2st finetune`: a model trained on measured sections, or an estimate of what that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_nh2st.cli.options import SeedOption, names
+from napari_nh2st.cli.output import print_json
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.terminal import interruptible, say
+
+if TYPE_CHECKING:
+    from napari_nh2st.training.config import TrainingConfig
+
+
+def finetune(
+    sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="The sample sheet.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The run's folder.")] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="BASE", help="Start from this model.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", metavar="C.yaml", help="Settings.")] = None,
+    seed: SeedOption = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch that was finished.")] = False,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of what the settings say.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Instead of what the settings say.")] = None,
+    devices: Annotated[int | None, typer.Option("--devices", min=1, help="Processes that train together.")] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Machines that train together.")] = None,
+    hold_out_sections: Annotated[
+        str | None,
+        typer.Option("--hold-out-sections", metavar="A,B", help="Score these samples, and learn nothing from them."),
+    ] = None,
+    hold_out_patients: Annotated[
+        str | None,
+        typer.Option("--hold-out-patients", metavar="A,B", help="Score these patients' samples, and learn nothing."),
+    ] = None,
+    after: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--after", metavar="RUN", help="Begin when this run has ended; may be given again.", show_default=False
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Start nothing: try a few steps, and say what time and memory it takes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --estimate: print one JSON document.")] = False,
+) -> None:
+    """Train NH2ST on measured sections; writes the model folder RUN/model.
+
+    A file named `stop` that appears in RUN ends the run and keeps the best model so far, as Ctrl+C does; one named
+    `pause` holds it until it goes.
+    """
+    if out is None and not estimate:
+        raise typer.BadParameter("name a folder for the run, or ask for an --estimate only", param_hint="--out")
+    if as_json and not estimate:
+        raise typer.BadParameter("a run writes files: only an --estimate is printed", param_hint="--json")
+    from napari_nh2st.training.config import read_config, with_settings
+    from napari_nh2st.training.runs import wait_for
+
+    options: dict[str, Any] = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
+    options |= {"hold_out_sections": names(hold_out_sections), "hold_out_patients": names(hold_out_patients)}
+    settings = with_settings(read_config(config), {k: v for k, v in options.items() if v is not None})
+    cancelled = interruptible()
+    if out is None or estimate:
+        _estimate(sheet, model, settings, cancelled, as_json)
+        return
+    wait_for(after or [], out, cancelled)
+    from napari_nh2st.evaluation.after_training import summarise
+    from napari_nh2st.training.callbacks import STOP
+    from napari_nh2st.training.finetune import finetune as train
+
+    folder = train(
+        sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled, finish=summarise
+    )
+    from napari_nh2st.training.training_pass import is_first
+
+    if not is_first():
+        return
+    stopped = " (stopped early, the best so far)" if cancelled() or (out / STOP).exists() else ""
+    _print_summary(out)
+    print(f"model{stopped}: {folder}")
+
+
+def _print_summary(run: Path) -> None:
+    from napari_nh2st.training.summary import read_summary
+
+    summary = read_summary(run)
+    if summary is None:
+        return
+    held_out = ", ".join(summary.held_out)
+    print(f"mean PCC over {summary.genes} genes on {held_out}, {summary.spots} spots ({summary.kind}):")
+    for line in summary.lines:
+        print(f"  {line.name:<18} {line.pcc:.3f} ({line.low:.3f} to {line.high:.3f})")
+    for caveat in summary.caveats:
+        print(caveat)
+
+
+def _estimate(
+    sheet: Path, base: str | None, settings: TrainingConfig, cancelled: Callable[[], bool], as_json: bool
+) -> None:
+    from napari_nh2st.training.estimate import estimate
+
+    try:
+        forecast = estimate(
+            sheet, base=base, config=settings, cancelled=cancelled, progress=lambda stage: say(f"trying: {stage}")
+        )
+    except Cancelled as stopped:
+        raise Nh2stError(str(stopped)) from None
+    if as_json:
+        print_json(forecast.model_dump())
+    else:
+        print(forecast)

@@ -1,0 +1,34 @@
+"""`nh2st info`: format, levels, pixel size and tissue of a slide."""
+
+from __future__ import annotations
+
+from napari_nh2st.cli.options import JsonOption, MppOption, SlideArg
+from napari_nh2st.cli.output import print_json
+from napari_nh2st.terminal import say
+
+
+def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) -> None:
+    """Say what a slide is: format, levels, pixel size and where it comes from, tissue."""
+    from napari_nh2st.slides import open_slide
+
+    with open_slide(slide, mpp=mpp) as opened:
+        fraction, levels = round(opened.tissue().fraction, 4), opened.level_shapes
+        facts = {
+            "path": str(slide),
+            "format": opened.format,
+            "levels": [list(shape) for shape in levels],
+            "mpp": opened.mpp,
+            "mpp_source": opened.mpp_source,
+            "fingerprint": opened.fingerprint,
+            "tissue_fraction": fraction,
+            "warnings": opened.warnings,
+        }
+        pixel = "not known" if opened.mpp is None else f"{opened.mpp:.4g} um ({opened.mpp_source})"
+    if as_json:
+        print_json(facts)
+        return
+    print(f"{slide}\nformat       {facts['format']}")
+    print(f"levels       {', '.join(f'{w} x {h}' for h, w in levels)}")
+    print(f"pixel        {pixel}\ntissue       {fraction:.0%} of the slide\nfingerprint  {facts['fingerprint']}")
+    for warning in opened.warnings:
+        say(f"warning: {warning}")

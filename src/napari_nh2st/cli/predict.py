@@ -1,0 +1,175 @@
+"""`nh2st predict`: expression over slides, as folders that last and as files."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_nh2st.cli.options import (
+    DeviceOption,
+    JsonOption,
+    MppOption,
+    PrecisionOption,
+    SlidesArg,
+    names,
+    prediction_job,
+    slides_and_mpp,
+)
+from napari_nh2st.cli.output import print_json
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.terminal import Bar, interruptible, say
+
+if TYPE_CHECKING:
+    from napari_nh2st.engine.run import Job
+    from napari_nh2st.engine.store import PredictionStore
+    from napari_nh2st.geometry import Box
+    from napari_nh2st.model.folder import Model
+    from napari_nh2st.slides import Slide
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """The options of the command line that hold for every slide; `region` in level-0 pixels."""
+
+    region: Box | None
+    pitch: int | None
+    out: Path
+    formats: list[str]
+    genes: list[str] | None
+    quiet: bool
+
+
+def predict(
+    slides: SlidesArg,
+    model: Annotated[
+        str, typer.Option("--model", metavar="M", help="A bundled model's name or a model folder.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
+    region: Annotated[
+        str | None, typer.Option("--region", metavar="X,Y,W,H", help="Only here, in slide pixels.")
+    ] = None,
+    pitch: Annotated[int | None, typer.Option("--pitch", help="Distance between tiles in model pixels.")] = None,
+    genes: Annotated[str | None, typer.Option("--genes", metavar="A,B", help="Write only these genes.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="F,...", help="Files to write: h5ad, csv; or none.")
+    ] = "h5ad",
+    mpp: MppOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Predict expression over slides; a second run encodes only what is missing.
+
+    Results last in OUT/<slide>.nh2st, from which `nh2st export` makes any format without predicting again.
+    """
+    from napari_nh2st.engine.run import provenance
+    from napari_nh2st.model.folder import load_model
+
+    box, exporters = _box(region), _checked_formats(formats)
+    job = prediction_job(device, precision, interruptible())
+    loaded = load_model(model)
+    choices = _Choices(box, pitch, out, exporters, _checked_genes(loaded, names(genes)), quiet=as_json)
+    targets = slides_and_mpp(slides, mpp)
+    _check_distinct([path for path, _ in targets])
+    rows = [_predict_one(path, its_mpp, loaded, job, choices) for path, its_mpp in targets]
+    if as_json:
+        print_json({"slides": rows, "provenance": provenance(loaded, job)})
+
+
+def _box(text: str | None) -> Box | None:
+    from napari_nh2st.geometry import Box
+
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(v) for v in text.split(","))
+        return Box.from_xywh(x, y, width, height)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give X,Y,WIDTH,HEIGHT in pixels of the slide, such as 1000,2000,4000,4000",
+            param_hint="--region",
+        ) from None
+
+
+def _checked_formats(text: str) -> list[str]:
+    from napari_nh2st.formats import EXPORTERS
+
+    formats = [f for f in names(text) or [] if f != "none"]
+    unknown = [f for f in formats if f not in EXPORTERS]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
+    return formats
+
+
+def _checked_genes(model: Model, genes: list[str] | None) -> list[str] | None:
+    missing = [g for g in genes or [] if g not in model.card.genes]
+    if missing:
+        raise Nh2stError(f"the model {model.card.name} does not predict {', '.join(missing)}")
+    return genes
+
+
+def _check_distinct(paths: list[Path]) -> None:
+    """Refuse two slides of one name: results are named after the slide's file, and would meet in one folder."""
+    stems = [path.stem for path in paths]
+    twice = sorted({s for s in stems if stems.count(s) > 1})
+    if twice:
+        raise Nh2stError(f"several slides are named {', '.join(twice)}: predict them into folders of their own")
+
+
+def _predict_one(path: Path, mpp: float | None, model: Model, job: Job, choices: _Choices) -> dict[str, Any]:
+    from napari_nh2st.engine.run import warnings_for
+    from napari_nh2st.model.folder import load_reference
+    from napari_nh2st.slides import open_slide
+
+    started = time.monotonic()
+    with open_slide(path, mpp=mpp) as slide:
+        reference = load_reference(model.path)
+        for warning in warnings_for(slide, model.card, reference):
+            say(f"warning: {warning}")
+        store, total, encoded = _fill_store(slide, model, job, choices)
+        warnings = warnings_for(slide, model.card, reference)  # reading may have found damage
+    outputs = [str(store.path), *_export(store, path.stem, choices)]
+    row = {
+        "path": str(path),
+        "tiles_total": total,
+        "tiles_encoded": encoded,
+        "tiles_skipped": total - encoded,
+        "seconds": round(time.monotonic() - started, 2),
+        "outputs": outputs,
+        "warnings": warnings,
+    }
+    if not choices.quiet:
+        print(f"{path}: {total} tiles, {encoded} newly encoded, {row['seconds']} s -> {', '.join(outputs)}")
+    return row
+
+
+def _fill_store(slide: Slide, model: Model, job: Job, choices: _Choices) -> tuple[PredictionStore, int, int]:
+    """Predict what the slide's folder lacks; returns it, the number of tiles, and how many were encoded."""
+    from napari_nh2st.engine.run import lattice_for, run, store_for
+
+    try:
+        places = lattice_for(slide, model.card, choices.region, choices.pitch)
+    except ValueError as error:
+        raise Nh2stError(str(error)) from error
+    if not len(places):
+        raise Nh2stError(f"{slide.path}: there is no tissue {'in this region' if choices.region else 'on this slide'}")
+    store = store_for(choices.out, slide, model, places.pitch, job)
+    bar = Bar(slide.path.name)
+    try:
+        _, encoded = run(slide, model, places, replace(job, store=store), lambda p: bar(p.done, p.total))
+    except Cancelled:
+        raise Nh2stError(f"stopped; what was predicted is kept in {store.path}, and the same command goes on") from None
+    return store, len(places), encoded
+
+
+def _export(store: PredictionStore, stem: str, choices: _Choices) -> list[str]:
+    """Write the files that were asked for; returns their paths."""
+    from napari_nh2st.formats import EXPORTERS, export
+
+    prediction = store.prediction()
+    files = [(name, choices.out / f"{stem}{EXPORTERS[name].suffix}") for name in choices.formats]
+    return [str(export(prediction, name, file, choices.genes)) for name, file in files]

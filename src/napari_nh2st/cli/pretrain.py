@@ -1,0 +1,39 @@
+"""`nh2st pretrain`: an encoder from unlabelled tissue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_nh2st.cli.options import DeviceOption, MppOption, SeedOption, SlidesArg, slides_and_mpp
+from napari_nh2st.cli.output import stage_bars
+from napari_nh2st.terminal import interruptible
+
+
+def pretrain(
+    slides: SlidesArg,
+    out: Annotated[Path, typer.Option("--out", metavar="E.safetensors", help="The file to write.", show_default=False)],
+    mpp: MppOption = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of 64 tiles; 200 by default.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train an encoder on unlabelled tissue of slides, for `finetune` to start from.
+
+    Nothing but the images is read. Ctrl+C stops and writes nothing.
+    """
+    from napari_nh2st.training.pretrain import STEPS, pretrain_facts
+    from napari_nh2st.training.pretrain import pretrain as train
+
+    targets = slides_and_mpp(slides, mpp)
+    file = train(
+        [path for path, _ in targets], out, mpp=[its_mpp for _, its_mpp in targets], steps=steps or STEPS, seed=seed,
+        device=device, progress=stage_bars(), cancelled=interruptible(),
+    )  # fmt: skip
+    facts = pretrain_facts(file)
+    print(
+        f"contrastive loss {facts['loss_start']} -> {facts['loss_end']}, "
+        f"{facts['tiles']} tiles of {facts['slides']} slide{'s' * (facts['slides'] != '1')}: {file}"
+    )

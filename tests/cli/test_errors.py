@@ -1,0 +1,50 @@
+"""How a command fails: one line and status 1, or status 2 for wrong usage."""
+
+import pytest
+from typer.testing import CliRunner
+
+from napari_nh2st import cli
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "nowhere.svs", "--model", "{model}", "--out", "{out}"], "nowhere.svs does not exist"),
+        (["predict", "{slide}", "--model", "nothing", "--out", "{out}"], "no model 'nothing'"),
+        (["predict", "{slide}", "--model", "{model}", "--out", "{out}", "--genes", "X"], "does not predict X"),
+        (["predict", "{slide}", "--model", "{model}", "--out", "{out}", "--pitch", "100"], "multiple of 16"),
+        (
+            ["predict", "{slide}", "--model", "{model}", "--out", "{out}", "--region", "0,0,50,50"],
+            "no tissue in this region",
+        ),
+        (["predict", "{slide}", "{slide}", "--model", "{model}", "--out", "{out}"], "several slides are named"),
+        (["info", "nowhere.svs"], "does not exist"),
+        (["export", "{out}", "--format", "csv", "--out", "x.csv"], "not a prediction"),
+        (["finetune", "nowhere.csv", "--out", "{out}"], "cannot read the sample sheet"),
+        (["evaluate", "nowhere.csv", "--model", "{model}"], "cannot read the sample sheet"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(nh2st, slide, model, tmp_path, words, said):
+    words = [w.format(slide=slide, model=model.path, out=tmp_path / "out") for w in words]
+    status, out, err = nh2st(*words)
+    assert status == 1
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "x.svs", "--model", "demo", "--out", "o", "--region", "1,2,3"],
+        ["predict", "x.svs", "--model", "demo", "--out", "o", "--format", "pdf"],
+        ["predict", "x.svs", "--model", "demo", "--out", "o", "--precision", "int8"],
+        ["predict", "x.svs"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_exits_with_2(words):
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 2

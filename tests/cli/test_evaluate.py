@@ -1,0 +1,36 @@
+"""`nh2st evaluate` as a contract: the report."""
+
+import json
+
+import pytest
+
+from support.models import small_model
+from support.sections import sheet
+
+
+def test_evaluate_reports_as_the_contract_says(nh2st, model, tmp_path):
+    samples = sheet(tmp_path, ("S1", "P9", 1))
+    named = small_model(tmp_path, genes=["DARK", "LIGHT", "NOISE", "ABSENT"], gene_means=[5.0] * 4, gene_stds=[1.0] * 4)
+    words = ["evaluate", samples, "--model", named.path, "--out", tmp_path / "r.json"]
+    status, out, err = nh2st(*words)
+    assert status == 0, err
+    assert "1 genes of the panel were not measured" in err
+    split = json.loads((tmp_path / "r.json").read_text())["splits"][0]
+    assert (split["test"], split["kind"]) == (["S1"], "cross-patient")
+    for name in ("nh2st-context", "mean-profile"):
+        scores = split["models"][name]
+        wanted = {
+            "pcc_mean",
+            "pcc_median",
+            "pcc_hvg50",
+            "mse",
+            "mae",
+            "mse_ratio",
+            "n_constant",
+            "seeds",
+            "ci",
+            "genes",
+        }
+        assert wanted <= scores.keys()
+    assert split["models"]["mean-profile"]["mse_ratio"] == pytest.approx(1)
+    assert "cross-patient" in out

@@ -1,0 +1,99 @@
+"""`nh2st predict` as a contract: what it writes, prints and keeps."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_nh2st.engine.store import open_prediction
+from support.slides import picture, tiff
+
+
+def test_predict_writes_what_it_says_and_a_second_run_encodes_nothing(nh2st, slide, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))  # nothing is encoded yet
+    folder = tmp_path / "out"
+    words = ["predict", slide, "--model", model.path, "--out", folder, "--format", "h5ad,csv", "--json"]
+    status, out, err = nh2st(*words)
+    first = json.loads(out)
+    assert status == 0, err
+    row = first["slides"][0]
+    assert row["tiles_encoded"] == row["tiles_total"] > 50
+    assert all(Path(p).exists() for p in row["outputs"])
+    assert first["provenance"]["model_hash"] == model.hash
+    again = json.loads(nh2st(*words)[1])["slides"][0]
+    assert (again["tiles_encoded"], again["tiles_skipped"]) == (0, row["tiles_total"])
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_region_and_some_genes(nh2st, slide, model, tmp_path):
+    words = ["predict", slide, "--model", model.path, "--out", tmp_path, "--region", "400,300,600,500"]
+    status, _, err = nh2st(*words, "--genes", "G1,G4", "--format", "csv")
+    assert status == 0, err
+    table = pd.read_csv(tmp_path / "ä slide.csv")
+    assert table.columns[-2:].tolist() == ["G1", "G4"]
+    assert table["x_px"].between(400, 1000).all()
+    assert table["y_px"].between(300, 800).all()
+
+
+def test_an_impossible_pixel_size_names_the_option(nh2st, model, data_dir, tmp_path):
+    path = data_dir / "slides" / "CMU-1-Small-Region.jpeg.tiff"
+    status, _, err = nh2st("predict", path, "--model", model.path, "--out", tmp_path)
+    assert status == 1
+    assert "--mpp" in err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_recompression_changes_little(nh2st, model, data_dir, tmp_path):
+    """The same region as SVS and as a recompressed TIFF whose mpp is given: the same tiles, nearly the same numbers."""
+    found = []
+    for name, more in (("CMU-1-Small-Region.svs", []), ("CMU-1-Small-Region.jpeg.tiff", ["--mpp", "0.499"])):
+        words = ["predict", data_dir / "slides" / name, "--model", model.path, "--out", tmp_path, "--format", "none"]
+        assert nh2st(*words, *more)[0] == 0
+        found.append(open_prediction(tmp_path / f"{Path(name).stem}.nh2st"))
+    a, b = found
+    shared = {tuple(g) for g in a.places.grid} & {tuple(g) for g in b.places.grid}
+    assert len(shared) >= 0.9 * max(len(a), len(b))
+    rows = [[i for i, g in enumerate(p.places.grid) if tuple(g) in shared] for p in found]
+    first, second = (p.matrix()[r] for p, r in zip(found, rows, strict=True))
+    for gene in range(first.shape[1]):
+        assert np.corrcoef(first[:, gene], second[:, gene])[0, 1] > 0.95
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child process")
+def test_ctrl_c_keeps_what_was_computed(slide, model, tmp_path):
+    """Interrupted in mid-run: one line, exit status 1, and the same command goes on."""
+    big = slide.parent / "big.tif"
+    tiff(big, np.tile(picture(1100, 1200) // 2 + 60, (4, 4, 1)), resolution=(1e4, 1e4), resolutionunit=3)
+    words = [
+        sys.executable,
+        "-m",
+        "napari_nh2st",
+        "predict",
+        str(big),
+        "--model",
+        str(model.path),
+        "--out",
+        str(tmp_path),
+    ]
+    run = subprocess.Popen([*words, "--format", "none"], stderr=subprocess.PIPE, text=True, env={**os.environ})
+    store = tmp_path / "big.nh2st" / "state" / "c"
+    until = time.monotonic() + 120
+    while time.monotonic() < until and run.poll() is None and not store.exists():
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    err = run.communicate(timeout=60)[1]
+    assert time.monotonic() - sent < 10  # leaving Python included; the engine itself stops within a second
+    assert run.returncode == 1, err
+    assert err.splitlines()[-1].startswith("error: stopped; what was predicted is kept")
+    done = subprocess.run([*words, "--format", "none", "--json"], capture_output=True, text=True, check=True)
+    row = json.loads(done.stdout)["slides"][0]
+    assert row["tiles_skipped"] > 0
+    assert row["tiles_encoded"] < row["tiles_total"]
