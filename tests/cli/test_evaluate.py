@@ -5,7 +5,7 @@ import json
 import pytest
 
 from support.models import small_model
-from support.sections import sheet
+from support.sections import GENES, sheet
 
 
 def test_evaluate_reports_as_the_contract_says(nh2st, model, tmp_path):
@@ -34,3 +34,16 @@ def test_evaluate_reports_as_the_contract_says(nh2st, model, tmp_path):
         assert wanted <= scores.keys()
     assert split["models"]["mean-profile"]["mse_ratio"] == pytest.approx(1)
     assert "cross-patient" in out
+
+
+def test_scores_are_in_fp32_whatever_is_given(nh2st, tmp_path):
+    samples = sheet(tmp_path, ("S1", "P9", 1))
+    model = small_model(tmp_path, genes=GENES, gene_means=[5.0] * 4)
+    found = []
+    for precision in ("fp32", "bf16"):
+        status, out, err = nh2st("evaluate", samples, "--model", model.path, "--precision", precision, "--json")
+        assert status == 0, err
+        assert ("--precision bf16 is ignored" in err) == (precision == "bf16")
+        found.append(json.loads(out))
+    assert [report["provenance"]["precision"] for report in found] == ["fp32", "fp32"]
+    assert found[0]["splits"] == found[1]["splits"]

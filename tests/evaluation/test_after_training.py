@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def samples(tmp_path_factory):
 def run(samples, out, **more):
     arch = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.1)
     values = {"epochs": 1, "device": "cpu", "precision": "fp32", "panel": 4, "mpp": 2.0, "landmarks": 32}
-    config = TrainingConfig(architecture=arch, pretrain_steps=2, **values, **more)
+    config = TrainingConfig(architecture=arch, pretrain_steps=2, **{**values, **more})
     return finetune(samples, out, config=config, progress=False, finish=summarise)
 
 
@@ -32,7 +34,7 @@ def run(samples, out, **more):
     ("hold_out", "names", "kind"),
     [
         ({"hold_out_sections": ["S3"]}, ["S3"], "same-patient"),
-        ({"hold_out_patients": ["P2"]}, ["S2", "S3"], "cross-patient"),
+        ({"hold_out_patients": ["P2"], "precision": "bf16"}, ["S2", "S3"], "cross-patient"),
     ],
 )
 def test_held_out_sections_have_the_figures_of_evaluate(samples, tmp_path, hold_out, names, kind):
@@ -56,7 +58,7 @@ def test_held_out_sections_have_the_figures_of_evaluate(samples, tmp_path, hold_
 
 
 def test_blocks_have_the_figures_of_the_card(samples, tmp_path):
-    model = run(samples, tmp_path / "r")
+    model = run(samples, tmp_path / "r", precision="bf16")
     found, card = read_summary(tmp_path / "r"), load_card(model)
     assert found.held_out == card.evaluation.samples == ["S1 (block)", "S2 (block)", "S3 (block)"]
     assert [line.name for line in found.lines] == NAMES
@@ -64,6 +66,11 @@ def test_blocks_have_the_figures_of_the_card(samples, tmp_path):
     assert found.spots == 3 * 5
     assert all(line.low <= line.pcc <= line.high for line in found.lines)
     assert found.caveats[0].startswith("Blocks of the sections")
+    # The one epoch, trained in bf16, was scored as the card scores it: the network's float32 sums round to 1e-6.
+    told = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert [t["val_pcc"] for t in told if "val_pcc" in t] == pytest.approx([card.evaluation.pcc_mean], abs=1e-4)
+    assert card.recipe["precision"] == "bf16"
+    assert json.loads((tmp_path / "r" / "environment.json").read_text("utf-8"))["precision"] == "bf16"
 
 
 def test_a_part_of_a_section_knows_nothing_of_the_rest(samples):

@@ -109,6 +109,8 @@ def hidden_at(centres: np.ndarray) -> np.ndarray:
 class FakeSession:
     """The engine in ten lines."""
 
+    precision = "fp32"
+
     def __init__(self, services: FakeServices) -> None:
         self.services = services
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.options import DeviceOption, JsonOption, PrecisionOption, names, prediction_job
+from napari_nh2st.cli.options import DeviceOption, JsonOption, names, prediction_job
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import interruptible, say
@@ -48,7 +48,9 @@ def evaluate(
         Path | None, typer.Option("--config", metavar="C.yaml", help="With --protocol: settings of NH2ST.")
     ] = None,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="With --protocol, to train in: auto, fp32 or bf16. Scores are in fp32.")
+    ] = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Score a model on measured sections, or train and score NH2ST and all baselines under a protocol.
@@ -67,14 +69,18 @@ def evaluate(
         raise typer.BadParameter(f"{out}: the report's own name ends in .json", param_hint="--out")
     sections = _sections(sheet, names(samples))
     cancelled = interruptible()
+    job = prediction_job(device, precision, cancelled)
     try:
         if model is not None:
-            report = _score_model(sections, model, prediction_job(device, precision, cancelled), update_card)
+            if precision not in ("auto", "fp32"):
+                say(f"scores are computed in fp32: --precision {precision} is ignored")
+            report = _score_model(sections, model, job, update_card)
         else:
             from napari_nh2st.evaluation.compare import compare
             from napari_nh2st.training.config import read_config
 
-            settings = read_config(config).model_copy(update={"device": device, "precision": precision})
+            given = {k: v for k, v in (("device", device), ("precision", precision)) if v != "auto"}
+            settings = read_config(config).model_copy(update=given)
             report = compare(
                 sections, str(protocol), budget="quick" if budget == "quick" else "full", config=settings,
                 models=names(models), seeds=_seeds(seeds), progress=say, cancelled=cancelled,

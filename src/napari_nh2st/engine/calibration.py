@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 from napari_nh2st.atomic import finished_file
-from napari_nh2st.engine.device import has_fast_bf16
+from napari_nh2st.engine.device import computing, has_fast_bf16
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.slides.cache import cache_folder
 
@@ -111,7 +111,7 @@ def _try(device: torch.device) -> Calibration:
 
 def _time(net: Callable[[torch.Tensor], Any], image: torch.Tensor, device: torch.device, precision: str) -> float:
     best = float("inf")
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with torch.inference_mode(), computing(device, precision):
         for _ in range(1 + _TIMES):  # the first one sets up kernels
             start = time.perf_counter()
             net(image)

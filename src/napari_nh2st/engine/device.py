@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -10,6 +12,9 @@ from napari_nh2st.errors import Nh2stError
 
 Precision = Literal["auto", "fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
+
+SCORING: Literal["fp32"] = "fp32"
+"""The precision of every score, so that a model has one figure whatever the machine."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -52,3 +57,15 @@ def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "
 
         return calibrate(device).precision if has_fast_bf16(device) else "fp32"
     return name
+
+
+@contextlib.contextmanager
+def computing(device: torch.device, precision: str = SCORING) -> Iterator[None]:
+    """Compute in a precision, whatever surrounds this: "fp32" is plain float32, on CUDA without TF32 either."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"))
+        if precision == "fp32" and device.type == "cuda":
+            cudnn = torch.backends.cudnn
+            kept = {"enabled": cudnn.enabled, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+            stack.enter_context(cudnn.flags(**kept, allow_tf32=False))
+        yield

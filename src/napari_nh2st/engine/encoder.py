@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_nh2st.engine.calibration import calibrate
+from napari_nh2st.engine.device import computing
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.encoder import BasicBlock, ResNet18
 from napari_nh2st.model.nh2st import IMAGENET_MEAN, IMAGENET_STD, ContextNH2ST, normalise
@@ -158,7 +159,7 @@ class Coder:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with torch.inference_mode(), computing(self.device, self.precision):
             yield
 
     @staticmethod

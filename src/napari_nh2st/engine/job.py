@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +63,12 @@ class Job:
             raise ValueError(f"a view is a number from 0 to 7, got {self.view}")
         if self.view and self.store is not None:
             raise ValueError("a store keeps what is predicted from the slide as it lies: view 0")
+
+    def for_scoring(self) -> Job:
+        """Return the same job in the precision of scores, whatever was chosen for predictions; nothing is stored."""
+        from napari_nh2st.engine.device import SCORING
+
+        return replace(self, precision=SCORING, store=None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,6 +112,11 @@ class Session:
         self._fresh: set[Index] = set()
 
     @property
+    def precision(self) -> str:
+        """In which it computes: fp32 or bf16."""
+        return self.coder.precision
+
+    @property
     def scale(self) -> float:
         """Level-0 pixels per model pixel."""
         return self.embeddings.scale

@@ -53,7 +53,7 @@ def summarise(ended: Ended) -> Summary:
 
 def _of_sections(ended: Ended, card: Card) -> Summary:
     apart, config = ended.apart, ended.settings.config
-    model, job = load_model(ended.model), Job(device=config.device, precision=config.precision, cache=False)
+    model, job = load_model(ended.model), Job(device=config.device, cache=False)
     scored = [predict_spots(sample, model, job) for sample in apart.samples]
     warnings: list[str] = []
     splits = [split_of(card, s, warnings) for s in scored]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st import metrics
+from napari_nh2st.engine.device import choose_device, choose_precision
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines import BASELINES
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
@@ -129,6 +130,7 @@ def compare(
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:
+    config = config.model_copy(update={"precision": choose_precision(config.precision, choose_device(config.device))})
     return {k: v for k, v in config.model_dump(mode="json").items() if v is not None and k != "description"}
 
 

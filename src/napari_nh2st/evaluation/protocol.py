@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def evaluate(
     sheet : path or list of Sample
     model : name, path or Model
     job : Job, optional
-        Device and precision.
+        Device and cache; scores are computed in `engine.device.SCORING`, whatever its precision.
     progress : callable, optional
         Called with a sentence before each section.
 
@@ -82,7 +82,7 @@ def evaluate(
     """
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     model = model if isinstance(model, Model) else load_model(model)
-    job = Job() if job is None else job
+    job = (Job() if job is None else job).for_scoring()
     splits: list[dict[str, Any]] = []
     warnings: list[str] = []
     if model.card.label_recipe != "ln1p-cp10k":
@@ -107,12 +107,12 @@ def evaluate(
 
 
 def predict_spots(sample: Sample, model: Model, job: Job) -> Scored:
-    """Predict at the measured spots of a section, joined to the counts by spot id."""
+    """Predict at the measured spots of a section, joined to the counts by spot id, in the precision of scores."""
     card = model.card
     data, genes = measured_genes(sample.sample, read_expression(sample), card)
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
         spots = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
-        prediction, _ = run(slide, model, spots, replace(job, store=None))
+        prediction, _ = run(slide, model, spots, job.for_scoring())
     return scored_at(sample, data, genes, prediction)
 
 

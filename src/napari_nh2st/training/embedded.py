@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from napari_nh2st.atomic import finished_file
+from napari_nh2st.engine.device import computing
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.nh2st import ContextNH2ST, normalise
@@ -64,7 +65,7 @@ def look_at_spots(
     out = torch.zeros((len(section.labels), 9, net.encoder.channels if vary else net.embedding_dim))
     training, home = net.training, next(net.parameters()).device
     net.to(device).eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), computing(torch.device(device)):
         for window in cover(section, spots, cutter, card, LOOK_WINDOW):
             if vary is not None:
                 window = turn(window, int(vary[0].integers(4)), bool(vary[0].integers(2)))

@@ -24,7 +24,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from napari_nh2st import metrics
-from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.device import choose_device, choose_precision
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.expression.panels import choose_genes
@@ -362,6 +362,7 @@ class _Run:
             for batch in stage.held_out():
                 module.validation_step(batch, batch[0])
         net = plan.finish()
+        precision = choose_precision(plan.config.precision, choose_device(plan.config.device))
         card = plan.card.model_copy(
             update={
                 "training": [
@@ -372,7 +373,7 @@ class _Run:
                 ],
                 "training_mpp": [round(s.mpp, 6) for s in plan.sections],
                 "evaluation": _evaluation(plan, module.held_out()),
-                "recipe": {"seed": plan.seed, **_flat(plan.config.model_dump(mode="json"))},
+                "recipe": {"seed": plan.seed, **_flat(plan.config.model_dump(mode="json")), "precision": precision},
                 "versions": {**versions(), "command": repeat_command()},
             }
         )

@@ -19,7 +19,7 @@ from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Section, Targets, WindowCutter, load_section, validation_windows
+from napari_nh2st.training.data import Section, WindowCutter, load_section, validation_windows
 from napari_nh2st.training.embedded import LOOK_WINDOW, Embedded, held_out_targets
 from napari_nh2st.training.held_out_spots import HeldOut, HeldOutSection, some_of, write_held_out
 from napari_nh2st.training.module import Fitter
@@ -166,8 +166,8 @@ def predict_apart(module: Fitter, plan: Plan, apart: Apart) -> list[npt.NDArray[
     for section, of in zip(apart.sections, parts, strict=True):
         predicted = np.zeros_like(section.labels)
         for part in module.transfer_batch_to_device((0, of), module.device, 0)[1]:
-            found = part if isinstance(part, Targets) else module.targets([part], part.pixels[None])
-            predicted[found.spots.cpu().numpy()] = module.predict(found).cpu().numpy() * plan.std + plan.mean
+            found, answer = module.predict_held_out(part)
+            predicted[found.spots.cpu().numpy()] = answer.cpu().numpy() * plan.std + plan.mean
         out.append(predicted)
     return out
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from napari_nh2st import metrics
+from napari_nh2st.engine.device import computing
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
@@ -214,11 +215,16 @@ class Fitter(L.LightningModule):
         """Predict the held-out spots of one section, from images alone."""
         section, parts = batch
         for part in parts:
-            found = part if isinstance(part, Targets) else self.targets([part], part.pixels[None])
-            predicted = self.predict(found)
+            found, predicted = self.predict_held_out(part)
             mean, std = (torch.from_numpy(a).to(predicted.device) for a in (self.mean, self.std))
             told = (found.spots, found.labels[:, SELF] * std + mean, predicted * std + mean)
             self._held_out.setdefault(section, []).append(tuple(t.cpu().numpy() for t in told))
+
+    def predict_held_out(self, part: Window | Targets) -> tuple[Targets, Tensor]:
+        """Predict the held-out spots of a window, (m, G), standardised, in the precision of scores."""
+        with computing(self.device):
+            found = part if isinstance(part, Targets) else self.targets([part], part.pixels[None])
+            return found, self.predict(found)
 
     def held_out(self) -> list[tuple[npt.NDArray[Any], ...]]:
         """Spots (n,), truth (n, G) and prediction (n, G) in label units, for each section's held-out block."""

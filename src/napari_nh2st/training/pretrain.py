@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import Precision, choose_device, choose_precision
 from napari_nh2st.engine.places import MIN_TISSUE, slide_box
 from napari_nh2st.errors import Cancelled, ModelError, Nh2stError, SlideError
 from napari_nh2st.geometry import TileSet
@@ -203,6 +203,7 @@ def pretrain_on(
     batch: int = BATCH,
     seed: int = 0,
     device: str = "auto",
+    precision: Precision = "auto",
     progress: Callable[[int, int], None] = _silent,
     cancelled: Callable[[], bool] = _never,
 ) -> ResNet18:
@@ -224,6 +225,7 @@ def pretrain_on(
         The global random state of torch is left as it was.
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps".
+    precision : {"auto", "fp32", "bf16"}
     progress : callable
         Told the steps done and the steps in all.
     cancelled : callable
@@ -242,10 +244,13 @@ def pretrain_on(
         If there are fewer places than a batch takes.
     """
     crops = Crops(images, places, stride, steps, batch, seed, wander)
-    return _contrast(crops, (width, stride, blocks), choose_device(device), _Watch(steps, progress, cancelled))
+    chosen, watch = choose_device(device), _Watch(steps, progress, cancelled)
+    return _contrast(crops, (width, stride, blocks), chosen, choose_precision(precision, chosen), watch)
 
 
-def _contrast(crops: Crops, shape: tuple[int, int, int], device: torch.device, watch: _Watch) -> ResNet18:
+def _contrast(
+    crops: Crops, shape: tuple[int, int, int], device: torch.device, precision: str, watch: _Watch
+) -> ResNet18:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), quiet():
         torch.manual_seed(crops.seed)
         module = Contrast(ResNet18(*shape), crops.steps)
@@ -254,7 +259,7 @@ def _contrast(crops: Crops, shape: tuple[int, int, int], device: torch.device, w
             max_epochs=1,
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
             devices=1 if device.index is None else [device.index],
-            precision="bf16-mixed" if choose_precision("auto", device) == "bf16" else "32-true",
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
             callbacks=[watch],
             logger=False,
             enable_checkpointing=False,
@@ -335,7 +340,8 @@ def pretrain(
     middle = [[t.shape[0] / 2] * 2 for t in found]
     crops = Crops(found, middle, stride, steps, batch, seed)
     watch = _Watch(steps, lambda done, total: progress("pretraining", done, total), cancelled)
-    encoder = _contrast(crops, (width, stride, blocks), chosen, watch)
+    precision = choose_precision("auto", chosen)
+    encoder = _contrast(crops, (width, stride, blocks), chosen, precision, watch)
     some = max(1, steps // 10)
     return save_encoder(
         encoder,
@@ -349,6 +355,7 @@ def pretrain(
         steps=str(steps),
         batch=str(batch),
         seed=str(seed),
+        precision=precision,
         loss_start=f"{np.mean(watch.losses[:some]):.4f}",
         loss_end=f"{np.mean(watch.losses[-some:]):.4f}",
         versions=json.dumps({**versions(), "command": repeat_command()}),

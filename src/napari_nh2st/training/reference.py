@@ -44,7 +44,7 @@ def describe_training(
     pitch = _STEP * model.card.architecture.stride if dense else model.card.patch
     for i, sample in enumerate(samples):
         with open_slide(sample.slide, mpp=sample.mpp) as slide:
-            session = Session(slide, model, pitch=pitch, job=Job(device=device, cache=cache))
+            session = Session(slide, model, pitch=pitch, job=Job(device=device, cache=cache).for_scoring())
             places = _some(session.places(), MOST_TILES // len(samples))
             found.append(session.embed(places))
             centres.append(places.centres / session.scale)

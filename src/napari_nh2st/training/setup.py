@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.device import choose_device, computing
 from napari_nh2st.errors import ModelError
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture, Card
@@ -194,6 +194,7 @@ def pretrained(
         batch=min(BATCH, sum(len(at) for at in tissue)),
         seed=seed,
         device=config.device,
+        precision=config.precision,
         cancelled=cancelled,
         progress=(lambda done, total: None) if progress is None else progress,
     )
@@ -212,13 +213,13 @@ def predict_section(net: NH2ST, section: Section, card: Card, config: TrainingCo
     Returns
     -------
     (n, G) float32
-        What the engine gives for the same slide, within the rounding of its stored vectors.
+        What the engine gives for the same slide in the precision of scores, within the rounding of its stored vectors.
     """
     zero = np.zeros(len(card.genes), dtype=np.float32)
     fitter = Fitter(net, config, 1, zero, zero + 1).eval()
     out = np.full((len(section.centres), len(card.genes)), np.nan, dtype=np.float32)
     blank = Section(**{**vars(section), "labels": np.zeros_like(out)})
-    with torch.inference_mode():
+    with torch.inference_mode(), computing(fitter.device):
         for window in cover(blank, np.arange(len(out)), WindowCutter(zero, zero + 1), card, LOOK_WINDOW):
             found = fitter.targets([window], window.pixels[None])
             target = found.embeddings[:, SELF]

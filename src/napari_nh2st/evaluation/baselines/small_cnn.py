@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.device import choose_device, computing
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict, patches
 from napari_nh2st.model.encoder import BasicBlock
@@ -105,7 +105,8 @@ def _fit(fitting: Fitting) -> Predict:
             if fitting.cancelled():
                 raise Cancelled("stopped while the small CNN was predicting")
             x = normalise(torch.from_numpy(tiles[i : i + BATCH]).to(device))
-            views = torch.stack([net(x), net(x.flip(3)), net(x.flip(2))])
+            with computing(device):
+                views = torch.stack([net(x), net(x.flip(3)), net(x.flip(2))])
             out.append(views.mean(dim=0).cpu().numpy() + mean)
         return np.concatenate(out)
 

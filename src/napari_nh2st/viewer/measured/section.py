@@ -457,6 +457,7 @@ class MeasuredSection(QWidget):
             "measurement": str(held.found.expression),
             "frame": asdict(held.frame),
             "model": self._desk.model,
+            "precision": "fp32",
             "slide": {key: facts[key] for key in ("path", "fingerprint", "mpp", "mpp_source")},
         }
 
@@ -564,11 +565,13 @@ def _compare(
     data = measured.on_slide(held.found.name, held.data, held.frame, slide.shape)
     places = measured.spots_of(data, model.card, slide.require_mpp())
     session = ground.session
-    if ground.tissue is not None:  # the figures are those of the slide's own mask, whatever was painted
-        session = services.session(slide, model, pitch=shown.pitch, tissue=None, device=device)
+    if ground.tissue is not None or session.precision != "fp32":
+        # The figures are those of the slide's own mask in fp32, whatever was painted and whatever is fastest here.
+        session = services.session(slide, model, pitch=shown.pitch, tissue=None, device=device, scoring=True)
     hidden = np.full((len(places), shown.decoder.weight.shape[1]), np.nan, dtype=np.float16)
     for chunk in session.stream(places, cancelled=cancelled):
         hidden[chunk.indices] = chunk.hidden
         tell(chunk.done, chunk.total)
-    prediction = Prediction(places, hidden, shown.decoder, model.card, shown.slide, shown.provenance)
+    facts = shown.provenance | {"precision": "fp32"}
+    prediction = Prediction(places, hidden, shown.decoder, model.card, shown.slide, facts)
     return measured.compare(held.found.name, data, prediction, left_out=held.data.n_obs - data.n_obs)

@@ -51,14 +51,20 @@ class Services:
 
         return lattice_for(slide, card, **where)
 
-    def session(self, slide: Any, model: Any, *, pitch: int, tissue: Any, device: str, view: int = 0) -> Any:
-        """Open a slide with a model: what is encoded stays at hand for the next question. Slow."""
+    def session(
+        self, slide: Any, model: Any, *, pitch: int, tissue: Any, device: str, view: int = 0, scoring: bool = False
+    ) -> Any:
+        """Open a slide with a model: what is encoded stays at hand for the next question. Slow.
+
+        With `scoring`, in the precision of scores whatever the machine is fastest with.
+        """
         from napari_nh2st.engine.run import Job
         from napari_nh2st.engine.session import Session
         from napari_nh2st.engine.stain_check import look_at
 
         look_at(slide)  # so that warnings_for knows its stain
-        return Session(slide, model, pitch=pitch, job=Job(device=device, tissue=tissue, view=view))
+        job = Job(device=device, tissue=tissue, view=view)
+        return Session(slide, model, pitch=pitch, job=job.for_scoring() if scoring else job)
 
     def warnings_for(self, slide: Any, card: Any, model: str | None = None) -> list[str]:
         """Return what is wrong with this slide, or with this model for it; quick, without torch.

@@ -1,0 +1,33 @@
+"""Which precision is computed in."""
+
+import pytest
+import torch
+
+from napari_nh2st.engine.device import computing
+from napari_nh2st.engine.job import Job
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("around", [True, False])
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_precision_holds_whatever_surrounds_it(around, precision, dtype):
+    layer = torch.nn.Linear(3, 2)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=around):
+        with computing(CPU, precision):
+            assert layer(torch.zeros(1, 3)).dtype == dtype
+        assert layer(torch.zeros(1, 3)).dtype == (torch.bfloat16 if around else torch.float32)
+
+
+def test_a_gpu_rounds_no_product_of_fp32():
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.allow_tf32
+    assert cudnn.allow_tf32  # torch's own default: otherwise nothing is tested
+    with computing(torch.device("cuda"), "fp32"):
+        assert (cudnn.enabled, cudnn.allow_tf32) == (before[0], False)
+    assert (cudnn.enabled, cudnn.allow_tf32) == before
+
+
+def test_a_job_for_scoring_is_in_fp32_and_keeps_nothing():
+    job = Job(device="cpu", precision="bf16", cache=False, view=1).for_scoring()
+    assert job == Job(device="cpu", precision="fp32", cache=False, view=1)
