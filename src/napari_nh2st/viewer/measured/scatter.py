@@ -1,114 +1,86 @@
-"""Measured against predicted values of one gene, drawn with Qt alone."""
+"""Measured against predicted values of one gene."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QLineF, QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QWidget
+import numpy.typing as npt
 
+from napari_nh2st.viewer.kit.chart import Chart, Surface
 from napari_nh2st.viewer.kit.colours import BLUE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _HEIGHT, _LINES = 220, 13
 _DOT, _INSET = 4, 5  # pixels; no dot lies on the frame
 
 
-class Scatter(QWidget):
-    """A dot a spot: measured to the right, predicted upwards; a faint line where both are equal."""
+class Scatter(Chart):
+    """A dot for each spot: measured to the right, predicted upwards; a faint line where both are equal."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(
+            "Predicted against measured values of the gene",
+            "One dot a spot. On the faint line predicted equals measured; predictions usually vary less than "
+            "measurements do, which leaves the correlation (PCC) as it is",
+        )
         self.measured = self.predicted = np.empty(0)
         self.title = self.unit = ""
         self.same_unit = True
-        self.setToolTip(
-            "One dot a spot. On the faint line predicted equals measured; predictions usually vary less than "
-            "measurements do, which leaves the correlation (PCC) as it is"
-        )
         self.setVisible(False)
 
-    def show_values(self, measured: Any, predicted: Any, title: str, unit: str, *, same_unit: bool) -> None:
+    def show_values(
+        self, measured: npt.ArrayLike, predicted: npt.ArrayLike, title: str, unit: str, *, same_unit: bool
+    ) -> None:
         """Draw a gene: measured and predicted (n,), both in `unit` where the units are the same."""
         self.measured, self.predicted = (np.asarray(v, dtype=float) for v in (measured, predicted))
         self.title, self.unit, self.same_unit = title, unit, same_unit
-        self.setMinimumHeight(max(_HEIGHT, _LINES * self.fontMetrics().height()))
         self.setVisible(len(self.measured) > 0)
-        self.update()
+        self.redraw()
 
-    def paintEvent(self, event: object) -> None:
-        """Draw."""
+    def height_for(self, width: int, line: int) -> int:
+        """Return a height that follows the font."""
+        return max(_HEIGHT, _LINES * line)
+
+    def plot(self, surface: Surface) -> None:
+        """Draw the dots and the words around them."""
         if not len(self.measured):
             return
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        line = painter.fontMetrics().height()
-        spans = [_span(v) for v in (self.measured, self.predicted)]
-        box = QRectF(self.rect()).adjusted(1.2 * line + self._wide(spans[1]), 1.5 * line, -0.6 * line, -2.4 * line)
-        ink = self.palette().windowText().color()
-        faint = QColor(ink)
-        faint.setAlpha(90)
-        painter.setPen(QPen(faint, 1))
-        painter.drawRect(box)
-        self._paint_dots(painter, box.adjusted(_INSET, _INSET, -_INSET, -_INSET), spans, faint)
-        painter.setPen(ink)
-        self._paint_words(painter, box, spans, line)
-        painter.end()
+        line, spans = surface.line, [_span(v) for v in (self.measured, self.predicted)]
+        numbers = max(surface.wide(f"{v:.1f}") for v in spans[1])
+        left, top = 1.4 * line + numbers, 1.5 * line
+        width, height = surface.width - left - 0.6 * line, surface.height - top - 2.4 * line
+        axes = surface.axes(left, top, width, height)
+        for set_limits, (low, high), length in (
+            (axes.set_xlim, spans[0], width),
+            (axes.set_ylim, spans[1], height),
+        ):
+            room = _INSET / (length - 2 * _INSET) * (high - low)
+            set_limits(low - room, high + room)
+        self._plot_dots(axes, surface, spans)
+        bottom = top + height
+        surface.write(surface.width / 2, 0.65 * line, surface.shortened(self.title, surface.width), align="center")
+        for value, y in ((spans[1][1], top + line / 2), (spans[1][0], bottom - line / 2)):
+            surface.write(left - 4, y, f"{value:.1f}", align="right")
+        for value, x, align in ((spans[0][0], left, "left"), (spans[0][1], left + width, "right")):
+            surface.write(x, bottom + 2 + line / 2, f"{value:.1f}", align=align)
+        words = surface.shortened(f"measured, {self.unit}", surface.width)
+        surface.write(surface.width / 2, bottom + 1.7 * line, words, align="center")
+        words = "predicted, same unit" if self.same_unit else "predicted, unit of model"
+        said = surface.write(0.6 * line, top + height / 2, surface.shortened(words, height), align="center")
+        said.set_rotation(90)
+        said.set_verticalalignment("center")
 
-    def _wide(self, span: tuple[float, float]) -> int:
-        return max(self.fontMetrics().horizontalAdvance(_number(v)) for v in span)
-
-    def _paint_dots(self, painter: QPainter, box: QRectF, spans: list[tuple[float, float]], faint: QColor) -> None:
-        (x0, x1), (y0, y1) = spans
-
-        def at(x: float, y: float) -> QPointF:
-            return QPointF(
-                box.left() + (x - x0) / (x1 - x0) * box.width(), box.bottom() - (y - y0) / (y1 - y0) * box.height()
-            )
-
-        low, high = max(x0, y0), min(x1, y1)
+    def _plot_dots(self, axes: Axes, surface: Surface, spans: list[tuple[float, float]]) -> None:
+        low, high = max(span[0] for span in spans), min(span[1] for span in spans)
         if self.same_unit and low < high:
-            painter.setPen(QPen(faint, 1, Qt.PenStyle.DashLine))
-            painter.drawLine(QLineF(at(low, low), at(high, high)))
-        dot = QColor(BLUE)
-        dot.setAlphaF(min(1.0, max(0.25, 150 / len(self.measured))))
-        painter.setPen(QPen(dot, _DOT, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-        painter.drawPoints(QPolygonF([at(x, y) for x, y in zip(self.measured, self.predicted, strict=True)]))
-
-    def _paint_words(self, painter: QPainter, box: QRectF, spans: list[tuple[float, float]], line: int) -> None:
-        metrics, (x_span, y_span) = painter.fontMetrics(), spans
-        top = QRectF(0, 0, self.width(), 1.3 * line)
-        painter.drawText(top, _CENTRE, metrics.elidedText(self.title, Qt.TextElideMode.ElideRight, self.width()))
-        for value, y in ((y_span[1], box.top()), (y_span[0], box.bottom() - line)):
-            painter.drawText(QRectF(0, y, box.left() - 4, line), _RIGHT, _number(value))
-        below = QRectF(box.left(), box.bottom() + 2, box.width(), line)
-        painter.drawText(below, _LEFT, _number(x_span[0]))
-        painter.drawText(below, _RIGHT, _number(x_span[1]))
-        wide = QRectF(0, box.bottom() + 1.1 * line, self.width(), 1.2 * line)
-        words = f"measured, {self.unit}"
-        painter.drawText(wide, _CENTRE, metrics.elidedText(words, Qt.TextElideMode.ElideRight, int(wide.width())))
-        painter.save()
-        painter.translate(0, box.bottom())
-        painter.rotate(-90)
-        words = "predicted, same unit" if self.same_unit else "predicted, unit of the model"
-        painter.drawText(
-            QRectF(0, 0, box.height(), 1.2 * line),
-            _CENTRE,
-            metrics.elidedText(words, Qt.TextElideMode.ElideRight, int(box.height())),
-        )
-        painter.restore()
+            axes.plot([low, high], [low, high], "--", color=surface.ink, alpha=0.4, linewidth=1)
+        alpha = min(1.0, max(0.25, 150 / len(self.measured)))
+        axes.plot(self.measured, self.predicted, "o", color=BLUE, alpha=alpha, markersize=_DOT, markeredgewidth=0)
 
 
-_MIDDLE = Qt.AlignmentFlag.AlignVCenter
-_LEFT, _RIGHT = Qt.AlignmentFlag.AlignLeft | _MIDDLE, Qt.AlignmentFlag.AlignRight | _MIDDLE
-_CENTRE = Qt.AlignmentFlag.AlignCenter
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}"
-
-
-def _span(values: Any) -> tuple[float, float]:
+def _span(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
