@@ -7,8 +7,7 @@ import pytest
 import scanpy as sc
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import FORMATS, choose_panel, labels, read_expression, read_sheet
-from napari_nh2st.expression.sheet import Sample
+from napari_nh2st.expression import FORMATS, Sample, choose_panel, labels, read_expression, read_sheet
 from support import visium
 from support.slides import picture, tiff
 

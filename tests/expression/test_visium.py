@@ -7,8 +7,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import by_panel, read_expression
-from napari_nh2st.expression.sheet import Sample
+from napari_nh2st.expression import Sample, by_panel, read_expression
 from support import visium
 
 GENES = ["A", "B", "C", "D"]

@@ -2,6 +2,7 @@
 
 from napari_nh2st.expression.labels import by_panel, choose_panel, labels
 from napari_nh2st.expression.readers import FORMATS, read_expression
-from napari_nh2st.expression.sheet import Sample, read_sheet, write_sheet
+from napari_nh2st.expression.sample import Sample
+from napari_nh2st.expression.sheet import read_sheet, write_sheet
 
 __all__ = ["FORMATS", "Sample", "by_panel", "choose_panel", "labels", "read_expression", "read_sheet", "write_sheet"]

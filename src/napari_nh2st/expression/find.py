@@ -11,7 +11,8 @@ from pathlib import Path
 
 from napari_nh2st.errors import Cancelled, SampleError
 from napari_nh2st.expression.detect import Found, detect
-from napari_nh2st.expression.sheet import REQUIRED, Sample, read_sheet
+from napari_nh2st.expression.sample import Sample
+from napari_nh2st.expression.sheet import REQUIRED, read_sheet
 from napari_nh2st.expression.visium import visium_folder
 
 SHEET = "samples.csv"

@@ -15,7 +15,7 @@ from napari_nh2st.expression.visium import FRAME, frame_of, read_visium
 if TYPE_CHECKING:
     import anndata as ad
 
-    from napari_nh2st.expression.sheet import Sample
+    from napari_nh2st.expression.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -6,48 +6,16 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.readers import FORMATS
+from napari_nh2st.expression.sample import Sample
 
 COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
 REQUIRED = ("sample", "patient", "slide", "expression", "format")
 _NUMBERS = ("mpp", "scale", "x", "y")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One measured section.
-
-    Attributes
-    ----------
-    sample, patient : str
-        Its name, unique in the sheet, and whose tissue it is.
-    slide, expression : Path
-        Absolute paths.
-    format : str
-        A key of ``expression.FORMATS``.
-    spots : Path or None
-        Spot positions, for formats that keep them apart.
-    mpp : float or None
-        Micrometres per level-0 pixel, where the slide does not say it itself.
-    scale, x, y : float
-        Where spots lie that were laid on another image than the slide: at ``scale * spot + (x, y)``, level-0 pixels.
-    """
-
-    sample: str
-    patient: str
-    slide: Path
-    expression: Path
-    format: str
-    spots: Path | None = None
-    mpp: float | None = None
-    scale: float = 1.0
-    x: float = 0.0
-    y: float = 0.0
 
 
 def read_sheet(path: str | Path) -> list[Sample]:

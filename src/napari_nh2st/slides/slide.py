@@ -13,8 +13,11 @@ import zarr
 from napari_nh2st.errors import MppNeeded, SlideError
 from napari_nh2st.geometry import Box
 from napari_nh2st.slides import mpp as pixel_size
+from napari_nh2st.slides.formats import open_source
 from napari_nh2st.slides.mpp import Mpp
+from napari_nh2st.slides.pyramid import complete_levels
 from napari_nh2st.slides.resample import Rgb, read_scaled, snap
+from napari_nh2st.slides.sniff import refuse_obvious
 from napari_nh2st.slides.source import Source
 from napari_nh2st.slides.tissue import TissueMask
 
@@ -205,10 +208,45 @@ class Slide:
         self._source.file.close()
 
 
+def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
+    """Open a slide without reading its pixels.
+
+    An image that has no pyramid gets one, block by block, at its first opening; it is kept in the cache folder
+    (NH2ST_CACHE, or the user's), as is the decoded image of a JPEG or PNG.
+
+    Parameters
+    ----------
+    path : str or Path
+        A pyramidal or plain TIFF (Aperio SVS, Hamamatsu NDPI, OME-TIFF, generic), JPEG or PNG.
+    mpp : float, optional
+        Micrometres per level-0 pixel; goes before what the file says.
+
+    Returns
+    -------
+    Slide
+        With `mpp` None, and a warning, where nothing believable says how large its pixels are.
+
+    Raises
+    ------
+    SlideError
+        If the file is missing, damaged, cut short, or of no known format; one line that says why.
+    """
+    path = Path(path)
+    given = None if mpp is None else pixel_size.from_user(mpp)
+    refuse_obvious(path)
+    if given is not None and given.value is None:
+        raise SlideError(given.problem)
+    name, source = open_source(path)
+    try:
+        levels = complete_levels(source)
+    except BaseException:
+        source.file.close()
+        raise
+    return Slide(path, name, source, levels, given or source.mpp)
+
+
 def _reopen(path: Path, fingerprint: str, mpp: Mpp) -> Slide:
     """Open a slide again in another process."""
-    from napari_nh2st.slides.formats import open_slide
-
     slide = open_slide(path)
     if slide.fingerprint != fingerprint:
         slide.close()

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nh2st.expression.sheet import Sample
+from napari_nh2st.expression import Sample
 from napari_nh2st.viewer.kit.texts import paragraphs
 
 if TYPE_CHECKING:

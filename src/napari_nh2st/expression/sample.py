@@ -1,0 +1,38 @@
+"""A measured section: which slide, which counts, and where the spots lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measured section.
+
+    Attributes
+    ----------
+    sample, patient : str
+        Its name, unique in the sheet, and whose tissue it is.
+    slide, expression : Path
+        Absolute paths.
+    format : str
+        A key of ``expression.FORMATS``.
+    spots : Path or None
+        Spot positions, for formats that keep them apart.
+    mpp : float or None
+        Micrometres per level-0 pixel, where the slide does not say it itself.
+    scale, x, y : float
+        Where spots lie that were laid on another image than the slide: at ``scale * spot + (x, y)``, level-0 pixels.
+    """
+
+    sample: str
+    patient: str
+    slide: Path
+    expression: Path
+    format: str
+    spots: Path | None = None
+    mpp: float | None = None
+    scale: float = 1.0
+    x: float = 0.0
+    y: float = 0.0
