@@ -19,18 +19,18 @@ STALE_SECONDS = 24 * 3600
 
 
 def cache_folder() -> Path:
-    """Return the cache: what NH2ST_CACHE names, else the user's cache folder. It need not exist yet."""
+    """Return the cache folder: NH2ST_CACHE if it is set, else the user's. It need not exist yet."""
     named = os.environ.get("NH2ST_CACHE")
     return Path(named) if named else Path(platformdirs.user_cache_dir("napari-nh2st"))
 
 
 def slide_folder(fingerprint: str) -> Path:
-    """Return where the decoded levels of a slide are kept, whether or not they are there."""
+    """Return the folder for the decoded levels of a slide. It need not exist yet."""
     return cache_folder() / "slides" / f"{fingerprint}-v{VERSION}"
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """Return what was noted of a complete folder, or None where it is absent or lacks files."""
+    """Return the note of a complete folder, or None if the folder is absent or lacks files."""
     try:
         note = json.loads((folder / MARK).read_text(encoding="utf-8"))
         return note if note["files"] == count_files(folder) else None
@@ -41,20 +41,20 @@ def load(folder: Path) -> dict[str, Any] | None:
 def publish(folder: Path, build: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Build a folder under another name and move it into place when it is complete.
 
-    Of several processes that build the same folder the first to finish wins, and the others use its work. A build
-    that is interrupted leaves nothing under the final name.
+    If several processes build the same folder, the first to finish wins and the others use its work. An interrupted
+    build leaves nothing under the final name.
 
     Parameters
     ----------
     folder : Path
         Its final place.
     build : callable
-        Fills the folder it is given, and returns what to note of it.
+        Fills the folder it is given, and returns the note to store with it.
 
     Returns
     -------
     dict
-        What was noted.
+        The note.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _move(aside: Path, folder: Path, note: dict[str, Any]) -> dict[str, Any]:
             theirs = load(folder)
             if theirs is not None:
                 return theirs
-            if folder.exists():  # lacks files: somebody cleaned up; it may not be half replaced, so it goes first
+            if folder.exists():  # somebody deleted files in it: remove it first, so that it is never half replaced
                 grave = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}-old"
                 folder.rename(grave)
                 shutil.rmtree(grave, ignore_errors=True)
@@ -96,7 +96,7 @@ def count_files(folder: Path) -> int:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what builds that were killed have left a day or more ago."""
+    """Remove the leftovers of builds that were killed a day or more ago."""
     for left in parent.glob(".*-v*.*"):
         try:
             if time.time() - left.stat().st_mtime > STALE_SECONDS:

@@ -31,14 +31,14 @@ class ChunkReader(Protocol):
     chunk: tuple[int, int]
 
     def read_chunk(self, row: int, column: int) -> Rgb | None:
-        """Return a (chunk height, chunk width, 3) uint8 array, or None where all of it is white."""
+        """Return a (chunk height, chunk width, 3) uint8 array, or None if all of it is white."""
 
 
 class ChunkStore(Store):
     """Read-only zarr v3 store of one array over a `ChunkReader`.
 
-    The array holds the decoded RGB, so grey, palette, RGBA and planar files look alike to napari and to
-    `Slide.read`, and a tile that cannot be read comes out white rather than as an exception in mid-drawing.
+    The array holds decoded RGB, so grey, palette, RGBA and planar files look alike to napari and to `Slide.read`. A
+    tile that cannot be read comes out white and raises nothing while napari draws.
     """
 
     def __init__(self, reader: ChunkReader) -> None:
@@ -70,7 +70,7 @@ class ChunkStore(Store):
         return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
 
     async def exists(self, key: str) -> bool:
-        """Tell whether a key is the metadata or names a chunk."""
+        """Return True for the metadata and for the name of a chunk."""
         return key == "zarr.json" or key.startswith("c/")
 
     @property

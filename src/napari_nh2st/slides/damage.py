@@ -1,4 +1,4 @@
-"""Which tiles of a slide are missing or cannot be decoded."""
+"""Tiles of a slide that are missing or cannot be decoded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TileMap:
     step: tuple[float, float]
 
     def touches(self, box: Box) -> bool:
-        """Tell whether a bad tile has a part in the box (level-0 pixels)."""
+        """Return True if a bad tile reaches into the box (level-0 pixels)."""
         rows = _span(box.y0, box.y1, self.step[0])
         columns = _span(box.x0, box.x1, self.step[1])
         return bool(self.bad[rows, columns].any())
@@ -39,7 +39,7 @@ def _span(start: float, stop: float, step: float) -> slice:
 
 
 class Damage:
-    """What could not be read of a slide: known at opening, and found while reading."""
+    """Parts of a slide that cannot be read: those known at opening, and those met while reading."""
 
     def __init__(self) -> None:
         self.maps: dict[int, TileMap] = {}
@@ -62,9 +62,9 @@ class Damage:
             self._first = self._first or f"tile at row {row}, column {column} of level {level}: {reason}"
 
     def touches(self, box: Box, level: int | None = None) -> bool:
-        """Tell whether a box (level-0 pixels) touches a bad tile of one level, or of any.
+        """Return True if a box (level-0 pixels) touches a bad tile of one level, or of any.
 
-        A level that is not the file's own was built from the file's coarsest, whose tiles it is asked for then.
+        A level that is not in the file was built from the file's coarsest level, so it has the bad tiles of that one.
         """
         if level is None or not self.maps:
             return any(tiles.touches(box) for tiles in self.maps.values())

@@ -44,12 +44,12 @@ class SlideFile:
     def read(self, offset: int, count: int) -> bytes:
         """Return up to `count` bytes from `offset`; fewer where the file ends.
 
-        A disk that is gone, or a file that has become shorter, gives none: it is counted in `failures`, since whoever
-        draws wants no exception, and whoever computes must not take what is missing for white.
+        If the disk is gone or the file has become shorter, it returns nothing and counts the failure in `failures`:
+        drawing needs no exception, and computing must not take missing pixels for white.
         """
         if os.getpid() != self._pid and not self.closed:
-            self._open()  # a forked child: an own handle, and a lock that no vanished thread holds
-        with self._lock:  # also keeps `close` from giving the descriptor to another file in mid-read
+            self._open()  # a forked child needs its own handle, and a lock that no vanished thread holds
+        with self._lock:  # also keeps `close` from handing the descriptor to another file during a read
             if self.closed:
                 raise SlideError(f"{self.path.name} was closed: open it again before reading")
             try:
@@ -92,11 +92,11 @@ def fingerprint(file: SlideFile, shape: tuple[int, int], extra: bytes = b"") -> 
     Parameters
     ----------
     file : SlideFile
-        The slide. Its name and place do not matter.
+        Its name and place do not matter.
     shape : (height, width)
         Level-0 pixels.
     extra : bytes
-        Anything else that tells slides apart and is at hand, such as the sizes of the tiles.
+        Anything else at hand that tells slides apart, such as the sizes of the tiles.
 
     Returns
     -------

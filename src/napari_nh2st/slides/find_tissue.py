@@ -1,4 +1,4 @@
-"""Telling tissue from glass on a coarse view of a slide."""
+"""Tell tissue from glass on a coarse view of a slide."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MASK_UM = 8.0
 MASK_SIDE = 1536
 # The mask of a slide above 24 mm is coarser, so that finding tissue takes no more memory than predicting does.
 MAX_SIDE = 3000
-# Lines that are worked on at once.
+# Lines processed at once.
 STRIP = 512
-# Mask pixels of 8 um: the reach of a gap that is closed, the largest hole filled, the largest speck dropped
+# In mask pixels of 8 um: half the width of a gap that is closed, the largest hole filled, the largest speck dropped
 CLOSING, HOLE, SPECK = 8, 4000, 150
 DARK = 40  # of 255
-# Of the measure in `tissue_in`: glass is paler than the first; a range below the second is one thing alone
+# In the measure of `tissue_in`: glass is paler than the first; a range below the second is all glass or all tissue
 PALEST_TISSUE, FLAT = 0.13, 0.01
 
 
@@ -43,7 +43,7 @@ def find_tissue(
     Returns
     -------
     TissueMask
-        Of about 8 um per pixel where `mpp` is known.
+        About 8 um per pixel if `mpp` is known.
     """
     step = max(shape) / MASK_SIDE if mpp is None else MASK_UM / mpp
     step = max(step, max(shape) / MAX_SIDE, 1.0)
@@ -63,9 +63,8 @@ def tissue_in(pixels: Rgb, coarse: float = 1.0) -> Mask:
 
     Notes
     -----
-    What is stained absorbs, and absorbs unequally: the measure is optical density less half of its grey part, so that
-    shadows and dust count little. Otsu's threshold is held near the glass, lest a slide that is all glass or all
-    tissue be split in two.
+    Stain absorbs colours unequally. The measure is optical density minus half of its grey part, so shadows and dust
+    count little. Otsu's threshold stays near the glass, so that a slide that is all glass or all tissue is not split.
     """
     if np.median(pixels.max(axis=2)) < DARK:
         return _bright_in(pixels, coarse)
@@ -87,7 +86,7 @@ def _stain(pixels: Rgb) -> npt.NDArray[np.float32]:
 
 
 def _bright_in(pixels: Rgb, coarse: float) -> Mask:
-    """Find what is lit on a dark ground, as in fluorescence."""
+    """Find bright tissue on a dark background, as in fluorescence."""
     light = ndimage.gaussian_filter(pixels.max(axis=2).astype(np.float32), 1.0)
     if np.ptp(light) < DARK / 4:
         return np.zeros(light.shape, bool)
@@ -95,7 +94,7 @@ def _bright_in(pixels: Rgb, coarse: float) -> Mask:
 
 
 def _tidied(mask: Mask, coarse: float) -> Mask:
-    """Join what is as near as the walls of fat cells, fill small holes and drop specks."""
+    """Join parts as close as the walls of fat cells, fill small holes and drop specks."""
     reach = min(round(CLOSING / coarse), min(mask.shape) // 4)
     if reach:
         wide = np.pad(mask, reach, mode="edge")

@@ -8,17 +8,17 @@ from napari_nh2st.errors import SlideError
 from napari_nh2st.slides import plain, tiff
 from napari_nh2st.slides.source import Format, OtherFormatError, Source
 
-# Asked in this order; the first that knows the file opens it.
+# Asked in this order; the first that recognises the file opens it.
 FORMATS: dict[str, Format] = {line.name: line for line in [*tiff.FORMATS, *plain.FORMATS]}
 
 
 def open_source(path: Path) -> tuple[str, Source]:
-    """Open a file with the first format that knows it; returns the format's name as well.
+    """Open a file with the first format that recognises it; return its name and the source.
 
     Raises
     ------
     SlideError
-        With the reason that each format gave.
+        If no format recognises the file; it gives each format's reason.
     """
     reasons = []
     for line in FORMATS.values():

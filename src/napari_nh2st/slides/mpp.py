@@ -1,4 +1,4 @@
-"""How large a pixel is, in micrometres, and who says so."""
+"""Pixel size in micrometres, and its source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 LOWEST, HIGHEST = 0.05, 10.0
 UNEQUAL = 0.01
 
-# Micrometres in the units that OME-XML, and people, write.
+# Micrometres per unit, as OME-XML and people write the units.
 UNITS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6}
 
 
@@ -19,11 +19,11 @@ class Mpp:
     Attributes
     ----------
     value : float or None
-        None where nothing believable is known.
+        None if nothing believable is known.
     source : str
         "user", "aperio", "ome", "ndpi", "tiff resolution", or "none".
     problem : str
-        Why there is no value, a clause whose subject is the file ("says its pixels are ..."); empty otherwise.
+        The reason if there is no value, a clause whose subject is the file ("says its pixels are ..."); else empty.
     """
 
     value: float | None
@@ -35,21 +35,20 @@ UNKNOWN = Mpp(None, "none", "does not say how large its pixels are")
 
 
 def judge(x: object, y: object, source: str, *, factor: float = 1.0, unit: str = "um") -> Mpp:
-    """Believe a pixel size or not.
+    """Decide whether to believe a pixel size.
 
     Parameters
     ----------
     x, y : str or number
-        Width and height of a pixel as the file says it.
+        Width and height of a pixel, as in the file.
     source : str
-        Who says it.
     factor, unit : float, str
         Micrometres per `unit`, the unit of `x` and `y`.
 
     Returns
     -------
     Mpp
-        With a value if both are finite, within 0.05 to 10 um, and equal within 1%; else with the problem.
+        It has a value if both are finite, within 0.05 to 10 um, and equal within 1%; else it has the problem.
     """
     try:
         width, height = float(str(x)) * factor, float(str(y)) * factor
@@ -58,25 +57,25 @@ def judge(x: object, y: object, source: str, *, factor: float = 1.0, unit: str =
         return Mpp(None, "none", f'says its pixels are "{said[:40]}" {unit} wide, which is not a number')
     for value in (width, height):
         if not (math.isfinite(value) and LOWEST <= value <= HIGHEST):
-            return Mpp(None, "none", f"says its pixels are {value:.4g} um wide, which cannot be")
+            return Mpp(None, "none", f"says its pixels are {value:.4g} um wide, which cannot be right")
     if abs(width - height) > UNEQUAL * min(width, height):
         return Mpp(None, "none", f"says its pixels are {width:.4g} um wide and {height:.4g} um high, not square")
     return Mpp((width + height) / 2 if width != height else width, source)
 
 
 def from_user(value: float) -> Mpp:
-    """Take what the caller says; a value that cannot be has no `value` and says why."""
+    """Take the caller's pixel size; if it is impossible, there is no `value` and the problem says why."""
     found = judge(value, value, "user")
     if found.value is None:
-        return Mpp(None, "none", f"{value:g} um per pixel cannot be: give a number from {LOWEST:g} to {HIGHEST:g}")
+        return Mpp(None, "none", f"{value:g} um per pixel is impossible: give a number from {LOWEST:g} to {HIGHEST:g}")
     return found
 
 
 def from_density(x: float, y: float, unit_um: float, unit: str, source: str) -> Mpp:
-    """Judge a resolution in pixels per unit, the unit being `unit_um` micrometres long."""
+    """Judge a resolution in pixels per unit; a unit is `unit_um` micrometres long."""
     if x <= 0 or y <= 0:
         return UNKNOWN
     found = judge(unit_um / x, unit_um / y, source)
     if found.value is None and unit == "inch" and float(x).is_integer() and x <= 2400:
-        return Mpp(None, "none", f"says {x:g} pixels per inch, which is for printing and not a pixel size")
+        return Mpp(None, "none", f"says {x:g} pixels per inch, which is a print resolution, not a pixel size")
     return found

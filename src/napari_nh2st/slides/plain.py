@@ -63,7 +63,7 @@ FORMATS = [
 
 
 def _header(path: Path, kind: Callable[[str], Any]) -> Any:
-    """Read an image's header by its own class: `Image.open` has a limit on pixels that is global to the process."""
+    """Read an image's header with its own class: `Image.open` has a pixel limit for the whole process."""
     try:
         image = kind(str(path))
         image.close()
@@ -80,7 +80,7 @@ def _source(file: SlideFile, image: ImageFile.ImageFile, decode: Callable[[], Rg
     warnings = []
     exif = image.getexif() if isinstance(image, JpegImageFile) else {}
     if exif.get(EXIF_ORIENTATION, 1) not in (0, 1):
-        warnings.append("the camera asks for the image to be turned; it is shown as it is stored")
+        warnings.append("the file asks for the image to be turned; it is shown as it is stored")
     texts = [
         str(exif.get(EXIF_DESCRIPTION, "")),
         *(str(v)[:4096] for v in image.info.values() if isinstance(v, str | bytes)),
@@ -98,16 +98,16 @@ def _source(file: SlideFile, image: ImageFile.ImageFile, decode: Callable[[], Rg
 
 
 def _mpp(image: ImageFile.ImageFile) -> Mpp:
-    """Never believe a resolution in dots per inch: cameras and editors write 72, 96 or 300 whatever the optics were."""
+    """Never believe dots per inch: cameras and editors write 72, 96 or 300, whatever the optics."""
     dpi = image.info.get("dpi")
     if not dpi:
         return UNKNOWN
-    return Mpp(None, "none", f"says {float(dpi[0]):.4g} pixels per inch, which is for printing and not a pixel size")
+    return Mpp(None, "none", f"says {float(dpi[0]):.4g} pixels per inch, which is a print resolution, not a pixel size")
 
 
 def _decode_jpeg(file: SlideFile, mode: str) -> Rgb:
     data = file.read(0, file.size)
-    # FF D9 ends a JPEG, FF DA begins its scans; neither occurs inside one. A thumbnail has its own pair, before.
+    # FF D9 ends a JPEG and FF DA begins its scans; neither occurs inside one. A thumbnail has its own pair, earlier.
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise SlideError(f"{file.path} is cut short: it ends before its image does; copy it again")
     if mode not in ("RGB", "L"):

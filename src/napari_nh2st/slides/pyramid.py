@@ -1,4 +1,4 @@
-"""Overview levels for images that have none, built block by block and kept in the cache."""
+"""Overview levels for images without any, built block by block and kept in the cache."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Level = zarr.Array[Any]
 
 
 def complete_levels(source: Source) -> list[Level]:
-    """Return a source's levels with overviews after them, from the cache where they were built before.
+    """Return a source's levels followed by overviews, from the cache if they were built before.
 
     Parameters
     ----------
     source : Source
-        One without levels is decoded once, and its level 0 is kept in the cache too.
+        If it has no levels, it is decoded once, and the cache keeps its level 0 too.
 
     Returns
     -------
@@ -101,8 +101,8 @@ def _keep(pixels: Rgb, store: LocalStore | MemoryStore, name: str) -> Level:
 def _halve(finer: Level, store: LocalStore | MemoryStore, name: str) -> Level:
     """Write the next level, each pixel the mean of the area it covers.
 
-    The step is what the shapes say, a little off 2 where a side is odd, so that the last row lies where
-    napari and `Slide.read` will look for it.
+    The step follows from the shapes and is a little off 2 if a side is odd, so that the last row is where napari and
+    `Slide.read` look for it.
     """
     height, width = finer.shape[:2]
     shape = (max(round(height / 2), 1), max(round(width / 2), 1))
@@ -129,7 +129,7 @@ def _mean(
     part = Image.fromarray(np.asarray(finer[first[0] : last[0], first[1] : last[1]]))
     if whole:
         return np.asarray(part.reduce(2))
-    # Not BOX: it takes whole pixels only, and would shift what lies under an odd side by up to half of one.
+    # Not BOX: it takes whole pixels only, and would shift the pixels under an odd side by up to half of one.
     left, top, right, bottom = (min(v[k] - first[k], last[k] - first[k]) for v in (start, stop) for k in (1, 0))
     box = (left, top, right, bottom)
     return np.asarray(part.resize((size[1], size[0]), Image.Resampling.HAMMING, box=box))

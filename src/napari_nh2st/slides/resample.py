@@ -1,4 +1,4 @@
-"""Reading a level at another scale, so that a pixel never depends on the block it is read in."""
+"""Read a level at another scale, so that a pixel never depends on the block it is read in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rgb = npt.NDArray[np.uint8]
 Fetch = Callable[[int, int, int, int], Rgb]
 
 # Model pixels are computed in cells of this size on a grid anchored at the slide's origin. Pillow takes its box in
-# single precision and derives every weight from it: only a cell that is always the same gives always the same pixels.
+# single precision and derives every weight from it: only a cell that never changes always gives the same pixels.
 CELL = 128
 EXACT = 1e-3
 
@@ -70,7 +70,7 @@ class _Axis:
         self.cell0 = start // CELL
         self.cells = -(-(start + count) // CELL) - self.cell0
         self.first = start - self.cell0 * CELL
-        # only what the asked-for pixels need is read; the rest of a cell's source stays white and is cut off again
+        # only the source of the requested pixels is read; the rest of a cell stays white and is cut off again
         self.source0 = math.floor(start * step) - self.reach
         self.source1 = math.ceil((start + count) * step) + self.reach
 
@@ -81,7 +81,7 @@ class _Axis:
         return start - self.source0, stop - self.source0, begin - start, end - start
 
     def outside(self, index: int, side: int) -> bool:
-        """Tell whether a cell sees nothing of the level, and is white."""
+        """Return True if a cell lies outside the level and is white."""
         start, stop, *_ = self.cell(index)
         return stop + self.source0 <= 0 or start + self.source0 >= side
 
@@ -110,5 +110,5 @@ def fetch_padded(fetch: Fetch, shape: tuple[int, int], window: tuple[int, int, i
 
 
 def snap(step: float, extent: int) -> float:
-    """Return exactly 1 for a step so near 1 that it shifts nothing by a thousandth of a pixel over `extent` pixels."""
+    """Return exactly 1 if the step is so near 1 that it shifts no pixel by a thousandth over `extent` pixels."""
     return 1.0 if abs(step - 1.0) * max(extent, 1) < EXACT else step

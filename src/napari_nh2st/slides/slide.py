@@ -21,22 +21,20 @@ from napari_nh2st.slides.sniff import refuse_obvious
 from napari_nh2st.slides.source import Source
 from napari_nh2st.slides.tissue import TissueMask
 
-# A level this much coarser than asked for is still taken: 4.0002 for 4 is a rounded side, not a loss.
+# A level may be this much coarser than requested: 4.0002 instead of 4 is a rounded side, not a loss.
 COARSER = 1.005
 MAX_READ_PIXELS = 400_000_000
 
 
 class Slide:
-    """An opened slide; `open_slide` makes them.
+    """An opened slide, made by `open_slide`.
 
-    Places are continuous level-0 pixels, x right and y down, unless they are said to be model pixels: with `scale`
-    level-0 pixels per model pixel, model pixel (i, j) covers level-0 rows [i, i + 1) * scale and columns
-    [j, j + 1) * scale.
+    Places are continuous level-0 pixels, x right and y down, unless stated to be model pixels: with `scale` level-0
+    pixels per model pixel, model pixel (i, j) covers level-0 rows [i, i + 1) * scale and columns [j, j + 1) * scale.
 
     Attributes
     ----------
     path : Path
-        As it was given.
     format : str
         Its name in `FORMATS`.
     levels : list of zarr.Array
@@ -44,7 +42,7 @@ class Slide:
     fingerprint : str
         32 hexadecimal digits of the content; the same for a renamed copy.
     synthetic : bool
-        The file says that it is procedural tissue of this package.
+        True if the file says that it is procedural tissue of this package.
     """
 
     def __init__(self, path: Path, name: str, source: Source, levels: list[zarr.Array[Any]], mpp: Mpp) -> None:
@@ -82,23 +80,23 @@ class Slide:
 
     @property
     def downsamples(self) -> list[tuple[float, float]]:
-        """Level-0 pixels per level pixel in y and x, as the shapes say."""
+        """Level-0 pixels per level pixel in y and x, from the shapes."""
         height, width = self.shape
         return [(height / h, width / w) for h, w in self.level_shapes]
 
     @property
     def mpp(self) -> float | None:
-        """Micrometres per level-0 pixel, None where nothing believable is known."""
+        """Micrometres per level-0 pixel, None if nothing believable is known."""
         return self._mpp.value
 
     @property
     def mpp_source(self) -> str:
-        """Who says so: "user", "aperio", "ome", "ndpi", "tiff resolution", ... or "none"."""
+        """Source of the pixel size: "user", "aperio", "ome", "ndpi", "tiff resolution", ... or "none"."""
         return self._mpp.source
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know, a sentence each; tiles found damaged while reading are added."""
+        """Sentences for the user; damaged tiles are added as they are met."""
         problem = [f"{self.path.name} {self._mpp.problem}"] if self._mpp.value is None else []
         return [*self._source.warnings, *problem, *self._source.damage.sentences()]
 
@@ -108,14 +106,14 @@ class Slide:
         Raises
         ------
         MppNeeded
-            If they are not known; the line names `--mpp`.
+            If the pixel size is not known; the line names `--mpp`.
         """
         if self._mpp.value is None:
             raise MppNeeded(f"{self.path} {self._mpp.problem}; give the right value with --mpp")
         return self._mpp.value
 
     def with_mpp(self, mpp: float, source: str = "user") -> Slide:
-        """Return the same open slide with another pixel size (micrometres); they share the file.
+        """Return the same open slide with another pixel size (micrometres); both share the file.
 
         Raises
         ------
@@ -138,7 +136,7 @@ class Slide:
     def read(self, x0: int, y0: int, width: int, height: int, scale: float) -> Rgb:
         """Read a rectangle of model pixels.
 
-        A pixel comes out the same, bit for bit, whichever rectangle it is read in. Safe from any thread.
+        A pixel is the same, bit for bit, in whichever rectangle it is read. Safe from any thread.
 
         Parameters
         ----------
@@ -147,8 +145,8 @@ class Slide:
         width, height : int
             Size in model pixels.
         scale : float
-            Level-0 pixels per model pixel. At 1, and wherever it is a level's own step, pixels are copied; else they
-            are resampled with an antialiased triangle filter from the nearest finer level.
+            Level-0 pixels per model pixel. If it is 1, or a level's own step, pixels are copied; else they are
+            resampled with an antialiased triangle filter from the nearest finer level.
 
         Returns
         -------
@@ -158,7 +156,7 @@ class Slide:
         Raises
         ------
         SlideError
-            If the slide was closed, can no longer be read, or the rectangle is unreasonably large.
+            If the slide was closed or can no longer be read, or if the rectangle is too large.
         """
         if not (math.isfinite(scale) and scale > 0 and width >= 0 and height >= 0):
             raise ValueError(f"cannot read {width} x {height} pixels at scale {scale}")
@@ -170,7 +168,7 @@ class Slide:
         level, shape = self.levels[index], self.level_shapes[index]
         step = (snap(scale / self.downsamples[index][0], shape[0]), snap(scale / self.downsamples[index][1], shape[1]))
         if max(width * height, width * step[1] * height * step[0]) > MAX_READ_PIXELS:
-            raise SlideError(f"{width} x {height} pixels at scale {scale:g} are too many to read at once")
+            raise SlideError(f"{width} x {height} pixels at scale {scale:g} are too many at once: read a smaller part")
 
         def fetch(top: int, left: int, bottom: int, right: int) -> Rgb:
             return np.asarray(level[top:bottom, left:right], dtype=np.uint8)
@@ -184,7 +182,7 @@ class Slide:
         return pixels
 
     def tissue(self) -> TissueMask:
-        """Return where the tissue is; found at the first call and kept."""
+        """Return the tissue mask; it is computed at the first call and kept."""
         if self._tissue is None:
             from napari_nh2st.slides.find_tissue import find_tissue  # half a second of scipy and scikit-image
 
@@ -192,19 +190,19 @@ class Slide:
         return self._tissue
 
     def damaged(self, box: Box, scale: float | None = None) -> bool:
-        """Tell whether a box touches a tile that is missing or cannot be decoded, as far as is known.
+        """Return True if a box touches a tile that is known to be missing or undecodable.
 
         Parameters
         ----------
         box : Box
             Level-0 pixels.
         scale : float, optional
-            Ask only of the level that `read` takes at this scale; without it, of every level.
+            Check only the level that `read` takes at this scale; by default every level.
         """
         return self._source.damage.touches(box, None if scale is None else self.level_for(scale))
 
     def close(self) -> None:
-        """Close the file; reading from it, or from a `with_mpp` twin, then raises a `SlideError`."""
+        """Close the file. Reading from it, or from a `with_mpp` twin, then raises a `SlideError`."""
         self._source.file.close()
 
 

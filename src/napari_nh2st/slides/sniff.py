@@ -1,4 +1,4 @@
-"""Things that are given for a slide and are none, each told by name."""
+"""Files that are no slides at all, each refused by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_nh2st.errors import SlideError
 
 
 def refuse_obvious(path: Path) -> None:
-    """Raise a `SlideError` for what is no image at all: nothing there, a folder, a stand-in, an error page."""
+    """Raise a `SlideError` for a path that is no image: a missing file, a folder, a git-lfs pointer, an error page."""
     try:
         status = path.stat()
     except FileNotFoundError:

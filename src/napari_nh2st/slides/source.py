@@ -1,4 +1,4 @@
-"""What a reader finds in a file: the hand-over from a format to `Slide`."""
+"""The contents of a slide file, as a format hands them over to `Slide`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MAX_FLAT_BYTES = 4 * 2**30
 
 
 class OtherFormatError(Exception):
-    """A reader says that the file is not of its format; the next one in the table is asked."""
+    """The file is not in this reader's format; the next reader in the table is asked."""
 
 
 @dataclass
 class Source:
-    """A slide as its file holds it.
+    """A slide as stored in its file.
 
     Attributes
     ----------
@@ -36,15 +36,14 @@ class Source:
     shape : (height, width)
         Level-0 pixels.
     levels : list of zarr.Array
-        uint8 (H, W, 3), finest first; empty where the image must be decoded in one piece.
+        uint8 (H, W, 3), finest first; empty if the image must be decoded in one piece.
     decode : callable or None
-        Decodes the whole of level 0, where `levels` is empty.
+        Decodes the whole of level 0 if `levels` is empty.
     mpp : Mpp
-        Pixel size and who says it.
     fingerprint : str
         Of the content, not of the name.
     synthetic : bool
-        The file says that it is procedural tissue of this package.
+        True if the file says that it is procedural tissue of this package.
     damage : Damage
         Tiles that cannot be read.
     warnings : list of str
@@ -69,9 +68,9 @@ class Format:
     Attributes
     ----------
     name : str
-        What `Slide.format` and the command line call it.
+        Its name in `Slide.format` and on the command line.
     suffixes : tuple of str
-        File name endings, lower case; for file dialogs, the content decides.
+        File name endings, lower case, for file dialogs only: the content decides.
     description : str
         A few words for people.
     open : callable

@@ -29,14 +29,14 @@ from napari_nh2st.slides.source import (
 from napari_nh2st.slides.tiff_level import TiffLevel
 from napari_nh2st.slides.truncation import check_complete, check_directories
 
-# Files whose further images may be levels of the first; vendors' own series are complete as tifffile gives them.
+# Series in which further images may be levels of the first; vendors' own series are complete as tifffile gives them.
 OPEN_KINDS = {"generic", "uniform", "shaped"}
 SAME_ASPECT = 0.01
 
 
 @dataclass(frozen=True)
 class Vendor:
-    """How one kind of TIFF is told from the others, and where it says how large its pixels are."""
+    """One kind of TIFF: a test that recognises it, and a reader of its pixel size."""
 
     is_it: Callable[[TiffFile], bool]
     mpp: Callable[[TiffFile, TiffPage, int], Mpp]
@@ -78,7 +78,7 @@ FORMATS = [
 
 @contextmanager
 def _parsed(path: Path, file: SlideFile) -> Iterator[TiffFile]:
-    """Parse a TIFF's directories; whatever tifffile stumbles over becomes one sentence."""
+    """Parse a TIFF's directories; any failure of tifffile becomes one sentence."""
     if file.read(0, 4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         raise OtherFormatError("does not begin like a TIFF")
     check_directories(file)
@@ -87,14 +87,14 @@ def _parsed(path: Path, file: SlideFile) -> Iterator[TiffFile]:
             yield tif
     except (OtherFormatError, SlideError):
         raise
-    except Exception as error:  # a damaged directory can trip any line of a parser
+    except Exception as error:  # a damaged directory can break any line of a parser
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise SlideError(f"{path} is a TIFF whose directory cannot be read: {reason}") from error
+        raise SlideError(f"{path} is a damaged TIFF: its directory cannot be read ({reason}); copy it again") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep tifffile's remarks on damaged files off standard error; handlers that a program has set still get them."""
+    """Keep tifffile's remarks on damaged files off standard error; a program's own log handlers still get them."""
     log, handler = logging.getLogger("tifffile"), logging.NullHandler()
     log.addHandler(handler)
     try:
@@ -141,12 +141,12 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor) -> Source:
 
 
 def largest_series(tif: TiffFile, path: Path) -> tuple[int, TiffPageSeries]:
-    """Return the image with the most pixels and its index; a label or macro may well come first.
+    """Return the image with the most pixels and its index; a label or macro image may come first.
 
     Raises
     ------
     SlideError
-        If there is none, or its sides are beyond belief.
+        If there is none, or its size is impossible.
     """
     images = [(i, s) for i, s in enumerate(tif.series) if "Y" in s.axes and "X" in s.axes]
     if not images:
@@ -155,15 +155,15 @@ def largest_series(tif: TiffFile, path: Path) -> tuple[int, TiffPageSeries]:
         page = series.keyframe
         if max(page.imagelength, page.imagewidth) > MAX_SIDE:
             size = f"{page.imagewidth} x {page.imagelength}"
-            raise SlideError(f"{path} says it is {size} pixels, which cannot be: the file is damaged")
+            raise SlideError(f"{path} says it is {size} pixels, which is not possible: the file is damaged")
     return max(images, key=lambda item: item[1].keyframe.imagelength * item[1].keyframe.imagewidth)
 
 
 def level_pages(tif: TiffFile, series: TiffPageSeries) -> list[TiffPage]:
     """Return the pages of the levels, finest first.
 
-    tifffile drops levels whose ratio is not the one before it, so reduced pages that follow the image and
-    have its proportions are taken as well.
+    tifffile drops levels whose ratio differs from the one before. Reduced pages that follow the image and have its
+    proportions are therefore taken as well.
     """
     base = series.keyframe
     candidates = [level.keyframe for level in series.levels[1:]]
@@ -191,13 +191,13 @@ def _is_level(page: TiffPage, finer: TiffPage, base: TiffPage) -> bool:
 
 
 def _plane_warnings(series: TiffPageSeries, path: Path) -> list[str]:
-    """Refuse separate channels, which are no colour; mention focal planes and times that are not shown."""
+    """Refuse separate channels, which are not colour; mention focal planes and times that are not shown."""
     sizes = dict(zip(series.axes, series.shape, strict=True))
     planes = math.prod(n for axis, n in sizes.items() if axis not in "YXS")
     if planes <= 1:
         return []
     if sizes.get("C", 1) > 1:
-        raise SlideError(f"{path} holds {sizes['C']} separate channels and not colour: convert it to 8-bit RGB")
+        raise SlideError(f"{path} holds {sizes['C']} separate channels, not colour: convert it to 8-bit RGB")
     return [f"the file holds {planes} planes of this image (axes {series.axes}); the first is shown"]
 
 

@@ -1,4 +1,4 @@
-"""How the samples of a TIFF become RGB on white: grey, palette, alpha and their refusals."""
+"""Turn the samples of a TIFF into RGB on white: grey, palette, alpha; refuse the rest."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Colour = Callable[[npt.NDArray[Any]], Rgb]
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples: colour already multiplied by its opacity, or not
-APERIO_YCBCR = 33003  # JPEG 2000 whose three components are Y, Cb, Cr, which the codestream does not say
-# Compressions whose decoder gives RGB whatever the photometric tag says
+APERIO_YCBCR = 33003  # JPEG 2000 with the components Y, Cb, Cr, which the codestream does not say
+# Compressions whose decoder gives RGB, whatever the photometric tag
 CODEC_GIVES_RGB = {6, 7, 34892, 33007, 33003, 33004, 33005, 34712, 34927, 50001, 50002, 52546}
 
 
 def colour_of(page: TiffPage) -> Colour:
-    """Choose how decoded tiles of a page become RGB.
+    """Choose the conversion of a page's decoded tiles to RGB.
 
     Returns
     -------
@@ -32,13 +32,13 @@ def colour_of(page: TiffPage) -> Colour:
     Raises
     ------
     SlideError
-        If the samples have no sure meaning as 8-bit colour.
+        If the samples have no clear meaning as 8-bit colour.
     """
     if page.bitspersample == 1:
         return _bilevel(page.photometric == WHITE_IS_ZERO)
     if page.dtype is None or page.dtype != np.uint8 or page.bitspersample != 8:
         kind = f"{page.bitspersample}-bit {'numbers' if page.dtype is None else page.dtype}"
-        raise SlideError(f"its samples are {kind}, and how they map to colour is not known: convert it to 8-bit RGB")
+        raise SlideError(f"its samples are {kind}, with no known mapping to colour: convert it to 8-bit RGB")
     samples, photometric = int(page.samplesperpixel), int(page.photometric)
     extra = int(page.extrasamples[0]) if page.extrasamples else 0
     alpha = extra in (ASSOCIATED, UNASSOCIATED)

@@ -18,7 +18,7 @@ from napari_nh2st.slides.tiff_colour import Rgb, colour_of
 from napari_nh2st.slides.tile_header import declared_size
 
 MAX_TILE_BYTES = 256 * 2**20
-# A compressed strip or tile larger than this is decoded once, into the cache, and not at every read.
+# A compressed strip or tile larger than this is decoded once, into the cache, instead of at every read.
 FLAT_BYTES = 64 * 2**20
 # Strips are read in groups of about this height, and raw data without tiles is cut to about this size.
 GROUP_ROWS, RAW_BYTES = 64, 2**20
@@ -28,7 +28,7 @@ Table = npt.NDArray[np.int64]
 
 @dataclass
 class Tiles:
-    """Where the tiles of a page are and how they are decoded.
+    """The tiles of a page: their places in the file, and a decoder.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class TiffLevel:
     file : SlideFile
         Read by offset.
     page : TiffPage
-        Its first page; only what is needed of it is kept.
+        Its first page, of which little is kept.
     index : int
         0 is the finest level.
     """
@@ -71,11 +71,11 @@ class TiffLevel:
 
     @property
     def flat(self) -> bool:
-        """True where a tile is so large that reading a small part of the level would be slow."""
+        """True if tiles are so large that reading a small part of the level would be slow."""
         return math.prod(self.tiles.size) * 3 > FLAT_BYTES
 
     def enter_damage(self, damage: Damage, downsample: tuple[float, float]) -> None:
-        """Report missing tiles at once, and undecodable ones as they are met."""
+        """Report missing tiles now, and undecodable ones as they are met."""
         missing = (self.tiles.counts == 0).any(axis=0)
         step = (self.tiles.size[0] * downsample[0], self.tiles.size[1] * downsample[1])
         damage.add_level(self._index, missing, step)
@@ -120,12 +120,12 @@ class TiffLevel:
 
 
 def tiles_of(page: TiffPage) -> Tiles:
-    """Find where a page's tiles are.
+    """Find a page's tiles in the file.
 
     Raises
     ------
     SlideError
-        If the page's dimensions, tiles or compression are not believable or not supported.
+        If the page's dimensions, tiles or compression are not possible or not supported.
     """
     height, width = int(page.imagelength), int(page.imagewidth)
     tile = (int(page.tilelength or min(page.rowsperstrip or height, height)), int(page.tilewidth or width))
@@ -145,7 +145,7 @@ def tiles_of(page: TiffPage) -> Tiles:
 
 
 def _table(values: Any, grid: tuple[int, int, int]) -> Table:
-    """Lay a page's offsets or byte counts out; entries that are absent are 0."""
+    """Lay out a page's offsets or byte counts; absent entries are 0."""
     out = np.zeros(math.prod(grid), np.int64)
     given = np.asarray(values[: out.size], dtype=np.int64)
     out[: len(given)] = np.maximum(given, 0)
@@ -153,7 +153,7 @@ def _table(values: Any, grid: tuple[int, int, int]) -> Table:
 
 
 def _decoder(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
-    """Keep tifffile's decoder for a page, with the tables that its tiles share."""
+    """Return tifffile's decoder for a page, with the tables that its tiles share."""
     decode = page.decode
     if decode.__name__.startswith("decode_raise"):
         try:
@@ -181,7 +181,7 @@ def _decoder(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
 
 
 def _raw_rows(offsets: Table, counts: Table, strip: int, shape: tuple[int, int, int]) -> Tiles:
-    """Cut uncompressed strips into groups of a few rows, which can be read on their own."""
+    """Cut uncompressed strips into groups of a few rows that can be read one by one."""
     height, width, samples = shape
     row_bytes = width * samples
     rows = max(RAW_BYTES // row_bytes, 1)

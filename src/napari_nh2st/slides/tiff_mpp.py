@@ -1,4 +1,4 @@
-"""Where each kind of TIFF says how large its pixels are."""
+"""The pixel size of each kind of TIFF."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def ome(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
     units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
     unknown = [unit for unit in units if unit not in UNITS]
     if unknown:
-        return Mpp(None, "none", f'gives the size of its pixels in "{unknown[0][:20]}", which is not a length in use')
+        return Mpp(None, "none", f'gives the size of its pixels in "{unknown[0][:20]}", not a unit of length')
     if UNITS[units[0]] != UNITS[units[1]]:
         return Mpp(None, "none", f"gives the width of its pixels in {units[0]} and their height in {units[1]}")
     return judge(x or y, y or x, "ome", factor=UNITS[units[0]], unit=units[0])
 
 
 def resolution(_tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
-    """Read the generic resolution tags, where they have a unit."""
+    """Read the generic resolution tags, if they have a unit."""
     return _from_tags(page, "tiff resolution")
 
 
@@ -83,12 +83,12 @@ def _ome_pixels(tif: TiffFile, series: int) -> ElementTree.Element | None:
 
 
 def refuse_other_files(tif: TiffFile, path: Path) -> None:
-    """Refuse an OME-TIFF whose pixels, or some of them, are said to be in another file.
+    """Refuse an OME-TIFF that keeps some or all of its pixels in another file.
 
     Raises
     ------
     SlideError
-        Naming the other file. It is never opened: the name may lead anywhere.
+        It names the other file, which is never opened: the name may lead anywhere.
     """
     root = _ome_root(tif) if tif.is_ome else None
     if root is None:
@@ -102,5 +102,5 @@ def refuse_other_files(tif: TiffFile, path: Path) -> None:
         renamed = own is not None and (element.text or "").strip() == own
         if elsewhere or not (renamed or name.lower() == path.name.lower()):
             raise SlideError(
-                f'{path} keeps pixels in another file, "{name[:80]}", which is not followed: join them first'
+                f'{path} keeps pixels in another file, "{name[:80]}", which is not read: join the files first'
             )

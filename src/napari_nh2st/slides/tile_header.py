@@ -1,4 +1,4 @@
-"""What a compressed tile says of its own size, before a decoder believes it and makes room for it."""
+"""The size in a compressed tile's header, read before a decoder believes it and allocates memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 
 def declared_size(data: bytes) -> tuple[int, int] | None:
-    """Return the (height, width) in the header of a JPEG, JPEG 2000 or WebP tile; None where there is none to see."""
+    """Return the (height, width) in the header of a JPEG, JPEG 2000 or WebP tile, None if there is none."""
     if data[:2] == b"\xff\xd8":
         return _jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

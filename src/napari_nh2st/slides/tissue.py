@@ -1,4 +1,4 @@
-"""A coarse map of tissue, and how much of it lies under a place."""
+"""A coarse map of tissue, and the share of tissue at a place."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TissueMask:
 
     @property
     def step(self) -> float:
-        """Level-0 pixels per mask pixel: the mean of both axes, which `steps` tells apart."""
+        """Level-0 pixels per mask pixel, the mean of both `steps`."""
         return (self.steps[0] + self.steps[1]) / 2
 
     @property
@@ -65,7 +65,7 @@ class TissueMask:
         return float(self.mask.mean())
 
     def fraction_at(self, centres: npt.ArrayLike, side: float) -> FloatArray:
-        """Return how much of a square round each place is tissue.
+        """Return the share of tissue in a square around each place.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class TissueMask:
         Returns
         -------
         (n,) float64
-            0 to 1; what lies outside the slide is not tissue.
+            0 to 1; outside the slide there is no tissue.
         """
         places = np.asarray(centres, dtype=np.float64).reshape(-1, 2)
         half = side / 2

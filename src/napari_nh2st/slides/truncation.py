@@ -1,4 +1,4 @@
-"""Whether a TIFF is all there: its chain of directories, and the tiles that they name."""
+"""Check that a TIFF is complete: its chain of directories, and the tiles that they name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.file import SlideFile
 from napari_nh2st.slides.tiff_level import Tiles
 
-# Between the tiles of two levels there may be a directory and its tables.
+# There may be a directory and its tables between the tiles of two levels.
 GAP = 2**16
 
 
@@ -20,7 +20,7 @@ def check_directories(file: SlideFile) -> None:
     Raises
     ------
     SlideError
-        If the first lies past the end of the file, as in one that is being written, or if the chain is a loop.
+        If the first directory lies past the end of the file, as in one still being written, or if the chain is a loop.
     """
     order = "<" if file.read(0, 2) == b"II" else ">"
     version = struct.unpack(order + "H", file.read(2, 2))[0]
@@ -41,22 +41,22 @@ def check_directories(file: SlideFile) -> None:
     met: set[int] = set()
     while 0 < offset < file.size:
         if offset in met:
-            raise SlideError(f"{file.path} is damaged: its directories lead in a circle")
+            raise SlideError(f"{file.path} is damaged: its directories lead in a circle; copy it again")
         met.add(offset)
         entries = number(offset, count_format)
         offset = number(offset + struct.calcsize(order + count_format) + entries * entry, offset_format)
 
 
 def check_complete(file: SlideFile, levels: list[Tiles]) -> None:
-    """Refuse a file whose last tiles lie past its end; mark a lone such tile as missing.
+    """Refuse a file whose last tiles lie past its end; mark a single such tile as missing.
 
-    A copy that was interrupted, or a slide that is still being written, lacks one contiguous run of bytes: the tiles
-    past the end follow one another, and the first of them begins where the file still has bytes or just after.
+    An interrupted copy, or a slide that is still being written, lacks one contiguous run of bytes: the tiles past the
+    end follow each other, and the first of them begins before the end of the file or just after it.
 
     Raises
     ------
     SlideError
-        Saying how many bytes are missing.
+        It says how many bytes are missing.
     """
     offsets = np.concatenate([t.offsets.ravel() for t in levels])
     counts = np.concatenate([t.counts.ravel() for t in levels])
@@ -80,7 +80,7 @@ def check_complete(file: SlideFile, levels: list[Tiles]) -> None:
 
 
 def _is_last(tiles: Tiles, size: int) -> bool:
-    """Tell whether the last tile of a level, in reading order, is past the end."""
+    """Return True if the last tile of a level, in reading order, is past the end."""
     return int(tiles.counts.flat[-1]) > 0 and int(tiles.offsets.flat[-1] + tiles.counts.flat[-1]) > size
 
 
