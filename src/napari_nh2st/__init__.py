@@ -1,7 +1,7 @@
 """Predicted gene expression on H&E slides, drawn in napari.
 
-The public names load what they need when they are first used, so that importing the package takes
-neither torch nor Qt nor scanpy.
+The public names load what they need when they are first used, so importing the package loads neither torch nor Qt
+nor scanpy.
 """
 
 from __future__ import annotations

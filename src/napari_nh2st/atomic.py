@@ -1,7 +1,7 @@
 """Files and folders that are either finished or not there.
 
-What is being written lies beside the target under a hidden name and is renamed when it is complete, so that
-an error, a full disk or a stop leaves nothing half-written under the final name.
+A draft is written beside the target under a hidden name and renamed when it is complete, so an error, a full disk or
+a stop leaves nothing half-written under the final name.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 
 def _beside(target: Path) -> Path:
-    """Name a hidden sibling with the target's suffix (writers go by it), short whatever the target's name."""
+    """Name a hidden sibling with the target's suffix (writers need it), short even if the target's name is long."""
     return target.with_name(f".nh2st-{secrets.token_hex(4)}{target.suffix}")
 
 
 def _sync(path: Path) -> None:
-    """Ask the system to put a file's content on the disk before it gets its name."""
+    """Flush a file to the disk before it gets its name."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -32,12 +32,12 @@ def finished_file(path: str | Path) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        The final file. Its folder is made if need be; an existing file is replaced, at the end.
+        The final file. Its folder is made if needed; an existing file is replaced at the end.
 
     Yields
     ------
     Path
-        Where to write: the same folder and suffix, another name.
+        The draft to write: the same folder and suffix, another name.
 
     Raises
     ------
@@ -69,14 +69,14 @@ def finished_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pa
     Parameters
     ----------
     path : path
-        The final folder; those above it are made if need be.
+        The final folder; those above it are made if needed.
     overwrite : bool
-        Replace a folder that is there, at the end. Otherwise only an empty one may be there.
+        Replace an existing folder at the end. Otherwise only an empty one may exist.
 
     Yields
     ------
     Path
-        An empty folder beside it, to be filled.
+        An empty folder beside it, to fill.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def finished_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pa
 
 
 def _swap(draft: Path, target: Path) -> None:
-    """Give the draft the target's name; what had it before is put back if that fails."""
+    """Give the draft the target's name; put the old folder back if that fails."""
     if not target.exists():
         draft.rename(target)
         return

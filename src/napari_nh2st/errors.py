@@ -2,7 +2,7 @@
 
 
 class Nh2stError(Exception):
-    """Base of every error that is reported as one line, without a traceback."""
+    """Base of all errors that are reported as one line, without a traceback."""
 
 
 class SlideError(Nh2stError):
@@ -10,7 +10,7 @@ class SlideError(Nh2stError):
 
 
 class MppNeeded(SlideError):
-    """The slide does not say, believably, how large its pixels are: ask the caller."""
+    """The slide has no believable pixel size: ask the caller."""
 
 
 class SampleError(Nh2stError):

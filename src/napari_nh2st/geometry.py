@@ -61,19 +61,19 @@ class Box:
         return self.width * self.height
 
     def intersect(self, other: Box) -> Box:
-        """Return the common part; an empty box (area 0) where there is none."""
+        """Return the common part; an empty box (area 0) if there is none."""
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
         return Box(x0, y0, max(x0, min(self.x1, other.x1)), max(y0, min(self.y1, other.y1)))
 
     def contains(self, places: FloatArray) -> npt.NDArray[np.bool_]:
-        """Tell which of the (n, 2) places lie in the box."""
+        """Return a mask (n,) of the (n, 2) places in the box."""
         x, y = places[:, 0], places[:, 1]
         return (x >= self.x0) & (x < self.x1) & (y >= self.y0) & (y < self.y1)
 
 
 @dataclass(frozen=True, eq=False)
 class TileSet:
-    """Where to look: tile or spot centres on one slide.
+    """Places to predict: tile or spot centres on one slide.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class TileSet:
     pitch : int
         Distance between lattice neighbours, model pixels. For given places, the size at which they are drawn.
     grid : (n, 2) int64 or None
-        Lattice index (row, column) of each place, None for places that were given.
+        Lattice index (row, column) of each place, None for given places.
     """
 
     centres: FloatArray
@@ -122,11 +122,11 @@ class TileSet:
 
     @classmethod
     def lattice(cls, box: Box, *, scale: float, pitch: int, patch: int) -> TileSet:
-        """Lay the slide's lattice over a box: every tile whose centre lies in it.
+        """Lay the slide's lattice over a box and keep every tile whose centre lies in it.
 
         The lattice is anchored at the slide's origin: tile (row, column) has its patch's top-left corner at
-        ``(column, row) * pitch`` model pixels, wherever the box lies. Panning, whole-slide runs and a second
-        session therefore meet the same places.
+        ``(column, row) * pitch`` model pixels, wherever the box is. Panning, whole-slide runs and a second session
+        therefore use the same places.
 
         Parameters
         ----------
@@ -153,13 +153,13 @@ class TileSet:
     def neighbours(self, pitch: int) -> FloatArray:
         """Return the 3 x 3 neighbourhood of every place.
 
-        Neighbours are places in the image, at the pitch the model was trained with, not whichever spots
-        happen to be measured.
+        Neighbours are places in the image, at the pitch the model was trained with, not the spots that happen to be
+        measured.
 
         Parameters
         ----------
         pitch : int
-            Neighbour distance in model pixels (the model's card says).
+            Neighbour distance in model pixels, from the model's card.
 
         Returns
         -------

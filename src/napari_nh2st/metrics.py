@@ -1,4 +1,4 @@
-"""How far a prediction agrees with a measurement, gene by gene. NumPy only.
+"""Agreement of a prediction with a measurement, gene by gene. NumPy only.
 
 Every matrix is (n, G): spots in rows, genes in columns, truth and prediction in the same unit and with the
 same rows. Correlations are taken per gene across the spots of one section, never across genes.
@@ -15,7 +15,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-# A column whose spread is this small beside its largest value is constant: the rounding of float32.
+# A column is constant if its spread is this small beside its largest value: the rounding of float32.
 _FLAT = 1e-6
 
 
@@ -46,7 +46,7 @@ class Pcc:
 
     @property
     def n_constant(self) -> int:
-        """How many genes count as 0 because they do not vary."""
+        """Number of genes that count as 0 because they do not vary."""
         return int(self.constant.sum())
 
 
@@ -66,19 +66,19 @@ class Bootstrap:
 
 
 def _pair(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return both as (n, G) float64, or say what is wrong with them."""
+    """Return both as (n, G) float64; raise ValueError if they do not fit."""
     t, p = (np.asarray(a, dtype=np.float64) for a in (truth, prediction))
     if t.shape != p.shape or t.ndim != 2:
         raise ValueError(f"truth {t.shape} and prediction {p.shape} must be the same spots x genes")
     if not t.size:
         raise ValueError("there are no spots or no genes to score")
     if not (np.isfinite(t).all() and np.isfinite(p).all()):
-        raise ValueError("truth or prediction holds values that are not finite: score only what was predicted")
+        raise ValueError("truth or prediction holds values that are not finite: score predicted spots only")
     return t, p
 
 
 def _flat(values: FloatArray) -> npt.NDArray[np.bool_]:
-    """Tell which columns of (n, G) do not vary."""
+    """Return a mask (G,) of the columns of (n, G) that do not vary."""
     return np.asarray(np.ptp(values, axis=0) <= _FLAT * np.abs(values).max(axis=0))
 
 
@@ -97,7 +97,7 @@ def pcc(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> Pcc:
     Raises
     ------
     ValueError
-        If the shapes differ, nothing is there, or a value is not finite.
+        If the shapes differ, there are no spots or genes, or a value is not finite.
     """
     t, p = _pair(truth, prediction)
     constant = _flat(t) | _flat(p)
@@ -132,7 +132,7 @@ def mse_ratio(truth: npt.ArrayLike, prediction: npt.ArrayLike, profile: npt.Arra
     Returns
     -------
     float
-        Infinite where the profile makes no error and the prediction does.
+        Infinite if the profile makes no error and the prediction does.
     """
     t, p = _pair(truth, prediction)
     guess = np.broadcast_to(np.asarray(profile, dtype=np.float64), t.shape)
@@ -145,7 +145,7 @@ def mse_ratio(truth: npt.ArrayLike, prediction: npt.ArrayLike, profile: npt.Arra
 def spatial_blocks(centres: npt.ArrayLike, *, side: float | None = None, count: int = 30) -> IntArray:
     """Put places into square blocks, so that neighbours are resampled together.
 
-    Neighbouring spots are alike; resampling them one by one would make intervals too narrow.
+    Neighbouring spots are alike: resampling them one by one would make intervals too narrow.
 
     Parameters
     ----------
@@ -190,11 +190,11 @@ def bootstrap(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Bootstrap:
-    """Score the genes again and again over blocks of spots drawn with replacement.
+    """Score the genes many times, over blocks of spots drawn with replacement.
 
-    Each draw takes as many blocks as there are. The scores follow from sums per block, so that a thousand
-    resamples are one matrix product. The same `blocks`, `resamples` and `seed` give the same draws for
-    every prediction: differences between models can be taken draw by draw.
+    Each draw takes as many blocks as there are. The scores follow from sums per block, so a thousand resamples are
+    one matrix product. The same `blocks`, `resamples` and `seed` give the same draws for every prediction, so models
+    can be compared draw by draw.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def bootstrap(
     Returns
     -------
     Bootstrap
-        In a draw where a gene does not vary its PCC is 0.
+        If a gene does not vary in a draw, its PCC is 0.
     """
     t, p = _pair(truth, prediction)
     _, block = np.unique(np.asarray(blocks), return_inverse=True)

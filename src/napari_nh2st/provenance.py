@@ -1,4 +1,4 @@
-"""What made an output: versions, machine and the command that repeats it. Standard library only."""
+"""The origin of an output: versions, machine and the command that repeats it. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 DISTRIBUTION = "napari-nh2st"
 
-# What can change a number in an output.
+# Packages that can change a number in an output.
 _PACKAGES = (
     DISTRIBUTION,
     "torch",
@@ -36,8 +36,8 @@ def versions() -> dict[str, str]:
     Returns
     -------
     dict of str
-        Distribution names, ``python`` and ``platform``; packages that are not installed are left out. Nothing
-        is imported for it: the versions come from the installed metadata.
+        Distribution names, ``python`` and ``platform``; packages that are not installed are left out. The versions
+        come from the installed metadata, without an import.
     """
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in _PACKAGES:
@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
 
 
 def repeat_command(argv: Sequence[str] | None = None) -> str:
-    """Return the line to type in a shell to run this again.
+    """Return the shell command that runs this again.
 
     Parameters
     ----------

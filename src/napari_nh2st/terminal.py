@@ -13,7 +13,7 @@ from typing import Any
 
 
 def say(message: str) -> None:
-    """Tell a person on standard error."""
+    """Print a line on standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -39,7 +39,7 @@ class Bar:
 
 
 def interruptible() -> Callable[[], bool]:
-    """Turn Ctrl+C into a question that the engine asks; a second one stops at once."""
+    """Turn Ctrl+C into a `cancelled` question for the engine; a second Ctrl+C stops at once."""
     asked = threading.Event()
 
     def stop(*_: Any) -> None:
@@ -54,10 +54,10 @@ def interruptible() -> Callable[[], bool]:
 
 
 def has_display() -> bool:
-    """Tell whether a window can be opened."""
+    """Return True if a window can be opened."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def has_xvfb() -> bool:
-    """Tell whether a window can be drawn on a virtual screen."""
+    """Return True if a window can be drawn on a virtual screen."""
     return shutil.which("xvfb-run") is not None

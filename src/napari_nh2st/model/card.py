@@ -1,4 +1,4 @@
-"""The card of a model: what it predicts, how it must be fed, where it comes from and how far to trust it."""
+"""The card of a model: its genes, its input, its origin and how far to trust it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 SCHEMA_VERSION = 1
 
 
-# How counts became labels: ours, over all genes of a spot; and that of the code released with NH2ST, over the panel's
-# genes alone, then the mean over the spots around (only models converted from its checkpoints have it).
+# Label recipes: ours, over all genes of a spot; and that of the code released with NH2ST, over the panel's genes alone,
+# then the mean over the spots around (only models converted from its checkpoints have it).
 LabelRecipe = Literal["ln1p-cp10k", "log10-cp10k-panel-smoothed"]
 _UNITS: dict[LabelRecipe, str] = {
     "ln1p-cp10k": "ln(1 + counts per 10,000)",
@@ -23,7 +23,7 @@ class _Strict(BaseModel):
 
 
 class Architecture(_Strict):
-    """Everything that is needed to build the network before its weights are read."""
+    """Everything needed to build the network before its weights are read."""
 
     variant: Literal["context", "paper"] = "context"
     encoder: Literal["resnet10", "resnet18"] = "resnet10"
@@ -57,7 +57,7 @@ class Architecture(_Strict):
 
 
 class GeneTrust(_Strict):
-    """How well one gene was predicted on sections that were held out."""
+    """Held-out correlation of one gene, with its interval."""
 
     pcc: float
     low: float | None = Field(default=None, description="lower end of the 95% interval")
@@ -65,7 +65,7 @@ class GeneTrust(_Strict):
 
     @property
     def chance(self) -> bool:
-        """Whether the interval reaches down to 0: no better than chance. False where there is no interval."""
+        """True if the interval reaches down to 0: no better than chance. False without an interval."""
         return self.low is not None and self.low <= 0
 
 
@@ -148,12 +148,12 @@ class Card(_Strict):
 
     @property
     def patients(self) -> int:
-        """How many patients it was trained on; 0 where that is not recorded."""
+        """Number of patients that it was trained on; 0 if not recorded."""
         return len({t.patient for t in self.training})
 
     @property
     def trained_on(self) -> str:
-        """What it has seen, as a person would say it: '5 sections of 2 patients'; empty where not recorded."""
+        """Training sections in words: '5 sections of 2 patients'; empty if not recorded."""
         sections, patients = len(self.training), self.patients
         if not sections:
             return ""
@@ -163,7 +163,7 @@ class Card(_Strict):
     def by_trust(self) -> list[str]:
         """Order the genes by their held-out PCC, the best first.
 
-        Genes that were not better than chance follow, and those without a figure come last, in the panel's order.
+        Genes that were no better than chance follow. Genes without a figure come last, in the panel's order.
         """
         known = self.evaluation.genes if self.evaluation else {}
         evaluated = sorted((g for g in self.genes if g in known), key=lambda g: (known[g].chance, -known[g].pcc))
@@ -174,7 +174,7 @@ class Card(_Strict):
         return self.mpp / slide_mpp
 
     def trust(self, gene: str) -> str:
-        """One phrase for a person: the gene's held-out PCC and its kind, or 'not evaluated'."""
+        """Write the gene's held-out PCC and its kind for people, or 'not evaluated'."""
         found = self.evaluation.genes.get(gene) if self.evaluation else None
         if self.evaluation is None or found is None:
             return "not evaluated"

@@ -1,8 +1,8 @@
-"""Checkpoints of the code released with NH2ST become model folders; those of a ResNet-18 become encoder files.
+"""Turn checkpoints of the code released with NH2ST into model folders, and those of a ResNet-18 into encoder files.
 
 The released code (github.com/MCPathology/NH2ST) saves Lightning checkpoints, and starts from a self-supervised
 encoder (github.com/ozanciga/self-supervised-histopathology). The names of their layers are facts read off both.
-Only tensors and plain values are read: objects in a checkpoint are refused, or left out where they are Lightning's.
+Only tensors and plain values are read: objects in a checkpoint are refused, or left out if they are Lightning's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STRIDE: Final = 32
 PITCH_UM = 200  # between the spots of the arrays that NH2ST was published on
 
 _BLOCK = "cross_encoder.fusion_layer.layers.0."
-# How the released layers are called, and how ours are. The encoder is a Sequential of ResNet-18's children.
+# Names of the released layers, and ours. The encoder is a Sequential of ResNet-18's children.
 _LAYERS = {
     "target_encoder.0.": "encoder.conv1.",
     "target_encoder.1.": "encoder.bn1.",
@@ -54,7 +54,8 @@ _LAYERS = {
 }
 _ENCODER_LAYERS = {f"{name}.": f"{name}." for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")}
 
-# Objects of these packages are bookkeeping of the training. None is needed: none is built, nothing of them is run.
+# Objects of these packages are bookkeeping of the training. They are not needed: none is built, and none of their code
+# runs.
 _BOOKKEEPING = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "argparse.Namespace")
 
 
@@ -75,18 +76,17 @@ def convert_checkpoint(
     checkpoint : path
         A Lightning checkpoint. Its shapes decide the width, the lengths of the tokens and the number of genes.
     genes : path or None
-        A text file of gene symbols, one a line, in the order of the labels that the model was trained on. None for
-        an encoder.
+        A text file of gene symbols, one a line, in the order of the training labels. None for an encoder.
     out : path
-        The model folder, which must not be there yet; for an encoder a file that ends in ``.safetensors``.
+        The model folder, which must not exist yet; for an encoder, a file that ends in ``.safetensors``.
     mpp : float, optional
-        Micrometres per pixel of the patches it was trained on. Needed for a model, unless its settings say it.
+        Micrometres per pixel of the training patches. Needed for a model, unless its settings have it.
     pitch : int, optional
-        Pixels between neighbouring places; by default the multiple of 32 that is nearest to 200 um.
+        Pixels between neighbouring places; by default the multiple of 32 nearest to 200 um.
     name : str, optional
         The model's name; by default that of the checkpoint's file.
     progress : callable, optional
-        Is told in one sentence which parts of the checkpoint were left out.
+        Receives one sentence about the parts of the checkpoint that were left out.
 
     Returns
     -------
@@ -96,8 +96,8 @@ def convert_checkpoint(
     Raises
     ------
     ModelError
-        If the checkpoint cannot be read without running what is in it, is of another network, or does not fit the
-        genes. Nothing is left at ``out`` then.
+        If the checkpoint cannot be read without running its contents, is of another network, or does not fit the
+        genes. Nothing is then left at ``out``.
     """
     checkpoint, out = Path(checkpoint), Path(out)
     state, settings = _read(checkpoint)
@@ -133,7 +133,7 @@ def _convert_encoder(
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights without Lightning's prefix, float32, and the settings that were stored beside them."""
+    """Return the weights without Lightning's prefix, float32, and the settings stored beside them."""
     if not path.is_file():
         raise ModelError(f"no checkpoint {path}")
     foreign = _foreign_objects(path)
@@ -168,14 +168,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 class _Plain:
-    """Stands for an object of Lightning's in a checkpoint: a dictionary of what it held, without its code."""
+    """Placeholder for one of Lightning's objects in a checkpoint: a dictionary of its values, without its code."""
 
     def __new__(cls, *_: object, **__: object) -> OrderedDict[str, Any]:  # type: ignore[misc]
         return OrderedDict()  # the one type into which torch puts both items and attributes
 
 
 def _foreign_objects(path: Path) -> list[str]:
-    """Names of the classes and functions in a checkpoint that are no tensors or plain values; nothing is loaded."""
+    """Name the classes and functions in a checkpoint other than tensors and plain values; nothing is loaded."""
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:  # no zip archive, or a damaged one: reading it says what is wrong
@@ -189,10 +189,10 @@ def _renamed(
     checkpoint: Path,
     progress: Callable[[str], None] | None,
 ) -> dict[str, Tensor]:
-    """Give the weights our names: all that `template` has, and nothing more; other layers are left out.
+    """Give the weights our names: exactly those of `template`; other layers are left out.
 
-    A left-out layer is one that the released code never uses. A surplus weight inside a layer that is used means
-    another network, and that is refused.
+    The released code never uses the layers that are left out. A surplus weight inside a used layer means another
+    network, which is refused.
     """
     renamed, rest = {}, []
     for key, value in state.items():

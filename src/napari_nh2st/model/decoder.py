@@ -30,10 +30,10 @@ class Decoder:
         return out
 
     def of_finite(self, hidden: npt.NDArray[np.float16], gene: int) -> npt.NDArray[np.float32]:
-        """Decode one gene of finite hidden vectors (n, h), (n,): as ``self(hidden, [gene])`` does and six times faster.
+        """Decode one gene of finite hidden vectors (n, h) into (n,): like ``self(hidden, [gene])``, six times faster.
 
-        NumPy turns float16 into float32 one number at a time. Moving the bits and leaving the exponent 112 too low is
-        done many numbers at a time; the weights make up for it, exactly, since it is a power of two.
+        NumPy turns float16 into float32 one number at a time. Moving the bits and leaving the exponent 112 too low
+        works on many numbers at once; the weights correct it exactly, since the factor is a power of two.
         """
         bits = hidden.view(np.int16).astype(np.int32)
         bits <<= 13

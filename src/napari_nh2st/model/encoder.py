@@ -28,8 +28,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        # A strided 1 x 1 convolution is a subsampling and a plain one. Written apart, because the strided one's
-        # gradient overruns memory on narrow channels-last input (uxlfoundation/oneDNN#6035).
+        # A strided 1 x 1 convolution equals subsampling and a plain one. They are separate here because the strided
+        # one's gradient overruns memory on narrow channels-last input (uxlfoundation/oneDNN#6035).
         step = self.stride
         shortcut = x if self.downsample is None else self.downsample(x[:, :, ::step, ::step])
         x = self.relu(self.bn1(self.conv1(x)))
@@ -92,12 +92,12 @@ class ResNet18(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """How many pixels beyond a cell's anchor can change it: the halo that makes a block exact at its seams."""
+        """Pixels beyond a cell's anchor that can change it: the halo that makes a block exact at its seams."""
         return self._radius((1, 2, 2, self.stride // 16))
 
     @property
     def early_radius(self) -> int:
-        """The same for what `early` gives, in pixels of the image."""
+        """The same for the output of `early`, in pixels of the image."""
         return self._radius((1,))
 
     def _radius(self, stages: tuple[int, ...]) -> int:

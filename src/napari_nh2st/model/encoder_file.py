@@ -1,6 +1,6 @@
-"""An image encoder alone in a file: the weights of a ResNet as safetensors, its width, stride and depth as metadata.
+"""An image encoder in a file of its own: a ResNet's weights as safetensors, its width, stride and depth as metadata.
 
-What `nh2st pretrain` writes, and what `nh2st convert` makes of a published encoder. Nothing is ever unpickled.
+`nh2st pretrain` writes it, and `nh2st convert` makes it from a published encoder. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUFFIX = ".safetensors"
 
 
 def save_encoder(encoder: ResNet18, path: str | Path, **facts: str) -> Path:
-    """Write an encoder's weights, whole or not at all.
+    """Write an encoder's weights, completely or not at all.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def save_encoder(encoder: ResNet18, path: str | Path, **facts: str) -> Path:
     path : path
         The file, ending in ``.safetensors``; an existing one is replaced.
     **facts : str
-        What else the file should say of itself, such as ``source``. Width, stride and blocks are always there.
+        Further metadata, such as ``source``. Width, stride and blocks are always there.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def save_encoder(encoder: ResNet18, path: str | Path, **facts: str) -> Path:
     """
     path = Path(path)
     if path.suffix != SUFFIX:
-        raise ModelError(f"{path}: an encoder is one file, give a name that ends in {SUFFIX}")
+        raise ModelError(f"{path}: an encoder is one file; give a name that ends in {SUFFIX}")
     state = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     metadata = {
         **facts,
@@ -55,12 +55,12 @@ def load_encoder(path: str | Path) -> ResNet18:
     Returns
     -------
     ResNet18
-        In eval mode on the CPU, float32 whatever the file's precision.
+        In eval mode on the CPU, in float32 whatever the file's precision.
 
     Raises
     ------
     ModelError
-        If there is no such file, or it does not hold such an encoder.
+        If the file is missing or does not hold such an encoder.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,7 +84,7 @@ def load_encoder(path: str | Path) -> ResNet18:
 
 
 def encoder_hash(path: str | Path) -> str:
-    """BLAKE2b of an encoder file's weights, 32 hex digits: what the file says of itself does not count."""
+    """BLAKE2b of an encoder file's weights, 32 hex digits; its metadata does not count."""
     with Path(path).open("rb") as file:
         file.seek(8 + int.from_bytes(file.read(8), "little"))  # the header's length, the header, the weights
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

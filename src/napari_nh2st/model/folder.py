@@ -1,4 +1,4 @@
-"""The model folder: weights, card, a README for people, and what the training tissue looks like where that is known.
+"""The model folder: weights, card, a README for people, and a reference of the training tissue if there is one.
 
 Nothing is ever unpickled.
 """
@@ -27,7 +27,7 @@ WEIGHTS, CARD, README = "model.safetensors", "card.json", "README.md"
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network with the card that says how to feed it.
+    """A network with its card.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Model:
     net : NH2ST
         In eval mode, float32, on the CPU.
     hash : str
-        BLAKE2b of the weights file, 32 hex digits: names the model in provenance and caches.
+        BLAKE2b of the weights file, 32 hex digits; it names the model in provenance and caches.
     path : Path
         The folder it was read from.
     """
@@ -83,7 +83,7 @@ def load_card(name_or_path: str | Path) -> Card:
     Raises
     ------
     ModelError
-        If there is no such model or its card does not hold together.
+        If there is no such model or its card is not valid.
     """
     folder = find_model(name_or_path)
     try:
@@ -132,7 +132,7 @@ def load_model(name_or_path: str | Path) -> Model:
 
 
 def load_reference(name_or_path: str | Path) -> Reference | None:
-    """Read what a model's training tissue looks like, without torch; None where that is not recorded.
+    """Read the reference of a model's training tissue, without torch; None if there is none.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def load_reference(name_or_path: str | Path) -> Reference | None:
 
 
 def put_reference(reference: Reference, folder: Path) -> None:
-    """Put what its training tissue looks like into a model folder."""
+    """Put the reference of the training tissue into a model folder."""
     with finished_file(folder / REFERENCE) as draft:
         save_reference(reference, draft)
         draft.chmod((folder / CARD).stat().st_mode)  # safetensors writes for the owner alone
@@ -152,7 +152,7 @@ def put_reference(reference: Reference, folder: Path) -> None:
 def save_model(
     net: NH2ST, card: Card, folder: str | Path, *, half: bool = False, reference: Reference | None = None
 ) -> Path:
-    """Write a model folder, whole or not at all.
+    """Write a model folder, completely or not at all.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def save_model(
     half : bool
         Store floating-point weights as float16: half the size, for models that are shipped.
     reference : Reference, optional
-        What its training tissue looks like.
+        Of the training tissue.
     """
     from safetensors.torch import save_file
 
@@ -182,14 +182,14 @@ def save_model(
 
 
 def save_card(card: Card, folder: Path) -> None:
-    """Replace the card of a model folder, and the README that is made from it; the weights stay."""
+    """Replace the card of a model folder, and the README made from it; the weights stay."""
     for name, text in ((CARD, card.model_dump_json(indent=1) + "\n"), (README, readme(card))):
         with finished_file(folder / name) as draft:
             draft.write_text(text, "utf-8")
 
 
 def decoder_of(net: NH2ST) -> Decoder:
-    """Take the last linear layer out as NumPy, so that genes switch without torch."""
+    """Return the last linear layer as NumPy arrays, so that genes switch without torch."""
     return Decoder(net.decoder.weight.detach().float().cpu().numpy(), net.decoder.bias.detach().float().cpu().numpy())
 
 
@@ -226,7 +226,7 @@ def _held_out_words(card: Card) -> str:
 
 
 def _best_genes(card: Card, n: int = 10) -> str:
-    """Write the genes that were predicted best as a table; nothing where no gene was evaluated."""
+    """Write a table of the best predicted genes; nothing if no gene was evaluated."""
     known = card.evaluation.genes if card.evaluation else {}
     best = [gene for gene in card.by_trust() if gene in known][:n]
     if card.evaluation is None or not best:

@@ -1,4 +1,4 @@
-"""Other names of genes: what pathologists say, and a table of the user's own."""
+"""Other names of genes: those that pathologists use, and a table of the user's own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import platformdirs
 
 from napari_nh2st.errors import Nh2stError
 
-# Symbol, then what is said or printed on a stain; a name may stand for several genes. Only names of the gene or of its
-# product: MIB-1, say, is an antibody to Ki-67 and also another gene's symbol, and stands here for neither.
+# Symbol, then the names that people say or print on a stain; a name may stand for several genes. Only names of the gene
+# or of its product: MIB-1, for example, is an antibody to Ki-67 and also another gene's symbol, and is not listed.
 _SAID = {
     "ABCB1": "MDR1|P-glycoprotein",
     "ACTA2": "SMA|alpha-SMA|smooth muscle actin",
@@ -183,29 +183,29 @@ FILE = "gene_names.tsv"
 
 
 def fold(text: str) -> str:
-    """Write a name as names are compared: without case, hyphens, blanks and an Ensembl id's version."""
+    """Fold a name for comparison: no case, hyphens, blanks or Ensembl version."""
     key = text.casefold().translate(_FOLDED)
     return _VERSION.sub(r"\1", key) if key.startswith("ens") else key
 
 
 @dataclass(frozen=True)
 class GeneNames:
-    """Names that genes have beside their symbols; "folded" is as `fold` writes them.
+    """Names that genes have beside their symbols; "folded" means written by `fold`.
 
     Attributes
     ----------
     symbols : dict
-        The symbols that a folded name stands for; a symbol is a name of its own.
+        Folded name -> the symbols that it stands for; a symbol is also a name.
     written : dict
-        A folded name as a person writes it.
+        Folded name -> the name as people write it.
     of : dict
-        The folded names of a symbol.
+        Symbol -> its folded names.
     earlier, later : dict
-        What a symbol was called before, and what an earlier symbol is called now: models keep the symbols of their day.
+        Symbol -> its earlier symbols, and earlier symbol -> today's: models keep the symbols of their time.
     ids : dict
-        The symbol of a folded Ensembl id.
+        Folded Ensembl id -> symbol.
     ordered : list of str
-        All folded names, sorted: those that begin alike stand together.
+        All folded names, sorted.
     """
 
     symbols: dict[str, list[str]] = field(default_factory=dict)
@@ -232,7 +232,7 @@ class GeneNames:
 
 
 def names_file() -> Path:
-    """Return where a table of the user's own is looked for: `gene_names.tsv` in the folder of settings."""
+    """Return the path of the user's own table: `gene_names.tsv` in the settings folder."""
     return platformdirs.user_config_path("napari-nh2st") / FILE
 
 
@@ -246,14 +246,14 @@ def common_names() -> GeneNames:
 
 
 def load_names(table: Path | None = None) -> GeneNames:
-    """Return the names that pathologists use, with those of a table.
+    """Return the names that pathologists use, plus those of a table.
 
     Parameters
     ----------
     table : Path, optional
-        As HGNC's complete set (https://www.genenames.org/download/): separated by tabs, with a column `symbol` and any
-        of `alias_symbol`, `prev_symbol`, `ensembl_gene_id`; several names are separated by `|`. `names_file()` by
-        default.
+        Like HGNC's complete set (https://www.genenames.org/download/): separated by tabs, with a column `symbol` and
+        any of `alias_symbol`, `prev_symbol`, `ensembl_gene_id`; several names are separated by `|`. By default
+        `names_file()`.
 
     Raises
     ------

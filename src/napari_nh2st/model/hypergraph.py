@@ -20,12 +20,12 @@ def incidence(features: Tensor, present: Tensor, k: int = 3) -> Tensor:
     present : (B, N) bool tensor
         False for a place off the slide or on background: it joins no hyperedge and owns none.
     k : int
-        Similar nodes per hyperedge, fewer where fewer are present.
+        Similar nodes per hyperedge, fewer if fewer are present.
 
     Returns
     -------
     (B, N, N) tensor
-        ``H[b, v, e]`` is 1 where node v lies in hyperedge e.
+        ``H[b, v, e]`` is 1 if node v is in hyperedge e.
     """
     unit = F.normalize(features.float(), dim=-1)
     similarity = unit @ unit.transpose(1, 2)  # (B, N, N), row = hyperedge
@@ -33,7 +33,7 @@ def incidence(features: Tensor, present: Tensor, k: int = 3) -> Tensor:
 
 
 def incidence_of(similarity: Tensor, present: Tensor, k: int = 3) -> Tensor:
-    """As `incidence`, from cosine similarities (B, N, N) that are known; the result is float32."""
+    """Like `incidence`, from known cosine similarities (B, N, N); the result is float32."""
     n = similarity.shape[1]
     self_loop = torch.eye(n, dtype=torch.bool, device=similarity.device)
     allowed = present[:, None, :] & ~self_loop
@@ -50,7 +50,7 @@ def restrict(h: Tensor, known: Tensor) -> Tensor:
 
 
 def averaging(h: Tensor) -> Tensor:
-    """``D^-1 H B^-1 H^T`` of incidences (B, N, E): (B, N, N). What has degree 0 contributes nothing."""
+    """``D^-1 H B^-1 H^T`` of incidences (B, N, E): (B, N, N). Nodes and edges of degree 0 contribute nothing."""
     nodes, edges = h.sum(2, keepdim=True).clamp(min=1), h.sum(1, keepdim=True).clamp(min=1)
     out: Tensor = h / nodes @ (h / edges).transpose(1, 2)
     return out
@@ -73,6 +73,6 @@ class HypergraphConv(nn.Module):
         return self.mix(self.lin(x), averaging(h))
 
     def mix(self, weighted: Tensor, average: Tensor) -> Tensor:
-        """Average nodes that Theta has met, (B, N, outputs), by `averaging`'s matrix."""
+        """Average nodes already multiplied by Theta, (B, N, outputs), with the matrix of `averaging`."""
         out: Tensor = average @ weighted + self.bias
         return out

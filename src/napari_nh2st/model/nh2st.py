@@ -6,10 +6,10 @@ target itself), G genes, C encoder channels, d = ``dim``.
 
 ``paper`` follows the publication: it predicts from the target patch alone, before any cross-attention.
 ``context`` (the default) predicts from the target and its neighbours, and runs densely: the encoder passes once over
-a block of tissue and every place is pooled from the same feature map. Beside what it learns by gradient it has a kernel
-head on the same descriptions of the target and its neighbours (model/kernel_head.py).
+a block of tissue and every place is pooled from the same feature map. Beside the part learnt by gradient it has a
+kernel head on the same descriptions of the target and its neighbours (model/kernel_head.py).
 
-Both know three steps, which the engine and the training call:
+Both have three steps, which the engine and the training call:
 ``encode`` (pixels -> embeddings), ``look`` (embeddings -> hidden vectors) and ``decoder`` (hidden -> genes).
 """
 
@@ -32,13 +32,13 @@ from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Places that are looked at together on a processor: what nine nodes each carry stays in its cache.
+# Places per batch of `look` on a processor: their nine nodes each fit into its cache.
 LOOK_AT_ONCE = 192
 
 
 @dataclass
 class Branches:
-    """What the four branches give for one batch; the loss reads them.
+    """Outputs of the four branches for one batch; the loss reads them.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Branches:
     near_image, near_gene : (B, d)
         The contrasted pair of the neighbourhood.
     near_known : (B,) bool
-        Where a neighbourhood has any measured expression.
+        True where a neighbourhood has any measured expression.
     """
 
     prediction: Tensor
@@ -107,10 +107,10 @@ class CrossAttention(nn.Module):
         return self._after(q, seen.transpose(1, 2).reshape(batch, dim))
 
     def of_one(self, kv: Tensor, q: Tensor, present: Tensor) -> Tensor:
-        """As `forward`, cheaper where one query meets its own few keys.
+        """Like `forward`, cheaper if each query has its own few keys.
 
-        ``q . (W k) = (W^T q) . k`` and ``sum a (W v) = W (sum a v)``, so the projections of keys and values are done
-        once a query instead of once a key.
+        ``q . (W k) = (W^T q) . k`` and ``sum a (W v) = W (sum a v)``, so keys and values are projected once a query
+        instead of once a key.
         """
         batch, _, dim = kv.shape
         each = dim // self.heads
@@ -144,7 +144,7 @@ class HypergraphBranch(nn.Module):
         return self.shared(self.conv1.lin(x), h)
 
     def shared(self, first: Tensor, h: Tensor) -> Tensor:
-        """As `forward`, of nodes (B, N, 2 d) that the first weights have met: once each, however many share them."""
+        """Like `forward`, of nodes (B, N, 2 d) already multiplied by the first weights: once each, even if shared."""
         average = averaging(h)
         x = F.relu(self.conv1.mix(first, average))
         return F.relu(self.conv2.mix(self.conv2.lin(x), average))
@@ -157,7 +157,7 @@ def masked_mean(nodes: Tensor, present: Tensor) -> Tensor:
 
 
 def _by_index(target: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, n), (B, 9, n) -> cells (10 B, n), which of them is each target (B,) and its neighbours (B, 9)."""
+    """(B, n), (B, 9, n) -> cells (10 B, n), the index of each target (B,) and of its neighbours (B, 9)."""
     n, device = len(target), target.device
     cells = torch.cat([target, neighbours.flatten(0, 1)])
     return cells, torch.arange(n, device=device), n + torch.arange(9 * n, device=device).view(n, 9)
@@ -188,7 +188,7 @@ class PaperNH2ST(nn.Module):
         return self.target_token(self.encoder(patches))
 
     def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
-        """Hidden vectors (B, hidden). The published head sees the target alone: neighbours are not read."""
+        """Hidden vectors (B, hidden). The published head sees the target alone; neighbours are not read."""
         out: Tensor = self.to_hidden(target)
         return out
 
@@ -207,7 +207,7 @@ class PaperNH2ST(nn.Module):
         present : (B, 9) bool
             Places with tissue.
         expression : (B, 9, G)
-            Measured labels at the nine places, anything where unknown.
+            Measured labels at the nine places; any value where unknown.
         known : (B, 9) bool
             Places with measured expression.
         """
@@ -230,10 +230,10 @@ class PaperNH2ST(nn.Module):
 
 
 class ContextNH2ST(nn.Module):
-    """The default model. An embedding is what describes a place, (C + S,): pooled encoder output, stain statistics.
+    """The default model. An embedding describes a place, (C + S,): pooled encoder output, stain statistics.
 
-    A hidden vector is what the network makes of the encoder's part (``hidden``), then what the kernel head makes of the
-    embedding (``kernel_rank``; absent without landmarks). The decoder reads both.
+    A hidden vector has two parts: the network's, from the encoder's part (``hidden``), and the kernel head's, from the
+    whole embedding (``kernel_rank``; absent without landmarks). The decoder reads both.
     """
 
     dense = True
@@ -264,8 +264,8 @@ class ContextNH2ST(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C + S, H / stride - 6, W / stride - 6), the 7 x 7 windows pooled.
 
-        Entry (i, j) belongs to the place ``(j + 3, i + 3) * stride`` in the image's pixels: an image that starts
-        half a cell inside the lattice puts it on a patch centre, ``(j + 3.5, i + 3.5) * stride`` on the lattice.
+        Entry (i, j) belongs to the place ``(j + 3, i + 3) * stride`` in the image's pixels. If the image starts half
+        a cell inside the lattice, that is a patch centre, ``(j + 3.5, i + 3.5) * stride`` on the lattice.
         """
         learnt = self.encode_learnt(images)
         if self.kernel_head is None:
@@ -273,7 +273,7 @@ class ContextNH2ST(nn.Module):
         return torch.cat([learnt.float(), stain_maps(unnormalise(images), self.arch.stride)], dim=1)
 
     def encode_learnt(self, images: Tensor) -> Tensor:
-        """As `encode`, without the stain statistics: all that training by gradient needs."""
+        """Like `encode`, without the stain statistics: all that training by gradient needs."""
         return F.avg_pool2d(self.encoder(images), 7, stride=1)
 
     def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
@@ -281,16 +281,16 @@ class ContextNH2ST(nn.Module):
         return self.look_at(*_by_index(target, neighbours), present)
 
     def look_at(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
-        """Look at places that share what surrounds them: each cell is prepared once, however many places see it.
+        """Look at places that share their surroundings: each cell is prepared once, however many places see it.
 
         Parameters
         ----------
         cells : (M, C + S)
             Embeddings.
         own : (B,) int64
-            Which cell is the place itself.
+            Index of the place's own cell.
         nine : (B, 9) int64
-            Which cells are its surroundings.
+            Indices of the nine cells around it.
         present : (B, 9) bool
 
         Returns
@@ -316,7 +316,7 @@ class ContextNH2ST(nn.Module):
     def _fuse_shared(
         self, tokens: Tensor, first: tuple[Tensor, Tensor], own: Tensor, nine: Tensor, present: Tensor
     ) -> Tensor:
-        """`_fuse` of tokens (M, d) by index; `first`: their directions, and what the first weights make of them."""
+        """`_fuse` of tokens (M, d) by index; `first`: their directions, and their product with the first weights."""
         unit = first[0][nine]  # (B, 9, d)
         graph = incidence_of(unit @ unit.transpose(1, 2), present).to(tokens.dtype)
         graph_nodes = self.image_graph.shared(first[1][nine], graph)
@@ -325,7 +325,7 @@ class ContextNH2ST(nn.Module):
         return out
 
     def _surroundings(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor | None:
-        """Mean of what surrounds each place, (B, n); of the place itself where nothing does."""
+        """Mean of each place's surroundings, (B, n); the place itself if it has none."""
         if not self.arch.neighbours:
             return None
         others = present.clone()
@@ -336,7 +336,7 @@ class ContextNH2ST(nn.Module):
         return torch.where(count > 0, mean, cells[own].float())
 
     def around(self, target: Tensor, nodes: Tensor, present: Tensor) -> Tensor:
-        """Put what describes a target beside the mean of its neighbours; beside its own where it has none.
+        """Put a target's description beside the mean of its neighbours', or beside its own if it has none.
 
         Parameters
         ----------
@@ -347,14 +347,14 @@ class ContextNH2ST(nn.Module):
         Returns
         -------
         (B, n) tensor
-            Stain statistics of both, then, where the kernel head sees them, embeddings of both. Of the target alone
-            for a model that does not look at neighbours.
+            Stain statistics of both, then embeddings of both if the kernel head sees them. Of the target alone for a
+            model that does not look at neighbours.
         """
         cells, own, nine = _by_index(target, nodes)
         return self._described(cells, own, nine, present)
 
     def _described(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
-        """As `around`, of places that share their surroundings."""
+        """Like `around`, for places that share their surroundings."""
         rest = cells if self.arch.kernel_on == "both" else cells[:, self.encoder.channels :]
         return self._arrange(rest[own], self._surroundings(rest, own, nine, present))
 

@@ -1,8 +1,8 @@
-"""What the tissue that a model was trained on looks like: `reference.safetensors` in the model folder. NumPy only.
+"""A reference of the training tissue: `reference.safetensors` in the model folder. NumPy only.
 
-A tile is told apart from it by the Mahalanobis distance of its embedding, with Ledoit and Wolf's shrunk covariance (J.
-Multivar. Anal. 2004), in the parts that an embedding has: what the encoder sees, and how the tissue is stained.
-Distances are given in units of what only 1% of tiles that were held out of the training tissue exceed.
+A tile is compared with it by the Mahalanobis distance of its embedding, with Ledoit and Wolf's shrunk covariance (J.
+Multivar. Anal. 2004), once for each part of an embedding: what the encoder sees, and how the tissue is stained.
+A distance of 1 is exceeded by only 1% of the tiles that were held out of the training tissue.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What training tissue looks like.
+    """The reference of a model's training tissue.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Reference:
     colours : (s, 3) float32
         Mean optical density of the tissue of every training section: red, green, blue.
     tiles : int
-        How many training tiles it was made of.
+        Number of training tiles that it was made from.
     """
 
     parts: Sequence[Part]
@@ -84,7 +84,7 @@ class Reference:
         return self.parts[-1].stop
 
     def novelty(self, embeddings: npt.NDArray[np.floating]) -> F32:
-        """Say how unlike training tissue tiles are.
+        """Return how unlike training tissue tiles are.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Reference:
         Returns
         -------
         (n,) float32
-            1 is what only 1% of held-out training tiles exceed; see `UNUSUAL` and `UNLIKE`. NaN where an embedding is.
+            Only 1% of held-out training tiles exceed 1; see `UNUSUAL` and `UNLIKE`. NaN where an embedding is NaN.
 
         Raises
         ------
@@ -120,9 +120,9 @@ def fit_reference(
 ) -> Reference | None:
     """Describe training tissue.
 
-    Each section is cut into 4 x 4 blocks in four folds. What is usual is settled on the tiles of a fold by what the
-    others, less the tiles that overlap it, look like: a model has seen its training tissue, and a slide that is to be
-    judged is new.
+    Each section is cut into 4 x 4 blocks in four folds. The unit of distance comes from the tiles of each fold,
+    compared with the other folds without the tiles that overlap it: a model has seen its training tissue, but a slide
+    to be judged is new.
 
     Parameters
     ----------
@@ -131,25 +131,25 @@ def fit_reference(
     centres : (n, 2) float64
         (x, y), in any unit.
     section : (n,) int
-        Which section a tile is of.
+        Section of each tile.
     colours : (s, 3) float
         Mean optical density of the sections' tissue.
     patch : float
         Side of a tile in the unit of `centres`.
     cut : int, optional
-        Where the stain statistics begin in an embedding; one part by default.
+        Entry of an embedding at which the stain statistics begin; by default an embedding is one part.
 
     Returns
     -------
     Reference or None
-        None where there are fewer than `FEWEST` tiles.
+        None if there are fewer than `FEWEST` tiles.
     """
     if len(embeddings) < FEWEST:
         return None
     folds = list(_folds(centres, section, patch))
     bounds = [0, embeddings.shape[1]] if cut is None else [0, cut, embeddings.shape[1]]
     parts = [Part(a, b, *_whiten(embeddings[:, a:b]), usual=1.0) for a, b in pairwise(bounds)]
-    # The larger one of two distances exceeds 1 more often than each of them: what is 1 is settled for both together.
+    # The larger of two distances exceeds 1 more often than each of them, so the unit is set for both together.
     held_out = [_held_out(embeddings[:, part.start : part.stop], folds) for part in parts]
     usual = [float(np.percentile(found, _SHARE)) for found in held_out]
     both = float(np.percentile(np.max([d / u for d, u in zip(held_out, usual, strict=True)], axis=0), _SHARE))
@@ -193,7 +193,7 @@ def _folds(centres: FloatArray, section: npt.NDArray[np.integer], patch: float) 
 
 
 def _held_out(x: npt.NDArray[np.floating], folds: list[tuple[Bools, Bools]]) -> F32:
-    """Distances of all tiles that a fold holds out, in the order of the folds."""
+    """Distances of all held-out tiles, fold by fold."""
     found = []
     for held, trained in folds:
         part = Part(0, x.shape[1], *_whiten(x[trained]), usual=1.0)
@@ -216,7 +216,7 @@ def save_reference(reference: Reference, path: Path) -> None:
 
 
 def read_reference(path: Path) -> Reference | None:
-    """Read the file, None where there is none.
+    """Read the file; None if there is none.
 
     Raises
     ------

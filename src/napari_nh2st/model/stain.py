@@ -1,4 +1,4 @@
-"""How strongly, how unevenly and how finely tissue is stained at a place: fifteen numbers, nothing learnt."""
+"""Stain statistics of a place: fifteen numbers for strength, unevenness and texture; nothing is learnt."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ STAIN_FEATURES = 3 * (2 + len(SCALES))
 """Per channel: mean and standard deviation of optical density, and its local contrast at every scale."""
 
 
-# Pixels of a channel that are described at once on a processor, so that they stay in its cache.
+# Pixels of a channel per batch on a processor, so that they fit into its cache.
 BAND = 2**18
 
 
 def stain_maps(pixels: Tensor, stride: int) -> Tensor:
-    """Describe the 7 x 7 cells round every place of a feature map.
+    """Describe the 7 x 7 cells around every place of a feature map.
 
     Optical density is ``-ln((I + 1) / 256)`` per channel (Beer and Lambert; the 1 keeps black finite). Local contrast
     at scale k is the mean distance of a k x k mean from the mean of its 3 x 3 such neighbours.
@@ -33,7 +33,7 @@ def stain_maps(pixels: Tensor, stride: int) -> Tensor:
     Returns
     -------
     (B, STAIN_FEATURES, H / stride - 6, W / stride - 6) tensor
-        Entry (i, j) describes the square of 7 cells round ``(j + 3, i + 3) * stride``, as the encoder's entries do.
+        Entry (i, j) describes the square of 7 cells around ``(j + 3, i + 3) * stride``, like the encoder's entries.
     """
     rows, columns = pixels.shape[2] // stride, pixels.shape[3] // stride
     band = max(1, BAND // (stride * pixels.shape[3])) if pixels.device.type == "cpu" else rows
@@ -47,8 +47,8 @@ def stain_maps(pixels: Tensor, stride: int) -> Tensor:
 
 def _cells(pixels: Tensor, stride: int, top: int, bottom: int) -> list[Tensor]:
     """Log of light, its square and its contrasts, each a mean per cell of the rows [top, bottom)."""
-    # Cells are centred on whole multiples of the stride, where the encoder's are: half a cell lies beyond the border,
-    # and contrast looks a little further.
+    # Cells are centred on multiples of the stride, like the encoder's: half a cell lies beyond the border, and contrast
+    # looks a little further.
     half, height = stride // 2, pixels.shape[2]
     first, last = top * stride - 2 * half, bottom * stride + half
     part = pixels[:, :, max(first, 0) : min(last, height)]
@@ -72,7 +72,7 @@ def _cells(pixels: Tensor, stride: int, top: int, bottom: int) -> list[Tensor]:
 
 
 def _surroundings(x: Tensor) -> Tensor:
-    """Mean of the 3 x 3 values round each one, of those that there are at a border: (B, 3, H, W) -> the same."""
+    """Mean of the 3 x 3 values around each one, of fewer at a border: (B, 3, H, W) -> the same."""
     for axis in (2, 3):
         total = x.clone()
         size = x.shape[axis]
