@@ -1,4 +1,4 @@
-"""The table of slide formats, and asking each in turn."""
+"""The table of slide formats, asked one after the other."""
 
 from __future__ import annotations
 

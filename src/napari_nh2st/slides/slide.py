@@ -209,25 +209,25 @@ class Slide:
 def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     """Open a slide without reading its pixels.
 
-    An image that has no pyramid gets one, block by block, at its first opening; it is kept in the cache folder
-    (NH2ST_CACHE, or the user's), as is the decoded image of a JPEG or PNG.
+    An image without a pyramid gets one the first time it is opened. The cache folder (NH2ST_CACHE, or the user's)
+    keeps it, and the decoded image of a JPEG or PNG.
 
     Parameters
     ----------
     path : str or Path
         A pyramidal or plain TIFF (Aperio SVS, Hamamatsu NDPI, OME-TIFF, generic), JPEG or PNG.
     mpp : float, optional
-        Micrometres per level-0 pixel; goes before what the file says.
+        Micrometres per level-0 pixel; overrides the file.
 
     Returns
     -------
     Slide
-        With `mpp` None, and a warning, where nothing believable says how large its pixels are.
+        Its `mpp` is None, with a warning, if the file has no believable pixel size.
 
     Raises
     ------
     SlideError
-        If the file is missing, damaged, cut short, or of no known format; one line that says why.
+        If the file is missing, damaged, cut short, or not in a known format; one line says why.
     """
     path = Path(path)
     given = None if mpp is None else pixel_size.from_user(mpp)
