@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QCheckBox, QPushButton
 
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role, role_of
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -118,11 +119,11 @@ def test_every_layer_says_what_it_shows_and_where_it_comes_from(make) -> None:
     dock.open_all()
     dock.predict()
     dock.press_everything()
-    ours = [layer for layer in dock.viewer.layers if layer.metadata.get(frames.KEY) is not None]
-    made = [layer for layer in ours if frames.PROVENANCE in layer.metadata]
-    assert {layer.metadata[frames.PROVENANCE]["what"] for layer in made} >= {"predicted expression", "spread"}
+    ours = [layer for layer in dock.viewer.layers if role_of(layer) is not None]
+    made = [layer for layer in ours if role_of(layer).provenance]
+    assert {role_of(layer).provenance["what"] for layer in made} >= {"predicted expression", "spread"}
     for layer in made:
-        facts = layer.metadata[frames.PROVENANCE]
+        facts = role_of(layer).provenance
         assert facts["slide"]["fingerprint"] == "f" * 8
         assert facts["model_hash"] == "hash of her2st 0"
     plain = {layer.name for layer in ours if layer not in made}
@@ -153,9 +154,8 @@ def test_a_prediction_from_a_file_without_its_slide(make) -> None:
     everywhere = np.arange(shown.rows * shown.columns)
     shown.add(everywhere, np.random.default_rng(0).random((len(everywhere), 4)).astype(np.float16))
     frame = frames.map_frame(shown.cell, shown.origin, 0.5)
-    layer = dock.viewer.add_image(
-        shown.values("ERBB2"), name="ERBB2", metadata={frames.KEY: shown, frames.GENE: "ERBB2"}, **frame
-    )
+    role = map_role(Kind.HEATMAP, shown, "predicted expression", gene="ERBB2")
+    layer = dock.viewer.add_image(shown.values("ERBB2"), name="ERBB2", metadata={KEY: role}, **frame)
     dock.viewer.layers.selection.active = layer
     dock.rest()
     dock.press_everything()

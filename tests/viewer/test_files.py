@@ -11,7 +11,7 @@ from npe2 import PluginManifest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer import writer
-from napari_nh2st.viewer.layers.frames import KEY, map_of, slide_of
+from napari_nh2st.viewer.layers.roles import KEY, Kind, map_of, map_role, role_in, slide_of
 from napari_nh2st.viewer.reader import get_reader
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
@@ -34,7 +34,7 @@ def test_slide_opens_in_micrometres(small_slide: Path) -> None:
     assert meta["scale"] == (0.5, 0.5)
     level = data[0] if meta["multiscale"] else data
     assert level.shape == (900, 1100, 3)
-    assert meta["metadata"][KEY].mpp == 0.5
+    assert role_in(meta["metadata"]).slide.mpp == 0.5
 
 
 def test_other_files_are_left_to_others(tmp_path: Path) -> None:
@@ -66,7 +66,8 @@ def test_prediction_folder_opens_as_a_heatmap(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("write", "suffix"), [(writer.write_h5ad, ".h5ad"), (writer.write_csv, ".csv")])
 def test_saving_a_layer_writes_the_whole_panel(write, suffix: str, tmp_path: Path) -> None:
-    (path,) = write(str(tmp_path / f"out{suffix}"), None, {"metadata": {KEY: made_map()}})
+    role = map_role(Kind.HEATMAP, made_map(), "predicted expression")
+    (path,) = write(str(tmp_path / f"out{suffix}"), None, {"metadata": {KEY: role}})
     assert Path(path).stat().st_size > 0
     if suffix == ".h5ad":
         import anndata

@@ -8,7 +8,8 @@ from typing import Any
 
 from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.viewer.layers import heatmap
-from napari_nh2st.viewer.layers.frames import GENE, KEY, comes_from, map_frame, slide_layer_data
+from napari_nh2st.viewer.layers.frames import map_frame, slide_layer_data
+from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -83,7 +84,7 @@ def read_prediction(path: Path) -> LayerData:
     meta = {
         "name": heatmap.heatmap_name(gene, shown),
         "contrast_limits": (limits.low, limits.high),
-        "metadata": {KEY: shown, GENE: gene, **comes_from(shown, "predicted expression")},
+        "metadata": {KEY: map_role(Kind.HEATMAP, shown, "predicted expression", gene=gene)},
         **heatmap.HEATMAP_LOOK,
         **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"])),
     }

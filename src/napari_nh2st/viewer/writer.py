@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.layers.frames import KEY
-from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.layers.roles import heatmap_map, role_in
 
 
 def _write(path: str, attributes: dict[str, Any], name: str) -> list[str]:
-    shown = attributes.get("metadata", {}).get(KEY)
-    if not isinstance(shown, PredictedMap):
+    prediction_map = heatmap_map(role_in(attributes.get("metadata")))
+    if prediction_map is None:
         raise Nh2stError("this layer is no NH2ST heatmap: select one that is, then File > Save Selected Layers")
     from napari_nh2st.formats import export
 
-    return [str(export(shown.prediction(), name, path))]
+    return [str(export(prediction_map.prediction(), name, path))]
 
 
 def write_h5ad(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, QThread
 from scipy.stats import percentileofscore
 
-from napari_nh2st.viewer.genes.hover import Hover, Spread, percentile_words
+from napari_nh2st.viewer.genes.hover import Hover, ValueDistribution, percentile_words
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.context_effect import ContextEffect, EffectLayer
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer, Style
@@ -120,15 +120,15 @@ def test_over_the_effect_of_the_surroundings_the_line_gives_it_too() -> None:
     assert scene.point_at(3).startswith("ERBB2")
 
 
-def test_the_spread_is_drawn_anew_when_gene_map_or_count_change() -> None:
-    spread, shown = Spread(), made_map(FakeSlide(), done=10)
+def test_the_distribution_is_drawn_anew_when_gene_map_or_count_change() -> None:
+    distribution, shown = ValueDistribution(), made_map(FakeSlide(), done=10)
     values = shown.values("ERBB2", np.arange(10))
-    assert spread.percentile(shown, "ERBB2", float(values.max())) > 80
+    assert distribution.percentile(shown, "ERBB2", float(values.max())) > 80
     high = float(shown.values("KRT8", np.arange(10)).max()) + 1
-    assert spread.percentile(shown, "KRT8", high) == 100
+    assert distribution.percentile(shown, "KRT8", high) == 100
     shown.add(np.arange(10, 20), np.full((10, 4), 50, dtype=np.float16))
-    assert spread.percentile(shown, "KRT8", high) == 50
-    assert spread.percentile(made_map(FakeSlide(), done=5), "KRT8", high) == 100
+    assert distribution.percentile(shown, "KRT8", high) == 50
+    assert distribution.percentile(made_map(FakeSlide(), done=5), "KRT8", high) == 100
 
 
 @pytest.mark.viewer

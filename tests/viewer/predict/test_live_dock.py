@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QApplication
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.viewer.layers import frames
-from napari_nh2st.viewer.layers.heatmap import PREVIEW, UNIT_OVERLAY
+from napari_nh2st.viewer.layers.heatmap import UNIT_OVERLAY
+from napari_nh2st.viewer.layers.roles import role_of
 from napari_nh2st.viewer.predict import live
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.messages import NOTHING_OPEN
@@ -107,13 +108,13 @@ def test_far_out_is_marked_as_a_quick_look_and_refined(window: Window, monkeypat
     window.until(lambda: window.says().startswith("Quick preview, refining"))
     window.until(lambda: window.seen() == 1)  # all of it has something to show
     heatmap = window.widget.heatmap.layer
-    assert heatmap.metadata[PREVIEW]
+    assert role_of(heatmap).preview
     assert "quick preview" in window.viewer.canvas.overlays[UNIT_OVERLAY].text
     window.services.gate = None
     gate.set()
     window.settle()
     assert window.seen() == 1
-    assert not heatmap.metadata[PREVIEW]
+    assert not role_of(heatmap).preview
     assert "quick preview" not in window.viewer.canvas.overlays[UNIT_OVERLAY].text
     assert window.says() == "All in sight is predicted. All of the tissue is predicted."
     assert heatmap.name == "ERBB2, predicted (her2st, fine)"

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, TileSet
-from napari_nh2st.viewer.layers.context_effect import effect_of
-from napari_nh2st.viewer.layers.frames import KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of
+from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.predict.region import under_cursor
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -113,16 +114,12 @@ class Outline:
         from napari.layers import Image
 
         look = {"rgb": True, "blending": "translucent", "interpolation2d": "linear"}
-        self.layer = Image(pixels, name=OUTLINE, metadata={KEY: (OUTLINE,)}, **look, **frame)
-        ours = [other for other in self._viewer.layers if other is slide_layer or _heat(other)]
-        place_above(self._viewer, self.layer, ours[-1])
+        role = Role(kind=Kind.OUTLINE, fingerprint=fingerprint_of(slide_layer))
+        self.layer = Image(pixels, name=OUTLINE, metadata={KEY: role}, **look, **frame)
+        place(self._viewer, self.layer)
 
     def remove(self) -> None:
         """Take the squares away."""
         if self.layer is not None and self.present:
             self._viewer.layers.remove(self.layer)
         self.layer = None
-
-
-def _heat(layer: Any) -> bool:
-    return map_of(layer) is not None or effect_of(layer) is not None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression import Sample
-from napari_nh2st.viewer.layers.frames import MEASURED, slide_of
+from napari_nh2st.viewer.layers.roles import SlideRole, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,9 +24,12 @@ def open_sections(viewer: ViewerModel) -> tuple[list[Sample], list[str]]:
     """
     samples, lacking = [], []
     for layer in viewer.layers:
-        slide, sample = slide_of(layer), layer.metadata.get(MEASURED)
-        if slide is not None and sample is not None:
-            samples.append(replace(sample, mpp=slide.mpp if slide.mpp_source == "user" else None))
-        elif slide is not None:
+        role = role_of(layer)
+        if not isinstance(role, SlideRole):
+            continue
+        if role.measurement is None:
             lacking.append(layer.name)
+        else:
+            mpp = role.slide.mpp if role.slide.mpp_source == "user" else None
+            samples.append(replace(role.measurement, mpp=mpp))
     return samples, lacking

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_nh2st.viewer.kit.phrases import trust_words
 from napari_nh2st.viewer.layers.context_effect import effect_of
-from napari_nh2st.viewer.layers.frames import GENE, map_of
+from napari_nh2st.viewer.layers.roles import gene_of, map_of
 from napari_nh2st.viewer.predict.region import under_cursor
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -33,7 +33,7 @@ def percentile_words(percentile: float) -> str:
     return f"{whole}{ending} percentile"
 
 
-class Spread:
+class ValueDistribution:
     """Where a value stands among all that is predicted of a gene; cheap to ask again and again."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Hover:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._spread = Spread()
+        self._distribution = ValueDistribution()
         self._text = ""
 
     def words(self) -> str:
@@ -75,7 +75,7 @@ class Hover:
                 continue
             effect = effect_of(layer)
             shown = effect.map if effect is not None else map_of(layer)
-            gene = layer.metadata.get(GENE, "")
+            gene = gene_of(layer)
             if shown is None or gene not in shown.card.genes:
                 continue
             cell = self._cell(layer, shown)
@@ -85,7 +85,7 @@ class Hover:
             parts = [
                 f"{gene} {value:.2f} {shown.card.unit}",
                 "" if effect is None else effect.words(gene, cell),
-                f"{percentile_words(self._spread.percentile(shown, gene, value))} of what is predicted",
+                f"{percentile_words(self._distribution.percentile(shown, gene, value))} of what is predicted",
                 trust_words(shown.card, gene),
             ]
             return " · ".join(part for part in parts if part)

@@ -11,18 +11,19 @@ import numpy.typing as npt
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.layers.changes import Changes
-from napari_nh2st.viewer.layers.frames import KEY, comes_from, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.legend import Lines, give_legend
+from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
+from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Image
 
 # Told apart by the common kinds of colour-blind eyes and seen on H&E (tests measure it); white only all together.
 COLOURS: tuple[tuple[str, str], ...] = (("orange", "#ff5a00"), ("green", "#00e08a"), ("blue", "#0a1aff"))
 _WRITING = 0.35  # of white: dark blue could not be read on the legend's dark ground
-COMPOSITE, SIGNATURE = "composite", "signature"  # with the slide's fingerprint, what a layer's metadata hold
 _GROWN = 1.1  # limits follow when a tenth more is predicted, as those of a heatmap
 
 
@@ -102,14 +103,11 @@ class Composite:
             rgb=True,
             name=composite_name(genes, shown),
             opacity=0.8,
-            metadata={
-                KEY: (COMPOSITE, shown.slide.get("fingerprint")),
-                **comes_from(shown, "predicted expression of several genes", genes=self.genes),
-            },
+            metadata={KEY: map_role(Kind.COMPOSITE, shown, "predicted expression of several genes", genes=self.genes)},
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )
         self._fit()
-        place_above(viewer, self.layer, top_of(viewer, shown, slide_layer))
+        place(viewer, self.layer)
         give_legend(viewer, self.layer, self._lines())
 
     @property
@@ -173,19 +171,6 @@ def _lighter(colour: str) -> str:
 def limits_words(limits: Limits) -> str:
     """Write what colours span."""
     return limits.note or f"{limits.low:.2f} to {limits.high:.2f}"
-
-
-def top_of(viewer: ViewerModel, shown: PredictedMap, slide_layer: Layer | None) -> Layer | None:
-    """Return the highest layer on which something made from this map should lie, None where there is none."""
-    fingerprint = shown.slide.get("fingerprint")
-    below = [
-        layer
-        for layer in viewer.layers
-        if layer is slide_layer
-        or map_of(layer) is shown
-        or layer.metadata.get(KEY) in ((COMPOSITE, fingerprint), (SIGNATURE, fingerprint))
-    ]
-    return below[-1] if below else None
 
 
 def _known(shown: PredictedMap, gene: str) -> npt.NDArray[np.float32]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.kit.phrases import signed
-from napari_nh2st.viewer.layers.frames import GENE, KEY, comes_from, map_frame, place_above, topmost
+from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.heatmap import CORNER, HEATMAP_LOOK
+from napari_nh2st.viewer.layers.roles import KEY, Kind, MapRole, change_role, gene_of, provenance_of, role_of
+from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -66,10 +69,17 @@ class ContextEffect:
         return "" if np.isnan(value) else f"{signed(value)} from its surroundings"
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EffectRole(MapRole):
+    """The context effect of a map."""
+
+    effect: ContextEffect
+
+
 def effect_of(layer: Any) -> ContextEffect | None:
     """Return the ContextEffect behind a layer, if it shows one."""
-    found = getattr(layer, "metadata", {}).get(KEY)
-    return found if isinstance(found, ContextEffect) else None
+    role = role_of(layer)
+    return role.effect if isinstance(role, EffectRole) else None
 
 
 def symmetric_limit(values: npt.NDArray[Any]) -> float:
@@ -118,7 +128,8 @@ class EffectLayer:
         values = self.effect.values(gene)
         self.layer.data[...] = values
         by_hand = gene == self.gene and not np.allclose(self.layer.contrast_limits, (-self._limit, self._limit))
-        self.gene = self.layer.metadata[GENE] = gene
+        self.gene = gene
+        change_role(self.layer, gene=gene)
         if not by_hand:
             self._limit = symmetric_limit(values)
             ends = max(self._limit, float(np.nanmax(np.abs(values), initial=0.0)))
@@ -146,16 +157,26 @@ class EffectLayer:
             np.full((shown.rows, shown.columns), np.nan, dtype=np.float32),
             name=self._name,
             contrast_limits=(-0.5, 0.5),
-            metadata={KEY: self.effect, GENE: "", **comes_from(shown, "predicted with surroundings less without")},
+            metadata={KEY: self._role()},
             **{**HEATMAP_LOOK, "colormap": Colormap(_COLOURS, name="blue to orange"), "opacity": 0.8},
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )
         self.gene = ""
-        place_above(self._viewer, self.layer, topmost(self._viewer, slide_layer))
+        place(self._viewer, self.layer)
         self._name = self.layer.name  # napari numbers a name that is taken
         self.layer.colorbar.position = CORNER
         self.layer.colorbar.visible = True
         self.layer.events.visible.connect(self._label)
+
+    def _role(self) -> EffectRole:
+        shown = self.effect.map
+        return EffectRole(
+            kind=Kind.EFFECT,
+            fingerprint=shown.slide.get("fingerprint"),
+            map=shown,
+            effect=self.effect,
+            provenance=provenance_of(shown, "predicted with surroundings less without"),
+        )
 
     def _wanted_name(self) -> str:
         return f"{self.gene or 'gene'}, context effect ({self.effect.map.card.name})"
@@ -171,6 +192,6 @@ class EffectLayer:
         if shown:
             effect = effect_of(shown[-1])
             assert effect is not None
-            said = f"{shown[-1].metadata[GENE]}, what the surroundings add\n{effect.map.card.unit}"
+            said = f"{gene_of(shown[-1])}, what the surroundings add\n{effect.map.card.unit}"
             overlays[UNIT_OVERLAY].text = said
         overlays[UNIT_OVERLAY].visible = bool(shown)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.geometry import IntArray
-from napari_nh2st.viewer.layers.frames import KEY, comes_from, map_frame, place_above, topmost
+from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
+from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -55,8 +57,8 @@ def show_domains(
         name=f"domains ({shown.card.name})",
         opacity=_OPACITY,
         colormap=colormap,
-        metadata={KEY: ("domains", shown.slide["fingerprint"]), **comes_from(shown, "domains")},
+        metadata={KEY: map_role(Kind.DOMAINS, shown, "domains")},
         **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
     )
-    place_above(viewer, layer, topmost(viewer, slide_layer))
+    place(viewer, layer)
     return layer

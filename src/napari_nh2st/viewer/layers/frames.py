@@ -9,7 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.layers.roles import (
+    KEY,
+    Kind,
+    MapRole,
+    Role,
+    SlideRole,
+    fingerprint_of,
+    give_role,
+    kind_of,
+    layer_of_slide,
+    map_of,
+    role_of,
+    slide_of,
+    slide_role,
+)
+from napari_nh2st.viewer.layers.stacking import place
+
+__all__ = ["layer_of_slide", "map_of", "slide_of"]
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -17,18 +34,13 @@ if TYPE_CHECKING:
 
     from napari_nh2st.slides import Slide, TissueMask
 
-KEY = "napari_nh2st"  # under which a layer's metadata hold the Slide, the PredictedMap or the tissue's slide
-GENE = "napari_nh2st_gene"  # and the gene that a heatmap shows
-MEASURED = "napari_nh2st_measured"  # and, of a slide's layer, the Sample with which its measurement is read
-PROVENANCE = "napari_nh2st_provenance"  # and what a layer shows, and from which slide, model and command it comes
-
 
 def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[str, Any], str]:
     """Return the slide as layer data: in micrometres where its pixel size is known, else in pixels."""
     meta: dict[str, Any] = {
         "name": name or slide.path.name.split(".")[0],
         "rgb": True,
-        "metadata": {KEY: slide},
+        "metadata": {KEY: slide_role(slide)},
         **slide_frame(slide),
     }
     levels = list(slide.levels)
@@ -71,48 +83,10 @@ def map_frame(cell: float, origin: tuple[float, float], mpp: float, slide_layer:
     }
 
 
-def comes_from(shown: PredictedMap, what: str, **more: Any) -> dict[str, Any]:
-    """Return the part of a layer's metadata that says what it shows and where that comes from.
-
-    Parameters
-    ----------
-    shown : PredictedMap
-        What it was worked out from.
-    what : str
-        "predicted expression", "domains".
-    more
-        What else it takes to repeat it.
-    """
-    keys = ("path", "fingerprint", "mpp", "mpp_source")
-    slide = {key: shown.slide.get(key) for key in keys}
-    return {PROVENANCE: {"what": what, **more, "slide": slide, "pitch": shown.pitch, **shown.provenance}}
-
-
-def slide_of(layer: Any) -> Slide | None:
-    """Return the Slide behind a layer, if it is one of ours."""
-    found = getattr(layer, "metadata", {}).get(KEY)
-    return found if found is not None and hasattr(found, "levels") else None
-
-
-def map_of(layer: Any) -> PredictedMap | None:
-    """Return the PredictedMap behind a layer, if it is a heatmap."""
-    found = getattr(layer, "metadata", {}).get(KEY)
-    return found if isinstance(found, PredictedMap) else None
-
-
-def layer_of_slide(viewer: ViewerModel, fingerprint: str | None) -> Layer | None:
-    """Return the layer of the slide with this fingerprint, None where it is not open."""
-    for layer in viewer.layers:
-        slide = slide_of(layer)
-        if slide is not None and slide.fingerprint == fingerprint:
-            return layer
-    return None
-
-
 def tissue_layer_of(viewer: ViewerModel, slide: Slide) -> Labels | None:
     """Return the layer in which the user sees and edits this slide's tissue mask, if it is there."""
     for layer in viewer.layers:
-        if getattr(layer, "metadata", {}).get(KEY) == ("tissue", slide.fingerprint):
+        if kind_of(layer) is Kind.TISSUE and fingerprint_of(layer) == slide.fingerprint:
             return layer
     return None
 
@@ -128,10 +102,10 @@ def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slid
         name=f"tissue ({slide_layer.name})",
         opacity=0.4,
         colormap=DirectLabelColormap(color_dict={0: "transparent", None: "#00a896"}),
-        metadata={KEY: ("tissue", slide.fingerprint)},
+        metadata={KEY: Role(kind=Kind.TISSUE, fingerprint=slide.fingerprint)},
         **frame,
     )
-    place_above(viewer, layer, topmost(viewer, slide_layer))
+    place(viewer, layer)
     layer.brush_size = max(4, layer.data.shape[0] // 60)
     viewer.layers.selection.active = layer  # it is there to be edited: its tools should be in sight
     return layer
@@ -147,21 +121,22 @@ def prepare_labels(dtype: Any) -> None:
 def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = True) -> None:
     """Put a Slide behind a layer, and the layer and what lies on it into the slide's micrometres.
 
-    Heatmaps of this slide at another pixel size are taken away: they were predicted from other tiles.
+    What lies on its tiles at another pixel size is taken away: those were other tiles.
 
     Parameters
     ----------
     move : bool
         False leaves the layer's transform alone, which another reader or the user chose.
     """
-    layer.metadata[KEY] = slide
+    before = role_of(layer)
+    give_role(layer, slide_role(slide, before.measurement if isinstance(before, SlideRole) else None))
     if not move:
         return
     frame = slide_frame(slide)
     layer.scale, layer.units = frame["scale"], frame["units"]
     for other in list(viewer.layers):
-        shown = map_of(other)
-        if shown is not None and shown.slide["fingerprint"] == slide.fingerprint and shown.slide["mpp"] != slide.mpp:
+        role = role_of(other)
+        if isinstance(role, MapRole) and role.fingerprint == slide.fingerprint and role.map.slide["mpp"] != slide.mpp:
             viewer.layers.remove(other)
     tissue = tissue_layer_of(viewer, slide)
     if tissue is not None:
@@ -173,19 +148,3 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
 def _mask_frame(steps: tuple[float, ...], slide_layer: Layer) -> dict[str, Any]:
     """Return the transform of a mask whose pixels are `steps` (y, x) level-0 pixels large."""
     return map_frame(steps, (steps[1] / 2, steps[0] / 2), 1.0, slide_layer)
-
-
-def topmost(viewer: ViewerModel, slide_layer: Layer | None) -> Layer | None:
-    """Return the highest of a slide's layer and the heatmaps, on which what is worked out lies; None without any."""
-    below = [layer for layer in viewer.layers if layer is slide_layer or map_of(layer) is not None]
-    return below[-1] if below else None
-
-
-def place_above(viewer: ViewerModel, layer: Layer, below: Layer | None) -> None:
-    """Add a layer right above another one, hence below the user's shapes; keep what the user has selected."""
-    selected = set(viewer.layers.selection)
-    if below is not None and below in viewer.layers:
-        viewer.layers.insert(viewer.layers.index(below) + 1, layer)
-    else:
-        viewer.add_layer(layer)
-    viewer.layers.selection = selected & set(viewer.layers) or {layer}

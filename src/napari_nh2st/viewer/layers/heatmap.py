@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.smooth import smoothed
-from napari_nh2st.viewer.layers.frames import GENE, KEY, comes_from, map_frame, map_of, place_above, topmost
+from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.roles import KEY, Kind, change_role, gene_of, map_of, map_role
+from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ COLORMAPS = (
 )  # perceptual and seen on H&E, the clearest first: tests measure it
 SMOOTHED = 250_000  # cells; more of them take longer to smooth than a window may stand still
 UNIT_OVERLAY = "nh2st_unit"
-PREVIEW = "napari_nh2st_preview"  # in a layer's metadata: whether part of it is a quick look
 _REAL = 30  # with so many real values, a quick look no longer has a say in the limits
 _GROWN = 1.1  # limits follow when a tenth more is predicted, and at the end: colours that never rest mislead
 CORNER = "top_left"  # of the canvas, where napari stacks colour bar and unit; to the right it lays them side by side
@@ -88,7 +89,7 @@ def label_unit(viewer: ViewerModel) -> None:
     if shown:
         made = map_of(shown[-1])
         quick = ", quick preview" if made.preview is not None else ""
-        overlays[UNIT_OVERLAY].text = f"{shown[-1].metadata[GENE]}, predicted{quick}\n{made.card.unit}"
+        overlays[UNIT_OVERLAY].text = f"{gene_of(shown[-1])}, predicted{quick}\n{made.card.unit}"
     overlays[UNIT_OVERLAY].visible = bool(shown)
 
 
@@ -120,7 +121,9 @@ class HeatmapLayer:
         style: Style,
         later: Callable[[Callable[[], None]], None] = lambda call: call(),
         moved: Callable[[], None] = lambda: None,
+        kind: Kind = Kind.HEATMAP,
     ) -> None:
+        self.kind = kind
         self.viewer, self.map, self.slide_layer, self.style = viewer, shown, slide_layer, style
         self._later, self._moved = later, moved
         self._fitting = False
@@ -142,7 +145,7 @@ class HeatmapLayer:
     def adopt(self, layer: Image) -> None:
         """Take over a layer that is there already, such as one that File > Open made."""
         self.layer, self._name = layer, layer.name
-        self.gene = layer.metadata.get(GENE, "")
+        self.gene = gene_of(layer)
         self.limits = Limits(*layer.contrast_limits)
         self.values = layer.data
         layer.events.contrast_limits.connect(self._limits_moved)
@@ -156,8 +159,7 @@ class HeatmapLayer:
         assert self.layer is not None
         self.values[...] = values
         self._waiting.clear()
-        self.layer.metadata[GENE] = gene
-        self.layer.metadata[PREVIEW] = self.map.preview is not None
+        change_role(self.layer, gene=gene, preview=self.map.preview is not None)
         self._fit_limits()
         self._rename()
         self._show_values()
@@ -232,11 +234,11 @@ class HeatmapLayer:
             self.values,
             name=self._name,
             contrast_limits=(self.limits.low, self.limits.high),
-            metadata={KEY: self.map, GENE: self.gene, **comes_from(self.map, "predicted expression")},
+            metadata={KEY: map_role(self.kind, self.map, "predicted expression", gene=self.gene)},
             **{**HEATMAP_LOOK, "colormap": self.style.colormap},
             **map_frame(self.map.cell, self.map.origin, mpp, slide_layer),
         )
-        place_above(self.viewer, self.layer, topmost(self.viewer, slide_layer))
+        place(self.viewer, self.layer)
         self._name = self.layer.name  # napari numbers a name that is taken
         self.layer.events.visible.connect(self._label)
         self.layer.events.contrast_limits.connect(self._limits_moved)

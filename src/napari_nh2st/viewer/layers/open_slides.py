@@ -8,24 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from napari_nh2st.viewer.layers.frames import KEY, layer_of_slide, map_of, slide_of
-from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.layers.roles import Kind, fingerprint_of, kind_of, layer_of_slide, map_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
-def fingerprint_of(layer: Layer) -> str | None:
-    """Return the fingerprint of the slide that a layer of ours shows or lies on, None for any other layer."""
-    kept = layer.metadata.get(KEY)
-    if isinstance(kept, tuple):  # (what it is, fingerprint)
-        return str(kept[1])
-    slide = slide_of(layer)
-    if slide is not None:
-        return str(slide.fingerprint)
-    shown = kept if isinstance(kept, PredictedMap) else getattr(kept, "map", None)
-    return None if shown is None else shown.slide.get("fingerprint")
+
+_TAKEN_AWAY = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)  # with their slide, by the section that draws them
 
 
 class OpenSlides:
@@ -92,5 +84,5 @@ class OpenSlides:
                 layer.visible = False
 
     def _elsewhere(self, layer: Layer, chosen: Layer) -> bool:
-        of = fingerprint_of(layer)
+        of = None if kind_of(layer) in _TAKEN_AWAY else fingerprint_of(layer)
         return of not in (None, fingerprint_of(chosen)) and layer_of_slide(self._viewer, of) is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.viewer.layers.changes import Changes
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.layers.roles import Kind
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class PinnedLayers:
         for gene in genes:
             if gene in shown.card.genes and gene not in own.heatmaps:
                 look = replace(style, locked=False, last=None)
-                own.heatmaps[gene] = made = HeatmapLayer(self._viewer, shown, slide_layer, look)
+                own.heatmaps[gene] = made = HeatmapLayer(self._viewer, shown, slide_layer, look, kind=Kind.PINNED)
                 made.show(gene)
                 assert made.layer is not None
                 made.layer.visible = False

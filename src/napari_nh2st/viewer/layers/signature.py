@@ -11,10 +11,11 @@ from napari_nh2st.analysis.signatures import Match, mean_trust
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.kit.phrases import count
-from napari_nh2st.viewer.layers.composite import SIGNATURE, top_of
-from napari_nh2st.viewer.layers.frames import KEY, comes_from, map_frame, place_above
+from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.heatmap import CORNER, HEATMAP_LOOK
 from napari_nh2st.viewer.layers.legend import give_legend
+from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
+from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -58,16 +59,13 @@ def add_signature(
         values,
         name=f"signature {name} ({shown.card.name}{', fine' if shown.fine else ''})",
         contrast_limits=(limits.low, limits.high),
-        metadata={
-            KEY: (SIGNATURE, shown.slide.get("fingerprint")),
-            **comes_from(shown, "signature, scanpy score_genes", signature=name, found=genes),
-        },
+        metadata={KEY: map_role(Kind.SIGNATURE, shown, "signature, scanpy score_genes", signature=name, found=genes)},
         **{**HEATMAP_LOOK, "colormap": colormap},
         **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
     )
     layer.contrast_limits_range = float(np.nanmin(scores)) - 1e-3, float(np.nanmax(scores)) + 1e-3
     layer.contrast_limits = limits.low, limits.high
-    place_above(viewer, layer, top_of(viewer, shown, slide_layer))
+    place(viewer, layer)
     layer.colorbar.position = CORNER
     layer.colorbar.visible = True
     give_legend(viewer, layer, [(f"signature {name}, predicted", None), (genes, None), (UNIT, None)])

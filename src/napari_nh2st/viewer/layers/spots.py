@@ -10,8 +10,10 @@ import numpy.typing as npt
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
-from napari_nh2st.viewer.layers.frames import GENE, KEY, map_frame, map_of, place_above
+from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.heatmap import Style
+from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, change_role, fingerprint_of
+from napari_nh2st.viewer.layers.stacking import place
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,14 +32,12 @@ class SpotsLayer:
     Parameters
     ----------
     viewer : ViewerModel
-    kind : str
-        Kept in the layer's metadata: "measured", "difference" or "spots".
-    hollow : bool
-        Draw rings, so that the tissue below is seen.
+    kind : Kind
+        Measured spots, their difference from the prediction, or rings through which the tissue is seen.
     """
 
-    def __init__(self, viewer: ViewerModel, kind: str, *, hollow: bool = False) -> None:
-        self.viewer, self.kind, self.hollow = viewer, kind, hollow
+    def __init__(self, viewer: ViewerModel, kind: Kind) -> None:
+        self.viewer, self.kind = viewer, kind
         self.layer: Points | None = None
         self._name = ""
 
@@ -57,19 +57,18 @@ class SpotsLayer:
 
         self.remove()
         look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_color": _EDGE, "border_width": 0.06}
-        if self.hollow:
+        if self.kind is Kind.RINGS:
             look = {"face_color": "transparent", "border_color": _RING, "border_width": 0.15}
         self.layer = Points(
             centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers
             size=diameter,
             name=name,
-            metadata={KEY: self.kind},
+            metadata={KEY: Role(kind=self.kind, fingerprint=fingerprint_of(slide_layer))},
             **look,
             **_frame(slide_layer, mpp),
         )
         self.layer.editable = False
-        ours = [o for o in self.viewer.layers if o is slide_layer or map_of(o) is not None or _kind(o) == "measured"]
-        place_above(self.viewer, self.layer, ours[-1] if ours else None)
+        place(self.viewer, self.layer)
         self._name = self.layer.name  # napari numbers a name that is taken
 
     def align(self, slide_layer: Layer, mpp: float) -> None:
@@ -90,7 +89,7 @@ class SpotsLayer:
             return
         self.layer.features = values
         self.layer.face_color = colours
-        self.layer.metadata[GENE] = gene
+        change_role(self.layer, gene=gene)
         if self.layer.name == self._name:  # else the user gave it a name: it stays
             self.layer.name = name
             self._name = self.layer.name
@@ -131,7 +130,3 @@ def _mapped(values: npt.NDArray[Any], limits: Any, colormap: Any, gamma: float =
 
 def _frame(slide_layer: Layer | None, mpp: float) -> dict[str, Any]:
     return map_frame(1.0, (0.5, 0.5), mpp, slide_layer)
-
-
-def _kind(layer: Any) -> Any:
-    return getattr(layer, "metadata", {}).get(KEY)

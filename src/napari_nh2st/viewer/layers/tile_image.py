@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.viewer.layers.frames import GENE, KEY, comes_from, map_frame, map_of, place_above, topmost
+from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.heatmap import CORNER, HEATMAP_LOOK, UNIT_OVERLAY, label_unit
+from napari_nh2st.viewer.layers.roles import KEY, Kind, change_role, map_of, map_role
+from napari_nh2st.viewer.layers.stacking import place
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -19,14 +21,6 @@ if TYPE_CHECKING:
 F32 = npt.NDArray[np.float32]
 
 
-MARKS = "unlike the training"
-
-
-def is_mark(layer: Any) -> bool:
-    """Whether a layer marks tiles that are unlike the training tissue."""
-    return bool(getattr(layer, "metadata", {}).get(KEY) == MARKS)
-
-
 class TileImage:
     """The user may rename, move, hide or delete the layer at any time: what they changed is left alone.
 
@@ -35,15 +29,14 @@ class TileImage:
     viewer : ViewerModel
     shown : PredictedMap
         On whose lattice it lies.
-    what : str
-        "spread": how others of our parts know the layer, in its metadata.
+    kind : Kind
     colormap : Colormap or str
     bar : bool
         Whether it has a colour bar, with what it shows and the unit beside it.
     """
 
-    def __init__(self, viewer: ViewerModel, shown: PredictedMap, what: str, colormap: Any, *, bar: bool) -> None:
-        self.map, self.what = shown, what
+    def __init__(self, viewer: ViewerModel, shown: PredictedMap, kind: Kind, colormap: Any, *, bar: bool) -> None:
+        self.map, self.kind = shown, kind
         self.layer: Image | None = None
         self._viewer, self._colormap, self._bar = viewer, colormap, bar
         self._name, self._said = "", ""
@@ -92,8 +85,7 @@ class TileImage:
         by_hand = gene == self._gene and not np.allclose(layer.contrast_limits, self._limits)
         layer.data[...] = values
         self._gene, self._said = gene, said
-        if gene:
-            layer.metadata[GENE] = gene
+        change_role(layer, gene=gene)
         if not by_hand and limits != self._limits:
             ends = limits[0], max(limits[1], float(np.nanmax(values, initial=limits[1])))
             with layer.events.contrast_limits.blocker():  # else the colour bar is laid out twice
@@ -114,11 +106,11 @@ class TileImage:
             np.full((shown.rows, shown.columns), np.nan, dtype=np.float32),
             name=name,
             contrast_limits=self._limits,
-            metadata={KEY: self.what, **comes_from(shown, self.what)},
+            metadata={KEY: map_role(self.kind, shown, self.kind.value)},
             **{**HEATMAP_LOOK, "colormap": self._colormap, "opacity": 0.8},
             **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
         )
-        place_above(self._viewer, self.layer, topmost(self._viewer, slide_layer))
+        place(self._viewer, self.layer)
         self._name = self.layer.name  # napari numbers a name that is taken
         if self._bar:
             self.layer.colorbar.position = CORNER

@@ -23,8 +23,8 @@ from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.pacing import timer
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence
-from napari_nh2st.viewer.layers.frames import MEASURED, PROVENANCE
 from napari_nh2st.viewer.layers.heatmap import first_gene
+from napari_nh2st.viewer.layers.roles import Kind, change_role
 from napari_nh2st.viewer.layers.spots import NOT_MEASURED, SpotsLayer, difference_colours, measured_colours
 from napari_nh2st.viewer.measured.messages import measured_caveats, measured_summary, measured_training
 from napari_nh2st.viewer.measured.scatter import Scatter
@@ -90,9 +90,9 @@ class MeasuredSection(QWidget):
         self._drawing = False
         self._heatmap: Any = None
         self._following, self._hearing, self._events = Connections(), Connections(), Connections()
-        self.spots = SpotsLayer(desk.viewer, "measured")
-        self.difference = SpotsLayer(desk.viewer, "difference")
-        self.rings = SpotsLayer(desk.viewer, "spots", hollow=True)
+        self.spots = SpotsLayer(desk.viewer, Kind.MEASURED)
+        self.difference = SpotsLayer(desk.viewer, Kind.DIFFERENCE)
+        self.rings = SpotsLayer(desk.viewer, Kind.RINGS)
         self._soon = timer(self, _SOON_MS, self._colour)
         self.setAcceptDrops(True)
         self._build()
@@ -384,12 +384,12 @@ class MeasuredSection(QWidget):
         if slide is None:
             return
         if held is None or not held.settled:
-            layer.metadata.pop(MEASURED, None)
+            change_role(layer, measurement=None)
             return
         found, spots = held.found, held.found.spots and held.found.spots.resolve()
-        layer.metadata[MEASURED] = Sample(
-            found.name, "", slide.path.resolve(), found.expression.resolve(), found.format, spots, **asdict(held.frame)
-        )
+        files = slide.path.resolve(), found.expression.resolve()
+        sample = Sample(found.name, "", *files, found.format, spots, **asdict(held.frame))
+        change_role(layer, measurement=sample)
 
     def _show_frame(self, held: _Held | None) -> None:
         self.frame.setVisible(held is not None)
@@ -442,15 +442,15 @@ class MeasuredSection(QWidget):
             if box.isChecked() and not layer.present:
                 diameter = held.frame.scale * held.diameter
                 layer.create(found.scored.centres, diameter, self._desk.slide_layer, self._mpp(), found.name)
-                layer.layer.metadata[PROVENANCE] = self._provenance(layer.kind)
+                change_role(layer.layer, provenance=self._provenance(layer.kind))
                 self._hearing.add(layer.layer.events.visible, self._show_toggles)
         self._colour()
 
-    def _provenance(self, kind: str) -> dict[str, Any]:
-        """Say what a layer shows and where it comes from, as `layers.comes_from` does."""
+    def _provenance(self, kind: Kind) -> dict[str, Any]:
+        """Say what a layer shows and where it comes from, as `roles.provenance_of` does."""
         held, slide = self.held, self._desk.slide
         assert held is not None
-        what = "measured expression" if kind == "measured" else "predicted less measured expression"
+        what = "measured expression" if kind is Kind.MEASURED else "predicted less measured expression"
         facts = self._desk.services.describe(slide)
         return {
             "what": what,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.geometry import Box, FloatArray
-from napari_nh2st.viewer.layers.frames import KEY
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.predict.region import level0, outline_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -56,10 +55,10 @@ def place_on(heatmap: HeatmapLayer, slide_layer: Layer | None) -> Place | None:
 
 
 def shapes_layers(viewer: ViewerModel) -> list[Shapes]:
-    """Return the layers with shapes of the user, those that other parts of the plugin draw left out."""
+    """Return the layers with shapes: all of them are the user's."""
     from napari.layers import Shapes
 
-    return [layer for layer in viewer.layers if isinstance(layer, Shapes) and KEY not in layer.metadata]
+    return [layer for layer in viewer.layers if isinstance(layer, Shapes)]
 
 
 def drawn_on(viewer: ViewerModel, place: Place) -> list[Drawn]:

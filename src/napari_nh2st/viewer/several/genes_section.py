@@ -24,10 +24,10 @@ from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.phrases import count, error_words
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.composite import COLOURS, COMPOSITE, SIGNATURE, Composite, limits_words
-from napari_nh2st.viewer.layers.frames import KEY, layer_of_slide, map_of
+from napari_nh2st.viewer.layers.composite import COLOURS, Composite, limits_words
 from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.pinned import PinnedLayers
+from napari_nh2st.viewer.layers.roles import Kind, kind_of, layer_of_slide, map_of
 from napari_nh2st.viewer.layers.signature import add_signature, set_words
 from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
 
@@ -368,9 +368,7 @@ def _choose(combo: NarrowCombo, index: int) -> None:
 
 def made_layers(desk: Desk) -> list[Any]:
     """Return the layers of composites and signatures."""
-    kinds = (COMPOSITE, SIGNATURE)
-    kept = [(layer, layer.metadata.get(KEY)) for layer in desk.viewer.layers]
-    return [layer for layer, key in kept if isinstance(key, tuple) and key[0] in kinds]
+    return [layer for layer in desk.viewer.layers if kind_of(layer) in (Kind.COMPOSITE, Kind.SIGNATURE)]
 
 
 def hide_below(desk: Desk, shown: Any) -> None:

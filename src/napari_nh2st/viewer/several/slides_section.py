@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.frames import slide_of
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.roles import slide_of
 from napari_nh2st.viewer.predict.desk import Desk
 from napari_nh2st.viewer.several.side_by_side import SideBySide
 

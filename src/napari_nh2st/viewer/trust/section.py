@@ -16,7 +16,8 @@ from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.tile_image import F32, MARKS, TileImage
+from napari_nh2st.viewer.layers.roles import Kind
+from napari_nh2st.viewer.layers.tile_image import F32, TileImage
 from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
 from napari_nh2st.viewer.predict.inputs import Ground
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -151,7 +152,7 @@ class Novelty:
         colours = Colormap(
             [_UNUSUAL, _UNLIKE], name="unlike the training", controls=[0.0, 0.5, 1.0], interpolation="zero"
         )
-        self.image = TileImage(viewer, shown, MARKS, colours, bar=False)
+        self.image = TileImage(viewer, shown, Kind.NOVELTY, colours, bar=False)
 
     @property
     def count(self) -> int:

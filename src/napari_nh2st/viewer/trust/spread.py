@@ -27,8 +27,8 @@ from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.frames import GENE
-from napari_nh2st.viewer.layers.tile_image import TileImage, is_mark
+from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of
+from napari_nh2st.viewer.layers.tile_image import TileImage
 from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
 from napari_nh2st.viewer.predict.inputs import Ground
 from napari_nh2st.viewer.predict.model_section import folder_name, remembered_models
@@ -193,7 +193,7 @@ class SpreadPart(QWidget):
         if spread.image.bring(spread.name(self._desk.gene), self._desk.map_slide_layer):
             spread.image.layer.events.visible.connect(self._show_state)
         # two heatmaps on top of one another mean nothing, and marks that cover it hide it
-        hidden = [la for la in self._desk.viewer.layers if la.visible and (GENE in la.metadata or is_mark(la))]
+        hidden = [layer for layer in self._desk.viewer.layers if layer.visible and _would_cover(layer)]
         self._hidden += [layer for layer in hidden if layer is not spread.image.layer]
         for layer in self._hidden:
             layer.visible = False
@@ -266,7 +266,7 @@ class Spread:
         self.map, self.members = shown, members
         self.cells = np.empty(0, dtype=np.int64)
         self.answers: list[Answer] = []
-        self.image = TileImage(viewer, shown, "spread", "inferno", bar=True)
+        self.image = TileImage(viewer, shown, Kind.SPREAD, "inferno", bar=True)
 
     @property
     def over(self) -> str:
@@ -322,6 +322,11 @@ class Spread:
         self.image.draw(image, self.name(gene), (0.0, max(top, 1e-3)), gene=gene, said=said)
         contrast = float(np.nanstd(self.answers[0].values(gene)))
         return spread_words(gene, unit, self.over, float(np.median(known)), contrast) if known.size else ""
+
+
+def _would_cover(layer: Any) -> bool:
+    """Tell whether a layer shows a gene, or marks tiles."""
+    return gene_of(layer) != "" or kind_of(layer) is Kind.NOVELTY
 
 
 def _cannot(card: Card, other: Card) -> str:

@@ -1,0 +1,200 @@
+"""The role of a layer: what it is to the plugin, kept with the layer under one key and read in one place.
+
+What the user draws and what other plugins add has no role. Copies and conversions of a layer take its metadata along:
+a layer that is not of the type in which a role is drawn has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_nh2st.expression import Sample
+    from napari_nh2st.slides import Slide
+    from napari_nh2st.viewer.state.predicted_map import PredictedMap
+
+KEY = "napari_nh2st"  # in a layer's metadata: its Role, and nothing else
+
+
+class Kind(StrEnum):
+    """The kinds of layers that the plugin adds."""
+
+    SLIDE = "slide"
+    TISSUE = "tissue"
+    HEATMAP = "heatmap"
+    PINNED = "pinned gene"
+    EFFECT = "context effect"
+    SPREAD = "spread"
+    NOVELTY = "unlike the training"
+    COMPOSITE = "composite"
+    SIGNATURE = "signature"
+    DOMAINS = "domains"
+    MEASURED = "measured spots"
+    DIFFERENCE = "difference"
+    RINGS = "spots to align"
+    OUTLINE = "inspected tile"
+
+
+_HEATMAPS = (Kind.HEATMAP, Kind.PINNED)
+_LABELS = (Kind.TISSUE, Kind.DOMAINS)
+_POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Role:
+    """What a layer is to the plugin.
+
+    Attributes
+    ----------
+    kind : Kind
+    fingerprint : str or None
+        Of the slide that it shows or lies on.
+    gene : str
+        The gene that it shows, empty where it shows none.
+    provenance : mapping
+        What it shows, and the slide, model and command that made it.
+    """
+
+    kind: Kind
+    fingerprint: str | None
+    gene: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SlideRole(Role):
+    """A slide.
+
+    Attributes
+    ----------
+    measurement : Sample or None
+        How its measurement is read, where the user has loaded one.
+    """
+
+    slide: Slide
+    measurement: Sample | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapRole(Role):
+    """Something on the lattice of a map.
+
+    Attributes
+    ----------
+    preview : bool
+        Whether part of it is a quick preview.
+    """
+
+    map: PredictedMap
+    preview: bool = False
+
+
+def slide_role(slide: Slide, measurement: Sample | None = None) -> SlideRole:
+    """Return the role of a slide's layer."""
+    return SlideRole(kind=Kind.SLIDE, fingerprint=slide.fingerprint, slide=slide, measurement=measurement)
+
+
+def map_role(kind: Kind, prediction_map: PredictedMap, what: str, *, gene: str = "", **more: Any) -> MapRole:
+    """Return the role of a layer on the lattice of a map.
+
+    Parameters
+    ----------
+    what : str
+        What it shows, for its provenance: "predicted expression".
+    more
+        What else it takes to repeat it.
+    """
+    return MapRole(
+        kind=kind,
+        fingerprint=prediction_map.slide.get("fingerprint"),
+        map=prediction_map,
+        gene=gene,
+        provenance=provenance_of(prediction_map, what, **more),
+    )
+
+
+def provenance_of(prediction_map: PredictedMap, what: str, **more: Any) -> dict[str, Any]:
+    """Return what was worked out from a map, and the slide, model and command that made the map."""
+    keys = ("path", "fingerprint", "mpp", "mpp_source")
+    slide = {key: prediction_map.slide.get(key) for key in keys}
+    return {"what": what, **more, "slide": slide, "pitch": prediction_map.pitch, **prediction_map.provenance}
+
+
+def role_in(metadata: object) -> Role | None:
+    """Return the role that a layer's metadata hold, whatever type the layer has."""
+    role = metadata.get(KEY) if isinstance(metadata, Mapping) else None
+    return role if isinstance(role, Role) else None
+
+
+def role_of(layer: object) -> Role | None:
+    """Return the role of a layer, None for any object that is no layer of ours."""
+    role = role_in(getattr(layer, "metadata", None))
+    return role if role is not None and _is_drawn_as(role.kind, layer) else None
+
+
+def _is_drawn_as(kind: Kind, layer: object) -> bool:
+    from napari.layers import Image, Labels, Points
+
+    drawn_as = Labels if kind in _LABELS else Points if kind in _POINTS else Image
+    return isinstance(layer, drawn_as)
+
+
+def give_role(layer: Layer, role: Role) -> None:
+    """Give a layer a role."""
+    layer.metadata[KEY] = role
+
+
+def change_role(layer: Layer, **changes: Any) -> None:
+    """Change some attributes of the role that a layer has."""
+    role = role_in(layer.metadata)
+    if role is not None:
+        give_role(layer, replace(role, **changes))
+
+
+def kind_of(layer: object) -> Kind | None:
+    """Return the kind of a layer of ours."""
+    role = role_of(layer)
+    return None if role is None else role.kind
+
+
+def slide_of(layer: object) -> Slide | None:
+    """Return the slide behind a slide's layer."""
+    role = role_of(layer)
+    return role.slide if isinstance(role, SlideRole) else None
+
+
+def map_of(layer: object) -> PredictedMap | None:
+    """Return the map that a heatmap shows, the main one or one of a pinned gene; None for any other layer."""
+    return heatmap_map(role_of(layer))
+
+
+def heatmap_map(role: Role | None) -> PredictedMap | None:
+    """Return the map of a heatmap's role, None for any other role."""
+    return role.map if isinstance(role, MapRole) and role.kind in _HEATMAPS else None
+
+
+def gene_of(layer: object) -> str:
+    """Return the gene that a layer shows, empty where it shows none."""
+    role = role_of(layer)
+    return "" if role is None else role.gene
+
+
+def fingerprint_of(layer: object) -> str | None:
+    """Return the fingerprint of the slide that a layer of ours shows or lies on."""
+    role = role_of(layer)
+    return None if role is None else role.fingerprint
+
+
+def layer_of_slide(viewer: ViewerModel, fingerprint: str | None) -> Layer | None:
+    """Return the layer of the slide with this fingerprint, None where it is not open."""
+    for layer in viewer.layers:
+        slide = slide_of(layer)
+        if slide is not None and slide.fingerprint == fingerprint:
+            return layer
+    return None
