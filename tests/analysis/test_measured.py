@@ -44,7 +44,7 @@ def test_spots_over_the_tissue_raise_no_doubt():
 def test_an_image_of_another_size_is_named():
     known = {"shape": (6000.0, 8000.0), "within": 4.0}
     said = measured.doubt(array(500, 400, 3500, 2600), known, SHAPE, tissue())
-    assert said == "The spots were laid on an image of about 8,000 x 6,000 px; this slide has 4,000 x 3,000."
+    assert said == "The spots were placed on an image of about 8,000 x 6,000 px; this slide has 4,000 x 3,000."
     assert measured.guess(array(500, 400, 3500, 2600), known, SHAPE, tissue()) == Frame(0.5)
 
 
@@ -144,7 +144,7 @@ def test_no_common_gene_is_a_sentence():
 def test_nothing_predicted_is_a_sentence():
     made, data = small()
     made.hidden[:] = np.nan
-    with pytest.raises(SampleError, match="at no spot"):
+    with pytest.raises(SampleError, match="nothing could be predicted at the spots"):
         measured.compare("C5", data, made)
 
 

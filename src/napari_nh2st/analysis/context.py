@@ -1,4 +1,4 @@
-"""What its surroundings change in a prediction: each neighbouring tile taken away, or all of them."""
+"""Effect of the surroundings on a prediction: take each neighbouring tile away, or all of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ALL = 9  # the row in which all neighbours are taken away
 
 
 def looks_around(card: Card) -> bool:
-    """Tell whether a model looks at the neighbouring tiles at all."""
+    """Return True if a model looks at the neighbouring tiles at all."""
     return card.architecture.variant == "context" and card.architecture.neighbours
 
 
@@ -39,7 +39,7 @@ class NeighbourEffects:
     centres : (9, 2) float64
         The place and its neighbours (x, y), level-0 pixels, in the order of `geometry.NEIGHBOUR_STEPS`.
     present : (9,) bool
-        False off the slide and on background: such a neighbour is not looked at.
+        False off the slide and on background: the model does not look at such a neighbour.
     hidden : (10, h) float16
         Hidden vectors: row i without neighbour i, row `SELF` with all of them, the last one without any.
     decoder : Decoder
@@ -56,7 +56,7 @@ class NeighbourEffects:
         return out
 
     def changes(self, genes: list[int]) -> F32:
-        """Return what is added to the prediction when a neighbour is taken away, (9, G).
+        """Return the change of the prediction when a neighbour is taken away, (9, G).
 
         0 for the place itself and for a neighbour that is not there.
         """
@@ -65,7 +65,7 @@ class NeighbourEffects:
         return out
 
     def change_alone(self, genes: list[int]) -> F32:
-        """Return what is added to the prediction when all neighbours are taken away at once, (G,)."""
+        """Return the change of the prediction when all neighbours are taken away at once, (G,)."""
         values = self._decoded(genes)
         out: F32 = values[_ALL] - values[SELF]
         return out
@@ -82,7 +82,6 @@ def neighbour_effects(
     Parameters
     ----------
     session : Session
-        What it has encoded is not encoded again.
     place : TileSet
         One place of the session's lattice.
     decoder : Decoder
@@ -106,7 +105,7 @@ def neighbour_effects(
 def without_surroundings(
     session: Session, places: TileSet, *, cancelled: Callable[[], bool] | None = None
 ) -> Iterator[tuple[IntArray, F16]]:
-    """Predict places as if there were no tissue round them, square by square.
+    """Predict places as if there were no tissue around them, square by square.
 
     Yields
     ------
@@ -136,14 +135,14 @@ def tile_table(effects: NeighbourEffects, genes: list[str], slide_hidden: npt.ND
     genes : list of str
         Of the model, in the order of the decoder's rows.
     slide_hidden : (n, h) array
-        Hidden vectors of the slide's tiles, or of a fair share of them.
+        Hidden vectors of the slide's tiles, or of a fair sample of them.
 
     Returns
     -------
     DataFrame
         Indexed by gene, those furthest above the slide first: "here", the slide's "mean", "z" (here - mean, in
-        standard deviations over the slide; NaN where a gene is the same everywhere) and "alone" (what is added when
-        all of the surroundings are taken away).
+        standard deviations over the slide; NaN if a gene is the same everywhere) and "alone" (the change when all of
+        the surroundings are taken away).
     """
     import pandas as pd
 

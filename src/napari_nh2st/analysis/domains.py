@@ -1,4 +1,4 @@
-"""Domains: parts of the tissue that look alike and are predicted alike, found without being told what to look for."""
+"""Domains: parts of the tissue that look alike and are predicted alike, found without supervision."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ _ALONE = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Domains:
-    """Which domain each place belongs to.
+    """The domain of each place.
 
     Attributes
     ----------
     labels : (n,) uint16
         1 is the largest domain; 0 where nothing is predicted.
     clustered : int
-        Places that were clustered; the others belong where most of the `NEIGHBOURS` most alike of those do.
+        Number of places that were clustered; each other place joins the domain of most of its `NEIGHBOURS` most
+        similar ones.
     """
 
     labels: npt.NDArray[np.uint16]
@@ -71,7 +72,7 @@ def find_domains(
     tell: Tell = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Domains:
-    """Cluster places by what the model sees of them and what it predicts for them, each with the same weight.
+    """Cluster places by their embeddings and their predicted genes, with the same weight.
 
     Both are standardised and reduced to `COMPONENTS` principal components; scanpy's neighbours and leiden follow. The
     same input and seed give the same domains.
@@ -80,11 +81,10 @@ def find_domains(
     ----------
     prediction : Prediction
     embed : callable, optional
-        Gives the embeddings (k, d) of places, as ``Session.embed`` does. Without it the predictions alone decide.
+        Gives the embeddings (k, d) of places, like ``Session.embed``. Without it the predictions alone decide.
     resolution : float
-        Of leiden: more, and smaller, domains where it is higher.
+        Of leiden: higher gives more, smaller domains.
     tell, cancelled : callable
-        How far it is, and whether to stop.
 
     Raises
     ------
@@ -118,13 +118,13 @@ def markers(
     tell: Tell = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> pd.DataFrame:
-    """Compare every domain with all others, see `regions.compare`.
+    """Compare every domain with all others; see `regions.compare`.
 
     Returns
     -------
     DataFrame
         One row a domain and gene: ``domain``, ``gene``, ``n_tiles``, ``difference``, ``score``, ``p``, ``adjusted p``;
-        highest score first in each domain. Empty where there is one domain only.
+        highest score first in each domain. Empty if there is only one domain.
     """
     import pandas as pd
 
@@ -152,7 +152,7 @@ def _tell_part(tell: Tell, before: int, parts: int, done: int, total: int) -> No
 
 
 class _Steps:
-    """Tells how far it is and hears a cancel, between steps of about the same length."""
+    """Report progress and check for a cancel between steps of about the same length."""
 
     def __init__(self, total: int, tell: Tell, cancelled: Callable[[], bool]) -> None:
         self._done, self._total, self._tell, self._cancelled = 0, total, tell, cancelled
@@ -173,7 +173,7 @@ class _View:
 
 
 def _views(prediction: Prediction, embed: Embed | None, done: IntArray) -> list[_View]:
-    """Return what places are compared by.
+    """Return the views by which places are compared.
 
     Distances between standardised genes Z = (H - mean) A, with A = (weight / sd).T, follow from A A.T alone, which is
     (h, h): H times its root has the same distances, and the same principal components, without decoding a gene.
@@ -195,7 +195,7 @@ class _Space:
     Attributes
     ----------
     sample : (m, c) float32
-        Where the places lie that it was made from.
+        Positions of the places that it was made from.
     """
 
     def __init__(self, views: list[_View], sample: IntArray, steps: _Steps) -> None:
@@ -218,12 +218,12 @@ class _Space:
         steps.next()
 
     def of(self, places: IntArray) -> Floats:
-        """Return where places lie, (k, c)."""
+        """Return the positions of places, (k, c)."""
         return np.hstack([axes(view.describe(places)) for view, axes in self._axes])
 
 
 def _axes(rows: Floats, same_unit: bool) -> Callable[[Floats], Floats] | None:
-    """Fit what turns rows (m, d) into scaled principal components; None where all rows are the same."""
+    """Fit the map from rows (m, d) to scaled principal components; None if all rows are the same."""
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -237,7 +237,7 @@ def _axes(rows: Floats, same_unit: bool) -> Callable[[Floats], Floats] | None:
 
 
 def _cluster(points: Floats, resolution: float, seed: int, steps: _Steps) -> IntArray:
-    """Return clusters (m,) of points (m, c), from 1; 0 where a cluster has fewer than `SMALLEST` points."""
+    """Return clusters (m,) of points (m, c), from 1; 0 if a cluster has fewer than `SMALLEST` points."""
     import anndata
     import igraph  # noqa: F401, scanpy's leiden runs on it and does not bring it
     import pandas as pd
@@ -263,7 +263,7 @@ def _cluster(points: Floats, resolution: float, seed: int, steps: _Steps) -> Int
 
 
 def _nearest(points: Floats, found: IntArray) -> Callable[[Floats], IntArray]:
-    """Return what finds the domain of other points, from those of the most alike points that have one."""
+    """Return a classifier that gives other points the domain of the most similar clustered points."""
     from sklearn.neighbors import KNeighborsClassifier
 
     kept = found > 0
@@ -276,7 +276,7 @@ def _parts(places: IntArray) -> list[IntArray]:
 
 
 def _by_size(labels: IntArray) -> npt.NDArray[np.uint16]:
-    """Return labels whose numbers go from 1, the largest, on; 0 stays."""
+    """Renumber labels by size, 1 being the largest; 0 stays."""
     sizes = np.bincount(labels)
     sizes[0] = 0
     order = np.argsort(-sizes, kind="stable")

@@ -1,4 +1,4 @@
-"""Measured beside predicted: does a measurement lie in this slide's pixels, and how well do the two agree."""
+"""Measured beside predicted: check that spots fit the slide, and score the prediction at them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from napari_nh2st.slides import TissueMask
 
 RECIPE = "ln1p-cp10k"  # of what is measured: `expression.labels`
-_CORNER = 1 / 3  # spots over less of the tissue, in both directions, were likely laid on a smaller picture
+_CORNER = 1 / 3  # spots over less of the tissue, in both directions, were probably placed on a smaller picture
 _ROUNDING = 1.5  # pixels of the picture, from which a full-resolution size is known
 _SKEWED = 0.02  # height and width that differ by more are not one image at two scales
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where spots lie on a slide: ``scale * spot + (x, y)``, level-0 pixels."""
+    """Position of spots on a slide: ``scale * spot + (x, y)``, level-0 pixels."""
 
     scale: float = 1.0
     x: float = 0.0
@@ -45,7 +45,7 @@ class Frame:
 
 
 def read_found(found: Found, slide: Path) -> ad.AnnData:
-    """Read a measurement that was found, as `expression.read_expression` does.
+    """Read a measurement like `expression.read_expression`.
 
     Raises
     ------
@@ -56,14 +56,14 @@ def read_found(found: Found, slide: Path) -> ad.AnnData:
 
 
 def doubt(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> str:
-    """Say why spots seem not to be in a slide's own pixels; an empty text where they do.
+    """Say why spots do not seem to be in a slide's own pixels; an empty text if they do.
 
     Parameters
     ----------
     spots : (n, 2) float64
-        Pixels (x, y) of the image on which they were laid.
+        Pixels (x, y) of the image on which they were placed.
     known : mapping
-        What is known of that image: `expression.visium.frame_of`.
+        Facts about that image: `expression.visium.frame_of`.
     shape : (height, width)
         Of the slide, level-0 pixels.
     tissue : TissueMask
@@ -72,7 +72,7 @@ def doubt(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], t
     if "shape" in known and not _same_size(known, shape):
         h, w = known["shape"]
         return (
-            f"The spots were laid on an image of about {w:,.0f} x {h:,.0f} px; this slide has {width:,} x {height:,}."
+            f"The spots were placed on an image of about {w:,.0f} x {h:,.0f} px; this slide has {width:,} x {height:,}."
         )
     outside = int((~Box(0, 0, width, height).contains(spots)).sum())
     if outside:
@@ -81,14 +81,14 @@ def doubt(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], t
     if "shape" not in known and area is not None:
         extent = np.ptp(spots, axis=0)
         if len(spots) > 1 and (extent < _CORNER * np.array([area.width, area.height])).all():
-            return "The spots cover a small corner of the tissue only: they may be in the pixels of a smaller picture."
+            return "The spots cover only a small corner of the tissue: they may be in the pixels of a smaller picture."
     return ""
 
 
 def guess(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:
-    """Propose how spots lie on a slide: by the sizes of the two images, else by what spots and tissue span.
+    """Propose a frame for spots on a slide: by the sizes of the two images, else by the extents of spots and tissue.
 
-    A proposal to be looked at; see `doubt` for the parameters.
+    Somebody must look at the proposal; see `doubt` for the parameters.
     """
     if "shape" in known:
         ratio = np.array(shape) / np.asarray(known["shape"])
@@ -106,7 +106,7 @@ def guess(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], t
 def spot_diameter(spots: FloatArray, known: Mapping[str, Any]) -> float:
     """Return the spots' diameter in pixels of their own image: as recorded, else half the distance between them.
 
-    Of arrays of Spatial Transcriptomics that is right: spots of 100 um, 200 um apart.
+    For Spatial Transcriptomics that is right: spots of 100 um, 200 um apart.
     """
     if "spot_diameter" in known:
         return float(known["spot_diameter"])
@@ -119,7 +119,7 @@ def spot_diameter(spots: FloatArray, known: Mapping[str, Any]) -> float:
 
 
 def on_slide(name: str, data: ad.AnnData, frame: Frame, shape: tuple[int, int]) -> ad.AnnData:
-    """Place a measurement on a slide of `shape` (height, width), and leave out the spots beside it.
+    """Place a measurement on a slide of `shape` (height, width), and leave out spots that are not on it.
 
     Raises
     ------
@@ -158,9 +158,9 @@ class Comparison:
     missing : list of str
         Genes of the panel that were not measured.
     left_out : int
-        Spots that have no prediction: beside the slide, or where the file is damaged.
+        Number of spots without a prediction: not on the slide, or where the file is damaged.
     trained_as : str
-        Name of the section among those that the model was trained on; empty where it is none of them.
+        The training section that this one is; empty if it is none of them.
     """
 
     name: str
@@ -177,18 +177,18 @@ class Comparison:
 
     @property
     def same_unit(self) -> bool:
-        """Whether values can be compared, and not only correlations."""
+        """True if values can be compared, not only correlations."""
         return self.card.label_recipe == RECIPE
 
     def values(self, gene: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-        """Return what was measured and predicted of a gene, each (n,); None where it is not in both."""
+        """Return a gene's measured and predicted values, each (n,); None if it is not in both."""
         column = self._columns.get(gene)
         return None if column is None else (self.scored.truth[:, column], self.scored.predicted[:, column])
 
     def table(self) -> pd.DataFrame:
         """Return one row a gene, best first: PCC with its interval, the card's PCC, MSE, mean measured value.
 
-        The MSE is left out where the units differ, the card's figure where it has none.
+        There is no MSE if the units differ, and no card's PCC if the card has none.
         """
         import pandas as pd
 
@@ -211,7 +211,7 @@ class Comparison:
 
 
 def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: int = 0) -> Comparison:
-    """Score a prediction at measured spots, by the very code of `nh2st evaluate`.
+    """Score a prediction at measured spots with the code of `nh2st evaluate`.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: in
         Raw counts over all measured genes, in the order of the prediction's places.
     prediction : Prediction
     left_out : int
-        Spots that were left out before.
+        Number of spots that were left out before.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: in
     sample = Sample(name, "", Path(str(prediction.slide.get("path") or name)), Path(name), "")
     scored = scored_at(sample, named, genes, prediction)
     if not len(scored.truth):
-        raise SampleError(f"at no spot of {name} could anything be predicted: the slide's file is damaged there")
+        raise SampleError(f"nothing could be predicted at the spots of {name}: the slide's file is damaged there")
     figures = figures_of(card, scored)[model_name(card)]
     known = set(genes)
     missing = [g for g in card.genes if g not in known]
@@ -245,7 +245,7 @@ def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: in
 
 
 def trained_on(card: Card, name: str, fingerprint: str | None) -> str:
-    """Return as which section a model was trained on this slide: by the slide's content, else by the section's name."""
+    """Return the training section that this slide is: by the slide's content, else by the section's name."""
     by_content = [t.sample for t in card.training if t.fingerprint and t.fingerprint == fingerprint]
     by_name = [t.sample for t in card.training if t.sample == name]
     return next(iter(by_content + by_name), "")

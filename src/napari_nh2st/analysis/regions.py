@@ -1,4 +1,4 @@
-"""Genes in regions that were drawn: their mean and spread in each, and how two of them differ."""
+"""Genes in drawn regions: mean and standard deviation in each, and the difference of two."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _VALUES = 2**23  # decoded at once: 32 MB
 class Moments:
     """Mean and covariance of the hidden vectors of n tiles.
 
-    Genes are linear in the hidden vector, so that these say the mean and the spread of every gene: no gene is decoded
-    tile by tile, however many genes and tiles there are.
+    Genes are linear in the hidden vector, so these give every gene's mean and standard deviation without decoding any
+    gene tile by tile.
 
     Attributes
     ----------
     n : int
     mean : (h,) float64
-        NaN where there is no tile.
+        NaN if there is no tile.
     covariance : (h, h) float64
-        Divided by n - 1; NaN where there are fewer than two tiles.
+        Divided by n - 1; NaN if there are fewer than two tiles.
     """
 
     n: int
@@ -49,7 +49,7 @@ class Moments:
 
     @classmethod
     def of(cls, hidden: npt.NDArray[np.float16], keep: Mask | None = None) -> Moments:
-        """Take the moments of hidden vectors (n, h), all of them finite, or of those that a mask picks."""
+        """Compute the moments of finite hidden vectors (n, h), or of those in a mask."""
         rows = np.arange(len(hidden)) if keep is None else np.flatnonzero(keep)
         n, width = len(rows), hidden.shape[1]
         parts = [rows[i : i + _PLACES] for i in range(0, n, _PLACES)]
@@ -70,7 +70,7 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """How genes differ between two sets of tiles.
+    """Differences of genes between two sets of tiles.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Comparison:
         Indexed by gene, in the order of the panel: ``difference`` of the means (first minus second), ``score`` (Welch's
         t), ``p`` and ``adjusted p`` (Benjamini and Hochberg, over all genes).
     used : (2,) tuple of int
-        Tiles of each side that went into it: no more than `MOST`.
+        Number of tiles used of each side, at most `MOST`.
     """
 
     table: pd.DataFrame
@@ -86,7 +86,7 @@ class Comparison:
 
 
 def inside(centres: FloatArray, outlines: Sequence[FloatArray]) -> Mask:
-    """Tell which places (n, 2) lie in one of these outlines (k, 2); all x, y in level-0 pixels."""
+    """Return a mask of the places (n, 2) inside any of these outlines (k, 2); all x, y in level-0 pixels."""
     from skimage.measure import points_in_poly
 
     found = np.zeros(len(centres), dtype=bool)
@@ -102,10 +102,10 @@ def region_table(prediction: Prediction, regions: Regions) -> pd.DataFrame:
     Parameters
     ----------
     prediction : Prediction
-        Places that carry no prediction are left out.
+        Places without a prediction are left out.
     regions : dict of str to sequence of (k, 2) float64
         Outlines (x, y) in level-0 pixels; several under one name are one region. A tile belongs to a region if its
-        centre lies in it.
+        centre is inside.
 
     Returns
     -------
@@ -149,24 +149,24 @@ def compare(
     tell: Tell = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Comparison:
-    """Rank genes by how they differ between two sets of tiles, with scanpy's ``rank_genes_groups``.
+    """Rank genes by their difference between two sets of tiles, with scanpy's ``rank_genes_groups``.
 
-    The method is "t-test", Welch's, scanpy's default. "t-test_overestim_var" takes the number of tiles of the first
-    side for both, which makes too much of a small second side. "wilcoxon" runs in numba's parallel loops, which end the
-    process where two threads meet in them on some systems, and a dock has several. Tiles that lie next to each other
-    are alike and every p takes them as independent: these are for ranking.
+    The method is "t-test", Welch's, scanpy's default. "t-test_overestim_var" uses the first side's number of tiles for
+    both, which overrates a small second side. "wilcoxon" runs in numba's parallel loops, which on some systems end the
+    process if two threads meet in them, and a dock has several threads. Neighbouring tiles are alike but every p value
+    assumes that they are independent: use p for ranking only.
 
     Parameters
     ----------
     prediction : Prediction
     first, second : (n,) bool
-        Which places. Those in both, and those without a prediction, are left out.
+        Masks of the places. Places in both, and places without a prediction, are left out.
     names : (2,) tuple of str
-        What the sides are called in an error.
+        Names of the sides, for errors.
     seed : int
         Picks `MOST` tiles of a side that has more.
     tell, cancelled : callable
-        How far it is, in genes; and whether to stop.
+        `tell` counts genes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Signatures: how much a set of genes stands out at each place, as scanpy's `score_genes` has it."""
+"""Signatures: the score of a set of genes at each place, as scanpy's `score_genes` computes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_nh2st.model.decoder import Decoder
 CONTROLS = 50  # scanpy's defaults: control genes per level of expression,
 LEVELS = 25  # levels into which the panel is cut,
 SEED = 0  # and what draws the control genes
-_PER_LEVEL = 10  # genes that a level should hold: a small panel is cut into fewer
+_PER_LEVEL = 10  # genes per level: a small panel is cut into fewer levels
 _CHUNK = 16_384  # hidden vectors that are scored at once
 
 _BETWEEN = re.compile(r"[\s,;|\"'()\[\]{}]+")
@@ -27,7 +27,7 @@ _GMT = "a line is a name, a description and the genes, with tabs between them"
 
 @dataclass(frozen=True)
 class GeneSet:
-    """A named set of genes, as it was written."""
+    """A named set of genes, as written."""
 
     name: str
     genes: tuple[str, ...]
@@ -35,7 +35,7 @@ class GeneSet:
 
 @dataclass(frozen=True)
 class Match:
-    """Which genes of a set a panel has.
+    """Genes of a set that a panel has, and those that it lacks.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Match:
 
 
 def parse_genes(text: str) -> tuple[str, ...]:
-    """Read the genes of a text, each once: names between blanks, commas, semicolons, quotes or line ends.
+    """Read the genes in a text, each once: names between blanks, commas, semicolons, quotes or line ends.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def read_gmt(path: str | Path) -> list[GeneSet]:
     Raises
     ------
     Nh2stError
-        Naming the line that is not of this form.
+        It names the line that has another form.
     """
     path = Path(path)
     try:
@@ -97,21 +97,21 @@ def read_gmt(path: str | Path) -> list[GeneSet]:
 
 
 def match(genes: Iterable[str], panel: Sequence[str]) -> Match:
-    """Find genes in a panel, whatever their case."""
+    """Find genes in a panel, ignoring case."""
     spelt = {gene.casefold(): gene for gene in panel}
     found = _once(spelt[gene.casefold()] for gene in genes if gene.casefold() in spelt)
     return Match(found, _once(gene for gene in genes if gene.casefold() not in spelt))
 
 
 def mean_trust(card: Card, genes: Sequence[str]) -> tuple[float, int] | None:
-    """Return the mean held-out PCC of those genes that have one and how many those are, None where none has."""
+    """Return the mean held-out PCC of the genes that have one, and their number; None if none has."""
     known = card.evaluation.genes if card.evaluation else {}
     figures = [known[gene].pcc for gene in genes if gene in known]
     return (float(np.mean(figures)), len(figures)) if figures else None
 
 
 def levels_for(panel: int) -> int:
-    """Return into how many levels of expression a panel is cut: scanpy's 25, fewer where it has few genes."""
+    """Return the number of expression levels for a panel: scanpy's 25, fewer if it has few genes."""
     return max(2, min(LEVELS, panel // _PER_LEVEL + 1))
 
 
@@ -125,11 +125,11 @@ def score(
     tell: Callable[[int, int], None] = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> npt.NDArray[np.float32]:
-    """Score a set of genes at each place: its mean less the mean of control genes that are expressed alike.
+    """Score a set of genes at each place: its mean minus the mean of control genes with similar expression.
 
-    The method is that of Satija et al., "Spatial reconstruction of single-cell gene expression data", 2015, and scanpy
-    does it (`scanpy.tl.score_genes`): it ranks the panel by mean prediction over all places, cuts the ranking into
-    levels, and draws the controls from the levels in which the set has genes, less the set itself.
+    The method is that of Satija et al., "Spatial reconstruction of single-cell gene expression data", 2015, by
+    `scanpy.tl.score_genes`: it ranks the panel by mean prediction over all places, cuts the ranking into levels, and
+    draws the controls from the levels in which the set has genes, without the set itself.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def score(
     controls, levels, seed : int
         `ctrl_size`, `n_bins` and `random_state` of scanpy; the levels are `levels_for` the panel by default.
     tell, cancelled : callable
-        How far it is, in places, and whether to stop.
+        `tell` counts places.
 
     Returns
     -------
@@ -180,11 +180,11 @@ def _as_one_gene(
     levels: int,
     seed: int,
 ) -> tuple[npt.NDArray[np.float64], float]:
-    """Have scanpy choose the controls; return the score as weights (h,) of a hidden vector less `mean`, and its level.
+    """Let scanpy choose the controls; return the score as weights (h,) of a hidden vector minus `mean`, and its level.
 
-    Predictions are linear in the hidden vector, hence so is the score. scanpy scores a few made-up places, one step
-    along each direction and one back from the mean: their genes have the means of the slide, so that the controls
-    are the slide's, and no matrix of all places by all genes is needed, however large the slide.
+    Predictions are linear in the hidden vector, and so is the score. scanpy scores a few made-up places, one step
+    along each direction and one back from the mean. Their genes have the slide's means, so the controls are the
+    slide's, and no matrix of all places by all genes is needed, however large the slide is.
     """
     import pandas as pd
     import scanpy as sc
@@ -199,7 +199,7 @@ def _as_one_gene(
         sc.tl.score_genes(adata, list(genes), ctrl_size=controls, n_bins=levels, random_state=seed, ctrl_as_ref=True)
     except RuntimeError as error:  # "No control genes found in any cut."
         raise Nh2stError(
-            "the model has no other genes that are expressed alike, so there is nothing to compare the set with: "
+            "the model has no other genes with similar expression, so there is nothing to compare the set with: "
             "take fewer genes, or a model with more of them"
         ) from error
     level, ahead, back = np.split(adata.obs["score"].to_numpy(), [1, 1 + len(mean)])
@@ -214,7 +214,7 @@ def _parts(n: int, cancelled: Callable[[], bool]) -> Iterator[slice]:
 
 
 def _once(words: Iterable[str]) -> tuple[str, ...]:
-    """Keep the first of each, whatever its case."""
+    """Keep the first of each, ignoring case."""
     kept: dict[str, str] = {}
     for word in words:
         kept.setdefault(word.casefold(), word)

@@ -1,7 +1,7 @@
-"""How far answers for the same places differ: between models, or between views of one model.
+"""Spread of answers for the same places: between models, or between views of one model.
 
-Spread is not error. All views, and all models of the same data, can agree and be wrong: docs/exploring.md says what was
-measured.
+Spread is not error. All views, and all models of the same data, can agree and be wrong: docs/results.md has the
+measurements.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ F32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one model, or one view of it, says of some places.
+    """The answer of one model, or of one view of it, for some places.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Answer:
         In the order of the decoder's rows.
     decoder : Decoder
     hidden : (n, h) float16
-        NaN where it says nothing.
+        NaN where there is no answer.
     """
 
     name: str
@@ -53,30 +53,30 @@ class Answer:
         return self.decoder(self.hidden, [self.genes.index(gene)])[:, 0]
 
     def followed_by(self, other: Answer) -> Answer:
-        """Return this answer with that of further places behind it."""
+        """Return this answer followed by that for further places."""
         return Answer(self.name, self.genes, self.decoder, np.concatenate([self.hidden, other.hidden]))
 
 
 def shared_genes(answers: Sequence[Answer]) -> list[str]:
-    """Genes that all of them predict, in the order of the first one's panel."""
+    """Genes that all answers have, in the order of the first one's panel."""
     return [gene for gene in answers[0].genes if all(gene in a.genes for a in answers)] if answers else []
 
 
 def spread_over(answers: Sequence[Answer], gene: str) -> F32:
     """Return the standard deviation of a gene's predictions over answers, at every place.
 
-    Genes are decoded when they are asked for, so that few bytes are kept a place and another gene is shown at once.
+    Genes are decoded on request, so a place needs few bytes and another gene appears at once.
 
     Parameters
     ----------
     answers : sequence of Answer
-        Two at least, of the same places.
+        At least two, for the same places.
     gene : str
 
     Returns
     -------
     (n,) float32
-        In the label's unit, with n - 1 in the denominator; NaN where an answer says nothing.
+        In the label's unit, with n - 1 in the denominator; NaN where an answer is missing.
 
     Raises
     ------
@@ -84,6 +84,6 @@ def spread_over(answers: Sequence[Answer], gene: str) -> F32:
         If there are fewer than two, or one does not predict the gene.
     """
     if len(answers) < 2:
-        raise Nh2stError("spread needs two answers at least: choose another view or model")
+        raise Nh2stError("spread needs at least two answers: choose another view or model")
     out: F32 = np.std([answer.values(gene) for answer in answers], axis=0, ddof=1)
     return out

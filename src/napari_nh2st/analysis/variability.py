@@ -1,4 +1,4 @@
-"""How much each gene varies in space on a slide, as Moran's I of what is predicted."""
+"""Spatial variability of each gene on a slide, as Moran's I of its predictions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from napari_nh2st.engine.prediction import Prediction
 
 PLACES = 20_000
-_WINDOW = 16  # places along a side of what is taken together: seven of eight links between neighbours lie inside
+_WINDOW = 16  # places along a side of a window: seven of eight links between neighbours lie inside one
 _GENES = 256  # decoded at a time
 
 
 def some_places(grid: IntArray, most: int = PLACES) -> IntArray:
-    """Choose places of a lattice that stand for all of them, with their neighbours.
+    """Choose places of a lattice that represent all of them, with their neighbours.
 
-    Whole windows of 16 x 16 places are drawn at random, the same ones each time. Every k-th place would have its
-    neighbours k times as far away, and Moran's I falls with that distance: a figure would depend on the slide's size.
+    It draws whole windows of 16 x 16 places at random, the same ones each time. Taking every k-th place would put
+    neighbours k times as far away, and Moran's I falls with distance, so the figure would depend on the slide's size.
 
     Parameters
     ----------
     grid : (n, 2) int
         Row and column of each place.
     most : int
-        How many to choose; all of them where there are no more.
+        How many to choose; all of them if there are no more.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def some_places(grid: IntArray, most: int = PLACES) -> IntArray:
 
 
 def neighbour_graph(grid: IntArray) -> csr_matrix:
-    """Return which places touch one another on a lattice, (n, n), 1 for each of up to eight neighbours."""
+    """Return the neighbours of each place on a lattice, (n, n), 1 for each of up to eight."""
     from scipy.sparse import csr_matrix
 
     first = grid.min(axis=0) - 1
@@ -77,7 +77,7 @@ def variability(
     prediction : Prediction
         With places on the lattice.
     most : int
-        How many places are looked at; see `some_places`.
+        How many places to use; see `some_places`.
     cancelled : callable
         Asked between genes.
 
@@ -89,11 +89,11 @@ def variability(
     Raises
     ------
     Nh2stError
-        If the places lie on no lattice, or no two of them touch.
+        If the places are not on a lattice, or no two of them touch.
     Cancelled
     """
     if prediction.places.grid is None:
-        raise Nh2stError("this prediction was made at given spots, not on a lattice: which are neighbours is not known")
+        raise Nh2stError("this prediction was made at given spots, not on a lattice: it has no neighbours")
     done = np.flatnonzero(prediction.done)
     taken = done[some_places(prediction.places.grid[done], most)]
     graph = neighbour_graph(prediction.places.grid[taken]) if len(taken) else None
