@@ -1,6 +1,6 @@
 # make demo and make test do all the set-up on a bare Debian or Ubuntu machine; see scripts/setup.sh for its settings.
 
-.PHONY: help setup demo test test-long lint format docs-images docs-tables demo-models clean
+.PHONY: help setup demo test test-long test-machines lint format docs-images docs-tables demo-models clean
 .DEFAULT_GOAL := help
 
 SHELL := /bin/bash
@@ -17,6 +17,7 @@ help:
 	@echo "make demo         predict on a synthetic slide and show it in napari (files in demo-out/ without a display)"
 	@echo "make test         the tests, in a real window under Xvfb"
 	@echo "make test-long    the slower tests"
+	@echo "make test-machines  the tests that compute, as other processors would run them"
 	@echo "make lint         ruff and mypy"
 	@echo "make docs-images  the pictures of the documentation"
 	@echo "make docs-tables  the tables of docs/results.md and performance.md, from docs/reports (ARGS=--check only looks)"
@@ -44,6 +45,10 @@ test: setup
 
 test-long: setup
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m long $(ARGS)
+
+# As other processors would run them: fewer instructions, other threads, bfloat16 forced. RUNS=name,... runs some.
+test-machines: setup
+	scripts/test_machines.sh $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check

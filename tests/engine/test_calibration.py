@@ -15,6 +15,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("NH2ST_CACHE", str(tmp_path))
+    monkeypatch.delenv("NH2ST_PRECISION", raising=False)
     calibration._calibrate.cache_clear()
     yield tmp_path
     calibration._calibrate.cache_clear()

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from napari_nh2st.engine.device import computing
+from napari_nh2st.engine.device import choose_precision, computing
 from napari_nh2st.engine.job import Job
+from napari_nh2st.errors import Nh2stError
 
 CPU = torch.device("cpu")
 
@@ -31,3 +32,13 @@ def test_a_gpu_rounds_no_product_of_fp32():
 def test_a_job_for_scoring_is_in_fp32_and_keeps_nothing():
     job = Job(device="cpu", precision="bf16", cache=False, view=1).for_scoring()
     assert job == Job(device="cpu", precision="fp32", cache=False, view=1)
+
+
+def test_a_variable_says_what_auto_means(monkeypatch):
+    for said in ("fp32", "bf16"):
+        monkeypatch.setenv("NH2ST_PRECISION", said)
+        assert choose_precision("auto", CPU) == said
+        assert choose_precision("fp32", CPU) == "fp32"
+    monkeypatch.setenv("NH2ST_PRECISION", "int8")
+    with pytest.raises(Nh2stError, match="NH2ST_PRECISION is 'int8': set it to"):
+        choose_precision("auto", CPU)
