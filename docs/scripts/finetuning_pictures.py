@@ -25,7 +25,7 @@ from qtpy.QtWidgets import QApplication
 from screenshots import IMAGES, SIZE, settle, wait
 
 from napari_nh2st.demo.sheet import write_sample_sheet
-from napari_nh2st.training import runs
+from napari_nh2st.training.run import runs
 
 SECTIONS = (901, 902, 903)
 EPOCHS, GENES = 16, 30

@@ -10,8 +10,8 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.finetune import finetune
-from napari_nh2st.training.held_out_spots import read_held_out
-from napari_nh2st.training.summary import read_summary
+from napari_nh2st.training.run.held_out_prediction import read_held_out
+from napari_nh2st.training.run.summary import read_summary
 from support.sections import sheet
 
 NAMES = ["coordinates alone", "colour ridge", "this model"]
@@ -75,8 +75,8 @@ def test_blocks_have_the_figures_of_the_card(samples, tmp_path):
 
 def test_a_part_of_a_section_knows_nothing_of_the_rest(samples):
     from napari_nh2st.expression import read_expression
-    from napari_nh2st.training.data import load_section, part_of
-    from napari_nh2st.training.finetune import card_for
+    from napari_nh2st.training.sections.new_card import card_for
+    from napari_nh2st.training.sections.section import load_section, part_of
 
     some = read_sheet(samples)[:1]
     data = [read_expression(s) for s in some]

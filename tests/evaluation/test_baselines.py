@@ -21,9 +21,9 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import save_encoder
 from napari_nh2st.model.nh2st import normalise
-from napari_nh2st.training import setup as plan
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import load_section
+from napari_nh2st.training.pretraining import on_sections
+from napari_nh2st.training.sections.section import load_section
 from support.models import small_card
 from support.sections import GENES, sheet
 
@@ -53,7 +53,7 @@ def small_nets(sections):
     # busy machine they spin while they wait for one another, which took ten times as long.
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "BATCH", 8)
+        patch.setattr(on_sections, "BATCH", 8)
         patch.setattr(small_cnn, "WIDTH", 8)
         patch.setattr(small_cnn, "BATCH", 12)
         patch.setattr(small_cnn, "EPOCHS", 6)

@@ -15,8 +15,8 @@ from napari_nh2st.evaluation.compare import compare
 from napari_nh2st.evaluation.scores import score
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.training import setup as plan
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.pretraining import on_sections
 from support.sections import GENES, sheet
 
 CONFIG = TrainingConfig(
@@ -29,7 +29,7 @@ CONFIG = TrainingConfig(
 def small_nets():
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in (
-            (plan, "BATCH", 8),
+            (on_sections, "BATCH", 8),
             (small_cnn, "WIDTH", 4), (small_cnn, "BATCH", 12), (small_cnn, "EPOCHS", 2),
         ):  # fmt: skip
             patch.setattr(module, name, value)

@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from napari_nh2st.training.averaging import TrainedAverage
+from napari_nh2st.training.network.averaging import TrainedAverage
 
 
 class Small(L.LightningModule):

@@ -7,13 +7,17 @@ import torch
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture, Card
-from napari_nh2st.training.callbacks import MetricsFile, Wishes
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Section, WindowCutter, spots_a_step
-from napari_nh2st.training.embedded import HELD_OUT_AT_ONCE, Embedded, held_out_targets
-from napari_nh2st.training.quiet_lightning import quiet
-from napari_nh2st.training.setup import Plan, make_plan
-from napari_nh2st.training.training_pass import Stage
+from napari_nh2st.training.data.batches import spots_a_step
+from napari_nh2st.training.data.embedded import EmbeddedSection
+from napari_nh2st.training.data.spot_batches import HELD_OUT_AT_ONCE, held_out_targets
+from napari_nh2st.training.data.windows import WindowCutter
+from napari_nh2st.training.network.setup import TrainingSetup, set_up_training
+from napari_nh2st.training.run.metrics_file import MetricsFile
+from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.run.training_pass import TrainingPass
+from napari_nh2st.training.sections.section import Section
+from napari_nh2st.training.trainer import quiet
 
 ARCH = Architecture()  # the best rate depends on the network's size
 GENES, STATES = 20, 8
@@ -21,7 +25,7 @@ MARGIN = 0.02
 """Of the correlation, below the best of the grid."""
 
 
-def tissue(spots: int) -> tuple[Section, Embedded]:
+def tissue(spots: int) -> tuple[Section, EmbeddedSection]:
     """A square array over tissue whose state varies smoothly and from place to place.
 
     An embedding is a rectified mixture of its place's state. Labels are a linear part of the state, a bent part of it
@@ -50,26 +54,26 @@ def tissue(spots: int) -> tuple[Section, Embedded]:
     )  # fmt: skip
     assert (section.measured[:, SELF] == np.arange(spots)).all()
     plain = torch.from_numpy(seen.clip(0).astype(np.float32))[torch.from_numpy(nine)]
-    return section, Embedded(plain, torch.zeros((0, spots, 9, channels), dtype=torch.float16))
+    return section, EmbeddedSection(plain, torch.zeros((0, spots, 9, channels), dtype=torch.float16))
 
 
-def plan_of(section: Section, embedded: Embedded, **settings) -> Plan:
-    """Make a plan by the defaults, but for these settings."""
+def setup_of(section: Section, embedded: EmbeddedSection, **settings) -> TrainingSetup:
+    """Make a setup by the defaults, but for these settings."""
     L.seed_everything(0, verbose=False)
     config = TrainingConfig(device="cpu", precision="fp32", pretrain_steps=0, kernel_share=0, **settings)
     genes = [f"G{i}" for i in range(GENES)]
     card = Card(
         name="made up", licence="none", architecture=ARCH, mpp=1.0, pitch=144, genes=genes, gene_means=[0.0] * GENES
     )
-    return make_plan([section], card, config, 0, look=lambda net, card: [embedded])
+    return set_up_training([section], card, config, 0, look=lambda net, card: [embedded])
 
 
-def score(section: Section, embedded: Embedded, folder, **settings) -> float:
-    """Train by such a plan; the best correlation on the block that is held out."""
-    plan = plan_of(section, embedded, **settings)
+def score(section: Section, embedded: EmbeddedSection, folder, **settings) -> float:
+    """Train by such a setup; the best correlation on the block that is held out."""
+    setup = setup_of(section, embedded, **settings)
     log, folder = MetricsFile(None), folder / "-".join(f"{v}" for v in ["run", *settings.values()])
     with quiet():
-        _, keep, _ = Stage(plan, folder, log, Wishes(folder, lambda: False, log), score=True).run()
+        _, keep, _ = TrainingPass(setup, folder, log, RunRequests(folder, lambda: False, log), score=True).run()
     return keep.best_score
 
 
@@ -106,9 +110,9 @@ def test_a_small_step_of_the_head_wakes_no_second_thread(tmp_path, two_threads, 
         def on_validation_batch_end(self, *_):
             self.threads.add(torch.get_num_threads())
 
-    plan, log, seen = plan_of(*tissue(300), epochs=1, spots_per_step=batch), MetricsFile(None), Seen()
+    setup, log, seen = setup_of(*tissue(300), epochs=1, spots_per_step=batch), MetricsFile(None), Seen()
     with quiet():
-        Stage(plan, tmp_path, log, Wishes(tmp_path, lambda: False, log), score=True, watch=[seen]).run()
+        TrainingPass(setup, tmp_path, log, RunRequests(tmp_path, lambda: False, log), score=True, watch=[seen]).run()
     assert seen.threads == {threads}
     assert torch.get_num_threads() == 2
 

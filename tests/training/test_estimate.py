@@ -9,16 +9,22 @@ from napari_nh2st.errors import Cancelled, SampleError
 from napari_nh2st.expression import read_expression, read_sheet
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.training import timing_probe as trying
-from napari_nh2st.training.callbacks import MetricsFile, Wishes
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import WindowCutter, cover, hold_out_blocks, load_section
-from napari_nh2st.training.estimate import Estimate, about_memory, about_time, estimate
-from napari_nh2st.training.finetune import card_for, finetune
-from napari_nh2st.training.forecast import crop, forecast
-from napari_nh2st.training.setup import make_plan
-from napari_nh2st.training.timing_probe import Trial, _middle, _settle_batch, looked_at, memory_mb
-from napari_nh2st.training.training_pass import Stage
+from napari_nh2st.training.data.windows import WindowCutter, cover
+from napari_nh2st.training.estimate import timing_probe
+from napari_nh2st.training.estimate.estimate import Estimate, about_memory, about_time
+from napari_nh2st.training.estimate.estimate_run import estimate
+from napari_nh2st.training.estimate.forecast import crop, forecast
+from napari_nh2st.training.estimate.timing_probe import TimingProbe, _middle, _settle_batch, looked_at
+from napari_nh2st.training.finetune import finetune
+from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.run.memory import memory_mb
+from napari_nh2st.training.run.metrics_file import MetricsFile
+from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.run.training_pass import TrainingPass
+from napari_nh2st.training.sections.held_out_sections import hold_out_blocks
+from napari_nh2st.training.sections.new_card import card_for
+from napari_nh2st.training.sections.section import load_section
 from support.models import small_model
 from support.sections import sheet
 
@@ -39,7 +45,7 @@ def samples(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
-    monkeypatch.setattr(trying, "MOST_STEPS", 4)
+    monkeypatch.setattr(timing_probe, "MOST_STEPS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,7 @@ def tried(card, **more):
         "train": [spots, spots],
         "apart": [],
     }
-    return Trial(card, CPU, **{"what": "head", "pretrains": True, "looks": True, **known, **more})
+    return TimingProbe(card, CPU, **{"what": "head", "pretrains": True, "looks": True, **known, **more})
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,9 @@ def test_a_step_is_as_large_as_that_of_a_run(samples, card, train, tmp_path):
     sections = [load_section(s, read_expression(s), card) for s in read_sheet(samples)]
     hold_out_blocks(sections, config.inner_validation, 0)
     log = MetricsFile(None)
-    stage = Stage(make_plan(sections, card, config, 0), tmp_path, log, Wishes(tmp_path, lambda: False, log))
+    stage = TrainingPass(
+        set_up_training(sections, card, config, 0), tmp_path, log, RunRequests(tmp_path, lambda: False, log)
+    )
     spots = [s.centres[:, SELF] for s in sections]
     found = tried(card, what=train, train=spots)
     _settle_batch(found, sections[0], config)
@@ -210,14 +218,14 @@ def test_sections_that_are_held_out_are_read_and_not_trained_on(samples):
 
 
 def test_sections_beyond_the_time_for_reading_are_taken_to_be_alike(samples, monkeypatch):
-    monkeypatch.setattr(trying, "READ_SECONDS", 0.0)
+    monkeypatch.setattr(timing_probe, "READ_SECONDS", 0.0)
     assert estimate(samples, config=settings()).spots == 162
 
 
 def test_of_a_large_section_the_middle_is_read(samples, monkeypatch):
-    monkeypatch.setattr(trying, "MOST_PIXELS", 300**2)
+    monkeypatch.setattr(timing_probe, "MOST_PIXELS", 300**2)
     read = []
-    monkeypatch.setattr(trying, "load_section", lambda *a: read.append(load_section(*a)) or read[-1])
+    monkeypatch.setattr(timing_probe, "load_section", lambda *a: read.append(load_section(*a)) or read[-1])
     estimate(samples, config=settings())
     assert len(read[0].labels) < 81
 
@@ -249,7 +257,7 @@ def test_memory_is_what_the_process_has_taken():
 
 def test_the_estimate_is_near_what_a_run_takes(samples, tmp_path, monkeypatch):
     """Within a factor that a busy machine does not exceed: that it is nearer stands in the documentation."""
-    monkeypatch.setattr(trying, "MOST_STEPS", 14)
+    monkeypatch.setattr(timing_probe, "MOST_STEPS", 14)
     config = settings(epochs=1, refit=True)
     found = estimate(samples, config=config)
     finetune(samples, tmp_path / "run", config=config, progress=False)

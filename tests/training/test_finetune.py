@@ -13,8 +13,8 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model, load_reference
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.finetune import finetune
-from napari_nh2st.training.reference import _some
-from napari_nh2st.training.setup import fold_labels, unfold_labels
+from napari_nh2st.training.network.label_units import fold_labels, unfold_labels
+from napari_nh2st.training.run.reference import _some
 from support.models import small_model
 from support.sections import sheet
 

@@ -10,8 +10,8 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.finetune import finetune
-from napari_nh2st.training.held_out_sections import Apart, split_samples
-from napari_nh2st.training.held_out_spots import read_held_out
+from napari_nh2st.training.run.held_out_prediction import read_held_out
+from napari_nh2st.training.sections.held_out_sections import HeldOutSections, split_samples
 from support.sections import GENES, PITCH, sheet
 
 ARCH = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.1)
@@ -116,4 +116,4 @@ def test_genes_that_were_not_measured_there_are_left_out(samples, tmp_path):
     data.write_h5ad(tmp_path / "S3.h5ad")
     card = load_card(tmp_path / "r" / "model")
     with pytest.raises(SampleError, match="held-out S3"):
-        Apart.read([s for s in read_sheet(other) if s.sample == "S3"], card)
+        HeldOutSections.read([s for s in read_sheet(other) if s.sample == "S3"], card)

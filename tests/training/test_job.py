@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_nh2st.training.job import Job, command
+from napari_nh2st.training.run.run_process import RunProcess, finetune_command
 
 # Stands in for `python -m napari_nh2st`: writes what the contract says, slowly, and obeys RUN/stop.
 FAKE = """
@@ -43,7 +43,7 @@ def program(tmp_path: Path) -> list[str]:
     return [sys.executable, str(script)]
 
 
-def wait_for(job: Job, *states: str) -> str:
+def wait_for(job: RunProcess, *states: str) -> str:
     until = time.monotonic() + 20
     while (state := job.status().state) not in states:
         assert time.monotonic() < until, f"still {state}: {job.tail()}"
@@ -52,14 +52,14 @@ def wait_for(job: Job, *states: str) -> str:
 
 
 def test_command_is_what_a_person_would_type() -> None:
-    words = command(Path("s.csv"), Path("run"), model="demo", seed=3, resume=True)
+    words = finetune_command(Path("s.csv"), Path("run"), model="demo", seed=3, resume=True)
     assert words == ["finetune", "s.csv", "--out", "run", "--model", "demo", "--seed", "3", "--resume"]
 
 
 def test_run_to_its_end(tmp_path: Path, program: list[str]) -> None:
-    job = Job(tmp_path / "run")
+    job = RunProcess(tmp_path / "run")
     assert job.status().state == "empty"
-    job.start(command(Path("quick"), job.folder), program=program)
+    job.start(finetune_command(Path("quick"), job.folder), program=program)
     wait_for(job, "done")
     status = job.status()
     assert status.model == job.folder / "model"
@@ -69,38 +69,38 @@ def test_run_to_its_end(tmp_path: Path, program: list[str]) -> None:
 
 
 def test_another_session_follows_and_stops(tmp_path: Path, program: list[str]) -> None:
-    job = Job(tmp_path / "run")
-    job.start(command(Path("endless"), job.folder), program=program)
+    job = RunProcess(tmp_path / "run")
+    job.start(finetune_command(Path("endless"), job.folder), program=program)
     wait_for(job, "running")
-    other = Job(job.folder)  # as after closing and reopening the window
+    other = RunProcess(job.folder)  # as after closing and reopening the window
     assert other.status().active
     with pytest.raises(RuntimeError, match="already going on"):
-        other.start(command(Path("quick"), job.folder), program=program)
+        other.start(finetune_command(Path("quick"), job.folder), program=program)
     other.stop()
     assert wait_for(other, "cancelled") == "cancelled"
     assert wait_for(job, "cancelled") == "cancelled"
 
 
 def test_failure_is_one_line(tmp_path: Path, program: list[str]) -> None:
-    job = Job(tmp_path / "run")
-    job.start(command(Path("broken"), job.folder), program=program)
+    job = RunProcess(tmp_path / "run")
+    job.start(finetune_command(Path("broken"), job.folder), program=program)
     wait_for(job, "failed")
     assert job.status().message == "the sheet names no section"
-    assert Job(job.folder).status().message == "the sheet names no section"
+    assert RunProcess(job.folder).status().message == "the sheet names no section"
 
 
 def test_a_killed_run_says_so_and_nothing_of_an_earlier_end(tmp_path: Path, program: list[str]) -> None:
-    job = Job(tmp_path / "run")
-    job.start(command(Path("broken"), job.folder), program=program)
+    job = RunProcess(tmp_path / "run")
+    job.start(finetune_command(Path("broken"), job.folder), program=program)
     wait_for(job, "failed")
-    job.start(command(Path("endless"), job.folder), program=program)
+    job.start(finetune_command(Path("endless"), job.folder), program=program)
     wait_for(job, "running")
     with (job.folder / "log.txt").open("a") as log:
         log.write("epoch 1 of 5: training loss 0.512\n")
     os.kill(job.record()["pid"], signal.SIGKILL)
     wait_for(job, "failed")
     assert job.status().message.startswith("its process was ended from outside")
-    assert Job(job.folder).status().message == job.status().message
+    assert RunProcess(job.folder).status().message == job.status().message
 
 
 @pytest.mark.parametrize(
@@ -113,21 +113,21 @@ def test_a_killed_run_says_so_and_nothing_of_an_earlier_end(tmp_path: Path, prog
 )
 def test_what_a_log_ends_with_is_told(tmp_path: Path, printed: str, says: str) -> None:
     (tmp_path / "log.txt").write_text(printed)
-    assert Job(tmp_path).last_error() == says
+    assert RunProcess(tmp_path).last_error() == says
 
 
 def test_resumed_run_is_not_taken_for_the_old_end(tmp_path: Path, program: list[str]) -> None:
-    job = Job(tmp_path / "run")
-    job.start(command(Path("quick"), job.folder), program=program)
+    job = RunProcess(tmp_path / "run")
+    job.start(finetune_command(Path("quick"), job.folder), program=program)
     wait_for(job, "done")
-    job.start(command(Path("endless"), job.folder, resume=True), program=program)
+    job.start(finetune_command(Path("endless"), job.folder, resume=True), program=program)
     assert job.status().state in ("starting", "running")
     job.stop()
     wait_for(job, "cancelled")
 
 
 def test_half_written_line_waits(tmp_path: Path) -> None:
-    job = Job(tmp_path)
+    job = RunProcess(tmp_path)
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"event": "started", "epoch": 0, "total_epochs": 3}) + '\n{"epoch": 1, "tr')
     assert len(job.metrics().rows) == 1
@@ -140,14 +140,14 @@ def test_time_left_follows_the_pace(tmp_path: Path) -> None:
     rows = [{"event": "started", "total_epochs": 10, "epoch": 0, "seconds": 1.0}]
     rows += [{"epoch": e, "train_loss": 1.0, "seconds": 1.0 + 2.0 * e} for e in range(5)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    status = Job(tmp_path).status()  # nobody's process, but its files are fresh
+    status = RunProcess(tmp_path).status()  # nobody's process, but its files are fresh
     assert status.state == "running"
     assert status.seconds_left == pytest.approx(10.0)
 
 
-def told(folder: Path, *rows: dict[str, object]) -> Job:
+def told(folder: Path, *rows: dict[str, object]) -> RunProcess:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Job(folder)
+    return RunProcess(folder)
 
 
 BEGUN = {"event": "started", "total_epochs": 4, "total_steps": 40, "step": 0, "epoch": 0, "seconds": 50.0}

@@ -8,7 +8,7 @@ from sklearn.kernel_ridge import KernelRidge
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.nh2st import build
 from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
-from napari_nh2st.training.kernel import ALPHA, GAMMA, LINEAR, fit_kernel, join_parts, part_again
+from napari_nh2st.training.network.kernel import ALPHA, GAMMA, LINEAR, fit_kernel, join_parts, split_parts
 
 ARCH = {"width": 4, "dim": 16, "hidden": 12, "heads": 4}
 
@@ -98,7 +98,7 @@ def test_an_artefact_does_not_run_away():
 def test_parts_are_joined_and_parted_again():
     raw, targets = data()
     model = net(40, 5)
-    part_again(model, 0.0)
+    split_parts(model, 0.0)
     rows = fit_kernel(model, raw, targets, seed=0)
     learnt = torch.randn(3, 12)
     stain = model.kernel_head(torch.from_numpy(raw[:3]))
@@ -106,7 +106,7 @@ def test_parts_are_joined_and_parted_again():
     join_parts(model, rows, 0.8)
     both = model.decoder(torch.cat([learnt, stain], dim=1))
     assert torch.allclose(both, 0.2 * alone + 0.8 * stain @ rows.T, atol=1e-5)
-    part_again(model, 0.8)
+    split_parts(model, 0.8)
     assert torch.allclose(model.decoder(torch.cat([learnt, stain], dim=1)), alone, atol=1e-5)
 
 

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from napari_nh2st.demo.tissue import make_section, write_slide
 from napari_nh2st.errors import Cancelled, ModelError, MppNeeded, Nh2stError, SlideError
 from napari_nh2st.model.encoder_file import encoder_hash, load_encoder
-from napari_nh2st.training import pretrain as module
-from napari_nh2st.training.pretrain import Crops, nt_xent, pretrain, pretrain_facts, pretrain_on
+from napari_nh2st.training.pretraining import pretrain as pretrain_module
+from napari_nh2st.training.pretraining.contrast import nt_xent, pretrain_on
+from napari_nh2st.training.pretraining.crops import CropPairs
+from napari_nh2st.training.pretraining.pretrain import pretrain, pretrain_facts
 from support.slides import picture, tiff
 
 SMALL = {"width": 4, "batch": 16, "device": "cpu"}
@@ -60,7 +62,7 @@ def test_two_crops_show_one_place():
     image = np.stack([x % 256, y % 256, x // 256 + 2 * (y // 256)], axis=2).astype(np.uint8)
     places = np.array([[150.0, 200], [0, 0], [299, 399], [80, 300]])
     seen = []
-    for batch in Crops([image], [places], stride=16, steps=20, batch=4, seed=0):
+    for batch in CropPairs([image], [places], stride=16, steps=20, batch=4, seed=0):
         assert batch.shape == (8, 112, 112, 3)
         r, g, b = batch.numpy().astype(int).transpose(3, 0, 1, 2)
         at = np.stack([r + 256 * (b % 2), g + 256 * (b // 2)], axis=-1).reshape(8, -1, 2)
@@ -78,7 +80,7 @@ def test_two_crops_show_one_place():
 def test_places_wander_together():
     image = np.zeros((900, 900, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(900) // 4, np.arange(900)[:, None] // 4
-    crops = Crops([image], [np.full((4, 2), 450.0)], stride=16, steps=10, batch=4, seed=0, wander=72)
+    crops = CropPairs([image], [np.full((4, 2), 450.0)], stride=16, steps=10, batch=4, seed=0, wander=72)
     middle = np.array([b.numpy()[..., :2].mean(axis=(1, 2)) * 4 for b in crops])
     assert np.abs(middle[:, :4] - middle[:, 4:]).max() <= 60
     assert middle.max() - middle.min() > 100
@@ -160,7 +162,7 @@ def refused(tmp_path, slides, error, match, out="e.safetensors", **more):
 
 
 def test_what_is_wrong_is_said_before_anything_is_read(slide, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_tissue_places", None)
+    monkeypatch.setattr(pretrain_module, "_tissue_places", None)
     no_mpp = tiff(tmp_path / "no_mpp.tif", picture())
     refused(tmp_path, [slide], ModelError, "ends in .safetensors", out="e.bin")
     refused(tmp_path, [slide, no_mpp], MppNeeded, "--mpp")
@@ -176,7 +178,7 @@ def test_no_tissue_and_too_little(slide, tmp_path):
 
 
 def test_the_command(slide, tmp_path, monkeypatch, nh2st):
-    monkeypatch.setattr(module, "_contrast", tiny(module._contrast))
+    monkeypatch.setattr(pretrain_module, "train_by_contrast", tiny(pretrain_module.train_by_contrast))
     out = tmp_path / "e.safetensors"
     sheet = tmp_path / "samples.csv"
     (tmp_path / "x.h5ad").touch()

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.training import runs
-from napari_nh2st.training.job import Job, command
+from napari_nh2st.training.run import runs
+from napari_nh2st.training.run.run_process import RunProcess, finetune_command
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_a_broken_list_is_begun_anew(tmp_path, registry, text):
 def at_work(folder):
     folder.mkdir()
     (folder / "metrics.jsonl").write_text(json.dumps({"event": "started", "epoch": 0}) + "\n")
-    assert Job(folder).status().active
+    assert RunProcess(folder).status().active
     return folder
 
 
@@ -67,14 +67,14 @@ def test_a_run_waits_until_those_before_it_have_ended(tmp_path, monkeypatch):
     first, second, run = at_work(tmp_path / "a"), at_work(tmp_path / "b"), tmp_path / "c"
     waiting = threading.Thread(target=runs.wait_for, args=([first, second], run))
     waiting.start()
-    until(lambda: Job(run).status().state == "queued")
-    assert Job(run).status().metrics.epoch is None
+    until(lambda: RunProcess(run).status().state == "queued")
+    assert RunProcess(run).status().metrics.epoch is None
     end(first)
     time.sleep(0.1)
-    assert Job(run).status().state == "queued"
+    assert RunProcess(run).status().state == "queued"
     end(second)
     waiting.join(10)
-    assert Job(run).status().state == "starting"
+    assert RunProcess(run).status().state == "starting"
 
 
 def test_a_run_that_waits_can_be_stopped(tmp_path, monkeypatch):
@@ -84,8 +84,8 @@ def test_a_run_that_waits_can_be_stopped(tmp_path, monkeypatch):
     (run / "stop").touch()
     with pytest.raises(Nh2stError, match="waited"):
         runs.wait_for([first], run)
-    assert Job(run).status().state == "cancelled"
-    assert Job(first).status().active
+    assert RunProcess(run).status().state == "cancelled"
+    assert RunProcess(first).status().active
 
 
 def test_what_has_ended_is_not_waited_for(tmp_path):
@@ -96,19 +96,19 @@ def test_what_has_ended_is_not_waited_for(tmp_path):
 
 def test_a_line_says_where_a_run_stands(tmp_path):
     run = at_work(tmp_path / "a")
-    assert runs.line_of(Job(run)) == runs.RunLine(run, "running")  # begun on the command line
+    assert runs.line_of(RunProcess(run)) == runs.RunLine(run, "running")  # begun on the command line
     with (run / "metrics.jsonl").open("a") as file:
         file.writelines(json.dumps({"epoch": i, "val_pcc": v}) + "\n" for i, v in enumerate((0.1, 0.3, 0.2)))
     end(run)
     sheet = tmp_path / "s.csv"
-    record = {"pid": 1, "identity": "none", "argv": ["python", *command(sheet, run)], "started": 5.0}
+    record = {"pid": 1, "identity": "none", "argv": ["python", *finetune_command(sheet, run)], "started": 5.0}
     (run / "job.json").write_text(json.dumps(record))
     (run / "start.json").write_text("{}")
-    line = runs.line_of(Job(run))
+    line = runs.line_of(RunProcess(run))
     assert line == runs.RunLine(run, "done", 5.0, best=0.3, sheet=sheet, resumable=True)
     assert not line.active
 
 
 def test_the_command_names_the_runs_before_it_and_its_settings(tmp_path):
-    words = command(tmp_path / "s.csv", tmp_path / "c", config=tmp_path / "x.yaml", after=[tmp_path / "a"])
+    words = finetune_command(tmp_path / "s.csv", tmp_path / "c", config=tmp_path / "x.yaml", after=[tmp_path / "a"])
     assert words[4:] == ["--config", str(tmp_path / "x.yaml"), "--after", str(tmp_path / "a")]

@@ -16,14 +16,14 @@ import torch
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model
-from napari_nh2st.training import checkpoints
-from napari_nh2st.training import training_pass as stage
-from napari_nh2st.training.callbacks import MetricsFile, Wishes
-from napari_nh2st.training.checkpoints import CheckedFiles
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.finetune import finetune
-from napari_nh2st.training.job import Job
-from napari_nh2st.training.module import Fitter, NotFinite
+from napari_nh2st.training.network.network_module import NH2STModule, NotFinite
+from napari_nh2st.training.run import checkpoints, training_pass
+from napari_nh2st.training.run.checkpoints import CheckedFiles
+from napari_nh2st.training.run.metrics_file import MetricsFile
+from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.run.run_process import RunProcess
 from support.sections import sheet
 
 ARCH = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.3)
@@ -174,14 +174,14 @@ def test_a_copy_of_the_best_that_reads_back_otherwise_does_not_take_the_last_one
 
 
 def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch):
-    real = Fitter.gather
+    real = NH2STModule.gather
 
     def small(self, batch):
         if len(batch) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(self, batch)
 
-    monkeypatch.setattr(Fitter, "gather", small)
+    monkeypatch.setattr(NH2STModule, "gather", small)
     config = settings(train="everything", epochs=1, window=256, windows_per_step=4, refit=False)
     finetune(samples, tmp_path / "r", config=config, progress=False)
     told = [line for line in events(tmp_path / "r") if "note" in line]
@@ -191,7 +191,7 @@ def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkey
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_model(samples, tmp_path, monkeypatch):
-    real, run = Fitter.gather, tmp_path / "r"
+    real, run = NH2STModule.gather, tmp_path / "r"
 
     def poisoned(self, batch):
         found = real(self, batch)
@@ -199,7 +199,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_model(samples, t
             found.embeddings[found.sections == 1] = torch.nan
         return found
 
-    monkeypatch.setattr(Fitter, "gather", poisoned)
+    monkeypatch.setattr(NH2STModule, "gather", poisoned)
     with pytest.raises(NotFinite, match=r"the loss became nan at step 46 in sample S2: the best epoch before that is"):
         finetune(samples, run, config=settings(), progress=False)
     assert events(run)[-1]["event"] == "failed"
@@ -212,7 +212,7 @@ def test_weights_that_are_no_numbers_are_not_kept(samples, tmp_path, monkeypatch
         if trainer.global_step == 60:
             torch.nn.init.constant_(module.net.to_hidden[0].weight, torch.inf)
 
-    monkeypatch.setattr(stage.Reporter, "on_train_batch_end", broken)
+    monkeypatch.setattr(training_pass.Reporter, "on_train_batch_end", broken)
     with pytest.raises(NotFinite, match="after step 60"):
         finetune(samples, tmp_path / "r", config=settings(refit=False), progress=False)
     assert torch.load(tmp_path / "r" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
@@ -220,11 +220,11 @@ def test_weights_that_are_no_numbers_are_not_kept(samples, tmp_path, monkeypatch
 
 def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
     log = MetricsFile(tmp_path / "metrics.jsonl")
-    wishes, job = Wishes(tmp_path, lambda: False, log), Job(tmp_path)
-    assert not wishes.stop()
+    requests, job = RunRequests(tmp_path, lambda: False, log), RunProcess(tmp_path)
+    assert not requests.stop()
     job.pause()
     answer: list[bool] = []
-    thread = threading.Thread(target=lambda: answer.append(wishes.stop()))
+    thread = threading.Thread(target=lambda: answer.append(requests.stop()))
     thread.start()
     time.sleep(0.3)
     assert not answer
@@ -235,7 +235,7 @@ def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
     assert [line["event"] for line in events(tmp_path)] == ["paused", "resumed"]
     job.pause()
     job.stop()
-    assert wishes.stop()
+    assert requests.stop()
 
 
 def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path):
@@ -259,7 +259,7 @@ def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path):
 
 
 def test_it_ends_when_it_gets_no_better_and_a_resumed_run_knows(samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(Fitter, "on_validation_epoch_end", lambda self: self.log("val_pcc", 0.5))
+    monkeypatch.setattr(NH2STModule, "on_validation_epoch_end", lambda self: self.log("val_pcc", 0.5))
     finetune(samples, tmp_path / "r", config=settings(epochs=9, patience=2), progress=False)
     epochs = [line["epoch"] for line in events(tmp_path / "r") if line.get("event") == "checkpoint"]
     assert epochs == [0, 1, 2, 9]  # the best was the first: the second training ends there, too

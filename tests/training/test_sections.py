@@ -8,7 +8,14 @@ import tifffile
 
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import read_sheet
-from napari_nh2st.training.sections import NO_PATIENT, about_all, look_at, look_at_all, named, shared_genes
+from napari_nh2st.training.sections.section_check import (
+    NO_PATIENT,
+    check_section,
+    check_sections,
+    check_together,
+    named,
+    shared_genes,
+)
 from support.sections import GENES, sheet
 from support.slides import tiff
 
@@ -31,17 +38,17 @@ def change(sample, how):
     data = ad.read_h5ad(sample.expression)
     data = how(data) or data
     data.write_h5ad(sample.expression)
-    return look_at(sample)
+    return check_section(sample)
 
 
 def test_good_sections_bring_their_facts(samples):
-    facts = look_at_all(samples)
+    facts = check_sections(samples)
     assert [f.state for f in facts] == ["good", "good"], [f.says for f in facts]
     assert facts[0].spots == facts[0].on_tissue > 50
     assert facts[0].mpp == pytest.approx(1.0)
     assert facts[0].pitch_um == pytest.approx(144)
     assert shared_genes(facts) == frozenset(GENES)
-    assert about_all(facts) == ([], [])
+    assert check_together(facts) == ([], [])
 
 
 def test_spots_that_lie_off_the_image_stop_a_run(samples):
@@ -51,7 +58,7 @@ def test_spots_that_lie_off_the_image_stop_a_run(samples):
     facts = change(samples[0], shift)
     assert facts.state == "stop"
     assert "lie off A.tif" in facts.says[0]
-    assert about_all([facts])[0][0].startswith("A: ")
+    assert check_together([facts])[0][0].startswith("A: ")
 
 
 @pytest.mark.parametrize(
@@ -98,8 +105,8 @@ def test_genes_of_one_name_are_told(samples):
 
 def test_genes_in_another_order_are_the_same(samples):
     change(samples[1], lambda data: data[:, ["REST", "DARK", "NOISE", "LIGHT"]].copy())
-    facts = look_at_all(samples)
-    assert about_all(facts) == ([], [])
+    facts = check_sections(samples)
+    assert check_together(facts) == ([], [])
     assert shared_genes(facts) == frozenset(GENES)
 
 
@@ -108,7 +115,7 @@ def test_spots_that_only_lie_elsewhere_are_placed_by_the_sheet(samples):
         data.obsm["spatial"] = data.obsm["spatial"] * 2 + 900.0
 
     assert change(samples[0], shift).state == "stop"
-    facts = look_at(replace(samples[0], scale=0.5, x=-450, y=-450))
+    facts = check_section(replace(samples[0], scale=0.5, x=-450, y=-450))
     assert facts.state == "good"
     assert facts.pitch_um == pytest.approx(144)
 
@@ -117,13 +124,13 @@ def test_no_spot_over_tissue_stops_a_run(samples):
     white = np.full((1600, 1600, 3), 250, np.uint8)
     white[1590:, 1590:] = (170, 90, 150)
     tiff(samples[0].slide, white, resolution=(1e4, 1e4), resolutionunit=3)
-    facts = look_at(samples[0])
+    facts = check_section(samples[0])
     assert facts.state == "stop"
     assert any("no spot lies over tissue" in text for text in facts.says)
 
 
 def test_what_only_names_tell_needs_no_file(samples):
-    facts = look_at_all(samples)
+    facts = check_sections(samples)
     for path in (samples[0].slide, samples[0].expression):
         path.unlink()
     first, second = facts
@@ -142,45 +149,45 @@ def test_what_only_names_tell_needs_no_file(samples):
 
 
 def test_sections_without_a_patient_are_told_together(samples):
-    facts = [replace(f, sample=replace(f.sample, patient="")) for f in look_at_all(samples)]
+    facts = [replace(f, sample=replace(f.sample, patient="")) for f in check_sections(samples)]
     facts[1] = replace(facts[1], state="stop", says=("it cannot be read",))
-    stop, look = about_all(named(facts))
+    stop, look = check_together(named(facts))
     assert stop == [f"A, B: {NO_PATIENT}", "B: it cannot be read"]
     assert look == []
 
 
 def test_few_genes_in_common_are_told(samples):
     change(samples[1], lambda data: setattr(data, "var_names", ["DARK", "X", "Y", "Z"]))
-    _, look = about_all(look_at_all(samples))
+    _, look = check_together(check_sections(samples))
     assert look == [
         "genes that were measured in every section: only 1 (A has the fewest, 4); a model learns no other ones"
     ]
 
 
 def test_pixels_of_very_different_size_are_told(samples):
-    facts = look_at_all([samples[0], replace(samples[1], mpp=2.0)])
-    _, look = about_all(facts)
+    facts = check_sections([samples[0], replace(samples[1], mpp=2.0)])
+    _, look = check_together(facts)
     assert look[0].startswith("pixels are 1 to 2 µm wide")
     assert facts[1].mpp_source == "sheet"
 
 
 def test_sections_are_seen_together(samples, tmp_path):
     change(samples[1], lambda d: setattr(d, "var_names", ["ENSG1", "ENSG2", "ENSG3", "ENSG4"]))
-    stop, _ = about_all(look_at_all(samples))
+    stop, _ = check_together(check_sections(samples))
     assert "no gene in common" in stop[0]
-    _, look = about_all(look_at_all(samples[:1]))
+    _, look = check_together(check_sections(samples[:1]))
     assert "one section" in look[0]
     alike = read_sheet(sheet(tmp_path, ("A", "P", 1), ("C", "P", 3)))
-    assert "one patient" in about_all(look_at_all(alike))[1][0]
+    assert "one patient" in check_together(check_sections(alike))[1][0]
 
 
 def test_a_slide_without_pixel_size_asks_for_it(samples):
     tifffile.imwrite(samples[0].slide, np.full((1600, 1600, 3), 180, np.uint8), photometric="rgb")
-    facts = look_at(samples[0])
+    facts = check_section(samples[0])
     assert facts.state == "stop"
     assert "column mpp" in facts.says[0]
 
 
 def test_looking_can_be_stopped(samples):
     with pytest.raises(Cancelled):
-        look_at_all(samples, cancelled=lambda: True)
+        check_sections(samples, cancelled=lambda: True)

@@ -4,7 +4,7 @@ import pytest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.settings_file import settings_of, write_settings
+from napari_nh2st.training.run.settings_file import settings_of, write_settings
 
 
 def test_what_is_written_is_read_back(tmp_path):

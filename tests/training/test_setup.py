@@ -13,9 +13,10 @@ from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import encoder_hash, save_encoder
 from napari_nh2st.model.folder import load_model, save_model
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import load_section
-from napari_nh2st.training.finetune import card_for
-from napari_nh2st.training.setup import make_plan, predict_section
+from napari_nh2st.training.network.predict_section import predict_section
+from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.sections.new_card import card_for
+from napari_nh2st.training.sections.section import load_section
 from support.sections import sheet
 
 ARCH = Architecture(width=4, dim=16, hidden=12, heads=4, dropout=0.1)
@@ -51,11 +52,11 @@ def test_the_settings_say_how_the_genes_are_chosen(samples):
 def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained):
     settings = config(train="everything" if trained else "head")
     sections, card = loaded(samples, settings)
-    plan = make_plan(sections[:1], card, settings, seed=0)
-    assert plan.card.architecture.kernel_on == ("stain" if trained else "both")
-    net = plan.finish()
-    here = predict_section(net, sections[1], plan.card, settings)
-    model = load_model(save_model(net, plan.card, tmp_path / "m"))
+    setup = set_up_training(sections[:1], card, settings, seed=0)
+    assert setup.card.architecture.kernel_on == ("stain" if trained else "both")
+    net = setup.finish()
+    here = predict_section(net, sections[1], setup.card, settings)
+    model = load_model(save_model(net, setup.card, tmp_path / "m"))
     there = predict_spots(samples[1], model, Job(device="cpu", precision="fp32", cache=False))
     spread = there.predicted.std(axis=0)
     # A place on the rim of a neighbour's tissue may fall on either side: a few spots differ by more than rounding.
@@ -68,9 +69,9 @@ def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained
 def test_the_kernel_head_alone_learns_how_dark_tissue_is(samples):
     settings = config(kernel_share=0.95)
     sections, card = loaded(samples, settings)
-    plan = make_plan(sections[:1], card, settings, seed=0)
-    predicted = predict_section(plan.finish(), sections[1], plan.card, settings)
-    dark = plan.card.genes.index("DARK")
+    setup = set_up_training(sections[:1], card, settings, seed=0)
+    predicted = predict_section(setup.finish(), sections[1], setup.card, settings)
+    dark = setup.card.genes.index("DARK")
     assert np.corrcoef(predicted[:, dark], sections[1].labels[:, dark])[0, 1] > 0.7
 
 
@@ -78,12 +79,12 @@ def test_held_out_spots_teach_nothing(samples):
     settings = config()
     sections, card = loaded(samples, settings)
     sections[0].held_out[:9] = True
-    one = make_plan(sections[:1], card, settings, seed=0, encoder=ResNet18(4, 16, 1).eval())
+    one = set_up_training(sections[:1], card, settings, seed=0, encoder=ResNet18(4, 16, 1).eval())
     torch.manual_seed(0)
     sections[0].labels[:9] = 99
     torch.manual_seed(0)
     encoder = one.net.encoder
-    two = make_plan(sections[:1], card, settings, seed=0, encoder=encoder)
+    two = set_up_training(sections[:1], card, settings, seed=0, encoder=encoder)
     assert np.array_equal(one.mean, two.mean)
     assert torch.allclose(one.kernel[0] @ one.kernel[0].T, two.kernel[0] @ two.kernel[0].T, atol=1e-4)
 
@@ -91,30 +92,30 @@ def test_held_out_spots_teach_nothing(samples):
 def test_a_frozen_encoder_stays_as_it_is(samples):
     settings = config()
     sections, card = loaded(samples, settings)
-    plan = make_plan(sections[:1], card, settings, seed=0)
-    fitter = plan.fitter(10)
-    before = {k: v.clone() for k, v in plan.net.encoder.state_dict().items()}
+    setup = set_up_training(sections[:1], card, settings, seed=0)
+    fitter = setup.module(10)
+    before = {k: v.clone() for k, v in setup.net.encoder.state_dict().items()}
     fitter.train()
-    assert not plan.net.encoder.training
-    assert plan.net.cross.training
-    assert not any(p.requires_grad for p in plan.net.encoder.parameters())
-    plan.net.encoder(torch.randn(1, 3, 128, 128))
-    assert all(torch.equal(v, before[k]) for k, v in plan.net.encoder.state_dict().items())
+    assert not setup.net.encoder.training
+    assert setup.net.cross.training
+    assert not any(p.requires_grad for p in setup.net.encoder.parameters())
+    setup.net.encoder(torch.randn(1, 3, 128, 128))
+    assert all(torch.equal(v, before[k]) for k, v in setup.net.encoder.state_dict().items())
 
 
 def test_an_encoder_file_is_where_it_starts(samples, tmp_path):
     path = save_encoder(ResNet18(4, 16, 1), tmp_path / "e.safetensors")
     settings = config(encoder_start=path)
     sections, card = loaded(samples, settings)
-    plan = make_plan(sections[:1], card, settings, seed=0)
-    assert plan.card.encoder_hash == encoder_hash(path)
+    setup = set_up_training(sections[:1], card, settings, seed=0)
+    assert setup.card.encoder_hash == encoder_hash(path)
     wide = save_encoder(ResNet18(8, 16, 1), tmp_path / "w.safetensors")
     with pytest.raises(ModelError, match="width 8, stride 16, 1 blocks"):
-        make_plan(sections[:1], card, config(encoder_start=wide), seed=0)
+        set_up_training(sections[:1], card, config(encoder_start=wide), seed=0)
 
 
 def test_pretraining_asks_whether_to_stop(samples):
     settings = config(pretrain_steps=3)
     sections, card = loaded(samples, settings)
     with pytest.raises(Cancelled):
-        make_plan(sections[:1], card, settings, seed=0, cancelled=lambda: True)
+        set_up_training(sections[:1], card, settings, seed=0, cancelled=lambda: True)

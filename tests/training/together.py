@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from napari_nh2st.cli import main
-from napari_nh2st.training.module import Fitter
-from napari_nh2st.training.training_pass import Stage
+from napari_nh2st.training.network.network_module import NH2STModule
+from napari_nh2st.training.run.training_pass import TrainingPass
 
-_run, _gather = Stage.run, Fitter.gather
+_run, _gather = TrainingPass.run, NH2STModule.gather
 _shares = []
 
 
@@ -30,6 +30,6 @@ def run(self):
     return module, keep, trainer
 
 
-Fitter.gather, Stage.run = gather, run
+NH2STModule.gather, TrainingPass.run = gather, run
 if __name__ == "__main__":
     main()

@@ -13,10 +13,13 @@ from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, r
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.nh2st import ContextNH2ST, loss_of, normalise
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Section, TrainingWindows, Window, WindowCutter, load_section
-from napari_nh2st.training.finetune import card_for
-from napari_nh2st.training.module import Fitter, stain_jitter
-from napari_nh2st.training.setup import Plan, make_plan
+from napari_nh2st.training.data.stain_jitter import stain_jitter
+from napari_nh2st.training.data.window_batches import WindowBatches
+from napari_nh2st.training.data.windows import Window, WindowCutter
+from napari_nh2st.training.network.network_module import NH2STModule
+from napari_nh2st.training.network.setup import TrainingSetup, set_up_training
+from napari_nh2st.training.sections.new_card import card_for
+from napari_nh2st.training.sections.section import Section, load_section
 
 if TYPE_CHECKING:
     from napari_nh2st.bench.data_sets import Material
@@ -28,7 +31,7 @@ NAIVE_BATCH = 8
 """Spots a step of the naive side: the released code's batch."""
 
 
-class _Counted(Fitter):
+class _Counted(NH2STModule):
     """Counts the targets of its steps; it has no trainer to log to."""
 
     counted = 0
@@ -48,9 +51,11 @@ def compare(material: Material, progress: Callable[[int, int], object]) -> Findi
     section = load_section(sample, data, card)
     quick = material.options.quick
     sides: dict[str, Side] = {
-        "training by blocks": by_blocks(make_plan([section], card, config, 0), material.device, 2 if quick else STEPS),
+        "training by blocks": by_blocks(
+            set_up_training([section], card, config, 0), material.device, 2 if quick else STEPS
+        ),
         "training by patches": naive(
-            make_plan([section], card, config, 0), material.device, 1 if quick else NAIVE_STEPS
+            set_up_training([section], card, config, 0), material.device, 1 if quick else NAIVE_STEPS
         ),
     }
     rates = in_turns(sides, material.options.repeat, material.options.cancelled, progress)
@@ -58,13 +63,13 @@ def compare(material: Material, progress: Callable[[int, int], object]) -> Findi
     return Findings({"finetune_over_naive": ratio(over, under)}, {k: median_rate(v) for k, v in rates.items()})
 
 
-def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
+def by_blocks(setup: TrainingSetup, device: torch.device, steps: int) -> Side:
     """Take steps as `nh2st finetune` does: windows of tissue, every spot in them pooled from one map."""
-    fitter = _Counted(plan.net, plan.config, steps, plan.mean, plan.std, plan.kernel, plan.train).to(device)
+    fitter = _Counted(setup.net, setup.config, steps, setup.mean, setup.std, setup.kernel, setup.train).to(device)
     optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4, fused=True)
-    config = plan.config
-    cutter = WindowCutter(plan.mean, plan.std)
-    windows = TrainingWindows(plan.sections, cutter, plan.card, config.window, WINDOWS, plan.seed)
+    config = setup.config
+    cutter = WindowCutter(setup.mean, setup.std)
+    windows = WindowBatches(setup.sections, cutter, setup.card, config.window, WINDOWS, setup.seed)
 
     def batches() -> Any:
         while True:
@@ -86,7 +91,7 @@ def by_blocks(plan: Plan, device: torch.device, steps: int) -> Side:
     return side
 
 
-def _meet_shapes(windows: TrainingWindows, take: Callable[[list[Window]], None]) -> None:
+def _meet_shapes(windows: WindowBatches, take: Callable[[list[Window]], None]) -> None:
     """Take a step of each size of windows that an epoch has.
 
     Kernels are made for a size when it is met first. A run meets the same few in every epoch; in so few steps as are
@@ -100,24 +105,24 @@ def _meet_shapes(windows: TrainingWindows, take: Callable[[list[Window]], None])
             take(batch)
 
 
-def naive(plan: Plan, device: torch.device, steps: int) -> Side:
+def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Side:
     """Take steps in which every spot brings its target and nine neighbour patches, each encoded."""
-    net, section = plan.net.to(device).train(), plan.sections[0]
+    net, section = setup.net.to(device).train(), setup.sections[0]
     assert isinstance(net, ContextNH2ST)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
-    values = torch.from_numpy(((section.labels - plan.mean) / plan.std).astype(np.float32))
-    rng = np.random.default_rng(plan.seed)
+    values = torch.from_numpy(((section.labels - setup.mean) / setup.std).astype(np.float32))
+    rng = np.random.default_rng(setup.seed)
 
     def one(spots: np.ndarray) -> torch.Tensor:
-        pixels = torch.from_numpy(cut_patches(section, spots, plan.card.patch)).to(device)  # (10 B, S, S, 3)
-        maps = net.encode_learnt(normalise(stain_jitter(pixels, plan.config.stain_jitter))).flatten(1)
+        pixels = torch.from_numpy(cut_patches(section, spots, setup.card.patch)).to(device)  # (10 B, S, S, 3)
+        maps = net.encode_learnt(normalise(stain_jitter(pixels, setup.config.stain_jitter))).flatten(1)
         each = maps.view(len(spots), 10, -1)
         nine = torch.cat([each[:, 1 : SELF + 1], each[:, :1], each[:, SELF + 2 :]], dim=1)
         measured = torch.from_numpy(section.measured[spots])
         known, present = (measured >= 0).to(device), torch.from_numpy(section.present[spots]).to(device)
         expression = values[measured].to(device)
         out = net.branches(nine, present, expression, known)
-        return loss_of(net, out, expression[:, SELF], plan.config.spot_weight, plan.config.near_weight)
+        return loss_of(net, out, expression[:, SELF], setup.config.spot_weight, setup.config.near_weight)
 
     def side() -> Rate:
         clock = Clock()

@@ -57,7 +57,7 @@ def finetune(
     if as_json and not estimate:
         raise typer.BadParameter("a run writes files: only an --estimate is printed", param_hint="--json")
     from napari_nh2st.training.config import read_config, with_settings
-    from napari_nh2st.training.runs import wait_for
+    from napari_nh2st.training.run.runs import wait_for
 
     options: dict[str, Any] = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
     options |= {"hold_out_sections": names(hold_out_sections), "hold_out_patients": names(hold_out_patients)}
@@ -68,15 +68,15 @@ def finetune(
         return
     wait_for(after or [], out, cancelled)
     from napari_nh2st.evaluation.after_training import summarise
-    from napari_nh2st.training.callbacks import STOP
     from napari_nh2st.training.finetune import finetune as train
+    from napari_nh2st.training.run.requests import STOP
 
     folder = train(
         sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled, finish=summarise
     )
-    from napari_nh2st.training.training_pass import is_first
+    from napari_nh2st.training.trainer import is_first_process
 
-    if not is_first():
+    if not is_first_process():
         return
     stopped = " (stopped early, the best so far)" if cancelled() or (out / STOP).exists() else ""
     _print_summary(out)
@@ -84,7 +84,7 @@ def finetune(
 
 
 def _print_summary(run: Path) -> None:
-    from napari_nh2st.training.summary import read_summary
+    from napari_nh2st.training.run.summary import read_summary
 
     summary = read_summary(run)
     if summary is None:
@@ -100,7 +100,7 @@ def _print_summary(run: Path) -> None:
 def _estimate(
     sheet: Path, base: str | None, settings: TrainingConfig, cancelled: Callable[[], bool], as_json: bool
 ) -> None:
-    from napari_nh2st.training.estimate import estimate
+    from napari_nh2st.training.estimate.estimate_run import estimate
 
     try:
         forecast = estimate(

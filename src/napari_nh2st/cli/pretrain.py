@@ -24,8 +24,9 @@ def pretrain(
 
     Nothing but the images is read. Ctrl+C stops and writes nothing.
     """
-    from napari_nh2st.training.pretrain import STEPS, pretrain_facts
-    from napari_nh2st.training.pretrain import pretrain as train
+    from napari_nh2st.training.pretraining.contrast import STEPS
+    from napari_nh2st.training.pretraining.pretrain import pretrain as train
+    from napari_nh2st.training.pretraining.pretrain import pretrain_facts
 
     targets = slides_and_mpp(slides, mpp)
     file = train(

@@ -21,11 +21,10 @@ from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import kind_of
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import load_model, save_card
-from napari_nh2st.training.data import Section, part_of
-from napari_nh2st.training.finetune import Ended
-from napari_nh2st.training.held_out_sections import shown_of
-from napari_nh2st.training.held_out_spots import HeldOut, write_held_out
-from napari_nh2st.training.summary import Line, Summary, write_summary
+from napari_nh2st.training.run.finished_run import FinishedRun
+from napari_nh2st.training.run.held_out_prediction import HeldOutPrediction, section_prediction, write_held_out
+from napari_nh2st.training.run.summary import Summary, SummaryLine, write_summary
+from napari_nh2st.training.sections.section import Section, part_of
 
 SIMPLER: dict[str, Baseline] = {"coordinates alone": COORDINATES, "colour ridge": COLOUR}
 MINE = "this model", "What this run has trained."
@@ -34,46 +33,46 @@ Array = npt.NDArray[np.float32]
 Spots = npt.NDArray[np.int64]
 
 
-def summarise(ended: Ended) -> Summary:
+def summarise(ended: FinishedRun) -> Summary:
     """Score a finished run and write RUN/summary.json; held-out sections go on the model's card as well.
 
     Parameters
     ----------
-    ended : Ended
+    ended : FinishedRun
 
     Returns
     -------
     Summary
     """
     card = load_model(ended.model).card
-    summary = _of_sections(ended, card) if ended.apart.sections else _of_blocks(ended, card)
+    summary = _of_sections(ended, card) if ended.held_out.sections else _of_blocks(ended, card)
     write_summary(summary, ended.run)
     return summary
 
 
-def _of_sections(ended: Ended, card: Card) -> Summary:
-    apart, config = ended.apart, ended.settings.config
+def _of_sections(ended: FinishedRun, card: Card) -> Summary:
+    held_out, config = ended.held_out, ended.settings.config
     model, job = load_model(ended.model), Job(device=config.device, cache=False)
-    scored = [predict_spots(sample, model, job) for sample in apart.samples]
+    scored = [predict_spots(sample, model, job) for sample in held_out.samples]
     warnings: list[str] = []
     splits = [split_of(card, s, warnings) for s in scored]
     card = with_figures(card, {"splits": splits})
     save_card(card, ended.model)
     shown = []
-    for section, s in zip(apart.sections, scored, strict=True):
-        columns = [s.genes.index(g) for g in apart.genes]
+    for section, s in zip(held_out.sections, scored, strict=True):
+        columns = [s.genes.index(g) for g in held_out.genes]
         everything = np.arange(len(s.truth))
-        shown.append(shown_of(section, card, everything, s.truth[:, columns], s.predicted[:, columns]))
-    write_held_out(HeldOut(None, "sections", apart.genes, card.unit, shown), ended.run)
+        shown.append(section_prediction(section, card, everything, s.truth[:, columns], s.predicted[:, columns]))
+    write_held_out(HeldOutPrediction(None, "sections", held_out.genes, card.unit, shown), ended.run)
     fitting = Fitting(ended.sections, card, config, ended.settings.seed)
-    rows = [card.genes.index(g) for g in apart.genes]
-    truths = [Truth.of(s.name, s.labels[:, rows], places(s, card), None) for s in apart.sections]
-    lines = _simpler(fitting, apart.sections, truths, apart.genes, rows)
+    rows = [card.genes.index(g) for g in held_out.genes]
+    truths = [Truth.of(s.name, s.labels[:, rows], places(s, card), None) for s in held_out.sections]
+    lines = _simpler(fitting, held_out.sections, truths, held_out.genes, rows)
     lines.append(_line(*MINE, [s["models"][model_name(card)] for s in splits], [s["n_spots"] for s in splits]))
-    return _summary(ended, card, apart.sections, lines, [s.name for s in apart.sections], len(apart.genes))
+    return _summary(ended, card, held_out.sections, lines, [s.name for s in held_out.sections], len(held_out.genes))
 
 
-def _of_blocks(ended: Ended, card: Card) -> Summary:
+def _of_blocks(ended: FinishedRun, card: Card) -> Summary:
     blocks = ended.blocks
     train = [
         part_of(s, np.setdiff1d(np.arange(len(s.labels)), b[0])) for s, b in zip(ended.sections, blocks, strict=True)
@@ -90,7 +89,7 @@ def _of_blocks(ended: Ended, card: Card) -> Summary:
 
 def _simpler(
     fitting: Fitting, sections: Sequence[Section], truths: Sequence[Truth], genes: Sequence[str], rows: list[int]
-) -> list[Line]:
+) -> list[SummaryLine]:
     lines = []
     for name, baseline in SIMPLER.items():
         predict = baseline.fit(fitting)
@@ -100,15 +99,15 @@ def _simpler(
     return lines
 
 
-def _line(name: str, about: str, figures: Sequence[dict[str, Any]], spots: Sequence[int]) -> Line:
+def _line(name: str, about: str, figures: Sequence[dict[str, Any]], spots: Sequence[int]) -> SummaryLine:
     """Average the figures of sections as a card does: weighted by their spots."""
     each = [(f["pcc_mean"], *f["ci"]["pcc_mean"]) for f in figures]
     pcc, low, high = (round(float(v), 4) for v in np.average(each, axis=0, weights=spots))
-    return Line(name=name, about=about, pcc=pcc, low=low, high=high)
+    return SummaryLine(name=name, about=about, pcc=pcc, low=low, high=high)
 
 
 def _summary(
-    ended: Ended, card: Card, scored: Sequence[Section], lines: list[Line], names: list[str], genes: int
+    ended: FinishedRun, card: Card, scored: Sequence[Section], lines: list[SummaryLine], names: list[str], genes: int
 ) -> Summary:
     trained = [s.patient for s in ended.sections]
     kind = "synthetic" if card.synthetic else kind_of(trained, [s.patient for s in scored])
@@ -122,12 +121,14 @@ def _summary(
     )
 
 
-def _caveats(ended: Ended, card: Card, scored: Sequence[Section], lines: list[Line], genes: int) -> list[str]:
+def _caveats(
+    ended: FinishedRun, card: Card, scored: Sequence[Section], lines: list[SummaryLine], genes: int
+) -> list[str]:
     said = []
     trained = {s.patient for s in ended.sections}
     shared = sorted({s.patient for s in scored} & trained)
     new = sorted({s.patient for s in scored} - trained)
-    if not ended.apart.sections:
+    if not ended.held_out.sections:
         said.append(
             "Blocks of the sections that it learnt from: they say how well it fills in, little of another slide."
         )

@@ -26,8 +26,8 @@ from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
 from napari_nh2st.model.card import Card
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Section, load_section
-from napari_nh2st.training.finetune import card_for
+from napari_nh2st.training.sections.new_card import card_for
+from napari_nh2st.training.sections.section import Section, load_section
 
 Budget = Literal["quick", "full"]
 

@@ -9,9 +9,9 @@ from qtpy.QtCore import Qt
 
 from napari_nh2st.expression import Sample
 from napari_nh2st.model.card import TrainingSample
-from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.sections import SectionFacts
-from napari_nh2st.training.settings_file import read_config, write_settings
+from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.run.settings_file import write_settings
+from napari_nh2st.training.sections.section_check import SectionFacts
 from napari_nh2st.viewer.finetune.choices import ELSEWHERE, ChoicesPart
 from napari_nh2st.viewer.finetune.hold_out import HoldOut
 from napari_nh2st.viewer.finetune.panel_choice import chosen_by_rule

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_nh2st.training.job import Metrics
+from napari_nh2st.training.run.run_metrics import RunMetrics
 from napari_nh2st.viewer.finetune.run_curves import SECOND, RunCurves, smooth, thin
 
 BEGUN = {"event": "started", "total_epochs": 4, "total_steps": 40, "step": 0, "epoch": 0}
@@ -83,15 +83,15 @@ def test_they_are_drawn_and_named(qtbot) -> None:
 
     curves = Curves()
     qtbot.addWidget(curves)
-    curves.show_metrics(Metrics())
+    curves.show_metrics(RunMetrics())
     assert curves.empty
     rows = [BEGUN, *epoch(0, 0, 0.1), *epoch(1, 10, 0.3)]
-    curves.show_metrics(Metrics(rows, total_epochs=4))
+    curves.show_metrics(RunMetrics(rows, total_epochs=4))
     assert not curves.empty
     said = curves.legend.text().replace("&nbsp;", " ").replace("&#8209;", "-")
     assert "held-out blocks" in said
     assert "best: epoch 2, 0.300" in said
-    curves.show_metrics(Metrics([*rows, *epoch(2, 20, 0.2, test_pcc=0.1, test_loss=1.0)], total_epochs=4))
+    curves.show_metrics(RunMetrics([*rows, *epoch(2, 20, 0.2, test_pcc=0.1, test_loss=1.0)], total_epochs=4))
     said = curves.legend.text().replace("&nbsp;", " ").replace("&#8209;", "-")
     assert "inner blocks" in said
     assert "held-out sections" in said
@@ -112,9 +112,9 @@ def test_a_hundred_thousand_steps_are_drawn_without_a_halt(qtbot) -> None:
     curves.resize(320, 250)
     rows = [{**BEGUN, "total_steps": 100_000}]
     rows += [{"step": i, "epoch": i // 25_000, "train_loss": 1.0 + i % 7} for i in range(100_000)]
-    curves.show_metrics(Metrics(rows, total_epochs=4))
+    curves.show_metrics(RunMetrics(rows, total_epochs=4))
     rows.append({"step": 100_000, "epoch": 3, "train_loss": 1.0})
-    told = Metrics(rows, total_epochs=4)
+    told = RunMetrics(rows, total_epochs=4)
     begun = time.process_time()
     curves.show_metrics(told)
     curves.grab()

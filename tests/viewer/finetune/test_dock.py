@@ -14,8 +14,8 @@ import pytest
 import tifffile
 from qtpy.QtCore import Qt
 
-from napari_nh2st.training import runs
 from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.run import runs
 from napari_nh2st.viewer.finetune import dock as finetune
 from napari_nh2st.viewer.finetune import run_queue as runs_part
 from napari_nh2st.viewer.finetune.dock import FinetuneWidget
@@ -149,15 +149,15 @@ def test_a_section_that_stops_the_run_says_so_until_it_is_mended(dock, qtbot, sh
 
 
 def test_what_is_found_of_another_sheet_is_dropped(dock, qtbot, sheet: Path, monkeypatch) -> None:
-    from napari_nh2st.training import sections
+    from napari_nh2st.training.sections import section_check
 
-    go_on, looked = threading.Event(), sections.look_at
+    go_on, looked = threading.Event(), section_check.check_section
 
     def slow(sample):
         go_on.wait(10)
         return looked(sample)
 
-    monkeypatch.setattr(sections, "look_at", slow)
+    monkeypatch.setattr(section_check, "check_section", slow)
     dock.sections.sheet.setText(str(sheet))
     qtbot.waitUntil(lambda: dock.sections.table.rowCount() == 2, timeout=20_000)
     one = sheet.with_name("one.csv")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_nh2st.training.held_out_spots import FILE, HeldOut, HeldOutSection, write_held_out
+from napari_nh2st.training.run.held_out_prediction import FILE, HeldOutPrediction, SectionPrediction, write_held_out
 from napari_nh2st.viewer.finetune.held_out_map import NOTHING_YET, HeldOutMap
 from napari_nh2st.viewer.kit.background import Background
 
@@ -17,19 +17,19 @@ pytestmark = pytest.mark.viewer
 GENES = ["KRT8", "ERBB2", "FLAT"]
 
 
-def section(name: str, noise: float, *, around: int = 20) -> HeldOutSection:
+def section(name: str, noise: float, *, around: int = 20) -> SectionPrediction:
     """Return 6 x 5 spots 100 apart; KRT8 is predicted with noise, ERBB2 with ten times as much."""
     rng = np.random.default_rng(0)
     xy = np.stack(np.meshgrid(np.arange(6), np.arange(5)), axis=-1).reshape(-1, 2).astype(np.float32) * 100
     measured = np.concatenate([xy / 100, np.ones((30, 1))], axis=1).astype(np.float32)
     off = rng.normal(size=measured.shape) * [noise, 10 * noise, 0]
     others = rng.uniform(-500, 1000, (around, 2)).astype(np.float32)
-    return HeldOutSection(name, 100.0, others, xy, measured, (measured + off).astype(np.float32))
+    return SectionPrediction(name, 100.0, others, xy, measured, (measured + off).astype(np.float32))
 
 
-def write(run: Path, epoch: int | None, *sections: HeldOutSection) -> None:
+def write(run: Path, epoch: int | None, *sections: SectionPrediction) -> None:
     run.mkdir(exist_ok=True)
-    write_held_out(HeldOut(epoch, "sections", GENES, "ln(1 + counts per 10,000)", list(sections)), run)
+    write_held_out(HeldOutPrediction(epoch, "sections", GENES, "ln(1 + counts per 10,000)", list(sections)), run)
     second = 1000 if epoch is None else epoch
     os.utime(run / FILE, ns=(second * 10**9, second * 10**9))  # later than the last, however coarse the clock
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from napari_nh2st.model.card import Evaluation, GeneTrust
-from napari_nh2st.training.held_out_spots import HeldOut, HeldOutSection
-from napari_nh2st.training.job import Metrics, State, Status
-from napari_nh2st.training.summary import Line, Summary
+from napari_nh2st.training.run.held_out_prediction import HeldOutPrediction, SectionPrediction
+from napari_nh2st.training.run.run_metrics import RunMetrics
+from napari_nh2st.training.run.run_process import RunState, RunStatus
+from napari_nh2st.training.run.summary import Summary, SummaryLine
 from napari_nh2st.viewer.finetune.messages import map_words, result_words, run_facts, run_sentence, summary_words
 from napari_nh2st.viewer.kit.phrases import short
 from viewer.fakes import card
@@ -17,34 +18,36 @@ from viewer.fakes import card
 @pytest.mark.parametrize(
     ("state", "metrics", "said"),
     [
-        ("starting", Metrics(), "Starting: reading the sections…"),
+        ("starting", RunMetrics(), "Starting: reading the sections…"),
         (
             "starting",
-            Metrics(stage="pretraining the encoder", done=12, total=60),
+            RunMetrics(stage="pretraining the encoder", done=12, total=60),
             "Preparing: pretraining the encoder, 12 of 60; napari may be closed meanwhile.",
         ),
-        ("running", Metrics(stage="training"), "Running; napari may be closed meanwhile."),
+        ("running", RunMetrics(stage="training"), "Running; napari may be closed meanwhile."),
         (
             "running",
-            Metrics([{"val_pcc": 0.25}], stage="scoring beside simpler models"),
+            RunMetrics([{"val_pcc": 0.25}], stage="scoring beside simpler models"),
             "Running: scoring beside simpler models; napari may be closed meanwhile. Best held-out PCC so far: 0.250.",
         ),
     ],
 )
-def test_a_run_says_what_it_does(state: State, metrics: Metrics, said: str) -> None:
-    assert run_sentence(Status(state, metrics)) == said
+def test_a_run_says_what_it_does(state: RunState, metrics: RunMetrics, said: str) -> None:
+    assert run_sentence(RunStatus(state, metrics)) == said
 
 
 def test_facts_of_a_run() -> None:
-    assert run_facts(Metrics()) == ""
-    assert run_facts(Metrics([{"device": "cpu"}])) == "cpu"
+    assert run_facts(RunMetrics()) == ""
+    assert run_facts(RunMetrics([{"device": "cpu"}])) == "cpu"
     row = {"device": "cuda:0", "memory_mb": 1400, "spots_per_second": 31010.2}
-    assert run_facts(Metrics([row])) == "cuda:0, 1.4 GB, 31,010 spots/s"
-    assert run_facts(Metrics([{**row, "memory_mb": 850, "spots_per_second": 3.14}])) == ("cuda:0, 850 MB, 3.1 spots/s")
+    assert run_facts(RunMetrics([row])) == "cuda:0, 1.4 GB, 31,010 spots/s"
+    assert run_facts(RunMetrics([{**row, "memory_mb": 850, "spots_per_second": 3.14}])) == (
+        "cuda:0, 850 MB, 3.1 spots/s"
+    )
 
 
-def line(name: str, pcc: float) -> Line:
-    return Line(name=name, about=f"about {name}", pcc=pcc, low=pcc - 0.04, high=pcc + 0.04)
+def line(name: str, pcc: float) -> SummaryLine:
+    return SummaryLine(name=name, about=f"about {name}", pcc=pcc, low=pcc - 0.04, high=pcc + 0.04)
 
 
 def summary(**changes: object) -> Summary:
@@ -66,13 +69,13 @@ def test_a_summary_stands_beside_simpler_models() -> None:
 
 def test_a_map_says_what_it_shows() -> None:
     empty = np.zeros((181, 2), np.float32)
-    section = HeldOutSection("C5", 10.0, empty, empty, empty, empty)
-    found = HeldOut(11, "sections", ["ERBB2", "FLAT"], "counts", [section])
+    section = SectionPrediction("C5", 10.0, empty, empty, empty, empty)
+    found = HeldOutPrediction(11, "sections", ["ERBB2", "FLAT"], "counts", [section])
     assert map_words("ERBB2", found, section, 0.412) == "ERBB2, C5, epoch 12: PCC 0.41 across 181 spots"
-    last = HeldOut(None, "sections", found.genes, found.unit, found.sections)
+    last = HeldOutPrediction(None, "sections", found.genes, found.unit, found.sections)
     said = map_words("ERBB2", last, section, 0.412)
     assert said == "ERBB2, C5, finished model: PCC 0.41 across 181 spots"
-    blocks = HeldOut(0, "blocks", found.genes, found.unit, found.sections)
+    blocks = HeldOutPrediction(0, "blocks", found.genes, found.unit, found.sections)
     said = map_words("FLAT", blocks, section, None)
     assert said == "FLAT, block of C5, epoch 1: the same in every spot, no PCC across 181 spots"
 

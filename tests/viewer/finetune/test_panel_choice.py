@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_nh2st.expression import Sample
-from napari_nh2st.training.sections import SectionFacts
+from napari_nh2st.training.sections.section_check import SectionFacts
 from napari_nh2st.viewer.finetune.panel_choice import PanelChoice, chosen_by_list, chosen_by_rule, taken_over
 from viewer.fakes import card
 

@@ -16,9 +16,9 @@ from qtpy.QtCore import Qt
 
 from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.expression import read_sheet
-from napari_nh2st.training import runs
-from napari_nh2st.training.job import Job
-from napari_nh2st.training.summary import read_summary
+from napari_nh2st.training.run import runs
+from napari_nh2st.training.run.run_process import RunProcess
+from napari_nh2st.training.run.summary import read_summary
 from napari_nh2st.viewer.finetune import dock as finetune
 from napari_nh2st.viewer.finetune import run_queue as runs_part
 from napari_nh2st.viewer.finetune.estimate import EstimatePart
@@ -81,7 +81,7 @@ def run(tmp_path: Path):
     folder = tmp_path / "run"
     folder.mkdir()
     yield folder
-    job = Job(folder)
+    job = RunProcess(folder)
     if job.status().active:
         os.kill(job.record()["pid"], signal.SIGKILL)
 
@@ -186,7 +186,7 @@ def test_napari_is_closed_and_opened_again(make_napari_viewer, qtbot, samples, r
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert Job(run).status().active
+    assert RunProcess(run).status().active
     _, dock = make_napari_viewer().window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")
     assert dock.run.text() == ""
     qtbot.waitUntil(lambda: [line.state for line in dock.runs.lines] == ["running"], timeout=WAIT)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nh2st.training.job import Metrics, Status
+from napari_nh2st.training.run.run_metrics import RunMetrics
+from napari_nh2st.training.run.run_process import RunStatus
 from napari_nh2st.viewer.finetune.run_facts import LogFold, RunFacts
 
 pytestmark = pytest.mark.viewer
@@ -14,16 +15,16 @@ TOLD = {"device": "cpu", "memory_mb": 1400, "spots_per_second": 310}
 def test_facts_go_with_the_run_and_notes_stay(qtbot) -> None:
     facts = RunFacts()
     qtbot.addWidget(facts)
-    facts.show_status(Status("starting"))
+    facts.show_status(RunStatus("starting"))
     assert facts.isHidden()
-    noted = Metrics([TOLD], notes=["out of memory: each step is now taken in 2 parts"])
-    facts.show_status(Status("running", noted))
+    noted = RunMetrics([TOLD], notes=["out of memory: each step is now taken in 2 parts"])
+    facts.show_status(RunStatus("running", noted))
     assert facts.facts.text() == "cpu, 1.4 GB, 310 spots/s"
     assert facts.notes.text() == "Out of memory: each step is now taken in 2 parts."
-    facts.show_status(Status("done", noted))
+    facts.show_status(RunStatus("done", noted))
     assert facts.facts.text() == ""
     assert not facts.isHidden()
-    facts.show_status(Status("done", Metrics([TOLD])))
+    facts.show_status(RunStatus("done", RunMetrics([TOLD])))
     assert facts.isHidden()
 
 

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QPoint
 from qtpy.QtGui import QColor
 
-from napari_nh2st.training.summary import FILE, Line, Summary, write_summary
+from napari_nh2st.training.run.summary import FILE, Summary, SummaryLine, write_summary
 from napari_nh2st.viewer.finetune.curves import BLUE
 from napari_nh2st.viewer.finetune.run_result import RunResult
 from napari_nh2st.viewer.kit.background import Background
@@ -31,7 +31,7 @@ def result(qtbot, tmp_path: Path) -> RunResult:
 
 
 def summarise(run: Path) -> None:
-    lines = [Line(name=n, about=f"About {n}.", pcc=p, low=p - 0.04, high=p + 0.04) for n, p in FIGURES.items()]
+    lines = [SummaryLine(name=n, about=f"About {n}.", pcc=p, low=p - 0.04, high=p + 0.04) for n, p in FIGURES.items()]
     said = ["Patient C is among those trained on.", "Few spots."]
     write_summary(Summary(kind="same-patient", held_out=["C5"], spots=181, genes=250, lines=lines, caveats=said), run)
 

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QLineEdit, QScrollAre
 
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.slides import open_slide
-from napari_nh2st.training import sections
+from napari_nh2st.training.sections import section_check
 from napari_nh2st.viewer.finetune import sections as sections_part
 from napari_nh2st.viewer.finetune.section_table import GENES, NAME, PATIENT, SIZE, STATE
 from napari_nh2st.viewer.finetune.sections import SectionsPart
@@ -140,7 +140,7 @@ def test_a_folder_asks_whose_the_sections_are(window: Window, folder: Path, tmp_
     assert part.why_not.startswith("A1: which patient is it?")
     assert "both sides of a comparison" in window.table.item(0, STATE).toolTip()
     assert part.note.text() == "2 sections, 4 genes shared by all"
-    monkeypatch.setattr(sections, "look_at", pytest.fail)  # no file is read again
+    monkeypatch.setattr(section_check, "check_section", pytest.fail)  # no file is read again
     window.type(0, PATIENT, "P")
     assert (window.column(PATIENT), window.column(STATE)) == (["P", "Q"], ["look", "look"])
     assert part.good
@@ -234,13 +234,13 @@ def test_a_pixel_size_is_typed_and_looked_at_again(window: Window, sheet: Path) 
 
 
 def test_what_is_typed_stays_while_sections_are_looked_at(window: Window, folder: Path, monkeypatch) -> None:
-    go_on, looked = threading.Event(), sections.look_at
+    go_on, looked = threading.Event(), section_check.check_section
 
     def slow(sample: Sample):
         go_on.wait(10)
         return looked(sample)
 
-    monkeypatch.setattr(sections, "look_at", slow)
+    monkeypatch.setattr(section_check, "check_section", slow)
     window.add(folder)
     window.qtbot.waitUntil(lambda: window.table.rowCount() == 2, timeout=20_000)
     assert window.part.why_not == "The sections are still being looked at"
@@ -301,9 +301,9 @@ def test_nothing_arrives_after_the_dock_is_closed(window: Window, folder: Path, 
     def slow(sample: Sample):
         looked.append(sample.sample)
         go_on.wait(10)
-        return sections.SectionFacts(sample, "good")
+        return section_check.SectionFacts(sample, "good")
 
-    monkeypatch.setattr(sections, "look_at", slow)
+    monkeypatch.setattr(section_check, "check_section", slow)
     window.add(folder)
     window.qtbot.waitUntil(lambda: looked == ["A1"], timeout=20_000)
     told = []

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.sections.section import Section
 
 Array = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict, patches
 from napari_nh2st.evaluation.baselines.inner import STRENGTHS, groups, tuned
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.sections.section import Section
 
 PERCENTILES = (10, 25, 50, 75, 90)
 _AT_ONCE = 64

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict, places
 from napari_nh2st.evaluation.baselines.inner import groups, tuned
 from napari_nh2st.model.card import Card
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.sections.section import Section
 
 NEIGHBOURS = (8, 3, 5, 12, 20, 35, 60, 100)  # the first where nothing tells them apart
 

@@ -15,7 +15,7 @@ import numpy as np
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
 from napari_nh2st.evaluation.baselines.frozen import embed
 from napari_nh2st.evaluation.baselines.inner import STRENGTHS, groups, tuned
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.sections.section import Section
 
 COMPONENTS = 256
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.evaluation.baselines.baseline import Array, Fitting, patches
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.sections.section import Section
 
 if TYPE_CHECKING:
     from napari_nh2st.model.encoder import ResNet18
@@ -38,13 +38,13 @@ def frozen_encoder(fitting: Fitting) -> ResNet18:
 
 def _make(fitting: Fitting) -> ResNet18:
     from napari_nh2st.model.encoder_file import load_encoder
-    from napari_nh2st.training.setup import pretrained
+    from napari_nh2st.training.pretraining.on_sections import pretrain_on_sections
 
     config = fitting.config
     if config.encoder_start is not None:
         return load_encoder(config.encoder_start)
     config = config.model_copy(update={"pretrain_steps": config.pretrain_steps or STEPS})
-    return pretrained(fitting.sections, fitting.card.architecture, config, fitting.seed, fitting.cancelled)
+    return pretrain_on_sections(fitting.sections, fitting.card.architecture, config, fitting.seed, fitting.cancelled)
 
 
 def embed(section: Section, fitting: Fitting) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.sections.section import Section
 
 
 def _fit(fitting: Fitting) -> Predict:

@@ -10,9 +10,10 @@ from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting,
 from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data import Section
-from napari_nh2st.training.finetune import train_sections
-from napari_nh2st.training.setup import make_plan, predict_section
+from napari_nh2st.training.network.predict_section import predict_section
+from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.sections.section import Section
+from napari_nh2st.training.train_sections import train_sections
 
 # As published: weights of the two contrastive losses, learning rate, spots in a batch (here, of one window).
 _PUBLISHED = {"spot_weight": 1.0, "near_weight": 0.5, "learning_rate": 5e-4, "spots_per_step": 8, "windows_per_step": 1}
@@ -59,15 +60,15 @@ def _trained(settings: Callable[[Fitting], TrainingConfig]) -> Callable[[Fitting
 def _kernel(fitting: Fitting) -> Predict:
     """Fit the kernel head alone: no gradient step is taken."""
     encoder = frozen_encoder(fitting) if fitting.config.pretrain_steps else None
-    plan = make_plan(fitting.sections, fitting.card, fitting.config, fitting.seed, encoder=encoder)
-    if plan.kernel is None:
+    setup = set_up_training(fitting.sections, fitting.card, fitting.config, fitting.seed, encoder=encoder)
+    if setup.kernel is None:
         raise ValueError("the settings leave the kernel head out")
-    plan.kernel = plan.kernel[0], 1.0
+    setup.kernel = setup.kernel[0], 1.0
     with torch.random.fork_rng(devices=[]):
-        net = plan.finish()
+        net = setup.finish()
 
     def predict(section: Section) -> Array:
-        return predict_section(net, section, plan.card, plan.config)
+        return predict_section(net, section, setup.card, setup.config)
 
     return predict
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
 from napari_nh2st.evaluation.baselines.frozen import embed
-from napari_nh2st.training.data import Section
+from napari_nh2st.training.sections.section import Section
 
 NEAREST = 50
 

@@ -16,7 +16,7 @@ from napari_nh2st.model.encoder import BasicBlock
 from napari_nh2st.model.nh2st import normalise
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.data import Section
+    from napari_nh2st.training.sections.section import Section
 
 WIDTH = 32
 EPOCHS, BATCH = 20, 32

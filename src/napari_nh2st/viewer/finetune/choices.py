@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QPushButton, QSpinBox, Q
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.panels import PANELS
 from napari_nh2st.training.config import TrainingConfig, read_config
-from napari_nh2st.training.job import Job
-from napari_nh2st.training.settings_file import FILE as SETTINGS
-from napari_nh2st.training.settings_file import settings_of
+from napari_nh2st.training.run.run_process import RunProcess
+from napari_nh2st.training.run.settings_file import FILE as SETTINGS
+from napari_nh2st.training.run.settings_file import settings_of
 from napari_nh2st.viewer.finetune.hold_out import HoldOut, Kind, choices_words, patients
 from napari_nh2st.viewer.finetune.panel_choice import LISTED, PanelChoice, chosen_by_list, chosen_by_rule, taken_over
 from napari_nh2st.viewer.kit.background import Background
@@ -27,7 +27,7 @@ from napari_nh2st.viewer.predict.model_section import folder_name
 from napari_nh2st.viewer.state.services import Services
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.sections import SectionFacts
+    from napari_nh2st.training.sections.section_check import SectionFacts
 
 _TYPED_MS = 300
 _FROM_BASE = "base"
@@ -313,7 +313,7 @@ def _recorded(run: Path) -> str:
     file = next((run / name for name in ("config.yaml", SETTINGS) if (run / name).is_file()), None)
     if file is None:
         return ""
-    words = [str(word) for word in Job(run).record().get("argv", ())]
+    words = [str(word) for word in RunProcess(run).record().get("argv", ())]
     base = folder_name(words[words.index("--model") + 1]) if "--model" in words[:-1] else None
     try:
         return choices_words(read_config(file), base)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from napari_nh2st.training.job import Metrics
+from napari_nh2st.training.run.run_metrics import RunMetrics
 from napari_nh2st.viewer.finetune.run_curves import EPOCHS, SHARE, STEPS, Floats, RunCurves, smooth, thin
 from napari_nh2st.viewer.kit.colours import BLUE, GREEN, ORANGE
 from napari_nh2st.viewer.kit.layout import column
@@ -58,7 +58,7 @@ class Curves(QWidget):
         """Whether there is nothing to draw yet."""
         return not any(curve.y for curve in self.told.curves.values())
 
-    def show_metrics(self, metrics: Metrics) -> None:
+    def show_metrics(self, metrics: RunMetrics) -> None:
         """Draw what a run has told so far."""
         total = metrics.total_epochs or 0
         if not self.told.take(metrics.rows) and total == self._axes.total:

@@ -20,10 +20,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.training.job import Job, Status, command
-from napari_nh2st.training.runs import RunLine, line_of
-from napari_nh2st.training.settings_file import FILE as SETTINGS
-from napari_nh2st.training.settings_file import write_settings
+from napari_nh2st.training.run.run_process import RunProcess, RunStatus, finetune_command
+from napari_nh2st.training.run.runs import RunLine, line_of
+from napari_nh2st.training.run.settings_file import FILE as SETTINGS
+from napari_nh2st.training.run.settings_file import write_settings
 from napari_nh2st.viewer.finetune.choices import ELSEWHERE, ChoicesPart
 from napari_nh2st.viewer.finetune.curves import Curves
 from napari_nh2st.viewer.finetune.estimate import EstimatePart
@@ -71,7 +71,7 @@ class FinetuneWidget(QScrollArea):
         self._timer = QTimer(self, interval=_POLL_MS)
         self.viewer, self._services, self._program = napari_viewer, services or Services(), program
         self.background, self._connections = Background(), Connections()
-        self.job: Job | None = None
+        self.job: RunProcess | None = None
         self._build()
         self._timer.timeout.connect(self.follow)
         self.destroyed.connect(self.background.close)
@@ -133,8 +133,8 @@ class FinetuneWidget(QScrollArea):
         self.runs.resumed.connect(self._resume_run)
         self.runs.used.connect(lambda line: self._use_model(line.model))
         self.runs.changed.connect(self._update_start)
-        self._status = Status("empty")
-        self._show(Status("empty"))
+        self._status = RunStatus("empty")
+        self._show(RunStatus("empty"))
 
     def event(self, event: QEvent) -> bool:
         """Follow no more when the dock is closed; the run goes on."""
@@ -186,17 +186,17 @@ class FinetuneWidget(QScrollArea):
         self.runs.begun(job.folder)
         self.follow()
 
-    def _command(self, job: Job) -> list[str]:
+    def _command(self, job: RunProcess) -> list[str]:
         """Write the run's settings and return the command that starts it; what goes on does so as it was begun."""
         before = self.runs.at_work(job.folder)
         if job.can_resume:
             sheet = line_of(job).sheet or self.sections.sheet_for(job.folder)
-            return command(sheet, job.folder, resume=True, after=before)
+            return finetune_command(sheet, job.folder, resume=True, after=before)
         return self._words(job.folder, job.folder, before)
 
     def _words(self, folder: Path, out: Path | None, before: Sequence[Path] = ()) -> list[str]:
         """Write what a run is made of into a folder, and return its command; without `out`, to be estimated."""
-        return command(
+        return finetune_command(
             self.sections.sheet_for(folder),
             out,
             model=self.choices.base.currentData(),
@@ -244,13 +244,13 @@ class FinetuneWidget(QScrollArea):
     # what changes
 
     def _folder_changed(self, text: str) -> None:
-        self.job = Job(Path(text).expanduser()) if text.strip() else None
+        self.job = RunProcess(Path(text).expanduser()) if text.strip() else None
         self.choices.collapse(False)
         self.follow()
 
     def follow(self) -> None:
         """Look at the run's files and show where it stands."""
-        status = self.job.status() if self.job is not None else Status("empty")
+        status = self.job.status() if self.job is not None else RunStatus("empty")
         before = self._status.state
         self._show(status)
         if status.state != before:
@@ -260,7 +260,7 @@ class FinetuneWidget(QScrollArea):
         elif not status.active:
             self._timer.stop()
 
-    def _show(self, status: Status) -> None:
+    def _show(self, status: RunStatus) -> None:
         metrics = status.metrics
         self.sentence.say(run_sentence(status))
         self.bar.setVisible(status.active)

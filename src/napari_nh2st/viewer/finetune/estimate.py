@@ -13,9 +13,9 @@ from qtpy.QtCore import QCoreApplication, QProcess, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.estimate import Estimate
-from napari_nh2st.training.job import lower_priority
-from napari_nh2st.training.settings_file import write_settings
+from napari_nh2st.training.estimate.estimate import Estimate
+from napari_nh2st.training.run.detached_process import lower_priority
+from napari_nh2st.training.run.settings_file import write_settings
 from napari_nh2st.viewer.kit.layout import Caption, column, row
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs
 

@@ -13,7 +13,7 @@ from napari_nh2st.viewer.kit.colours import BLUE
 from napari_nh2st.viewer.kit.phrases import short
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.summary import Line
+    from napari_nh2st.training.run.summary import SummaryLine
 
 _GREY = "#8c8c8c"
 _LINE, _BAR = 1.95, 0.45  # of a model, and of its bar, in heights of the font
@@ -25,11 +25,11 @@ class FigureBars(QLabel):  # napari's style sheet gives a label the font of its 
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: Sequence[Line] = ()
+        self.lines: Sequence[SummaryLine] = ()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setVisible(False)
 
-    def show_lines(self, lines: Sequence[Line]) -> None:
+    def show_lines(self, lines: Sequence[SummaryLine]) -> None:
         """Draw these, or nothing."""
         self.lines = lines
         self.setAccessibleName("; ".join(f"{of.name} {words_of(of)}" for of in lines))
@@ -77,7 +77,9 @@ class FigureBars(QLabel):  # napari's style sheet gives a label the font of its 
             self._paint_line(painter, of, i * self._height(), 2 - low * step, step, last=i == len(self.lines) - 1)
         painter.end()
 
-    def _paint_line(self, painter: QPainter, of: Line, top: float, zero: float, step: float, *, last: bool) -> None:
+    def _paint_line(
+        self, painter: QPainter, of: SummaryLine, top: float, zero: float, step: float, *, last: bool
+    ) -> None:
         ink, high = self.palette().windowText().color(), painter.fontMetrics().height()
         font = painter.font()
         font.setBold(last)
@@ -98,6 +100,6 @@ class FigureBars(QLabel):  # napari's style sheet gives a label the font of its 
             painter.drawLine(QLineF(x, middle - tick, x, middle + tick))
 
 
-def words_of(line: Line) -> str:
+def words_of(line: SummaryLine) -> str:
     """Write a figure with its interval."""
     return f"{short(line.pcc)} ({short(line.low)} to {short(line.high)})"

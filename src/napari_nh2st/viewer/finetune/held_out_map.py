@@ -13,7 +13,7 @@ from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QCompleter, QWidget
 
 from napari_nh2st.formats.limits import limits_of
-from napari_nh2st.training.held_out_spots import FILE, HeldOut, HeldOutSection, read_held_out
+from napari_nh2st.training.run.held_out_prediction import FILE, HeldOutPrediction, SectionPrediction, read_held_out
 from napari_nh2st.viewer.finetune.messages import map_words
 from napari_nh2st.viewer.finetune.spot_pictures import SpotPictures, Spots
 from napari_nh2st.viewer.kit.background import Background
@@ -38,13 +38,13 @@ class _Scored:
     ----------
     stamp : pair of int
         Of the file.
-    found : HeldOut
+    found : HeldOutPrediction
     pcc : list of (G,) float64
         Of the genes of each section, NaN where there is none.
     """
 
     stamp: Stamp
-    found: HeldOut
+    found: HeldOutPrediction
     pcc: list[npt.NDArray[np.float64]]
 
 
@@ -65,7 +65,7 @@ def _look(folder: Path, known: Stamp | None) -> _Scored | None:
     for section in sections:
         scored = metrics.pcc(section.measured, section.predicted)
         pcc.append(np.where(scored.constant, np.nan, scored.per_gene))
-    found = HeldOut(found.epoch, found.what, found.genes, found.unit, sections)
+    found = HeldOutPrediction(found.epoch, found.what, found.genes, found.unit, sections)
     return _Scored(stamp, found, pcc) if sections else None
 
 
@@ -107,7 +107,7 @@ class HeldOutMap(QWidget):
         self.show_run(None)
 
     @property
-    def found(self) -> HeldOut | None:
+    def found(self) -> HeldOutPrediction | None:
         """What is shown; None before there is a map."""
         return None if self._scored is None else self._scored.found
 
@@ -186,7 +186,7 @@ class HeldOutMap(QWidget):
         agrees = None if np.isnan(pcc[gene]) else float(pcc[gene])
         self.sentence.say(map_words(self.gene, found, found.sections[at], agrees))
 
-    def _draw(self, found: HeldOut, section: HeldOutSection, gene: int) -> None:
+    def _draw(self, found: HeldOutPrediction, section: SectionPrediction, gene: int) -> None:
         measured, predicted = section.measured[:, gene], section.predicted[:, gene]
         limits = limits_of(measured)  # of what does not change from epoch to epoch
         values, between = (measured, predicted), (limits.low, limits.high)

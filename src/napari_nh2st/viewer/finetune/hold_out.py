@@ -10,7 +10,7 @@ from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.viewer.kit.phrases import count
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.sections import SectionFacts
+    from napari_nh2st.training.sections.section_check import SectionFacts
 
 Kind = Literal["blocks", "section", "patient"]
 _PARTS = {"head": "head", "last-blocks": "head and last blocks", "everything": "everything"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nh2st.model.card import Card
-from napari_nh2st.training.job import Metrics as RunMetrics
-from napari_nh2st.training.job import Status as RunStatus
+from napari_nh2st.training.run.run_metrics import RunMetrics
+from napari_nh2st.training.run.run_process import RunStatus
 from napari_nh2st.viewer.kit.phrases import count, held_out_words, short
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.held_out_spots import HeldOut, HeldOutSection
-    from napari_nh2st.training.summary import Summary
+    from napari_nh2st.training.run.held_out_prediction import HeldOutPrediction, SectionPrediction
+    from napari_nh2st.training.run.summary import Summary
 
 _SHOWN = 12  # sections named before the rest is counted
 _BLOCK = " (block)"  # after the name of a section of which only a part was held out
@@ -96,7 +96,7 @@ def summary_words(summary: Summary) -> str:
     return f"{what} {shown} ({_KINDS[summary.kind]}): {', '.join(figures)}. {across}."
 
 
-def map_words(gene: str, found: HeldOut, section: HeldOutSection, pcc: float | None) -> str:
+def map_words(gene: str, found: HeldOutPrediction, section: SectionPrediction, pcc: float | None) -> str:
     """Say what a map of held-out spots shows and how well it agrees; `pcc` is None where a side does not vary."""
     where = section.name if found.what == "sections" else f"block of {section.name}"
     when = "finished model" if found.epoch is None else f"epoch {found.epoch + 1}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nh2st.viewer.kit.phrases import count
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.sections import SectionFacts
+    from napari_nh2st.training.sections.section_check import SectionFacts
 
 LISTED = "listed"
 _NAMED = 8  # genes that are named before the rest is counted
@@ -46,7 +46,7 @@ def chosen_by_rule(facts: Sequence[SectionFacts], n: int, *, all_of_them: bool =
     all_of_them : bool
         Whether those are all sections of the sheet.
     """
-    from napari_nh2st.training.sections import shared_genes
+    from napari_nh2st.training.sections.section_check import shared_genes
 
     shared = len(shared_genes(facts))
     if not shared:
@@ -87,7 +87,7 @@ def chosen_by_list(facts: Sequence[SectionFacts], text: str) -> PanelChoice:
 
 def taken_over(facts: Sequence[SectionFacts], card: Any) -> PanelChoice:
     """Say how many genes of the model to start from were measured."""
-    from napari_nh2st.training.sections import shared_genes
+    from napari_nh2st.training.sections.section_check import shared_genes
 
     shared, all_of_them = shared_genes(facts), count(len(card.genes), "gene")
     missing = [gene for gene in card.genes if gene not in shared]

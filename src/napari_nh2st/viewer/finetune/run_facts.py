@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QPlainTextEdit, QWidget
 
-from napari_nh2st.training.job import Status
+from napari_nh2st.training.run.run_process import RunStatus
 from napari_nh2st.viewer.finetune.messages import run_facts
 from napari_nh2st.viewer.kit.fold import Fold
 from napari_nh2st.viewer.kit.layout import column
@@ -27,7 +27,7 @@ class RunFacts(QWidget):
         layout.addWidget(self.facts)
         layout.addWidget(self.notes)
 
-    def show_status(self, status: Status) -> None:
+    def show_status(self, status: RunStatus) -> None:
         """Show those of a run."""
         self.facts.say(run_facts(status.metrics) if status.active else "")
         self.notes.say("\n".join(f"{note[:1].upper()}{note[1:]}." for note in status.metrics.notes))

@@ -9,9 +9,9 @@ from pathlib import Path
 from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_nh2st.training import runs
-from napari_nh2st.training.job import Job
-from napari_nh2st.training.runs import RunLine
+from napari_nh2st.training.run import runs
+from napari_nh2st.training.run.run_process import RunProcess
+from napari_nh2st.training.run.runs import RunLine
 from napari_nh2st.viewer.finetune.messages import run_state
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.layout import column, row
@@ -45,7 +45,7 @@ class RunsPart(QWidget):
     def __init__(self, background: Background) -> None:
         super().__init__()
         self._background = background
-        self._jobs: dict[Path, Job] = {}
+        self._jobs: dict[Path, RunProcess] = {}
         self._looking = self._again = False
         self.lines: list[RunLine] = []
         self._timer = QTimer(self, interval=_EVERY_MS)
@@ -117,7 +117,7 @@ class RunsPart(QWidget):
         self._timer.stop()
 
     def _look(self) -> list[RunLine]:
-        return [runs.line_of(self._jobs.setdefault(folder, Job(folder))) for folder in runs.known_runs()]
+        return [runs.line_of(self._jobs.setdefault(folder, RunProcess(folder))) for folder in runs.known_runs()]
 
     def _found(self, lines: list[RunLine]) -> None:
         self._looking = False

@@ -18,7 +18,7 @@ from napari_nh2st.viewer.kit.texts import Note, Sentence
 from napari_nh2st.viewer.state.services import Services
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.summary import Summary
+    from napari_nh2st.training.run.summary import Summary
 
 _TIPS = {
     "PCC": "Correlation of predicted and measured expression across the spots that were held out",
@@ -62,7 +62,7 @@ class RunResult(QWidget):
     def _read(self, model: str) -> tuple[str, Any, Summary | None]:
         import pandas as pd
 
-        from napari_nh2st.training.summary import read_summary
+        from napari_nh2st.training.run.summary import read_summary
 
         card = self._services.load_card(model)
         found = card.evaluation.genes if card.evaluation else {}

@@ -21,7 +21,7 @@ from napari_nh2st.expression import Sample
 from napari_nh2st.viewer.kit.texts import paragraphs
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.sections import SectionFacts
+    from napari_nh2st.training.sections.section_check import SectionFacts
 
 NAME, PATIENT, SPOTS, GENES, SIZE, STATE = range(6)
 _EDIT = "double click or F2 to change it"

@@ -24,7 +24,7 @@ from napari_nh2st.viewer.kit.phrases import count, error_words
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence
 
 if TYPE_CHECKING:
-    from napari_nh2st.training.sections import SectionFacts
+    from napari_nh2st.training.sections.section_check import SectionFacts
 
 _TYPED_MS = 300
 _SHOWN = 4  # sentences
@@ -338,11 +338,11 @@ class SectionsPart(QWidget):
         looked = [line.facts for line in self._lines if line.facts is not None]
         self.facts, self.stops, look = looked, [], []
         if looked:
-            from napari_nh2st.training.sections import about_all, named  # loaded already, where it was looked
+            from napari_nh2st.training.sections.section_check import check_together, named
 
             self.facts = named(looked)
             if len(looked) == len(self._lines):
-                self.stops, look = about_all(self.facts)
+                self.stops, look = check_together(self.facts)
         judged = iter(self.facts)
         self.table.show_sections([(line.sample, None if line.facts is None else next(judged)) for line in self._lines])
         done = len(looked) == len(self._lines)
@@ -359,7 +359,7 @@ class SectionsPart(QWidget):
         self.changed.emit()
 
     def _words(self) -> str:
-        from napari_nh2st.training.sections import shared_genes
+        from napari_nh2st.training.sections.section_check import shared_genes
 
         if not self._lines:
             return ""
@@ -392,10 +392,10 @@ class SectionsPart(QWidget):
 
 def _looked_at(sample: Sample, before: list[SectionFacts]) -> SectionFacts:
     """Look at one section, and which genes it shares with those before. Slow: not for the GUI thread."""
-    from napari_nh2st.training.sections import SectionFacts, look_at, shared_genes
+    from napari_nh2st.training.sections.section_check import SectionFacts, check_section, shared_genes
 
     try:
-        found = look_at(sample)
+        found = check_section(sample)
     except Exception as error:  # whatever a file can do: its row says so, the others are looked at
         return SectionFacts(sample, "stop", (f"it cannot be read: {error_words(error)}",))
     shared_genes([*before, found])  # remembered: asked again on the GUI thread

@@ -1,0 +1,1 @@
+"""The data module: windows of tissue and embedded spots, in batches."""

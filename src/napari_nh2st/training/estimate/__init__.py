@@ -1,0 +1,1 @@
+"""The time and memory that a run will take on this machine."""

@@ -1,0 +1,1 @@
+"""The network module: where it starts from, how it is trained, what a finished network answers in."""

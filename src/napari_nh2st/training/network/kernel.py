@@ -1,0 +1,117 @@
+"""The kernel head's weights in closed form: kernel ridge regression on what describes the training spots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.nh2st import ContextNH2ST
+from napari_nh2st.training.data.embedded import EmbeddedSection, embed_spots
+from napari_nh2st.training.sections.section import Section
+
+FloatArray = npt.NDArray[np.float64]
+
+
+# Chosen on inner splits of C2, C3 and C4, and on B4 (docs/results.md); the score is flat round them.
+GAMMA = 0.6
+"""Of a group's Gaussian kernel, times the group's columns."""
+
+
+ALPHA = 4.0
+"""Ridge penalty; the kernel of a spot with itself is 1."""
+
+
+LINEAR = 1.0
+"""Weight of the linear kernel, each group's ``z z' / columns`` averaged, beside the Gaussian one."""
+
+
+def fit_kernel(
+    net: ContextNH2ST, raw: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], seed: int
+) -> torch.Tensor:
+    """Set the kernel head's buffers, in place, and give the decoder's columns for it.
+
+    Kernel ridge regression (Saunders et al., ICML 1998) with the mean over groups of columns, n each, of the kernel
+    ``exp(-GAMMA |z - z'|^2 / n) + LINEAR z z' / n``;
+    with more training spots than landmarks, the subset of regressors on a random subset (Smola and Schölkopf, ICML
+    2000). The answer is projected on the directions between genes in which it varies most.
+
+    Parameters
+    ----------
+    raw : (n, dim)
+        From `describe_all`.
+    targets : (n, G)
+        Their standardised labels.
+    seed : int
+        Of the choice of landmarks.
+
+    Returns
+    -------
+    (G, rank) tensor
+        Standardised labels are about ``net.kernel_head(raw) @ rows.T``.
+    """
+    head = net.kernel_head
+    assert head is not None
+    dim, landmarks, sizes = raw.shape[1], len(head.landmarks), np.array(head.groups)
+    head.mean.copy_(torch.from_numpy(raw.mean(axis=0)))
+    head.std.copy_(torch.from_numpy(raw.std(axis=0).clip(min=1e-6)))
+    head.gamma.copy_(torch.from_numpy(GAMMA / sizes))
+    z = head.standardise(torch.from_numpy(raw))
+    chosen = np.sort(np.random.default_rng([seed, 3]).choice(len(z), landmarks, replace=False))
+    head.landmarks.copy_(z[torch.from_numpy(chosen)])
+    features = head.features(z).double().numpy()
+    weight = np.sqrt(LINEAR / len(sizes) / np.repeat(sizes, sizes))
+    linear, kernel = features[:, :dim] * weight, features[:, dim:]
+    factor = cholesky(kernel[chosen] + 1e-6 * np.eye(landmarks), lower=True)
+    basis = np.concatenate([linear, solve_triangular(factor, kernel.T, lower=True).T], axis=1)
+    gram = cholesky(basis.T @ basis + ALPHA * np.eye(basis.shape[1]), lower=True)
+    weights: FloatArray = cho_solve((gram, True), basis.T @ targets.astype(np.float64))
+    weights[:dim] *= weight[:, None]
+    weights[dim:] = solve_triangular(factor, weights[dim:], lower=True, trans="T")
+    _, _, directions = np.linalg.svd(features @ weights, full_matrices=False)
+    rows: FloatArray = np.zeros((targets.shape[1], head.project.shape[1]))
+    rows[:, : len(directions)] = directions[: rows.shape[1]].T
+    head.project.copy_(torch.from_numpy(weights @ rows))
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+def join_parts(net: ContextNH2ST, rows: torch.Tensor, share: float) -> None:
+    """Make the decoder add up both parts, in place: ``share`` of the kernel head's answer, the rest of the learnt."""
+    size = net.arch.hidden
+    with torch.no_grad():
+        net.decoder.weight[:, :size].mul_(1 - share)
+        net.decoder.bias.mul_(1 - share)
+        net.decoder.weight[:, size:] = share * rows
+
+
+def split_parts(net: ContextNH2ST, share: float) -> None:
+    """Undo `join_parts`, in place: the learnt part answers alone, the kernel head's columns are 0."""
+    size = net.arch.hidden
+    with torch.no_grad():
+        net.decoder.weight[:, :size].div_(1 - share)
+        net.decoder.bias.div_(1 - share)
+        net.decoder.weight[:, size:] = 0
+
+
+def describe_all(
+    net: ContextNH2ST, sections: Sequence[Section], card: Card, embedded: Sequence[EmbeddedSection] | None = None
+) -> npt.NDArray[np.float32]:
+    """Describe every spot that is not held out as the kernel head sees it, sections one after another, (n, dim).
+
+    Parameters
+    ----------
+    embedded : sequence of EmbeddedSection, optional
+        Where the sections have been looked at before.
+    """
+    out = []
+    for i, section in enumerate(sections):
+        spots = np.flatnonzero(~section.held_out)
+        nodes = embedded[i].plain[spots] if embedded is not None else embed_spots(net, section, spots, card)
+        with torch.inference_mode():
+            out.append(net.around(nodes[:, SELF], nodes, torch.from_numpy(section.present[spots])).numpy())
+    return np.concatenate(out)

@@ -1,0 +1,1 @@
+"""The encoder, pretrained on tissue without labels."""

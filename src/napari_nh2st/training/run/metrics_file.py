@@ -1,0 +1,38 @@
+"""The file in which a run says how far it is."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+METRICS = "metrics.jsonl"
+
+
+class MetricsFile:
+    """Appends one JSON object a line: `step`, `epoch`, and whatever else is known.
+
+    Parameters
+    ----------
+    path : Path or None
+        None writes nothing: for the processes that train along with the one that does.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.step = self.epoch = 0
+        self._started = time.monotonic()
+
+    def write(self, step: int, epoch: int, **values: Any) -> None:
+        """Append a line; `seconds` since the start is added. What was written last is kept in `step` and `epoch`."""
+        self.step, self.epoch = step, epoch
+        if self.path is None:
+            return
+        line = {"step": step, "epoch": epoch, "seconds": round(time.monotonic() - self._started, 2), **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def say(self, **values: Any) -> None:
+        """Append a line, the run standing where it stood."""
+        self.write(self.step, self.epoch, **values)

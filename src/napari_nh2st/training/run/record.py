@@ -1,0 +1,79 @@
+"""What a run folder says of its run: what it was started with, and on what machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.expression import Sample
+from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.training.config import TrainingConfig, read_config
+
+START, CONFIG, ENVIRONMENT = "start.json", "config.yaml", "environment.json"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run was started with; a resumed run goes on with that, whatever it is called with."""
+
+    config: TrainingConfig
+    base: str | None
+    seed: int
+
+    def record(self, run: Path, samples: Sequence[Sample]) -> None:
+        """Write config.yaml, for people and for reuse, and start.json, for resuming."""
+        with finished_file(run / CONFIG) as draft:
+            draft.write_text(yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False), "utf-8")
+        started = {"base": self.base, "seed": self.seed, "samples": [s.sample for s in samples]}
+        with finished_file(run / START) as draft:
+            draft.write_text(json.dumps({**started, "command": repeat_command()}, indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def recorded(cls, run: Path, samples: Sequence[Sample]) -> RunSettings:
+        """Read what a run was started with.
+
+        Raises
+        ------
+        Nh2stError
+            If the sheet names other samples now.
+        """
+        started = json.loads((run / START).read_text("utf-8"))
+        if started["samples"] != [s.sample for s in samples]:
+            raise Nh2stError(f"{run} was started on {', '.join(started['samples'])}: resume it with the same sheet")
+        return cls(read_config(run / CONFIG), started["base"], int(started["seed"]))
+
+
+def record_environment(run: Path, config: TrainingConfig) -> None:
+    """Write environment.json: versions, device, processors, memory and the command, of the last start or resume."""
+    device = choose_device(config.device)
+    cuda = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
+    facts = {
+        "command": repeat_command(),
+        "versions": versions(),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_mb": _memory_mb(),
+        "device": str(device) if cuda is None else cuda.name,
+        "device_memory_mb": None if cuda is None else round(cuda.total_memory / 1e6),
+        "precision": choose_precision(config.precision, device),
+    }
+    with finished_file(run / ENVIRONMENT) as draft:
+        draft.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+
+
+def _memory_mb() -> int | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6)
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None

@@ -1,0 +1,65 @@
+"""What came of a run, beside what simpler models reach on the same held-out spots. Quick: neither torch nor Qt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_nh2st.atomic import finished_file
+
+FILE = "summary.json"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SummaryLine(_Strict):
+    """Mean PCC over genes of one model, with its 95% interval. `about` is a sentence for a person."""
+
+    name: str
+    about: str
+    pcc: float
+    low: float
+    high: float
+
+
+class Summary(_Strict):
+    """The held-out figures of a run.
+
+    Attributes
+    ----------
+    kind : str
+        Whether the patients of the held-out spots are new to the model.
+    held_out : list of str
+        Sections, as "C5", or "C5 (block)" where a part of it was.
+    spots, genes : int
+        That were scored.
+    lines : list of SummaryLine
+        Simpler models first, the run's own last.
+    caveats : list of str
+        Sentences to know before a figure is believed.
+    """
+
+    kind: Literal["cross-patient", "same-patient", "synthetic"]
+    held_out: list[str]
+    spots: int
+    genes: int
+    lines: list[SummaryLine]
+    caveats: list[str] = []
+
+
+def write_summary(found: Summary, run: Path) -> None:
+    """Write RUN/summary.json."""
+    with finished_file(run / FILE) as draft:
+        draft.write_text(found.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def read_summary(run: Path) -> Summary | None:
+    """Read a run's summary; None where there is none, or none that can be read."""
+    try:
+        return Summary.model_validate_json((run / FILE).read_text("utf-8"))
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,99 @@
+"""Tissue that a run does not learn from: whole sections, or a block of each section."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.geometry import SELF
+from napari_nh2st.model.card import Card
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.sections.section import Section, load_section
+
+
+def split_samples(samples: Sequence[Sample], config: TrainingConfig) -> tuple[list[Sample], list[Sample]]:
+    """Tell what a run learns from, and what it only scores.
+
+    Returns
+    -------
+    train, held_out : list of Sample
+        Each in the order of the sheet; nothing is held out where the settings name nothing: a block of each section
+        is then. A patient that is held out is so with all sections.
+
+    Raises
+    ------
+    SampleError
+        If the settings name a sample or patient that the sheet does not have, or all of it.
+    """
+    sections, patients = config.hold_out_sections or [], config.hold_out_patients or []
+    lacking = [f"sample {name}" for name in sections if name not in {s.sample for s in samples}]
+    lacking += [f"patient {name}" for name in patients if name not in {s.patient for s in samples}]
+    if lacking:
+        names = ", ".join(f"{s.sample} (patient {s.patient})" for s in samples)
+        raise SampleError(f"there is no {', '.join(lacking)} to hold out: the sheet has {names}")
+    held_out = [s for s in samples if s.sample in sections or s.patient in patients]
+    train = [s for s in samples if s not in held_out]
+    if not train:
+        raise SampleError("all sections are held out: leave at least one to train on")
+    return train, held_out
+
+
+@dataclass(eq=False)
+class HeldOutSections:
+    """Sections that are only scored, read in the geometry of the model in training.
+
+    Attributes
+    ----------
+    samples : list of Sample
+    sections : list of Section
+        Labels are as wide as the panel; genes that were not measured in all of them are 0 there, and not in `genes`.
+    genes : list of str
+        Genes of the panel that were measured in all of them.
+    """
+
+    samples: list[Sample]
+    sections: list[Section]
+    genes: list[str]
+
+    @classmethod
+    def read(cls, samples: Sequence[Sample], card: Card) -> HeldOutSections:
+        """Read them.
+
+        Raises
+        ------
+        SampleError
+            If none of the panel's genes were measured there, or as `load_section` does.
+        """
+        data = [read_expression(s) for s in samples]
+        genes = [g for g in card.genes if all(g in d.var_names for d in data)]
+        if samples and not genes:
+            names = ", ".join(s.sample for s in samples)
+            raise SampleError(f"none of the panel's genes were measured in the held-out {names}: do the names match?")
+        narrow = card.model_copy(update={"genes": genes, "gene_means": None, "ensembl": None})
+        sections = [load_section(s, d, narrow) for s, d in zip(samples, data, strict=True)]
+        columns = [card.genes.index(g) for g in genes]
+        for section in sections:
+            measured, section.labels = section.labels, np.zeros((len(section.labels), len(card.genes)), np.float32)
+            section.labels[:, columns] = measured
+            section.held_out[:] = True
+        return cls(list(samples), sections, genes)
+
+
+def hold_out_blocks(sections: Sequence[Section], part: float, seed: int) -> None:
+    """Mark a compact block of spots of every section as its inner validation set, in place.
+
+    A block, not scattered spots: neighbouring spots are alike, and scattered ones would be guessed from theirs.
+    """
+    rng = np.random.default_rng([seed, 1])
+    for section in sections:
+        spots = section.centres[:, SELF]
+        # Round a spot of the outer half, so that the block does not cut the section in two.
+        away = np.linalg.norm(spots - spots.mean(axis=0), axis=1)
+        seat = rng.choice(np.flatnonzero(away >= np.median(away)))
+        order = np.argsort(np.linalg.norm(spots - spots[seat], axis=1), kind="stable")
+        section.held_out[:] = False
+        section.held_out[order[: max(2, round(part * len(spots)))]] = True

@@ -1,0 +1,75 @@
+"""The card of a model to be trained: its panel, pixel size and pitch, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from napari_nh2st.expression import Sample
+from napari_nh2st.expression.panels import choose_genes
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.folder import Model
+from napari_nh2st.slides import open_slide
+from napari_nh2st.training.config import TrainingConfig
+
+# Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
+ARRAY_PITCHES = (100.0, 200.0)
+
+
+def card_for(
+    samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig, start: Model | None = None
+) -> Card:
+    """Settle panel, geometry and architecture from training sections, or take them over from a base model.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    data : sequence of AnnData
+        From `read_expression`, in the same order.
+    """
+    if start is not None:
+        genes = config.genes or start.card.genes
+        architecture, mpp, pitch = start.card.architecture, start.card.mpp, start.card.pitch
+    else:
+        genes = config.genes or choose_genes(data, config.panel_kind, config.panel)
+        architecture = config.architecture
+        mpp, pitch = _geometry(samples, data, config)
+    return Card(
+        name=config.name,
+        description=config.description,
+        licence=config.licence,
+        tissue=config.tissue,
+        citation=config.citation,
+        synthetic=config.synthetic,
+        architecture=architecture,
+        mpp=mpp,
+        pitch=pitch,
+        genes=genes,
+        gene_means=[0.0] * len(genes),
+        base=None if start is None else f"{start.card.name} {start.hash}",
+    )
+
+
+def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig) -> tuple[float, int]:
+    """Choose mpp and pitch so that the neighbour places fall on the array and on the encoder's cells.
+
+    Arrays of 200 um take nine cells a pitch, denser ones six: a patch then spans about the pitch.
+    """
+    stride = config.architecture.stride
+    if config.mpp is not None and config.pitch is not None:
+        return config.mpp, config.pitch
+    spacings = []
+    for sample, section in zip(samples, data, strict=True):
+        with open_slide(sample.slide, mpp=sample.mpp) as slide:
+            spots = section.obsm["spatial"]
+            spacings.append(np.median(cKDTree(spots).query(spots, 5)[0][:, 1:]) * slide.require_mpp())
+    spacing = float(np.median(spacings))
+    known = min(ARRAY_PITCHES, key=lambda p: abs(p - spacing))
+    spacing = known if abs(known - spacing) < 0.08 * known else spacing
+    if config.mpp is not None:
+        return config.mpp, max(stride, round(spacing / config.mpp / stride) * stride)
+    pitch = config.pitch or stride * (9 if spacing > 150 else 6)
+    return spacing / pitch, pitch

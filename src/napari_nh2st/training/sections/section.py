@@ -1,0 +1,156 @@
+"""Measured sections in memory: pixels, spots with their nine places, labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from napari_nh2st.engine.places import neighbourhood, slide_box
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import Sample, labels
+from napari_nh2st.geometry import SELF, TileSet
+from napari_nh2st.model.card import Card
+from napari_nh2st.slides import Slide, open_slide
+
+FloatArray = npt.NDArray[np.float64]
+
+
+# A section's crop larger than this is refused rather than swapped to disk.
+MAX_CROP_BYTES = 8 * 2**30
+
+
+# Spots off the slide beyond this part mean that the positions belong to another image.
+MAX_SPOTS_OFF = 0.05
+
+
+READ_BLOCK = 2048
+
+
+@dataclass(eq=False)
+class Section:
+    """One measured section in model pixels, cropped to its spots.
+
+    Attributes
+    ----------
+    name, patient, fingerprint : str
+    mpp : float
+        Of the slide's level 0.
+    pixels : (H, W, 3) uint8
+        At the model's mpp; the window of the slide that holds every spot's neighbourhood.
+    centres : (n, 9, 2) float64
+        The nine places of every spot, (x, y) in pixels of the crop; index SELF is the spot.
+    present : (n, 9) bool
+        Places with tissue.
+    measured : (n, 9) int64
+        Index of the measured spot within half a pitch of each place, -1 where there is none.
+    labels : (n, G) float32
+    held_out : (n,) bool
+        The inner validation block.
+    corner : (2,) int64
+        Top-left of the crop (x, y) on the slide, model pixels.
+    ids : (n,) str
+        Ids of the spots.
+    number : int
+        Which of a run's sections it is, from 0.
+    """
+
+    name: str
+    patient: str
+    fingerprint: str
+    mpp: float
+    pixels: npt.NDArray[np.uint8]
+    centres: FloatArray
+    present: npt.NDArray[np.bool_]
+    measured: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.float32]
+    held_out: npt.NDArray[np.bool_]
+    corner: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.str_]
+    number: int = 0
+
+
+def load_section(sample: Sample, data: Any, card: Card) -> Section:
+    """Read a section's pixels at the model's mpp and lay out its spots' neighbourhoods.
+
+    Parameters
+    ----------
+    sample : Sample
+    data : AnnData
+        From `read_expression`.
+    card : Card
+        mpp, patch, pitch and panel of the model to be trained.
+
+    Raises
+    ------
+    SampleError
+        If spots lie off the slide: their positions belong to another image.
+    MppNeeded
+        If neither the slide nor the sheet says how large a pixel is.
+    """
+    with open_slide(sample.slide, mpp=sample.mpp) as slide:
+        mpp = slide.require_mpp()
+        scale = card.scale_on(mpp)
+        inside = slide_box(slide).contains(data.obsm["spatial"])
+        if (~inside).mean() > MAX_SPOTS_OFF:
+            raise SampleError(
+                f"sample {sample.sample}: {int((~inside).sum())} of {len(inside)} spots lie off {sample.slide.name}: "
+                "are their positions in pixels of this image?"
+            )
+        data = data[inside]
+        spots = TileSet.at(data.obsm["spatial"], scale=scale, pitch=card.pitch)
+        places, present = neighbourhood(spots, card, slide_box(slide), slide.tissue())
+        centres = places / scale
+        margin = card.patch // 2 + card.architecture.stride
+        low = np.floor(centres.min(axis=(0, 1)) - margin).astype(np.int64)
+        width, height = np.ceil(centres.max(axis=(0, 1)) + margin).astype(np.int64) - low
+        if int(width) * int(height) * 3 > MAX_CROP_BYTES:
+            raise SampleError(
+                f"sample {sample.sample}: its spots span {width} x {height} px at {card.mpp:.3g} um: too large"
+            )
+        pixels = _read_crop(slide, low, int(width), int(height), scale)
+        fingerprint = slide.fingerprint
+    return Section(
+        sample.sample,
+        sample.patient,
+        fingerprint,
+        mpp,
+        pixels,
+        centres - low,
+        present,
+        _measured_at(centres, card.pitch),
+        labels(data, card.genes),
+        np.zeros(len(data), dtype=bool),
+        low,
+        np.asarray(data.obs_names, dtype=str),
+    )
+
+
+def _read_crop(
+    slide: Slide, corner: npt.NDArray[np.int64], width: int, height: int, scale: float
+) -> npt.NDArray[np.uint8]:
+    """Read a large crop block by block; `corner` (x, y), width and height in model pixels."""
+    out = np.empty((height, width, 3), dtype=np.uint8)
+    for y in range(0, height, READ_BLOCK):
+        for x in range(0, width, READ_BLOCK):
+            w, h = min(READ_BLOCK, width - x), min(READ_BLOCK, height - y)
+            out[y : y + h, x : x + w] = slide.read(int(corner[0]) + x, int(corner[1]) + y, w, h, scale)
+    return out
+
+
+def _measured_at(centres: FloatArray, pitch: int) -> npt.NDArray[np.int64]:
+    """Nearest measured spot within half a pitch of each of the (n, 9, 2) places, -1 where there is none."""
+    spots = centres[:, SELF]
+    distance, nearest = cKDTree(spots).query(centres.reshape(-1, 2), distance_upper_bound=pitch / 2)
+    return np.where(np.isfinite(distance), nearest, -1).astype(np.int64).reshape(centres.shape[:2])
+
+
+def part_of(section: Section, spots: npt.NDArray[np.int64]) -> Section:
+    """Take some spots of a section, (k,) indices; the others are as if they had never been measured."""
+    number = np.full(len(section.labels) + 1, -1)  # the last stands for what was not measured
+    number[spots] = np.arange(len(spots))
+    each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "held_out", "ids")}
+    return replace(section, **each, measured=number[section.measured[spots]])

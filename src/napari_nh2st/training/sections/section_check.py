@@ -1,0 +1,255 @@
+"""A look at the sections of a sheet before a run: what each of them brings, what is wrong with it and how to mend it.
+
+Nothing is computed that takes long: counts are read, the tissue of the slide is found, spots are counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from napari_nh2st.engine.places import slide_box
+from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
+from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.slides import open_slide
+from napari_nh2st.training.sections.section import MAX_SPOTS_OFF
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+    from napari_nh2st.slides import Slide
+
+
+SectionState = Literal["good", "look", "stop"]
+
+
+_TOO_FEW_SPOTS, _FEW_SPOTS = 5, 50
+
+
+_OFF_TISSUE = 0.5
+
+
+_MIXED = 1.5  # pixel sizes that differ by more than this are worth a word
+
+
+_SHALLOW = 500  # counts a spot
+
+
+_SHARED = 0.5  # of the genes of the section with fewest: fewer in common are worth a word
+
+
+NO_PATIENT = "which patient is it? Type it in: sections of one patient must not be on both sides of a comparison"
+
+
+@dataclass(frozen=True)
+class SectionFacts:
+    """What is known of one section.
+
+    Attributes
+    ----------
+    sample : Sample
+    state : "good", "look" or "stop"
+        Fine, something to know, or a run with it would not start.
+    says : tuple of str
+        Sentences: what is wrong and how to mend it.
+    spots : int or None
+        Spots with counts, a position on the slide and tissue under them or not.
+    on_tissue : int or None
+        Those over tissue.
+    genes : frozenset of str
+        Measured genes.
+    depth : float or None
+        Median counts per spot.
+    mpp : float or None
+        Micrometres per level-0 pixel, and where that number comes from.
+    mpp_source : str
+    pitch_um : float or None
+        Median distance of a spot to its four nearest, micrometres.
+    """
+
+    sample: Sample
+    state: SectionState
+    says: tuple[str, ...] = ()
+    spots: int | None = None
+    on_tissue: int | None = None
+    genes: frozenset[str] = frozenset()
+    depth: float | None = None
+    mpp: float | None = None
+    mpp_source: str = ""
+    pitch_um: float | None = None
+
+
+def check_section(sample: Sample) -> SectionFacts:
+    """Look at one section's files. Slow where they are: not on a GUI thread. What its names say: `named`."""
+    try:
+        data = read_expression(sample)
+    except Nh2stError as error:
+        return SectionFacts(sample, "stop", (_without_name(str(error), sample),))
+    genes = frozenset(map(str, data.var_names))
+    depth = float(np.median(data.obs["total_counts"]))
+    known = {"spots": data.n_obs, "genes": genes, "depth": depth}
+    try:
+        with open_slide(sample.slide, mpp=sample.mpp) as slide:
+            return _beside_slide(sample, data, slide, known)
+    except MppNeeded:
+        says = f"{sample.slide.name} does not say how large its pixels are: fill in the column mpp, µm/px"
+        return SectionFacts(sample, "stop", (says,), **known)
+    except (Nh2stError, OSError) as error:
+        return SectionFacts(sample, "stop", (f"the slide cannot be used: {error}",), **known)
+
+
+def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, known: dict[str, object]) -> SectionFacts:
+    centres = np.asarray(data.obsm["spatial"], dtype=np.float64)
+    mpp = slide.require_mpp()
+    inside = slide_box(slide).contains(centres)
+    off = int((~inside).sum())
+    pitch = float(np.median(cKDTree(centres).query(centres, min(5, len(centres)))[0][:, 1:])) if len(centres) > 1 else 0
+    side = max(pitch / 2, 1.0)
+    over = inside & (slide.tissue().fraction_at(centres, side) > _OFF_TISSUE / 2)
+    stop, look = [], []
+    if off > MAX_SPOTS_OFF * len(centres):
+        stop.append(
+            f"{off} of {len(centres)} spots lie off {slide.path.name} ({slide.shape[1]} x {slide.shape[0]} px): their "
+            "positions must be in pixels of this very image; those of another one are placed by scale, x and y"
+        )
+    elif off:
+        look.append(f"{off} spots lie off the slide and are left out")
+    if not over.any():
+        stop.append("no spot lies over tissue: do the positions (x, y) belong to this image, in this order?")
+    elif over.sum() < _OFF_TISSUE * len(centres):
+        look.append(f"only {int(over.sum())} of {len(centres)} spots lie over tissue: look at the positions")
+    dropped = int(data.uns["nh2st"]["dropped"])
+    if dropped:
+        look.append(f"{dropped} spots without any count are left out")
+    if repeated := int(data.uns["nh2st"]["repeated"]):
+        look.append(f"genes whose name stands there before: {repeated}; of each name the first one counts")
+    if data.n_obs < _TOO_FEW_SPOTS:
+        stop.append(f"only {data.n_obs} spots: too few to hold some out and learn from the others; leave it away")
+    elif data.n_obs < _FEW_SPOTS:
+        look.append(f"only {data.n_obs} spots: too few to learn much from")
+    if (depth := float(np.median(data.obs["total_counts"]))) < _SHALLOW:
+        look.append(f"shallow: {depth:,.0f} counts in the median spot")
+    look += slide.warnings
+    return SectionFacts(
+        sample,
+        "stop" if stop else "look" if look else "good",
+        (*stop, *look),
+        on_tissue=int(over.sum()),
+        mpp=mpp,
+        mpp_source="sheet" if sample.mpp is not None else slide.mpp_source,
+        pitch_um=pitch * mpp or None,
+        **known,  # type: ignore[arg-type]
+    )
+
+
+def check_sections(
+    samples: Sequence[Sample],
+    progress: Callable[[int, int], object] = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[SectionFacts]:
+    """Look at every section of a sheet, one after the other.
+
+    Raises
+    ------
+    Cancelled
+    """
+    out = []
+    for i, sample in enumerate(samples):
+        if cancelled():
+            raise Cancelled("stopped")
+        progress(i, len(samples))
+        out.append(check_section(sample))
+    return named(out)
+
+
+def named(facts: Sequence[SectionFacts]) -> list[SectionFacts]:
+    """Add what the sections' names say: no patient, or a name or files that another one has as well. Reads no file."""
+    names = Counter(f.sample.sample for f in facts)
+    files = Counter((f.sample.slide, f.sample.expression) for f in facts)
+    out = []
+    for found in facts:
+        sample = found.sample
+        wrong = [] if sample.patient else [NO_PATIENT]
+        if not sample.sample:
+            wrong.append("the section has no name: give it one of its own")
+        elif names[sample.sample] > 1:
+            wrong.append(f"another section is named {sample.sample} too: give each a name of its own")
+        if files[sample.slide, sample.expression] > 1:
+            wrong.append("the same slide and counts stand there twice: remove one of the two")
+        first = 1 if found.state == "stop" else 0  # what is wrong with the files is harder to mend
+        says = (*found.says[:first], *wrong, *found.says[first:])
+        out.append(replace(found, state="stop", says=says) if wrong else found)
+    return out
+
+
+def check_together(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]:
+    """Say what only shows when the sections are seen together.
+
+    Returns
+    -------
+    stop : list of str
+        Why a run would not start, and how to mend it.
+    look : list of str
+        What to know before it does.
+    """
+    read = [f for f in facts if f.genes]
+    stopped: dict[str, list[str]] = {}  # by what is wrong: which sections
+    for f in facts:
+        for text in f.says if f.state == "stop" else ():
+            if text in (f.says[0], NO_PATIENT):
+                stopped.setdefault(text, []).append(f.sample.sample)
+    stop: list[str] = [f"{', '.join(names)}: {text}" for text, names in stopped.items()]
+    look: list[str] = []
+    shared = len(shared_genes(read))
+    if len(read) > 1 and not shared:
+        odd = [f.sample.sample for f in read if not f.genes & read[0].genes]
+        stop.append(
+            f"{', '.join(odd)} and {read[0].sample.sample} have no gene in common: is one in symbols and the other in "
+            "Ensembl ids?"
+        )
+    if shared and shared < _SHARED * min(len(f.genes) for f in read):
+        fewest = min(read, key=lambda f: len(f.genes))
+        look.append(
+            f"genes that were measured in every section: only {shared:,} ({fewest.sample.sample} has the fewest, "
+            f"{len(fewest.genes):,}); a model learns no other ones"
+        )
+    sizes = [f.mpp for f in facts if f.mpp is not None]
+    if sizes and max(sizes) > _MIXED * min(sizes):
+        look.append(
+            f"pixels are {min(sizes):.3g} to {max(sizes):.3g} µm wide: all sections are read at one size, the coarser "
+            "ones bring less detail"
+        )
+    pitches = [f.pitch_um for f in facts if f.pitch_um]
+    if pitches and max(pitches) > _MIXED * min(pitches):
+        look.append(
+            f"spots lie {min(pitches):.0f} to {max(pitches):.0f} µm apart: neighbours are looked for at one distance"
+        )
+    patients = {f.sample.patient for f in facts}
+    if len(facts) == 1:
+        look.append("one section: a part of it is held out, which says little of any other slide")
+    elif len(patients) == 1 and "" not in patients:
+        look.append("one patient: how good the model is on another one cannot be measured with these sections")
+    return stop, look
+
+
+def shared_genes(facts: Sequence[SectionFacts]) -> frozenset[str]:
+    """Return the genes that were measured in every section that could be read."""
+    read = [f.genes for f in facts if f.genes]
+    return reduce(_in_both, read) if read else frozenset()
+
+
+@lru_cache(maxsize=256)
+def _in_both(some: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """Intersect; remembered, as sections are added one by one and asked about again after each edit."""
+    return some if some <= others else some & others
+
+
+def _without_name(text: str, sample: Sample) -> str:
+    return text.removeprefix(f"sample {sample.sample}: ").replace(str(Path(sample.expression)), sample.expression.name)

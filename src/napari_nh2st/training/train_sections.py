@@ -1,0 +1,67 @@
+"""Training on sections in memory, without a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import lightning as L
+
+from napari_nh2st.errors import Cancelled
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.nh2st import NH2ST
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.run.metrics_file import MetricsFile
+from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.run.training_pass import TrainingPass
+from napari_nh2st.training.sections.section import Section
+from napari_nh2st.training.trainer import quiet
+
+
+def train_sections(
+    sections: Sequence[Section],
+    card: Card,
+    config: TrainingConfig,
+    seed: int,
+    cancelled: Callable[[], bool],
+    encoder: ResNet18 | None = None,
+) -> tuple[NH2ST, Card]:
+    """Train on all spots of sections in memory: what `finetune` ends with, without folder, figures or held-out block.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+        With raw labels of the card's panel.
+    card : Card
+        From `card_for`.
+    config : TrainingConfig
+    seed : int
+    cancelled : callable
+        Asked after every step.
+    encoder : ResNet18, optional
+        Pretrained already, by `pretrained` with the same sections, settings and seed.
+
+    Returns
+    -------
+    net : NH2ST
+        Finished: it answers in label units.
+    card : Card
+        With the statistics of the labels.
+
+    Raises
+    ------
+    Cancelled
+        If it was; there is nothing to keep.
+    """
+    L.seed_everything(seed, verbose=False)
+    setup = set_up_training(sections, card, config, seed, encoder=encoder, cancelled=cancelled)
+    with quiet(), TemporaryDirectory() as folder:
+        log = MetricsFile(None)
+        requests = RunRequests(Path(folder), cancelled, log)
+        TrainingPass(setup, Path(folder), log, requests, checkpoints=False).run()
+    if requests.asked:
+        raise Cancelled
+    return setup.finish(), setup.card
