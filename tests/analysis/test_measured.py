@@ -175,7 +175,7 @@ def compared(path, found, model, job, mpp=None):
         data = measured.read_found(found, slide.path)
         assert measured.doubt(data.obsm["spatial"], data.uns["frame"], slide.shape, slide.tissue()) == ""
         data = measured.on_slide(found.name, data, Frame(), slide.shape)
-        made, _ = run(slide, model, measured.spots_of(data, model.card, slide.require_mpp()), job)
+        made, _ = run(slide, model, measured.spots_of(data, model.card, slide.require_mpp()), job.for_scoring())
     return measured.compare(found.name, data, made)
 
 

@@ -30,6 +30,8 @@ from support.sections import GENES, sheet
 CONFIG = TrainingConfig(device="cpu", pretrain_steps=3)
 # NH2ST itself, trained as `nh2st finetune` trains it, is too slow for this file.
 BASELINES = {name: b for name, b in EVERY_BASELINE.items() if not name.startswith("nh2st")}
+# Sums on several threads may differ in the last digits, and what is fitted to them a little more.
+ROUNDING = 1e-4
 BY_SEED = [name for name, b in BASELINES.items() if b.seeded]
 
 
@@ -96,9 +98,9 @@ def test_a_prediction_has_the_shape_and_type_of_labels(name, fitted, sections):
 
 def test_the_labels_of_the_test_section_are_not_read(name, fitted, sections):
     predict, predicted = fitted[name]
-    assert np.array_equal(predict(sections[2]), predicted)
     wrong = replace(sections[2], labels=-7 * sections[2].labels[::-1])
-    assert np.array_equal(predict(wrong), predicted)
+    for section in (sections[2], wrong):
+        assert np.allclose(predict(section), predicted, atol=ROUNDING)
 
 
 def test_a_seed_gives_one_result_and_nothing_else_changes(name, fitted, sections, card):
@@ -106,8 +108,7 @@ def test_a_seed_gives_one_result_and_nothing_else_changes(name, fitted, sections
     state, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()
     torch_state = state.clone()
     again = BASELINES[name].fit(fitting(sections[:2], card))(blind(sections[2]))
-    # Sums on several threads may differ in the last digits.
-    assert np.allclose(again, fitted[name][1], atol=1e-4)
+    assert np.allclose(again, fitted[name][1], atol=ROUNDING)
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.array_equal(np.random.get_state()[1], legacy)
     for section, was in zip(sections, before, strict=True):
@@ -118,7 +119,7 @@ def test_it_is_said_which_depend_on_the_seed(name, fitted, sections, card):
     if name == "small-cnn":
         pytest.skip("its seed is seen in the weights, below")
     other = BASELINES[name].fit(fitting(sections[:2], card, seed=1))(blind(sections[2]))
-    assert np.array_equal(other, fitted[name][1]) is not BASELINES[name].seeded
+    assert np.allclose(other, fitted[name][1], atol=ROUNDING) is not BASELINES[name].seeded
 
 
 def test_one_section_is_enough(name, sections, card, monkeypatch):

@@ -28,7 +28,7 @@ def test_figures_equal_scipy_s_on_the_same_spots(samples, model):
     sample = read_sheet(samples)[0]
     scored = predict_spots(sample, model, JOB)
     truth = labels(read_expression(sample), GENES)
-    assert np.array_equal(scored.truth, truth)
+    assert np.allclose(scored.truth, truth, rtol=1e-6)
     for i, gene in enumerate(GENES):
         expected = pearsonr(truth[:, i], scored.predicted[:, i])[0]
         assert scores["genes"][gene]["pcc"] == pytest.approx(expected, abs=1e-4)
@@ -67,8 +67,8 @@ def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, model, tmp_pa
     from dataclasses import replace
 
     less = predict_spots(replace(sample, expression=tmp_path / "less.h5ad"), model, JOB)
-    assert np.array_equal(less.truth, whole.truth[keep])
-    assert np.allclose(less.predicted, whole.predicted[keep], atol=1e-3)
+    assert np.allclose(less.truth, whole.truth[keep], rtol=1e-6)
+    assert np.allclose(less.predicted, whole.predicted[keep], atol=1e-3)  # hidden vectors are float16
 
 
 def test_genes_that_do_not_match_are_one_line(samples, tmp_path):

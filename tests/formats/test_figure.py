@@ -74,7 +74,9 @@ def test_limits_are_those_of_the_window(made):
     figure = draw_figure(made, Display(genes=("ERBB2", "CD74"), percentiles=(5.0, 95.0), limits={"CD74": (0.0, 1.0)}))
     own = limits_of(made.gene("ERBB2"), (5.0, 95.0))
     ends = [axes.images[-1].get_clim() for axes in figure.axes[:2]]
-    assert ends == [(own.low, own.high), (0.0, 1.0)]
+    # One gene is decoded by another product than several: float32 sums in another order, 3e-7 apart where it was seen.
+    assert ends[0] == pytest.approx((own.low, own.high), rel=1e-5)
+    assert ends[1] == (0.0, 1.0)
 
 
 def test_a_region_is_shown_exactly_and_without_tiles_that_it_does_not_touch(made):
