@@ -98,7 +98,7 @@ def regions(window: Window) -> None:
     for layer in list(window.viewer.layers):
         if "measured" in layer.name:
             window.viewer.layers.remove(layer)
-    shown, section = window.dock.desk.map, window.only("Regions")
+    shown, section = window.dock.workspace.map, window.only("Regions")
     height, width = np.array(shown.slide["shape"]) * shown.slide["mpp"]
     section.draw.click()
     layer = window.viewer.layers[-1]
@@ -116,13 +116,13 @@ def context(window: Window) -> None:
             window.viewer.layers.remove(layer)
     window.dock.genes.choose(GENES[0])
     window.dock.heatmap.layer.visible = True
-    section, shown = window.only("Context"), window.dock.desk.map
+    section, shown = window.only("Context"), window.dock.workspace.map
     done = np.flatnonzero(shown.done)
-    cell = done[np.argsort(shown.values(window.dock.desk.gene, done))[int(0.9 * len(done))]]
+    cell = done[np.argsort(shown.values(window.dock.workspace.state.gene, done))[int(0.9 * len(done))]]
     x, y = shown.tiles(np.array([cell])).centres[0]
     viewer = window.viewer
     viewer.scene.camera.zoom *= 2
-    viewer.scene.camera.center = tuple(window.dock.desk.map_slide_layer.data_to_world((y - 0.5, x - 0.5)))
+    viewer.scene.camera.center = tuple(window.dock.workspace.map_slide_layer.data_to_world((y - 0.5, x - 0.5)))
     viewer.layers.selection.active = window.dock.heatmap.layer
     settle()
     canvas = viewer.window._qt_viewer.canvas.native

@@ -235,12 +235,12 @@ def gene_switch(screen: Screen, genes: int) -> tuple[list[float], float | None]:
     screen.settle()
     others = [gene for gene in shown.card.genes if gene != screen.dock.genes.gene]
     for name in others[1:6]:  # what is set up at the first switches is not theirs
-        screen.dock.show_gene(name)
+        screen.dock.state.choose_gene(name)
         screen.settle(0.2)
     before, took = resident_mb(), []
     for name in others[:: len(others) // SWITCHES][:SWITCHES]:
         started = time.perf_counter()
-        screen.dock.show_gene(name)
+        screen.dock.state.choose_gene(name)
         screen.until_drawn()
         took.append(time.perf_counter() - started)
         screen.settle(0.2)  # what else it draws must not be taken for the next one

@@ -10,6 +10,7 @@ from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.viewer.layers import heatmap
 from napari_nh2st.viewer.layers.frames import map_frame, slide_layer_data
 from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
+from napari_nh2st.viewer.state.dock_state import first_gene
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -78,7 +79,7 @@ def read_prediction(path: Path) -> LayerData:
         shown = PredictedMap.of(open_prediction(path))
     except ValueError as error:
         raise Nh2stError(f"{path.name}: {error}") from error
-    gene = heatmap.first_gene(shown.card)
+    gene = first_gene(shown.card)
     values = shown.values(gene)
     limits = heatmap.limits_of(values)
     meta = {

@@ -16,8 +16,8 @@ from napari_nh2st.viewer.context.messages import ALONE_ANYWAY, CLICK_A_TILE, NOT
 from napari_nh2st.viewer.context.section import ContextSection
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.context_effect import effect_of, symmetric_limit
-from napari_nh2st.viewer.predict.desk import NO_MAP
 from napari_nh2st.viewer.predict.events import State
+from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
 
@@ -39,7 +39,7 @@ class Window:
 
     @property
     def map(self):
-        return self.widget.desk.map
+        return self.widget.workspace.map
 
     def until(self, condition) -> None:
         self.qtbot.waitUntil(condition, timeout=10_000)
@@ -116,12 +116,12 @@ def test_the_numbers_follow_the_gene_without_the_model(window: Window) -> None:
     window.predict()
     window.inspect(2, 3)
     asked = []
-    window.widget.desk.controller.ground_for = lambda *a: asked.append(a)
+    window.widget.workspace.controller.inputs_for = lambda *a: asked.append(a)
     rows = window.section.table.frame.index
     view = window.section.table.view
     index = view.model().index(list(rows).index("CD3E"), 0)
     window.qtbot.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
-    assert window.widget.desk.gene == "CD3E"
+    assert window.widget.workspace.state.gene == "CD3E"
     assert window.section.sentence.text().startswith("CD3E ")
     assert "(-1.60)" in window.section.sentence.text()
     assert window.section.picture.marks[0].text == "-0.20"
@@ -168,7 +168,7 @@ def test_clicks_that_are_none(window: Window) -> None:
 
 def test_a_second_click_replaces_the_first(window: Window) -> None:
     window.predict()
-    session = window.widget.controller._ground[1].session
+    session = window.widget.controller._inputs[1].session
     gate, asked, hidden = threading.Event(), [], session.hidden
 
     def slow(places, **more):
@@ -222,7 +222,7 @@ def test_the_effect_over_the_slide(window: Window) -> None:
     assert not heatmap.visible
     assert "Orange" in section.legend.text()
     assert section.more.isHidden()
-    window.widget.show_gene("CD3E")
+    window.widget.state.choose_gene("CD3E")
     assert layer.name == "CD3E, context effect (her2st)"
     assert np.allclose(layer.data[done], 1.6, atol=4e-3)
     assert len(window.services.sessions) == 1
@@ -230,7 +230,7 @@ def test_the_effect_over_the_slide(window: Window) -> None:
     assert heatmap.visible
     assert not layer.visible
     layer.name = "mine"
-    window.widget.show_gene("FLAT")
+    window.widget.state.choose_gene("FLAT")
     window.qtbot.mouseClick(section.show_button, LEFT)
     assert window.effect_layer() is layer
     assert layer.name == "mine"
@@ -261,7 +261,7 @@ def test_tiles_that_come_later_are_gone_on_with(window: Window) -> None:
     assert not window.effect_layer().visible
     assert window.map.count > before
     asked = []
-    session = window.widget.controller._ground[1].session
+    session = window.widget.controller._inputs[1].session
     hidden = session.hidden
     session.hidden = lambda places, **more: asked.append(len(places)) or hidden(places, **more)
     window.qtbot.mouseClick(section.show_button, LEFT)
@@ -270,7 +270,7 @@ def test_tiles_that_come_later_are_gone_on_with(window: Window) -> None:
     assert sum(asked) == window.map.count - before
     more = np.flatnonzero(~window.map.done)[:2]
     window.map.add(more, hidden_at(window.map.tiles(more).centres))  # as the live view does
-    window.widget.desk.filled.emit()
+    window.widget.workspace.maps.draw()
     assert not section.more.isHidden()
     assert "2 tiles not computed yet" in section.legend.text()
     window.qtbot.mouseClick(section.more, LEFT)
@@ -282,7 +282,7 @@ def test_tiles_that_come_later_are_gone_on_with(window: Window) -> None:
 def test_what_was_computed_before_a_cancel_stays(window: Window, monkeypatch) -> None:
     monkeypatch.setattr("napari_nh2st.analysis.context.SQUARE", 300)
     window.predict()
-    section, session = window.section, window.widget.controller._ground[1].session
+    section, session = window.section, window.widget.controller._inputs[1].session
     asked, hidden = [], session.hidden
 
     def stops(places, *, absent=None, cancelled=None):
@@ -311,14 +311,14 @@ def test_layers_may_be_deleted_at_any_time(window: Window) -> None:
     window.until(lambda: not window.section.effect_task.running)
     window.viewer.layers.remove(window.effect_layer())
     assert window.section.show_button.text() == "Show on the slide"
-    window.widget.show_gene("KRT8")
+    window.widget.state.choose_gene("KRT8")
     assert window.effect_layer() is None  # it stays away until it is asked for
     window.qtbot.mouseClick(window.section.show_button, LEFT)
     assert window.effect_layer().name == "KRT8, context effect (her2st)"
     window.viewer.layers.remove(window.widget.heatmap.layer)
     window.inspect(2, 4)
     window.viewer.layers.clear()
-    window.widget.show_gene("ERBB2")
+    window.widget.state.choose_gene("ERBB2")
     assert window.outline() is None
     assert window.effect_layer() is None
 
@@ -360,7 +360,7 @@ def test_a_model_that_looks_at_tiles_alone_says_so(make_napari_viewer, qtbot) ->
     services.cards["her2st"] = card(architecture=paper)
     window = Window(make_napari_viewer, qtbot, services)
     window.predict()
-    session = window.widget.controller._ground[1].session
+    session = window.widget.controller._inputs[1].session
     session.hidden = lambda places, **_: hidden_at(places.centres)  # as the engine does for such a model
     window.inspect(2, 3)
     assert window.section.sentence.text().endswith(f"(+0.00). {ALONE_ANYWAY}")

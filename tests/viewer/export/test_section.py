@@ -41,7 +41,7 @@ class Dock:
             self.viewer.open(str(slide), plugin="napari-nh2st")
         self.widget = PredictWidget(self.viewer, FakeServices() if slide is None else None)
         self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
-        self.desk, self.result = self.widget.desk, self.widget.result
+        self.workspace, self.result = self.widget.workspace, self.widget.result
         if model is not None:
             self.widget.use_model(str(model))
 
@@ -79,9 +79,9 @@ def run(line: str, monkeypatch) -> None:
 
 def test_what_is_copied_gives_what_is_on_screen(real: Dock, tmp_path, monkeypatch, qtbot) -> None:
     real.widget.genes.choose("GENE3")
-    real.desk.heatmap.layer.contrast_limits = (-0.25, 0.75)
+    real.workspace.heatmap.layer.contrast_limits = (-0.25, 0.75)
     real.viewer.scene.camera.zoom *= 1.3
-    shown, display = real.desk.map, display_of_window(real.desk)
+    shown, display = real.workspace.map, display_of_window(real.workspace)
     expected = shown.values("GENE3")
     monkeypatch.chdir(tmp_path)
 
@@ -126,10 +126,10 @@ def tile_colours(picture, corners) -> np.ndarray:
 
 @pytest.mark.parametrize(("opacity", "smooth"), [(1.0, False), (0.7, False), (0.7, True)])
 def test_the_figure_has_the_colours_of_the_window(real: Dock, qtbot, opacity, smooth) -> None:
-    viewer, shown = real.viewer, real.desk.map
+    viewer, shown = real.viewer, real.workspace.map
     real.widget.genes.choose("GENE5")
     real.widget.genes.smooth.setChecked(smooth)
-    layer = real.desk.heatmap.layer
+    layer = real.workspace.heatmap.layer
     layer.opacity = opacity
     layer.colorbar.visible = False  # it lies over tiles
     low, high = layer.contrast_limits
@@ -139,7 +139,7 @@ def test_the_figure_has_the_colours_of_the_window(real: Dock, qtbot, opacity, sm
     qtbot.wait(300)
     window = viewer.screenshot(canvas_only=True, flash=False).astype(float)
     slide, _ = find_slide(shown.prediction())
-    figure = draw_figure(shown.prediction(), display_of_window(real.desk), slide=slide)
+    figure = draw_figure(shown.prediction(), display_of_window(real.workspace), slide=slide)
     slide.close()
     figure.canvas.draw()
     drawn = np.asarray(figure.canvas.buffer_rgba()).astype(float)
@@ -168,8 +168,8 @@ def test_a_view_is_saved_and_loaded(dock: Dock, tmp_path, qtbot) -> None:
     genes.choose("KRT8")
     genes.colours.setCurrentIndex(genes.colours.findData("magma"))
     genes.limits.setCurrentIndex(1)
-    dock.desk.heatmap.layer.contrast_limits = (0.25, 0.5)
-    dock.desk.heatmap.layer.opacity = 0.4
+    dock.workspace.heatmap.layer.contrast_limits = (0.25, 0.5)
+    dock.workspace.heatmap.layer.opacity = 0.4
     genes.lock.setChecked(True)
     viewer.scene.camera.zoom *= 3
     viewer.scene.camera.center = (0, 200, 300)
@@ -187,12 +187,12 @@ def test_a_view_is_saved_and_loaded(dock: Dock, tmp_path, qtbot) -> None:
     genes.choose("ERBB2")
     genes.colours.setCurrentIndex(0)
     genes.limits.setCurrentIndex(0)
-    dock.desk.heatmap.layer.contrast_limits = (0.0, 9.0)
+    dock.workspace.heatmap.layer.contrast_limits = (0.0, 9.0)
     viewer.fit_to_view()
     dock.result.read_view(str(tmp_path / "view.json"))
-    layer = dock.desk.heatmap.layer
+    layer = dock.workspace.heatmap.layer
     assert dock.result.note.text() == "Loaded view.json."
-    assert (genes.gene, dock.desk.heatmap.gene, genes.lock.isChecked()) == ("KRT8", "KRT8", True)
+    assert (genes.gene, dock.workspace.heatmap.gene, genes.lock.isChecked()) == ("KRT8", "KRT8", True)
     assert (layer.colormap.name, tuple(layer.contrast_limits), layer.opacity) == ("magma", (0.25, 0.5), 0.4)
     assert genes.limits.currentIndex() == 1
     now = visible_box(viewer, viewer.layers[0])
@@ -210,7 +210,7 @@ def test_a_view_of_another_slide_opens_nothing_and_says_so(dock: Dock, tmp_path)
     assert dock.result.note.text() == (
         "Loaded view.json. It was made on B4.svs: the part of the slide that it shows was left out."
     )
-    assert dock.desk.heatmap.gene == "CD3E"
+    assert dock.workspace.heatmap.gene == "CD3E"
     assert visible_box(dock.viewer, dock.viewer.layers[0]) == before
     assert len(dock.viewer.layers) == 2
 
@@ -226,7 +226,7 @@ def test_a_view_that_cannot_be_shown_is_a_sentence(dock: Dock, tmp_path) -> None
     dock.predict()
     dock.result.read_view(str(view))
     assert "her2st does not predict NOPE." in dock.result.note.text()
-    assert dock.desk.heatmap.gene == "ERBB2"
+    assert dock.workspace.heatmap.gene == "ERBB2"
 
 
 def test_the_menu_asks_for_a_file(dock: Dock, tmp_path, monkeypatch, qtbot) -> None:
@@ -255,7 +255,7 @@ def test_the_menu_asks_for_a_file(dock: Dock, tmp_path, monkeypatch, qtbot) -> N
 
 def test_a_deleted_heatmap_leaves_no_traceback(dock: Dock, tmp_path) -> None:
     dock.predict()
-    dock.viewer.layers.remove(dock.desk.heatmap.layer)
+    dock.viewer.layers.remove(dock.workspace.heatmap.layer)
     dock.result.write_figure(str(tmp_path / "a.png"))
     assert "No heatmap is shown" in dock.result.note.text()
     dock.result.write_view(str(tmp_path / "a.json"))
@@ -268,7 +268,7 @@ def test_a_deleted_heatmap_leaves_no_traceback(dock: Dock, tmp_path) -> None:
 
 def test_what_was_opened_from_a_file_is_repeated_from_it(dock: Dock, tmp_path) -> None:
     dock.predict()
-    path = save_prediction(dock.desk.map.prediction(), tmp_path / "C9.nh2st")
+    path = save_prediction(dock.workspace.map.prediction(), tmp_path / "C9.nh2st")
     dock.viewer.layers.clear()
     (opened,) = dock.viewer.open(str(path), plugin="napari-nh2st")
     dock.viewer.layers.selection.active = opened

@@ -340,7 +340,7 @@ def test_open_slides_bring_their_measurement_and_where_it_lies(both: Window, fol
     data.write_h5ad(tmp_path / "copy.h5ad")
     both.measured.open([str(tmp_path / "copy.h5ad")])
     both.qtbot.waitUntil(lambda: both.measured.held is not None, timeout=20_000)
-    part, slide = both.part, both.dock.desk.slide
+    part, slide = both.part, both.dock.workspace.slide
     assert slide.path.name == "A2.tif"
     assert not both.measured.held.settled
     both.click(part.add_layers)

@@ -11,9 +11,10 @@ from scipy.stats import percentileofscore
 from napari_nh2st.viewer.genes.hover import Hover, ValueDistribution, percentile_words
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.context_effect import ContextEffect, EffectLayer
-from napari_nh2st.viewer.layers.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.style import Style
 from viewer.fakes import FakeModel, FakeServices, FakeSlide, card, hidden_at
 
 TRUST = "held-out PCC 0.41 (0.33 to 0.48), same patient"
@@ -161,7 +162,7 @@ def test_napari_does_not_write_over_it(make_napari_viewer, qtbot) -> None:
     assert viewer.window._status_bar._status.text() == viewer.status
     row, column = np.round(widget.heatmap.layer.world_to_data(viewer.cursor.position)).astype(int)
     assert viewer.status.startswith(f"ERBB2 {made.values('ERBB2')[row, column]:.2f} ")
-    widget.show_gene("KRT8")  # with a key, while the mouse rests
+    widget.state.choose_gene("KRT8")  # with a key, while the mouse rests
     assert viewer.status.startswith("KRT8 ")
     thread.terminate()
     thread.wait()

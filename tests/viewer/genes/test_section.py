@@ -85,7 +85,7 @@ def test_another_name_and_an_ensembl_id_show_the_gene_and_say_so(window: Window)
 def test_a_known_gene_that_is_not_predicted_is_grey_and_the_shown_one_stays(window: Window) -> None:
     window.predict()
     told = []
-    window.genes.gene_chosen.connect(told.append)
+    window.dock.state.gene_chosen.connect(told.append)
     window.type("ki-67")
     assert window.offered() == ["MKI67 (Ki-67)   not predicted"]
     index = window.genes.combo.popup.model().index(0, 0)
@@ -123,7 +123,7 @@ def test_genes_shown_last_are_offered_in_an_empty_field_and_remembered(window: W
 def test_pinned_genes_are_chips_that_show_and_unpin(window: Window, make_napari_viewer) -> None:
     click = lambda widget: window.qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)  # noqa: E731
     told, row = [], window.genes.pinned_row
-    window.dock.desk.pinned_changed.connect(lambda: told.append(list(window.dock.desk.pinned)))
+    window.dock.state.events.pinned.connect(lambda pinned: told.append(list(pinned)))
     click(row.pin)
     window.type("krt8", KEY.Key_Return)
     assert row.pin.text() == "+"
@@ -136,7 +136,7 @@ def test_pinned_genes_are_chips_that_show_and_unpin(window: Window, make_napari_
     window.qtbot.keyClick(row.chips["KRT8"], KEY.Key_Space)
     assert window.genes.gene == "KRT8"
     again = Window(make_napari_viewer, window.qtbot)
-    assert again.dock.desk.pinned == list(again.genes.pinned_row.chips) == ["ERBB2", "KRT8"]
+    assert again.dock.workspace.state.pinned == tuple(again.genes.pinned_row.chips) == ("ERBB2", "KRT8")
     window.qtbot.keyClick(row.chips["ERBB2"], KEY.Key_Delete)
     click(row.pin)
     assert window.genes.pinned == []

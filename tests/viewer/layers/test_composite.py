@@ -13,10 +13,10 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.composite import COLOURS, Composite, mix
-from napari_nh2st.viewer.layers.heatmap import Style
 from napari_nh2st.viewer.layers.legend import LEGEND, show_legend
 from napari_nh2st.viewer.layers.pinned import PinnedLayers
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.style import Style
 from viewer.fakes import FakeModel, FakeServices, FakeSlide, card, hidden_at
 
 HEX = [colour for _, colour in COLOURS]

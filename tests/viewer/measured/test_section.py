@@ -54,7 +54,7 @@ class Dock:
         self.widget = PredictWidget(self.viewer, self.services)
         self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
         self.viewer.show()
-        self.desk = self.widget.desk
+        self.workspace = self.widget.workspace
         self.fold = self.widget.folds["Measured"]
         self.section: MeasuredSection = self.fold.open()
         qtbot.waitUntil(self.section.isVisible)
@@ -88,7 +88,7 @@ class Dock:
     def predict(self) -> None:
         self.click(self.widget.where.buttons["whole"])
         self.click(self.widget.job.button)
-        self.until(lambda: self.desk.heatmap is not None and not self.widget.controller.running)
+        self.until(lambda: self.workspace.heatmap is not None and not self.widget.controller.running)
 
     def says(self) -> str:
         return self.section.task.sentence.text()
@@ -105,7 +105,7 @@ def dock(make_napari_viewer, qtbot) -> Dock:
 def test_a_dropped_file_is_scored_drawn_and_tabled(dock: Dock, tmp_path) -> None:
     dock.predict()
     found = dock.compared(h5ad(tmp_path / "C9.h5ad"))
-    section, heatmap = dock.section, dock.desk.heatmap.layer
+    section, heatmap = dock.section, dock.workspace.heatmap.layer
     assert section.summary.text().startswith("C9: mean PCC ")
     assert section.summary.text().endswith("over 4 genes, across 80 spots.")
     assert found.values("ERBB2")[1] == pytest.approx(hidden_at(SPOTS)[:, 0].astype(np.float32), abs=1e-3)
@@ -131,12 +131,12 @@ def test_the_spots_follow_the_gene_and_the_limits(dock: Dock, tmp_path) -> None:
     row = list(section.table.frame.index).index("KRT8")
     index = section.table.view.model().index(row, 0)
     dock.qtbot.mouseClick(section.table.view.viewport(), LEFT, pos=section.table.view.visualRect(index).center())
-    assert dock.desk.gene == "KRT8"
+    assert dock.workspace.state.gene == "KRT8"
     assert dock.names()[1:] == ["KRT8, predicted (her2st)", "KRT8, measured (C9)"]
     assert section.scatter.title.startswith("KRT8: PCC ")
     np.testing.assert_array_equal(section.scatter.measured, found.values("KRT8")[0])
     before = section.spots.layer.face_color.copy()
-    heatmap = dock.desk.heatmap.layer
+    heatmap = dock.workspace.heatmap.layer
     heatmap.contrast_limits = (4.0, 8.0)  # what is measured, unlike what the stand-in predicts
     dock.until(lambda: not np.allclose(section.spots.layer.face_color, before))
     before = section.spots.layer.face_color.copy()
@@ -171,17 +171,17 @@ def test_layers_may_be_hidden_renamed_and_deleted(dock: Dock, tmp_path) -> None:
     dock.tick(section.show_spots)
     assert section.spots.layer.visible
     section.spots.layer.name = "mine"
-    dock.desk.choose_gene("KRT8")
+    dock.workspace.state.request_gene("KRT8")
     assert section.spots.layer.name == "mine"
     dock.viewer.layers.remove(section.spots.layer)
     assert not section.show_spots.isChecked()
-    dock.desk.choose_gene("ERBB2")
+    dock.workspace.state.request_gene("ERBB2")
     assert "mine" not in dock.names()
     dock.tick(section.show_spots)
     assert dock.names()[-1] == "ERBB2, measured (C9)"
-    dock.viewer.layers.remove(dock.desk.heatmap.layer)
-    dock.desk.choose_gene("KRT8")  # the heatmap is another layer from now on
-    heatmap, before = dock.desk.heatmap.layer, section.spots.layer.face_color.copy()
+    dock.viewer.layers.remove(dock.workspace.heatmap.layer)
+    dock.workspace.state.request_gene("KRT8")  # the heatmap is another layer from now on
+    heatmap, before = dock.workspace.heatmap.layer, section.spots.layer.face_color.copy()
     heatmap.contrast_limits = (4.0, 8.0)
     dock.until(lambda: not np.allclose(section.spots.layer.face_color, before))
     dock.viewer.layers.clear()
@@ -195,12 +195,12 @@ def test_a_gene_that_was_not_measured_is_a_sentence(dock: Dock, tmp_path) -> Non
     dock.compared(h5ad(tmp_path / "C9.h5ad", ["ERBB2", "KRT8", "OTHER"]))
     section = dock.section
     assert "2 of the model's 4 genes were not measured: CD3E, FLAT." in section.caveats.text()
-    dock.desk.choose_gene("CD3E")
+    dock.workspace.state.request_gene("CD3E")
     assert section.gene_note.text() == "CD3E was not measured in C9: there is nothing to compare it with."
     assert not section.scatter.isVisible()
     assert dock.names()[-1] == "CD3E, not measured (C9)"
     assert np.ptp(section.spots.layer.face_color, axis=0).max() == 0
-    dock.desk.choose_gene("KRT8")
+    dock.workspace.state.request_gene("KRT8")
     assert section.gene_note.text() == ""
     assert section.scatter.isVisible()
 
@@ -381,7 +381,7 @@ def test_cancel_and_compare_again(dock: Dock, tmp_path) -> None:
 def test_closing_the_dock_ends_it(dock: Dock, tmp_path) -> None:
     dock.predict()
     dock.compared(h5ad(tmp_path / "C9.h5ad"))
-    heatmap = dock.desk.heatmap.layer
+    heatmap = dock.workspace.heatmap.layer
     dock.viewer.window.remove_dock_widget(dock.widget)
     before = dock.section.spots.layer.face_color.copy()
     heatmap.contrast_limits = (4.0, 8.0)
@@ -410,7 +410,7 @@ def test_five_thousand_spots_change_gene_quickly(dock: Dock, tmp_path) -> None:
     dock.tick(dock.section.show_difference)
     took = []
     for gene in ("KRT8", "CD3E", "ERBB2") * 3:
-        dock.desk.gene = gene
+        dock.workspace.state.gene = gene
         since = time.process_time()
         dock.section._show_gene()
         took.append(time.process_time() - since)

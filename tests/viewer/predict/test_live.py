@@ -10,10 +10,11 @@ import pytest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box, TileSet
-from napari_nh2st.viewer.predict import live
+from napari_nh2st.viewer.predict import view_steps
 from napari_nh2st.viewer.predict.events import Around, Arrived, Request, State
-from napari_nh2st.viewer.predict.live import Live, around, nearest, preview_places
+from napari_nh2st.viewer.predict.live import Live
 from napari_nh2st.viewer.predict.region import Region
+from napari_nh2st.viewer.predict.view_steps import around, nearest, preview_places
 from napari_nh2st.viewer.state.services import Services
 from viewer.fakes import Bench, FakeServices, FakeSlide, hidden_at
 
@@ -224,7 +225,7 @@ def test_another_model_slide_or_detail(window: Window) -> None:
 
 
 def test_far_out_a_quick_look_comes_first_and_is_marked(window: Window, monkeypatch) -> None:
-    monkeypatch.setattr(live, "PATIENCE_TILES", 5)
+    monkeypatch.setattr(view_steps, "PATIENCE_TILES", 5)
     window.pitch, window.box = FINE, Box(0, 0, 2560, 1920)
     window.live.start()
     window.play(events=5)
@@ -246,7 +247,7 @@ def test_far_out_a_quick_look_comes_first_and_is_marked(window: Window, monkeypa
 
 
 def test_a_quick_look_goes_when_one_stops(window: Window, monkeypatch) -> None:
-    monkeypatch.setattr(live, "PATIENCE_TILES", 5)
+    monkeypatch.setattr(view_steps, "PATIENCE_TILES", 5)
     window.pitch, window.box = FINE, Box(0, 0, 2560, 1920)
     window.live.start()
     window.play(events=5)
@@ -260,10 +261,10 @@ def test_a_quick_look_goes_when_one_stops(window: Window, monkeypatch) -> None:
 def test_quick_look_only_where_the_pace_makes_one_wait(window: Window) -> None:
     window.start()
     assert window.services.previews == []
-    ground = window.controller._ground[1]
-    assert not live.takes_long(ground, 10)
-    ground.seconds, ground.encoded = 5.0, 10
-    assert live.takes_long(ground, 10)
+    inputs = window.controller._inputs[1]
+    assert not view_steps.takes_long(inputs, 10)
+    inputs.seconds, inputs.encoded = 5.0, 10
+    assert view_steps.takes_long(inputs, 10)
 
 
 def test_places_that_stand_for_others() -> None:
@@ -362,7 +363,7 @@ def test_no_model_is_loaded_twice(window: Window, monkeypatch) -> None:
 
 
 def test_what_is_made_ready_is_used(window: Window) -> None:
-    window.controller.ground_for(Request(window.slide, "her2st"))
+    window.controller.inputs_for(Request(window.slide, "her2st"))
     assert window.services.asked == []  # loaded, not predicted
     assert window.controller.recall(window.slide, "her2st") is None
     window.start()

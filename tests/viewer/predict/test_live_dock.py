@@ -15,7 +15,7 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.heatmap import UNIT_OVERLAY
 from napari_nh2st.viewer.layers.roles import role_of
-from napari_nh2st.viewer.predict import live
+from napari_nh2st.viewer.predict import view_steps
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.messages import NOTHING_OPEN
 from napari_nh2st.viewer.predict.region import visible_box
@@ -100,7 +100,7 @@ def test_one_press_then_moving_is_all(window: Window) -> None:
 
 
 def test_far_out_is_marked_as_a_quick_look_and_refined(window: Window, monkeypatch) -> None:
-    monkeypatch.setattr(live, "PATIENCE_TILES", 5)
+    monkeypatch.setattr(view_steps, "PATIENCE_TILES", 5)
     gate = window.services.gate = threading.Event()
     window.look_at(800, 600, 0.4)
     window.widget.where.detail.setCurrentIndex(1)
@@ -161,7 +161,7 @@ def test_a_patch_encoder_has_coarse_detail_and_says_so(window: Window) -> None:
     where.detail.setCurrentIndex(1)
     window.widget.use_model("paper")
     assert not where.detail.isEnabled()
-    assert where.pitch is None
+    assert window.widget.state.pitch is None
     assert "no fine detail" in where.detail.currentText()
     assert "coarse detail only" in where.detail.toolTip()
     window.widget.use_model("her2st")

@@ -225,7 +225,7 @@ def test_genes_from_a_to_z_or_the_best_first(dock: Dock) -> None:
     genes.choose("ERBB2")
     assert listed() == sorted(GENES)
     chosen = []
-    genes.gene_chosen.connect(chosen.append)
+    dock.widget.state.gene_chosen.connect(chosen.append)
     genes.order.setFocus()
     dock.qtbot.keyClick(genes.order, Qt.Key.Key_Down)
     assert listed() == ["KRT8", "ERBB2", "CD3E", "FLAT"]
@@ -320,7 +320,7 @@ def test_shortcut_and_twenty_thousand_genes(dock: Dock) -> None:
     dock.services.cards["large"] = card("large", genes=genes, gene_means=[0.0] * 20_000, evaluation=None)
     dock.widget.models.use("large")
     dock.viewer.window._qt_window.activateWindow()
-    dock.widget._focus_gene()
+    dock.widget.genes.focus()
     field = dock.widget.genes.combo.lineEdit()
     import time
 

@@ -12,8 +12,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_nh2st.viewer.layers import frames
-from napari_nh2st.viewer.predict.desk import NO_MAP
 from napari_nh2st.viewer.predict.events import State
+from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.regions.comparison import ALIKE, ELSEWHERE
 from napari_nh2st.viewer.regions.section import NO_PLACE, NO_REGIONS
@@ -52,7 +52,7 @@ class Dock:
 
     @property
     def map(self):
-        return self.widget.desk.map
+        return self.widget.workspace.map
 
     def click(self, button) -> None:
         self.qtbot.mouseClick(button, LEFT)
@@ -278,10 +278,10 @@ def test_more_domains_go_into_the_same_layer(dock: Dock) -> None:
 
 def test_a_prediction_without_its_slide_is_divided_by_its_genes_alone(dock: Dock) -> None:
     dock.viewer.layers.remove(dock.widget.heatmap.layer)
-    dock.widget.show_gene("KRT8")
+    dock.widget.state.choose_gene("KRT8")
     heatmap = dock.widget.heatmap.layer
     dock.viewer.layers.selection.active = heatmap
-    dock.widget.desk.heatmap.map.slide["fingerprint"] = "of another slide"
+    dock.widget.workspace.heatmap.map.slide["fingerprint"] = "of another slide"
     dock.find()
     assert "from the predicted genes alone (the slide is not open)" in dock.domains.found.text()
     dock.shapes(LEFT_HALF)

@@ -32,7 +32,7 @@ class Fold:
         self.viewer.add_image(data, **meta)
         self.widget = PredictWidget(self.viewer, self.services)
         self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
-        self.desk = self.widget.desk
+        self.workspace = self.widget.workspace
         self.section = self.widget.folds["Several genes"].open()
 
     def predict(self) -> None:
@@ -48,8 +48,7 @@ class Fold:
         self.qtbot.mouseClick(box, LEFT, pos=QPoint(8, box.height() // 2))
 
     def pin(self, *genes: str) -> None:
-        self.desk.pinned[:] = genes
-        self.desk.pinned_changed.emit()
+        self.workspace.state.pinned = tuple(genes)
 
     def score(self, text: str) -> None:
         self.section.signature.genes.setPlainText(text)
@@ -101,10 +100,10 @@ def test_pinned_genes_become_layers_that_stay_with_their_gene(fold: Fold) -> Non
     krt8.visible = True
     assert fold.unit.startswith("KRT8, predicted")
     fold.viewer.layers.selection.active = krt8
-    fold.desk.choose_gene("FLAT")
+    fold.workspace.state.request_gene("FLAT")
     assert krt8.name == "KRT8, predicted (her2st)"
-    np.testing.assert_array_equal(krt8.data, fold.desk.map.values("KRT8"))
-    assert fold.desk.heatmap.layer.name == "FLAT, predicted (her2st)"
+    np.testing.assert_array_equal(krt8.data, fold.workspace.map.values("KRT8"))
+    assert fold.workspace.heatmap.layer.name == "FLAT, predicted (her2st)"
     fold.pin("CD3E")
     assert "KRT8, predicted (her2st)" not in fold.viewer.layers
     fold.tick(fold.section.pinned.box)
@@ -114,13 +113,13 @@ def test_pinned_genes_become_layers_that_stay_with_their_gene(fold: Fold) -> Non
 @pytest.mark.viewer
 def test_pinned_layers_fill_while_predicting(fold: Fold) -> None:
     fold.predict()
-    shown = fold.desk.map
+    shown = fold.workspace.map
     fold.pin("KRT8")
     fold.tick(fold.section.pinned.box)
     some = np.flatnonzero(shown.done)[:10]
     shown._state.reshape(-1)[some] = 0
     shown.count -= 10
-    fold.desk.filled.emit()
+    fold.workspace.maps.draw()
     krt8 = fold.viewer.layers["KRT8, predicted (her2st)"]
     assert np.isfinite(krt8.data).sum() == shown.count
     fold.predict()
@@ -143,7 +142,7 @@ def test_three_genes_in_one_image(fold: Fold) -> None:
     assert [line.split()[1] for line in fold.legend[1:]] == ["KRT8", "CD3E", "ERBB2"]
     low, high = part.current.limits[0].low, part.current.limits[0].high
     assert part._scales[0].text() == f"{low:.2f} to {high:.2f}"
-    fold.desk.choose_gene("CD3E")  # asked for: its heatmap comes out
+    fold.workspace.state.request_gene("CD3E")  # asked for: its heatmap comes out
     assert fold.in_sight == ["C9", "CD3E, predicted (her2st)"]
     assert fold.legend == []
     fold.viewer.layers["KRT8 + CD3E + ERBB2, predicted (her2st)"].visible = True
@@ -174,14 +173,14 @@ def test_a_pasted_signature_is_scored_as_scanpy_does(fold: Fold) -> None:
     fold.score("erbb2, NOPE")
     assert part.match.text() == "1 of its 2 genes is in the model; missing: NOPE. Mean held-out PCC of its genes 0.41."
     layer = fold.viewer.layers["signature luminal (her2st)"]
-    prediction = fold.desk.map.prediction()
+    prediction = fold.workspace.map.prediction()
     adata = AnnData(prediction.matrix(), var=pd.DataFrame(index=prediction.genes))
     sc.tl.score_genes(adata, ["ERBB2"], n_bins=levels_for(4))
-    np.testing.assert_allclose(layer.data.reshape(-1)[fold.desk.map.done], adata.obs["score"], atol=1e-4)
-    assert np.isnan(layer.data.reshape(-1)[~fold.desk.map.done]).all()
+    np.testing.assert_allclose(layer.data.reshape(-1)[fold.workspace.map.done], adata.obs["score"], atol=1e-4)
+    assert np.isnan(layer.data.reshape(-1)[~fold.workspace.map.done]).all()
     assert fold.in_sight == ["C9", "signature luminal (her2st)"]
     assert fold.legend == ["signature luminal, predicted", "1 of its 2 genes, 60 tiles".replace(
-        "60", str(fold.desk.map.count)), "score, scanpy score_genes"]  # fmt: skip
+        "60", str(fold.workspace.map.count)), "score, scanpy score_genes"]  # fmt: skip
     assert layer.colorbar.visible
 
 

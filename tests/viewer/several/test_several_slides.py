@@ -64,7 +64,7 @@ class Window:
         return self.widget.heatmap
 
     def desk_heatmap(self, name: str):
-        made = self.widget.desk.heatmaps.values()
+        made = self.widget.workspace.maps
         return next(heatmap for heatmap in made if heatmap.map.slide["fingerprint"] == name * 4)
 
 

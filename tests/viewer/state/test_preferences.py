@@ -76,11 +76,11 @@ def test_what_a_person_chose_is_there_the_next_time(make_dock, qtbot) -> None:
     make_dock.viewer.window.remove_dock_widget(dock)
     again = make_dock(Services())
     assert state(again) == chosen
-    assert again.desk.style.colormap == chosen["colormap"]
-    assert again.desk.style.percentiles == PERCENTILES[chosen["percentiles"]]
-    assert again.desk.style.locked
-    assert again.desk.style.smooth
-    assert again.desk.card.name == "demo"
+    assert again.workspace.state.style.colormap == chosen["colormap"]
+    assert again.workspace.state.style.percentiles == PERCENTILES[chosen["percentiles"]]
+    assert again.workspace.state.style.locked
+    assert again.workspace.state.style.smooth
+    assert again.workspace.state.card.name == "demo"
 
 
 def test_what_the_program_chose_is_not_remembered(make_dock) -> None:
@@ -104,12 +104,12 @@ def test_preferences_change_an_open_dock(make_dock) -> None:
     dock = make_dock(Services())
     stored = preferences.stored()
     stored.colormap, stored.lock, stored.device, stored.where = "magma", True, "cpu", "whole"
-    assert dock.desk.style.colormap == "magma"
-    assert dock.desk.style.locked
-    assert (dock.result.device, dock.where.choice) == ("cpu", "whole")
+    assert dock.workspace.state.style.colormap == "magma"
+    assert dock.workspace.state.style.locked
+    assert (dock.result.device, dock.state.where) == ("cpu", "whole")
     make_dock.viewer.window.remove_dock_widget(dock)
     stored.colormap = "viridis"  # a closed dock hears nothing
-    assert dock.desk.style.colormap == "magma"
+    assert dock.workspace.state.style.colormap == "magma"
 
 
 def test_they_lie_in_napari_s_own_file(make_dock, qtbot, tmp_path) -> None:
@@ -121,7 +121,11 @@ def test_they_lie_in_napari_s_own_file(make_dock, qtbot, tmp_path) -> None:
 def test_a_damaged_file_is_the_first_start_again(make_dock, tmp_path) -> None:
     (tmp_path / "napari-nh2st.yaml").write_text("dock:\n  colormap: nonsense\n  lock: perhaps\n  where: whole\n")
     dock = make_dock(Services())
-    assert (dock.desk.style.colormap, dock.desk.style.locked, dock.where.choice) == ("viridis", False, "whole")
+    assert (dock.workspace.state.style.colormap, dock.workspace.state.style.locked, dock.state.where) == (
+        "viridis",
+        False,
+        "whole",
+    )
 
 
 def test_the_manifest_offers_what_the_dock_does(make_dock) -> None:

@@ -14,8 +14,8 @@ from napari_nh2st.analysis.spread import VIEWS
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.card import Evaluation, TrainingSample
 from napari_nh2st.viewer.layers import frames
-from napari_nh2st.viewer.predict.desk import NO_MAP
 from napari_nh2st.viewer.predict.events import State
+from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.trust.messages import NO_REFERENCE, SPREAD_IS, figures_words, novelty_words, spread_words
 from napari_nh2st.viewer.trust.section import TrustSection
@@ -83,7 +83,7 @@ class Dock:
         self.slide_layer = self.viewer.add_image(data, **meta)
         self.widget = PredictWidget(self.viewer, self.services)
         self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
-        self.desk = self.widget.desk
+        self.workspace = self.widget.workspace
         self.section: TrustSection = self.widget.folds["Trust"].open()
         self.tissue, self.spread = self.section.tissue, self.section.spread
 
@@ -128,7 +128,7 @@ def dock(make_napari_viewer, qtbot) -> Dock:
 
 
 def expected_spread(dock: Dock, gene: str) -> np.ndarray:
-    shown = dock.desk.map
+    shown = dock.workspace.map
     cells = np.flatnonzero(shown.done)
     each = []
     for view in VIEWS:
@@ -153,7 +153,7 @@ def test_tiles_unlike_the_training_are_marked_and_counted(dock: Dock) -> None:
     dock.predict()
     dock.check()
     layer = dock.layer("unlike the training (her2st)")
-    shown = dock.desk.map
+    shown = dock.workspace.map
     cells = np.flatnonzero(shown.done)
     x = shown.tiles(cells).centres[:, 0] / 1000
     marked = layer.data.ravel()[cells]
@@ -204,7 +204,7 @@ def test_spread_over_views_follows_the_gene_without_the_model(dock: Dock) -> Non
     assert not marks.visible
     assert dock.viewer.canvas.overlays["nh2st_unit"].text.startswith("ERBB2, spread over 4 views")
     assert "ln(1 + counts per 10,000)" in dock.spread.said.text()
-    dock.desk.choose_gene("KRT8")
+    dock.workspace.state.request_gene("KRT8")
     assert layer.name == "KRT8, spread over 4 views (her2st)"
     assert np.allclose(layer.data, expected_spread(dock, "KRT8"), atol=2e-3, equal_nan=True)
     assert len(dock.services.asked) == before + 3
@@ -221,11 +221,11 @@ def test_spread_over_views_follows_the_gene_without_the_model(dock: Dock) -> Non
 def test_it_goes_on_when_more_tiles_were_predicted(dock: Dock) -> None:
     dock.viewer.scene.camera.zoom *= 8
     dock.predict("view")
-    some = dock.desk.map.count
+    some = dock.workspace.map.count
     dock.ask()
     dock.check()
     dock.predict("whole")
-    more = dock.desk.map.count - some
+    more = dock.workspace.map.count - some
     assert more > 0
     for part in (dock.tissue, dock.spread):
         assert not part.more.isHidden()
@@ -233,7 +233,7 @@ def test_it_goes_on_when_more_tiles_were_predicted(dock: Dock) -> None:
         dock.click(part.more)
         dock.until(lambda part=part: not part.task.running)
         assert part.more.isHidden()
-    assert np.isfinite(dock.layer("spread").data).sum() == dock.desk.map.count
+    assert np.isfinite(dock.layer("spread").data).sum() == dock.workspace.map.count
 
 
 @viewer
@@ -248,14 +248,14 @@ def test_spread_over_models_with_other_panels_and_pixels(dock: Dock) -> None:
     assert "Tick one model" in dock.spread.task.sentence.text()
     dock.tick("other")
     dock.ask()
-    shown, layer = dock.desk.map, dock.layer("ERBB2, spread over 2 models (her2st)")
+    shown, layer = dock.workspace.map, dock.layer("ERBB2, spread over 2 models (her2st)")
     cells = np.flatnonzero(shown.done)
     asked = dock.services.streams[-1]
     assert np.array_equal(asked.centres, shown.tiles(cells).centres)
     assert (asked.scale, asked.grid) == (pytest.approx(1.3 / 0.5), None)
     x = hidden_at(asked.centres)[:, 0].astype(float)
     assert np.allclose(layer.data.ravel()[cells], np.abs(x - 2 * x) / np.sqrt(2), atol=3e-3)
-    dock.desk.choose_gene("CD3E")
+    dock.workspace.state.request_gene("CD3E")
     assert "other does not predict CD3E" in dock.spread.said.text()
     assert np.isnan(layer.data).all()
     dock.click(dock.spread.by_views)
@@ -269,16 +269,16 @@ def test_layers_may_be_renamed_and_deleted_and_the_slide_too(dock: Dock) -> None
     dock.check()
     spread = dock.layer("spread over")
     spread.name = "mine"
-    dock.desk.choose_gene("KRT8")
+    dock.workspace.state.request_gene("KRT8")
     assert spread.name == "mine"
     dock.viewer.layers.remove(spread)
     dock.viewer.layers.remove(dock.layer("unlike"))
-    dock.desk.choose_gene("CD3E")
+    dock.workspace.state.request_gene("CD3E")
     assert dock.layer("spread over") is None  # it comes back only when it is asked for
     dock.click(dock.spread.button)
     assert dock.layer("CD3E, spread over").visible
     dock.viewer.layers.clear()
-    dock.desk.choose_gene("KRT8")
+    dock.workspace.state.request_gene("KRT8")
     assert not dock.tissue.task.running
 
 

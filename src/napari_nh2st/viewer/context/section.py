@@ -39,10 +39,10 @@ from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.phrases import signed
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.context_effect import LOWER, RAISE, ContextEffect, EffectLayer, effect_of
-from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
-from napari_nh2st.viewer.predict.inputs import Ground
+from napari_nh2st.viewer.layers.roles import map_of, slide_of
+from napari_nh2st.viewer.predict.inputs import PredictionInputs
+from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 _STILL = 4  # pixels that a hand may move between press and release: still a click
@@ -64,17 +64,17 @@ class ContextSection(QWidget):
 
     Parameters
     ----------
-    desk : Desk
+    workspace : Workspace
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._map: PredictedMap | None = None
         self._cell: int | None = None
         self._effects: NeighbourEffects | None = None
         self._click = 0  # how many clicks there were: late pictures of earlier ones are dropped
-        self._outline = Outline(desk.viewer)
+        self._outline = Outline(workspace.viewer)
         self._layers: dict[int, EffectLayer] = {}
         self._arrived: tuple[EffectLayer, deque[Any]] | None = None
         self._hidden: list[Any] = []
@@ -86,18 +86,18 @@ class ContextSection(QWidget):
     @property
     def effect(self) -> EffectLayer | None:
         """The layer of what the surroundings change in the map that is shown, None where it was not asked for."""
-        return self._layers.get(id(self._desk.map))
+        return self._layers.get(id(self._workspace.map))
 
     def _build(self) -> None:
         self.sentence = Sentence()
         self.picture = ContextPicture()
-        self.task = Task(self._desk)
+        self.task = Task(self._workspace)
         self.table = GeneTable("genes of a tile")
         self.show_button = QPushButton(_SHOW)
         self.more = QPushButton("Go on")
         self.more.setToolTip("Compute it for the tiles that were predicted since")
         self.legend = Sentence("What the surroundings change in every tile of the slide:")
-        self.effect_task = Task(self._desk)
+        self.effect_task = Task(self._workspace)
         layout = column(self)
         for part in (self.picture, self.sentence, self.task, self.table, rule(), self.legend):
             layout.addWidget(part)
@@ -106,13 +106,13 @@ class ContextSection(QWidget):
         layout.addWidget(self.effect_task)
 
     def _wire(self) -> None:
-        desk, viewer = self._desk, self._desk.viewer
-        desk.map_changed.connect(self._map_changed)
-        desk.gene_changed.connect(self._gene_changed)
-        desk.filled.connect(self._show_state)
-        desk.settled.connect(self._settled)
-        desk.when_closing(self._close)
-        self.table.gene_clicked.connect(desk.choose_gene)
+        workspace, viewer = self._workspace, self._workspace.viewer
+        workspace.state.map_chosen.connect(self._map_changed)
+        workspace.state.events.gene.connect(self._gene_changed)
+        workspace.state.events.drawings.connect(self._show_state)
+        workspace.state.events.jobs_ended.connect(self._settled)
+        workspace.when_closing(self._close)
+        self.table.gene_clicked.connect(workspace.state.request_gene)
         self.show_button.clicked.connect(self._toggle)
         self.more.clicked.connect(self._compute)
         self._timer = QTimer(self, interval=_DRAWN_MS)
@@ -138,12 +138,12 @@ class ContextSection(QWidget):
 
     def inspect_under_cursor(self) -> None:
         """Inspect the tile under the cursor, or say why there is none."""
-        shown, slide_layer = self._desk.map, self._desk.map_slide_layer
+        shown, slide_layer = self._workspace.map, self._workspace.map_slide_layer
         if shown is None or not shown.count:
             self.sentence.say(NO_MAP)
         elif slide_layer is None:
             self.sentence.say(OPEN_ITS_SLIDE)
-        elif (cell := cell_under_cursor(self._desk.viewer, shown, slide_layer)) is None:
+        elif (cell := cell_under_cursor(self._workspace.viewer, shown, slide_layer)) is None:
             self.sentence.say(NOT_PREDICTED)
         elif cell != self._cell or (self._effects is None and not self.task.running):
             try:
@@ -158,26 +158,26 @@ class ContextSection(QWidget):
             done = done[np.random.default_rng(0).integers(0, len(done), _SAMPLE)]
         on_slide = shown.hidden_of(done)
 
-        def work(ground: Ground, tell: Tell, cancelled: Cancelled) -> Any:
-            found = neighbour_effects(ground.session, place, shown.decoder, cancelled=cancelled)
+        def work(inputs: PredictionInputs, tell: Tell, cancelled: Cancelled) -> Any:
+            found = neighbour_effects(inputs.session, place, shown.decoder, cancelled=cancelled)
             return found, tile_table(found, shown.card.genes, on_slide)
 
-        grounded = self._desk.with_ground(work)
+        work_with_inputs = self._workspace.with_inputs(work)
         self._cell, self._effects = cell, None
         self._click += 1
         centres, side = place.neighbours(shown.card.pitch)[0], shown.card.patch * shown.scale
         self._outline.show(place, shown.card, slide_layer)
         self.sentence.say("")
         self.picture.show_marks(None)
-        self._desk.background.call(
+        self._workspace.background.call(
             pictures,
-            frames.slide_of(slide_layer),
+            slide_of(slide_layer),
             centres,
             side,
             then=partial(self._read, self._click),
-            failed=self._desk.complain,
+            failed=self._workspace.notices.complain,
         )
-        self.task.start("Taking its surroundings away", grounded, self._looked)
+        self.task.start("Taking its surroundings away", work_with_inputs, self._looked)
 
     def _read(self, click: int, nine: Any) -> None:
         if click == self._click and self._cell is not None:
@@ -190,7 +190,7 @@ class ContextSection(QWidget):
 
     def _show_numbers(self) -> None:
         """Write the current gene on the nine tiles; decoded from what is there, without the model."""
-        effects, shown, gene = self._effects, self._map, self._desk.gene
+        effects, shown, gene = self._effects, self._map, self._workspace.state.gene
         if effects is None or shown is None:
             return
         if gene not in shown.card.genes:
@@ -222,11 +222,11 @@ class ContextSection(QWidget):
             self._show_prediction()
         else:
             try:
-                shown = self._desk.require_map()
+                shown = self._workspace.require_map()
             except Nh2stError as error:
                 self.effect_task.sentence.say(str(error))
                 return
-            if self._desk.map_slide_layer is None:
+            if self._workspace.map_slide_layer is None:
                 self.effect_task.sentence.say(OPEN_ITS_SLIDE)
                 return
             self._show_effect(shown)
@@ -234,26 +234,26 @@ class ContextSection(QWidget):
         self._show_state()
 
     def _show_effect(self, shown: PredictedMap) -> None:
-        viewer = self._desk.viewer
+        viewer = self._workspace.viewer
         if self.effect is None:
             self._layers[id(shown)] = EffectLayer(viewer, ContextEffect(shown))
         made = self._layers[id(shown)]
         before = made.layer
-        made.show(self._desk.gene, self._desk.map_slide_layer)
+        made.show(self._workspace.state.gene, self._workspace.map_slide_layer)
         if made.layer is not None and made.layer is not before:
             self._connections.add(made.layer.events.visible, self._show_state)
         # two heatmaps on top of one another mean nothing
-        self._hidden = [layer for layer in viewer.layers if layer.visible and frames.map_of(layer) is not None]
+        self._hidden = [layer for layer in viewer.layers if layer.visible and map_of(layer) is not None]
         for layer in self._hidden:
             layer.visible = False
 
     def _show_prediction(self) -> None:
         """Hide what the surroundings change, of whichever map, and bring back what it had put out of sight."""
-        for layer in self._desk.viewer.layers:
+        for layer in self._workspace.viewer.layers:
             if effect_of(layer) is not None:
                 layer.visible = False
         for layer in self._hidden:
-            if layer in self._desk.viewer.layers:
+            if layer in self._workspace.viewer.layers:
                 layer.visible = True
         self._hidden = []
 
@@ -267,22 +267,22 @@ class ContextSection(QWidget):
             return
         places, inbox = shown.tiles(cells), deque[Any]()
 
-        def work(ground: Ground, tell: Tell, cancelled: Cancelled) -> None:
+        def work(inputs: PredictionInputs, tell: Tell, cancelled: Cancelled) -> None:
             done = 0
-            for mine, hidden in without_surroundings(ground.session, places, cancelled=cancelled):
+            for mine, hidden in without_surroundings(inputs.session, places, cancelled=cancelled):
                 inbox.append((cells[mine], hidden))
                 done += len(mine)
                 tell(done, len(cells))
 
         try:
-            grounded = self._desk.with_ground(work)
+            work_with_inputs = self._workspace.with_inputs(work)
         except Nh2stError as error:
             self.effect_task.sentence.say(str(error))
             return
         made.effect.alone.shrink(shown.nbytes)  # what the map itself has let go
         self._arrived = made, inbox
         self._timer.start()
-        self.effect_task.start("Taking the surroundings away", grounded, lambda _: None, ended=self._computed)
+        self.effect_task.start("Taking the surroundings away", work_with_inputs, lambda _: None, ended=self._computed)
         self._show_state()
 
     def _drain(self) -> None:
@@ -294,7 +294,7 @@ class ContextSection(QWidget):
         while inbox:
             made.effect.alone.add(*inbox.popleft())
         if arrived:
-            made.draw(self._desk.gene)
+            made.draw(self._workspace.state.gene)
             self._show_state()
 
     def _computed(self) -> None:
@@ -308,10 +308,10 @@ class ContextSection(QWidget):
     def _map_changed(self) -> None:
         self._hidden = []  # the heatmap that is to be seen has been brought out
         self._show_prediction()
-        if self._map is not None and self._desk.map is self._map:
+        if self._map is not None and self._workspace.map is self._map:
             self._show_state()
             return
-        self._map = self._desk.map
+        self._map = self._workspace.map
         self._forget()
         self.effect_task.cancel()
         self.sentence.say(NO_MAP if self._map is None or not self._map.count else CLICK_A_TILE)
@@ -325,12 +325,12 @@ class ContextSection(QWidget):
 
     def _settled(self) -> None:
         if self.effect is not None and self.effect.visible:
-            self.effect.draw(self._desk.gene)  # some tiles may have been let go
+            self.effect.draw(self._workspace.state.gene)  # some tiles may have been let go
         self._show_state()
 
     def _show_state(self, event: Any = None) -> None:
         """Say what the buttons do now; often called, hence quick."""
-        shown = self._desk.map
+        shown = self._workspace.map
         filled, sees = shown is not None and shown.count > 0, shown is not None and looks_around(shown.card)
         if filled and self._cell is None and self.sentence.text() == NO_MAP:
             self.sentence.say(CLICK_A_TILE)
@@ -343,7 +343,7 @@ class ContextSection(QWidget):
         self.show_button.setToolTip(why if filled else NO_MAP)
         self.more.setVisible(bool(visible and new and not self.effect_task.running))
         if visible:
-            self.legend.say(effect_words(self._desk.gene, new))
+            self.legend.say(effect_words(self._workspace.state.gene, new))
         else:
             self.legend.say("What the surroundings change in every tile of the slide:")
 
@@ -351,7 +351,7 @@ class ContextSection(QWidget):
         """Let go of the viewer."""
         self._timer.stop()
         self._connections.close()
-        callbacks = self._desk.viewer.mouse_drag_callbacks
+        callbacks = self._workspace.viewer.mouse_drag_callbacks
         if self._pressed in callbacks:
             callbacks.remove(self._pressed)
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.display import Display, load_display, save_display
-from napari_nh2st.viewer.export.on_screen import display_of_window
+from napari_nh2st.viewer.export.on_screen import command_text, display_of_window, python_text, show_display
 from napari_nh2st.viewer.export.repeat import figure_line, store_path
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.predict.desk import Desk
-from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.predict.workspace import Workspace
 
 _EXPORT = "Save what is predicted, all genes, as AnnData (.h5ad) or a table (.csv)"
 _COMMAND = (
@@ -35,32 +34,33 @@ _FIGURES = {
 }
 
 
-class ResultSection(QWidget):
+class ExportSection(QWidget):
     """Export, copy as command, figures and views, and the device."""
 
-    copy = Signal()
-    copy_python = Signal()
-    view_loaded = Signal(object)
-
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
-        self._map: PredictedMap | None = None
+        self._workspace = workspace
         self._wanted = "auto"
+        self._writing = False
         self.devices = NarrowCombo("What computes. Automatic takes a graphics card where there is a usable one")
         self.devices.addItem("automatic", "auto")
         self.export = QPushButton("Export…")
         self.export.clicked.connect(self._ask)
         self.command = QPushButton("Copy as command")
-        self.command.clicked.connect(self.copy.emit)
+        self.command.clicked.connect(partial(self._copy, command_text))
         self._make_menu()
         self.note = Sentence()
         layout = column(self)
         layout.addLayout(row(self.devices, self.more, label="Runs on", stretch=0))
         layout.addLayout(row(self.export, self.command))  # three do not fit in large letters
         layout.addWidget(self.note)
-        self.set_ready(False, can_copy=False)
-        desk.background.call(desk.services.devices, then=self._found, failed=lambda error: None)
+        state = workspace.state
+        for told in (*(state.events.slide, state.events.model), *(state.events.drawings, state.events.jobs_ended)):
+            told.connect(self._offer)
+        state.map_chosen.connect(self._map_changed)
+        self.devices.currentIndexChanged.connect(self._device_chosen)
+        self._offer()
+        workspace.background.call(workspace.services.devices, then=self._found, failed=lambda error: None)
 
     def _make_menu(self) -> None:
         self.more = QPushButton("More…")
@@ -74,7 +74,9 @@ class ResultSection(QWidget):
             action.triggered.connect(lambda checked=False: call())
             return action
 
-        self.python = entry("Copy as Python", "Copy a script that gives the same numbers", self.copy_python.emit)
+        self.python = entry(
+            "Copy as Python", "Copy a script that gives the same numbers", partial(self._copy, python_text)
+        )
         self.figure = entry(
             "Save figure…",
             "Draw what the window shows for print: with a scale bar, a colour bar and the tissue below",
@@ -107,36 +109,46 @@ class ResultSection(QWidget):
         self.devices.setItemText(0, f"automatic ({names[0]})")
         self.use_device(self._wanted)
 
-    def set_map(self, shown: PredictedMap) -> None:
-        """Export this map from now on."""
-        self._map = shown
-        self.note.say("")
-        self.set_ready(shown.count > 0, can_copy=True)
+    def _device_chosen(self) -> None:
+        self._workspace.state.device = self.device
 
-    def set_ready(self, ready: bool, *, can_copy: bool) -> None:
-        """Tell whether there is something to export, and a command to copy."""
+    def _map_changed(self) -> None:
+        if self._workspace.map is not None:
+            self.note.say("")
+        self._offer()
+
+    def _offer(self) -> None:
+        """Offer what can be done with what is chosen and shown."""
+        prediction_map = self._workspace.map
+        predicted = prediction_map is not None and prediction_map.count > 0
+        can_copy = prediction_map is not None or self._workspace.state.ready
         for button, on, says, why in (
-            (self.export, ready, _EXPORT, _NOTHING),
+            (self.export, predicted and not self._writing, _EXPORT, _NOTHING),
             (self.command, can_copy, _COMMAND, _NOT_READY),
         ):
             button.setEnabled(on)
             button.setToolTip(says if on else f"{says}. {why}")
         self.python.setEnabled(can_copy)
 
-    def copied(self, text: str) -> None:
+    def _copy(self, text_of: Callable[[Workspace], str], *_: Any) -> None:
         """Put a command or a script on the clipboard and say so."""
+        try:
+            text = text_of(self._workspace)
+        except Nh2stError as error:
+            self._workspace.notices.complain(error)
+            return
         QApplication.clipboard().setText(text)
         self.note.say(f"Copied: {text.strip()}")
 
     def _show_what_can_be_done(self) -> None:
-        shown = self._desk.heatmap is not None and self._desk.heatmap.present
+        shown = self._workspace.heatmap is not None and self._workspace.heatmap.present
         for action in (self.figure, self.save_view):
             action.setEnabled(shown)
 
     # files
 
     def _ask(self) -> None:
-        if self._map is None:
+        if self._workspace.map is None:
             return
         from napari_nh2st.formats import EXPORTERS
 
@@ -151,25 +163,28 @@ class ResultSection(QWidget):
             self.write((by_suffix or filters[chosen]).name, path)
 
     def _stem(self) -> str:
-        return Path(str(self._map.slide.get("path", "slide"))).stem if self._map else "view"
+        return Path(str(self._workspace.map.slide.get("path", "slide"))).stem if self._workspace.map else "view"
 
     def write(self, name: str, path: str) -> None:
         """Write the map in a format, off the GUI thread."""
-        assert self._map is not None
-        prediction = self._map.prediction()  # a copy: what arrives meanwhile does not disturb the writer
-        self._write(self._desk.services.export, prediction, name, path)
+        assert self._workspace.map is not None
+        prediction = self._workspace.map.prediction()  # a copy: what arrives meanwhile does not disturb the writer
+        self._write(self._workspace.services.export, prediction, name, path)
 
     def _write(self, call: Callable[..., Any], *args: Any) -> None:
-        self.export.setEnabled(False)
+        self._writing = True
+        self._offer()
         self.note.say("Writing…")
-        self._desk.background.call(call, *args, then=self._written, failed=self._not_written)
+        self._workspace.background.call(call, *args, then=self._written, failed=self._not_written)
 
     def _written(self, path: Any) -> None:
-        self.export.setEnabled(True)
+        self._writing = False
+        self._offer()
         self.note.say(f"Saved {path}")
 
     def _not_written(self, error: Exception) -> None:
-        self.export.setEnabled(True)
+        self._writing = False
+        self._offer()
         self.note.say(f"Could not save: {error_words(error)}")
 
     def _ask_figure(self) -> None:
@@ -183,11 +198,11 @@ class ResultSection(QWidget):
     def write_figure(self, path: str) -> None:
         """Draw what the window shows into a file, off the GUI thread."""
         try:
-            display = display_of_window(self._desk)
+            display = display_of_window(self._workspace)
         except Nh2stError as error:
             self.note.say(str(error))
             return
-        self._write(_figure, self._desk.map.prediction(), display, path)
+        self._write(_figure, self._workspace.map.prediction(), display, path)
 
     def _ask_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save this view", f"{self._stem()}-view.json", "View (*.json)")
@@ -197,7 +212,7 @@ class ResultSection(QWidget):
     def write_view(self, path: str) -> None:
         """Save how the heatmap is shown."""
         try:
-            self.note.say(f"Saved {save_display(display_of_window(self._desk), path)}")
+            self.note.say(f"Saved {save_display(display_of_window(self._workspace), path)}")
         except (Nh2stError, OSError) as error:
             self.note.say(f"Could not save: {error_words(error)}")
 
@@ -213,8 +228,8 @@ class ResultSection(QWidget):
         except Nh2stError as error:
             self.note.say(str(error))
             return
-        self.note.say(f"Loaded {Path(path).name}.")
-        self.view_loaded.emit(display)
+        note = show_display(self._workspace, display)
+        self.note.say(f"Loaded {Path(path).name}. {note}".strip())
 
 
 def _figure(prediction: Any, display: Display, path: str) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QWidget
+from superqt.utils import signals_blocked
 
 from napari_nh2st.analysis.variability import some_places, variability
 from napari_nh2st.engine.prediction import Prediction
@@ -26,11 +27,10 @@ from napari_nh2st.viewer.kit.pacing import timer
 from napari_nh2st.viewer.kit.phrases import error_words, trust_words
 from napari_nh2st.viewer.kit.settings import settings
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.heatmap import COLORMAPS, SMOOTHED, HeatmapLayer, first_gene
-from napari_nh2st.viewer.predict.desk import Desk
+from napari_nh2st.viewer.layers.heatmap import COLORMAPS, SMOOTHED
+from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
-
-PERCENTILES = {"1 to 99 %": (1.0, 99.0), "5 to 95 %": (5.0, 95.0), "lowest to highest": (0.0, 100.0)}
+from napari_nh2st.viewer.state.style import PERCENTILES
 
 _ORDERS = (
     ("A–Z", A_TO_Z, "by name"),
@@ -51,20 +51,16 @@ _STAYED_MS = 1500  # a gene that is walked over was not meant
 class GeneSection(QWidget):
     """A field that suggests genes while one types, the pinned ones, and the colours."""
 
-    gene_chosen = Signal(str)
-    style_changed = Signal()
-
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self.desk, self.style_ = desk, desk.style
+        self.workspace = workspace
         self._card: Card | None = None
         self._names = common_names()
         self._order = A_TO_Z
-        self._heatmap: HeatmapLayer | None = None
         self._measured: tuple[int, int] | None = None  # of which map, with how many places, the figures are
         self._asked: tuple[int, int] | None = None  # and of which they are being computed
         self._stop = Event()
-        desk.pinned = _remembered(_PINNED)
+        workspace.state.pinned = tuple(_remembered(_PINNED))
         self._make_gene()
         self._make_order()
         self._make_colours()
@@ -81,13 +77,24 @@ class GeneSection(QWidget):
         layout.addLayout(row(self.limits, self.lock, self.reset, label="Limits", stretch=0))
         layout.addLayout(row(self.colours, self.smooth, label="Colours", stretch=0))
         layout.addLayout(indented(self.scale))
-        desk.map_changed.connect(self._map_changed)
-        desk.settled.connect(self._map_changed)
-        desk.when_closing(self._close)
+        state = workspace.state
+        state.events.model.connect(self._card_changed)
+        state.map_chosen.connect(self._card_changed)
+        state.map_chosen.connect(self._map_changed)
+        state.events.gene.connect(self._gene_changed)
+        state.events.pinned.connect(self._show_pinned)
+        state.events.limits.connect(self._show_scale)
+        state.gene_requested.connect(self.choose)
+        state.style.when_restyled(self._show_style)
+        workspace.state.events.jobs_ended.connect(self._map_changed)
+        workspace.when_closing(self._close)
+        self._card_changed()
         self._offer_orders()
         self._show_pinned()
         if names_file().is_file():
-            desk.background.call(load_names, then=self._names_read, failed=lambda error: desk.complain(error))
+            workspace.background.call(
+                load_names, then=self._names_read, failed=lambda error: workspace.notices.complain(error)
+            )
 
     def _make_gene(self) -> None:
         self.combo = GeneField()
@@ -117,25 +124,25 @@ class GeneSection(QWidget):
         for name, ends in PERCENTILES.items():
             self.limits.addItem(name, ends)
         self.limits.setMinimumContentsLength(2)  # it takes the room that there is
-        self.limits.currentIndexChanged.connect(self._forget_limits)
+        self.limits.currentIndexChanged.connect(self._percentiles_chosen)
         self.lock = QCheckBox("lock")
         self.lock.setToolTip("Keep the limits as they are when another gene or slide is shown, or more is predicted")
         self.lock.toggled.connect(self._locked)
         self.reset = QPushButton("reset")
-        self.reset.clicked.connect(self._forget_limits)
+        self.reset.clicked.connect(self.workspace.maps.forget_limits)
         self.colours = NarrowCombo(
             "Colours of the heatmap; all of them stand out on stained tissue and keep their order for colour-blind eyes"
         )
         self.colours.setMinimumContentsLength(3)
         for name in COLORMAPS:
             self.colours.addItem(getattr(AVAILABLE_COLORMAPS.get(name), "_display_name", name), name)
-        self.colours.currentIndexChanged.connect(self._restyled)
+        self.colours.currentIndexChanged.connect(self._colours_chosen)
         self.smooth = QCheckBox("smooth")
         self.smooth.setToolTip(
             "Let the colours run from the middle of one tile to the next. For the eye alone: exported values stay "
             f"as they are. Maps of more than {SMOOTHED:,} tiles are drawn as they are"
         )
-        self.smooth.toggled.connect(self._restyled)
+        self.smooth.toggled.connect(self._smoothed)
         self._offer_reset()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -143,6 +150,11 @@ class GeneSection(QWidget):
         if event.type() == QEvent.Type.StyleChange:
             self.combo.popup.setStyleSheet(self.window().styleSheet())
         super().changeEvent(event)
+
+    def focus(self) -> None:
+        """Put the cursor into the field, its text selected."""
+        self.combo.setFocus()
+        self.combo.lineEdit().selectAll()
 
     # which gene
 
@@ -154,21 +166,28 @@ class GeneSection(QWidget):
     @property
     def pinned(self) -> list[str]:
         """The pinned genes, the first one first."""
-        return list(self.desk.pinned)
+        return list(self.workspace.state.pinned)
 
-    def set_card(self, card: Card | None) -> None:
-        """List the genes of a model, keeping the gene where it has it."""
+    def _card_changed(self) -> None:
+        """List the genes of what is shown, or of the model."""
+        card = self.workspace.state.shown_card
         if card is self._card:
             return
-        kept = self.gene
         self._stop_measuring()
         self._card, self._measured, self.combo.figures = card, None, None
         self.combo.genes = None if card is None else GeneList(card, self._names)
         self.combo.setEnabled(card is not None)
         self._offer_orders()
-        self._list_genes(kept if card is None or kept in card.genes else first_gene(card))
+        self._list_genes(self.workspace.state.gene)
         self._say_trust(self.gene)
         self._show_pinned()
+
+    def _gene_changed(self) -> None:
+        """Stand at the gene that is shown."""
+        if self.combo.gene != self.workspace.state.gene:
+            self._list_genes(self.workspace.state.gene)
+            self._say_trust(self.gene)
+            self._show_pinned()
 
     def choose(self, text: str) -> None:
         """Show the gene that a typed text means, or say that the model does not predict it."""
@@ -177,11 +196,9 @@ class GeneSection(QWidget):
 
     def toggle_pin(self, gene: str) -> None:
         """Pin a gene, or unpin it."""
-        pinned = self.desk.pinned
-        self.desk.pinned = [g for g in pinned if g != gene] if gene in pinned else [*pinned, gene]
-        settings().setValue(_PINNED, self.desk.pinned)
-        self._show_pinned()
-        self.desk.pinned_changed.emit()
+        state = self.workspace.state
+        state.pinned = tuple(g for g in state.pinned if g != gene) if gene in state.pinned else (*state.pinned, gene)
+        settings().setValue(_PINNED, list(state.pinned))
 
     def _mean(self, meaning: Meaning, said: str = "") -> None:
         self.combo.popup.hide()
@@ -200,7 +217,7 @@ class GeneSection(QWidget):
             self._say_trust(self.gene)
             self._show_pinned()
             self._stayed.start()
-            self.gene_chosen.emit(self.gene)
+            self.workspace.state.choose_gene(self.gene)
 
     def _say_trust(self, gene: str, named: str = "") -> None:
         self.trust.say(named + trust_words(self._card, gene) if self._card else "")
@@ -213,7 +230,7 @@ class GeneSection(QWidget):
 
     def _show_pinned(self) -> None:
         predicted = self._card.genes if self._card else ()
-        self.pinned_row.show_genes(self.desk.pinned, self.gene, set(predicted).__contains__)
+        self.pinned_row.show_genes(self.workspace.state.pinned, self.gene, set(predicted).__contains__)
 
     def _names_read(self, names: Any) -> None:
         self._names = names
@@ -236,15 +253,14 @@ class GeneSection(QWidget):
     def _offer_orders(self) -> None:
         """Disable the orders for which there are no figures, and say why."""
         evaluated = self._card is not None and self._card.evaluation is not None and bool(self._card.evaluation.genes)
-        shown = self.desk.map
+        shown = self.workspace.map
         reasons = {BEST_FIRST: "" if evaluated else _NO_TRUST, VARYING_FIRST: "" if shown and shown.count else _NO_MAP}
         for i, (_, order, tip) in enumerate(_ORDERS):
             reason = reasons.get(order, "")
             self.order.model().item(i).setEnabled(not reason)
             self.order.setItemData(i, reason or tip, Qt.ItemDataRole.ToolTipRole)
-        blocked = self.order.blockSignals(True)
-        self.order.setCurrentIndex(self.order.findData(A_TO_Z if reasons.get(self._order) else self._order))
-        self.order.blockSignals(blocked)
+        with signals_blocked(self.order):
+            self.order.setCurrentIndex(self.order.findData(A_TO_Z if reasons.get(self._order) else self._order))
 
     def _map_changed(self) -> None:
         before = self.order.currentData()
@@ -255,16 +271,16 @@ class GeneSection(QWidget):
 
     def _measure(self) -> None:
         """Have the spatial variability computed where the list stands in its order; until then the list stays."""
-        shown = self.desk.map
+        shown = self.workspace.map
         wanted = self.order.currentData() == VARYING_FIRST and shown is not None and shown.card is self._card
         if wanted and (id(shown), shown.count) in (self._measured, self._asked):
             return
         self._stop_measuring()
-        if wanted and not self.desk.controller.running:
+        if wanted and not self.workspace.controller.running:
             self._asked = id(shown), shown.count
             self.measuring.say("Measuring how each gene varies over the slide…")
             then = partial(self._gather, shown, self._stop)
-            self.desk.background.call(_places_of, shown.done, shown.columns, then=then, failed=self._not_measured)
+            self.workspace.background.call(_places_of, shown.done, shown.columns, then=then, failed=self._not_measured)
 
     def _stop_measuring(self) -> None:
         self._stop.set()
@@ -276,7 +292,7 @@ class GeneSection(QWidget):
         if stop.is_set():
             return
         part = Prediction(shown.tiles(cells), shown.hidden_of(cells), shown.decoder, shown.card)
-        self.desk.background.call(
+        self.workspace.background.call(
             *(variability, part, len(cells), stop.is_set),
             then=partial(self._show_figures, stop),
             failed=lambda error: None if stop.is_set() else self._not_measured(error),
@@ -296,24 +312,25 @@ class GeneSection(QWidget):
 
     # in which colours
 
-    def show_scale(self, heatmap: HeatmapLayer | None) -> None:
+    def _show_scale(self) -> None:
         """Say what the colours stand for, in the unit of the values."""
-        self._heatmap = heatmap
         self._offer_reset()
-        if heatmap is None:
+        limits = self.workspace.state.limits
+        if limits is None:
             self.scale.say("")
             return
-        said = [f"{heatmap.limits.low:.2f} to {heatmap.limits.high:.2f} {heatmap.map.card.unit}"]
-        if heatmap.by_hand:
+        said = [f"{limits.low:.2f} to {limits.high:.2f} {limits.unit}"]
+        if limits.by_hand:
             said[0] += ", set by hand"
-        if heatmap.limits.note.startswith("the same"):
-            said.append(f"{heatmap.gene} is {heatmap.limits.note}")
-        if self.style_.smooth and not heatmap.can_smooth:
+        if limits.note.startswith("the same"):
+            said.append(f"{limits.gene} is {limits.note}")
+        if self.workspace.state.style.smooth and limits.too_large:
             said.append("Too many tiles to smooth: they are drawn as they are")
         self.scale.say("\n".join(said))
 
     def _offer_reset(self) -> None:
-        by_hand = self._heatmap is not None and self._heatmap.by_hand
+        limits = self.workspace.state.limits
+        by_hand = limits is not None and limits.by_hand
         self.reset.setEnabled(by_hand)
         self.reset.setToolTip(
             "Let the limits follow the values of this gene again"
@@ -321,22 +338,30 @@ class GeneSection(QWidget):
             else "Nothing to reset: the limits were not set by hand for this gene, with napari's contrast slider"
         )
 
-    def _forget_limits(self, *_: Any) -> None:
-        if self._heatmap is not None:
-            self._heatmap.forget_limits()
-        self._restyled()
+    def _show_style(self) -> None:
+        """Stand at the style of the heatmap, whoever has changed it."""
+        style = self.workspace.state.style
+        with signals_blocked(self.limits), signals_blocked(self.colours):
+            self.limits.setCurrentIndex(list(PERCENTILES.values()).index(style.percentiles))
+            self.colours.setCurrentIndex(self.colours.findData(style.colormap))
+        self.lock.setChecked(style.locked)
+        self.smooth.setChecked(style.smooth)
+        self.limits.setEnabled(not style.locked)
+        self.limits.setToolTip(_LOCKED if style.locked else _LIMITS_TOOLTIP)
+        self._show_scale()
+
+    def _percentiles_chosen(self) -> None:
+        self.workspace.maps.forget_limits()
+        self.workspace.state.style.percentiles = self.limits.currentData()
 
     def _locked(self, on: bool) -> None:
-        self.style_.locked = on
-        self.limits.setEnabled(not on)
-        self.limits.setToolTip(_LOCKED if on else _LIMITS_TOOLTIP)
-        self._restyled()
+        self.workspace.state.style.locked = on
 
-    def _restyled(self, *_: Any) -> None:
-        self.style_.percentiles = self.limits.currentData()
-        self.style_.colormap = self.colours.currentData()
-        self.style_.smooth = self.smooth.isChecked()
-        self.style_changed.emit()
+    def _colours_chosen(self) -> None:
+        self.workspace.state.style.colormap = self.colours.currentData()
+
+    def _smoothed(self, on: bool) -> None:
+        self.workspace.state.style.smooth = on
 
     def _close(self) -> None:
         self._stop.set()

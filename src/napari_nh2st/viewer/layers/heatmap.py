@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.roles import KEY, Kind, change_role, gene_of, map_of, map_role
 from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.style import DEFAULT_COLORMAP, Style
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
     from napari_nh2st.geometry import IntArray
-    from napari_nh2st.model.card import Card
 
 COLORMAPS = (
     "viridis",
@@ -35,47 +34,16 @@ _REAL = 30  # with so many real values, a quick look no longer has a say in the 
 _GROWN = 1.1  # limits follow when a tenth more is predicted, and at the end: colours that never rest mislead
 CORNER = "top_left"  # of the canvas, where napari stacks colour bar and unit; to the right it lays them side by side
 HEATMAP_LOOK: dict[str, Any] = {
-    "colormap": "viridis",  # the middle of magma is the pink of the tissue itself
+    "colormap": DEFAULT_COLORMAP,
     "blending": "translucent",  # NaN is see-through with it, and black with others
     "interpolation2d": "nearest",
     "opacity": 0.7,
 }
 
 
-@dataclass
-class Style:
-    """How heatmaps are coloured.
-
-    Attributes
-    ----------
-    percentiles : (2,) tuple
-        Which part of the values the colours span.
-    locked : bool
-        Limits stay as they are, whatever gene is shown or predicted next, on whatever slide.
-    smooth : bool
-        Values run into one another between the centres of cells; for the eye alone.
-    last : (low, high) or None
-        The limits in use, once something was predicted.
-    by_hand : dict
-        The limits (low, high) that the user gave a gene, by (unit, gene).
-    """
-
-    colormap: str = HEATMAP_LOOK["colormap"]
-    percentiles: tuple[float, float] = (1.0, 99.0)
-    locked: bool = False
-    smooth: bool = False
-    last: tuple[float, float] | None = None
-    by_hand: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-
-
 def heatmap_name(gene: str, shown: PredictedMap) -> str:
     """Name a heatmap so that it cannot be taken for a measurement."""
     return f"{gene}, predicted ({shown.card.name}{', fine' if shown.fine else ''})"
-
-
-def first_gene(card: Card) -> str:
-    """Return the gene to show before one is chosen: the most trusted one where that is known."""
-    return card.by_trust()[0]
 
 
 def label_unit(viewer: ViewerModel) -> None:

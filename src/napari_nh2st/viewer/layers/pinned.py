@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.viewer.layers.changes import Changes
-from napari_nh2st.viewer.layers.heatmap import HeatmapLayer, Style
+from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.roles import Kind
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.style import Style
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

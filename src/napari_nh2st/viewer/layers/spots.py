@@ -11,9 +11,9 @@ from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
 from napari_nh2st.viewer.layers.frames import map_frame
-from napari_nh2st.viewer.layers.heatmap import Style
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, change_role, fingerprint_of
 from napari_nh2st.viewer.layers.stacking import place
+from napari_nh2st.viewer.state.style import Style
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

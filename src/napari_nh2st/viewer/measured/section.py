@@ -23,13 +23,13 @@ from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.pacing import timer
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence
-from napari_nh2st.viewer.layers.heatmap import first_gene
 from napari_nh2st.viewer.layers.roles import Kind, change_role
 from napari_nh2st.viewer.layers.spots import NOT_MEASURED, SpotsLayer, difference_colours, measured_colours
 from napari_nh2st.viewer.measured.messages import measured_caveats, measured_summary, measured_training
 from napari_nh2st.viewer.measured.scatter import Scatter
-from napari_nh2st.viewer.predict.desk import Desk
 from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP
+from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.state.dock_state import first_gene
 
 _HINT = "Drop a measurement of this slide here: a Visium folder, an .h5ad file, or a table of counts (.tsv)."
 _NO_SLIDE = "Open the slide first: a measurement belongs to one."
@@ -79,9 +79,9 @@ class _Held:
 class MeasuredSection(QWidget):
     """Load, look where the spots lie, use; then layers, figures, a dot a spot, and a table of genes."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._held: dict[str, _Held] = {}  # by the slide's fingerprint
         self._fingerprint: str | None = None
         self._asked: Found | None = None  # counts whose positions are being asked for
@@ -90,19 +90,20 @@ class MeasuredSection(QWidget):
         self._drawing = False
         self._heatmap: Any = None
         self._following, self._hearing, self._events = Connections(), Connections(), Connections()
-        self.spots = SpotsLayer(desk.viewer, Kind.MEASURED)
-        self.difference = SpotsLayer(desk.viewer, Kind.DIFFERENCE)
-        self.rings = SpotsLayer(desk.viewer, Kind.RINGS)
+        self.spots = SpotsLayer(workspace.viewer, Kind.MEASURED)
+        self.difference = SpotsLayer(workspace.viewer, Kind.DIFFERENCE)
+        self.rings = SpotsLayer(workspace.viewer, Kind.RINGS)
         self._soon = timer(self, _SOON_MS, self._colour)
         self.setAcceptDrops(True)
         self._build()
-        self._events.add(desk.viewer.layers.events.removed, self._show_toggles)
-        desk.slide_changed.connect(self._slide_changed)
-        desk.model_changed.connect(self._update)
-        desk.map_changed.connect(self._follow)
-        desk.gene_changed.connect(self._gene_changed)
-        desk.restyled.connect(self._soon.start)
-        desk.when_closing(self._close)
+        self._events.add(workspace.viewer.layers.events.removed, self._show_toggles)
+        workspace.state.events.slide.connect(self._slide_changed)
+        workspace.state.events.model.connect(self._update)
+        workspace.state.map_chosen.connect(self._follow)
+        workspace.state.events.gene.connect(self._gene_changed)
+        workspace.state.style.when_restyled(self._colour_soon)
+        workspace.state.events.limits.connect(self._colour_soon)
+        workspace.when_closing(self._close)
         self._slide_changed()
 
     def _build(self) -> None:
@@ -118,7 +119,7 @@ class MeasuredSection(QWidget):
         self.remove.setToolTip("Put this measurement and its layers away")
         self.remove.clicked.connect(self._remove)
         self.hint = Sentence(_HINT)
-        self.task = Task(self._desk)
+        self.task = Task(self._workspace)
         self.again = QPushButton("Compare")
         self.again.setToolTip("Predict at the measured spots with the chosen model, and score each gene")
         self.again.clicked.connect(self._compare)
@@ -171,7 +172,7 @@ class MeasuredSection(QWidget):
         self.gene_note = Sentence()
         self.scatter = Scatter()
         self.table = GeneTable("pcc")
-        self.table.gene_clicked.connect(self._desk.choose_gene)
+        self.table.gene_clicked.connect(self._workspace.state.request_gene)
         layout = column(self.result)
         layout.addWidget(self.banner)
         layout.addWidget(self.summary)
@@ -182,7 +183,7 @@ class MeasuredSection(QWidget):
     @property
     def held(self) -> _Held | None:
         """The measurement of the chosen slide."""
-        slide = self._desk.slide
+        slide = self._workspace.slide
         return None if slide is None else self._held.get(slide.fingerprint)
 
     @property
@@ -195,7 +196,7 @@ class MeasuredSection(QWidget):
     def gene(self) -> str:
         """The gene in sight."""
         found = self.comparison
-        return self._desk.gene or (first_gene(found.card) if found is not None else "")
+        return self._workspace.state.gene or (first_gene(found.card) if found is not None else "")
 
     # what the person does
 
@@ -212,7 +213,7 @@ class MeasuredSection(QWidget):
 
     def open(self, paths: Sequence[str]) -> None:
         """Load a measurement of the chosen slide: a file, a folder, or counts with positions."""
-        slide = self._desk.slide
+        slide = self._workspace.slide
         self._asked = None
         if slide is None:
             self.task.sentence.say(_NO_SLIDE)
@@ -264,8 +265,8 @@ class MeasuredSection(QWidget):
 
     def _remove(self) -> None:
         self._asked = None
-        if self._desk.slide is not None:
-            self._held.pop(self._desk.slide.fingerprint, None)
+        if self._workspace.slide is not None:
+            self._held.pop(self._workspace.slide.fingerprint, None)
         self.task.cancel() if self.task.running else self.task.sentence.say("")
         self._update()
 
@@ -283,14 +284,14 @@ class MeasuredSection(QWidget):
         self._update()
 
     def _slide_changed(self) -> None:
-        slide = self._desk.slide
+        slide = self._workspace.slide
         fingerprint = None if slide is None else slide.fingerprint
         if fingerprint != self._fingerprint:
             self._fingerprint, self._asked, self._doing = fingerprint, None, None
             self.task.cancel()
         elif slide is not None:  # its pixels may have another size now
             for layer in (self.spots, self.difference, self.rings):
-                layer.align(self._desk.slide_layer, self._mpp())
+                layer.align(self._workspace.state.slide_layer, self._mpp())
         self._update()
 
     def _update(self) -> None:
@@ -300,7 +301,7 @@ class MeasuredSection(QWidget):
         if self.isVisible() and self._lacking() == "" and not busy:
             self._compare()
 
-    def _gene_changed(self, gene: str) -> None:
+    def _gene_changed(self) -> None:
         self._follow()
         self._show_gene()
 
@@ -312,10 +313,10 @@ class MeasuredSection(QWidget):
             self._heatmap = layer
             if layer is not None:
                 for name in ("contrast_limits", "colormap", "gamma"):
-                    self._following.add(getattr(layer.events, name), self._restyled)
+                    self._following.add(getattr(layer.events, name), self._colour_soon)
         self._soon.start()
 
-    def _restyled(self, event: Any = None) -> None:
+    def _colour_soon(self, event: Any = None) -> None:
         self._soon.start()
 
     def _close(self) -> None:
@@ -327,20 +328,25 @@ class MeasuredSection(QWidget):
 
     def _with(self) -> Any:
         """Tell the chosen model and pixel size from others; None where one is not known."""
-        desk = self._desk
-        if desk.slide is None or desk.slide.mpp is None or desk.model is None or desk.card is None:
+        workspace = self._workspace
+        if (
+            workspace.slide is None
+            or workspace.slide.mpp is None
+            or workspace.state.model_name is None
+            or workspace.state.card is None
+        ):
             return None
-        return desk.model, desk.services.stamp(desk.model), desk.slide.mpp
+        return workspace.state.model_name, workspace.services.stamp(workspace.state.model_name), workspace.slide.mpp
 
     def _mpp(self) -> float:
-        return float(self._desk.slide.mpp or 1.0)
+        return float(self._workspace.slide.mpp or 1.0)
 
     def _lacking(self) -> str | None:
         """Say what a comparison waits for; an empty text where nothing is missing, None where there is none to make."""
         held = self.held
         if held is None or not held.settled or self.comparison is not None:
             return None
-        if self._desk.slide.mpp is None:
+        if self._workspace.slide.mpp is None:
             return NO_MPP
         return NO_MODEL if self._with() is None else ""
 
@@ -349,8 +355,8 @@ class MeasuredSection(QWidget):
         if held is None or wanted is None:
             return
         try:
-            device = self._desk.request().device
-            work = self._desk.with_ground(partial(_compare, held, self._desk.services, device))
+            device = self._workspace.requests.whole_slide().device
+            work = self._workspace.with_inputs(partial(_compare, held, self._workspace.services, device))
         except Nh2stError as error:
             self.task.sentence.say(str(error))
             return
@@ -366,9 +372,11 @@ class MeasuredSection(QWidget):
     def _show(self) -> None:
         held, lacking = self.held, self._lacking()
         self._tell_slide(held)
-        self.load.setEnabled(self._desk.slide is not None)
+        self.load.setEnabled(self._workspace.slide is not None)
         self.load.setToolTip(
-            "Measured counts of this slide's section, to hold the prediction against" if self._desk.slide else _NO_SLIDE
+            "Measured counts of this slide's section, to hold the prediction against"
+            if self._workspace.slide
+            else _NO_SLIDE
         )
         self.remove.setVisible(held is not None or self._asked is not None)
         asked = "" if self._asked is None else _ASK_SPOTS.format(self._asked.expression.name)
@@ -380,7 +388,7 @@ class MeasuredSection(QWidget):
 
     def _tell_slide(self, held: _Held | None) -> None:
         """Leave with the slide's layer how its measurement is read: the fine-tune dock takes it from there."""
-        layer, slide = self._desk.slide_layer, self._desk.slide
+        layer, slide = self._workspace.state.slide_layer, self._workspace.slide
         if slide is None:
             return
         if held is None or not held.settled:
@@ -403,7 +411,7 @@ class MeasuredSection(QWidget):
             spin.blockSignals(False)
         if not self.rings.present:
             name = f"{held.found.name}, spots: do they lie right?"
-            self.rings.create(*_placed(held), self._desk.slide_layer, self._mpp(), name)
+            self.rings.create(*_placed(held), self._workspace.state.slide_layer, self._mpp(), name)
 
     def _show_result(self) -> None:
         found = self.comparison
@@ -435,28 +443,28 @@ class MeasuredSection(QWidget):
     def _draw(self) -> None:
         """Bring out the layers that are wanted and not there."""
         found, held = self.comparison, self.held
-        if found is None or held is None or self._desk.slide_layer is None:
+        if found is None or held is None or self._workspace.state.slide_layer is None:
             return
         wanted = ((self.spots, self.show_spots), (self.difference, self.show_difference))
         for layer, box in wanted:
             if box.isChecked() and not layer.present:
                 diameter = held.frame.scale * held.diameter
-                layer.create(found.scored.centres, diameter, self._desk.slide_layer, self._mpp(), found.name)
+                layer.create(found.scored.centres, diameter, self._workspace.state.slide_layer, self._mpp(), found.name)
                 change_role(layer.layer, provenance=self._provenance(layer.kind))
                 self._hearing.add(layer.layer.events.visible, self._show_toggles)
         self._colour()
 
     def _provenance(self, kind: Kind) -> dict[str, Any]:
         """Say what a layer shows and where it comes from, as `roles.provenance_of` does."""
-        held, slide = self.held, self._desk.slide
+        held, slide = self.held, self._workspace.slide
         assert held is not None
         what = "measured expression" if kind is Kind.MEASURED else "predicted less measured expression"
-        facts = self._desk.services.describe(slide)
+        facts = self._workspace.services.describe(slide)
         return {
             "what": what,
             "measurement": str(held.found.expression),
             "frame": asdict(held.frame),
-            "model": self._desk.model,
+            "model": self._workspace.state.model_name,
             "precision": "fp32",
             "slide": {key: facts[key] for key in ("path", "fingerprint", "mpp", "mpp_source")},
         }
@@ -494,7 +502,7 @@ class MeasuredSection(QWidget):
             self.difference.colour("transparent", gene, f"{gene}, not measured {name}", {})
         else:
             features = {"measured": values[0], "predicted": values[1]}
-            colours = measured_colours(values[0], self._on_its_scale(found, gene), self._desk.style)
+            colours = measured_colours(values[0], self._on_its_scale(found, gene), self._workspace.state.style)
             self.spots.colour(colours, gene, f"{gene}, measured {name}", features)
         if values is not None and found.same_unit:
             less = values[1] - values[0]
@@ -507,12 +515,12 @@ class MeasuredSection(QWidget):
         self.show_difference.setToolTip(tip if found.same_unit else _OTHER_UNIT)
 
     def _heatmap_layer(self) -> Any:
-        heatmap = self._desk.heatmap
+        heatmap = self._workspace.heatmap
         return heatmap.layer if heatmap is not None and heatmap.present else None
 
     def _on_its_scale(self, found: Comparison, gene: str) -> Any:
         """Return the heatmap on whose limits the measured spots are drawn; None where it shows something else."""
-        heatmap = self._desk.heatmap
+        heatmap = self._workspace.heatmap
         if (
             heatmap is None
             or not found.same_unit
@@ -556,16 +564,16 @@ def _read(
 
 
 def _compare(
-    held: _Held, services: Any, device: str, ground: Any, tell: Callable[[int, int], None], cancelled: Any
+    held: _Held, services: Any, device: str, inputs: Any, tell: Callable[[int, int], None], cancelled: Any
 ) -> Comparison:
     """Predict at the spots of a measurement, and score it, as `nh2st evaluate` does. Not on the GUI thread."""
     from napari_nh2st.engine.prediction import Prediction
 
-    slide, model, shown = ground.slide, ground.model, ground.map
+    slide, model, shown = inputs.slide, inputs.model, inputs.map
     data = measured.on_slide(held.found.name, held.data, held.frame, slide.shape)
     places = measured.spots_of(data, model.card, slide.require_mpp())
-    session = ground.session
-    if ground.tissue is not None or session.precision != "fp32":
+    session = inputs.session
+    if inputs.tissue is not None or session.precision != "fp32":
         # The figures are those of the slide's own mask in fp32, whatever was painted and whatever is fastest here.
         session = services.session(slide, model, pitch=shown.pitch, tissue=None, device=device, scoring=True)
     hidden = np.full((len(places), shown.decoder.weight.shape[1]), np.nan, dtype=np.float16)

@@ -31,9 +31,9 @@ from napari_nh2st.viewer.predict.events import (
     Step,
     Stopped,
 )
-from napari_nh2st.viewer.predict.inputs import Ground, count_tissue_tiles, edited_tissue
-from napari_nh2st.viewer.predict.live import follow_view
+from napari_nh2st.viewer.predict.inputs import PredictionInputs, count_tissue_tiles, edited_tissue
 from napari_nh2st.viewer.predict.region import Region
+from napari_nh2st.viewer.predict.view_steps import follow_view
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.services import Services
 
@@ -88,7 +88,7 @@ class Controller:
         self._maps: dict[Any, PredictedMap] = {}
         self._latest: dict[Any, PredictedMap] = {}
         self._models: dict[Any, Any] = {}
-        self._ground: tuple[Any, Ground] | None = None
+        self._inputs: tuple[Any, PredictionInputs] | None = None
         self._making = threading.Lock()
         self.memory = memory
         self._generation = 0
@@ -252,7 +252,7 @@ class Controller:
         state = {Done: State.DONE, Stopped: State.CANCELLED, Failed: State.FAILED}[type(event)]
         error = event.error if isinstance(event, Failed) else None
         if error is not None:
-            self._ground = None  # it may have met a broken file: open it anew
+            self._inputs = None  # it may have met a broken file: open it anew
         took = time.monotonic() - self._started
         self._tell(
             replace(self.status, state=state, step="", seconds=took, seconds_left=None, preview=False, error=error)
@@ -275,17 +275,17 @@ class Controller:
 
     def _steps(self, request: Request, stop: threading.Event) -> Iterator[Event]:
         _check(stop)  # many may wait for a thread while a view is being moved
-        if not request.follow or self._ground is None:
+        if not request.follow or self._inputs is None:
             yield Step("loading the model")
-        ground = self.ground_for(request, stop.is_set)
+        inputs = self.inputs_for(request, stop.is_set)
         stamp, slide = self.services.stamp(request.model), request.slide
-        self._latest[slide.fingerprint, slide.mpp, request.model, stamp, request.pitch] = ground.map
-        warnings = tuple(self.services.warnings_for(request.slide, ground.model.card, request.model))
-        most = int(self.memory * _FULL / ground.map.bytes_per_cell)
+        self._latest[slide.fingerprint, slide.mpp, request.model, stamp, request.pitch] = inputs.map
+        warnings = tuple(self.services.warnings_for(request.slide, inputs.model.card, request.model))
+        most = int(self.memory * _FULL / inputs.map.bytes_per_cell)
         if request.follow and request.region.box is not None:
-            events = follow_view(ground, request.region.box, warnings, most, stop.is_set)
+            events = follow_view(inputs, request.region.box, warnings, most, stop.is_set)
         else:
-            events = _region(ground, request.region, warnings, most, stop.is_set)
+            events = _region(inputs, request.region, warnings, most, stop.is_set)
         for event in events:
             _check(stop)
             yield event
@@ -293,7 +293,7 @@ class Controller:
                 _wait_for(event.drawn, stop)
         _check(stop)
 
-    def ground_for(self, request: Request, cancelled: Callable[[], bool] = never) -> Ground:
+    def inputs_for(self, request: Request, cancelled: Callable[[], bool] = never) -> PredictionInputs:
         """Return what a job stands on, that of the last one where nothing has changed. Slow: not on the GUI thread.
 
         Raises
@@ -307,18 +307,18 @@ class Controller:
             tissue, edited = edited_tissue(request)
             stamp, slide = self.services.stamp(request.model), request.slide
             key = (slide.fingerprint, slide.mpp, request.model, stamp, request.pitch, edited, request.device)
-            if self._ground is None or self._ground[0] != key:
-                self._ground = key, self._make_ground(request, tissue, edited)
-            return self._ground[1]
+            if self._inputs is None or self._inputs[0] != key:
+                self._inputs = key, self._make_inputs(request, tissue, edited)
+            return self._inputs[1]
 
-    def _make_ground(self, request: Request, tissue: Any, edited: str | None) -> Ground:
+    def _make_inputs(self, request: Request, tissue: Any, edited: str | None) -> PredictionInputs:
         self.services.prepare()
         model, slide = self._model(request.model), request.slide
         pitch = request.pitch or model.card.patch
         shown = self._map_for(request, model, pitch, edited)
         session = self.services.session(slide, model, pitch=pitch, tissue=tissue, device=request.device)
         tiles = count_tissue_tiles(self.services, slide, model.card, pitch, tissue)
-        return Ground(self.services, slide, model, tissue, shown, session, tiles)
+        return PredictionInputs(self.services, slide, model, tissue, shown, session, tiles)
 
     def _model(self, name: str) -> Any:
         key = name, self.services.stamp(name)
@@ -342,10 +342,10 @@ class Controller:
 
 
 def _region(
-    ground: Ground, region: Region, warnings: tuple[str, ...], most: int, cancelled: Callable[[], bool]
+    inputs: PredictionInputs, region: Region, warnings: tuple[str, ...], most: int, cancelled: Callable[[], bool]
 ) -> Iterator[Event]:
     """Yield the events of a region that was asked for: all of it, or an error that says why not."""
-    places = ground.tiles(region)
+    places = inputs.tiles(region)
     if not len(places):
         raise Nh2stError("there is no tissue here: move to another place, or edit the tissue mask")
     if len(places) > most:
@@ -353,10 +353,10 @@ def _region(
             f"{len(places):,} tiles do not fit into memory, {most:,} do: take a smaller part or coarse detail, or "
             "press “Copy as command”, which writes to disk"
         )
-    missing = ground.missing(places)
-    yield Begun(ground.map, len(places), len(places) - len(missing), ground.tissue_tiles, warnings)
+    missing = inputs.missing(places)
+    yield Begun(inputs.map, len(places), len(places) - len(missing), inputs.tissue_tiles, warnings)
     if len(missing):
-        yield from ground.predict(missing, cancelled)
+        yield from inputs.predict(missing, cancelled)
 
 
 def _wait_for(drawn: threading.Event, stop: threading.Event) -> None:

@@ -21,7 +21,7 @@ _COUNTED = 200_000  # tiles that are counted one by one: a tenth of a second
 
 
 @dataclass(eq=False)
-class Ground:
+class PredictionInputs:
     """An open slide with an open model, and the map that they fill.
 
     Attributes

@@ -1,99 +1,12 @@
-"""The live view: "the view rests here" becomes requests, and a request becomes events. No Qt.
-
-What the window shows is predicted from its centre outwards, then a ring around it, so that a small step finds
-everything there. Where that would take long, a quick look at a few places comes first.
-"""
+"""The live view: "the view rests here" becomes a request. No Qt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Callable
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.geometry import Box, IntArray, TileSet
-from napari_nh2st.viewer.predict.events import Around, Begun, Event, Previewed, Request, State, Status, Step
-from napari_nh2st.viewer.predict.inputs import Cancelled, Ground
-from napari_nh2st.viewer.predict.region import Region
-
-if TYPE_CHECKING:
-    from napari_nh2st.viewer.predict.controller import Controller
-
-RING = 0.5  # how far round the view is looked ahead, in lengths of its longer side
-PREVIEW_PLACES = 80  # of a quick look: about a quarter of a second
-PATIENCE = 4.0  # seconds that a view may take without a quick look
-PATIENCE_TILES = 400  # the same, in tiles of coarse detail, while the pace is not known
-
-
-def around(view: Box, whole: Box, more: float) -> Box:
-    """Return a view and so many level-0 pixels around it, as far as the slide goes."""
-    return Box(view.x0 - more, view.y0 - more, view.x1 + more, view.y1 + more).intersect(whole)
-
-
-def nearest(places: TileSet, focus: tuple[float, float], most: int) -> TileSet:
-    """Return no more than `most` places, those nearest to the focus."""
-    if len(places) <= most:
-        return places
-    distance = ((places.centres - focus) ** 2).sum(axis=1)
-    return places.select(np.sort(np.argpartition(distance, most)[:most]))
-
-
-def preview_places(places: TileSet, wanted: int = PREVIEW_PLACES) -> tuple[IntArray, IntArray]:
-    """Choose places that stand for all: one in each square of k x k cells of the lattice.
-
-    Returns
-    -------
-    chosen : (m,) int64
-        Positions in `places`, one per square: the place nearest to the square's middle.
-    owner : (n,) int64
-        Which of the m stands for each place.
-    """
-    assert places.grid is not None
-    side = max(1, int(np.ceil(np.sqrt(len(places) / wanted))))
-    square, inside = np.divmod(places.grid, side)
-    _, owner = np.unique(square[:, 0] * (square[:, 1].max(initial=0) + 1) + square[:, 1], return_inverse=True)
-    off_middle = np.abs(inside - (side - 1) / 2).max(axis=1)
-    order = np.lexsort((off_middle, owner))
-    first = np.flatnonzero(np.diff(owner[order], prepend=-1))
-    return order[first], owner
-
-
-def takes_long(ground: Ground, tiles: int) -> bool:
-    """Tell whether a person would wait for so many tiles."""
-    if ground.pace is not None:
-        return tiles * ground.pace > PATIENCE
-    return tiles * (ground.map.pitch / ground.model.card.patch) ** 2 > PATIENCE_TILES
-
-
-def follow_view(
-    ground: Ground, view: Box, warnings: tuple[str, ...], most: int, cancelled: Cancelled
-) -> Iterator[Event]:
-    """Yield the events of a view that has come to rest: what is in sight, then what lies around it.
-
-    Parameters
-    ----------
-    view : Box
-        What the window shows, level-0 pixels.
-    most : int
-        Cells that memory has room for.
-    """
-    focus = (view.x0 + view.x1) / 2, (view.y0 + view.y1) / 2
-    sight = around(view, ground.box, ground.map.cell / 2)  # tiles that are cut by the window's edge are seen, too
-    shown = nearest(ground.tiles(Region(sight)), focus, most)
-    missing = ground.missing(shown)
-    yield Begun(ground.map, len(shown), len(shown) - len(missing), ground.tissue_tiles, warnings, view)
-    if takes_long(ground, len(missing)):
-        yield Step("taking a quick look")
-        chosen, owner = preview_places(missing)
-        yield Previewed(ground.preview(missing, chosen, owner, cancelled))
-    if len(missing):
-        yield from ground.predict(missing, cancelled, focus)
-    ring = ground.tiles(Region(around(view, ground.box, RING * max(view.width, view.height))))
-    ring = nearest(ground.missing(ring.select(~sight.contains(ring.centres))), focus, max(0, most - len(shown)))
-    if len(ring):
-        yield Around(len(ring))
-        yield from ground.predict(ring, cancelled, focus)
+from napari_nh2st.viewer.predict.controller import Controller
+from napari_nh2st.viewer.predict.events import Request, State, Status
 
 
 class Live:
@@ -112,7 +25,7 @@ class Live:
     def __init__(self, controller: Controller, look: Callable[[], Request | None], say: Callable[[str], None]) -> None:
         self.on = False
         self._controller, self._look, self._say = controller, look, say
-        self._asked: tuple[Any, ...] | None = None
+        self._asked: tuple[object, ...] | None = None
         self._said = ""
 
     def start(self) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.settings import settings
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs
 from napari_nh2st.viewer.predict.messages import model_details, model_words
+from napari_nh2st.viewer.state.dock_state import ChosenModel, DockState
 from napari_nh2st.viewer.state.services import Services
 
 _REMEMBERED = "models"
@@ -36,12 +35,9 @@ def folder_name(path: str) -> str:
 class ModelSection(QWidget):
     """A combo box of the bundled models and of the folders used before, with one line about the chosen one."""
 
-    card_changed = Signal(object)
-
-    def __init__(self, services: Services) -> None:
+    def __init__(self, state: DockState, services: Services) -> None:
         super().__init__()
-        self._services = services
-        self.card: Card | None = None
+        self._state, self._services = state, services
         self.combo = NarrowCombo(_TOOLTIP)
         self.folder = QPushButton("folder…")
         self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
@@ -79,20 +75,20 @@ class ModelSection(QWidget):
         return self.combo.count() - 1
 
     def _chosen(self, index: int = 0) -> None:
-        self.card = None
-        if self.model is None:
+        model, card = self.model, None
+        if model is None:
             self.line.say("")
         else:
             try:
-                self.card = self._services.load_card(self.model)
-                self.line.say(model_words(self.card))
-                self._remember(self.model)
+                card = self._services.load_card(model)
+                self.line.say(model_words(card))
+                self._remember(model)
             except (Nh2stError, OSError) as error:
                 self.line.say(str(error))
-        about = paragraphs([_TOOLTIP, *(model_details(self.card) if self.card else [])])
+        about = paragraphs([_TOOLTIP, *(model_details(card) if card else [])])
         self.combo.setToolTip(about)
         self.line.setToolTip(about)
-        self.card_changed.emit(self.card)
+        self._state.choose_model(None if model is None else ChosenModel(model, card))
 
     def _ask(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Model folder")

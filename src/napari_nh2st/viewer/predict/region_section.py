@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from napari.layers import Shapes
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QPushButton, QWidget
+from superqt.utils import signals_blocked
 
-from napari_nh2st.errors import Nh2stError
-from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.predict.region import Region, drawn_region, visible_box
+from napari_nh2st.viewer.state.dock_state import DockState, Where, has_fine_detail
 
 VIEW, SHAPE, WHOLE = "view", "shape", "whole"
-_CHOICES = (
-    (VIEW, "what I see", "Predict the part of the slide that the window shows, and go on wherever you move it"),
-    (SHAPE, "shape", "Predict inside the shapes of a shapes layer: the selected ones, or else all of them"),
-    (WHOLE, "whole slide", "Predict all tissue of the slide"),
+_CHOICES: tuple[tuple[Where, str, str], ...] = (
+    ("view", "what I see", "Predict the part of the slide that the window shows, and go on wherever you move it"),
+    ("shape", "shape", "Predict inside the shapes of a shapes layer: the selected ones, or else all of them"),
+    ("whole", "whole slide", "Predict all tissue of the slide"),
 )
 _DETAIL = (
     "How close together the predictions lie. Fine has seven times as many each way and takes about twice "
@@ -30,14 +25,12 @@ _COARSE_ONLY = (
 )
 
 
-class WhereSection(QWidget):
+class RegionSection(QWidget):
     """What I see, drawn shape, or whole slide; coarse or fine."""
 
-    changed = Signal()
-
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, state: DockState) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._state = state
         self._group = QButtonGroup(self)
         self.buttons: dict[str, QPushButton] = {}
         for name, text, tip in _CHOICES:
@@ -46,54 +39,36 @@ class WhereSection(QWidget):
             button.setToolTip(tip)
             self.buttons[name] = button
             self._group.addButton(button)
-        self.buttons[VIEW].setChecked(True)
-        self._group.buttonClicked.connect(lambda button: self.changed.emit())
-        self._card: Card | None = None
         self.detail = NarrowCombo(_DETAIL)
         self.detail.addItems(["coarse", "fine"])
-        self.detail.currentIndexChanged.connect(lambda index: self.changed.emit())
         layout, segments = column(self), row(*self.buttons.values(), label="Where")
         segments.setSpacing(2)
         layout.addLayout(segments)
         layout.addLayout(row(self.detail, label="Detail", stretch=0))
+        self._show_where()
+        self._show_detail()
+        self._group.buttonToggled.connect(self._chosen)
+        self.detail.currentIndexChanged.connect(self._detail_chosen)
+        state.events.where.connect(self._show_where)
+        state.events.fine.connect(self._show_detail)
+        state.events.model.connect(self._show_detail)
 
-    def set_card(self, card: Card | None) -> None:
-        """Offer the detail that a model has."""
-        self._card = card
-        both = card is None or card.architecture.variant != "paper"
-        self.detail.blockSignals(True)
-        self.detail.setItemText(0, "coarse" if both else "coarse (this model has no fine detail)")
+    def _chosen(self, button: QPushButton, on: bool) -> None:
+        if on:
+            self._state.where = next(name for name, *_ in _CHOICES if self.buttons[name] is button)
+
+    def _detail_chosen(self, index: int) -> None:
+        self._state.fine = index == 1
+
+    def _show_where(self) -> None:
+        self.buttons[self._state.where].setChecked(True)
+
+    def _show_detail(self) -> None:
+        """Offer the detail that the model has."""
+        card = self._state.card
+        both = card is None or has_fine_detail(card)
+        with signals_blocked(self.detail):
+            self.detail.setItemText(0, "coarse" if both else "coarse (this model has no fine detail)")
+            self.detail.setCurrentIndex(1 if both and self._state.fine else 0)
         self.detail.setEnabled(both)
-        if not both:
-            self.detail.setCurrentIndex(0)
-        self.detail.blockSignals(False)
         self.detail.setToolTip(_DETAIL if both else _COARSE_ONLY)
-
-    @property
-    def pitch(self) -> int | None:
-        """Distance between predictions in model pixels at fine detail; None is the model's own, coarse."""
-        fine = self._card is not None and self.detail.currentIndex() == 1
-        return self._card.architecture.stride if fine else None
-
-    @property
-    def choice(self) -> str:
-        """One of `VIEW`, `SHAPE` and `WHOLE`."""
-        return next(name for name, button in self.buttons.items() if button.isChecked())
-
-    def region(self, layer: Any) -> Region:
-        """Return the chosen region of a slide layer.
-
-        Raises
-        ------
-        Nh2stError
-            If nothing was drawn, or the slide is out of sight.
-        """
-        if self.choice == WHOLE:
-            return Region()
-        if self.choice == VIEW:
-            return Region(visible_box(self._viewer, layer))
-        shapes = [item for item in self._viewer.layers if isinstance(item, Shapes)]
-        if not shapes:
-            raise Nh2stError("draw a shape first: press the polygon button above the layer list, then draw")
-        active = self._viewer.layers.selection.active
-        return drawn_region(active if active in shapes else shapes[-1], layer)

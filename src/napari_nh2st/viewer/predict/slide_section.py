@@ -7,13 +7,15 @@ from typing import Any
 from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QWidget
+from superqt.utils import signals_blocked
 
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.frames import map_of, slide_of
+from napari_nh2st.viewer.layers.roles import map_of, slide_of
 from napari_nh2st.viewer.predict.messages import mpp_words
+from napari_nh2st.viewer.state.dock_state import DockState
 
 READABLE = (".svs", ".ndpi", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
@@ -31,9 +33,9 @@ class SlideSection(QWidget):
     layer_changed = Signal(object)
     mpp_given = Signal(float)
 
-    def __init__(self, viewer: Any, connections: Connections) -> None:
+    def __init__(self, viewer: Any, state: DockState, connections: Connections) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer, self._state = viewer, state
         self._layers: list[Any] = []
         self.combo = NarrowCombo("The slide to predict on: one of the slides that are open")
         self.size = Sentence()
@@ -50,6 +52,8 @@ class SlideSection(QWidget):
         for name in ("inserted", "removed", "reordered"):
             connections.add(getattr(viewer.layers.events, name), self.refresh)
         connections.add(viewer.layers.events.renamed, self._rename)
+        state.events.slide_layer.connect(self.choose)
+        state.events.slide.connect(self._show_slide)
         self.refresh()
 
     def _make_field(self) -> QWidget:
@@ -85,11 +89,10 @@ class SlideSection(QWidget):
         new = [layer for layer in found if layer not in self._layers]
         wanted = new[-1] if new else chosen if chosen in found else found[-1] if found else None
         self._layers = found
-        self.combo.blockSignals(True)
-        self.combo.clear()
-        self.combo.addItems([layer.name for layer in found])
-        self.combo.setCurrentIndex(found.index(wanted) if wanted is not None else -1)
-        self.combo.blockSignals(False)
+        with signals_blocked(self.combo):
+            self.combo.clear()
+            self.combo.addItems([layer.name for layer in found])
+            self.combo.setCurrentIndex(found.index(wanted) if wanted is not None else -1)
         self.combo.setEnabled(bool(found))
         if self.layer is not chosen:
             self._tell()
@@ -101,8 +104,9 @@ class SlideSection(QWidget):
     def _tell(self, index: int = 0) -> None:
         self.layer_changed.emit(self.layer)
 
-    def show_slide(self, slide: Any) -> None:
+    def _show_slide(self) -> None:
         """Show the pixel size of the chosen slide; ask for it where it is not known."""
+        slide = self._state.slide
         self.size.say("" if slide is None else mpp_words(slide.mpp, slide.mpp_source))
         self.edit.setVisible(slide is not None and slide.mpp is not None)
         self.field.setVisible(slide is not None and slide.mpp is None)

@@ -6,14 +6,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
-from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers import frames
-from napari_nh2st.viewer.state.services import Services
+from napari_nh2st.viewer.predict.workspace import Workspace
 
 _HINT = "Paint with label 1 to add tissue, erase to take it away; the next prediction obeys."
 
@@ -21,13 +19,9 @@ _HINT = "Paint with label 1 to add tissue, erase to take it away; the next predi
 class TissueSection(QWidget):
     """Show and edit where the tissue is."""
 
-    failed = Signal(object)
-
-    def __init__(self, viewer: Any, background: Background, services: Services) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._viewer, self._background, self._services = viewer, background, services
-        self._layer: Any = None
-        self._slide: Any = None
+        self._workspace = workspace
         self.button = QPushButton("Show and edit the tissue mask")
         self.button.setToolTip("Only tissue is predicted. See what counts as tissue, and correct it with the brush")
         self.button.clicked.connect(self._show)
@@ -35,38 +29,37 @@ class TissueSection(QWidget):
         layout = column(self, spacing=2)
         layout.addLayout(row(self.button, stretch=0))
         layout.addWidget(self.hint)
+        workspace.state.events.slide.connect(self._slide_changed)
+        self._slide_changed()
 
-    def set_slide(self, layer: Any, slide: Any) -> None:
-        """Work on another slide."""
-        self._layer, self._slide = layer, slide
-        self.button.setEnabled(slide is not None)
+    def _slide_changed(self) -> None:
+        self.button.setEnabled(self._workspace.slide is not None)
         self.hint.say("")
 
-    def mask(self, slide: Any) -> np.ndarray | None:
-        """Return the edited mask, None while there is no layer of it."""
-        layer = frames.tissue_layer_of(self._viewer, slide)
-        return None if layer is None else np.asarray(layer.data) > 0
-
     def _show(self) -> None:
-        found = frames.tissue_layer_of(self._viewer, self._slide)
-        if found is not None:
-            found.visible = True
-            self._viewer.layers.selection.active = found
+        slide, viewer = self._workspace.slide, self._workspace.viewer
+        if slide is None:
+            return
+        layer = frames.tissue_layer_of(viewer, slide)
+        if layer is not None:
+            layer.visible = True
+            viewer.layers.selection.active = layer
             return
         self.button.setEnabled(False)
         self.hint.say("Finding the tissue…")
-        self._background.call(_find, self._slide, then=partial(self._found, self._slide), failed=self._give_up)
+        self._workspace.background.call(_find, slide, then=partial(self._add, slide), failed=self._give_up)
 
-    def _found(self, slide: Any, tissue: Any) -> None:
+    def _add(self, slide: Any, tissue: Any) -> None:
         self.button.setEnabled(True)
-        if slide is self._slide and self._layer in self._viewer.layers:
-            frames.add_tissue_layer(self._viewer, slide, tissue, self._layer)
+        workspace, slide_layer = self._workspace, self._workspace.state.slide_layer
+        if slide is workspace.slide and slide_layer in workspace.viewer.layers:
+            frames.add_tissue_layer(workspace.viewer, slide, tissue, slide_layer)
             self.hint.say(_HINT)
 
     def _give_up(self, error: Exception) -> None:
         self.button.setEnabled(True)
         self.hint.say("")
-        self.failed.emit(error)
+        self._workspace.notices.complain(error)
 
 
 def _find(slide: Any) -> Any:

@@ -15,7 +15,7 @@ from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Note, Sentence
-from napari_nh2st.viewer.predict.desk import Desk
+from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 ELSEWHERE = "everything else"
@@ -34,21 +34,21 @@ class CompareSection(QWidget):
 
     Parameters
     ----------
-    desk : Desk
+    workspace : Workspace
     """
 
     gene_clicked = Signal(str)
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._regions: dict[str, Any] = {}
         self.first = NarrowCombo("The region that is compared")
         self.second = NarrowCombo("What it is compared with; “everything else” is all that is predicted outside it")
         self.button = QPushButton("Compare")
         self.button.setToolTip("Rank the genes by how they differ between the two")
         self.button.clicked.connect(self.compare)
-        self.task = Task(desk)
+        self.task = Task(workspace)
         self.outcome = Sentence()
         self.table = GeneTable("comparison")
         self.table.gene_clicked.connect(self.gene_clicked)
@@ -80,7 +80,7 @@ class CompareSection(QWidget):
         first, second = self.first.currentText(), self.second.currentText()
         self._clear()
         try:
-            shown = self._desk.require_map()
+            shown = self._workspace.require_map()
         except Nh2stError as error:
             self.outcome.say(str(error))
             return
@@ -98,7 +98,7 @@ class CompareSection(QWidget):
         )
 
     def _show(self, shown: PredictedMap, first: str, second: str, found: Any) -> None:
-        if shown is not self._desk.map:
+        if shown is not self._workspace.map:
             return
         compared, (ours, theirs, both) = found
         text = f"{first}, {count(ours, 'tile')}, against {second}, {count(theirs, 'tile')}."

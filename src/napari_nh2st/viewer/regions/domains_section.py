@@ -19,7 +19,7 @@ from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Note, Sentence
 from napari_nh2st.viewer.layers.domains import colour_of, image_of, show_domains
 from napari_nh2st.viewer.layers.frames import prepare_labels
-from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
+from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.regions.comparison import ALIKE, TIPS
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -33,12 +33,12 @@ class DomainsSection(QWidget):
 
     Parameters
     ----------
-    desk : Desk
+    workspace : Workspace
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._map: PredictedMap | None = None  # what the domains are of
         self._markers: Any = None
         self.layer: Any = None
@@ -50,7 +50,7 @@ class DomainsSection(QWidget):
         self.fineness.setToolTip("Few large domains, or many small ones")
         self.button = QPushButton("Find domains")
         self.button.clicked.connect(self.find)
-        self.task = Task(desk)
+        self.task = Task(workspace)
         self.found = Sentence()
         self.domain = NarrowCombo("The domain whose genes the table shows, with its share of what is predicted")
         self.domain.activated.connect(self._chosen)
@@ -61,41 +61,41 @@ class DomainsSection(QWidget):
         layout.addLayout(row(QLabel("few domains"), self.fineness, QLabel("many"), stretch=1))
         for part in (self.button, self.task, self.found, self.domain, self.table, self.note):
             layout.addWidget(part)
-        desk.map_changed.connect(self._map_changed)
-        desk.filled.connect(self._ready)
+        workspace.state.map_chosen.connect(self._map_changed)
+        workspace.state.events.drawings.connect(self._ready)
         self._clear()
 
     def find(self) -> None:
         """Cluster what is predicted, draw it, and look for the genes of each domain."""
         try:
-            shown = self._desk.require_map()
+            shown = self._workspace.require_map()
         except Nh2stError as error:
             self.found.say(str(error))
             return
         self._clear()
         self._map = shown
         self.button.setEnabled(False)
-        work = partial(_find, shown, self._ground(), RESOLUTIONS[self.fineness.value()])
+        work = partial(_find, shown, self._work_inputs(), RESOLUTIONS[self.fineness.value()])
         self.task.start("Looking for domains", work, self._show_domains, self._ready)
 
-    def _ground(self) -> Work | str:
+    def _work_inputs(self) -> Work | str:
         """Return what opens slide and model in a thread, or why that cannot be."""
-        if self._desk.map_slide_layer is None:
+        if self._workspace.map_slide_layer is None:
             return "the slide is not open"
         try:
-            return self._desk.with_ground(lambda ground, tell, cancelled: ground)
+            return self._workspace.with_inputs(lambda inputs, tell, cancelled: inputs)
         except Nh2stError as error:
             return str(error)
 
     def _show_domains(self, outcome: Any) -> None:
         prediction, cells, domains, why_not = outcome
         shown = self._map
-        if shown is None or shown is not self._desk.map:  # another slide is looked at by now
+        if shown is None or shown is not self._workspace.map:  # another slide is looked at by now
             return
-        slide_layer = self._desk.map_slide_layer
+        slide_layer = self._workspace.map_slide_layer
         image = image_of(shown, cells, domains)
         before = self.layer if self._drawn is shown else None
-        self.layer, self._drawn = show_domains(self._desk.viewer, shown, image, slide_layer, before), shown
+        self.layer, self._drawn = show_domains(self._workspace.viewer, shown, image, slide_layer, before), shown
         self._show_heatmap(False)
         self.found.say(_found_words(domains, why_not))
         self._list(domains)
@@ -112,7 +112,7 @@ class DomainsSection(QWidget):
             self.domain.addItem(QIcon(swatch), f"{number}: {100 * share:.0f} % of the tissue", number)
 
     def _marked(self, markers: Any) -> None:
-        if self._map is not self._desk.map:
+        if self._map is not self._workspace.map:
             return
         self._markers = markers
         self.domain.setVisible(True)
@@ -134,18 +134,18 @@ class DomainsSection(QWidget):
 
     def show_gene(self, gene: str) -> None:
         """Show the gene instead of the domains: one on top of the other says nothing."""
-        self._desk.choose_gene(gene)
+        self._workspace.state.request_gene(gene)
         if self.layer is not None:
             self.layer.visible = False
         self._show_heatmap(True)
 
     def _show_heatmap(self, on: bool) -> None:
-        heatmap = self._desk.heatmap
+        heatmap = self._workspace.heatmap
         if heatmap is not None and heatmap.present:
             heatmap.layer.visible = on
 
     def _map_changed(self) -> None:
-        if self._map is not None and self._map is not self._desk.map:
+        if self._map is not None and self._map is not self._workspace.map:
             self.task.cancel()
             self._map = None
             self._clear()
@@ -160,19 +160,19 @@ class DomainsSection(QWidget):
         self._ready()
 
     def _ready(self) -> None:
-        some = self._desk.map is not None and self._desk.map.count > 0
+        some = self._workspace.map is not None and self._workspace.map.count > 0
         self.button.setEnabled(some and not self.task.running)
         self.button.setToolTip(_FIND if some else NO_MAP)
 
 
-def _find(shown: PredictedMap, ground: Work | str, resolution: float, tell: Any, cancelled: Any) -> Any:
+def _find(shown: PredictedMap, inputs: Work | str, resolution: float, tell: Any, cancelled: Any) -> Any:
     """Find domains, in a thread; without slide or model by the predictions alone."""
     from napari_nh2st.analysis.domains import find_domains
 
-    why_not, embed = (ground, None) if isinstance(ground, str) else ("", None)
-    if not isinstance(ground, str):
+    why_not, embed = (inputs, None) if isinstance(inputs, str) else ("", None)
+    if not isinstance(inputs, str):
         try:
-            session = ground(tell, cancelled).session
+            session = inputs(tell, cancelled).session
             embed = partial(session.embed, cancelled=cancelled)
         except Cancelled:
             raise

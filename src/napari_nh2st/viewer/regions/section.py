@@ -15,9 +15,9 @@ from napari_nh2st.viewer.kit.layout import column, rule
 from napari_nh2st.viewer.kit.pacing import timer
 from napari_nh2st.viewer.kit.phrases import count, error_words
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.predict.desk import Desk
 from napari_nh2st.viewer.predict.events import Request
 from napari_nh2st.viewer.predict.inputs import edited_tissue
+from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.comparison import CompareSection
 from napari_nh2st.viewer.regions.domains_section import DomainsSection
 from napari_nh2st.viewer.regions.drawn import (
@@ -52,12 +52,12 @@ class RegionsSection(QWidget):
 
     Parameters
     ----------
-    desk : Desk
+    workspace : Workspace
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._drawn: list[Drawn] = []
         self._asked: object = None
         self._table: Any = None
@@ -65,15 +65,15 @@ class RegionsSection(QWidget):
         self._connections = Connections()
         self._soon = timer(self, _DRAWN_MS, self.refresh)
         self._build()
-        viewer = desk.viewer
+        viewer = workspace.viewer
         self._connections.add(viewer.layers.events.inserted, self._inserted)
         self._connections.add(viewer.layers.events.removed, self._later)
         for layer in shapes_layers(viewer):
             self._listen(layer)
-        desk.map_changed.connect(self._map_changed)
-        desk.slide_changed.connect(self._later)
-        desk.settled.connect(self._later)
-        desk.when_closing(self._close)
+        workspace.state.map_chosen.connect(self._map_changed)
+        workspace.state.events.slide.connect(self._later)
+        workspace.state.events.jobs_ended.connect(self._later)
+        workspace.when_closing(self._close)
         self._soon.start()
 
     def _build(self) -> None:
@@ -85,8 +85,8 @@ class RegionsSection(QWidget):
         self.list.chosen.connect(lambda name: self._show_table())
         self.list.renamed.connect(self._rename)
         self.table = GeneTable("regions")
-        self.comparison = CompareSection(self._desk)
-        self.domains = DomainsSection(self._desk)
+        self.comparison = CompareSection(self._workspace)
+        self.domains = DomainsSection(self._workspace)
         for table in (self.table, self.comparison):
             table.gene_clicked.connect(self.domains.show_gene)
         layout = column(self)
@@ -102,16 +102,16 @@ class RegionsSection(QWidget):
 
     def _draw(self) -> None:
         try:
-            shown = self._desk.require_map()
+            shown = self._workspace.require_map()
         except Nh2stError as error:
             self.sentence.say(str(error))
             return
-        slide_layer = self._desk.map_slide_layer
+        slide_layer = self._workspace.map_slide_layer
         name = "regions" if slide_layer is None else f"regions ({slide_layer.name})"
-        add_region_layer(self._desk.viewer, name, shown.slide["shape"], float(shown.slide["mpp"]))
+        add_region_layer(self._workspace.viewer, name, shown.slide["shape"], float(shown.slide["mpp"]))
 
     def _inserted(self, event: Any) -> None:
-        if event.value in shapes_layers(self._desk.viewer):
+        if event.value in shapes_layers(self._workspace.viewer):
             self._listen(event.value)
         self._later()
 
@@ -125,7 +125,7 @@ class RegionsSection(QWidget):
         """Give new shapes a number; measure when the drawing rests."""
         layer, action = event.source, str(event.action)
         if action == "added":
-            name_new(self._desk.viewer, layer, self._sizes.get(id(layer), 0))
+            name_new(self._workspace.viewer, layer, self._sizes.get(id(layer), 0))
         if action in ("added", "removed"):
             self._sizes[id(layer)] = len(layer.data)
         if action == "adding":
@@ -134,7 +134,7 @@ class RegionsSection(QWidget):
             self._later()
 
     def _rename(self, old: str, new: str) -> None:
-        rename([shape for shape in self._drawn if shape.layer in self._desk.viewer.layers], old, new)
+        rename([shape for shape in self._drawn if shape.layer in self._workspace.viewer.layers], old, new)
         self.refresh()
 
     def _later(self, event: Any = None) -> None:
@@ -151,13 +151,13 @@ class RegionsSection(QWidget):
 
     def refresh(self) -> None:
         """Read what is drawn and measure it."""
-        desk, self._asked = self._desk, None
+        workspace, self._asked = self._workspace, None
         try:
-            shown = desk.require_map()
-            place = place_on(desk.heatmap, desk.map_slide_layer)
+            shown = workspace.require_map()
+            place = place_on(workspace.heatmap, workspace.map_slide_layer)
             if place is None:
                 raise Nh2stError(NO_PLACE)
-            self._drawn = drawn_on(desk.viewer, place)
+            self._drawn = drawn_on(workspace.viewer, place)
             if not self._drawn:
                 raise Nh2stError(NO_REGIONS)
         except Nh2stError as error:
@@ -169,21 +169,21 @@ class RegionsSection(QWidget):
             return
         asked = self._asked = object()
         regions = by_name(self._drawn)
-        work = partial(_measure, desk.services, shown, self._tissue(shown), regions)
-        desk.background.call(
+        work = partial(_measure, workspace.services, shown, self._tissue(shown), regions)
+        workspace.background.call(
             work, then=partial(self._measured, asked, shown, regions), failed=partial(self._failed, asked)
         )
 
     def _tissue(self, shown: PredictedMap) -> Request | None:
         """Return what says where the tissue of this map is, None where its slide is not the one chosen."""
         try:
-            request = self._desk.request()
+            request = self._workspace.requests.whole_slide()
         except Nh2stError:
             return None
         return request if request.slide.fingerprint == shown.slide.get("fingerprint") else None
 
     def _measured(self, asked: object, shown: PredictedMap, regions: dict[str, Any], found: Any) -> None:
-        if asked is not self._asked or shown is not self._desk.map:
+        if asked is not self._asked or shown is not self._workspace.map:
             return
         self._table, tissue = found
         predicted = dict(self._table.groupby("region", sort=False)["n_tiles"].first())

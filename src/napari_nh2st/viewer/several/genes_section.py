@@ -29,7 +29,7 @@ from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.pinned import PinnedLayers
 from napari_nh2st.viewer.layers.roles import Kind, kind_of, layer_of_slide, map_of
 from napari_nh2st.viewer.layers.signature import add_signature, set_words
-from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
+from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 
 NO_PINNED = "Pin genes first, with [+] below the gene."
 PASTED = "pasted list"
@@ -38,66 +38,66 @@ PASTED = "pasted list"
 class SeveralSection(QWidget):
     """What is folded under "Several genes"."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         layout = column(self, spacing=8)
-        self.pinned = PinnedPart(desk)
-        self.composite = CompositePart(desk)
-        self.signature = SignaturePart(desk)
+        self.pinned = PinnedPart(workspace)
+        self.composite = CompositePart(workspace)
+        self.signature = SignaturePart(workspace)
         for part in (self.pinned, rule(), self.composite, rule(), self.signature):
             layout.addWidget(part)
         legend = Connections()
-        for changed in (desk.viewer.layers.events.removed, desk.viewer.layers.events.inserted):
-            legend.add(changed, partial(show_legend, desk.viewer))
-        desk.when_closing(legend.close)
+        for changed in (workspace.viewer.layers.events.removed, workspace.viewer.layers.events.inserted):
+            legend.add(changed, partial(show_legend, workspace.viewer))
+        workspace.when_closing(legend.close)
 
 
 class PinnedPart(QWidget):
     """A box to tick: a layer a pinned gene."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
-        self._layers = PinnedLayers(desk.viewer)
+        self._workspace = workspace
+        self._layers = PinnedLayers(workspace.viewer)
         self.box = QCheckBox("Pinned genes as layers")
         self.box.toggled.connect(self._show)
         self.sentence = Sentence(dim=True)
         layout = column(self, spacing=2)
         layout.addWidget(self.box)
         layout.addWidget(self.sentence)
-        for changed in (desk.pinned_changed, desk.map_changed, desk.slide_changed):
+        for changed in (workspace.state.events.pinned, workspace.state.map_chosen, workspace.state.events.slide):
             changed.connect(self._show)
-        desk.filled.connect(self._layers.draw)
-        desk.settled.connect(partial(self._layers.draw, final=True))
+        workspace.state.events.drawings.connect(self._layers.draw)
+        workspace.state.events.jobs_ended.connect(partial(self._layers.draw, final=True))
         self._show()
 
     def _show(self, *_: Any) -> None:
-        desk = self._desk
-        able = bool(desk.pinned) and desk.map is not None
+        workspace = self._workspace
+        able = bool(workspace.state.pinned) and workspace.map is not None
         self.box.setEnabled(able or self.box.isChecked())
         tip = "Give each pinned gene a heatmap of its own that stays with it while the main one follows the gene field"
-        self.box.setToolTip(tip if able else NO_MAP if desk.pinned else NO_PINNED)
+        self.box.setToolTip(tip if able else NO_MAP if workspace.state.pinned else NO_PINNED)
         if not self.box.isChecked():
             self._layers.remove()
-            self.sentence.say("" if desk.pinned else NO_PINNED)
+            self.sentence.say("" if workspace.state.pinned else NO_PINNED)
             return
-        if desk.map is None:
+        if workspace.map is None:
             return
-        self._layers.show(desk.map, desk.pinned, desk.style, desk.map_slide_layer)
-        shown = [gene for gene in desk.pinned if gene in desk.map.card.genes]
-        absent = [gene for gene in desk.pinned if gene not in shown]
+        self._layers.show(workspace.map, workspace.state.pinned, workspace.state.style, workspace.map_slide_layer)
+        shown = [gene for gene in workspace.state.pinned if gene in workspace.map.card.genes]
+        absent = [gene for gene in workspace.state.pinned if gene not in shown]
         said = "Hidden at first: click the eye of a layer to show it, and that of the main heatmap to hide that one."
         if absent:
-            said += f" {desk.map.card.name} does not predict {', '.join(absent)}."
-        self.sentence.say(said if desk.pinned else NO_PINNED)
+            said += f" {workspace.map.card.name} does not predict {', '.join(absent)}."
+        self.sentence.say(said if workspace.state.pinned else NO_PINNED)
 
 
 class CompositePart(QWidget):
     """Three genes, each in its colour."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._of: dict[Any, Composite] = {}  # by slide
         self._hid: Any = None
         self._genes = QStringListModel(self)
@@ -113,11 +113,16 @@ class CompositePart(QWidget):
         self.sentence = Sentence()
         layout.addLayout(row(self.use_pinned, self.show_button))
         layout.addWidget(self.sentence)
-        for changed in (desk.map_changed, desk.pinned_changed, desk.model_changed, desk.slide_changed):
+        for changed in (
+            workspace.state.map_chosen,
+            workspace.state.events.pinned,
+            workspace.state.events.model,
+            workspace.state.events.slide,
+        ):
             changed.connect(self._refresh)
-        desk.filled.connect(self._update)
-        desk.settled.connect(partial(self._update, final=True))
-        desk.gene_changed.connect(self._gene_asked_for)
+        workspace.state.events.drawings.connect(self._update)
+        workspace.state.events.jobs_ended.connect(partial(self._update, final=True))
+        workspace.state.events.gene.connect(self._gene_asked_for)
         self._refresh()
 
     def _line(self, name: str, colour: str) -> Any:
@@ -145,13 +150,13 @@ class CompositePart(QWidget):
     @property
     def current(self) -> Composite | None:
         """The composite of the map that is shown, None where there is none."""
-        shown = self._desk.map
+        shown = self._workspace.map
         found = None if shown is None else self._of.get(shown.slide.get("fingerprint"))
         return found if found is not None and found.map is shown and found.present else None
 
     def _refresh(self) -> None:
-        desk = self._desk
-        card = desk.map.card if desk.map is not None else desk.card
+        workspace = self._workspace
+        card = workspace.map.card if workspace.map is not None else workspace.state.card
         names = ["", *sorted(card.genes, key=str.casefold)] if card is not None else [""]
         if names != self._genes.stringList():
             kept = [combo.currentText() for combo in self.combos]
@@ -160,10 +165,10 @@ class CompositePart(QWidget):
             for i, combo in enumerate(self.combos):
                 text = kept[i] if kept[i] in names and any(kept) else best[i] if i < len(best) else ""
                 _choose(combo, max(0, combo.findText(text)))
-        self.show_button.setEnabled(desk.map is not None)
+        self.show_button.setEnabled(workspace.map is not None)
         tip = "Draw these genes in one layer: the more of a gene, the more of its colour"
-        self.show_button.setToolTip(tip if desk.map is not None else NO_MAP)
-        usable = [gene for gene in desk.pinned if gene in names]
+        self.show_button.setToolTip(tip if workspace.map is not None else NO_MAP)
+        usable = [gene for gene in workspace.state.pinned if gene in names]
         self.use_pinned.setEnabled(bool(usable))
         self.use_pinned.setToolTip("Put the first three pinned genes into the fields" if usable else NO_PINNED)
         self._forget_moved()
@@ -171,14 +176,14 @@ class CompositePart(QWidget):
 
     def _forget_moved(self) -> None:
         """Take away what was made at another pixel size of the chosen slide."""
-        slide = self._desk.slide
+        slide = self._workspace.slide
         for fingerprint, made in list(self._of.items()):
             if slide is not None and fingerprint == slide.fingerprint and made.map.slide["mpp"] != slide.mpp:
                 self._of.pop(fingerprint).remove()
 
     def _take_pinned(self) -> None:
         names = self._genes.stringList()
-        usable = [gene for gene in self._desk.pinned if gene in names]
+        usable = [gene for gene in self._workspace.state.pinned if gene in names]
         for i, combo in enumerate(self.combos):
             _choose(combo, names.index(usable[i]) if i < len(usable) else 0)
 
@@ -189,7 +194,7 @@ class CompositePart(QWidget):
         for combo, (_, colour) in zip(self.combos, COLOURS, strict=True):
             typed = combo.currentText().strip()
             if typed and typed.casefold() not in names:
-                raise Nh2stError(f"{self._desk.require_map().card.name} does not predict {typed}")
+                raise Nh2stError(f"{self._workspace.require_map().card.name} does not predict {typed}")
             if typed:
                 combo.setCurrentText(names[typed.casefold()])
                 chosen.append((names[typed.casefold()], colour))
@@ -200,9 +205,9 @@ class CompositePart(QWidget):
         return chosen
 
     def _show(self) -> None:
-        desk = self._desk
+        workspace = self._workspace
         try:
-            shown = desk.require_map()
+            shown = workspace.require_map()
             genes, colours = zip(*self._chosen(), strict=True)
         except Nh2stError as error:
             self.sentence.say(error_words(error))
@@ -211,10 +216,10 @@ class CompositePart(QWidget):
         before = self._of.pop(shown.slide.get("fingerprint"), None)
         if before is not None:
             before.remove()
-        made = Composite(desk.viewer, shown, genes, colours, desk.map_slide_layer)
+        made = Composite(workspace.viewer, shown, genes, colours, workspace.map_slide_layer)
         self._of[shown.slide.get("fingerprint")] = made
-        made.layer.events.visible.connect(partial(show_legend, desk.viewer))
-        hide_below(desk, made.layer)
+        made.layer.events.visible.connect(partial(show_legend, workspace.viewer))
+        hide_below(workspace, made.layer)
         self._say_scales()
 
     def _update(self, *, final: bool = False) -> None:
@@ -224,10 +229,10 @@ class CompositePart(QWidget):
 
     def _gene_asked_for(self, gene: str) -> None:
         """Bring the heatmap of a gene out where an image of several genes, or a score, hides it."""
-        heatmap = self._desk.heatmap
+        heatmap = self._workspace.heatmap
         if heatmap is None or not heatmap.present or heatmap.layer.visible:
             return
-        over = [layer for layer in made_layers(self._desk) if layer.visible]
+        over = [layer for layer in made_layers(self._workspace) if layer.visible]
         if over:
             heatmap.bring_out()
             for layer in over:
@@ -245,9 +250,9 @@ class CompositePart(QWidget):
 class SignaturePart(QWidget):
     """A set of genes and its score."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._sets: dict[str, signatures.GeneSet] = {}
         self.name = NarrowCombo("The signature's name, as its layer will bear it; the sets of a file are listed here")
         self.name.setEditable(True)
@@ -267,14 +272,14 @@ class SignaturePart(QWidget):
         self.match = Sentence(dim=True)
         self.button = QPushButton("Score")
         self.button.clicked.connect(self._score)
-        self.task = Task(desk)
+        self.task = Task(workspace)
         layout = column(self, spacing=4)
         layout.addLayout(row(self.name, label="Set", stretch=0))
         layout.addWidget(self.genes)
         layout.addWidget(self.match)
         layout.addLayout(row(self.load, self.button, stretch=1))
         layout.addWidget(self.task)
-        for changed in (desk.map_changed, desk.model_changed, desk.settled):
+        for changed in (workspace.state.map_chosen, workspace.state.events.model, workspace.state.events.jobs_ended):
             changed.connect(self._refresh)
         self._refresh()
 
@@ -302,7 +307,7 @@ class SignaturePart(QWidget):
 
     def _matched(self) -> signatures.Match | None:
         """Return which of the genes the model has, None where there is no model or no gene."""
-        card = self._desk.map.card if self._desk.map is not None else self._desk.card
+        card = self._workspace.map.card if self._workspace.map is not None else self._workspace.state.card
         text = self.genes.toPlainText()
         if card is None or not text.strip():
             return None
@@ -312,13 +317,13 @@ class SignaturePart(QWidget):
             return None
 
     def _refresh(self) -> None:
-        desk, found = self._desk, self._matched()
-        card = desk.map.card if desk.map is not None else desk.card
+        workspace, found = self._workspace, self._matched()
+        card = workspace.map.card if workspace.map is not None else workspace.state.card
         self.match.say("" if found is None else set_words(found, card))
-        able = found is not None and bool(found.found) and desk.map is not None
+        able = found is not None and bool(found.found) and workspace.map is not None
         why = (
             NO_MAP
-            if desk.map is None
+            if workspace.map is None
             else "Paste the genes of a signature above"
             if found is None
             else "The model has none of these genes"
@@ -331,9 +336,9 @@ class SignaturePart(QWidget):
         self.button.setToolTip(tip if able else why)
 
     def _score(self) -> None:
-        desk, found = self._desk, self._matched()
+        workspace, found = self._workspace, self._matched()
         try:
-            shown = desk.require_map()
+            shown = workspace.require_map()
         except Nh2stError as error:
             self.task.sentence.say(error_words(error))
             return
@@ -349,15 +354,22 @@ class SignaturePart(QWidget):
         self.task.start("Scoring", work, partial(self._draw, shown, name, found))
 
     def _draw(self, shown: Any, name: str, found: signatures.Match, scored: Any) -> None:
-        desk, (cells, scores) = self._desk, scored
+        workspace, (cells, scores) = self._workspace, scored
         total = len(found.found) + len(found.missing)
         genes = f"{len(found.found)} of its {count(total, 'gene')}, {count(len(cells), 'tile')}"
-        own = layer_of_slide(desk.viewer, shown.slide.get("fingerprint"))
+        own = layer_of_slide(workspace.viewer, shown.slide.get("fingerprint"))
         layer = add_signature(
-            desk.viewer, shown, cells, scores, name=name, genes=genes, colormap=desk.style.colormap, slide_layer=own
+            workspace.viewer,
+            shown,
+            cells,
+            scores,
+            name=name,
+            genes=genes,
+            colormap=workspace.state.style.colormap,
+            slide_layer=own,
         )
-        layer.events.visible.connect(partial(show_legend, desk.viewer))
-        hide_below(desk, layer)
+        layer.events.visible.connect(partial(show_legend, workspace.viewer))
+        hide_below(workspace, layer)
         self.task.sentence.say(f"Scored {count(len(cells), 'tile')}; press Score again when more are predicted.")
 
 
@@ -366,13 +378,13 @@ def _choose(combo: NarrowCombo, index: int) -> None:
     combo.lineEdit().setCursorPosition(0)  # of a long name, the beginning is seen
 
 
-def made_layers(desk: Desk) -> list[Any]:
+def made_layers(workspace: Workspace) -> list[Any]:
     """Return the layers of composites and signatures."""
-    return [layer for layer in desk.viewer.layers if kind_of(layer) in (Kind.COMPOSITE, Kind.SIGNATURE)]
+    return [layer for layer in workspace.viewer.layers if kind_of(layer) in (Kind.COMPOSITE, Kind.SIGNATURE)]
 
 
-def hide_below(desk: Desk, shown: Any) -> None:
+def hide_below(workspace: Workspace, shown: Any) -> None:
     """Hide heatmaps, and what else lies on the slide in colours: two on top of one another mean nothing."""
-    for layer in desk.viewer.layers:
-        if layer is not shown and (map_of(layer) is not None or layer in made_layers(desk)):
+    for layer in workspace.viewer.layers:
+        if layer is not shown and (map_of(layer) is not None or layer in made_layers(workspace)):
             layer.visible = False

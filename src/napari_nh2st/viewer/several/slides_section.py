@@ -12,7 +12,7 @@ from napari_nh2st.viewer.kit.layout import column
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.roles import slide_of
-from napari_nh2st.viewer.predict.desk import Desk
+from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.several.side_by_side import SideBySide
 
 _TIP = "Show the open slides beside one another, with the same gene between the same limits; all move together"
@@ -22,9 +22,9 @@ _TOO_FEW = "Open a second slide first: there is nothing to lay beside this one"
 class SlidesSection(QWidget):
     """A button that stays pressed while slides lie side by side."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._side: SideBySide | None = None
         self._limits = Connections()
         self.button = QPushButton("Slides side by side")
@@ -37,16 +37,18 @@ class SlidesSection(QWidget):
         # what changes is looked at when it is done changing
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._look)
-        events = desk.viewer.layers.events
+        events = workspace.viewer.layers.events
         connections = Connections()
-        for changed in (events.inserted, events.removed, desk.viewer.canvas.grid.events.enabled):
+        for changed in (events.inserted, events.removed, workspace.viewer.canvas.grid.events.enabled):
             connections.add(changed, self._changed)
-        for signal in (desk.gene_changed, desk.filled, desk.settled, desk.restyled):
-            signal.connect(self._match)
-        desk.map_changed.connect(self._map_changed)
-        desk.when_closing(connections.close)
-        desk.when_closing(self._soon.stop)
-        desk.when_closing(self._leave)
+        state = workspace.state
+        for told in (state.events.gene, state.events.drawings, state.events.jobs_ended):
+            told.connect(self._match)
+        state.style.when_restyled(self._match)
+        workspace.state.map_chosen.connect(self._map_changed)
+        workspace.when_closing(connections.close)
+        workspace.when_closing(self._soon.stop)
+        workspace.when_closing(self._leave)
         self._look()
 
     @property
@@ -61,10 +63,10 @@ class SlidesSection(QWidget):
             self._leave()
 
     def _enter(self) -> None:
-        desk = self._desk
-        desk.open_slides.keep_all_in_sight(True)
-        slides = [layer for layer in desk.viewer.layers if slide_of(layer) is not None]
-        self._side = SideBySide(desk.viewer, [(slide, self._heatmap_on(slide)) for slide in slides])
+        workspace = self._workspace
+        workspace.maps.open_slides.keep_all_in_sight(True)
+        slides = [layer for layer in workspace.viewer.layers if slide_of(layer) is not None]
+        self._side = SideBySide(workspace.viewer, [(slide, self._heatmap_on(slide)) for slide in slides])
         self._limits = Connections()
         for heatmap in self._side.heatmaps:
             self._limits.add(heatmap.layer.events.contrast_limits, self._match)  # by hand, in napari's own controls
@@ -77,10 +79,10 @@ class SlidesSection(QWidget):
 
     def _heatmap_on(self, slide_layer: Any) -> HeatmapLayer | None:
         """Return the heatmap of a slide that was made as the one that is shown was: same model, same detail."""
-        shown, slide = self._desk.map, slide_of(slide_layer)
+        shown, slide = self._workspace.map, slide_of(slide_layer)
         if shown is None:
             return None
-        for heatmap in self._desk.heatmaps.values():
+        for heatmap in self._workspace.maps:
             of = heatmap.map
             on_it = (of.slide.get("fingerprint"), of.slide.get("mpp")) == (slide.fingerprint, slide.mpp)
             same = of.provenance.get("model_hash") == shown.provenance.get("model_hash") and of.pitch == shown.pitch
@@ -94,10 +96,10 @@ class SlidesSection(QWidget):
         side, self._side = self._side, None
         self._limits.close()
         side.leave()
-        self._desk.open_slides.keep_all_in_sight(False)
+        self._workspace.maps.open_slides.keep_all_in_sight(False)
         self.sentence.say("")
         self.button.setChecked(False)
-        self._desk.restyled.emit()
+        self._workspace.maps.tell_limits()
 
     def _changed(self, event: Any = None) -> None:
         self._soon.start()
@@ -106,7 +108,7 @@ class SlidesSection(QWidget):
         """Leave where what is compared is no longer all there, or the grid was left; say what can be done."""
         if self._side is not None and not self._side.complete:
             self._leave()
-        enough = sum(slide_of(layer) is not None for layer in self._desk.viewer.layers) > 1
+        enough = sum(slide_of(layer) is not None for layer in self._workspace.viewer.layers) > 1
         self.button.setEnabled(enough or self.on)
         self.button.setToolTip(_TIP if enough else _TOO_FEW)
 
@@ -116,5 +118,5 @@ class SlidesSection(QWidget):
             self._match()
 
     def _match(self, *_: Any) -> None:
-        if self._side is not None and self._side.match(self._desk.gene, self._desk.style):
-            self._desk.restyled.emit()
+        if self._side is not None and self._side.match(self._workspace.state.gene, self._workspace.state.style):
+            self._workspace.maps.tell_limits()

@@ -94,15 +94,14 @@ def dock_choices(dock: Any) -> dict[str, Choice]:
             models.use(name)
 
     def use_where(name: str) -> None:
-        where.buttons[name].setChecked(True)
-        where.changed.emit()
+        dock.state.where = name
 
     limits = [genes.limits.itemText(i) for i in range(genes.limits.count())]
     colours = [genes.colours.itemData(i) for i in range(genes.colours.count())]
     return {
         "model": Choice((models.combo.activated, models.folder.clicked), lambda: models.model, use_model),
         "device": Choice((result.devices.activated,), lambda: result.device, result.use_device),
-        "where": Choice(tuple(b.clicked for b in where.buttons.values()), lambda: where.choice, use_where),
+        "where": Choice(tuple(b.clicked for b in where.buttons.values()), lambda: dock.state.where, use_where),
         "detail": of_combo(where.detail, ["coarse", "fine"]),
         "colormap": of_combo(genes.colours, colours),
         "percentiles": of_combo(genes.limits, limits),

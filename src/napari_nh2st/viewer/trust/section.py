@@ -18,8 +18,8 @@ from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.roles import Kind
 from napari_nh2st.viewer.layers.tile_image import F32, TileImage
-from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
-from napari_nh2st.viewer.predict.inputs import Ground
+from napari_nh2st.viewer.predict.inputs import PredictionInputs
+from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.trust.messages import LEGEND, NO_REFERENCE, TISSUE_IS, figures_words, novelty_words
 from napari_nh2st.viewer.trust.spread import SpreadPart
@@ -34,26 +34,26 @@ class TrustSection(QWidget):
 
     Parameters
     ----------
-    desk : Desk
+    workspace : Workspace
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self.figures = Sentence()
         self.figures.setToolTip("What the held-out figure of this gene means, and where it was measured")
-        self.tissue = TissuePart(desk)
-        self.spread = SpreadPart(desk)
+        self.tissue = TissuePart(workspace)
+        self.spread = SpreadPart(workspace)
         layout = column(self, spacing=8)
         for part in (self.figures, rule(), self.tissue, rule(), self.spread):
             layout.addWidget(part)
-        for signal in (desk.model_changed, desk.map_changed, desk.gene_changed):
+        for signal in (workspace.state.events.model, workspace.state.map_chosen, workspace.state.events.gene):
             signal.connect(self._show_figures)
         self._show_figures()
 
     def _show_figures(self, gene: str = "") -> None:
-        card = self._desk.card if self._desk.map is None else self._desk.map.card
-        self.figures.say("\n".join(figures_words(card, self._desk.gene)))
+        card = self._workspace.state.card if self._workspace.map is None else self._workspace.map.card
+        self.figures.say("\n".join(figures_words(card, self._workspace.state.gene)))
 
 
 class TissuePart(QWidget):
@@ -61,20 +61,20 @@ class TissuePart(QWidget):
 
     Parameters
     ----------
-    desk : Desk
+    workspace : Workspace
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._found: dict[int, Novelty] = {}
-        self._map: PredictedMap | None = desk.map
+        self._map: PredictedMap | None = workspace.map
         self.button = QPushButton("Check the tissue")
         self.more = QPushButton("Go on")
         self.more.setToolTip("Check the tiles that were predicted since")
         self.share = Sentence()
         self.legend = Sentence(LEGEND, dim=True)
-        self.task = Task(desk)
+        self.task = Task(workspace)
         layout = column(self, spacing=4)
         layout.addWidget(Sentence(TISSUE_IS, dim=True))
         buttons = row(self.button, self.more)
@@ -84,23 +84,23 @@ class TissuePart(QWidget):
             layout.addWidget(part)
         self.button.clicked.connect(self._check)
         self.more.clicked.connect(self._check)
-        desk.map_changed.connect(self._map_changed)
-        desk.filled.connect(self._show_state)
-        desk.settled.connect(self._show_state)
+        workspace.state.map_chosen.connect(self._map_changed)
+        workspace.state.events.drawings.connect(self._show_state)
+        workspace.state.events.jobs_ended.connect(self._show_state)
         self._show_state()
 
     @property
     def found(self) -> Novelty | None:
         """What is known of the map that is shown, None where it was not asked for."""
-        return self._found.get(id(self._desk.map))
+        return self._found.get(id(self._workspace.map))
 
     def _check(self) -> None:
         """Compare the tiles that were not compared yet."""
         try:
-            shown = self._desk.require_map()
-            found = self.found or Novelty(self._desk.viewer, shown)
+            shown = self._workspace.require_map()
+            found = self.found or Novelty(self._workspace.viewer, shown)
             cells = found.missing()
-            work = self._desk.with_ground(_novelty(self._desk, cells)) if len(cells) else None
+            work = self._workspace.with_inputs(_novelty(self._workspace, cells)) if len(cells) else None
         except Nh2stError as error:
             self.task.sentence.say(str(error))
             return
@@ -112,24 +112,24 @@ class TissuePart(QWidget):
 
     def _checked(self, found: Novelty, cells: IntArray, values: F32) -> None:
         found.values[cells] = values
-        if found.map is self._desk.map:
+        if found.map is self._workspace.map:
             self._show(found)
 
     def _show(self, found: Novelty) -> None:
-        found.show(self._desk.map_slide_layer)
+        found.show(self._workspace.map_slide_layer)
         self._show_state()
 
     def _map_changed(self) -> None:
-        if self._desk.map is not self._map:
+        if self._workspace.map is not self._map:
             self.task.cancel()
-            self._map = self._desk.map
+            self._map = self._workspace.map
         for found in self._found.values():
-            if found.map is not self._desk.map:
+            if found.map is not self._workspace.map:
                 found.image.hide()
         self._show_state()
 
     def _show_state(self) -> None:
-        shown, found = self._desk.map, self.found
+        shown, found = self._workspace.map, self.found
         ready = shown is not None and shown.count > 0
         self.button.setEnabled(ready)
         self.button.setToolTip(_CHECK_TIP if ready else NO_MAP)
@@ -176,11 +176,11 @@ class Novelty:
         return novelty_words(len(known), int((known > UNUSUAL).sum()), int((known > UNLIKE).sum()))
 
 
-def _novelty(desk: Desk, cells: IntArray) -> Any:
+def _novelty(workspace: Workspace, cells: IntArray) -> Any:
     """Make the work that compares cells with the training tissue."""
-    services, model = desk.services, desk.model
+    services, model = workspace.services, workspace.state.model_name
 
-    def work(ground: Ground, tell: Tell, cancelled: Cancelled) -> F32:
+    def work(inputs: PredictionInputs, tell: Tell, cancelled: Cancelled) -> F32:
         reference = services.reference(model)
         if reference is None:
             raise Nh2stError(NO_REFERENCE)
@@ -188,7 +188,7 @@ def _novelty(desk: Desk, cells: IntArray) -> Any:
         for i in range(0, len(cells), _PIECE):
             if cancelled():
                 raise Stopped("stopped")
-            part = ground.session.embed(ground.map.tiles(cells[i : i + _PIECE]), cancelled=cancelled)
+            part = inputs.session.embed(inputs.map.tiles(cells[i : i + _PIECE]), cancelled=cancelled)
             out.append(reference.novelty(part))
             tell(min(i + _PIECE, len(cells)), len(cells))
         return np.concatenate(out)

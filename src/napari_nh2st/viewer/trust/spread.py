@@ -29,9 +29,9 @@ from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of
 from napari_nh2st.viewer.layers.tile_image import TileImage
-from napari_nh2st.viewer.predict.desk import NO_MAP, Desk
-from napari_nh2st.viewer.predict.inputs import Ground
+from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.model_section import folder_name, remembered_models
+from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.trust.messages import SPREAD_IS, spread_words
 
@@ -48,22 +48,22 @@ class SpreadPart(QWidget):
 
     Parameters
     ----------
-    desk : Desk
+    workspace : Workspace
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._desk = desk
+        self._workspace = workspace
         self._spreads: dict[int, Spread] = {}
         self._hidden: list[Any] = []
-        self._map: PredictedMap | None = desk.map
+        self._map: PredictedMap | None = workspace.map
         self._build()
         self.task.sentence.say("")
-        desk.map_changed.connect(self._map_changed)
-        desk.model_changed.connect(self._list_models)
-        desk.gene_changed.connect(self._gene_changed)
-        desk.filled.connect(self._show_state)
-        desk.settled.connect(self._show_state)
+        workspace.state.map_chosen.connect(self._map_changed)
+        workspace.state.events.model.connect(self._list_models)
+        workspace.state.events.gene.connect(self._gene_changed)
+        workspace.state.events.drawings.connect(self._show_state)
+        workspace.state.events.jobs_ended.connect(self._show_state)
         self._list_models()
         self._show_state()
 
@@ -86,7 +86,7 @@ class SpreadPart(QWidget):
         self.button, self.more = QPushButton(_SHOW), QPushButton("Go on")
         self.more.setToolTip("Work it out for the tiles that were predicted since")
         self.said = Sentence()
-        self.task = Task(self._desk)
+        self.task = Task(self._workspace)
         layout = column(self, spacing=4)
         layout.addWidget(Sentence(SPREAD_IS, dim=True))
         layout.addWidget(self.by_views)
@@ -108,7 +108,7 @@ class SpreadPart(QWidget):
     @property
     def spread(self) -> Spread | None:
         """What is known of the map that is shown, None where it was not asked for."""
-        return self._spreads.get(id(self._desk.map))
+        return self._spreads.get(id(self._workspace.map))
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -125,20 +125,20 @@ class SpreadPart(QWidget):
         """List the models that can be compared with the chosen one, keeping what was ticked."""
         ticked = set(self.members)
         self.models.clear()
-        for name in [*self._desk.services.models(), *remembered_models()]:
+        for name in [*self._workspace.services.models(), *remembered_models()]:
             self._list(name, name in ticked)
         self._show_state()
 
     def _list(self, model: str, ticked: bool) -> None:
-        card = self._desk.card
-        if card is None or model == self._desk.model:
+        card = self._workspace.state.card
+        if card is None or model == self._workspace.state.model_name:
             return
         try:
-            other = self._desk.services.load_card(model)
+            other = self._workspace.services.load_card(model)
             why = _cannot(card, other)
         except (Nh2stError, OSError) as error:
             why = str(error)
-        item = QListWidgetItem(model if model in self._desk.services.models() else folder_name(model))
+        item = QListWidgetItem(model if model in self._workspace.services.models() else folder_name(model))
         item.setData(Qt.ItemDataRole.UserRole, model)
         item.setToolTip(why or model)
         item.setFlags(Qt.ItemFlag.NoItemFlags if why else Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
@@ -164,16 +164,16 @@ class SpreadPart(QWidget):
     def _compute(self) -> None:
         """Ask about the tiles that were not asked about yet, and show what is known."""
         try:
-            shown = self._desk.require_map()
+            shown = self._workspace.require_map()
             if self.by_models.isChecked() and not self.members:
                 raise Nh2stError(_ONE_MORE)
             spread = self.spread
             if spread is None or spread.members != self.members:
-                spread = Spread(shown, self.members, self._desk.viewer)
+                spread = Spread(shown, self.members, self._workspace.viewer)
                 spread.take_over(self.spread)
             cells = spread.missing()
             spread.check_room(len(cells))
-            work = self._desk.with_ground(_answers(self._desk, spread, cells)) if len(cells) else None
+            work = self._workspace.with_inputs(_answers(self._workspace, spread, cells)) if len(cells) else None
         except Nh2stError as error:
             self.task.sentence.say(str(error))
             return
@@ -186,14 +186,14 @@ class SpreadPart(QWidget):
     def _answered(self, spread: Spread, cells: IntArray, answers: list[Answer]) -> None:
         spread.add(cells, answers)
         self._spreads[id(spread.map)] = spread
-        if spread.map is self._desk.map:
+        if spread.map is self._workspace.map:
             self._show(spread)
 
     def _show(self, spread: Spread) -> None:
-        if spread.image.bring(spread.name(self._desk.gene), self._desk.map_slide_layer):
+        if spread.image.bring(spread.name(self._workspace.state.gene), self._workspace.map_slide_layer):
             spread.image.layer.events.visible.connect(self._show_state)
         # two heatmaps on top of one another mean nothing, and marks that cover it hide it
-        hidden = [layer for layer in self._desk.viewer.layers if layer.visible and _would_cover(layer)]
+        hidden = [layer for layer in self._workspace.viewer.layers if layer.visible and _would_cover(layer)]
         self._hidden += [layer for layer in hidden if layer is not spread.image.layer]
         for layer in self._hidden:
             layer.visible = False
@@ -203,7 +203,7 @@ class SpreadPart(QWidget):
         for spread in self._spreads.values():
             spread.image.hide()
         for layer in self._hidden:
-            if layer in self._desk.viewer.layers:
+            if layer in self._workspace.viewer.layers:
                 layer.visible = True
         self._hidden = []
 
@@ -211,9 +211,9 @@ class SpreadPart(QWidget):
 
     def _map_changed(self) -> None:
         self._hidden = []  # the heatmap that is to be seen has been brought out
-        if self._desk.map is not self._map:
+        if self._workspace.map is not self._map:
             self.task.cancel()
-            self._map = self._desk.map
+            self._map = self._workspace.map
         for spread in self._spreads.values():
             spread.image.hide()
         self._show_state()
@@ -223,7 +223,7 @@ class SpreadPart(QWidget):
 
     def _draw(self) -> None:
         """Draw the current gene; decoded from the answers, without the models."""
-        spread, gene = self.spread, self._desk.gene
+        spread, gene = self.spread, self._workspace.state.gene
         self.said.say("")
         if spread is not None and spread.image.present and gene:
             try:
@@ -235,7 +235,7 @@ class SpreadPart(QWidget):
 
     def _show_state(self, *_: Any) -> None:
         """Say what the buttons do now; often called, hence quick."""
-        shown, spread = self._desk.map, self.spread
+        shown, spread = self._workspace.map, self.spread
         ready = shown is not None and shown.count > 0
         asked = spread is not None and spread.members == self.members
         drawn = asked and spread.image.visible
@@ -338,12 +338,12 @@ def _cannot(card: Card, other: Card) -> str:
     return ""
 
 
-def _answers(desk: Desk, spread: Spread, cells: IntArray) -> Any:
+def _answers(workspace: Workspace, spread: Spread, cells: IntArray) -> Any:
     """Make the work that asks all of them about some cells of the map."""
-    services, device, shown = desk.services, desk.request().device, spread.map
+    services, device, shown = workspace.services, workspace.requests.whole_slide().device, spread.map
     own, places = Answer(shown.card.name, shown.card.genes, shown.decoder, shown.hidden_of(cells)), shown.tiles(cells)
 
-    def work(ground: Ground, tell: Tell, cancelled: Cancelled) -> list[Answer]:
+    def work(inputs: PredictionInputs, tell: Tell, cancelled: Cancelled) -> list[Answer]:
         answers, total = [own], len(cells) * (len(spread.members) or len(VIEWS) - 1)
 
         def ask(session: Any, at: TileSet, width: int) -> Any:
@@ -353,16 +353,16 @@ def _answers(desk: Desk, spread: Spread, cells: IntArray) -> Any:
                 tell(before + chunk.done, total)
             return hidden
 
-        how = {"tissue": ground.tissue, "device": device}
+        how = {"tissue": inputs.tissue, "device": device}
         for view in () if spread.members else VIEWS[1:]:
-            session = services.session(ground.slide, ground.model, pitch=shown.pitch, view=view, **how)
+            session = services.session(inputs.slide, inputs.model, pitch=shown.pitch, view=view, **how)
             hidden = ask(session, places, own.hidden.shape[1])
             answers.append(Answer(f"view {view}", own.genes, own.decoder, hidden))
         for name in spread.members:
             model = services.load_model(name)
             decoder, card = services.decoder(model), model.card
-            at = TileSet.at(places.centres, scale=card.scale_on(ground.slide.require_mpp()), pitch=card.patch)
-            session = services.session(ground.slide, model, pitch=card.patch, **how)
+            at = TileSet.at(places.centres, scale=card.scale_on(inputs.slide.require_mpp()), pitch=card.patch)
+            session = services.session(inputs.slide, model, pitch=card.patch, **how)
             hidden = ask(session, at, decoder.weight.shape[1])
             answers.append(Answer(Path(name).name, card.genes, decoder, hidden))
         return answers

@@ -1,0 +1,170 @@
+"""The heatmaps of everything that was predicted or opened, and which of them is in sight. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.open_slides import OpenSlides
+from napari_nh2st.viewer.layers.roles import layer_of_slide
+from napari_nh2st.viewer.state.dock_state import DockState, ShownLimits, first_gene
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_nh2st.geometry import IntArray
+    from napari_nh2st.viewer.state.predicted_map import PredictedMap
+
+Call = Callable[[], None]
+
+
+class Pace(Protocol):
+    """When the window draws."""
+
+    def draw_soon(self) -> None:
+        """Draw within a moment."""
+
+    def drawing(self) -> None:
+        """Take note that something is being drawn now."""
+
+    def later(self, call: Call) -> None:
+        """Call a function when what was drawn before stands in the window."""
+
+    def when_quiet(self, call: Call) -> None:
+        """Call a function after all that is still to be drawn for the first time."""
+
+    def stop(self) -> None:
+        """Call nothing any more."""
+
+
+class MapsOnScreen:
+    """Draws maps as heatmaps: one in sight, the others as they were left.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    state : DockState
+        The map, the gene and the style that are shown; it is told the limits.
+    pace : Pace
+    """
+
+    def __init__(self, viewer: ViewerModel, state: DockState, pace: Pace) -> None:
+        self.viewer, self.state, self.pace = viewer, state, pace
+        self.open_slides = OpenSlides(viewer)
+        self._heatmaps: dict[int, HeatmapLayer] = {}
+        state.style.when_restyled(self._restyle)
+        state.gene_chosen.connect(self._show_gene)
+
+    def __iter__(self) -> Iterator[HeatmapLayer]:
+        return iter(self._heatmaps.values())
+
+    @property
+    def current(self) -> HeatmapLayer | None:
+        """The heatmap of the map that is shown."""
+        return None if self.state.map is None else self._heatmaps.get(id(self.state.map))
+
+    @property
+    def slide_layer(self) -> Layer | None:
+        """The layer of the slide on which the map lies, None where that is not open."""
+        return None if self.state.map is None else self._slide_layer_of(self.state.map)
+
+    def _slide_layer_of(self, prediction_map: PredictedMap) -> Layer | None:
+        return layer_of_slide(self.viewer, prediction_map.slide.get("fingerprint"))
+
+    def show(self, prediction_map: PredictedMap) -> bool:
+        """Draw another map and bring it out.
+
+        Returns
+        -------
+        bool
+            False where it lies on a slide that is not the chosen one: it is drawn there, out of sight.
+        """
+        heatmap = self._heatmap_of(prediction_map)
+        if self.open_slides.is_elsewhere(prediction_map):  # of a job that began before another slide was chosen
+            heatmap.show(first_gene(prediction_map.card))
+            self.open_slides.settle()
+            return False
+        if heatmap is not self.current:
+            heatmap.restyle()  # the colours that were chosen while it was away
+        heatmap.show(self.state.gene_of(prediction_map.card))
+        heatmap.bring_out()
+        self.open_slides.settle()
+        self.state.show_map(prediction_map)  # listeners find it drawn
+        self.tell_limits()
+        return True
+
+    def leave(self) -> None:
+        """Show no map; what was predicted stays known."""
+        self.state.show_map(None)
+        self.tell_limits()
+
+    def adopt(self, layer: Image, prediction_map: PredictedMap) -> None:
+        """Take over a heatmap that was opened from a file."""
+        if id(prediction_map) not in self._heatmaps:
+            self._heatmap_of(prediction_map).adopt(layer)
+
+    def redraw(self, prediction_map: PredictedMap) -> None:
+        """Draw a map in which a quick preview came or went."""
+        if id(prediction_map) in self._heatmaps:
+            self._heatmaps[id(prediction_map)].redraw()
+
+    def write(self, prediction_map: PredictedMap, cells: IntArray) -> None:
+        """Take note of cells that were predicted or dropped, and draw them soon."""
+        if id(prediction_map) in self._heatmaps:
+            self._heatmaps[id(prediction_map)].write(cells)
+            self.pace.draw_soon()
+
+    def draw(self, *, final: bool = False) -> None:
+        """Draw what has arrived since the last time.
+
+        Parameters
+        ----------
+        final : bool
+            Nothing more is coming.
+        """
+        for heatmap in self:
+            heatmap.draw(final=final)
+        self.tell_limits()
+        self.state.drawings += 1
+        self.pace.drawing()
+
+    def forget_limits(self) -> None:
+        """Let the limits of the gene in sight follow its values again."""
+        if self.current is not None:
+            self.current.forget_limits()
+            self._restyle()
+
+    def tell_limits(self) -> None:
+        """Tell the state the limits of the heatmap in sight."""
+        heatmap = self.current
+        if heatmap is None:
+            self.state.limits = None
+            return
+        limits = heatmap.limits
+        self.state.limits = ShownLimits(
+            *(heatmap.gene, limits.low, limits.high, heatmap.map.card.unit, limits.note),
+            by_hand=heatmap.by_hand,
+            too_large=not heatmap.can_smooth,
+        )
+
+    def _heatmap_of(self, prediction_map: PredictedMap) -> HeatmapLayer:
+        if id(prediction_map) not in self._heatmaps:
+            self._heatmaps[id(prediction_map)] = HeatmapLayer(
+                *(self.viewer, prediction_map, self._slide_layer_of(prediction_map), self.state.style),
+                later=self.pace.later,
+                moved=self.tell_limits,
+            )
+        return self._heatmaps[id(prediction_map)]
+
+    def _show_gene(self, gene: str) -> None:
+        heatmap = self.current
+        if heatmap is not None and gene in heatmap.map.card.genes:
+            heatmap.show(gene)
+            self.tell_limits()
+
+    def _restyle(self) -> None:
+        if self.current is not None:
+            self.current.restyle()
+            self.tell_limits()

@@ -1,0 +1,293 @@
+"""The decisions of the NH2ST dock: from a chosen slide, model and region to a running job and its status. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.layers.roles import layer_of_slide, map_of, slide_of
+from napari_nh2st.viewer.predict.controller import Controller
+from napari_nh2st.viewer.predict.events import Event, State, Status
+from napari_nh2st.viewer.predict.live import Live
+from napari_nh2st.viewer.predict.maps_on_screen import Call, MapsOnScreen, Pace
+from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN
+from napari_nh2st.viewer.predict.workspace import Threads, Workspace
+from napari_nh2st.viewer.state.dock_state import DockState
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.services import Services
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_nh2st.geometry import IntArray
+    from napari_nh2st.slides import Slide
+    from napari_nh2st.viewer.predict.inputs import PredictionInputs
+
+READY, READY_TO_GO_ON = "Ready: press Predict.", "Ready: press Predict to go on."
+
+
+class JobView(Protocol):
+    """Shows the job: its button, how far it is, and what to know of its result."""
+
+    def show_following(self, on: bool) -> None:
+        """Offer to stop for as long as the view is followed."""
+
+    def show_plain(self, text: str, *, ready: bool) -> None:
+        """Say what is to do while no job runs."""
+
+    def show_warnings(self, warnings: Sequence[str]) -> None:
+        """Show what must be known before the result is believed."""
+
+    def show_limits(self, limits: Sequence[str]) -> None:
+        """Show how far the model's training reaches."""
+
+    def show_status(self, status: Status) -> None:
+        """Show the state of the job."""
+
+
+class Jobs(Threads, Protocol):
+    """Runs functions and jobs off the GUI thread."""
+
+    def iterate(self, items: Iterator[Event], receive: Callable[[Event], None]) -> None:
+        """Draw `items` in a thread; `receive` gets each of them on the GUI thread."""
+
+
+class PredictPresenter:
+    """Decides what is predicted and shown. The dock lays out; this class subscribes to the state and drives the job.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    view : JobView
+    background : Jobs
+    pace : Pace
+    services : Services, optional
+        The engine and the models, so that tests can put small ones in their place.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, view: JobView, *, background: Jobs, pace: Pace, services: Services | None = None
+    ) -> None:
+        self._viewer, self._view, self._background, self._pace = viewer, view, background, pace
+        self._services = services or Services()
+        self._status = Status()
+        self.state = DockState()
+        self.controller = Controller(self, self._run, self._services)
+        self.maps = MapsOnScreen(viewer, self.state, pace)
+        self.workspace = Workspace(
+            *(viewer, self.state),
+            maps=self.maps,
+            controller=self.controller,
+            background=background,
+            services=self._services,
+        )
+        self.live = Live(self.controller, self.workspace.requests.in_sight, self.workspace.notices.complain)
+        self.state.events.model.connect(self._choice_changed)
+        self.state.events.where.connect(self._choice_changed)
+        self.state.events.fine.connect(self._choice_changed)
+
+    # what the person does
+
+    def predict(self) -> None:
+        """Start to predict what is chosen; what the window shows is followed from then on."""
+        try:
+            request = self.workspace.requests.chosen()
+        except Nh2stError as error:
+            self.workspace.notices.complain(error)
+            return
+        if not request.follow:
+            self.controller.predict(request)
+            return
+        heatmap = self.maps.current
+        if heatmap is not None and not heatmap.present:
+            self.state.choose_gene(self.state.gene)  # asked for: it comes back
+        self.live.start()
+        self._view.show_following(self.live.on)
+
+    def cancel(self) -> None:
+        """Stop what runs, and stop following the view; what is there stays."""
+        if self.controller.running and not self.controller.following:
+            self.controller.cancel()
+            return
+        self.live.stop()
+        self._view.show_following(False)
+        if not self.controller.status.follow:
+            self._say_ready()
+
+    def give_mpp(self, mpp: float) -> None:
+        """Take a pixel size for the chosen slide, in micrometres."""
+        layer, slide = self.state.slide_layer, self.state.slide
+        if slide is None or layer is None:
+            return
+        self.controller.abandon()
+        frames.set_slide(self._viewer, layer, slide.with_mpp(mpp))
+        self._viewer.fit_to_view()
+        self.choose_slide(layer)
+
+    def choose_slide(self, layer: Layer | None) -> None:
+        """Work on the slide of another layer, on none, or on this one as it is now."""
+        slide, before = slide_of(layer), self.state.slide_layer
+        if before is not None and before not in self._viewer.layers:
+            self.live.on = False  # the slide that was followed is closed
+            self.controller.rest()
+            self._view.show_following(False)
+        if layer is not None and slide is None:
+            self._open_file_of(layer)
+        with self.state.events.slide.paused():  # listeners find its map in place
+            self.state.slide_layer, self.state.slide = layer, slide
+            self.maps.open_slides.choose(layer)
+            self._choice_changed()
+            self.maps.open_slides.settle()
+
+    def _open_file_of(self, layer: Layer) -> None:
+        """Open the file of a layer that another reader has drawn."""
+        self._background.call(
+            *(self._services.open_slide, str(layer.source.path)),
+            then=lambda slide: self._file_opened(layer, slide),
+            failed=self.workspace.notices.complain,
+        )
+
+    def _file_opened(self, layer: Layer, slide: Slide) -> None:
+        frames.set_slide(self._viewer, layer, slide, move=False)
+        if layer is self.state.slide_layer:
+            self.choose_slide(layer)
+
+    def take_up_heatmap(self, layer: Layer | None) -> None:
+        """Explore a heatmap that was opened from a file, when it is selected in the layer list."""
+        prediction_map = map_of(layer)
+        if prediction_map is None or prediction_map is self.controller.map or self.controller.running:
+            return
+        self.live.stop()  # else the next step of the view would put it away
+        own = layer_of_slide(self._viewer, prediction_map.slide.get("fingerprint"))
+        if own is not None and self.maps.open_slides.is_elsewhere(prediction_map):
+            self.choose_slide(own)
+        self.maps.adopt(layer, prediction_map)
+        self.controller.adopt(prediction_map)
+
+    def view_rested(self) -> None:
+        """Predict what the view shows now, where it is followed."""
+        self.live.rested()
+
+    def make_ready(self) -> None:
+        """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""
+        if not self.state.ready or self.controller.running:
+            return
+        request = self.workspace.requests.whole_slide()
+        # an error is shown when the prediction is asked for
+        self._background.call(self.controller.inputs_for, request, then=self._made_ready, failed=lambda error: None)
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.live.on = False
+        self._pace.stop()
+        self.workspace.close()
+        self.controller.close()
+
+    # what follows from a choice
+
+    def _choice_changed(self) -> None:
+        """Show what is known of the slide, model and detail that are chosen now; go on with what the view asks for."""
+        self._recall()
+        self.live.rested()
+        self._view.show_following(self.live.on and self.state.where == "view")
+
+    def _recall(self) -> None:
+        state = self.state
+        before = None
+        if state.slide is not None and state.model is not None and state.card is not None:
+            before = self.controller.recall(state.slide, state.model.name, state.pitch)
+        if before is not None:
+            self.controller.adopt(before)
+        elif not self.controller.running or self.controller.following or self._job_is_elsewhere():
+            self.maps.leave()
+            self.controller.forget()
+        self._say_limits()
+        self._say_ready()
+
+    def _job_is_elsewhere(self) -> bool:
+        return self.controller.map is not None and self.maps.open_slides.is_elsewhere(self.controller.map)
+
+    def _made_ready(self, inputs: PredictionInputs) -> None:
+        """Say what is known of the slide's stain, now that it was measured."""
+        if not self.controller.running:
+            self._say_limits()
+
+    def _say_limits(self) -> None:
+        """Say what to know of the chosen slide with the chosen model; it stays until another one is chosen."""
+        slide, model = self.state.slide, self.state.model
+        if slide is None or model is None or model.card is None:
+            self._view.show_warnings([])
+            self._view.show_limits([])
+            return
+        self._view.show_warnings(self._services.warnings_for(slide, model.card, model.name))
+        self._view.show_limits(self._services.limits_for(slide, model.card))
+
+    def _say_ready(self) -> None:
+        if self.controller.running:
+            return
+        state = self.state
+        reasons = (
+            (state.slide_layer is None, NOTHING_OPEN),
+            (state.slide is None, "Opening the file…"),
+            (state.slide is not None and state.slide.mpp is None, NO_MPP),
+            (state.model is None, NO_MODEL),
+            (state.card is None, "This model cannot be used: choose another one."),
+        )
+        reason = next((text for holds, text in reasons if holds), "")
+        begun = self.controller.map is not None and self.controller.map.count > 0
+        self._view.show_plain(reason or (READY_TO_GO_ON if begun else READY), ready=not reason)
+
+    # what the controller tells
+
+    def _run(self, generation: int, events: Iterator[Event]) -> None:
+        self._background.iterate(events, lambda event: self.controller.receive(generation, event))
+
+    def status_changed(self, status: Status) -> None:
+        """Show the job's state: at once where it begins or ends, else along with what is drawn."""
+        self._status = status
+        if status.state is State.RUNNING and (status.follow or status.step == "predicting"):
+            self._pace.draw_soon()
+            return
+        self._show_status()
+        if status.state is not State.RUNNING:
+            self._show_end(status)
+
+    def _show_end(self, status: Status) -> None:
+        self.draw(final=True)
+        self.live.heard(status)
+        self._view.show_following(self.live.on and self.state.where == "view")
+        self._say_limits()  # reading may have met damage, and another slide may be chosen by now
+        if not status.follow:
+            self.live.rested()
+        self.state.jobs_ended += 1
+
+    def _show_status(self) -> None:
+        self._view.show_status(self._status)
+        if self._status.warnings:
+            self._view.show_warnings(self._status.warnings)
+
+    def map_changed(self, prediction_map: PredictedMap) -> None:
+        """Draw another map."""
+        if not self.maps.show(prediction_map):
+            self.controller.forget()
+
+    def when_drawn(self, call: Call) -> None:
+        """Call a function when a new heatmap stands in the window."""
+        self._pace.when_quiet(call)
+
+    def map_redrawn(self, prediction_map: PredictedMap) -> None:
+        """Draw a map in which a quick preview came or went."""
+        self.maps.redraw(prediction_map)
+
+    def cells_arrived(self, prediction_map: PredictedMap, cells: IntArray) -> None:
+        """Draw what has just been predicted, or dropped."""
+        self.maps.write(prediction_map, cells)
+
+    def draw(self, *, final: bool = False) -> None:
+        """Show what has come since the last time."""
+        if self._status.state is State.RUNNING:
+            self._show_status()
+        self.maps.draw(final=final)

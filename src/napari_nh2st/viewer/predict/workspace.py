@@ -1,0 +1,154 @@
+"""What the sections of the dock share: its state, the maps in sight, and ways to ask the engine. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.predict.controller import Controller
+from napari_nh2st.viewer.predict.inputs import PredictionInputs
+from napari_nh2st.viewer.predict.maps_on_screen import MapsOnScreen
+from napari_nh2st.viewer.predict.requests import Requests
+from napari_nh2st.viewer.state.dock_state import DockState
+from napari_nh2st.viewer.state.notices import Notices
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.services import Services
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_nh2st.slides import Slide
+    from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+
+T = TypeVar("T")
+Tell = Callable[[int, int], None]  # (done, total): how far a long piece of work is
+Cancelled = Callable[[], bool]
+
+NO_MAP = "Predict first: there is nothing on this slide yet."
+_OTHER = (
+    "this heatmap was opened from a file, and was made from another slide, model or detail than those chosen above: "
+    "choose those that it was made with"
+)
+
+
+class Threads(Protocol):
+    """Runs functions off the GUI thread."""
+
+    def call(
+        self,
+        function: Callable[..., T],
+        *args: object,
+        then: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Call a function in a thread; exactly one of `then` and `failed` gets what came of it."""
+
+
+class Workspace:
+    """Where the sections of the dock find what they share.
+
+    Attributes
+    ----------
+    viewer : ViewerModel
+    state : DockState
+        What is chosen and shown.
+    maps : MapsOnScreen
+    notices : Notices
+        Where a sentence is said.
+    requests : Requests
+    controller : Controller
+        The job, and everything predicted so far.
+    background : Threads
+    services : Services
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        state: DockState,
+        *,
+        maps: MapsOnScreen,
+        controller: Controller,
+        background: Threads,
+        services: Services,
+    ) -> None:
+        self.viewer, self.state, self.maps, self.controller = viewer, state, maps, controller
+        self.background, self.services = background, services
+        self.notices = Notices()
+        self.requests = Requests(viewer, state)
+        self._closing: list[Callable[[], None]] = []
+
+    @property
+    def map(self) -> PredictedMap | None:
+        """What is shown, None where nothing was predicted or opened."""
+        return self.state.map
+
+    @property
+    def heatmap(self) -> HeatmapLayer | None:
+        """The heatmap of the current gene of the map that is shown."""
+        return self.maps.current
+
+    @property
+    def slide(self) -> Slide | None:
+        """The chosen slide, None where none is open, or it is still being opened."""
+        return self.state.slide
+
+    @property
+    def map_slide_layer(self) -> Layer | None:
+        """The layer of the slide on which the map lies, None where that is not open."""
+        return self.maps.slide_layer
+
+    def require_map(self) -> PredictedMap:
+        """Return what is shown.
+
+        Raises
+        ------
+        Nh2stError
+            Where nothing is predicted yet.
+        """
+        if self.map is None or not self.map.count:
+            raise Nh2stError(NO_MAP)
+        return self.map
+
+    def with_inputs(self, function: Callable[[PredictionInputs, Tell, Cancelled], T]) -> Callable[[Tell, Cancelled], T]:
+        """Make work of ``function(inputs, tell, cancelled)``, where `inputs` is the open slide with the open model.
+
+        Call it on the GUI thread; what it returns runs in another one, as `Task` does.
+
+        Raises
+        ------
+        Nh2stError
+            At once where no slide or model is chosen; from the work where the map that is shown is not of these.
+        """
+        request, prediction_map = self.requests.whole_slide(), self.map
+
+        def work(tell: Tell, cancelled: Cancelled) -> T:
+            inputs = self.controller.inputs_for(request, cancelled)
+            if prediction_map is not None and not same_lattice(prediction_map, inputs.map):
+                raise Nh2stError(_OTHER)
+            return function(inputs, tell, cancelled)
+
+        return work
+
+    def when_closing(self, call: Callable[[], None]) -> None:
+        """Call a function when the dock is closed."""
+        self._closing.append(call)
+
+    def close(self) -> None:
+        """Tell the sections that the dock is closed."""
+        calls, self._closing = self._closing, []
+        for call in calls:
+            call()
+
+
+def same_lattice(a: PredictedMap, b: PredictedMap) -> bool:
+    """Tell whether two maps are of one slide, model and detail: their cells are the same places."""
+    if a is b:
+        return True
+    return (
+        a.slide.get("fingerprint") == b.slide.get("fingerprint")
+        and (a.pitch, a.rows, a.columns) == (b.pitch, b.rows, b.columns)
+        and a.provenance.get("model_hash") == b.provenance.get("model_hash")
+    )
