@@ -71,6 +71,7 @@ def test_values_centres_and_provenance_come_back(name, lattice, tmp_path):
     assert record["unit"] == "ln(1 + counts per 10,000)"
     assert record["model"] == "test-model"
     assert record["model_hash"] == "abc"
+    assert record["precision"] == "fp32"
     assert record["synthetic"]
     assert "not a measurement" in record["content"]
 

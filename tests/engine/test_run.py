@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,6 +214,18 @@ def test_half_precision_agrees(slide, model):
     half, _ = run(slide, model, places, job(slide, precision="bf16"))
     for gene in range(len(model.card.genes)):
         assert np.corrcoef(full.matrix()[:, gene], half.matrix()[:, gene])[0, 1] > 0.98
+
+
+def test_what_auto_was_is_kept_with_the_results(slide, context, tmp_path, monkeypatch):
+    monkeypatch.setenv("NH2ST_PRECISION", "bf16")
+    places = lattice_for(slide, context.card, Box(500, 200, 1500, 900), tissue=everywhere(slide))
+    auto = job(slide, precision="auto")
+    prediction, _ = run(slide, context, places, job(slide, precision="auto"))
+    assert prediction.provenance["precision"] == "bf16"
+    run(slide, context, places, replace(auto, store=store_for(tmp_path, slide, context, places.pitch, auto)))
+    assert open_prediction(tmp_path).provenance["precision"] == "bf16"
+    with pytest.raises(Nh2stError, match="another precision"):
+        store_for(tmp_path, slide, context, places.pitch, job(slide, precision="fp32"))
 
 
 def test_damaged_tiles_are_masked_not_guessed(tmp_path, context):

@@ -166,6 +166,7 @@ def test_every_format_is_whole_and_says_what_it_shows(made, tmp_path):
         assert record["figure_command"] == "nh2st figure x"
         assert record["display"]["genes"] == ["ERBB2"]
         assert record["prediction"]["model_hash"] == "abc"
+        assert record["prediction"]["precision"] == "fp32"
         assert record["prediction"]["versions"] == {"torch": "2.13.0"}
     svg = (tmp_path / "f.svg").read_text()
     assert "ERBB2</text>" in svg

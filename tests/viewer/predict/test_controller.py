@@ -74,6 +74,18 @@ def test_looking_at_another_map_does_not_misplace_what_arrives(bench: Bench) -> 
     assert bench.controller.recall(bench.slide, "her2st").done.sum() == other.done.sum()
 
 
+def test_a_device_of_another_precision_fills_a_map_of_its_own(bench: Bench, monkeypatch) -> None:
+    made_by = {"cpu": "fp32", "cuda:0": "bf16", "cuda:1": "bf16"}
+    monkeypatch.setattr(bench.services, "provenance", lambda request, model: {"precision": made_by[request.device]})
+    maps = []
+    for device in made_by:
+        bench.predict(device=device)
+        maps.append(bench.controller.map)
+    assert [shown.provenance["precision"] for shown in maps] == ["fp32", "bf16", "bf16"]
+    assert maps[0] is not maps[1]
+    assert maps[1] is maps[2]
+
+
 def test_model_trained_anew_is_loaded_anew(bench: Bench) -> None:
     bench.predict()
     assert bench.controller.recall(bench.slide, "her2st") is bench.controller.map

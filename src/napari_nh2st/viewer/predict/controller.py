@@ -327,8 +327,14 @@ class Controller:
         return self._models[key]
 
     def _map_for(self, request: Request, model: Any, pitch: int, edited: str | None) -> PredictedMap:
-        """Return the map that this job fills. An edited mask changes what a tile sees: it has its own map."""
-        key = (request.slide.fingerprint, request.slide.mpp, model.hash, pitch, edited)
+        """Return the map that this job fills.
+
+        An edited mask changes what a tile sees, and another device may compute in another precision: each has its own
+        map, so that a map says of all its cells what made them.
+        """
+        provenance = self.services.provenance(request, model)
+        precision = provenance.get("precision")
+        key = (request.slide.fingerprint, request.slide.mpp, model.hash, pitch, edited, precision)
         if key not in self._maps:
             self._maps[key] = PredictedMap(
                 self.services.describe(request.slide),
@@ -336,7 +342,7 @@ class Controller:
                 self.services.decoder(model),
                 scale=model.card.scale_on(request.slide.require_mpp()),
                 pitch=pitch,
-                provenance=self.services.provenance(request, model),
+                provenance=provenance,
             )
         return self._maps[key]
 
