@@ -69,10 +69,10 @@ def test_settings_cannot_be_changed_by_accident():
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"not json", "is no saved view"),
-        (b"[1, 2]", "is no saved view"),
-        (b'{"genes": ["A"]}', "is no saved view"),
-        (b"\xff\xfe\x00", "is no saved view"),
+        (b"not json", "is not a saved view"),
+        (b"[1, 2]", "is not a saved view"),
+        (b'{"genes": ["A"]}', "is not a saved view"),
+        (b"\xff\xfe\x00", "is not a saved view"),
         (b'{"nh2st_display": 2, "genes": ["A"]}', "another version of napari-nh2st (format 2, here 1)"),
         (b'{"nh2st_display": 1, "genes": ["A"], "opacity": "0.5"}', "opacity: "),
         (b'{"nh2st_display": 1, "genes": ["A"], "colour": "red"}', "colour: "),

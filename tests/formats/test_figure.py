@@ -183,7 +183,7 @@ def test_every_format_is_whole_and_says_what_it_shows(made, tmp_path):
     ("fields", "how", "says"),
     [
         ({"genes": ("NOPE",)}, {}, "the model test-model does not predict NOPE"),
-        ({"colormap": "plasma-and-more"}, {}, "matplotlib has no colours named 'plasma-and-more'"),
+        ({"colormap": "plasma-and-more"}, {}, "matplotlib has no colormap named 'plasma-and-more'"),
         ({"region": (1e5, 0.0, 10.0, 10.0)}, {}, "nothing is predicted in this region"),
         ({}, {"width_mm": 3}, "30 to 500 mm wide"),
         ({}, {"dpi": 5000}, "50 to 1200 dots per inch"),

@@ -1,7 +1,7 @@
 """Predictions as files: one module a format, one line a format in `EXPORTERS`.
 
-No torch here, and nothing is pickled. A new format is a module with an `Exporter` and a line below; command
-line, widget and the contract tests read the table.
+No torch here, and nothing is pickled. A new format is a module with an `Exporter` and a line below; the command line,
+the widget and the contract tests read the table.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def export_path(prediction: Prediction, name: str, path: str | Path) -> Path:
     name : str
         A key of `EXPORTERS`.
     path : path
-        A folder that exists: the file gets the slide's name. The format's suffix is added where it lacks.
+        In an existing folder, the file gets the slide's name. The format's suffix is added if it is missing.
     """
     suffix, target = _exporter(name).suffix, Path(path)
     if target.is_dir():
@@ -46,12 +46,12 @@ def export_path(prediction: Prediction, name: str, path: str | Path) -> Path:
 
 
 def sidecar_path(path: Path) -> Path:
-    """Name the provenance beside a file that has no room for it."""
+    """Name the provenance file beside a file that has no room for it."""
     return path.with_name(f"{path.name}.provenance.json")
 
 
 def export(prediction: Prediction, name: str, path: str | Path, genes: Sequence[str] | None = None) -> Path:
-    """Write what is predicted to a file, which appears only when it is complete.
+    """Write a prediction to a file, which appears only when it is complete.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def export(prediction: Prediction, name: str, path: str | Path, genes: Sequence[
     Raises
     ------
     KeyError
-        Naming the genes that the model does not predict.
+        It names the genes that the model does not predict.
     Nh2stError
         If there is no such format, or nothing is predicted yet.
     """

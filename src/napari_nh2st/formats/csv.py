@@ -12,7 +12,7 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter
 from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids
 
-# Of a tile; a gene's column follows under its symbol. px: continuous level-0 pixels; um: the same times mpp.
+# Columns of a tile; the genes' columns follow. px: continuous level-0 pixels; um: the same times mpp.
 COLUMNS = ("tile", "row", "col", "x_px", "y_px", "x_um", "y_um")
 
 _CHUNK = 512
@@ -29,7 +29,7 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str]) -> None:
 
     Notes
     -----
-    Every value is written with the digits that give the same float32 (float64 for places) when read back.
+    Every value has enough digits to give the same float32 (float64 for places) when read back.
     """
     rows, mpp, places = prediction.gene_indices(genes), slide_mpp(prediction), prediction.places
     ids, index = tile_ids(places), rows_and_columns(places)

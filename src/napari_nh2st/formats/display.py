@@ -1,4 +1,4 @@
-"""What is on screen, as a file: which gene, in which colours, of which part of which slide."""
+"""The view on screen as a file: genes, colours, limits and part of the slide."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Pair = tuple[Finite, Finite]
 
 
 class _Strict(BaseModel):
-    """Takes nothing for something else: no text for a number, no field that it does not know."""
+    """A strict model: it takes no text for a number and refuses unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Subject(_Strict):
-    """What a picture is of.
+    """The subject of a picture: slide, model and detail.
 
     Attributes
     ----------
     slide, fingerprint : str or None
-        The slide's file, and what tells it from others whatever its name.
+        The slide's file, and its identity whatever the file's name.
     mpp : float or None
         Micrometres per level-0 pixel at which it was predicted.
     model, model_hash : str
-        The model's name or folder, and what tells its weights from others.
+        The model's name or folder, and the identity of its weights.
     pitch : int
         Distance between places, model pixels.
     """
@@ -48,18 +48,18 @@ class Subject(_Strict):
 
 
 class Display(_Strict):
-    """How a prediction is shown.
+    """Display settings of a prediction.
 
     Attributes
     ----------
     nh2st_display : int
         Version of the file.
     genes : tuple of str
-        One at least; the first is the main one.
+        At least one; the first is the main one.
     colormap : str
         A name that matplotlib and napari share.
     percentiles : (low, high)
-        Which part of a gene's values the colours span where `limits` does not name the gene.
+        The part of a gene's values that the colours span if `limits` does not name the gene.
     limits : dict of (low, high)
         By gene, in the model's unit.
     locked : bool
@@ -69,7 +69,7 @@ class Display(_Strict):
     smooth : bool
         Interpolate between places for the eye; the values are the same.
     region : (x, y, width, height) or None
-        Level-0 pixels; None is everything that is predicted.
+        Level-0 pixels; None is all that is predicted.
     of : Subject or None
     """
 
@@ -104,7 +104,7 @@ class Display(_Strict):
         return None if self.region is None else Box.from_xywh(*self.region)
 
     def limits_for(self, gene: str) -> tuple[float, float] | None:
-        """Return the limits that are set for a gene, None where its values decide."""
+        """Return the limits set for a gene, None if its values decide."""
         return self.limits.get(gene, self.limits.get(self.genes[0]) if self.locked else None)
 
     def changed(self, **fields: Any) -> Display:
@@ -113,18 +113,18 @@ class Display(_Strict):
         Raises
         ------
         Nh2stError
-            Naming what is wrong with them.
+            It names the field that is wrong.
         """
         return display_of(**{**self.model_dump(), **fields})
 
 
 def display_of(**fields: Any) -> Display:
-    """Make display settings of what a person gave.
+    """Make display settings from a person's choices.
 
     Raises
     ------
     Nh2stError
-        Naming what is wrong with it.
+        It names the field that is wrong.
     """
     try:
         return Display.model_validate(fields)
@@ -133,7 +133,7 @@ def display_of(**fields: Any) -> Display:
 
 
 def same_slide(display: Display, fingerprint: str | None) -> bool:
-    """Tell whether a display was made on the slide with this fingerprint, or says of none."""
+    """Return True if a display was made on the slide with this fingerprint, or names no slide."""
     return display.of is None or display.of.fingerprint is None or display.of.fingerprint == fingerprint
 
 
@@ -150,7 +150,7 @@ def load_display(path: str | Path) -> Display:
     Raises
     ------
     Nh2stError
-        If the file is not there, is something else, was written by another version, or has a wrong field.
+        If the file is missing, is no saved view, was written by another version, or has a wrong field.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -160,7 +160,7 @@ def load_display(path: str | Path) -> Display:
     except ValueError:  # neither text nor JSON
         found = None
     if not isinstance(found, dict) or "nh2st_display" not in found:
-        raise Nh2stError(f"{path} is no saved view: give a file that “Save view…” wrote")
+        raise Nh2stError(f"{path} is not a saved view: give a file that “Save view…” wrote")
     if found["nh2st_display"] != VERSION:
         version = found["nh2st_display"]
         raise Nh2stError(f"{path} is a view of another version of napari-nh2st (format {version}, here {VERSION})")
@@ -171,7 +171,7 @@ def load_display(path: str | Path) -> Display:
 
 
 def _first(error: ValidationError) -> str:
-    """Say in one line what is wrong with the first wrong field."""
+    """Describe the first wrong field in one line."""
     found = error.errors()[0]
     where = ".".join(str(part) for part in found["loc"])
     says = found["msg"].removeprefix("Value error, ")

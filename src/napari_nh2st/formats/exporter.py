@@ -1,4 +1,4 @@
-"""What a file format has to offer to be in the table of exporters."""
+"""One line of the table of exporters."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Exporter:
     Attributes
     ----------
     name : str
-        As on the command line and in the widget.
+        On the command line and in the widget.
     suffix : str
         Of the file, with its dot.
     description : str
         One line for a menu.
     write : callable
-        ``write(prediction, path, genes)`` writes a complete file at `path`. It is given a prediction with at
-        least one place, all of them predicted, and genes of the panel. Half-written files are not its care.
+        ``write(prediction, path, genes)`` writes a complete file at `path`. It receives a prediction with at least one
+        place, all of them predicted, and genes of the panel. `export` takes care of half-written files.
     sidecar : bool
-        The format has no room for provenance: `export` writes it beside, as ``<file name>.provenance.json``.
+        True if the format has no room for provenance: `export` then writes ``<file name>.provenance.json``.
     """
 
     name: str

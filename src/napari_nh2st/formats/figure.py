@@ -47,13 +47,13 @@ TALLEST = 200.0  # mm of image, all rows together: a page
 MM_PER_LETTER = 1.25  # of small text, on the wide side
 
 _TISSUE_GROUND = "white"
-# Text stays text: journals set and search it.
+# Text stays text, so that journals can set and search it.
 _STYLE: dict[str, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "nh2st", "font.size": TEXT}
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where panels stand, mm from the figure's top left corner."""
+    """Positions of the panels, mm from the figure's top left corner."""
 
     width: float
     height: float
@@ -71,7 +71,7 @@ def write_figure(
     dpi: int = DPI,
     command: str | None = None,
 ) -> Path:
-    """Draw what a display shows and write it; the file appears when it is complete.
+    """Draw a display and write it; the file appears when it is complete.
 
     Parameters
     ----------
@@ -82,13 +82,13 @@ def write_figure(
     path : path
         Ends in .png, .pdf, .svg, .tif or .tiff. In PDF and SVG text stays text.
     slide : Slide, optional
-        Of the prediction: its tissue lies below the heatmap. Without it, white.
+        Of the prediction: its tissue is drawn below the heatmap. Without it, the background is white.
     width_mm : float, optional
         `ONE_COLUMN` for one gene and `TWO_COLUMNS` for several by default.
     dpi : int
         Of the file, and of the images in a PDF or SVG.
     command : str, optional
-        What repeats this, for the file's metadata; by default what this process was started with.
+        The command that repeats this, for the file's metadata; by default this process's own.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def write_figure(
     Raises
     ------
     Nh2stError
-        If there is nothing to draw, the model does not predict a gene, or matplotlib has no such colours.
+        If there is nothing to draw, the model does not predict a gene, or matplotlib has no such colormap.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -120,7 +120,7 @@ def draw_figure(
     width_mm: float | None = None,
     dpi: int = DPI,
 ) -> Figure:
-    """Draw what `write_figure` writes: axes in level-0 pixels, those of the panels first, y down."""
+    """Draw the figure of `write_figure`: axes in level-0 pixels, those of the panels first, y down."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -155,7 +155,7 @@ def paint_map(
     *,
     opacity: float = 1.0,
 ) -> AxesImage:
-    """Draw (rows, columns) values, see-through where they are NaN.
+    """Draw (rows, columns) values, transparent where they are NaN.
 
     Parameters
     ----------
@@ -165,12 +165,12 @@ def paint_map(
     Raises
     ------
     Nh2stError
-        If matplotlib has no colours of that name.
+        If matplotlib has no colormap of that name.
     """
     from matplotlib import colormaps
 
     if colormap not in colormaps:
-        raise Nh2stError(f"matplotlib has no colours named {colormap!r}: take viridis, cividis, magma, inferno or gray")
+        raise Nh2stError(f"matplotlib has no colormap named {colormap!r}: take viridis, cividis, magma, inferno or gray")
     return axes.imshow(
         values,
         extent=extent,
@@ -223,7 +223,7 @@ def _check_size(width: float, dpi: int) -> None:
 
 
 def _shown(done: Prediction, display: Display) -> Box:
-    """Return what the figure shows, level-0 pixels: the region, or what is predicted and half a tile around it."""
+    """Return the part that the figure shows, level-0 pixels: the region, or all predictions and half a tile around."""
     if not len(done):
         raise Nh2stError("nothing is predicted yet: there is nothing to draw")
     if done.places.grid is None:
@@ -242,7 +242,7 @@ def _shown(done: Prediction, display: Display) -> Box:
 
 
 def _touches(centres: npt.NDArray[np.float64], cell: float, box: Box) -> npt.NDArray[np.bool_]:
-    """Tell which cells around these centres reach into a box."""
+    """Return a mask of the cells around these centres that reach into a box."""
     half = cell / 2
     return Box(box.x0 - half, box.y0 - half, box.x1 + half, box.y1 + half).contains(centres)
 
@@ -306,7 +306,7 @@ def _draw_panel(
 def _cropped(
     done: Prediction, gene: str, box: Box, around: int
 ) -> tuple[npt.NDArray[np.float32], tuple[float, float, float, float]]:
-    """Return a gene on the lattice as far as it is seen, and where that lies: a fine map has millions of cells.
+    """Return the visible part of a gene's map, and its box: a fine map has millions of cells.
 
     `around` is how many cells outside the box belong to it.
     """
@@ -339,12 +339,12 @@ def _draw_title(axes: Axes, letter: str, gene: str, note: str, width: float) -> 
 def _draw_colour_bar(
     axes: Axes, image: AxesImage, opacity: float, limits: Limits, values: npt.NDArray[np.float32], unit: list[str]
 ) -> None:
-    """Draw the bar, with points at its ends where values lie beyond the limits."""
+    """Draw the bar, with points at its ends if values lie beyond the limits."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.ticker import MaxNLocator
 
-    # As see-through as the map, on white; mixed here, since see-through pieces that touch show seams.
+    # As transparent as the map, on white; mixed here, because transparent pieces that touch show seams.
     mixed = ListedColormap(image.cmap(np.linspace(0, 1, 256))[:, :3] * opacity + 1 - opacity)
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     bar = image.axes.figure.colorbar(
@@ -364,7 +364,7 @@ def _draw_colour_bar(
 
 
 def _metadata(path: Path, prediction: Prediction, display: Display, command: str) -> dict[str, Any]:
-    """Say in the file what it shows and how to draw it again, in the words that its format has for that."""
+    """Return metadata for the file: its content and how to draw it again, in the fields of its format."""
     record: dict[str, Any] = {
         "figure_command": command,
         "display": display.model_dump(mode="json"),

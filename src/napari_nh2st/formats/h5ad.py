@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def _obs(prediction: Prediction) -> pd.DataFrame:
-    """One row a tile: lattice place and centre in level-0 pixels."""
+    """Return one row a tile: lattice place and centre in level-0 pixels."""
     import pandas as pd
 
     centres, index = prediction.places.centres, rows_and_columns(prediction.places)
@@ -51,7 +51,7 @@ def _obs(prediction: Prediction) -> pd.DataFrame:
 
 
 def _var(prediction: Prediction, genes: Sequence[str]) -> pd.DataFrame:
-    """One row a gene: Ensembl id, mean over the training spots, and how well it did on held-out sections."""
+    """Return one row a gene: Ensembl id, mean over the training spots, and held-out PCC with its interval."""
     import pandas as pd
 
     card, rows = prediction.card, prediction.gene_indices(genes)
@@ -68,7 +68,7 @@ def _var(prediction: Prediction, genes: Sequence[str]) -> pd.DataFrame:
 
 
 def _spatial(prediction: Prediction) -> dict[str, Any]:
-    """Return ``uns["spatial"]``: one library, or none where the tissue image cannot be had.
+    """Return ``uns["spatial"]``: one library, or none if there is no tissue image.
 
     A library without an image would make scanpy's plots fail; without a library they ask for ``spot_size``.
     ``spot_diameter_fullres`` is the side of a tile's cell, so that drawn circles touch.
@@ -83,7 +83,7 @@ def _spatial(prediction: Prediction) -> dict[str, Any]:
 
 
 def to_anndata(prediction: Prediction, genes: Sequence[str] | None = None) -> anndata.AnnData:
-    """Return the predicted places of a prediction as AnnData, as it is written to an h5ad file.
+    """Return the predicted places of a prediction as AnnData, like the h5ad file.
 
     Parameters
     ----------
@@ -94,12 +94,12 @@ def to_anndata(prediction: Prediction, genes: Sequence[str] | None = None) -> an
     Raises
     ------
     KeyError
-        Naming the genes that the model does not predict.
+        It names the genes that the model does not predict.
 
     Warns
     -----
     UserWarning
-        If the slide is not where it was, and the tissue image is therefore left out.
+        If the slide has moved; the tissue image is then left out.
     """
     import anndata
 

@@ -1,4 +1,4 @@
-"""Which values the two ends of the colours stand for: the window and a figure ask the same question here."""
+"""Values at the two ends of the colours, the same for the window and for a figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAMPLE = 200_000
 
 @dataclass(frozen=True)
 class Limits:
-    """Contrast limits of a gene, and a sentence where they need one."""
+    """Contrast limits of a gene, and a sentence if they need one."""
 
     low: float
     high: float
@@ -23,7 +23,7 @@ class Limits:
 
 
 def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0, 99.0)) -> Limits:
-    """Return limits that napari can take, for any values: some, all equal, or none at all."""
+    """Return limits that napari accepts, for any values: some, all equal, or none at all."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return Limits(0.0, 1.0, "nothing predicted yet")

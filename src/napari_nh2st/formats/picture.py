@@ -1,4 +1,4 @@
-"""The tissue image that goes into an exported file, read small from the slide."""
+"""The small tissue image for an exported file, read from the slide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RGB = npt.NDArray[np.uint8]
 
 
 def find_slide(prediction: Prediction) -> tuple[Slide | None, str]:
-    """Open the slide that was predicted; where it is not there or is another one, return None and say why."""
+    """Open the predicted slide; if it is missing or another one, return None and the reason."""
     path = prediction.slide.get("path")
     if not path or not Path(path).exists():
         return None, f"the slide {path} was not used: it is not there any more"
@@ -54,7 +54,7 @@ def small(slide: Slide, side: int) -> tuple[RGB, float]:
     -------
     (h, w, 3) uint8
     scale : float
-        Its pixels per level-0 pixel, at most 1; its top-left corner is the slide's.
+        Image pixels per level-0 pixel, at most 1; the image's top-left corner is the slide's.
     """
     height, width = slide.shape
     step = max(1.0, max(height, width) / side)
@@ -63,14 +63,14 @@ def small(slide: Slide, side: int) -> tuple[RGB, float]:
 
 
 def part(slide: Slide, box: Box, side: int) -> tuple[RGB, Box]:
-    """Read a part of a slide at about `side` pixels along its longer side, and no finer than it is.
+    """Read a part of a slide at about `side` pixels along its longer side, never finer than the slide.
 
     Returns
     -------
     (h, w, 3) uint8
         White where the box reaches beyond the slide.
     Box
-        What the picture shows, level-0 pixels: the box, grown to whole pixels of the picture.
+        The box of the picture, level-0 pixels: the requested one, grown to whole pixels of the picture.
     """
     step = max(1.0, max(box.width, box.height) / side)
     left, top = math.floor(box.x0 / step), math.floor(box.y0 / step)
@@ -80,7 +80,7 @@ def part(slide: Slide, box: Box, side: int) -> tuple[RGB, Box]:
 
 
 def _read(slide: Slide, left: int, top: int, shape: tuple[int, int], step: float) -> RGB:
-    """Read a picture of this shape, whose pixels are `step` level-0 pixels large, strip by strip."""
+    """Read a picture of this shape, with pixels of `step` level-0 pixels, strip by strip."""
     picture = np.empty((*shape, 3), dtype=np.uint8)
     for row in range(0, shape[0], _STRIP):
         rows = min(_STRIP, shape[0] - row)
@@ -89,12 +89,12 @@ def _read(slide: Slide, left: int, top: int, shape: tuple[int, int], step: float
 
 
 def tissue_pictures(prediction: Prediction) -> tuple[dict[str, RGB], dict[str, float]]:
-    """Read the tissue as Space Ranger stores it.
+    """Read the tissue image in the form that Space Ranger stores.
 
     Returns
     -------
     pictures : dict
-        ``hires`` and ``lowres``, (h, w, 3) uint8; empty, with a warning, where the slide cannot be opened.
+        ``hires`` and ``lowres``, (h, w, 3) uint8; empty, with a warning, if the slide cannot be opened.
     scalefactors : dict
         ``tissue_hires_scalef`` and ``tissue_lowres_scalef``: picture pixels per level-0 pixel.
     """

@@ -1,4 +1,4 @@
-"""Values that run into one another, for the eye: the window and a figure draw the same."""
+"""Smooth a map for the eye, the same in the window and in a figure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ FINE = 4  # pixels along a side of a smoothed cell
 
 
 def smoothed(values: npt.NDArray[np.float32], fine: int = FINE) -> npt.NDArray[np.float32]:
-    """Return an image of `fine` x `fine` pixels a cell whose values run from the centre of a cell to the next one.
+    """Return an image of `fine` x `fine` pixels a cell, interpolated between the centres of cells.
 
-    Bilinear, with the weights of cells without a value left out, so that the tissue's edge keeps its values.
+    Bilinear, without the weights of cells that have no value, so that the tissue's edge keeps its values.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What every exported table says of its tiles, its genes and where it comes from."""
+"""Tiles, genes and provenance in every exported table."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from napari_nh2st.provenance import DISTRIBUTION, repeat_command, versions
 
 
 def tile_ids(places: TileSet) -> list[str]:
-    """Name the n places, the same way in every file and session.
+    """Name the n places, always in the same way.
 
     Returns
     -------
     list of str
-        ``r0012_c0034`` for lattice row 12 and column 34; for given places ``x1234_y567``, the level-0 pixel
-        that holds the centre, with ``-1``, ``-2`` added where several share it.
+        ``r0012_c0034`` for lattice row 12 and column 34; for given places ``x1234_y567``, the level-0 pixel of the
+        centre, with ``-1``, ``-2`` added if several share it.
     """
     if places.grid is not None:
         return [f"r{row:04d}_c{column:04d}" for row, column in places.grid.tolist()]
@@ -48,12 +48,12 @@ def rows_and_columns(places: TileSet) -> IntArray:
 
 
 def tile_side(places: TileSet) -> float:
-    """Side of the cell that a place is drawn with, level-0 pixels."""
+    """Return the side of the cell drawn for a place, level-0 pixels."""
     return places.pitch * places.scale
 
 
 def slide_mpp(prediction: Prediction) -> float:
-    """Micrometres per level-0 pixel at which the prediction was made."""
+    """Return the micrometres per level-0 pixel at which the prediction was made."""
     return float(prediction.slide.get("mpp") or prediction.card.mpp / prediction.places.scale)
 
 
@@ -63,7 +63,7 @@ def slide_name(prediction: Prediction) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy and paths into what JSON knows."""
+    """Turn NumPy values and paths into JSON types."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -76,12 +76,12 @@ def _plain(value: Any) -> Any:
 
 
 def describe(prediction: Prediction) -> dict[str, Any]:
-    """Say what was predicted, with which model, on which slide, and how to repeat it.
+    """Describe a prediction: its content, model, slide and the command that repeats it.
 
     Returns
     -------
     dict
-        JSON-able. The prediction's own provenance, with what a table's reader needs added.
+        JSON-able. The prediction's own provenance, plus facts that the reader of a table needs.
     """
     card, places = prediction.card, prediction.places
     own = _plain(prediction.provenance)
@@ -113,7 +113,7 @@ def describe(prediction: Prediction) -> dict[str, Any]:
 
 
 def flat(record: dict[str, Any]) -> dict[str, str | int | float | bool]:
-    """Make a record one level deep, for files that know no nesting: other than scalars becomes JSON."""
+    """Make a record one level deep, for files without nesting: anything but a scalar becomes JSON."""
     out: dict[str, str | int | float | bool] = {}
     for key, value in record.items():
         out[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
@@ -126,7 +126,7 @@ def gene_trust(prediction: Prediction, genes: Sequence[str]) -> npt.NDArray[np.f
     Returns
     -------
     (G, 3) float64 or None
-        PCC, low, high; NaN where a gene was not evaluated, None where the model never was.
+        PCC, low, high; NaN if a gene was not evaluated, None if the model never was.
     """
     evaluation = prediction.card.evaluation
     if evaluation is None:

@@ -218,7 +218,7 @@ def test_a_view_of_another_slide_opens_nothing_and_says_so(dock: Dock, tmp_path)
 def test_a_view_that_cannot_be_shown_is_a_sentence(dock: Dock, tmp_path) -> None:
     (tmp_path / "x.json").write_text("{}")
     dock.result.read_view(str(tmp_path / "x.json"))
-    assert dock.result.note.text().endswith("is no saved view: give a file that “Save view…” wrote")
+    assert dock.result.note.text().endswith("is not a saved view: give a file that “Save view…” wrote")
     view = save_display(Display(genes=("NOPE",), colormap="gnuplot"), tmp_path / "view.json")
     dock.result.read_view(str(view))
     assert "no colours named gnuplot" in dock.result.note.text()
