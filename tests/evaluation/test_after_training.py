@@ -65,7 +65,7 @@ def test_blocks_have_the_figures_of_the_card(samples, tmp_path):
     assert found.lines[-1].pcc == pytest.approx(card.evaluation.pcc_mean, abs=1e-4)
     assert found.spots == 3 * 5
     assert all(line.low <= line.pcc <= line.high for line in found.lines)
-    assert found.caveats[0].startswith("Blocks of the sections")
+    assert found.caveats[0].startswith("Blocks of its own training sections")
     # The one epoch, trained in bf16, was scored as the card scores it: the network's float32 sums round to 1e-6.
     told = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [t["val_pcc"] for t in told if "val_pcc" in t] == pytest.approx([card.evaluation.pcc_mean], abs=1e-4)

@@ -48,7 +48,7 @@ def test_each_section_in_turn():
         ("C2,C3:C3", "C3 would be trained on and scored"),
         ("C2:", "give training sections, a colon"),
         ("C2:C3:B4", "give training sections, a colon"),
-        ("by-hand", "is no protocol"),
+        ("by-hand", "is not a protocol"),
     ],
 )
 def test_what_cannot_be_is_one_line(protocol, says):

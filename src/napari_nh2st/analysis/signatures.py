@@ -78,7 +78,7 @@ def read_gmt(path: str | Path) -> list[GeneSet]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = "it is no text file" if isinstance(error, UnicodeDecodeError) else error.strerror
+        reason = "it is not a text file" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise Nh2stError(f"{path.name} cannot be read: {reason}") from error
     sets: dict[str, GeneSet] = {}
     for number, line in enumerate(lines, 1):

@@ -21,7 +21,7 @@ STEP = 8.0
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma_um: float) -> Float32:
-    """Gaussian random field of zero mean and unit variance.
+    """Draw a Gaussian random field of zero mean and unit variance.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Summed:
         return values
 
     def square(self, centres: Float64, side: float) -> Float64:
-        """Total over the squares of `side` um round (n, 2) centres (x, y) in um; nothing lies off the grid."""
+        """Total over the squares of `side` um around (n, 2) centres (x, y) in um; off the grid there is nothing."""
         x, y, half = centres[:, 0], centres[:, 1], side / 2
         x0, x1, y0, y1 = x - half, x + half, y - half, y + half
         return self._corner(x1, y1) - self._corner(x0, y1) - self._corner(x1, y0) + self._corner(x0, y0)

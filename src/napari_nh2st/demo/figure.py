@@ -1,4 +1,4 @@
-"""The demonstration's figure: tissue, truth, and what the two models make of it. Draws without a display."""
+"""The demonstration's figure: tissue, truth, and the predictions of both models. Draws without a display."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Maps:
     genes : list of str
     truth : (n, G) float64
     context, paper : (n, G) float32
-        What the two variants predict, ln(1 + counts per 10,000).
+        Predictions of the two variants, ln(1 + counts per 10,000).
     """
 
     places: TileSet
@@ -75,10 +75,10 @@ def draw_figure(maps: Maps, slide: Path, section: Section, path: Path, genes: tu
     ----------
     maps : Maps
     slide : path
-        The section's TIFF, of which a reduced picture is shown.
+        The section's TIFF, shown as a reduced picture.
     section : Section
     path : path
-        Where to write.
+        The PNG.
     genes : (own gene, context gene)
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,9 +1,8 @@
 """The invented genes of the procedural tissue, and their true expression at any place.
 
-Two groups. An `own` gene follows from what lies in the patch itself (a square of `PATCH` um round the place). A
-`context` gene follows from what lies in the eight patches around it, at `PITCH` um, and from nothing in the patch
-itself: since the small structures that drive it are scattered evenly and independently, the patch alone tells next
-to nothing about it.
+Two groups. An `own` gene depends on the patch itself (a square of `PATCH` um around the place). A `context` gene
+depends on the eight patches around it, at `PITCH` um, and on nothing in the patch itself: the small structures that
+drive it are scattered evenly and independently, so the patch alone says almost nothing about it.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ RANGE = (0.1, 6.0)
 class Gene:
     """An invented gene: label = base + sum of weight x amount.
 
-    Amounts of ground ("tumour", "stroma", "fat") are fractions of the patch, of nuclei ("tumour nuclei",
-    "stroma nuclei", "immune nuclei") hundreds in the patch, of structures their number in the patch.
+    Amounts: of ground ("tumour", "stroma", "fat") fractions of the patch; of nuclei ("tumour nuclei", "stroma nuclei",
+    "immune nuclei") hundreds in the patch; of structures their number in the patch.
     """
 
     name: str
@@ -76,7 +75,7 @@ GENES = OWN_GENES + CONTEXT_GENES
 
 @dataclass(frozen=True, eq=False)
 class Amounts:
-    """How much of everything lies in the squares of a section; see `Gene` for units."""
+    """Amounts of everything in the squares of a section; see `Gene` for units."""
 
     tables: dict[str, Summed]
 
@@ -95,11 +94,11 @@ class Amounts:
         return cls(tables)
 
     def own(self, name: str, centres: Float64) -> Float64:
-        """Amount in the patches round (n, 2) centres (x, y), um."""
+        """Amount in the patches around (n, 2) centres (x, y), um."""
         return self.tables[name].square(centres, PATCH)
 
     def around(self, name: str, centres: Float64) -> Float64:
-        """Amount per patch of tissue in the eight patches round (n, 2) centres (x, y), um."""
+        """Amount per patch of tissue in the eight patches around (n, 2) centres (x, y), um."""
         steps = np.delete(NEIGHBOUR_STEPS, SELF, axis=0) * PITCH
         places = (centres[:, None, :] + steps).reshape(-1, 2)
         amount, tissue = (self.tables[n].square(places, PATCH).reshape(-1, 8) for n in (name, "tissue"))

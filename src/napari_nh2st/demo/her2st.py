@@ -1,7 +1,7 @@
 """Train the bundled model of real tissue: ``python -m napari_nh2st.demo.her2st SAMPLES.csv --reports DIR --out RUN``.
 
-Runs `nh2st finetune` with recipe_her2st.yaml by the command that a person would type, and puts on the card what the
-committed reports of the protocol measured across patients: the model itself has seen every section.
+It runs the command `nh2st finetune` with recipe_her2st.yaml. The card's figures come from the committed cross-patient
+reports of the protocol, because the model itself has seen every section.
 """
 
 from __future__ import annotations
@@ -67,21 +67,21 @@ def train(sheet: Path, reports: Path, run: Path, bundle: Path | None = None) -> 
     reports : path
         Folder of full reports of the same recipe.
     run : path
-        Folder of the run; one that is finished is taken as it is.
+        Folder of the run; a finished run is taken as it is.
     bundle : path, optional
-        Where the model folder goes; the package's own by default.
+        Destination of the model folder; the package's own by default.
 
     Raises
     ------
     subprocess.CalledProcessError
-        If training failed; it has said why on standard error.
+        If training failed; standard error has the reason.
     """
     figures = cross_patient(reports)
     if not (run / "model").exists():
         subprocess.run(finetune_command(sheet, run), check=True)
     model = load_model(run / "model")
     known = {g: t for g, t in figures.genes.items() if g in model.card.genes}
-    # Where this was trained is nobody's business, and another machine's paths repeat nothing.
+    # The training machine's paths are private, and repeat nothing on another machine.
     made = {k: v for k, v in model.card.versions.items() if k != "command"}
     card = model.card.model_copy(update={"evaluation": figures.model_copy(update={"genes": known}), "versions": made})
     folder = (bundle_folder() if bundle is None else bundle) / NAME

@@ -1,7 +1,7 @@
-"""Where everything lies in a procedural section: outline, compartments, nuclei and small structures.
+"""The plan of a procedural section: outline, compartments, nuclei and small structures.
 
-The layout is what the truth is computed from; `paint` only draws it. Coordinates are micrometres, x right,
-y down, from the section's top-left corner. Everything follows from the seed.
+The truth is computed from the layout; `paint` only draws it. Coordinates are micrometres, x right, y down, from the
+section's top-left corner. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from napari_nh2st.demo.fields import STEP, Float32, Float64, sample, smooth_noise
 
 STRUCTURES = ("vessel", "gland", "lymphoid", "calcification", "pigment")
-"""Small structures, scattered evenly: what a context gene depends on."""
+"""Small structures, scattered evenly, on which context genes depend."""
 
 STRUCTURE_RADIUS = {"vessel": 29.0, "gland": 28.0, "lymphoid": 28.0, "calcification": 20.0, "pigment": 22.0}
 """Outer radius in um: less than the 32 um between neighbouring patches, so that a structure whose centre lies in one
@@ -28,7 +28,7 @@ NUCLEI = ("tumour", "stroma", "immune")
 
 @dataclass(frozen=True)
 class Stain:
-    """How this section took its stains: factors near 1 on the amounts, and a hue shift near 0."""
+    """Stain variation of a section: factors near 1 on the amounts, and a hue shift near 0."""
 
     hematoxylin: float
     eosin: float
@@ -46,8 +46,8 @@ class Layout:
     width, height : int
         Size in um.
     tissue, tumour, fat : (rows, columns) float32
-        Signed coarse fields, in um or so from the border, positive inside. Tumour and fat are to be read inside
-        tissue only, fat outside tumour only.
+        Signed coarse fields, roughly in um from the border, positive inside. Tumour and fat are valid inside tissue
+        only, fat outside tumour only.
     infiltrate : (rows, columns) float32
         Density of scattered immune cells, 0..1.
     flow : (2, rows, columns) float32
@@ -104,7 +104,7 @@ def plan(seed: int, size_mm: tuple[float, float] = (4.5, 4.0)) -> Layout:
 
 
 def _outline(rng: np.random.Generator, shape: tuple[int, int]) -> Float32:
-    """Signed distance or so (um) to an irregular outline that leaves a margin, with a few tears."""
+    """Approximate signed distance (um) to an irregular outline with a margin and a few tears."""
     rows, columns = shape
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
     x, y = (2 * x + 1) / columns - 1, (2 * y + 1) / rows - 1
@@ -135,7 +135,7 @@ def _fibres(rng: np.random.Generator, shape: tuple[int, int]) -> Float32:
 
 
 def _place_structures(rng: np.random.Generator, tissue: Float32) -> dict[str, Float64]:
-    """Scatter every kind evenly over the tissue, none touching another: own and surroundings stay unrelated."""
+    """Scatter every kind evenly over the tissue, never touching, so that a patch and its surroundings are unrelated."""
     rows, columns = tissue.shape
     area = rows * columns * STEP**2 / 1e6
     counts = rng.poisson(1.5 * STRUCTURES_PER_MM2 * area, size=len(STRUCTURES))

@@ -48,7 +48,7 @@ def _blur(canvas: Canvas) -> Canvas:
 
 
 def _ground(rng: np.random.Generator, layout: Layout, tissue: Float32) -> tuple[Canvas, Canvas]:
-    """Everything but nuclei and structures: collagen, tumour cytoplasm, fat; hematoxylin and eosin."""
+    """Paint everything but nuclei and structures: collagen, tumour cytoplasm, fat; hematoxylin and eosin."""
     shape = (layout.height, layout.width)
     tumour = _soft(enlarge(layout.tumour, shape), 4.0)
     cleft = 1 - 0.75 * np.exp(-(((enlarge(layout.tumour, shape) + 3.5) / 2.2) ** 2)) * _soft(
@@ -104,7 +104,7 @@ def _fat_cells(rng: np.random.Generator, layout: Layout) -> Float64:
 
 
 def _put(canvas: Canvas, stamps: list[Stamp], which: npt.NDArray[np.int64], places: Float64) -> None:
-    """Stamp (n, 2) places, um, keeping the darker of what was there and what comes."""
+    """Stamp (n, 2) places, um, keeping the darker of old and new."""
     reach = stamps[0].shape[0] // 2
     height, width = canvas.shape
     corners = np.floor(places).astype(np.int64) - reach
@@ -133,7 +133,7 @@ def _paint_nuclei(rng: np.random.Generator, layout: Layout, hematoxylin: Canvas,
 
 
 def _fibre_angle(layout: Layout, places: Float64) -> Float64:
-    """Direction of the fibres at (n, 2) places, um: along it, the coordinate across stays the same."""
+    """Direction of the fibres at (n, 2) places, um; the coordinate across is constant along it."""
     down, right = np.gradient(layout.flow[1])
     return np.arctan2(-sample(right, places), sample(down, places))
 

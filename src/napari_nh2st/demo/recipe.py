@@ -1,7 +1,7 @@
 """Train the two bundled models again: ``python -m napari_nh2st.demo.recipe --out DIR``.
 
-Writes the training sections' sample sheet, runs `nh2st finetune` for both variants by the command that a person would
-type, scores them on sections that were neither trained nor tuned on, and puts the model folders in place.
+It writes the training sections' sample sheet, runs the command `nh2st finetune` for both variants, scores them on
+sections that were neither trained nor tuned on, and puts the model folders in place.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from napari_nh2st.model.folder import Model, load_model, load_reference, save_mo
 from napari_nh2st.slides import open_slide
 
 TRAINING_SEEDS = tuple(range(1000, 1008))
-"""Sections that the models are trained on."""
+"""Seeds of the training sections."""
 
 TEST_SEEDS = (3000, 3001, 3002)
-"""Sections that the cards' figures come from; the settings were chosen on others (2000 to 2002)."""
+"""Seeds of the sections for the cards' figures; the settings were chosen on others (2000 to 2002)."""
 
 RECIPES = {"demo": "recipe_context.yaml", "demo-paper": "recipe_paper.yaml"}
 SEED = 0
@@ -98,14 +98,14 @@ def train(out: Path, bundle: Path | None = None, models: Sequence[str] = MODELS)
     out : path
         Folder for the sheet and the runs.
     bundle : path, optional
-        Where the model folders go; the package's own `demo/models` by default.
+        Destination of the model folders; the package's own `demo/models` by default.
     models : sequence of str
         Keys of `RECIPES`.
 
     Raises
     ------
     subprocess.CalledProcessError
-        If a training run failed; it has said why on standard error.
+        If a training run failed; standard error has the reason.
     """
     bundle = bundle_folder() if bundle is None else bundle
     sheet = out / "sheet" / "samples.csv"

@@ -28,14 +28,14 @@ MODELS = ("demo", "demo-paper")
 """The bundled models, variant `context` first, then `paper`."""
 
 SHOWN = (OWN_GENES[0].name, CONTEXT_GENES[0].name)
-"""The own gene and the context gene that the figure shows: fixed beforehand, not the best of the run."""
+"""The own gene and the context gene in the figure: fixed beforehand, not the best of the run."""
 
 Progress = Callable[[str, int, int], Any]
 
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
-    """What a demonstration leaves.
+    """The results of a demonstration.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ def run_demo(
     Parameters
     ----------
     out : path
-        Folder for the three files, made if need be. Each file appears when it is complete.
+        Folder for the three files, made if needed. Each file appears when it is complete.
     seed : int
-        Which procedural section; its slide is kept in the user's cache.
+        Of the procedural section; its slide stays in the user's cache.
     models : (context, paper)
         Bundled names or model folders.
     size_mm : (width, height)
@@ -84,12 +84,12 @@ def run_demo(
     Returns
     -------
     DemoResult
-        Its report's `warnings` are sentences that a person must see, among them that a seed trained the models.
+        Its report's `warnings` are sentences that a person must see, such as that a seed trained the models.
 
     Raises
     ------
     Cancelled
-        When `cancelled()` turned true; no file is left half-written.
+        If `cancelled()` becomes true; no file is left half-written.
     ModelError
         If the models are missing.
     """
@@ -196,7 +196,7 @@ def _rounded(value: npt.ArrayLike) -> float:
 
 
 def _trained_on(seed: int, models: tuple[Model, Model]) -> bool:
-    """Tell whether this seed's section is among those that a model's card names."""
+    """Return True if this seed's section is named on a model's card."""
     return any(entry.patient == f"synthetic-{seed}" for model in models for entry in model.card.training)
 
 

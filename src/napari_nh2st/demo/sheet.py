@@ -1,4 +1,4 @@
-"""Slides and counts of procedural sections, as a sample sheet that `nh2st finetune` takes."""
+"""Slides and counts of procedural sections, as a sample sheet for `nh2st finetune`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_sample_sheet(
     seeds : sequence of int
         One section each, and each its own patient.
     folder : path
-        Gets `samples.csv`, and `S<seed>.tif` and `S<seed>.h5ad` for every seed.
+        Destination of `samples.csv`, and of `S<seed>.tif` and `S<seed>.h5ad` for every seed.
     size_mm, mpp
         As in `make_section`.
     progress : callable, optional
@@ -59,7 +59,7 @@ def write_sample_sheet(
     Raises
     ------
     Cancelled
-        When `cancelled()` turned true.
+        If `cancelled()` becomes true.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

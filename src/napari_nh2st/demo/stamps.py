@@ -1,8 +1,8 @@
 """Small pictures of single nuclei and structures, as amounts of stain, to be stamped into a section.
 
-A stamp is (k, k) or (k, k, 4) uint8 with k odd, one pixel a micrometre, the object at its middle up to a
-subpixel shift. 100 is one unit of stain. The last axis of structures is hematoxylin, eosin, pigment, and how
-much of the ground stays, in percent.
+A stamp is (k, k) or (k, k, 4) uint8 with k odd, one pixel a micrometre, the object in its middle up to a subpixel
+shift. 100 is one unit of stain. The last axis of structures is hematoxylin, eosin, pigment, and the percentage of the
+ground that stays.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _nuclei_along(rng: np.random.Generator, distance: Float64, count: int, along
 
 
 def _layers(hematoxylin: Float64, eosin: Float64, pigment: Float64, ground: Float64) -> Stamp:
-    """Stack a structure's stains; `ground` 0..1 is how much of what lay there before stays."""
+    """Stack a structure's stains; `ground` 0..1 is the share of the old ground that stays."""
     return _stamp(np.stack([hematoxylin, eosin, pigment, 100 * np.clip(ground, 0, 1)], axis=2))
 
 

@@ -1,7 +1,7 @@
 """A procedural H&E-like section whose expression is known everywhere.
 
-The tissue is drawn, not photographed, and its genes are invented: it shows how the software works and says
-nothing of real tissue. Files carry `MARK` in their description, by which `slides` knows them.
+The tissue is drawn, not photographed, and its genes are invented: it shows how the software works and says nothing
+about real tissue. Files have `MARK` in their description, by which `slides` recognises them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from napari_nh2st.demo.paint import paint
 from napari_nh2st.slides.cache import cache_folder
 
 GENERATOR_VERSION = 2
-"""Raised whenever the same seed would give another picture or another truth."""
+"""To be raised whenever the same seed would give another picture or another truth."""
 
 MARK = "napari-nh2st procedural tissue"
-"""What the ImageDescription of a procedural slide begins with."""
+"""Start of the ImageDescription of a procedural slide."""
 
 TILE = 256
 LEVELS = 3
@@ -41,7 +41,7 @@ class Section:
     Attributes
     ----------
     layout : Layout
-        Where everything lies, in um.
+        The plan, in um.
     mpp : float
         Micrometres per pixel of the image.
     """
@@ -51,7 +51,7 @@ class Section:
 
     @property
     def seed(self) -> int:
-        """The seed that everything follows from."""
+        """The seed of everything in the section."""
         return self.layout.seed
 
     @property
@@ -75,7 +75,7 @@ class Section:
 
     @cached_property
     def amounts(self) -> Amounts:
-        """How much of everything lies where."""
+        """Amounts of everything in the section."""
         return Amounts.of(self.layout)
 
     def truth(self, centres: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -94,7 +94,7 @@ class Section:
         return self.amounts.truth(self._um(centres))
 
     def tissue_fraction(self, centres: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Fraction 0..1 of tissue in the patch round (n, 2) centres (x, y), level-0 pixels."""
+        """Fraction 0..1 of tissue in the patch around (n, 2) centres (x, y), level-0 pixels."""
         return self.amounts.own("tissue", self._um(centres))
 
     def spots(self, pitch: float = PITCH, fraction: float = 0.5) -> npt.NDArray[np.float64]:
@@ -105,7 +105,7 @@ class Section:
         pitch : float
             Distance between spots, um.
         fraction : float
-            Least part of a spot's patch that is tissue.
+            Smallest share of tissue in a spot's patch.
 
         Returns
         -------
@@ -125,7 +125,7 @@ class Section:
 
 
 def make_section(seed: int, *, size_mm: tuple[float, float] = SIZE_MM, mpp: float = 1.0) -> Section:
-    """Lay out the section of a seed; its picture is drawn when first asked for (some 6 s).
+    """Lay out the section of a seed; its picture is drawn on first use (some 6 s).
 
     Parameters
     ----------
@@ -147,9 +147,9 @@ def make_section(seed: int, *, size_mm: tuple[float, float] = SIZE_MM, mpp: floa
 
 
 def write_slide(section: Section, path: str | Path) -> Path:
-    """Write the section as a tiled pyramidal TIFF (RGB, JPEG); written beside and renamed.
+    """Write the section as a tiled pyramidal TIFF (RGB, JPEG), first beside its final name.
 
-    The resolution tags, pixels per centimetre, give back the section's mpp; the description begins with `MARK`.
+    The resolution tags, in pixels per centimetre, give the section's mpp; the description begins with `MARK`.
     """
     image = Image.fromarray(section.image)
     with finished_file(path) as draft, tifffile.TiffWriter(draft) as file:
@@ -173,14 +173,14 @@ def write_slide(section: Section, path: str | Path) -> Path:
 
 
 def _per_cm(mpp: float) -> tuple[int, int]:
-    """Pixels per centimetre as a fraction of whole numbers that gives the mpp back."""
+    """Pixels per centimetre as a fraction of whole numbers that gives exactly the mpp."""
     return 10_000 * 10_000, round(mpp * 10_000)
 
 
 def sample_slide(seed: int = 0, *, size_mm: tuple[float, float] = SIZE_MM) -> Path:
     """Return the procedural slide of a seed from the user's cache, written there on first use.
 
-    The environment's NH2ST_CACHE names another cache folder, as for embeddings.
+    The environment variable NH2ST_CACHE sets another cache folder, as for embeddings.
     """
     size = "" if size_mm == SIZE_MM else f"-{size_mm[0]:g}x{size_mm[1]:g}"
     path = cache_folder() / "demo" / f"procedural-{seed}{size}-v{GENERATOR_VERSION}.tif"

@@ -1,7 +1,7 @@
-"""What came of a fine-tuning run: its model on the spots it has not learnt from, beside simpler models on the same.
+"""The outcome of a fine-tuning run: its model on the spots it has not learnt from, beside simpler models on the same.
 
-Whole sections that were held out are scored as `nh2st evaluate` scores them, on the finished model folder. Of blocks,
-the figures are those that the model's card has: of the best epoch, before the model learnt from the blocks too.
+Whole held-out sections are scored with the finished model, as by `nh2st evaluate`. For blocks, the figures are those on
+the model's card: of the best epoch, before the model also learnt from the blocks.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _simpler(
 
 
 def _line(name: str, about: str, figures: Sequence[dict[str, Any]], spots: Sequence[int]) -> SummaryLine:
-    """Average the figures of sections as a card does: weighted by their spots."""
+    """Average the figures of sections like a card, weighted by their spots."""
     each = [(f["pcc_mean"], *f["ci"]["pcc_mean"]) for f in figures]
     pcc, low, high = (round(float(v), 4) for v in np.average(each, axis=0, weights=spots))
     return SummaryLine(name=name, about=about, pcc=pcc, low=low, high=high)
@@ -130,7 +130,7 @@ def _caveats(
     new = sorted({s.patient for s in scored} - trained)
     if not ended.held_out.sections:
         said.append(
-            "Blocks of the sections that it learnt from: they say how well it fills in, little of another slide."
+            "Blocks of its own training sections: they say how well it fills in, but little about another slide."
         )
     elif shared:
         also = f", {', '.join(new)} is not" if new else ""
@@ -138,7 +138,7 @@ def _caveats(
     alone, mine = lines[0], lines[-1]
     if alone.low > 0:
         part = f", {alone.pcc / mine.pcc:.0%} of this model's" if mine.pcc > 0 else ""
-        said.append(f"Coordinates alone, without any image, reach {alone.pcc:.3f}{part}: for that, no image is needed.")
+        said.append(f"Coordinates alone, without any image, reach {alone.pcc:.3f}{part}: that part needs no image.")
     if mine.pcc <= lines[1].pcc:
         said.append("Colours alone do as well: this model has learnt nothing beyond the stain.")
     if genes < len(card.genes):

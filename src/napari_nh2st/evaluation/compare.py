@@ -1,7 +1,7 @@
 """The protocol: every baseline and NH2ST, fitted to the same training sections, scored on the same test sections.
 
-Nothing of a test section is seen while anything is chosen or fitted: the panel, means, scalers, ridge strengths and
-stopping come from the training sections, and a test section is handed over without its labels.
+No choice or fit sees a test section: the panel, means, scalers, ridge strengths and stopping come from the training
+sections, and models get a test section without its labels.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from napari_nh2st.training.sections.section import Section, load_section
 Budget = Literal["quick", "full"]
 
 SEEDS: dict[Budget, tuple[int, ...]] = {"quick": (0,), "full": (0, 1, 2)}
-# The quick budget trains what it is about on as many seeds as the full one; what costs most and claims least, both
-# budgets train once.
+# The quick budget trains the main model on as many seeds as the full one; both train the models that cost most and
+# claim least only once.
 ALL_SEEDS = ("nh2st-context",)
 ONE_SEED = ("encoder-ridge", "retrieval", "nh2st-paper")
 
@@ -45,7 +45,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(eq=False)
 class _Sections:
-    """Sections as they are read: once for each geometry, whatever the panel is."""
+    """Sections, read once for each geometry, whatever the panel."""
 
     data: dict[str, Any]
     read: dict[tuple[str, float, int], Section]
@@ -86,13 +86,13 @@ def compare(
     protocol : str
         See `parse_protocol`.
     budget : "quick" or "full"
-        How many seeds, and how long the frozen encoder is pretrained.
+        It sets the seeds, and how long the frozen encoder is pretrained.
     config : TrainingConfig, optional
         Of the NH2ST models; the defaults otherwise.
     models : iterable of str, optional
-        Only these of `BASELINES`, in its order. The mean profile and the coordinates are always among them.
+        Names of `BASELINES`; results keep its order. The mean profile and the coordinates are always included.
     seeds : sequence of int, optional
-        Instead of the budget's.
+        They replace the budget's.
     progress : callable
         Called with a sentence before each fit.
     cancelled : callable
@@ -101,12 +101,12 @@ def compare(
     Returns
     -------
     dict
-        The report: protocol, budget, panel, splits, warnings, provenance (docs/results.md says how to read it).
+        The report: protocol, budget, panel, splits, warnings, provenance (docs/results.md explains it).
 
     Raises
     ------
     SampleError, MppNeeded
-        Before anything is fitted where it can be told by then.
+        Before any fit, if possible.
     Cancelled
     """
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
@@ -145,7 +145,7 @@ def _chosen(models: Iterable[str] | None) -> list[Baseline]:
 
 
 def _check(split: Split, store: _Sections) -> list[str]:
-    """Read the expression of every section of a split before hours are spent."""
+    """Read the expression of every section of a split, so that errors come before hours are spent."""
     for sample in (*split.train, *split.test):
         store.expression(sample)
     shared = {s.patient for s in split.train} & {s.patient for s in split.test}
@@ -185,7 +185,7 @@ def _run_split(
     profile, spread = fitted.mean(axis=0)[rows], fitted.std(axis=0)[rows]
     test = [store.get(s, card, measured) for s in split.test]
     truths = [Truth.of(s.name, s.labels, places(s, card), profile) for s in test]
-    # What predicts gets a section without labels, as wide as the panel.
+    # Predictors get a section without labels, as wide as the panel.
     hidden = [blind(replace(s, labels=np.zeros((len(s.labels), len(card.genes)), np.float32))) for s in test]
     models: dict[str, Any] = {}
     fittings: dict[int, Fitting] = {}  # one a seed: two baselines share its frozen encoder
@@ -240,7 +240,7 @@ def _finite(predicted: Array, baseline: Baseline) -> Array:
 
 
 def _leak_alarm(models: dict[str, Any]) -> dict[str, Any]:
-    """Say how much of a split can be predicted without any image."""
+    """Describe how much of a split can be predicted without any image."""
     found = models[ALARM]
     alone, (low, high) = found["pcc_mean"], found["ci"]["pcc_mean"]
     best = max((m["pcc_mean"] for name, m in models.items() if name not in (ALARM, "mean-profile")), default=0.0)
@@ -251,8 +251,8 @@ def _leak_alarm(models: dict[str, Any]) -> dict[str, Any]:
         part = alone / max(best, 1e-9)
         says = (
             f"LEAK ALARM: coordinates alone, without any image, reach {alone:.3f} ({low:.3f} to {high:.3f}), {part:.0%}"
-            f" of the best model's {best:.3f}: where a spot lies tells part of what it expresses here, and for "
-            "that part no figure of this split shows that an image was needed."
+            f" of the best model's {best:.3f}: here, the place of a spot already predicts part of its expression. For "
+            "that part, this split does not show that an image was needed."
         )
     return {"raised": raised, "pcc": found["pcc_mean"], "interval": [low, high], "says": says}
 
@@ -260,7 +260,7 @@ def _leak_alarm(models: dict[str, Any]) -> dict[str, Any]:
 def _maps(
     name: str, figures: dict[str, Any], section: Section, card: Card, genes: list[str], predicted: Array
 ) -> dict[str, Any]:
-    """Keep the best, the median and the worst gene of a section as measured and as the first run predicted them."""
+    """Return the best, the median and the worst gene of a section, as measured and as the first run predicted them."""
     per_gene = metrics.pcc(section.labels, predicted).per_gene
     order = np.argsort(-per_gene, kind="stable")
     ranks = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}

@@ -48,7 +48,7 @@ class Scored:
 
 
 def split_kind(card: Card, sample: Sample) -> str:
-    """Tell from patient ids whether a section is of a patient that the model has seen."""
+    """Return the kind of a split: by patient ids, whether the model has seen the section's patient."""
     return kind_of([t.patient for t in card.training], [sample.patient])
 
 
@@ -73,7 +73,7 @@ def evaluate(
     Returns
     -------
     dict
-        ``splits``, one per section with its kind from patient ids, ``warnings`` and ``provenance``.
+        ``splits``, one per section with its kind, ``warnings`` and ``provenance``.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def predict_spots(sample: Sample, model: Model, job: Job) -> Scored:
 
 
 def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData, list[str]]:
-    """Name the measured genes as a model does, and list those of its panel, in the panel's order.
+    """Give the measured genes the model's names, and list those of its panel, in the panel's order.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData,
 
 
 def scored_at(sample: Sample, data: ad.AnnData, genes: list[str], prediction: Prediction) -> Scored:
-    """Lay what was measured beside what was predicted at the same spots, in the same order."""
+    """Put measured and predicted values side by side: the same spots, in the same order."""
     done = prediction.done
     truth = labels(data, genes)
     assert len(truth) == len(prediction), "spots and predictions must be the same, in the same order"
@@ -140,7 +140,7 @@ def scored_at(sample: Sample, data: ad.AnnData, genes: list[str], prediction: Pr
 
 
 def figures_of(card: Card, scored: Scored) -> dict[str, dict[str, Any]]:
-    """Score one section: the figures of the model and, where its card has means, of the mean profile, by name."""
+    """Score one section: the figures, by name, of the model and, if its card has means, of the mean profile."""
     rows = [card.genes.index(g) for g in scored.genes]
     profile = None if card.gene_means is None else np.asarray(card.gene_means)[rows]
     spread = None if card.gene_stds is None else np.asarray(card.gene_stds)[rows]
@@ -157,7 +157,7 @@ def model_name(card: Card) -> str:
 
 
 def split_of(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
-    """Make a report's split of one section; what to know of it is added to `warnings`."""
+    """Make a report's split of one section, and add to `warnings`."""
     if card.gene_means is None:
         warnings.append(f"the card of {card.name} has no gene means: there is no mean profile to compare with")
     return {
@@ -170,10 +170,10 @@ def split_of(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
 
 
 def with_figures(card: Card, report: dict[str, Any]) -> Card:
-    """Put the figures of a report of `evaluate` on a model's card, in place of those it had.
+    """Replace the figures on a model's card by those of a report of `evaluate`.
 
-    Where some sections are of patients that the model has not seen, only those count, and the figures are
-    cross-patient; sections that it was trained on never count.
+    If some sections are of patients that the model has not seen, only those count, and the figures are cross-patient.
+    Training sections never count.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def evaluation_of(splits: Sequence[dict[str, Any]], model: str) -> Evaluation:
     Parameters
     ----------
     splits : sequence of dict
-        Of a report; a gene's interval is the mean of its intervals, a little wide where splits are several.
+        Of a report; a gene's interval is the mean of its intervals, a little wide if there are several splits.
     model : str
         The model's name in them.
     """

@@ -46,15 +46,15 @@ def write_report(report: Mapping[str, Any], out: str | Path) -> list[Path]:
     Parameters
     ----------
     report : dict
-        What `evaluate` gives; optional keys may be missing.
+        From `evaluate`; optional keys may be missing.
     out : path
-        R.json. The page and the picture lie beside it under the same name.
+        R.json. The page and the picture get the same name beside it.
 
     Returns
     -------
     list of Path
-        JSON, page, picture. Each appears only when it is complete, and the JSON first: its figures may have taken
-        hours and must not be lost because a drawing fails.
+        JSON, page, picture. Each appears only when it is complete. The JSON is first: its figures may have taken hours
+        and must not be lost because a drawing fails.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def write_report(report: Mapping[str, Any], out: str | Path) -> list[Path]:
 
 
 def dump(value: Any) -> str:
-    """Write JSON that is compact and still compares line by line: what holds no further level is one line.
+    """Write JSON that is compact and still easy to compare line by line: the innermost level is one line.
 
     Figures that are not finite become null: JSON has no word for them.
     """
@@ -102,7 +102,7 @@ def _dump(value: Any, depth: int) -> str:
 
 
 def _is_matrix(value: Any) -> bool:
-    """Tell whether it is a list of lists of numbers, such as the spots' places: these stay together."""
+    """Return True for a list of lists of numbers, such as the spots' places: these stay together."""
     return isinstance(value, list) and all(
         isinstance(row, list) and all(isinstance(item, int | float) for item in row) for row in value
     )
@@ -154,7 +154,7 @@ def _models(split: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _what_ran(report: Mapping[str, Any]) -> str:
-    """List protocol, budget, panel, and where the figures come from, as far as they are known."""
+    """List protocol, budget, panel and the origin of the figures, as far as known."""
     source = report.get("provenance") or {}
     known = {"protocol": report.get("protocol"), "budget": report.get("budget"), "genes": report.get("panel")}
     known |= {k: v for k, v in source.items() if k != "command" and isinstance(v, str | int | float)}
@@ -218,7 +218,7 @@ def _interval_table(models: Mapping[str, Any]) -> str:
 
 
 def _seed_table(models: Mapping[str, Any]) -> str:
-    """Give each seed's figures and, where there are several, those of their averaged predictions."""
+    """Tabulate each seed's figures and, if there are several, those of their averaged predictions."""
     rows = []
     for name in in_order(models):
         scores = models[name]

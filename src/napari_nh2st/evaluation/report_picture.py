@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIZE = (14.0, 6.8)  # inches of one split
 DPI = 130
 
-# Baselines that are drawn beside the model, with colours that differ in lightness too.
+# Baselines drawn beside the model, in colours that also differ in lightness.
 _LINES = {"colour-ridge": "#d1701f", "coordinates-knn": "#8a8a8a"}
 _MAIN = "#1f4e8c"
 _NOT_MEASURED = "#f1f1f1"
@@ -32,16 +32,16 @@ Array = npt.NDArray[np.float64]
 def picture(report: Mapping[str, Any], path: str | Path) -> None:
     """Draw a report as a PNG, one row per split.
 
-    On the left the genes by PCC; on the right the best, the median and the worst gene, as measured above and as
-    predicted below. Both maps of a gene have the colours of the measured values' 1st to 99th percentile, so that
-    a prediction which varies less than the measurement also looks so.
+    The left half has the genes by PCC; the right half has the best, the median and the worst gene, measured above and
+    predicted below. Both maps of a gene span the measured values' 1st to 99th percentile, so a prediction that varies
+    less than the measurement also looks like it.
 
     Parameters
     ----------
     report : dict
-        What `evaluate` gives. Without ``maps`` the right half says so.
+        From `evaluate`. Without ``maps`` the right half says so.
     path : path
-        Where to write.
+        The PNG.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _places(values: Array) -> npt.NDArray[np.int64]:
 
 
 def _column(genes: Mapping[str, Any], key: str) -> Array:
-    """Collect one figure of every gene, NaN where it lacks."""
+    """Collect one figure of every gene, NaN if missing."""
     return np.array([np.nan if gene.get(key) is None else gene[key] for gene in genes.values()], dtype=np.float64)
 
 
@@ -144,13 +144,13 @@ def _maps(part: SubFigure, maps: Mapping[str, Any]) -> None:
 
 
 def _limits(measured: Array) -> tuple[float, float]:
-    """Return the colours' ends: the measured 1st and 99th percentile, apart even where nothing varies."""
+    """Return the ends of the colours: the measured 1st and 99th percentile, always different."""
     low, high = np.nanpercentile(measured, [1, 99])
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
 def _nearest(spots: Array) -> float:
-    """Return the median distance of a spot to its nearest neighbour."""
+    """Return the median distance from a spot to its nearest neighbour."""
     if len(spots) < 2:
         return 1.0
     apart = np.hypot(*(spots[:, None] - spots[None]).transpose(2, 0, 1))
@@ -159,7 +159,7 @@ def _nearest(spots: Array) -> float:
 
 
 def _dots(axis: Axes, spots: Array, values: Array, spacing: float, limits: Sequence[float]) -> Any:
-    """Draw spots as circles whose size is in the section's own unit, y downwards as in the image."""
+    """Draw spots as circles, sized in the section's own unit, y downwards as in the image."""
     from matplotlib.collections import EllipseCollection
 
     size = np.full(len(spots), _FILL * spacing)
@@ -177,7 +177,7 @@ def _dots(axis: Axes, spots: Array, values: Array, spacing: float, limits: Seque
 
 
 def _scale_bar(axis: Axes, spots: Array, spacing: float) -> None:
-    """Draw 1 mm, or less where the section is smaller, below the spots."""
+    """Draw a scale bar below the spots: 1 mm, or less if the section is smaller."""
     left, bottom = spots[:, 0].min() - spacing / 2, axis.get_ylim()[0]
     room = 0.6 * (np.ptp(spots[:, 0]) + spacing)
     length = next((bar for bar in _SCALE_BARS if bar <= room), _SCALE_BARS[-1])

@@ -1,4 +1,4 @@
-"""How a report's figures are put into words: one place for the page, the picture and the documentation's tables."""
+"""Words for a report's figures, shared by the page, the picture and the documentation's tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# The order of a table's rows; models that are not named here follow by name.
+# The order of a table's rows; other models follow by name.
 MODELS = (
     "mean-profile",
     "coordinates-knn",
@@ -33,13 +33,13 @@ NONE = "–"
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Sort the names of models as tables have them."""
+    """Sort the names of models in the order of the tables."""
     rank = {name: i for i, name in enumerate(MODELS)}
     return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
 
 
 def main_model(models: Mapping[str, Any]) -> str | None:
-    """Name the model that a split is about: nh2st-context, else another nh2st, else the one of highest mean PCC."""
+    """Name the main model of a split: nh2st-context, else another nh2st, else the one with the highest mean PCC."""
     if "nh2st-context" in models:
         return "nh2st-context"
     ours = [name for name in in_order(models) if name.startswith("nh2st-")]
@@ -52,7 +52,7 @@ def _sortable(scores: Mapping[str, Any]) -> float:
 
 
 def number(value: Any) -> str:
-    """Write a figure with three decimals and no leading zero, or a dash where there is none."""
+    """Write a figure with three decimals and no leading zero, or a dash if there is none."""
     if value is None or not math.isfinite(value):
         return NONE
     text = f"{value:.3f}".replace("-0.000", "0.000")
@@ -65,7 +65,7 @@ def between(pair: Sequence[float] | None) -> str:
 
 
 def with_interval(value: Any, pair: Sequence[float] | None) -> str:
-    """Write a figure and, where there is one, its interval in brackets."""
+    """Write a figure and, if there is one, its interval in brackets."""
     return number(value) if pair is None or value is None else f"{number(value)} ({between(pair)})"
 
 
@@ -76,7 +76,7 @@ def seed_spread(scores: Mapping[str, Any]) -> float | None:
 
 
 def kind_words(split: Mapping[str, Any]) -> str:
-    """Say what kind of split it is, with the warning that belongs to it."""
+    """Name the kind of a split, with its warning."""
     kind = str(split.get("kind") or "kind not known")
     return KINDS.get(kind, kind)
 

@@ -28,9 +28,9 @@ class Truth:
     labels : (n, G) float32
         Raw labels.
     blocks : (n,) int64
-        Spatial block of each spot: blocks are what the bootstrap draws.
+        Spatial block of each spot; the bootstrap draws blocks.
     profile : (G,) float64 or None
-        Mean of the training labels, where it is known.
+        Mean of the training labels, if known.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Truth:
 
     @classmethod
     def of(cls, name: str, labels: npt.NDArray[np.float32], centres: Array, profile: Any) -> Truth:
-        """Lay the blocks over the spots' centres (n, 2)."""
+        """Lay blocks over the spots' centres (n, 2)."""
         flat = None if profile is None else np.asarray(profile, dtype=np.float64)
         return cls(name, labels, metrics.spatial_blocks(centres), flat)
 
@@ -106,7 +106,7 @@ def score(
     seeds: Sequence[int] = (),
     bootstrap_seed: int = 0,
 ) -> dict[str, Any]:
-    """Give one model's figures on the scored sections.
+    """Compute one model's figures on the scored sections.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def score(
 
 
 def _over(figures: Sequence[dict[str, FloatArray | None]], key: str, finish: Callable[[Any], Any]) -> Any:
-    """Average a figure over runs, in each resample where there are some; None where it is not known."""
+    """Average a figure over runs, in each resample if there are any; None if it is not known."""
     values = [v for f in figures if (v := f[key]) is not None]
     return finish(np.mean(values, axis=0)) if len(values) == len(figures) else None
 

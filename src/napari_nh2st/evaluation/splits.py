@@ -1,4 +1,4 @@
-"""Which sections are trained on and which are scored: always whole sections, labelled from patient ids."""
+"""Splits into training sections and test sections: always whole sections, labelled by patient ids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Split:
     ----------
     train, test : tuple of Sample
     kind : "cross-patient" or "same-patient"
-        The latter as soon as one scored section is of a patient that is trained on: an optimistic figure.
+        Same-patient if any scored section is of a training patient: an optimistic figure.
     """
 
     train: tuple[Sample, ...]
@@ -35,7 +35,7 @@ class Split:
 
 
 def kind_of(train: Sequence[str], test: Sequence[str]) -> Kind:
-    """Tell the kind of a split from the patients on both sides."""
+    """Return the kind of a split from the patients on both sides."""
     return "same-patient" if set(train) & set(test) else "cross-patient"
 
 
@@ -45,9 +45,9 @@ def parse_protocol(text: str, samples: Sequence[Sample]) -> list[Split]:
     Parameters
     ----------
     text : str
-        ``cross-patient``: each patient in turn is scored by what was trained on all others. ``leave-section-out``:
-        each section in turn, trained on all others. Or explicit, ``C2,C3:B4`` (train on C2 and C3, score B4), several
-        separated by semicolons.
+        ``cross-patient``: score each patient in turn, trained on all others. ``leave-section-out``: score each section
+        in turn, trained on all others. Or explicit, ``C2,C3:B4`` (train on C2 and C3, score B4), several separated by
+        semicolons.
     samples : sequence of Sample
 
     Raises
@@ -63,7 +63,9 @@ def parse_protocol(text: str, samples: Sequence[Sample]) -> list[Split]:
             raise SampleError("leave-section-out needs at least two sections in the sheet")
         return [_split([t for t in samples if t is not s], [s]) for s in samples]
     if ":" not in text:
-        raise SampleError(f"{text!r} is no protocol: give {CROSS_PATIENT}, {LEAVE_SECTION_OUT} or sections as C2,C3:B4")
+        raise SampleError(
+            f"{text!r} is not a protocol: give {CROSS_PATIENT}, {LEAVE_SECTION_OUT} or sections as C2,C3:B4"
+        )
     return [_explicit(part, samples) for part in text.split(";") if part.strip()]
 
 

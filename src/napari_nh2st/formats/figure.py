@@ -170,7 +170,7 @@ def paint_map(
     from matplotlib import colormaps
 
     if colormap not in colormaps:
-        raise Nh2stError(f"matplotlib has no colormap named {colormap!r}: take viridis, cividis, magma, inferno or gray")
+        raise Nh2stError(f"matplotlib has no colormap named {colormap!r}: try viridis, cividis, magma, inferno or gray")
     return axes.imshow(
         values,
         extent=extent,

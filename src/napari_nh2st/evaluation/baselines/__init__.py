@@ -1,4 +1,4 @@
-"""What every claim stands beside: each baseline is one file here and one line in this table."""
+"""Baselines, to compare every claim with: each is one file here and one line in this table."""
 
 from napari_nh2st.evaluation.baselines.baseline import Baseline
 from napari_nh2st.evaluation.baselines.colour import COLOUR

@@ -1,4 +1,4 @@
-"""What a baseline is: something that is fitted to training sections and then predicts a section it has not seen."""
+"""The interface of a baseline: it is fitted to training sections, then predicts a section it has not seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Predict = Callable[[Section], Array]
 
 @dataclass(eq=False)
 class Fitting:
-    """What a baseline may learn from: training sections, and nothing of the test section.
+    """Material for fitting a baseline: training sections, and nothing of the test section.
 
     Attributes
     ----------
@@ -34,9 +34,9 @@ class Fitting:
         Of the models that are trained.
     seed : int
     quick : bool
-        The smaller budget.
+        True for the smaller budget.
     cancelled : callable
-        Asked between steps; raise `Cancelled` where it says so.
+        Asked between steps; if it returns True, raise `Cancelled`.
     """
 
     sections: list[Section]
@@ -61,9 +61,9 @@ class Baseline:
     name : str
         Its key in the report.
     about : str
-        What it is, in one sentence for the report.
+        One sentence for the report.
     seeded : bool
-        Whether another seed gives another result.
+        True if another seed gives another result.
     fit : callable
         From a `Fitting` to a `Predict`.
     """
@@ -75,12 +75,12 @@ class Baseline:
 
 
 def blind(section: Section) -> Section:
-    """Copy a section without its labels, so that nothing can read them while it predicts."""
+    """Copy a section without its labels, so that no predictor can read them."""
     return replace(section, labels=np.full_like(section.labels, np.nan))
 
 
 def patches(section: Section, side: int) -> npt.NDArray[np.uint8]:
-    """Cut the square round every spot, (n, side, side, 3), in model pixels; white beyond the crop."""
+    """Cut the square around every spot, (n, side, side, 3), in model pixels; white beyond the crop."""
     out = np.full((len(section.centres), side, side, 3), 255, dtype=np.uint8)
     height, width = section.pixels.shape[:2]
     corners = np.round(section.centres[:, SELF] - side / 2).astype(np.int64)
@@ -92,6 +92,6 @@ def patches(section: Section, side: int) -> npt.NDArray[np.uint8]:
 
 
 def places(section: Section, card: Card) -> npt.NDArray[np.float64]:
-    """Give each spot's place on its slide, (n, 2), micrometres (x, y)."""
+    """Return each spot's place on its slide, (n, 2), micrometres (x, y)."""
     on_slide: Any = section.centres[:, SELF] + section.corner
     return np.asarray(on_slide * card.mpp, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Colour statistics of the patch and ridge regression: what can be read off without seeing any shape."""
+"""Colour statistics of the patch and ridge regression: a prediction without any shape."""
 
 from __future__ import annotations
 

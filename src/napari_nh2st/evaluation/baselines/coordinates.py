@@ -1,7 +1,7 @@
-"""The leak alarm: expression guessed from where a spot lies, without any image.
+"""The leak alarm: expression guessed from the place of a spot, without any image.
 
-Sections of one tumour lie alike on the array. What this baseline reaches, a split gives away without a model; across
-patients it should be near 0.
+Sections of one tumour have similar positions on the array. Whatever this baseline reaches, a split gives away without a
+model; across patients it should be near 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _on_slide(section: Section, card: Card) -> npt.NDArray[np.float64]:
 
 
 def _on_tissue(section: Section, card: Card) -> npt.NDArray[np.float64]:
-    """Micrometres from the median spot: where sections lie apart on their slides."""
+    """Micrometres from the median spot, for sections at different places on their slides."""
     at = places(section, card)
     return np.asarray(at - np.median(at, axis=0))
 

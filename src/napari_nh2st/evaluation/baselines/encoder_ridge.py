@@ -5,7 +5,7 @@ are standardised, reduced to 256 principal components, and ridge regression take
 (github.com/mahmoodlab/HEST, src/hest/bench/trainer.py, `train_test_reg`) sets the strength to 100 / (components x
 genes) and fits no intercept. For a few hundred spots that is plain least squares with half as many unknowns as spots,
 and worse than the mean profile. Here that strength is one of several, chosen on the training sections, and the mean
-profile is the intercept: a bar should not be low by accident.
+profile is the intercept, so that the bar is not low by accident.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMPONENTS = 256
 
 
 def hest_strength(components: int, genes: int) -> float:
-    """Give HEST-Benchmark's ridge strength."""
+    """Return HEST-Benchmark's ridge strength."""
     return 100 / (components * genes)
 
 

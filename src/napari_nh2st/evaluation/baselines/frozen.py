@@ -1,4 +1,4 @@
-"""The encoder that is not trained on expression, and what it sees of a section."""
+"""The encoder that is not trained on expression, and its embeddings of a section."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MADE: WeakKeyDictionary[Fitting, ResNet18] = WeakKeyDictionary()
 
 
 def frozen_encoder(fitting: Fitting) -> ResNet18:
-    """Make the frozen encoder: the one place that decides which it is.
+    """Make the frozen encoder; no other function chooses it.
 
     Returns
     -------
     ResNet18
-        In evaluation mode. The encoder file that the settings name (`encoder_start`), or else one that is pretrained
-        on the training sections' own tiles, spots and the places round them, without their labels: the one that
-        NH2ST starts from. Made once for a fitting.
+        In evaluation mode. The encoder file in the settings (`encoder_start`), or else one pretrained on the training
+        sections' own tiles (spots and the places around them) without labels: the one that NH2ST starts from. Made
+        once for a fitting.
     """
     if fitting not in _MADE:
         _MADE[fitting] = _make(fitting)
@@ -48,13 +48,13 @@ def _make(fitting: Fitting) -> ResNet18:
 
 
 def embed(section: Section, fitting: Fitting) -> Array:
-    """Show the frozen encoder the patch round every spot.
+    """Embed the patch around every spot with the frozen encoder.
 
     Parameters
     ----------
     section : Section
     fitting : Fitting
-        Its encoder is kept as long as it is.
+        It keeps its encoder.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Settings of a baseline, chosen on training sections alone: each is left out in turn and predicted from the others."""
+"""Settings of a baseline, chosen on training sections alone: leave each out in turn and predict it from the others."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ BLOCKS = 4
 
 
 def groups(fitting: Fitting) -> npt.NDArray[np.int64]:
-    """Give the part that each training spot is left out with, (n,).
+    """Return the part with which each training spot is left out, (n,).
 
-    The part is its section. Where there is one section only, it is one of about four square blocks of that section:
-    scattered spots would be guessed from their neighbours.
+    The part is its section. If there is only one section, it is one of about four square blocks of that section:
+    single spots could be guessed from their neighbours.
     """
     if len(fitting.sections) > 1:
         return np.repeat(np.arange(len(fitting.sections)), [len(s.labels) for s in fitting.sections])
     return metrics.spatial_blocks(fitting.sections[0].centres[:, SELF], count=BLOCKS)
 
 
-# Settings are chosen by squared error: PCC knows no scale, and by it a ridge may shrink to almost nothing unpunished.
+# Settings are chosen by squared error: PCC ignores scale, so it would let a ridge shrink to almost nothing.
 def tuned(estimator: Any, grid: Mapping[str, Sequence[Any]], x: FloatArray, y: Array, parts: Any) -> Any:
     """Fit a regressor with the settings that predict left-out parts best.
 
@@ -39,7 +39,7 @@ def tuned(estimator: Any, grid: Mapping[str, Sequence[Any]], x: FloatArray, y: A
     estimator
         A scikit-learn regressor.
     grid : mapping
-        The values of each setting; of equally good ones the first is taken.
+        The values of each setting; the first of equally good ones is taken.
     x : (n, F)
     y : (n, G)
     parts : (n,)
@@ -52,7 +52,7 @@ def tuned(estimator: Any, grid: Mapping[str, Sequence[Any]], x: FloatArray, y: A
     """
     from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 
-    if len(np.unique(parts)) < 2:  # a handful of spots in one place: nothing to leave out, the first settings stand
+    if len(np.unique(parts)) < 2:  # a handful of spots in one place: nothing to leave out, so the first settings stay
         grid = {name: values[:1] for name, values in grid.items()}
         folds: Any = [(np.arange(len(x)), np.arange(len(x)))]
     else:

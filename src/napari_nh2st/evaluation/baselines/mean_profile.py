@@ -1,4 +1,4 @@
-"""The mean profile of the training spots, for every spot: what is known before looking."""
+"""The mean profile of the training spots, for every spot: a prediction before any look."""
 
 from __future__ import annotations
 

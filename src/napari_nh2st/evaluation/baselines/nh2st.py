@@ -24,13 +24,13 @@ def _context(fitting: Fitting) -> TrainingConfig:
 
 
 def _target(fitting: Fitting) -> TrainingConfig:
-    """Make the default blind to everything round a place; the neighbourhood's loss goes with it."""
+    """Make the default model blind to the surroundings of a place; the neighbourhood's loss goes with them."""
     arch = fitting.config.architecture.model_copy(update={"neighbours": False})
     return fitting.config.model_copy(update={"architecture": arch, "near_weight": 0.0})
 
 
 def _paper(fitting: Fitting) -> TrainingConfig:
-    """Take the published network and losses, a ResNet-18 at the default's width and pixel size, one epoch more."""
+    """Take the published network and losses, a ResNet-18 of the default's width and pixel size, one epoch more."""
     ours = fitting.config.architecture
     arch = Architecture(
         variant="paper", encoder="resnet18", width=ours.width, stride=ours.stride, dim=ours.dim, hidden=ours.hidden,

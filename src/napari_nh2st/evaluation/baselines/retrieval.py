@@ -1,4 +1,4 @@
-"""The training spots that look most alike, and the mean of their expression: the recipe of BLEEP.
+"""The mean expression of the training spots that look most alike: the recipe of BLEEP.
 
 Xie et al., "Spatially Resolved Gene Expression Prediction from H&E Histology Images via Bi-modal Contrastive Learning",
 NeurIPS 2023: the 50 nearest by cosine similarity, averaged, each weighted by exp(-(d^2 - d_0^2)) where d is its

@@ -50,7 +50,7 @@ class SmallCnn(nn.Module):
 
 
 def _turned(tiles: Tensor) -> Tensor:
-    """Flip and turn (B, S, S, 3) patches, each for itself."""
+    """Flip and turn each of (B, S, S, 3) patches."""
     out = torch.empty_like(tiles)
     for i, pose in enumerate(torch.randint(8, (len(tiles),)).tolist()):
         turned = torch.rot90(tiles[i], pose % 4, (0, 1))
@@ -59,7 +59,7 @@ def _turned(tiles: Tensor) -> Tensor:
 
 
 def _jittered(x: Tensor) -> Tensor:
-    """Change the colours of (B, 3, S, S) patches a little, each for itself."""
+    """Change the colours of each of (B, 3, S, S) patches a little."""
     gain, shift = (JITTER * torch.randn(len(x), 3, 1, 1).to(x.device) for _ in range(2))
     return x * (1 + gain) + shift
 
