@@ -122,7 +122,7 @@ class CompositePart(QWidget):
             changed.connect(self._refresh)
         workspace.state.events.drawings.connect(self._update)
         workspace.state.events.jobs_ended.connect(partial(self._update, final=True))
-        workspace.state.events.gene.connect(self._gene_asked_for)
+        workspace.state.gene_chosen.connect(self._gene_asked_for)
         self._refresh()
 
     def _line(self, name: str, colour: str) -> Any:

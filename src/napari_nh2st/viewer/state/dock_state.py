@@ -142,8 +142,9 @@ class DockState:
 
     def choose_gene(self, gene: str) -> None:
         """Show a gene; it is chosen even where it is shown already."""
-        self.gene = gene
-        self.gene_chosen.emit(gene)
+        with self.events.gene.paused():  # listeners find the heatmap drawn
+            self.gene = gene
+            self.gene_chosen.emit(gene)
 
     def show_map(self, prediction_map: PredictedMap | None) -> None:
         """Show another map, with the gene of now where it is predicted; listeners hear of both when both are set."""
