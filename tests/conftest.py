@@ -7,18 +7,6 @@ from pathlib import Path
 import pytest
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the tests of one file be shared out to several processes."""
-    parser.addoption("--part", default="1/1", metavar="K/N", help="only every N-th test, from the K-th on")
-
-
-@pytest.hookimpl(trylast=True)  # after marks have chosen
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests of the other parts out."""
-    k, n = (int(v) for v in config.getoption("--part").split("/"))
-    items[:] = items[k - 1 :: n]
-
-
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real slides and sections; NH2ST_DATA names another place."""

@@ -37,6 +37,7 @@ MODULES = [
     "tifffile",
     "torch",
     "typer",
+    "vispy.gloo",
     "yaml",
     "zarr",
 ]

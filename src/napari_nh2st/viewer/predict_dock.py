@@ -22,6 +22,7 @@ from napari_nh2st.viewer.kit.fold import Fold
 from napari_nh2st.viewer.kit.layout import column, rule, scrolled
 from napari_nh2st.viewer.kit.pacing import Pacing
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.measured.section import MeasuredSection
 from napari_nh2st.viewer.predict.job_section import JobSection
 from napari_nh2st.viewer.predict.model_section import ModelSection
@@ -63,6 +64,7 @@ class PredictWidget(QScrollArea):
 
     def __init__(self, napari_viewer: Viewer, services: Services | None = None) -> None:
         super().__init__()
+        make_removal_safe(napari_viewer)
         self.viewer = napari_viewer
         self._connections = Connections()
         self._was_docked = False

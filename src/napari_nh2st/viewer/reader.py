@@ -9,6 +9,7 @@ from typing import Any
 from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.viewer.layers import heatmap
 from napari_nh2st.viewer.layers.frames import map_frame, slide_layer_data
+from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
 from napari_nh2st.viewer.state.dock_state import first_gene
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -53,6 +54,9 @@ def _may_open(path: Path) -> bool:
 
 def _read(path: str | list[str]) -> list[LayerData]:
     """Open slides and predictions as layers."""
+    import napari
+
+    make_removal_safe(napari.current_viewer())
     paths = [path] if isinstance(path, str) else path
     return [_open(Path(p)) for p in paths]
 

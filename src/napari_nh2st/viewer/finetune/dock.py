@@ -39,6 +39,7 @@ from napari_nh2st.viewer.kit.layout import indented, row, rule, scrolled
 from napari_nh2st.viewer.kit.phrases import clock, error_words
 from napari_nh2st.viewer.kit.settings import settings
 from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.state.services import Services
 
 _POLL_MS = 1000
@@ -68,6 +69,7 @@ class FinetuneWidget(QScrollArea):
         self, napari_viewer: Viewer, services: Services | None = None, program: list[str] | None = None
     ) -> None:
         super().__init__()
+        make_removal_safe(napari_viewer)
         self._timer = QTimer(self, interval=_POLL_MS)
         self.viewer, self._services, self._program = napari_viewer, services or Services(), program
         self.background, self._connections = Background(), Connections()

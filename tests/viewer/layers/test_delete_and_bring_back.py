@@ -1,0 +1,93 @@
+"""Nothing that a person does to layers may end the process: layers are deleted and brought back in a real window."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QApplication
+
+from napari_nh2st.viewer.layers.removal import make_removal_safe
+
+pytestmark = pytest.mark.viewer
+HERE = Path(__file__).parent
+
+
+def run(script: str, *words: str) -> None:
+    """Run a script in a process of its own: a crash of the graphics driver is a plain failure then."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    command = [sys.executable, str(HERE / script), *words]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
+    said = (outcome.stdout + outcome.stderr)[-6000:]
+    assert outcome.returncode == 0, f"{script} ended with {outcome.returncode}:\n{said}"
+    assert outcome.stdout.endswith("survived\n"), said
+
+
+def test_every_kind_of_ours_is_deleted_and_brought_back() -> None:
+    """Twenty times each where that is cheap; see below for the others."""
+    run("deleting.py", "20", "4")
+
+
+@pytest.mark.long
+def test_every_kind_of_ours_is_deleted_and_brought_back_twenty_times() -> None:
+    run("deleting.py", "20", "20")
+
+
+def test_layers_of_every_type_are_deleted_in_every_way() -> None:
+    run("deleting_any.py")
+
+
+def arrays_left_on(canvas: Any) -> int:
+    """Count the vertex arrays that are switched on between two frames."""
+    from OpenGL.GL import GL_MAX_VERTEX_ATTRIBS, GL_VERTEX_ATTRIB_ARRAY_ENABLED, glGetInteger, glGetVertexAttribiv
+
+    canvas.update()
+    QApplication.processEvents()
+    canvas.makeCurrent()
+    arrays = range(glGetInteger(GL_MAX_VERTEX_ATTRIBS))
+    return sum(int(glGetVertexAttribiv(i, GL_VERTEX_ATTRIB_ARRAY_ENABLED)[0]) for i in arrays)
+
+
+def test_no_vertex_array_stays_on_for_a_driver_to_read_from_a_deleted_buffer(make_napari_viewer) -> None:
+    viewer = make_napari_viewer(show=True)
+    canvas = viewer.window._qt_viewer.canvas.native
+    viewer.add_image(np.zeros((20, 20)))
+    points = viewer.add_points(np.random.default_rng(0).random((9, 2)) * 20)
+    assert arrays_left_on(canvas) > 2  # else napari or vispy does it by itself by now, and we need not
+    make_removal_safe(viewer)
+    assert arrays_left_on(canvas) == 0
+    viewer.layers.remove(points)
+    assert arrays_left_on(canvas) == 0
+
+
+def test_the_context_of_the_canvas_is_current_when_layers_go(make_napari_viewer) -> None:
+    from qtpy.QtGui import QOpenGLContext
+
+    viewer = make_napari_viewer(show=True)
+    canvas = viewer.window._qt_viewer.canvas
+    make_removal_safe(viewer)
+    make_removal_safe(viewer)
+    finish, current = canvas._scene_canvas.context.finish, []
+
+    def watched() -> None:
+        current.append(QOpenGLContext.currentContext() is canvas.native.context())
+        finish()
+
+    canvas._scene_canvas.context.finish = watched
+    for remove in (viewer.layers.pop, viewer.layers.remove_selected, viewer.layers.clear):
+        viewer.add_image(np.zeros((20, 20)))
+        QApplication.processEvents()
+        remove()
+    assert current == [True] * 3
+
+
+def test_a_viewer_without_a_window_needs_nothing() -> None:
+    from napari.components import ViewerModel
+
+    make_removal_safe(None)
+    make_removal_safe(ViewerModel())
