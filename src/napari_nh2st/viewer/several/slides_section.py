@@ -42,7 +42,7 @@ class SlidesSection(QWidget):
         for changed in (events.inserted, events.removed, workspace.viewer.canvas.grid.events.enabled):
             connections.add(changed, self._changed)
         state = workspace.state
-        for told in (state.events.gene, state.events.drawings, state.events.jobs_ended):
+        for told in (state.gene_chosen, state.events.drawings, state.events.jobs_ended):
             told.connect(self._match)
         state.style.when_restyled(self._match)
         workspace.state.map_chosen.connect(self._map_changed)
