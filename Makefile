@@ -34,14 +34,10 @@ demo: setup
 		.venv/bin/nh2st demo --headless --out demo-out $(ARGS); \
 	fi
 
-# Two runs, both to the end: what needs no window, then the windows, each file of them on a screen of its own.
+# Both parts to the end: what needs no window, then the windows.
 test: setup
 	.venv/bin/ruff check --quiet
-	@failed=0; \
-	OMP_NUM_THREADS=$(THREADS) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile -m "not viewer and not long" $(ARGS) \
-		|| [ $$? -eq 5 ] || failed=1; \
-	scripts/test_windows.sh $(ARGS) || failed=1; \
-	exit $$failed
+	@WORKERS=$(WORKERS) THREADS=$(THREADS) scripts/test.sh $(ARGS)
 
 test-long: setup
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) -m pytest -q -m long $(ARGS)
