@@ -18,7 +18,8 @@ import numpy.typing as npt
 from napari_nh2st import metrics
 from napari_nh2st.demo.run import MODELS
 from napari_nh2st.demo.tissue import make_section, write_slide
-from napari_nh2st.engine.run import Job, run
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.evaluation.protocol import measured_genes
 from napari_nh2st.expression import labels, read_expression, read_sheet
 from napari_nh2st.geometry import TileSet
@@ -26,7 +27,7 @@ from napari_nh2st.model.folder import load_model
 from napari_nh2st.slides import Slide, open_slide
 
 SEED = 4242  # no section that the demo models were trained on
-JOB = Job(cache=False)
+OPTIONS = PredictionOptions(cache=False)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -37,7 +38,7 @@ def predicted(slide: Slide, model: str, spots: npt.NDArray[np.float64], genes: l
     for precision in ("fp32", "bf16"):
         loaded = load_model(model)
         places = TileSet.at(spots, scale=loaded.card.scale_on(slide.require_mpp()), pitch=loaded.card.pitch)
-        found.append(run(slide, loaded, places, replace(JOB, precision=precision))[0].matrix(genes))
+        found.append(predict_places(slide, loaded, places, replace(OPTIONS, precision=precision))[0].matrix(genes))
     return tuple(found)
 
 

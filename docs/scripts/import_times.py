@@ -14,7 +14,7 @@ MODULES = [
     "napari_nh2st.cli",
     "napari_nh2st.slides",
     "napari_nh2st.formats",
-    "napari_nh2st.engine.run",
+    "napari_nh2st.engine.predict",
     "anndata",
     "igraph",
     "imagecodecs",

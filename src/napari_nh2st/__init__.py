@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_nh2st.engine.predict import predict
     from napari_nh2st.engine.prediction import Prediction
-    from napari_nh2st.engine.run import predict
     from napari_nh2st.evaluation.protocol import evaluate
     from napari_nh2st.model.folder import load_model
     from napari_nh2st.slides import open_slide
@@ -25,7 +25,7 @@ _WHERE = {
     "finetune": "training.finetune",
     "load_model": "model.folder",
     "open_slide": "slides",
-    "predict": "engine.run",
+    "predict": "engine.predict",
 }
 
 __all__ = ["Prediction", "evaluate", "finetune", "load_model", "open_slide", "predict"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_nh2st.analysis.context import looks_around, neighbour_effects, tile_table, without_surroundings
-from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Cancelled
@@ -44,7 +44,7 @@ def session(slide, model):
     mask = np.ones((12, 15), dtype=bool)
     mask[:, :3] = False  # no tissue at the left edge: some neighbours are not there
     tissue = TissueMask.from_array(mask, slide.shape)
-    return Session(slide, model, job=Job(device="cpu", precision="fp32", cache=False, tissue=tissue))
+    return Session(slide, model, options=PredictionOptions(device="cpu", precision="fp32", cache=False, tissue=tissue))
 
 
 def fresh(one, place, present):
@@ -55,7 +55,7 @@ def fresh(one, place, present):
     seen = one.embed(TileSet.at(inside, scale=one.scale, pitch=model.card.pitch))
     nodes = torch.from_numpy(seen)[None].expand(len(present), -1, -1)
     with torch.inference_mode():
-        hidden = model.net.look(nodes[:, SELF], nodes, torch.from_numpy(present))
+        hidden = model.net.hidden_vectors(nodes[:, SELF], nodes, torch.from_numpy(present))
         return model.net.decoder(hidden).numpy()
 
 

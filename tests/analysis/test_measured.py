@@ -9,8 +9,9 @@ import scipy.sparse as sp
 
 from napari_nh2st.analysis import measured
 from napari_nh2st.analysis.measured import Frame
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.engine.run import Job, run
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.expression import read_sheet
@@ -22,7 +23,7 @@ from support.predictions import GENES as PANEL
 from support.predictions import prediction
 from support.sections import GENES, sheet
 
-JOB = Job(device="cpu", precision="fp32", cache=False)
+OPTIONS = PredictionOptions(device="cpu", precision="fp32", cache=False)
 SHAPE = (3000, 4000)
 
 
@@ -169,21 +170,23 @@ def same_table(found: measured.Comparison, report: dict) -> None:
     assert found.figures["ci"]["pcc_mean"] == pytest.approx(figures["ci"]["pcc_mean"], abs=2e-4)
 
 
-def compared(path, found, model, job, mpp=None):
+def compared(path, found, model, options, mpp=None):
     """As the dock does it, without one."""
     with open_slide(path, mpp=mpp) as slide:
         data = measured.read_found(found, slide.path)
         assert measured.doubt(data.obsm["spatial"], data.uns["frame"], slide.shape, slide.tissue()) == ""
         data = measured.on_slide(found.name, data, Frame(), slide.shape)
-        made, _ = run(slide, model, measured.spots_of(data, model.card, slide.require_mpp()), job.for_scoring())
+        made, _ = predict_places(
+            slide, model, measured.spots_of(data, model.card, slide.require_mpp()), options.for_scoring()
+        )
     return measured.compare(found.name, data, made)
 
 
 def test_the_table_is_that_of_evaluate(tmp_path):
     trust = Evaluation(kind="same-patient", samples=["X"], pcc_mean=0.1, genes={"DARK": GeneTrust(pcc=0.1)})
     model = small_model(tmp_path, genes=GENES, gene_means=[5.0] * 4, evaluation=trust)
-    report = evaluate(sheet(tmp_path, ("S1", "P1", 1)), model, job=JOB)
-    found = compared(tmp_path / "S1.tif", detect([tmp_path / "S1.h5ad"]), model, JOB)
+    report = evaluate(sheet(tmp_path, ("S1", "P1", 1)), model, options=OPTIONS)
+    found = compared(tmp_path / "S1.tif", detect([tmp_path / "S1.h5ad"]), model, OPTIONS)
     assert len(found.scored.truth) == report["splits"][0]["n_spots"]
     same_table(found, report)
 
@@ -194,8 +197,8 @@ def test_the_table_of_a_real_section_is_that_of_evaluate(data_dir):
 
     model = load_model("her2st")
     sample = next(s for s in read_sheet(data_dir / "her2st" / "samples.csv") if s.sample == "C5")
-    report = evaluate([sample], model, job=replace(JOB, precision="auto"))
-    found = compared(sample.slide, detect([sample.expression]), model, replace(JOB, precision="auto"), sample.mpp)
+    report = evaluate([sample], model, options=replace(OPTIONS, precision="auto"))
+    found = compared(sample.slide, detect([sample.expression]), model, replace(OPTIONS, precision="auto"), sample.mpp)
     assert found.trained_as == "C5"
     assert not found.missing
     same_table(found, report)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nh2st.analysis.spread import VIEWS, Answer, shared_genes, spread_over
-from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box, TileSet
@@ -66,7 +66,9 @@ def slide(tmp_path_factory):
 
 def ask(slide, model, places=None, **how) -> tuple[TileSet, Answer]:
     tissue = TissueMask.from_array(np.ones((9, 11), dtype=bool), slide.shape)
-    session = Session(slide, model, job=Job(device="cpu", precision="fp32", cache=False, tissue=tissue, **how))
+    session = Session(
+        slide, model, options=PredictionOptions(device="cpu", precision="fp32", cache=False, tissue=tissue, **how)
+    )
     places = session.places(Box(200, 200, 800, 800)) if places is None else places
     return places, Answer(model.card.name, model.card.genes, decoder_of(model.net), session.hidden(places))
 

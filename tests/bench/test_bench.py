@@ -11,7 +11,8 @@ from napari_nh2st.bench import contenders as sides
 from napari_nh2st.bench import data_sets as material
 from napari_nh2st.bench.data_sets import Material, Options
 from napari_nh2st.bench.released import ARCHITECTURE, Released
-from napari_nh2st.engine.run import lattice_for, run
+from napari_nh2st.engine.places import lattice_for
+from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
@@ -72,11 +73,13 @@ def test_the_same_encoder_looks_at_the_same_tissue(small):
 def test_what_was_not_encoded_is_no_measurement(small):
     model = small.load()
     places = lattice_for(small.slide, model.card)
-    store = durable.store_for(small.options.folder / "known", small.slide, model, places.pitch, small.job)
-    job = durable.replace(small.job, store=store)
-    sides.engine(small.slide, model, places, job)()
+    store = durable.store_for(
+        small.options.folder / "known", small.slide, model, places.pitch, small.prediction_options
+    )
+    options = durable.replace(small.prediction_options, store=store)
+    sides.engine(small.slide, model, places, options)()
     with pytest.raises(Nh2stError, match="would not be a measurement"):
-        sides.engine(small.slide, model, places, job)()
+        sides.engine(small.slide, model, places, options)()
 
 
 def test_agreement_with_itself_is_whole():
@@ -91,9 +94,9 @@ def test_patch_by_patch_differs_from_the_dense_map_by_its_borders_alone(small, m
     """With the halo that the engine reads, patch by patch is the engine's own answer."""
     model = small.load()
     places = lattice_for(small.slide, model.card, pitch=model.card.pitch)
-    alone = agreement.patch_by_patch(small.slide, model, places, small.job, small.device)
+    alone = agreement.patch_by_patch(small.slide, model, places, small.prediction_options, small.device)
     assert alone.shape == (len(places), len(model.card.genes))
-    dense = run(small.slide, small.load(), places, small.job)[0].matrix()
+    dense = predict_places(small.slide, small.load(), places, small.prediction_options)[0].matrix()
     assert 0 < agreement.compare(dense, alone, dense)[0] < 1
     reach = 2 * 16 * 8
 
@@ -104,7 +107,7 @@ def test_patch_by_patch_differs_from_the_dense_map_by_its_borders_alone(small, m
     encode, at = model.net.encode, reach // 16
     monkeypatch.setattr(agreement, "read_patches", wide)
     monkeypatch.setattr(model.net, "encode", lambda images: encode(images)[:, :, at : at + 1, at : at + 1])
-    whole = agreement.patch_by_patch(small.slide, model, places, small.job, small.device)
+    whole = agreement.patch_by_patch(small.slide, model, places, small.prediction_options, small.device)
     assert agreement.compare(dense, whole, dense)[0] > 0.999
 
 

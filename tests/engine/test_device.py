@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_nh2st.engine.device import choose_precision, computing
-from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.errors import Nh2stError
 
 CPU = torch.device("cpu")
@@ -30,8 +30,8 @@ def test_a_gpu_rounds_no_product_of_fp32():
 
 
 def test_a_job_for_scoring_is_in_fp32_and_keeps_nothing():
-    job = Job(device="cpu", precision="bf16", cache=False, view=1).for_scoring()
-    assert job == Job(device="cpu", precision="fp32", cache=False, view=1)
+    options = PredictionOptions(device="cpu", precision="bf16", cache=False, view=1).for_scoring()
+    assert options == PredictionOptions(device="cpu", precision="fp32", cache=False, view=1)
 
 
 def test_a_variable_says_what_auto_means(monkeypatch):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.engine import session as session_module
-from napari_nh2st.engine.encoder import Coder, folded, out_of_memory
-from napari_nh2st.engine.job import Job
+from napari_nh2st.engine import block_encoder
+from napari_nh2st.engine.model_runner import ModelRunner, folded, out_of_memory
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideError
@@ -26,7 +26,10 @@ FOCUS = (1700.0, 1000.0)
 def session(slide, model, *, pitch=None, **more):
     tissue = TissueMask.from_array(np.ones((15, 23), dtype=bool), slide.shape)
     return Session(
-        slide, model, pitch=pitch, job=Job(device="cpu", precision="fp32", **{"cache": False, "tissue": tissue, **more})
+        slide,
+        model,
+        pitch=pitch,
+        options=PredictionOptions(device="cpu", precision="fp32", **{"cache": False, "tissue": tissue, **more}),
     )
 
 
@@ -65,13 +68,13 @@ def test_folding_changes_nothing_inside():
 
 
 def test_bands_are_exact(context, monkeypatch):
-    coder = Coder(context.net, torch.device("cpu"), "fp32")
-    side = (16 + 6 + 2 * coder.halo) * coder.stride
+    runner = ModelRunner(context.net, torch.device("cpu"), "fp32")
+    side = (16 + 6 + 2 * runner.halo) * runner.stride
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    at_once = coder.window(pixels, lambda: False)
-    monkeypatch.setattr("napari_nh2st.engine.encoder.BUFFER", 1)
+    at_once = runner.encode_window(pixels, lambda: False)
+    monkeypatch.setattr("napari_nh2st.engine.model_runner.BUFFER", 1)
     monkeypatch.setattr("napari_nh2st.model.stain.BAND", 1)
-    assert np.allclose(coder.window(pixels, lambda: False), at_once, atol=1e-4 * np.abs(at_once).max())
+    assert np.allclose(runner.encode_window(pixels, lambda: False), at_once, atol=1e-4 * np.abs(at_once).max())
 
 
 def test_answers_come_from_the_focus_outwards(slide, model):
@@ -120,7 +123,7 @@ def test_a_quick_look_is_the_patch_alone(slide, context):
     alone[:, SELF] = True
     with torch.inference_mode():
         cells = context.net.encode(normalise(torch.from_numpy(patches)))[:, :, 0, 0]
-        expected = context.net.look(cells, cells[:, None].expand(-1, 9, -1), torch.from_numpy(alone)).numpy()
+        expected = context.net.hidden_vectors(cells, cells[:, None].expand(-1, 9, -1), torch.from_numpy(alone)).numpy()
     assert_same(quick, expected)
 
 
@@ -131,7 +134,7 @@ def test_holes_in_the_tissue_cost_nothing(slide, context):
     places = one.places()
     assert 0 < len(places) < 30
     list(one.stream(places))
-    encoded = len(one._fresh)
+    encoded = len(one._encoder.fresh)
     grid = np.prod([-(-n // one.embeddings.block) for n in one.embeddings.shape])
     assert encoded < 0.5 * grid
 
@@ -146,7 +149,7 @@ def test_holes_in_the_tissue_cost_nothing(slide, context):
 )
 def test_without_memory_windows_are_halved(slide, context, monkeypatch, error):
     places, expected = whole(slide, context)
-    encode, sizes = Coder.window, []
+    encode, sizes = ModelRunner.encode_window, []
 
     def hungry(self, pixels, cancelled):
         sizes.append(pixels.shape[0] * pixels.shape[1])
@@ -154,18 +157,18 @@ def test_without_memory_windows_are_halved(slide, context, monkeypatch, error):
             raise error
         return encode(self, pixels, cancelled)
 
-    monkeypatch.setattr(Coder, "window", hungry)
+    monkeypatch.setattr(ModelRunner, "encode_window", hungry)
     one = session(slide, context)
     assert_same(collect(one.stream(places), len(places), expected.shape[1]), expected)
     assert max(sizes) > 1000 * 1000
-    assert one._largest < session_module.LARGEST
+    assert one._encoder.largest < block_encoder.LARGEST
 
 
 def test_no_memory_at_all_is_one_line(slide, context, monkeypatch):
     def hungry(*_):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(Coder, "window", hungry)
+    monkeypatch.setattr(ModelRunner, "encode_window", hungry)
     one = session(slide, context)
     with pytest.raises(Nh2stError, match="not enough memory"):
         list(one.stream(one.places()))
@@ -250,7 +253,7 @@ def test_hidden_is_the_stream_and_neighbours_can_be_taken_away(slide, model):
     at = np.clip(centres.reshape(-1, 2), 0, None)
     seen = one.embed(TileSet.at(at, scale=one.scale, pitch=model.card.pitch)).reshape(len(places), 9, -1)
     with torch.inference_mode():
-        fresh = model.net.look(
+        fresh = model.net.hidden_vectors(
             torch.from_numpy(seen[:, SELF]), torch.from_numpy(seen), torch.from_numpy(present)
         ).numpy()
     assert_same(found.astype(np.float32), fresh)

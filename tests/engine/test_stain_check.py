@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_nh2st.engine import stain_check as look
+from napari_nh2st.engine import stain_check
 from napari_nh2st.engine.places import problems_of, warnings_for
-from napari_nh2st.engine.stain_check import look_at
+from napari_nh2st.engine.stain_check import measure_stain
 from napari_nh2st.model.reference import Part, Reference
 from napari_nh2st.slides import open_slide
 from support.models import small_card
@@ -17,7 +17,7 @@ PINK = np.array([0.45, 0.65, 0.4])  # optical density of the tissue
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(look, "_LOOKS", {})
+    monkeypatch.setattr(stain_check, "_STAINS", {})
 
 
 def tissue(density, side: int = 900, seed: int = 0, glass: float = 240) -> np.ndarray:
@@ -49,20 +49,20 @@ def reference(*colours) -> Reference:
 
 
 def said(opened, card=None, *colours) -> list[str]:
-    look_at(opened)
+    measure_stain(opened)
     return problems_of(opened, card or small_card(training_mpp=[0.69, 0.7]), reference(*(colours or (PINK,))))
 
 
 @pytest.fixture
 def pink(slide) -> np.ndarray:
     """What is measured of tissue of the usual stain."""
-    return look_at(slide(tissue(PINK))).colour
+    return measure_stain(slide(tissue(PINK))).colour
 
 
 def test_the_colour_is_the_mean_density_of_the_tissue_without_the_glass(slide):
     pixels = np.full((1800, 1800, 3), 240, dtype=np.uint8)
     pixels[700:, 700:] = (200, 100, 150)  # less glass would be taken for a hole in the tissue
-    found = look_at(slide(pixels))
+    found = measure_stain(slide(pixels))
     assert found.colour == pytest.approx(-np.log((np.array([200, 100, 150]) + 1) / 256), rel=0.12)
     assert not found.dark
 
@@ -89,7 +89,7 @@ def test_another_stain_is_named(slide, pink, density, words):
     (sentence,) = said(odd, None, pink)
     assert words in sentence
     assert "small-context" in sentence
-    assert said(odd, None, pink, look_at(odd).colour) == []  # a section of the training has it
+    assert said(odd, None, pink, measure_stain(odd).colour) == []  # a section of the training has it
 
 
 def test_fluorescence_is_named(slide):
@@ -101,10 +101,10 @@ def test_fluorescence_is_named(slide):
 
 def test_glass_alone_and_a_model_without_a_record_say_nothing(slide):
     empty = slide(np.full((500, 500, 3), 243, np.uint8))
-    assert look_at(empty).colour is None
+    assert measure_stain(empty).colour is None
     assert said(empty) == []
     odd = slide(tissue(PINK * 0.4))
-    look_at(odd)
+    measure_stain(odd)
     assert problems_of(odd, small_card(training_mpp=[0.7])) == []
 
 
@@ -117,9 +117,9 @@ def test_it_is_said_when_somebody_has_looked_and_the_command_line_looks(slide):
 
 def test_it_is_read_once(slide, monkeypatch):
     opened = slide(tissue(PINK))
-    found = look_at(opened)
+    found = measure_stain(opened)
     monkeypatch.setattr(opened, "read", None)
-    assert look_at(opened) is found
+    assert measure_stain(opened) is found
 
 
 @pytest.mark.parametrize(

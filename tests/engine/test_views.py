@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_nh2st.engine.embeddings import turned, turned_back
-from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.session import Session
 from napari_nh2st.geometry import Box
 from napari_nh2st.model.nh2st import normalise
@@ -17,7 +17,11 @@ VIEWS = range(8)
 
 def session(slide, model, view, **more):
     tissue = TissueMask.from_array(np.ones((15, 23), dtype=bool), slide.shape)
-    return Session(slide, model, job=Job(device="cpu", precision="fp32", cache=False, tissue=tissue, view=view, **more))
+    return Session(
+        slide,
+        model,
+        options=PredictionOptions(device="cpu", precision="fp32", cache=False, tissue=tissue, view=view, **more),
+    )
 
 
 def test_the_eight_views_are_the_symmetries_of_the_square():
@@ -32,7 +36,7 @@ def test_the_eight_views_are_the_symmetries_of_the_square():
 def test_a_view_is_the_network_on_turned_pixels_at_the_turned_places(slide, context, view):
     one = session(slide, context, view)
     places = one.places(Box(500, 300, 1500, 1200))
-    stride, rim = one.coder.stride, one.coder.halo
+    stride, rim = one.runner.stride, one.runner.halo
     # A square of tissue with a cell's centre in its very middle: it is one however it is turned.
     span = (7 // 2 + rim) * stride
     corners = np.round(places.centres / one.scale).astype(int)
@@ -70,7 +74,9 @@ def test_views_differ_and_keep_their_embeddings_apart(slide, context, tmp_path, 
     tissue = TissueMask.from_array(np.ones((15, 23), dtype=bool), slide.shape)
     found = []
     for view in (0, 5, 0, 5):
-        one = Session(slide, context, job=Job(device="cpu", precision="fp32", tissue=tissue, view=view))
+        one = Session(
+            slide, context, options=PredictionOptions(device="cpu", precision="fp32", tissue=tissue, view=view)
+        )
         places = one.places(Box(500, 300, 900, 700))
         found.append(one.hidden(places).astype(float))
     assert np.array_equal(found[0], found[2])
@@ -81,4 +87,4 @@ def test_views_differ_and_keep_their_embeddings_apart(slide, context, tmp_path, 
 
 def test_a_view_that_is_none_is_refused():
     with pytest.raises(ValueError, match="0 to 7"):
-        Job(view=8)
+        PredictionOptions(view=8)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
-from napari_nh2st.engine.run import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.protocol import evaluate, predict_spots, split_kind
 from napari_nh2st.expression import labels, read_expression, read_sheet
@@ -10,7 +10,7 @@ from napari_nh2st.model.card import TrainingSample
 from support.models import small_card, small_model
 from support.sections import GENES, sheet
 
-JOB = Job(device="cpu", precision="fp32", cache=False)
+OPTIONS = PredictionOptions(device="cpu", precision="fp32", cache=False)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,9 @@ def model(tmp_path_factory):
 
 
 def test_figures_equal_scipy_s_on_the_same_spots(samples, model):
-    scores = evaluate(samples, model, job=JOB)["splits"][0]["models"]["nh2st-context"]
+    scores = evaluate(samples, model, options=OPTIONS)["splits"][0]["models"]["nh2st-context"]
     sample = read_sheet(samples)[0]
-    scored = predict_spots(sample, model, JOB)
+    scored = predict_spots(sample, model, OPTIONS)
     truth = labels(read_expression(sample), GENES)
     assert np.allclose(scored.truth, truth, rtol=1e-6)
     for i, gene in enumerate(GENES):
@@ -50,7 +50,7 @@ def test_the_kind_follows_from_patients_not_from_sections(samples):
 def test_scoring_a_training_section_is_said(samples, tmp_path):
     trained = [TrainingSample(sample="S1", patient="P1", spots=5)]
     model = small_model(tmp_path, genes=GENES, gene_means=[5.0] * 4, training=trained)
-    report = evaluate(samples, model, job=JOB)
+    report = evaluate(samples, model, options=OPTIONS)
     assert any("was among the training sections" in w for w in report["warnings"])
     assert report["splits"][0]["kind"] == "same-patient"
     assert report["splits"][0]["models"]["nh2st-context"]["pcc_hvg50"] is None
@@ -60,13 +60,13 @@ def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, model, tmp_pa
     import anndata as ad
 
     sample = read_sheet(samples)[0]
-    whole = predict_spots(sample, model, JOB)
+    whole = predict_spots(sample, model, OPTIONS)
     data = ad.read_h5ad(sample.expression)
     keep = np.arange(data.n_obs) != 7
     data[keep].copy().write_h5ad(tmp_path / "less.h5ad")
     from dataclasses import replace
 
-    less = predict_spots(replace(sample, expression=tmp_path / "less.h5ad"), model, JOB)
+    less = predict_spots(replace(sample, expression=tmp_path / "less.h5ad"), model, OPTIONS)
     assert np.allclose(less.truth, whole.truth[keep], rtol=1e-6)
     assert np.allclose(less.predicted, whole.predicted[keep], atol=1e-3)  # hidden vectors are float16
 
@@ -74,4 +74,4 @@ def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, model, tmp_pa
 def test_genes_that_do_not_match_are_one_line(samples, tmp_path):
     model = small_model(tmp_path, genes=["A", "B"], gene_means=[0.0, 0.0])
     with pytest.raises(SampleError, match="do the gene names match"):
-        evaluate(samples, model, job=JOB)
+        evaluate(samples, model, options=OPTIONS)

@@ -176,7 +176,7 @@ def test_every_branch_gives_the_same_numbers(tmp_path, genes, prefix):
         maps = torch.stack([model.net.encoder(p) for p in patches])
         out = model.net.branches(maps, everywhere, expression, everywhere)
         embedding = model.net.encode(patches[:, 4])
-        alone = model.net.decoder(model.net.look(embedding, embedding[:, None].expand(-1, 9, -1), everywhere))
+        alone = model.net.decoder(model.net.hidden_vectors(embedding, embedding[:, None].expand(-1, 9, -1), everywhere))
     found = (out.prediction, out.spot_image, out.spot_gene, out.near_image, out.near_gene)
     for name, e, f in zip(("prediction", "z_sp", "z_sg", "z_np", "z_ng"), expected, found, strict=True):
         assert torch.allclose(e, f, atol=1e-5), (name, (e - f).abs().max())

@@ -92,8 +92,8 @@ def test_paper_cannot_see_its_neighbours_and_context_can():
         present = torch.ones(4, 9, dtype=torch.bool)
         other = embeddings.clone()
         other[:, 0] += 5
-        before = net.look(embeddings[:, SELF], embeddings, present)
-        after = net.look(other[:, SELF], other, present)
+        before = net.hidden_vectors(embeddings[:, SELF], embeddings, present)
+        after = net.hidden_vectors(other[:, SELF], other, present)
         assert torch.allclose(before, after) is not sees
 
 
@@ -105,7 +105,9 @@ def test_context_ignores_absent_neighbours():
     other = embeddings.clone()
     other[:, [1, 8]] = 50
     assert torch.allclose(
-        net.look(embeddings[:, SELF], embeddings, present), net.look(other[:, SELF], other, present), atol=1e-5
+        net.hidden_vectors(embeddings[:, SELF], embeddings, present),
+        net.hidden_vectors(other[:, SELF], other, present),
+        atol=1e-5,
     )
 
 
@@ -117,7 +119,9 @@ def test_context_does_not_depend_on_the_order_of_the_neighbours():
     order = [2, 5, 8, 1, 4, 7, 0, 3, 6]  # a quarter turn; SELF stays
     turned = embeddings[:, order]
     assert torch.allclose(
-        net.look(embeddings[:, SELF], embeddings, present), net.look(turned[:, SELF], turned, present), atol=1e-5
+        net.hidden_vectors(embeddings[:, SELF], embeddings, present),
+        net.hidden_vectors(turned[:, SELF], turned, present),
+        atol=1e-5,
     )
 
 
@@ -127,7 +131,7 @@ def test_context_prediction_does_not_read_measured_expression():
     first = net.branches(embeddings, present, expression, known).prediction
     second = net.branches(embeddings, present, expression + 3, known).prediction
     assert torch.equal(first, second)
-    assert torch.allclose(first, net.decoder(net.look(embeddings[:, SELF], embeddings, present)), atol=1e-6)
+    assert torch.allclose(first, net.decoder(net.hidden_vectors(embeddings[:, SELF], embeddings, present)), atol=1e-6)
 
 
 def test_unknown_neighbour_expression_changes_no_branch():

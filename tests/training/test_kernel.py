@@ -137,5 +137,5 @@ def test_neighbours_change_a_prediction_only_where_the_model_looks_at_them(neigh
     target, nodes = torch.randn(2, size), torch.randn(2, 9, size)
     other = nodes + torch.randn(2, 9, size)
     present = torch.ones(2, 9, dtype=torch.bool)
-    same = torch.allclose(model.look(target, nodes, present), model.look(target, other, present))
+    same = torch.allclose(model.hidden_vectors(target, nodes, present), model.hidden_vectors(target, other, present))
     assert same is not neighbours

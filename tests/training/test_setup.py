@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.engine.run import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.errors import Cancelled, ModelError
 from napari_nh2st.evaluation.protocol import predict_spots
 from napari_nh2st.expression import read_expression, read_sheet
@@ -57,7 +57,7 @@ def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained
     net = setup.finish()
     here = predict_section(net, sections[1], setup.card, settings)
     model = load_model(save_model(net, setup.card, tmp_path / "m"))
-    there = predict_spots(samples[1], model, Job(device="cpu", precision="fp32", cache=False))
+    there = predict_spots(samples[1], model, PredictionOptions(device="cpu", precision="fp32", cache=False))
     spread = there.predicted.std(axis=0)
     # A place on the rim of a neighbour's tissue may fall on either side: a few spots differ by more than rounding.
     apart = np.abs(here - there.predicted)

@@ -16,7 +16,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.decoder import Decoder
 
 VIEWS = (0, 3, 5, 6)
-"""The views (`engine.job.Job`) that are asked by default: tissue as it lies, and turned by 180, 90 and 270 degrees."""
+"""The default views (see `engine.options.PredictionOptions`): tissue as it lies, turned by 180, 90 and 270 degrees."""
 
 F32 = npt.NDArray[np.float32]
 

@@ -12,8 +12,9 @@ import torch
 from napari_nh2st import metrics
 from napari_nh2st.bench.contenders import BATCHES, read_patches
 from napari_nh2st.bench.figures import Findings, Value
-from napari_nh2st.engine.places import neighbourhood, slide_box
-from napari_nh2st.engine.run import Job, lattice_for, run
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.places import lattice_for, neighbourhood, slide_box
+from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import labels, read_expression
 from napari_nh2st.geometry import SELF, TileSet
@@ -30,7 +31,9 @@ TRUTH_MODEL = "demo"
 FloatArray = npt.NDArray[np.float32]
 
 
-def patch_by_patch(slide: Slide, model: Model, places: TileSet, job: Job, device: torch.device) -> FloatArray:
+def patch_by_patch(
+    slide: Slide, model: Model, places: TileSet, options: PredictionOptions, device: torch.device
+) -> FloatArray:
     """Predict places from patches that are cut out, padded with zeros and encoded each by itself, neighbours too.
 
     Returns
@@ -39,14 +42,14 @@ def patch_by_patch(slide: Slide, model: Model, places: TileSet, job: Job, device
         In label units.
     """
     card, net = model.card, model.net.to(device).eval()
-    tissue = slide.tissue() if job.tissue is None else job.tissue
+    tissue = slide.tissue() if options.tissue is None else options.tissue
     centres, present = neighbourhood(places, card, slide_box(slide), tissue)
     unique, where = np.unique(np.round(centres[present], 3), axis=0, return_inverse=True)
     # An encoder's cells are centred half a cell before its patch's own: cut there, as blocks are read.
     shift = card.architecture.stride // 2
     parts = []
     for start in range(0, len(unique), max(BATCHES)):
-        if job.cancelled():
+        if options.cancelled():
             raise Cancelled("stopped")
         pixels = read_patches(slide, unique[start : start + max(BATCHES)], card.patch, places.scale, shift)
         with torch.inference_mode():
@@ -58,7 +61,9 @@ def patch_by_patch(slide: Slide, model: Model, places: TileSet, job: Job, device
     with torch.inference_mode():
         for i in range(0, len(nine), 1024):
             there = torch.from_numpy(present[i : i + 1024]).to(device)
-            out.append(net.decoder(net.look(nine[i : i + 1024, SELF], nine[i : i + 1024], there)).float().cpu())
+            out.append(
+                net.decoder(net.hidden_vectors(nine[i : i + 1024, SELF], nine[i : i + 1024], there)).float().cpu()
+            )
     return torch.cat(out).numpy()
 
 
@@ -74,13 +79,13 @@ def on_demo(material: Material) -> Findings:
     slide, model = material.demo, load_model(TRUTH_MODEL)
     card = model.card
     places = lattice_for(slide, card, pitch=card.pitch)
-    by_patch = patch_by_patch(slide, model, places, material.job, material.device)
+    by_patch = patch_by_patch(slide, model, places, material.prediction_options, material.device)
     stride = card.architecture.stride
     fine = lattice_for(slide, card, pitch=stride)
     grid = {(int(r), int(c)): i for i, (r, c) in enumerate(fine.grid)} if fine.grid is not None else {}
     step = card.pitch // stride
     rows = [] if places.grid is None else [grid[int(r) * step, int(c) * step] for r, c in places.grid]
-    prediction, _ = run(slide, load_model(TRUTH_MODEL), fine, material.job)
+    prediction, _ = predict_places(slide, load_model(TRUTH_MODEL), fine, material.prediction_options)
     whole = prediction.decoder(prediction.hidden[rows], range(len(card.genes)))
     agreement, lost = compare(whole, by_patch, material.section.truth(places.centres))
     return Findings(
@@ -101,8 +106,8 @@ def on_sections(material: Material, progress: Callable[[int, int], object]) -> F
         data = read_expression(sample)
         slide = material.open_sample(sample)
         places = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
-        by_patch = patch_by_patch(slide, material.load(), places, material.job, material.device)
-        dense = run(slide, material.load(), places, material.job)[0].matrix()
+        by_patch = patch_by_patch(slide, material.load(), places, material.prediction_options, material.device)
+        dense = predict_places(slide, material.load(), places, material.prediction_options)[0].matrix()
         found.append(compare(dense, by_patch, labels(data, card.genes)))
         names.append(sample.sample)
         progress(i + 1, len(material.samples))

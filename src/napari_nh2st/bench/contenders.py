@@ -15,7 +15,9 @@ from napari_nh2st.bench.figures import Findings
 from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, ratio
 from napari_nh2st.bench.released import Released
 from napari_nh2st.engine import embeddings
-from napari_nh2st.engine.run import Job, lattice_for, run
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.places import lattice_for
+from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.folder import Model
@@ -71,7 +73,7 @@ def compare(material: Material, keys: set[str], progress: Callable[[int, int], o
     )
 
 
-def engine(slide: Slide, model: Model, places: TileSet, job: Job, cell_um: float = 0.0) -> Side:
+def engine(slide: Slide, model: Model, places: TileSet, options: PredictionOptions, cell_um: float = 0.0) -> Side:
     """Run the engine at these places: reading, encoding and head, nothing kept.
 
     Parameters
@@ -84,7 +86,7 @@ def engine(slide: Slide, model: Model, places: TileSet, job: Job, cell_um: float
 
     def side() -> Rate:
         clock = Clock()
-        _, encoded = run(slide, model, places, job)
+        _, encoded = predict_places(slide, model, places, options)
         seconds = clock.seconds
         if encoded != len(places):
             raise Nh2stError(f"only {encoded} of {len(places)} places were encoded: this would not be a measurement")
@@ -97,14 +99,14 @@ def spots(material: Material) -> Side:
     """Run the engine at the spots, as the model is."""
     model = material.load()
     places = TileSet.at(material.spots, scale=_scale(model, material.slide), pitch=model.card.pitch)
-    return engine(material.slide, model, places, material.job)
+    return engine(material.slide, model, places, material.prediction_options)
 
 
 def spots_same_encoder(material: Material) -> Side:
     """Run the engine at the spots with the released encoder's size: 224 px a patch, a stride of 32, untrained."""
     model = with_released_encoder(material.load())
     places = TileSet.at(material.spots, scale=_scale(model, material.slide), pitch=model.card.pitch)
-    return engine(material.slide, model, places, material.job)
+    return engine(material.slide, model, places, material.prediction_options)
 
 
 def with_released_encoder(model: Model, width: int = 64) -> Model:
@@ -140,7 +142,7 @@ def _lattice(material: Material, pitch_of: Callable[[Model], int]) -> Side:
     model = material.load()
     pitch = pitch_of(model)
     places = lattice_for(material.slide, model.card, pitch=pitch)
-    return engine(material.slide, model, places, material.job, pitch * model.card.mpp)
+    return engine(material.slide, model, places, material.prediction_options, pitch * model.card.mpp)
 
 
 def bare_encoder(material: Material) -> Side:
@@ -180,7 +182,7 @@ def patch_by_patch(material: Material) -> Side:
                 part = pixels[i : i + max(BATCHES)].to(material.device)
                 target = net.encode(normalise(part)).flatten(1)
                 there = torch.ones(len(target), 9, dtype=torch.bool, device=material.device)
-                net.look(target, target[:, None].expand(-1, 9, -1), there).cpu()
+                net.hidden_vectors(target, target[:, None].expand(-1, 9, -1), there).cpu()
         seconds = clock.seconds
         return Rate(len(pixels) / seconds, len(pixels) * (card.patch * card.mpp / 1000) ** 2 / seconds)
 

@@ -17,7 +17,7 @@ import torch
 from napari_nh2st.demo.sheet import measure
 from napari_nh2st.demo.tissue import SIZE_MM, Section, make_section, write_slide
 from napari_nh2st.engine.device import Precision, choose_device, choose_precision
-from napari_nh2st.engine.run import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.model.folder import Model, load_model
 from napari_nh2st.slides import Slide, open_slide
@@ -79,10 +79,10 @@ class Material:
             slide.close()
 
     @property
-    def job(self) -> Job:
+    def prediction_options(self) -> PredictionOptions:
         """What the engine computes with: nothing is kept, so that every round encodes everything."""
         options = self.options
-        return Job(
+        return PredictionOptions(
             device=options.device, precision=options.precision, cache=False, cancelled=options.cancelled
         )  # fmt: skip
 

@@ -16,7 +16,8 @@ import numpy as np
 from napari_nh2st.bench.child_processes import run_json, start
 from napari_nh2st.bench.data_sets import own_cache
 from napari_nh2st.bench.figures import Findings, Value
-from napari_nh2st.engine.run import lattice_for, run, store_for
+from napari_nh2st.engine.places import lattice_for
+from napari_nh2st.engine.predict import predict_places, store_for
 from napari_nh2st.engine.store import SUFFIX, PredictionStore, find_prediction, open_prediction
 from napari_nh2st.errors import Cancelled, Nh2stError
 
@@ -32,10 +33,10 @@ def second_run(material: Material) -> Findings:
     places = lattice_for(slide, model.card)
     encoded, folder, cache = [], material.options.folder / "second", material.options.folder / "cache-second"
     with own_cache(cache):
-        job = replace(material.job, cache=True)
+        options = replace(material.prediction_options, cache=True)
         for _ in range(2):
-            store = store_for(folder, slide, model, places.pitch, job)
-            encoded.append(run(slide, model, places, replace(job, store=store))[1])
+            store = store_for(folder, slide, model, places.pitch, options)
+            encoded.append(predict_places(slide, model, places, replace(options, store=store))[1])
     return Findings(
         {"second_run_encoded": Value.one(encoded[1])},
         notes={"second_run_encoded": f"{encoded[0]} tiles the first time"},

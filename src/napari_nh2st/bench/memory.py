@@ -19,6 +19,7 @@ from napari_nh2st.geometry import Box
 
 if TYPE_CHECKING:
     from napari_nh2st.bench.data_sets import Material
+    from napari_nh2st.engine.device import Precision
 
 HUGE, SMALL = (100_000, 80_000), (25_000, 20_000)
 TILES, TILES_QUICK = 2000, 200
@@ -57,12 +58,15 @@ def compare(material: Material) -> Findings:
     return out
 
 
-def predict_middle(path: Path, model: str, tiles: int, device: str, precision: str) -> dict[str, float | None]:
+def predict_middle(path: Path, model: str, tiles: int, device: str, precision: Precision) -> dict[str, float | None]:
     """Predict tiles in the middle of a slide, as `nh2st predict` would, and say what it took."""
-    from napari_nh2st.engine.run import Job, lattice_for, run
+    from napari_nh2st.engine.options import PredictionOptions
+    from napari_nh2st.engine.places import lattice_for
+    from napari_nh2st.engine.predict import predict_places
     from napari_nh2st.model.folder import load_model
     from napari_nh2st.slides import open_slide
 
+    options = PredictionOptions(device=device, precision=precision, cache=False)
     with open_slide(path) as slide:
         loaded = load_model(model)
         height, width = slide.shape
@@ -80,7 +84,7 @@ def predict_middle(path: Path, model: str, tiles: int, device: str, precision: s
                 raise Nh2stError(f"{path} has only {len(places)} tiles of tissue")
             side *= 1.1
         clock = Clock()
-        run(slide, loaded, places.select(np.arange(tiles)), Job(device=device, precision=precision, cache=False))  # type: ignore[arg-type]
+        predict_places(slide, loaded, places.select(np.arange(tiles)), options)
         seconds = clock.seconds
     return {"tiles": tiles, "seconds": seconds, "peak_mb": peak_mb()}
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.options import DeviceOption, JsonOption, names, prediction_job
+from napari_nh2st.cli.options import DeviceOption, JsonOption, names, prediction_options
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import interruptible, say
 
 if TYPE_CHECKING:
-    from napari_nh2st.engine.run import Job
+    from napari_nh2st.engine.options import PredictionOptions
     from napari_nh2st.expression import Sample
 
 
@@ -69,12 +69,12 @@ def evaluate(
         raise typer.BadParameter(f"{out}: the report's own name ends in .json", param_hint="--out")
     sections = _sections(sheet, names(samples))
     cancelled = interruptible()
-    job = prediction_job(device, precision, cancelled)
+    options = prediction_options(device, precision, cancelled)
     try:
         if model is not None:
             if precision not in ("auto", "fp32"):
                 say(f"scores are computed in fp32: --precision {precision} is ignored")
-            report = _score_model(sections, model, job, update_card)
+            report = _score_model(sections, model, options, update_card)
         else:
             from napari_nh2st.evaluation.compare import compare
             from napari_nh2st.training.config import read_config
@@ -112,7 +112,7 @@ def _seeds(text: str | None) -> list[int] | None:
         raise typer.BadParameter(f"{text!r}: give whole numbers, such as 0,1,2", param_hint="--seeds") from None
 
 
-def _score_model(samples: list[Sample], name: str, job: Job, update_card: bool) -> dict[str, Any]:
+def _score_model(samples: list[Sample], name: str, options: PredictionOptions, update_card: bool) -> dict[str, Any]:
     from napari_nh2st.evaluation.protocol import evaluate as score
     from napari_nh2st.evaluation.protocol import with_figures
     from napari_nh2st.model.folder import bundled_models, load_model, save_card
@@ -120,7 +120,7 @@ def _score_model(samples: list[Sample], name: str, job: Job, update_card: bool) 
     if update_card and name in bundled_models():
         raise Nh2stError(f"{name} comes with the package: copy its folder and update the copy's card")
     model = load_model(name)
-    report = score(samples, model, job=job, progress=say)
+    report = score(samples, model, options=options, progress=say)
     if update_card:
         card = with_figures(model.card, report)
         save_card(card, model.path)

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.device import Precision
-    from napari_nh2st.engine.run import Job
+    from napari_nh2st.engine.options import PredictionOptions
 
 SlideArg = Annotated[Path, typer.Argument(help="A slide: SVS, TIFF, OME-TIFF, NDPI, JPEG or PNG.", show_default=False)]
 SlidesArg = Annotated[
@@ -42,11 +42,11 @@ def checked_precision(text: str) -> Precision:
     raise typer.BadParameter(f"{text!r} is none of {', '.join(PRECISIONS)}", param_hint="--precision")
 
 
-def prediction_job(device: str, precision: str, cancelled: Callable[[], bool]) -> Job:
+def prediction_options(device: str, precision: str, cancelled: Callable[[], bool]) -> PredictionOptions:
     """Return how to predict: on which device, in which precision, until when."""
-    from napari_nh2st.engine.run import Job
+    from napari_nh2st.engine.options import PredictionOptions
 
-    return Job(device=device, precision=checked_precision(precision), cancelled=cancelled)
+    return PredictionOptions(device=device, precision=checked_precision(precision), cancelled=cancelled)
 
 
 def slides_and_mpp(paths: list[Path], mpp: float | None) -> list[tuple[Path, float | None]]:

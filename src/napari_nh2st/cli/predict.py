@@ -16,7 +16,7 @@ from napari_nh2st.cli.options import (
     PrecisionOption,
     SlidesArg,
     names,
-    prediction_job,
+    prediction_options,
     slides_and_mpp,
 )
 from napari_nh2st.cli.output import print_json
@@ -24,7 +24,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import Bar, interruptible, say
 
 if TYPE_CHECKING:
-    from napari_nh2st.engine.run import Job
+    from napari_nh2st.engine.options import PredictionOptions
     from napari_nh2st.engine.store import PredictionStore
     from napari_nh2st.geometry import Box
     from napari_nh2st.model.folder import Model
@@ -66,18 +66,18 @@ def predict(
 
     Results last in OUT/<slide>.nh2st, from which `nh2st export` makes any format without predicting again.
     """
-    from napari_nh2st.engine.run import provenance
+    from napari_nh2st.engine.predict import provenance
     from napari_nh2st.model.folder import load_model
 
     box, exporters = _box(region), _checked_formats(formats)
-    job = prediction_job(device, precision, interruptible())
+    options = prediction_options(device, precision, interruptible())
     loaded = load_model(model)
     choices = _Choices(box, pitch, out, exporters, _checked_genes(loaded, names(genes)), quiet=as_json)
     targets = slides_and_mpp(slides, mpp)
     _check_distinct([path for path, _ in targets])
-    rows = [_predict_one(path, its_mpp, loaded, job, choices) for path, its_mpp in targets]
+    rows = [_predict_one(path, its_mpp, loaded, options, choices) for path, its_mpp in targets]
     if as_json:
-        print_json({"slides": rows, "provenance": provenance(loaded, job)})
+        print_json({"slides": rows, "provenance": provenance(loaded, options)})
 
 
 def _box(text: str | None) -> Box | None:
@@ -120,8 +120,10 @@ def _check_distinct(paths: list[Path]) -> None:
         raise Nh2stError(f"several slides are named {', '.join(twice)}: predict them into folders of their own")
 
 
-def _predict_one(path: Path, mpp: float | None, model: Model, job: Job, choices: _Choices) -> dict[str, Any]:
-    from napari_nh2st.engine.run import warnings_for
+def _predict_one(
+    path: Path, mpp: float | None, model: Model, options: PredictionOptions, choices: _Choices
+) -> dict[str, Any]:
+    from napari_nh2st.engine.places import warnings_for
     from napari_nh2st.model.folder import load_reference
     from napari_nh2st.slides import open_slide
 
@@ -130,7 +132,7 @@ def _predict_one(path: Path, mpp: float | None, model: Model, job: Job, choices:
         reference = load_reference(model.path)
         for warning in warnings_for(slide, model.card, reference):
             say(f"warning: {warning}")
-        store, total, encoded = _fill_store(slide, model, job, choices)
+        store, total, encoded = _fill_store(slide, model, options, choices)
         warnings = warnings_for(slide, model.card, reference)  # reading may have found damage
     outputs = [str(store.path), *_export(store, path.stem, choices)]
     row = {
@@ -147,9 +149,12 @@ def _predict_one(path: Path, mpp: float | None, model: Model, job: Job, choices:
     return row
 
 
-def _fill_store(slide: Slide, model: Model, job: Job, choices: _Choices) -> tuple[PredictionStore, int, int]:
+def _fill_store(
+    slide: Slide, model: Model, options: PredictionOptions, choices: _Choices
+) -> tuple[PredictionStore, int, int]:
     """Predict what the slide's folder lacks; returns it, the number of tiles, and how many were encoded."""
-    from napari_nh2st.engine.run import lattice_for, run, store_for
+    from napari_nh2st.engine.places import lattice_for
+    from napari_nh2st.engine.predict import predict_places, store_for
 
     try:
         places = lattice_for(slide, model.card, choices.region, choices.pitch)
@@ -157,10 +162,10 @@ def _fill_store(slide: Slide, model: Model, job: Job, choices: _Choices) -> tupl
         raise Nh2stError(str(error)) from error
     if not len(places):
         raise Nh2stError(f"{slide.path}: there is no tissue {'in this region' if choices.region else 'on this slide'}")
-    store = store_for(choices.out, slide, model, places.pitch, job)
+    store = store_for(choices.out, slide, model, places.pitch, options)
     bar = Bar(slide.path.name)
     try:
-        _, encoded = run(slide, model, places, replace(job, store=store), lambda p: bar(p.done, p.total))
+        _, encoded = predict_places(slide, model, places, replace(options, store=store), lambda p: bar(p.done, p.total))
     except Cancelled:
         raise Nh2stError(f"stopped; what was predicted is kept in {store.path}, and the same command goes on") from None
     return store, len(places), encoded

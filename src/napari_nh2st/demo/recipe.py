@@ -21,7 +21,9 @@ from napari_nh2st.demo.genes import GENES
 from napari_nh2st.demo.run import MODELS
 from napari_nh2st.demo.sheet import write_sample_sheet
 from napari_nh2st.demo.tissue import make_section, sample_slide
-from napari_nh2st.engine.run import Job, lattice_for, run
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.places import lattice_for
+from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.model.card import Evaluation, GeneTrust
 from napari_nh2st.model.folder import Model, load_model, load_reference, save_model
 from napari_nh2st.slides import open_slide
@@ -72,7 +74,9 @@ def evaluate(model: Model, seeds: Sequence[int] = TEST_SEEDS) -> Evaluation:
     scores, draws = [], []
     for seed in seeds:
         with open_slide(sample_slide(seed)) as slide:
-            prediction = run(slide, model, lattice_for(slide, model.card), Job(cache=False))[0].only_done()
+            prediction = predict_places(slide, model, lattice_for(slide, model.card), PredictionOptions(cache=False))[
+                0
+            ].only_done()
         truth, centres = make_section(seed).truth(prediction.places.centres), prediction.places.centres
         blocks = metrics.spatial_blocks(centres, side=3.0 * model.card.pitch)
         scores.append(metrics.pcc(truth, prediction.matrix(genes)).per_gene)

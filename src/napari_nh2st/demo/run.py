@@ -16,8 +16,10 @@ from napari_nh2st.atomic import finished_file
 from napari_nh2st.demo.figure import Maps, draw_figure
 from napari_nh2st.demo.genes import CONTEXT_GENES, GENES, OWN_GENES
 from napari_nh2st.demo.tissue import GENERATOR_VERSION, SIZE_MM, Section, make_section, sample_slide
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.places import lattice_for
+from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.engine.run import Job, lattice_for, run
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.formats import export
 from napari_nh2st.metrics import pcc
@@ -75,7 +77,7 @@ def run_demo(
     size_mm : (width, height)
         Size of the section in mm.
     device : str
-        As in `engine.run.Job`.
+        As in `engine.options.PredictionOptions`.
     progress : callable, optional
         Called with (stage in plain words, done, total).
     cancelled : callable
@@ -129,8 +131,8 @@ def _predict(path: Path, model: Model, device: str, tell: Progress, cancelled: C
     try:
         places = lattice_for(slide, model.card)
         stage = f"predicting with {model.card.name}"
-        job = Job(device=device, cancelled=cancelled)
-        return run(slide, model, places, job, lambda at: tell(stage, at.done, at.total))[0]
+        options = PredictionOptions(device=device, cancelled=cancelled)
+        return predict_places(slide, model, places, options, lambda at: tell(stage, at.done, at.total))[0]
     finally:
         slide.close()
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.cache import EmbeddingCache
-from napari_nh2st.engine.encoder import F32, U8, Coder
-from napari_nh2st.engine.windows import Index, Window, cover
+from napari_nh2st.engine.model_runner import F32, U8, ModelRunner
+from napari_nh2st.engine.windows import BlockIndex, Window, cover
 from napari_nh2st.geometry import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Embeddings(ABC):
     ----------
     slide : Slide
     model : Model
-    coder : Coder
+    runner : ModelRunner
     spacing : int
         Model pixels between entries.
     block : int
@@ -48,14 +48,14 @@ class Embeddings(ABC):
     cache_root : Path or None
         The cache folder; None keeps blocks in memory only.
     view : int
-        How tissue is turned before it is encoded; see `Job`.
+        How tissue is turned before it is encoded; see `PredictionOptions`.
     """
 
     def __init__(
         self,
         slide: Slide,
         model: Model,
-        coder: Coder,
+        runner: ModelRunner,
         *,
         spacing: int,
         block: int,
@@ -63,7 +63,7 @@ class Embeddings(ABC):
         cache_root: Path | None,
         view: int = 0,
     ) -> None:
-        self.slide, self.model, self.coder = slide, model, coder
+        self.slide, self.model, self.runner = slide, model, runner
         self.spacing, self.block, self.border, self.view = spacing, block, border, view
         self.scale = model.card.scale_on(slide.require_mpp())
         self.patch = model.card.patch
@@ -72,7 +72,7 @@ class Embeddings(ABC):
             "slide": slide.fingerprint,
             "scale": self.scale,
             "model": model.hash,
-            "precision": f"{coder.precision} {coder.device.type}",
+            "precision": f"{runner.precision} {runner.device.type}",
             "spacing": spacing,
             "block": block,
             "grid": grid,
@@ -94,16 +94,16 @@ class Embeddings(ABC):
         corners = (entries[:, ::-1].astype(np.float64) - self.border) * self.spacing
         return np.asarray((corners + self.patch / 2) * self.scale, dtype=np.float64)
 
-    def blocks(self, entries: npt.NDArray[np.generic]) -> list[Index]:
+    def blocks(self, entries: npt.NDArray[np.generic]) -> list[BlockIndex]:
         """Blocks that answer at these entries, row by row."""
         return [(int(r), int(c)) for r, c in np.unique(np.asarray(entries, dtype=np.int64) // self.block, axis=0)]
 
     @abstractmethod
-    def missing(self, blocks: Collection[Index]) -> list[Index]:
+    def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
         """Those of the blocks that must be encoded before `take` can answer."""
 
     @abstractmethod
-    def windows(self, missing: list[Index], largest: int) -> list[Window]:
+    def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
         """Say what to encode at once to get these blocks."""
 
     @abstractmethod
@@ -137,7 +137,7 @@ class Embeddings(ABC):
                 out[mine] = values[r, c]
         return out
 
-    def at(self, entries: FloatArray) -> F32:
+    def interpolate(self, entries: FloatArray) -> F32:
         """Embeddings (n, d) at entries, bilinear between the four nearest ones."""
         low = np.floor(entries)
         part = (entries - low).astype(np.float32)
@@ -155,10 +155,10 @@ class DenseEmbeddings(Embeddings):
 
     BLOCK = 16  # cells a side: small, so that little is computed before the first answer
 
-    def __init__(self, slide: Slide, model: Model, coder: Coder, cache_root: Path | None, view: int = 0) -> None:
+    def __init__(self, slide: Slide, model: Model, runner: ModelRunner, cache_root: Path | None, view: int = 0) -> None:
         stride = model.card.architecture.stride
         super().__init__(
-            slide, model, coder, spacing=stride, block=self.BLOCK, border=BORDER, cache_root=cache_root, view=view
+            slide, model, runner, spacing=stride, block=self.BLOCK, border=BORDER, cache_root=cache_root, view=view
         )  # fmt: skip
 
     def corners(self, entries: FloatArray) -> IntArray:
@@ -167,21 +167,21 @@ class DenseEmbeddings(Embeddings):
         mixed = [np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)]
         return np.concatenate([low, high, *mixed]).astype(np.int64)
 
-    def missing(self, blocks: Collection[Index]) -> list[Index]:
+    def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
         """See `Embeddings.missing`."""
         return [index for index in blocks if not self.cache.has(index)]
 
-    def windows(self, missing: list[Index], largest: int) -> list[Window]:
+    def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
         """See `Embeddings.windows`."""
-        return cover(missing, largest, (2 * self.coder.halo + 6) / self.block)
+        return cover(missing, largest, (2 * self.runner.halo + 6) / self.block)
 
     def read(self, window: Window) -> U8:
         """See `Embeddings.read`."""
-        rim = 6 + 2 * self.coder.halo
+        rim = 6 + 2 * self.runner.halo
         height, width = ((n * self.block + rim) * self.spacing for n in window.shape)
         # Half a cell inside the lattice: convolutions centre cell j on pixel stride * j (docs/architecture.md).
         y, x = (
-            (i * self.block - self.border - self.coder.halo) * self.spacing + self.spacing // 2
+            (i * self.block - self.border - self.runner.halo) * self.spacing + self.spacing // 2
             for i in (window.top, window.left)
         )
         # Of n pixels, n the stride's multiple, the mirrored cell j is centred on pixel n - 1 - stride * j. It must be
@@ -193,7 +193,7 @@ class DenseEmbeddings(Embeddings):
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
         """See `Embeddings.encode`."""
-        values = turned_back(self.coder.window(pixels, cancelled).astype(np.float16), self.view)
+        values = turned_back(self.runner.encode_window(pixels, cancelled).astype(np.float16), self.view)
         for row, column in window.blocks:
             y, x = (row - window.top) * self.block, (column - window.left) * self.block
             self.cache.put((row, column), np.ascontiguousarray(values[y : y + self.block, x : x + self.block]))
@@ -205,12 +205,12 @@ class PatchEmbeddings(Embeddings):
     BLOCK = 8
 
     def __init__(
-        self, slide: Slide, model: Model, coder: Coder, pitch: int, cache_root: Path | None, view: int = 0
+        self, slide: Slide, model: Model, runner: ModelRunner, pitch: int, cache_root: Path | None, view: int = 0
     ) -> None:
         super().__init__(
-            slide, model, coder, spacing=pitch, block=self.BLOCK, border=0, cache_root=cache_root, view=view
+            slide, model, runner, spacing=pitch, block=self.BLOCK, border=0, cache_root=cache_root, view=view
         )  # fmt: skip
-        self._wanted: dict[Index, IntArray] = {}
+        self._wanted: dict[BlockIndex, IntArray] = {}
 
     def want(self, entries: IntArray) -> None:
         """Say which tiles will be asked for; those of a block are encoded together."""
@@ -221,11 +221,11 @@ class PatchEmbeddings(Embeddings):
             known = self._wanted.get(index, mine[:0])
             self._wanted[index] = np.unique(np.concatenate([known, mine]), axis=0)
 
-    def missing(self, blocks: Collection[Index]) -> list[Index]:
+    def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
         """See `Embeddings.missing`."""
         return [index for index in blocks if len(self._lacking(index))]
 
-    def _lacking(self, index: Index) -> IntArray:
+    def _lacking(self, index: BlockIndex) -> IntArray:
         wanted = self._wanted.get(index, np.empty((0, 2), dtype=np.int64))
         known = self.cache.get(index) if self.cache.has(index) else None
         if known is None:
@@ -233,7 +233,7 @@ class PatchEmbeddings(Embeddings):
         lacks: IntArray = wanted[np.isnan(known[wanted[:, 0], wanted[:, 1], 0])]
         return lacks
 
-    def windows(self, missing: list[Index], largest: int) -> list[Window]:
+    def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
         """See `Embeddings.windows`."""
         return [Window(r, c, r + 1, c + 1) for r, c in sorted(missing)]
 
@@ -251,7 +251,7 @@ class PatchEmbeddings(Embeddings):
         shape = (self.block, self.block, self.cache.dim)
         block = np.full(shape, np.nan, dtype=np.float16) if known is None else known.copy()
         if len(rows):
-            block[rows, columns] = self.coder.patches(pixels, cancelled)
+            block[rows, columns] = self.runner.encode_patches(pixels, cancelled)
         self.cache.put(index, block)
 
 
@@ -267,7 +267,7 @@ def _moves(view: int) -> tuple[bool, bool, bool]:
 
 
 def turned(picture: npt.NDArray[Any], view: int) -> npt.NDArray[Any]:
-    """Turn a picture (h, w, ...) as a view has it; see `Job`."""
+    """Turn a picture (h, w, ...) as a view has it; see `PredictionOptions`."""
     swapped, rows, columns = _moves(view)
     picture = picture[:: -1 if rows else 1, :: -1 if columns else 1]
     return np.ascontiguousarray(picture.swapaxes(0, 1) if swapped else picture)

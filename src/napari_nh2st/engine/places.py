@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.engine.stain_check import known_look, look_at, mpp_problems, stain_problems
+from napari_nh2st.engine.stain_check import measure_stain, mpp_problems, stain_if_measured, stain_problems
 from napari_nh2st.geometry import SELF, Box, FloatArray, TileSet
 
 if TYPE_CHECKING:
@@ -104,20 +104,31 @@ def _shows_tissue(centres: FloatArray, side: float, whole: Box, tissue: TissueMa
     return whole.contains(centres) & enough
 
 
+def damaged_at(slide: Slide, centres: FloatArray, patch: int, scale: float) -> npt.NDArray[np.bool_]:
+    """Tell which places (n, 2) have a damaged part of the file under their patch, read at a scale."""
+    damaged = np.zeros(len(centres), dtype=bool)
+    if not slide.damaged(slide_box(slide)):
+        return damaged
+    half = patch * scale / 2
+    for i, (x, y) in enumerate(centres):
+        damaged[i] = slide.damaged(Box(x - half, y - half, x + half, y + half), scale)
+    return damaged
+
+
 def warnings_for(slide: Slide, card: Card, reference: Reference | None = None) -> list[str]:
     """Say, in sentences for a person, all they must know before they believe this model on this slide.
 
     With what the training tissue looks like (`model.folder.load_reference`) the slide is looked at from afar.
     """
     if reference is not None:
-        look_at(slide)
+        measure_stain(slide)
     return [*problems_of(slide, card, reference), *limits_of(slide, card)]
 
 
 def problems_of(slide: Slide, card: Card, reference: Reference | None = None) -> list[str]:
     """Say what is wrong with the slide, or with this model for it; quick.
 
-    Of its stain nothing is said before `look_at` has looked at the slide.
+    Says nothing about the stain before `measure_stain` has measured the slide.
     """
     out = list(slide.warnings)
     if card.synthetic and not slide.synthetic:
@@ -127,9 +138,9 @@ def problems_of(slide: Slide, card: Card, reference: Reference | None = None) ->
         )
     if slide.synthetic and not card.synthetic:
         out.append("This slide is procedural tissue: a model of real tissue says nothing about it.")
-    look = known_look(slide)
-    if reference is not None and look is not None and card.synthetic == slide.synthetic:
-        out += stain_problems(look, card, reference)
+    stain = stain_if_measured(slide)
+    if reference is not None and stain is not None and card.synthetic == slide.synthetic:
+        out += stain_problems(stain, card, reference)
     out += mpp_problems(slide, card)
     return out
 

@@ -1,4 +1,4 @@
-"""What a whole slide looks like from afar: the colour of its tissue, against that of the training sections."""
+"""The stain and the pixel size of a slide, compared with those of the training sections."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _DARK = 40  # of 255
 # Of tissue that absorbs less, or more, of red, green and blue.
 _LESS, _MORE = ("redder", "greener", "bluer"), ("bluer", "more purple", "yellower")
 
-_LOOKS: dict[str, Look] = {}
+_STAINS: dict[str, SlideStain] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """How a slide looks from afar.
+class SlideStain:
+    """The stain of a whole slide, seen from afar.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class Look:
     dark: bool
 
 
-def look_at(slide: Slide) -> Look:
-    """Look at a slide; a fraction of a second at first, then it is known."""
-    known = _LOOKS.get(slide.fingerprint)
-    if known is not None:
-        return known
+def measure_stain(slide: Slide) -> SlideStain:
+    """Measure the stain of a slide: a fraction of a second the first time, then at once."""
+    earlier = _STAINS.get(slide.fingerprint)
+    if earlier is not None:
+        return earlier
     mask = slide.tissue()
     height, width = slide.shape
     step = max(mask.step, max(height, width) / _SIDE)
@@ -62,27 +62,27 @@ def look_at(slide: Slide) -> Look:
     density = -np.log((tissue.astype(np.float32) + 1) / 256)
     colour = density.mean(axis=0) if len(tissue) else None
     dark = bool(np.median(pixels.max(axis=2)) < _DARK)
-    _LOOKS[slide.fingerprint] = Look(colour, dark)
-    return _LOOKS[slide.fingerprint]
+    _STAINS[slide.fingerprint] = SlideStain(colour, dark)
+    return _STAINS[slide.fingerprint]
 
 
-def known_look(slide: Slide) -> Look | None:
-    """Return what `look_at` has found, None where nobody has looked yet; at once."""
-    return _LOOKS.get(slide.fingerprint)
+def stain_if_measured(slide: Slide) -> SlideStain | None:
+    """Return the stain that `measure_stain` measured before, None where it has not; at once."""
+    return _STAINS.get(slide.fingerprint)
 
 
-def stain_problems(look: Look, card: Card, reference: Reference) -> list[str]:
+def stain_problems(stain: SlideStain, card: Card, reference: Reference) -> list[str]:
     """Say what is unusual about the stain of a whole slide, a sentence each."""
-    if look.dark:
+    if stain.dark:
         return [
             f"The background of this slide is dark, as in fluorescence: the model {card.name!r} was trained on stained "
             "tissue in bright light, and what it draws here means nothing."
         ]
-    if look.colour is None or not len(reference.colours):
+    if stain.colour is None or not len(reference.colours):
         return []
     doubt = "How right the model is on such a stain is not known."
     shares = reference.colours / reference.colours.sum(axis=1, keepdims=True)
-    off = look.colour / look.colour.sum() - shares
+    off = stain.colour / stain.colour.sum() - shares
     away = np.linalg.norm(off, axis=1)
     out = []
     if away.min() > OTHER_HUE:
@@ -93,9 +93,9 @@ def stain_problems(look: Look, card: Card, reference: Reference) -> list[str]:
             f"The stain of this slide is {tint} than in any section that the model {card.name!r} was trained on. "
             f"{doubt}"
         )
-    strength, known = float(look.colour.sum()), reference.colours.sum(axis=1)
-    if strength < known.min() / OTHER_STRENGTH or strength > known.max() * OTHER_STRENGTH:
-        how = "paler" if strength < known.min() else "darker"
+    strength, trained = float(stain.colour.sum()), reference.colours.sum(axis=1)
+    if strength < trained.min() / OTHER_STRENGTH or strength > trained.max() * OTHER_STRENGTH:
+        how = "paler" if strength < trained.min() else "darker"
         out.append(
             f"This slide is much {how} than any section that the model {card.name!r} was trained on. {doubt}"
         )  # fmt: skip
@@ -114,16 +114,16 @@ def mpp_problems(slide: Slide, card: Card) -> list[str]:
     if not card.training_mpp:
         return []
     low, high = min(card.training_mpp), max(card.training_mpp)
-    known = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
+    trained = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
     if slide.mpp > OTHER_MPP * high:
         return [
             f"The slide is coarser ({slide.mpp:.3g} um per pixel) than those that the model {card.name!r} was trained "
-            f"on ({known}): it may lack detail that the model looks for."
+            f"on ({trained}): it may lack detail that the model looks for."
         ]
     # A finer scan is no harm, it is read as coarse as the model wants it; a number that somebody typed may be wrong.
     if slide.mpp_source == "user" and slide.mpp < low / OTHER_MPP:
         return [
             f"The pixel size that was typed in ({slide.mpp:.3g} um) is less than half of that of the training slides "
-            f"({known}). Is it right? With a wrong one the model sees tissue at the wrong size."
+            f"({trained}). Is it right? With a wrong one the model sees tissue at the wrong size."
         ]
     return []

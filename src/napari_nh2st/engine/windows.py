@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Index = tuple[int, int]
+BlockIndex = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Window:
         return np.array([self.top + self.bottom, self.left + self.right]) / 2
 
     @property
-    def blocks(self) -> list[Index]:
+    def blocks(self) -> list[BlockIndex]:
         """Every block in it, row by row."""
         return [(r, c) for r in range(self.top, self.bottom) for c in range(self.left, self.right)]
 
@@ -44,7 +44,7 @@ class Window:
         return Window(self.top, self.left, self.bottom, middle), Window(self.top, middle, self.bottom, self.right)
 
 
-def cover(missing: list[Index], largest: int, rim: float) -> list[Window]:
+def cover(missing: list[BlockIndex], largest: int, rim: float) -> list[Window]:
     """Cover blocks with few, large windows: each brings a rim with it that is computed and thrown away.
 
     A window is cut where that saves work, or where a side is longer than allowed.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
 from napari_nh2st.evaluation.baselines.colour import COLOUR
 from napari_nh2st.evaluation.baselines.coordinates import COORDINATES
@@ -52,8 +52,8 @@ def summarise(ended: FinishedRun) -> Summary:
 
 def _of_sections(ended: FinishedRun, card: Card) -> Summary:
     held_out, config = ended.held_out, ended.settings.config
-    model, job = load_model(ended.model), Job(device=config.device, cache=False)
-    scored = [predict_spots(sample, model, job) for sample in held_out.samples]
+    model, options = load_model(ended.model), PredictionOptions(device=config.device, cache=False)
+    scored = [predict_spots(sample, model, options) for sample in held_out.samples]
     warnings: list[str] = []
     splits = [split_of(card, s, warnings) for s in scored]
     card = with_figures(card, {"splits": splits})

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.engine.run import Job, provenance, run
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.predict import predict_places, provenance
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import kind_of
@@ -56,7 +57,7 @@ def evaluate(
     sheet: str | Path | Sequence[Sample],
     model: str | Path | Model,
     *,
-    job: Job | None = None,
+    options: PredictionOptions | None = None,
     progress: Callable[[str], Any] | None = None,
 ) -> dict[str, Any]:
     """Score a model on every section of a sheet.
@@ -65,7 +66,7 @@ def evaluate(
     ----------
     sheet : path or list of Sample
     model : name, path or Model
-    job : Job, optional
+    options : PredictionOptions, optional
         Device and cache; scores are computed in `engine.device.SCORING`, whatever its precision.
     progress : callable, optional
         Called with a sentence before each section.
@@ -82,7 +83,7 @@ def evaluate(
     """
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     model = model if isinstance(model, Model) else load_model(model)
-    job = (Job() if job is None else job).for_scoring()
+    options = (PredictionOptions() if options is None else options).for_scoring()
     splits: list[dict[str, Any]] = []
     warnings: list[str] = []
     if model.card.label_recipe != "ln1p-cp10k":
@@ -93,7 +94,7 @@ def evaluate(
     for sample in samples:
         if progress is not None:
             progress(f"{sample.sample}: reading and predicting")
-        scored = predict_spots(sample, model, job)
+        scored = predict_spots(sample, model, options)
         lacking = len(model.card.genes) - len(scored.genes)
         if lacking:
             warnings.append(f"{sample.sample}: {lacking} genes of the panel were not measured and are left out")
@@ -103,16 +104,16 @@ def evaluate(
             )
         splits.append(split_of(model.card, scored, warnings))
     warnings = list(dict.fromkeys(warnings))
-    return {"splits": splits, "warnings": warnings, "provenance": provenance(model, job)}
+    return {"splits": splits, "warnings": warnings, "provenance": provenance(model, options)}
 
 
-def predict_spots(sample: Sample, model: Model, job: Job) -> Scored:
+def predict_spots(sample: Sample, model: Model, options: PredictionOptions) -> Scored:
     """Predict at the measured spots of a section, joined to the counts by spot id, in the precision of scores."""
     card = model.card
     data, genes = measured_genes(sample.sample, read_expression(sample), card)
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
         spots = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
-        prediction, _ = run(slide, model, spots, job.for_scoring())
+        prediction, _ = predict_places(slide, model, spots, options.for_scoring())
     return scored_at(sample, data, genes, prediction)
 
 

@@ -10,7 +10,7 @@ a block of tissue and every place is pooled from the same feature map. Beside th
 kernel head on the same descriptions of the target and its neighbours (model/kernel_head.py).
 
 Both have three steps, which the engine and the training call:
-``encode`` (pixels -> embeddings), ``look`` (embeddings -> hidden vectors) and ``decoder`` (hidden -> genes).
+``encode`` (pixels -> embeddings), ``hidden_vectors`` (embeddings -> hidden vectors) and ``decoder`` (hidden -> genes).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Places per batch of `look` on a processor: their nine nodes each fit into its cache.
-LOOK_AT_ONCE = 192
+PLACES_AT_ONCE = 192
 
 
 @dataclass
@@ -187,7 +187,7 @@ class PaperNH2ST(nn.Module):
         """(n, 3, 7 stride, 7 stride) -> h_s^p (n, d)."""
         return self.target_token(self.encoder(patches))
 
-    def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
+    def hidden_vectors(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
         """Hidden vectors (B, hidden). The published head sees the target alone; neighbours are not read."""
         out: Tensor = self.to_hidden(target)
         return out
@@ -276,11 +276,11 @@ class ContextNH2ST(nn.Module):
         """Like `encode`, without the stain statistics: all that training by gradient needs."""
         return F.avg_pool2d(self.encoder(images), 7, stride=1)
 
-    def look(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
+    def hidden_vectors(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
         """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + kernel_rank)."""
-        return self.look_at(*_by_index(target, neighbours), present)
+        return self.hidden_vectors_at(*_by_index(target, neighbours), present)
 
-    def look_at(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
+    def hidden_vectors_at(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
         """Look at places that share their surroundings: each cell is prepared once, however many places see it.
 
         Parameters
@@ -299,7 +299,7 @@ class ContextNH2ST(nn.Module):
         """
         tokens = self.token(cells[:, : self.encoder.channels])
         first = F.normalize(tokens.float(), dim=-1), self.image_graph.conv1.lin(tokens)
-        at_once = LOOK_AT_ONCE if cells.device.type == "cpu" else max(1, len(own))
+        at_once = PLACES_AT_ONCE if cells.device.type == "cpu" else max(1, len(own))
         parts = []
         for i in range(0, len(own), at_once):
             o, n, p = (t[i : i + at_once] for t in (own, nine, present))

@@ -181,10 +181,10 @@ class NH2STModule(L.LightningModule):
         """Predict targets from the image alone, (m, G), standardised."""
         target = found.embeddings[:, SELF]
         if isinstance(self.net, PaperNH2ST):
-            hidden = self.net.look(self.net.target_token(target), found.embeddings, found.present)
+            hidden = self.net.hidden_vectors(self.net.target_token(target), found.embeddings, found.present)
             out: Tensor = self.net.decoder(hidden).float()
             return out
-        hidden = self.net.look(target, found.embeddings, found.present)
+        hidden = self.net.hidden_vectors(target, found.embeddings, found.present)
         predicted = self.net.learnt(hidden).float()
         if self.kernel is not None:
             rows, share = self.kernel

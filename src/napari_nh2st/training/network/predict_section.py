@@ -41,6 +41,6 @@ def predict_section(net: NH2ST, section: Section, card: Card, config: TrainingCo
             found = fitter.targets([window], window.pixels[None])
             target = found.embeddings[:, SELF]
             target = net.target_token(target) if isinstance(net, PaperNH2ST) else target
-            hidden = net.look(target, found.embeddings, found.present)
+            hidden = net.hidden_vectors(target, found.embeddings, found.present)
             out[found.spots.numpy()] = net.decoder(hidden).float().numpy()
     return out

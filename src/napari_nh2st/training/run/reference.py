@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_nh2st.engine.job import Job
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.session import Session
-from napari_nh2st.engine.stain_check import look_at
+from napari_nh2st.engine.stain_check import measure_stain
 from napari_nh2st.expression import Sample
 from napari_nh2st.geometry import IntArray, TileSet
 from napari_nh2st.model.folder import Model
@@ -48,14 +48,16 @@ def describe_training(
     pitch = _STEP * model.card.architecture.stride if dense else model.card.patch
     for i, sample in enumerate(samples):
         with open_slide(sample.slide, mpp=sample.mpp) as slide:
-            session = Session(slide, model, pitch=pitch, job=Job(device=device, cache=cache).for_scoring())
+            session = Session(
+                slide, model, pitch=pitch, options=PredictionOptions(device=device, cache=cache).for_scoring()
+            )
             places = _some(session.places(), MOST_TILES // len(samples))
             found.append(session.embed(places))
             centres.append(places.centres / session.scale)
             section.append(np.full(len(places), i))
-            look = look_at(slide)
-            if look.colour is not None:
-                colours.append(look.colour)
+            stain = measure_stain(slide)
+            if stain.colour is not None:
+                colours.append(stain.colour)
     cut = model.net.encoder.channels if dense else model.net.embedding_dim
     return fit_reference(
         np.concatenate(found),

@@ -50,14 +50,14 @@ def python_lines(request: Request, gene: tuple[str, str] | None) -> str:
     mpp = f", mpp={slide.mpp:.6g}" if slide.mpp_source == "user" else ""
     how = [] if box is None else [f"region=Box.from_xywh({', '.join(str(round(v)) for v in _xywh(box))})"]
     how += [] if request.pitch is None else [f"pitch={request.pitch}"]
-    how += [] if request.device == "auto" else [f"job=Job(device={request.device!r})"]
+    how += [] if request.device == "auto" else [f"options=PredictionOptions(device={request.device!r})"]
     left_out = (
         ("the outline: all tiles of its bounding box", bool(request.region.polygons)),
         ("the edited tissue mask", request.tissue is not None),
     )
     lines = [
         "from napari_nh2st import load_model, open_slide, predict",
-        *(["from napari_nh2st.engine.run import Job"] if request.device != "auto" else []),
+        *(["from napari_nh2st.engine.options import PredictionOptions"] if request.device != "auto" else []),
         *(["from napari_nh2st.geometry import Box"] if box is not None else []),
         "",
         *(f"# without {what}" for what, said in left_out if said),

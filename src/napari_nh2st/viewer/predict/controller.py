@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
-from napari_nh2st.engine.job import never
+from napari_nh2st.engine.options import never
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import Box, IntArray
 from napari_nh2st.viewer.predict.events import (

@@ -58,13 +58,13 @@ class Services:
 
         With `scoring`, in the precision of scores whatever the machine is fastest with.
         """
-        from napari_nh2st.engine.run import Job
+        from napari_nh2st.engine.options import PredictionOptions
         from napari_nh2st.engine.session import Session
-        from napari_nh2st.engine.stain_check import look_at
+        from napari_nh2st.engine.stain_check import measure_stain
 
-        look_at(slide)  # so that warnings_for knows its stain
-        job = Job(device=device, tissue=tissue, view=view)
-        return Session(slide, model, pitch=pitch, job=job.for_scoring() if scoring else job)
+        measure_stain(slide)  # so that warnings_for knows its stain
+        options = PredictionOptions(device=device, tissue=tissue, view=view)
+        return Session(slide, model, pitch=pitch, options=options.for_scoring() if scoring else options)
 
     def warnings_for(self, slide: Any, card: Any, model: str | None = None) -> list[str]:
         """Return what is wrong with this slide, or with this model for it; quick, without torch.
@@ -93,15 +93,16 @@ class Services:
 
     def describe(self, slide: Any) -> dict[str, Any]:
         """Return what a prediction keeps of its slide."""
-        from napari_nh2st.engine.run import slide_facts
+        from napari_nh2st.engine.predict import slide_facts
 
         return slide_facts(slide)
 
     def provenance(self, request: Any, model: Any) -> dict[str, Any]:
         """Return where a prediction comes from; the command is the line that "Copy as command" gives."""
-        from napari_nh2st.engine.run import Job, provenance
+        from napari_nh2st.engine.options import PredictionOptions
+        from napari_nh2st.engine.predict import provenance
 
-        facts = provenance(model, Job(device=request.device))
+        facts = provenance(model, PredictionOptions(device=request.device))
         return facts | {"command": request.command or facts["command"]}
 
     def open_slide(self, path: str) -> Any:

@@ -1,15 +1,10 @@
-"""What a run is asked for and what it hands out."""
+"""How to predict: on which device, in which precision, where results are kept, until when."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
-
-from napari_nh2st.geometry import IntArray
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.device import Precision
@@ -23,7 +18,7 @@ def never() -> bool:
 
 
 @dataclass(frozen=True)
-class Job:
+class PredictionOptions:
     """What to compute with and where to keep it.
 
     Attributes
@@ -64,39 +59,8 @@ class Job:
         if self.view and self.store is not None:
             raise ValueError("a store keeps what is predicted from the slide as it lies: view 0")
 
-    def for_scoring(self) -> Job:
-        """Return the same job in the precision of scores, whatever was chosen for predictions; nothing is stored."""
+    def for_scoring(self) -> PredictionOptions:
+        """Return the same options for scoring: in the precision of scores, and nothing is stored."""
         from napari_nh2st.engine.device import SCORING
 
         return replace(self, precision=SCORING, store=None)
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Places that are ready.
-
-    Attributes
-    ----------
-    indices : (k,) int64
-        Positions in the places that were asked for.
-    hidden : (k, h) float16
-        NaN rows where the file is damaged under a place.
-    done, total : int
-        Places handed out so far, this chunk included, and in all.
-    encoded : int
-        How many of these k places were encoded for this run; the others were there already.
-    """
-
-    indices: IntArray
-    hidden: npt.NDArray[np.float16]
-    done: int
-    total: int
-    encoded: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands: places done, of total."""
-
-    done: int
-    total: int

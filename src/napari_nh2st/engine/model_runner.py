@@ -1,4 +1,4 @@
-"""The encoder as the engine runs it: batch norm and normalisation folded in, on one device, in one precision."""
+"""The model as the engine runs it: on one device, in one precision, batch norm and normalisation folded in."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in words or "allocate memory" in words)
 
 
-class Coder:
-    """Pixels to embeddings on one device.
+class ModelRunner:
+    """A model on one device: pixels to embeddings, embeddings to hidden vectors.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Coder:
         self.stride: int = self.net.arch.stride
         self.halo = -(-self.net.encoder.receptive_radius // self.stride)
 
-    def window(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
+    def encode_window(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
         """Encode a window of tissue with its halo: one embedding a cell, the 7 x 7 cells round it pooled.
 
         Parameters
@@ -142,20 +142,24 @@ class Coder:
             parts.append(found[:, :, (top - above) // 4 : (bottom - above) // 4])
         return self.encoder.late(torch.cat(parts, dim=2))
 
-    def patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
+    def encode_patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
         """Encode patches by themselves: (n, patch, patch, 3) -> (n, d)."""
         with cancellable(self.net.encoder, cancelled), self._computing():
             out = self.net.encode(normalise(torch.from_numpy(pixels).to(self.device)))
             return self._numpy(out.flatten(1))
 
-    def look(self, cells: F32, own: Any, nine: Any, present: Any) -> F32:
-        """Hidden vectors (B, h) of places by the embeddings (M, d) that they share; see `ContextNH2ST.look_at`."""
+    def hidden_vectors(self, cells: F32, own: Any, nine: Any, present: Any) -> F32:
+        """Hidden vectors (B, h) of places that share embeddings (M, d); see `ContextNH2ST.hidden_vectors_at`."""
         with torch.inference_mode():
-            given = [torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (cells, own, nine, present)]
+            embeddings, own_index, nine_index, there = (
+                torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (cells, own, nine, present)
+            )
             if isinstance(self.net, ContextNH2ST):
-                return self._numpy(self.net.look_at(given[0], given[1].long(), given[2].long(), given[3]))
-            target = given[0][given[1].long()]
-            return self._numpy(self.net.look(target, target[:, None], given[3]))
+                hidden = self.net.hidden_vectors_at(embeddings, own_index.long(), nine_index.long(), there)  # (B, h)
+            else:
+                target = embeddings[own_index.long()]  # (B, d)
+                hidden = self.net.hidden_vectors(target, target[:, None], there)  # (B, h)
+            return self._numpy(hidden)
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

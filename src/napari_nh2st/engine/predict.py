@@ -1,20 +1,22 @@
-"""Run a model over places of a slide: encode what is missing, look, and hand out what is ready."""
+"""Predict a slide, or given places of it, into one `Prediction`; and the folder in which results last."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nh2st.engine.chunk import Progress
 from napari_nh2st.engine.device import choose_device, choose_precision
 from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION
-from napari_nh2st.engine.job import Chunk, Job, Progress
-from napari_nh2st.engine.places import lattice_for, warnings_for
+from napari_nh2st.engine.groups import GROUP
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.engine.session import GROUP, Session
+from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import SUFFIX, Header, PredictionStore
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.folder import Model, decoder_of, load_model
@@ -24,19 +26,12 @@ from napari_nh2st.slides import Slide, open_slide
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
 
-__all__ = ["Chunk", "Job", "Progress", "lattice_for", "predict", "run", "stream", "warnings_for"]
 
-
-def stream(slide: Slide, model: Model, places: TileSet, job: Job | None = None) -> Iterator[Chunk]:
-    """Predict at places and hand them out as they are ready, row by row: `Session.stream` of a session of its own."""
-    yield from Session(slide, model, pitch=places.pitch, job=job).stream(places)
-
-
-def run(
+def predict_places(
     slide: Slide,
     model: Model,
     places: TileSet,
-    job: Job | None = None,
+    options: PredictionOptions | None = None,
     progress: Callable[[Progress], Any] | None = None,
 ) -> tuple[Prediction, int]:
     """Predict at all places.
@@ -50,17 +45,18 @@ def run(
     Raises
     ------
     Cancelled
-        As `stream`.
+        As `Session.stream`.
     """
     width = model.net.decoder.in_features
     hidden = np.full((len(places), width), np.nan, dtype=np.float16)
     encoded = 0
-    for chunk in stream(slide, model, places, job):
+    session = Session(slide, model, pitch=places.pitch, options=options)
+    for chunk in session.stream(places):
         hidden[chunk.indices] = chunk.hidden
         encoded += chunk.encoded
         if progress is not None:
             progress(Progress(chunk.done, chunk.total))
-    facts = slide_facts(slide), provenance(model, job or Job())
+    facts = slide_facts(slide), provenance(model, options or PredictionOptions())
     return Prediction(places, hidden, decoder_of(model.net), model.card, *facts), encoded
 
 
@@ -76,20 +72,20 @@ def slide_facts(slide: Slide) -> dict[str, Any]:
     }
 
 
-def provenance(model: Model, job: Job) -> dict[str, Any]:
+def provenance(model: Model, options: PredictionOptions) -> dict[str, Any]:
     """Say what made a prediction: model hash, device, precision, versions and the command."""
-    device = choose_device(job.device)
+    device = choose_device(options.device)
     return {
         "model": model.card.name,
         "model_hash": model.hash,
         "device": str(device),
-        "precision": choose_precision(job.precision, device),
+        "precision": choose_precision(options.precision, device),
         "versions": versions(),
         "command": repeat_command(),
     }
 
 
-def store_for(folder: Path, slide: Slide, model: Model, pitch: int, job: Job) -> PredictionStore:
+def store_for(folder: Path, slide: Slide, model: Model, pitch: int, options: PredictionOptions) -> PredictionStore:
     """Open or make the durable folder ``<slide stem>.nh2st`` for the whole lattice of a slide.
 
     Raises
@@ -99,13 +95,13 @@ def store_for(folder: Path, slide: Slide, model: Model, pitch: int, job: Job) ->
     """
     card: Card = model.card
     scale = card.scale_on(slide.require_mpp())
-    facts = provenance(model, job)
+    facts = provenance(model, options)
     signature = {
         "slide": slide.fingerprint,
         "mpp": slide.mpp,
         "model": model.hash,
         "pitch": pitch,
-        "device": choose_device(job.device).type,
+        "device": choose_device(options.device).type,
         "precision": facts["precision"],
         "preprocessing": PREPROCESSING_VERSION,
     }
@@ -124,7 +120,7 @@ def predict(
     pitch: int | None = None,
     mpp: float | None = None,
     out: str | Path | None = None,
-    job: Job | None = None,
+    options: PredictionOptions | None = None,
     progress: Callable[[Progress], Any] | None = None,
 ) -> Prediction:
     """Predict expression over a slide, or a region of it.
@@ -142,7 +138,7 @@ def predict(
         Micrometres per level-0 pixel, where the slide does not say so itself.
     out : path, optional
         A folder in which results last (``<slide stem>.nh2st``); a second run computes only what is missing.
-    job : Job, optional
+    options : PredictionOptions, optional
         Device, precision, tissue mask, cancel.
     progress : callable, optional
         Called with a `Progress` after every group of tiles.
@@ -157,13 +153,13 @@ def predict(
     SlideError, MppNeeded, ModelError
         One line each, that says what to do.
     Cancelled
-        If `job.cancelled` turns true.
+        If `options.cancelled` turns true.
     """
     slide = slide if isinstance(slide, Slide) else open_slide(slide, mpp=mpp)
     model = model if isinstance(model, Model) else load_model(model)
-    job = Job() if job is None else job
+    options = PredictionOptions() if options is None else options
     pitch = model.card.patch if pitch is None else pitch
-    places = lattice_for(slide, model.card, region, pitch, job.tissue)
+    places = lattice_for(slide, model.card, region, pitch, options.tissue)
     if out is not None:
-        job = replace(job, store=store_for(Path(out), slide, model, pitch, job))
-    return run(slide, model, places, job, progress)[0]
+        options = replace(options, store=store_for(Path(out), slide, model, pitch, options))
+    return predict_places(slide, model, places, options, progress)[0]

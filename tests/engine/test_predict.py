@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.engine import session as session_module
+from napari_nh2st.engine import block_encoder
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for, limits_of, neighbourhood, slide_box, warnings_for
-from napari_nh2st.engine.run import Job, run, store_for, stream
+from napari_nh2st.engine.predict import predict_places, store_for
 from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import open_prediction, save_prediction
 from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
@@ -19,15 +20,17 @@ from napari_nh2st.slides import TissueMask, open_slide
 from support.models import small_card
 from support.slides import picture, tiff
 
-EXACT = Job(device="cpu", precision="fp32", cache=False)
+EXACT = PredictionOptions(device="cpu", precision="fp32", cache=False)
 
 
 def everywhere(slide):
     return TissueMask.from_array(np.ones((15, 23), dtype=bool), slide.shape)
 
 
-def job(slide, **more):
-    return Job(**{"device": "cpu", "precision": "fp32", "cache": False, "tissue": everywhere(slide), **more})
+def options(slide, **more):
+    return PredictionOptions(
+        **{"device": "cpu", "precision": "fp32", "cache": False, "tissue": everywhere(slide), **more}
+    )
 
 
 def assert_same(a, b):
@@ -56,14 +59,14 @@ def by_brute_force(slide, model, places):
 
     with torch.inference_mode():
         near = torch.stack([torch.stack([embed(*c) for c in nine]) for nine in centres])
-        hidden = net.look(near[:, SELF], near, torch.from_numpy(present))
+        hidden = net.hidden_vectors(near[:, SELF], near, torch.from_numpy(present))
         return net.decoder(hidden).numpy()
 
 
 def test_blocks_equal_patch_by_patch(slide, model):
     """Reading in blocks with a halo, the cache and float16 change nothing that matters, seams and borders included."""
     places = lattice_for(slide, model.card, pitch=112, tissue=everywhere(slide))
-    prediction, encoded = run(slide, model, places, job(slide))
+    prediction, encoded = predict_places(slide, model, places, options(slide))
     assert encoded == len(places)
     some = np.linspace(0, len(places) - 1, 8).astype(int)
     expected = by_brute_force(slide, model, places.select(some))
@@ -71,9 +74,9 @@ def test_blocks_equal_patch_by_patch(slide, model):
 
 
 def test_a_region_gives_the_numbers_of_the_whole(slide, model):
-    whole, _ = run(slide, model, lattice_for(slide, model.card, tissue=everywhere(slide)), job(slide))
+    whole, _ = predict_places(slide, model, lattice_for(slide, model.card, tissue=everywhere(slide)), options(slide))
     part_places = lattice_for(slide, model.card, Box(700, 300, 1800, 1200), tissue=everywhere(slide))
-    part, _ = run(slide, model, part_places, job(slide))
+    part, _ = predict_places(slide, model, part_places, options(slide))
     index = {tuple(g): i for i, g in enumerate(whole.places.grid)}
     same = [index[tuple(g)] for g in part_places.grid]
     assert len(same) > 10
@@ -82,9 +85,9 @@ def test_a_region_gives_the_numbers_of_the_whole(slide, model):
 
 def test_small_windows_give_the_numbers_of_large_ones(slide, context, monkeypatch):
     places = lattice_for(slide, context.card, pitch=112, tissue=everywhere(slide))
-    large, _ = run(slide, context, places, job(slide))
-    monkeypatch.setattr(session_module, "LARGEST", 1)
-    small, _ = run(slide, context, places, job(slide))
+    large, _ = predict_places(slide, context, places, options(slide))
+    monkeypatch.setattr(block_encoder, "LARGEST", 1)
+    small, _ = predict_places(slide, context, places, options(slide))
     assert_same(small.hidden, large.hidden)
 
 
@@ -92,22 +95,22 @@ def test_spots_off_the_lattice_are_interpolated_between_cells(slide, context):
     grid = lattice_for(slide, context.card, pitch=16, tissue=everywhere(slide))
     middle = grid.centres[(grid.grid == [30, 40]).all(axis=1)][0]
     step = 16 * grid.scale
-    emb = Session(slide, context, pitch=16, job=job(slide)).embeddings
+    emb = Session(slide, context, pitch=16, options=options(slide)).embeddings
     corners = emb.entries(middle + np.array([[0, 0], [step, 0], [0, step], [step, step]]))
     between = emb.entries(middle[None] + np.array([[0.25 * step, 0.5 * step]]))
     for window in emb.windows(emb.missing(emb.blocks(corners)), 4):
         emb.encode(window, emb.read(window), lambda: False)
     a, b, c, d = emb.take(corners.astype(np.int64))
     expected = 0.5 * (0.75 * a + 0.25 * b) + 0.5 * (0.75 * c + 0.25 * d)
-    assert np.allclose(emb.at(between)[0], expected, atol=1e-3)
+    assert np.allclose(emb.interpolate(between)[0], expected, atol=1e-3)
 
 
 def test_given_places_come_back_in_their_order(slide, model):
     rng = np.random.default_rng(0)
     centres = rng.uniform(150, 1300, size=(70, 2))
     places = TileSet.at(centres, scale=model.card.scale_on(slide.mpp), pitch=model.card.pitch)
-    forward, _ = run(slide, model, places, job(slide))
-    back, _ = run(slide, model, places.select(np.arange(70)[::-1]), job(slide))
+    forward, _ = predict_places(slide, model, places, options(slide))
+    back, _ = predict_places(slide, model, places.select(np.arange(70)[::-1]), options(slide))
     assert np.allclose(forward.hidden, back.hidden[::-1], atol=2e-2)
     assert np.array_equal(forward.places.centres, centres)
     assert len(np.unique(forward.hidden, axis=0)) == 70
@@ -130,18 +133,18 @@ def test_an_edited_mask_changes_what_neighbours_say(slide, context):
     mask = np.ones((15, 23), dtype=bool)
     places = lattice_for(slide, context.card, Box(0, 0, 900, 900), tissue=everywhere(slide))
     mask[:, 6:] = False
-    full, _ = run(slide, context, places, job(slide))
-    cut, _ = run(slide, context, places, job(slide, tissue=TissueMask.from_array(mask, slide.shape)))
+    full, _ = predict_places(slide, context, places, options(slide))
+    cut, _ = predict_places(slide, context, places, options(slide, tissue=TissueMask.from_array(mask, slide.shape)))
     assert not np.allclose(full.matrix(), cut.matrix())
 
 
 def test_a_second_run_encodes_nothing(slide, model, tmp_path):
     places = lattice_for(slide, model.card, tissue=everywhere(slide))
-    work = job(slide, store=store_for(tmp_path, slide, model, places.pitch, job(slide)))
-    first, encoded = run(slide, model, places, work)
+    work = options(slide, store=store_for(tmp_path, slide, model, places.pitch, options(slide)))
+    first, encoded = predict_places(slide, model, places, work)
     assert encoded == len(places)
-    again = job(slide, store=store_for(tmp_path, slide, model, places.pitch, job(slide)))
-    second, encoded = run(slide, model, places, again)
+    again = options(slide, store=store_for(tmp_path, slide, model, places.pitch, options(slide)))
+    second, encoded = predict_places(slide, model, places, again)
     assert encoded == 0
     assert np.array_equal(first.hidden, second.hidden)
     assert np.array_equal(open_prediction(tmp_path).matrix(), first.matrix())
@@ -150,9 +153,9 @@ def test_a_second_run_encodes_nothing(slide, model, tmp_path):
 def test_cached_embeddings_serve_another_pitch_and_another_session(slide, context, tmp_path, monkeypatch):
     monkeypatch.setenv("NH2ST_CACHE", str(tmp_path))
     fine = lattice_for(slide, context.card, pitch=32, tissue=everywhere(slide))
-    _, first = run(slide, context, fine, job(slide, cache=True))
+    _, first = predict_places(slide, context, fine, options(slide, cache=True))
     coarse = lattice_for(slide, context.card, tissue=everywhere(slide))
-    _, second = run(slide, context, coarse, job(slide, cache=True))
+    _, second = predict_places(slide, context, coarse, options(slide, cache=True))
     assert (first, second) == (len(fine), 0)
 
 
@@ -160,10 +163,10 @@ def test_cached_embeddings_serve_another_pitch_and_another_session(slide, contex
 def test_cancel_stops_within_a_second_and_a_second_run_does_the_rest(slide, model, tmp_path, after):
     places = lattice_for(slide, model.card, pitch=112, tissue=everywhere(slide))
     asked, when = threading.Event(), []
-    work = job(slide, store=store_for(tmp_path, slide, model, 112, job(slide)), cancelled=asked.is_set)
+    work = options(slide, store=store_for(tmp_path, slide, model, 112, options(slide)), cancelled=asked.is_set)
     done = 0
     with pytest.raises(Cancelled):
-        for chunk in stream(slide, model, places, work):
+        for chunk in Session(slide, model, pitch=places.pitch, options=work).stream(places):
             done = chunk.done
             if len(when) < 1 and done > after:
                 asked.set()
@@ -171,10 +174,10 @@ def test_cancel_stops_within_a_second_and_a_second_run_does_the_rest(slide, mode
     assert time.monotonic() - when[0] < 1
     assert 0 < done < len(places)
     assert threading.active_count() < 20
-    rest = job(slide, store=store_for(tmp_path, slide, model, 112, job(slide)))
-    whole, encoded = run(slide, model, places, rest)
+    rest = options(slide, store=store_for(tmp_path, slide, model, 112, options(slide)))
+    whole, encoded = predict_places(slide, model, places, rest)
     assert encoded <= len(places) - done
-    undisturbed, _ = run(slide, model, places, job(slide))
+    undisturbed, _ = predict_places(slide, model, places, options(slide))
     assert_same(whole.hidden, undisturbed.hidden)
 
 
@@ -187,15 +190,15 @@ def test_cancel_takes_effect_inside_a_block(slide, context):
         return len(calls) >= 4
 
     with pytest.raises(Cancelled):
-        run(slide, context, places, job(slide, cancelled=third_question))
+        predict_places(slide, context, places, options(slide, cancelled=third_question))
     assert len(calls) == 4
-    run(slide, context, places.select(np.arange(2)), job(slide))  # the hooks are gone
+    predict_places(slide, context, places.select(np.arange(2)), options(slide))  # the hooks are gone
 
 
 def test_dropping_the_stream_leaves_no_thread(slide, context):
     places = lattice_for(slide, context.card, pitch=112, tissue=everywhere(slide))
     before = threading.active_count()
-    chunks = stream(slide, context, places, job(slide))
+    chunks = Session(slide, context, pitch=places.pitch, options=options(slide)).stream(places)
     next(chunks)
     chunks.close()
     time.sleep(0.1)
@@ -203,15 +206,15 @@ def test_dropping_the_stream_leaves_no_thread(slide, context):
 
 
 def test_a_store_of_another_model_is_refused_by_name(slide, context, tmp_path):
-    store_for(tmp_path, slide, context, 112, job(slide))
+    store_for(tmp_path, slide, context, 112, options(slide))
     with pytest.raises(Nh2stError, match="another pitch"):
-        store_for(tmp_path, slide, context, 128, job(slide))
+        store_for(tmp_path, slide, context, 128, options(slide))
 
 
 def test_half_precision_agrees(slide, model):
     places = lattice_for(slide, model.card, tissue=everywhere(slide))
-    full, _ = run(slide, model, places, job(slide))
-    half, _ = run(slide, model, places, job(slide, precision="bf16"))
+    full, _ = predict_places(slide, model, places, options(slide))
+    half, _ = predict_places(slide, model, places, options(slide, precision="bf16"))
     for gene in range(len(model.card.genes)):
         assert np.corrcoef(full.matrix()[:, gene], half.matrix()[:, gene])[0, 1] > 0.98
 
@@ -219,13 +222,13 @@ def test_half_precision_agrees(slide, model):
 def test_what_auto_was_is_kept_with_the_results(slide, context, tmp_path, monkeypatch):
     monkeypatch.setenv("NH2ST_PRECISION", "bf16")
     places = lattice_for(slide, context.card, Box(500, 200, 1500, 900), tissue=everywhere(slide))
-    auto = job(slide, precision="auto")
-    prediction, _ = run(slide, context, places, job(slide, precision="auto"))
+    auto = options(slide, precision="auto")
+    prediction, _ = predict_places(slide, context, places, options(slide, precision="auto"))
     assert prediction.provenance["precision"] == "bf16"
-    run(slide, context, places, replace(auto, store=store_for(tmp_path, slide, context, places.pitch, auto)))
+    predict_places(slide, context, places, replace(auto, store=store_for(tmp_path, slide, context, places.pitch, auto)))
     assert open_prediction(tmp_path).provenance["precision"] == "bf16"
     with pytest.raises(Nh2stError, match="another precision"):
-        store_for(tmp_path, slide, context, places.pitch, job(slide, precision="fp32"))
+        store_for(tmp_path, slide, context, places.pitch, options(slide, precision="fp32"))
 
 
 def test_damaged_tiles_are_masked_not_guessed(tmp_path, context):
@@ -244,7 +247,7 @@ def test_damaged_tiles_are_masked_not_guessed(tmp_path, context):
     assert counts[hole] > 0
     with open_slide(path) as slide:
         places = lattice_for(slide, context.card, tissue=everywhere(slide))
-        prediction, _ = run(slide, context, places, job(slide))
+        prediction, _ = predict_places(slide, context, places, options(slide))
     touched = (np.abs(places.centres - (5 * 64 + 32)) < 56 + 32).all(axis=1)
     assert 0 < touched.sum() < len(places) / 2
     assert not prediction.done[touched].any()
@@ -253,7 +256,7 @@ def test_damaged_tiles_are_masked_not_guessed(tmp_path, context):
 
 def test_saving_and_opening(slide, context, tmp_path):
     places = lattice_for(slide, context.card, Box(500, 200, 1500, 900), tissue=everywhere(slide))
-    prediction, _ = run(slide, context, places, job(slide))
+    prediction, _ = predict_places(slide, context, places, options(slide))
     again = open_prediction(save_prediction(prediction, tmp_path / "a name.nh2st"))
     assert np.array_equal(again.matrix(), prediction.matrix())
     assert np.allclose(again.places.centres, places.centres)
@@ -263,7 +266,7 @@ def test_saving_and_opening(slide, context, tmp_path):
 
 def test_heatmap_cells_lie_on_their_tiles(slide, context):
     places = lattice_for(slide, context.card, Box(500, 200, 1500, 900), tissue=everywhere(slide))
-    prediction, _ = run(slide, context, places, job(slide))
+    prediction, _ = predict_places(slide, context, places, options(slide))
     heat = prediction.heatmap("G2")
     for i in range(len(places)):
         column, row = np.round((places.centres[i] - heat.origin) / heat.cell).astype(int)
@@ -314,5 +317,5 @@ def test_a_slide_of_the_training_set_is_told_apart(slide):
 
 def test_an_empty_set_of_places_predicts_nothing(slide, context):
     empty = lattice_for(slide, context.card, Box(0, 0, 1, 1), tissue=everywhere(slide))
-    prediction, encoded = run(slide, context, empty, job(slide))
+    prediction, encoded = predict_places(slide, context, empty, options(slide))
     assert (len(prediction), encoded) == (0, 0)
