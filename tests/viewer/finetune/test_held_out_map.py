@@ -135,17 +135,24 @@ def test_values_of_the_spot_under_the_mouse(shown, qtbot, tmp_path: Path) -> Non
         assert pictures.spot_at(pictures.place_of(7, predicted=predicted)) == 7
     assert pictures.spot_at(QPoint(0, 0)) is None
 
+    qtbot.waitUntil(lambda: pictures.canvas is not None and not pictures._stale)
+
     def moved() -> bool:
         for at in (QPoint(1, 1), pictures.place_of(7)):
-            qtbot.mouseMove(pictures, at)
+            qtbot.mouseMove(pictures.canvas, at)
         return pictures.pointed == 7
 
     qtbot.waitUntil(moved)
     _, predicted = pictures.spots.values
-    assert pictures.tip(7) == f"measured 1.00, predicted {predicted[7]:.2f} ln(1 + counts per 10,000)"
+    assert pictures._tip == f"measured 1.00, predicted {predicted[7]:.2f} ln(1 + counts per 10,000)"
     image = pictures.grab().toImage()
     high, low = (pictures.place_of(at) for at in (29, 24))
     assert image.pixelColor(high) != image.pixelColor(low)  # 5 against 0
+    ring = pictures.place_of(7, predicted=True)
+    around = [image.pixelColor(ring.x() + x, ring.y()).lightness() for x in range(-12, 13)]
+    assert min(around) < 30  # both pictures have the ring
+    qtbot.mouseMove(pictures.canvas, QPoint(1, 1))
+    qtbot.waitUntil(lambda: pictures.pointed is None)
 
 
 def test_what_is_read_of_another_run_is_dropped(shown, qtbot, tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from qtpy.QtCore import QPoint
-from qtpy.QtGui import QColor
 
-from napari_nh2st.training.run.summary import FILE, Summary, SummaryLine, write_summary
-from napari_nh2st.viewer.finetune.curves import BLUE
+from napari_nh2st.training.run.summary import FILE, RunSummary, SummaryLine, write_summary
 from napari_nh2st.viewer.finetune.run_result import RunResult
 from napari_nh2st.viewer.kit.background import Background
+from napari_nh2st.viewer.kit.colours import BLUE
 from viewer.fakes import FakeServices, card
 
 pytestmark = pytest.mark.viewer
@@ -33,7 +34,9 @@ def result(qtbot, tmp_path: Path) -> RunResult:
 def summarise(run: Path) -> None:
     lines = [SummaryLine(name=n, about=f"About {n}.", pcc=p, low=p - 0.04, high=p + 0.04) for n, p in FIGURES.items()]
     said = ["Patient C is among those trained on.", "Few spots."]
-    write_summary(Summary(kind="same-patient", held_out=["C5"], spots=181, genes=250, lines=lines, caveats=said), run)
+    write_summary(
+        RunSummary(kind="same-patient", held_out=["C5"], spots=181, genes=250, lines=lines, caveats=said), run
+    )
 
 
 def test_figures_stand_beside_those_of_simpler_models(result, qtbot, tmp_path: Path) -> None:
@@ -45,13 +48,19 @@ def test_figures_stand_beside_those_of_simpler_models(result, qtbot, tmp_path: P
     assert result.sentence.text().startswith("Mean held-out PCC 0.30")
     bars = result.bars
     assert "coordinates alone -.020 (-.060 to .020)" in bars.accessibleName()
-    each = bars.height() // len(FIGURES)
-    assert bars.tip_at(QPoint(5, each * 2 + 3)).startswith("About colour ridge. Mean PCC")
-    assert bars.tip_at(QPoint(5, bars.height() + 5)) == ""
-    image = bars.grab().toImage()
-    blue = [y for y in range(image.height()) if image.pixelColor(bars.width() // 3, y) == QColor(BLUE)]
-    assert blue
-    assert min(blue) > 3 * each  # the run's own alone
+    qtbot.waitUntil(lambda: bars.canvas is not None and not bars._stale)
+    (axes,) = bars.canvas.figure.axes
+    assert [bar.get_facecolor() == to_rgba(BLUE) for bar in axes.patches] == [False, False, False, True]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(list(FIGURES.values()))
+    np.testing.assert_allclose(axes.lines[2].get_xdata(), [0.189, 0.269])  # the interval
+
+    def pointed() -> bool:
+        for x in (3, 5):  # the third of four lines
+            qtbot.mouseMove(bars.canvas, QPoint(x, round(bars.height() * 0.6)))
+        return bars._tip.startswith("About colour ridge. Mean PCC")
+
+    qtbot.waitUntil(pointed)
+    assert bars.tip_of(4) == bars.tip_of(-1) == ""
 
 
 def test_a_run_without_a_summary_shows_its_genes(result, qtbot, tmp_path: Path) -> None:

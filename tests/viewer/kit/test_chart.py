@@ -8,10 +8,11 @@ import sys
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
 
 from napari_nh2st.viewer.kit import chart as module
 from napari_nh2st.viewer.kit.chart import Chart
+from napari_nh2st.viewer.kit.layout import scrolled
 
 pytestmark = pytest.mark.viewer
 
@@ -94,6 +95,20 @@ def test_what_is_hidden_is_drawn_when_it_is_shown(window, chart, qtbot) -> None:
     assert len(chart.surfaces) == before
     window.show()
     qtbot.waitUntil(lambda: len(chart.surfaces) > before)
+
+
+def test_a_scroll_bar_that_goes_with_the_height_comes_to_rest(qtbot) -> None:
+    area = QScrollArea()
+    chart = Diagonal()
+    chart.height_for = lambda width, line: 2 * width  # too high beside the bar's place, and not beside the bar
+    scrolled(area).addWidget(chart)
+    qtbot.addWidget(area)
+    bar = area.verticalScrollBar().sizeHint().width()
+    with qtbot.waitExposed(area):
+        area.resize(400, 2 * (400 - 16) + 16 - bar)
+        area.show()
+    qtbot.waitUntil(lambda: bool(chart.surfaces) and chart.surfaces[-1].width == chart.width())
+    assert abs(chart.height() - 2 * chart.width()) <= 2 * bar
 
 
 def test_the_theme_is_followed(window, chart, qtbot) -> None:

@@ -1,105 +1,80 @@
-"""Figures of several models beside one another: a bar and its interval each, drawn with Qt alone."""
+"""Figures of several models beside one another: a bar and its interval each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QLineF, QPoint, QRectF, Qt
-from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPen
-from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
-
+from napari_nh2st.viewer.kit.chart import Chart, Surface
 from napari_nh2st.viewer.kit.colours import BLUE
 from napari_nh2st.viewer.kit.phrases import short
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backend_bases import MouseEvent
+
     from napari_nh2st.training.run.summary import SummaryLine
 
 _GREY = "#8c8c8c"
-_LINE, _BAR = 1.95, 0.45  # of a model, and of its bar, in heights of the font
-_MIDDLE = Qt.AlignmentFlag.AlignVCenter
+_PITCH, _BAR = 1.95, 0.45  # of a model, and of its bar, in heights of the font
 
 
-class FigureBars(QLabel):  # napari's style sheet gives a label the font of its settings
-    """A line a model: its name and figure, and below them a bar with its 95% interval; the last one stands out."""
+class FigureBars(Chart):
+    """The name and the figure of each model above a bar with its 95% interval; the last one stands out."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("")
         self.lines: Sequence[SummaryLine] = ()
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setVisible(False)
 
     def show_lines(self, lines: Sequence[SummaryLine]) -> None:
         """Draw these, or nothing."""
         self.lines = lines
-        self.setAccessibleName("; ".join(f"{of.name} {words_of(of)}" for of in lines))
-        self._fit()
+        self.setAccessibleName("; ".join(f"{line.name} {figure_words(line)}" for line in lines))
         self.setVisible(bool(lines))
-        self.update()
+        self.redraw()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow the font."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self._fit()
+    def height_for(self, width: int, line: int) -> int:
+        """Return a height that follows the font and the number of models."""
+        return round(len(self.lines) * _PITCH * line) + 2
 
-    def event(self, event: QEvent) -> bool:
-        """Say what each model is."""
-        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            QToolTip.showText(event.globalPos(), self.tip_at(event.pos()), self)
-            return True
-        return bool(super().event(event))
+    def tip_at(self, event: MouseEvent) -> str:
+        """Say what a model is."""
+        return self.tip_of(-1 if event.ydata is None else int(event.ydata // _PITCH))
 
-    def tip_at(self, position: QPoint) -> str:
-        """Return the tooltip of the line at a position."""
-        at = int(position.y() // self._height())
+    def tip_of(self, at: int) -> str:
+        """Say what a model is, by its place from the top."""
         if not 0 <= at < len(self.lines):
             return ""
-        of = self.lines[at]
-        return f"{of.about.rstrip('.')}. Mean PCC over genes with its 95% interval: {words_of(of)}"
+        line = self.lines[at]
+        return f"{line.about.rstrip('.')}. Mean PCC over genes with its 95% interval: {figure_words(line)}"
 
-    def _height(self) -> float:
-        return _LINE * self.fontMetrics().height()
-
-    def _fit(self) -> None:
-        self.setFixedHeight(round(len(self.lines) * self._height()) + 2)
-
-    def paintEvent(self, event: object) -> None:
-        """Draw."""
+    def plot(self, surface: Surface) -> None:
+        """Draw the models from the top."""
         if not self.lines:
             return
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        low = min(0.0, *(of.low for of in self.lines))
-        high = max(1e-6, *(of.high for of in self.lines))
-        step = (self.width() - 4) / (high - low)
-        for i, of in enumerate(self.lines):
-            self._paint_line(painter, of, i * self._height(), 2 - low * step, step, last=i == len(self.lines) - 1)
-        painter.end()
+        axes = surface.axes(2, 0, surface.width - 4, surface.height)
+        axes.set_axis_off()
+        axes.set_xlim(min(0.0, *(line.low for line in self.lines)), max(1e-6, *(line.high for line in self.lines)))
+        axes.set_ylim(surface.height / surface.line, 0)  # in heights of the font
+        for at, line in enumerate(self.lines):
+            self._plot_line(surface, axes, line, at * _PITCH, last=at == len(self.lines) - 1)
 
-    def _paint_line(
-        self, painter: QPainter, of: SummaryLine, top: float, zero: float, step: float, *, last: bool
-    ) -> None:
-        ink, high = self.palette().windowText().color(), painter.fontMetrics().height()
-        font = painter.font()
-        font.setBold(last)
-        painter.setFont(font)
-        painter.setPen(ink)
-        words = QRectF(0, top, self.width(), high)
-        painter.drawText(words, Qt.AlignmentFlag.AlignLeft | _MIDDLE, of.name)
-        wide = painter.fontMetrics().horizontalAdvance
-        fits = wide(f"{of.name}  {words_of(of)}") <= self.width()  # else the interval is seen on the bar
-        painter.drawText(words, Qt.AlignmentFlag.AlignRight | _MIDDLE, words_of(of) if fits else short(of.pcc))
-        bar = QRectF(zero, top + 1.1 * high, of.pcc * step, _BAR * high).normalized()
-        painter.fillRect(bar, QColor(BLUE if last else _GREY))
-        middle, tick = bar.center().y(), 0.25 * high
-        ends = (zero + of.low * step, zero + of.high * step)
-        painter.setPen(QPen(ink, 1.5))
-        painter.drawLine(QLineF(ends[0], middle, ends[1], middle))
-        for x in ends:
-            painter.drawLine(QLineF(x, middle - tick, x, middle + tick))
+    def _plot_line(self, surface: Surface, axes: Axes, line: SummaryLine, top: float, *, last: bool) -> None:
+        words = figure_words(line)
+        if surface.wide(f"{line.name}  {words}", bold=last) > surface.width:
+            words = short(line.pcc)  # the interval is seen on the bar
+        middle = (top + 0.5) * surface.line
+        surface.write(0, middle, line.name, bold=last)
+        surface.write(surface.width, middle, words, align="right", bold=last)
+        y = top + 1.1 + _BAR / 2
+        axes.barh(y, line.pcc, height=_BAR, color=BLUE if last else _GREY)
+        axes.plot(
+            [line.low, line.high], [y, y], "|-", color=surface.ink, linewidth=1.5, markersize=surface.line / 2,
+            markeredgewidth=1.5, clip_on=False,
+        )  # fmt: skip
 
 
-def words_of(line: SummaryLine) -> str:
+def figure_words(line: SummaryLine) -> str:
     """Write a figure with its interval."""
     return f"{short(line.pcc)} ({short(line.low)} to {short(line.high)})"

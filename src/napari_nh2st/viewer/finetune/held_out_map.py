@@ -14,8 +14,9 @@ from qtpy.QtWidgets import QCompleter, QWidget
 
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.training.run.held_out_prediction import FILE, HeldOutPrediction, SectionPrediction, read_held_out
+from napari_nh2st.viewer.finetune.held_out_spots import HeldOutSpots
 from napari_nh2st.viewer.finetune.messages import map_words
-from napari_nh2st.viewer.finetune.spot_pictures import SpotPictures, Spots
+from napari_nh2st.viewer.finetune.spot_pictures import SpotPictures
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
@@ -191,7 +192,7 @@ class HeldOutMap(QWidget):
         limits = limits_of(measured)  # of what does not change from epoch to epoch
         values, between = (measured, predicted), (limits.low, limits.high)
         self.pictures.show_spots(
-            Spots(section.xy, section.around, section.spacing, values, between, _colours(), found.unit)
+            HeldOutSpots(section.xy, section.around, section.spacing, values, between, _colours(), found.unit)
         )
 
     def _choose(self, gene: str) -> None:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 SECOND = "training on the held-out blocks too"
 STEPS, SHARE, EPOCHS = 11, 50, 3  # of the running means: steps at least, or this part of them; epochs
+_LOSS_PERCENTILES, _PCC_SPAN = (0.5, 99.5), (0.0, 0.1)  # of the steps; values in sight at the least
+_ROOM = 0.06  # above and below, in spans
 Floats = npt.NDArray[np.float64]
 
 
@@ -100,6 +102,49 @@ class RunCurves:
                 self.second = float(epoch)
             self._epoch, self._before = epoch, step - 1
         return epoch + min(1.0, max(0.0, (step - self._before) / self._per_epoch))
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A stretch of a curve: (n,) each, as it was told and smoothed."""
+
+    name: str
+    x: Floats
+    y: Floats
+    smoothed: Floats
+
+
+def lines_of(curves: RunCurves, *names: str) -> list[Line]:
+    """Return lines to draw; a curve is in two stretches where a second training begins."""
+    lines = []
+    for name in names:
+        x, y = curves.curves[name].arrays()
+        if not len(x):
+            continue
+        n = max(STEPS, len(x) // SHARE | 1) if name == "train_loss" else EPOCHS
+        stretches = [slice(None)] if curves.second is None else [x <= curves.second, x > curves.second]
+        lines += [Line(name, x[part], y[part], smooth(y[part], n)) for part in stretches if len(x[part])]
+    return lines
+
+
+def loss_span(lines: Sequence[Line]) -> tuple[float, float]:
+    """Return the losses at the ends of the axis, leaving out the few steps that would press all others flat."""
+    if not lines:
+        return 0.0, 1.0
+    low, high = np.percentile(np.concatenate([line.y for line in lines]), _LOSS_PERCENTILES)
+    return _with_room([line.smoothed for line in lines], (float(low), float(high)))
+
+
+def pcc_span(lines: Sequence[Line]) -> tuple[float, float]:
+    """Return the correlations at the ends of the axis."""
+    return _with_room([line.y for line in lines], _PCC_SPAN)
+
+
+def _with_room(values: Sequence[Floats], at_least: tuple[float, float]) -> tuple[float, float]:
+    together = np.concatenate([np.asarray(at_least), *values])
+    low, high = float(together.min()), float(together.max())
+    room = _ROOM * (high - low) or 0.5
+    return low - room, high + room
 
 
 def smooth(y: Floats, n: int) -> Floats:

@@ -1,246 +1,154 @@
-"""One gene on the spots of a section, measured beside predicted in the same colours, drawn with Qt alone."""
+"""One gene on the spots of a section, measured beside predicted in the same colours."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QEvent, QLineF, QPoint, QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QLinearGradient, QMouseEvent, QPainter, QPen, QPixmap, QPolygonF
-from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
+from qtpy.QtCore import QPoint
 
-_GAP, _MARGIN = 6, 2.0  # pixels between the two; spacings of spots around what is shown
-_LOWEST, _HIGHEST = 0.6, 1.6  # height of a picture, in its widths
-_DOT = 0.94  # of the spacing: neighbours do not touch
-_GROUND, _AROUND = QColor("#b4b4b4"), QColor(70, 70, 70, 90)  # both ends of the colours are seen on it
-_LEAST, _ROUND = 1.6, 5.0  # pixels of a dot; that is drawn as one
-_MIDDLE = Qt.AlignmentFlag.AlignVCenter
-Floats = npt.NDArray[np.float32]
+from napari_nh2st.viewer.finetune.held_out_spots import HeldOutSpots, SpotBox
+from napari_nh2st.viewer.kit.chart import Chart, Surface
 
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.backend_bases import MouseEvent
 
-@dataclass(frozen=True, eq=False)
-class Spots:
-    """What is drawn.
-
-    Attributes
-    ----------
-    xy : (m, 2) float32
-        Places of the spots, x and y in whatever unit, y downwards.
-    around : (k, 2) float32
-        Other spots of the section, without values.
-    spacing : float
-        Distance of neighbouring spots, in that unit.
-    values : pair of (m,) float32
-        Measured, predicted.
-    limits : (low, high)
-        Values at the two ends of the colours.
-    colours : (256, 4) float
-        RGBA between 0 and 1.
-    unit : str
-    """
-
-    xy: Floats
-    around: Floats
-    spacing: float
-    values: tuple[Floats, Floats]
-    limits: tuple[float, float]
-    colours: npt.NDArray[Any]
-    unit: str
+_GAP = 6  # pixels between the two
+_WORDS = 3.6  # lines: one above the pictures, two and a half for the colours below
+_GROUND, _AROUND = (0.706, 0.706, 0.706, 1.0), (0.275, 0.275, 0.275, 0.35)  # both ends of the colours are seen on it
+_RING = 5.0  # pixels of a dot that is seen to be a ring
+_MANY = 4000  # spots that are drawn one by one; more are pixels of an image
+Rgba = npt.NDArray[np.float64]
 
 
-class SpotPictures(QLabel):  # napari's style sheet gives a label the font of its settings
+class SpotPictures(Chart):
     """Two pictures side by side as wide as the dock, and a colour bar for both."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.spots: Spots | None = None
+        super().__init__("The gene on the held-out spots, measured and predicted")
+        self.spots: HeldOutSpots | None = None
         self.pointed: int | None = None
-        self._drawn: QPixmap | None = None
-        self.setMouseTracking(True)
-        self.setMinimumWidth(180)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName("The gene on the held-out spots, measured and predicted")
+        self._axes: list[Axes] = []
         self.setVisible(False)
 
-    def show_spots(self, spots: Spots | None) -> None:
+    def show_spots(self, spots: HeldOutSpots | None) -> None:
         """Draw these, or nothing."""
-        self.spots, self._drawn = spots, None
+        self.spots = spots
         if self.pointed is not None and (spots is None or self.pointed >= len(spots.xy)):
             self.pointed = None
-        self._fit()
         self.setVisible(spots is not None)
-        self.update()
+        self.redraw()
 
-    def resizeEvent(self, event: Any) -> None:
-        """Keep the shape of the section."""
-        self._drawn = None
-        self._fit()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Keep room for the words in another font."""
-        super().changeEvent(event)
-        self._drawn = None
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self._fit()
-
-    def leaveEvent(self, event: Any) -> None:
-        """Point at nothing."""
-        self.pointed = None
-        self.update()
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Ring the spot under the mouse in both pictures, and say its values."""
-        pointed = self.spot_at(event.pos())
-        if pointed != self.pointed:
-            self.pointed = pointed
-            self.update()
-            QToolTip.showText(event.globalPos(), self.tip(pointed), self)
+    def height_for(self, width: int, line: int) -> int:
+        """Return a height that keeps the shape of the section."""
+        return 1 if self.spots is None else round((width - _GAP) / 2 * self.spots.shape + _WORDS * line)
 
     def spot_at(self, position: QPoint) -> int | None:
         """Return which spot is drawn at a position in either picture; None where none is."""
-        if self.spots is None or not len(self.spots.xy):
-            return None
-        for box in self._boxes():
-            if box.contains(QPointF(position)):
-                away = np.hypot(*(self._places(box, self.spots.xy) - (position.x(), position.y())).T)
-                nearest = int(away.argmin())
-                return nearest if away[nearest] <= max(self._scale(box) * self.spots.spacing / 2, 3.0) else None
-        return None
-
-    def tip(self, spot: int | None) -> str:
-        """Say the values of a spot."""
-        if spot is None or self.spots is None:
-            return ""
-        measured, predicted = (float(of[spot]) for of in self.spots.values)
-        return f"measured {measured:.2f}, predicted {predicted:.2f} {self.spots.unit}"
+        found = (box.spot_at(position.x(), position.y()) for box in self._boxes())
+        return next((spot for spot in found if spot is not None), None)
 
     def place_of(self, spot: int, *, predicted: bool = False) -> QPoint:
         """Return where a spot is drawn."""
         assert self.spots is not None
-        x, y = self._places(self._boxes()[predicted], self.spots.xy[spot : spot + 1])[0]
+        x, y = self._boxes()[predicted].pixels(self.spots.xy[spot : spot + 1])[0]
         return QPoint(round(x), round(y))
 
-    def _span(self) -> tuple[Floats, Floats]:
-        assert self.spots is not None
-        margin = _MARGIN * self.spots.spacing
-        return self.spots.xy.min(axis=0) - margin, self.spots.xy.max(axis=0) + margin
+    def tip_at(self, event: MouseEvent) -> str:
+        """Ring the spot under the mouse in both pictures, and say its values."""
+        ratio = event.canvas.device_pixel_ratio
+        self._point(self.spot_at(QPoint(round(event.x / ratio), round(self.height() - event.y / ratio))))
+        return "" if self.spots is None or self.pointed is None else self.spots.tip(self.pointed)
 
-    def _fit(self) -> None:
-        if self.spots is None:
-            return
-        low, high = self._span()
-        wide, tall = (float(v) for v in high - low)
-        shape = min(max(tall / max(wide, 1e-9), _LOWEST), _HIGHEST)
-        # a line above the pictures, two and a half for the colours below
-        height = round((self.width() - _GAP) / 2 * shape + 3.6 * self.fontMetrics().height())
-        if height != self.height():
-            self.setFixedHeight(height)
+    def mouse_left(self) -> None:
+        """Point at nothing."""
+        self._point(None)
 
-    def _boxes(self) -> tuple[QRectF, QRectF]:
-        line = self.fontMetrics().height()
-        wide, tall = (self.width() - _GAP) / 2, self.height() - 3.6 * line
-        return QRectF(0, 1.1 * line, wide, tall), QRectF(wide + _GAP, 1.1 * line, wide, tall)
-
-    def _scale(self, box: QRectF) -> float:
-        low, high = self._span()
-        wide, tall = (max(float(v), 1e-9) for v in high - low)
-        return float(min(box.width() / wide, box.height() / tall))
-
-    def _places(self, box: QRectF, xy: Floats) -> npt.NDArray[np.float64]:
-        """Return pixels (n, 2) of places, what is shown being in the middle of the box."""
-        low, high = self._span()
-        middle = np.array([box.center().x(), box.center().y()])
-        return np.asarray(middle + (xy - (low + high) / 2) * self._scale(box), dtype=np.float64)
-
-    def paintEvent(self, event: object) -> None:
-        """Draw, anew only where something is another: the mouse moves often, and spots may be many."""
+    def plot(self, surface: Surface) -> None:
+        """Draw both pictures and the colour bar."""
+        self._axes = []
         if self.spots is None or not len(self.spots.xy):
             return
-        self._drawn = self._drawn or self._draw()
-        painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._drawn)
-        if self.pointed is not None:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            for box in self._boxes():
-                self._paint_ring(painter, box, self.pointed)
-        painter.end()
-
-    def _draw(self) -> QPixmap:
-        assert self.spots is not None
-        ratio = self.devicePixelRatioF()
-        drawn = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
-        drawn.setDevicePixelRatio(ratio)
-        drawn.fill(Qt.GlobalColor.transparent)
-        painter = QPainter(drawn)
-        painter.setFont(self.font())
-        line, ink = self.fontMetrics().height(), self.palette().windowText().color()
+        ratio = float(surface.figure.canvas.device_pixel_ratio)
         for box, title, values in zip(self._boxes(), ("measured", "predicted"), self.spots.values, strict=True):
-            painter.setPen(ink)
-            painter.drawText(QRectF(box.left(), 0, box.width(), line), Qt.AlignmentFlag.AlignCenter, title)
-            self._paint_picture(painter, box, values)
-        painter.setPen(ink)
-        self._paint_bar(painter, line)
-        painter.end()
+            surface.write(box.left + box.width / 2, surface.line / 2, title, align="center")
+            axes = surface.axes(box.left, box.top, box.width, box.height)
+            axes.set_facecolor(_GROUND)
+            axes.set_xlim(box.left, box.left + box.width)
+            axes.set_ylim(box.top + box.height, box.top)
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            self._plot_spots(axes, box, values, ratio)
+            self._axes.append(axes)
+        _plot_colour_bar(surface, self.spots)
+
+    def marks(self) -> Sequence[Artist]:
+        """Return rings around the spot that is pointed at."""
+        if self.pointed is None or self.spots is None:
+            return ()
+        drawn: list[Artist] = []
+        for axes, box in zip(self._axes, self._boxes(), strict=False):
+            x, y = box.pixels(self.spots.xy[self.pointed : self.pointed + 1]).T
+            for colour, width in (("#ffffff", 4), ("#000000", 2)):
+                drawn += axes.plot(
+                    x, y, "o", markersize=box.dot + 2, fillstyle="none", color=colour, markeredgewidth=width
+                )
         return drawn
 
-    def _dot(self, box: QRectF) -> float:
-        assert self.spots is not None
-        return max(_DOT * self._scale(box) * self.spots.spacing, _LEAST)
+    def _point(self, spot: int | None) -> None:
+        if spot != self.pointed:
+            self.pointed = spot
+            self.redraw_marks()
 
-    def _paint_picture(self, painter: QPainter, box: QRectF, values: Floats) -> None:
-        assert self.spots is not None
-        painter.save()
-        painter.setClipRect(box)
-        painter.fillRect(box, _GROUND)
-        dot, around = self._dot(box), self._places(box, self.spots.around)
-        _paint_dots(painter, around, dot, _AROUND, box)
-        if dot >= _ROUND:  # rings: what is not seen of a smaller dot
-            _paint_dots(painter, around, dot - 2, _GROUND, box)
-        places, (low, high) = self._places(box, self.spots.xy), self.spots.limits
-        of = np.clip((values - low) / (high - low) * 255, 0, 255).round().astype(int)
-        for i in np.unique(of):
-            _paint_dots(painter, places[of == i], dot, QColor.fromRgbF(*map(float, self.spots.colours[i][:3])), box)
-        painter.restore()
+    def _boxes(self) -> tuple[SpotBox, ...]:
+        if self.spots is None or not len(self.spots.xy):
+            return ()
+        line = self.fontMetrics().height()
+        wide, tall = (self.width() - _GAP) / 2, self.height() - _WORDS * line
+        return tuple(SpotBox(self.spots, left, 1.1 * line, wide, tall) for left in (0, wide + _GAP))
 
-    def _paint_ring(self, painter: QPainter, box: QRectF, spot: int) -> None:
-        assert self.spots is not None
-        (place,), side = self._places(box, self.spots.xy[spot : spot + 1]), self._dot(box) / 2 + 1
-        for colour, width in (("#ffffff", 4), ("#000000", 2)):
-            painter.setPen(QPen(QColor(colour), width))
-            painter.drawEllipse(QPointF(*place), side, side)
-
-    def _paint_bar(self, painter: QPainter, line: int) -> None:
-        assert self.spots is not None
-        low, high = (f"{v:.1f}" for v in self.spots.limits)
-        metrics = painter.fontMetrics()
-        top = self.height() - 2.3 * line
-        left, right = (metrics.horizontalAdvance(said) + 6 for said in (low, high))
-        bar = QRectF(left, top + 0.25 * line, max(self.width() - left - right, 10), 0.55 * line)
-        fill = QLinearGradient(bar.left(), 0, bar.right(), 0)
-        for i in range(0, 256, 15):
-            fill.setColorAt(i / 255, QColor.fromRgbF(*(float(v) for v in self.spots.colours[i][:3])))
-        painter.fillRect(bar, fill)
-        painter.drawText(QRectF(0, top, left, line), Qt.AlignmentFlag.AlignLeft | _MIDDLE, low)
-        painter.drawText(QRectF(self.width() - right, top, right, line), Qt.AlignmentFlag.AlignRight | _MIDDLE, high)
-        faint = QColor(painter.pen().color())
-        painter.setPen(QPen(faint, 1))
-        for x in (bar.left(), bar.right()):
-            painter.drawLine(QLineF(x, bar.top(), x, bar.bottom()))
-        unit = metrics.elidedText(self.spots.unit, Qt.TextElideMode.ElideRight, self.width())
-        painter.drawText(QRectF(0, top + 1.05 * line, self.width(), line), Qt.AlignmentFlag.AlignCenter, unit)
+    def _plot_spots(self, axes: Axes, box: SpotBox, values: npt.NDArray[np.float32], ratio: float) -> None:
+        spots = box.spots
+        low, high = spots.limits
+        index = np.clip((values - low) / (high - low) * 255, 0, 255).round().astype(int)
+        places, around, colours = box.pixels(spots.xy), box.pixels(spots.around), spots.colours[index]
+        if len(places) + len(around) > _MANY:
+            image = _image(box, [(around, np.broadcast_to(_AROUND, (len(around), 4))), (places, colours)], ratio)
+            extent = (box.left, box.left + box.width, box.top + box.height, box.top)
+            axes.imshow(image, extent=extent, aspect="auto", interpolation="nearest")
+            return
+        ring = box.dot >= _RING
+        axes.scatter(
+            *around.T, s=(box.dot - 1 if ring else box.dot) ** 2, facecolors="none" if ring else [_AROUND],
+            edgecolors=[_AROUND], linewidths=1 if ring else 0,
+        )  # fmt: skip
+        axes.scatter(*places.T, s=box.dot**2, c=colours, linewidths=0)
 
 
-def _paint_dots(painter: QPainter, places: npt.NDArray[np.float64], dot: float, colour: QColor, box: QRectF) -> None:
-    """Draw dots of a colour that lie in a box: round ones, squares where they are small and many."""
-    low, high = (box.left() - dot, box.top() - dot), (box.right() + dot, box.bottom() + dot)
-    seen = places[(places > low).all(axis=1) & (places < high).all(axis=1)]
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing, dot >= _ROUND - 2)
-    if dot >= _ROUND - 2:
-        painter.setPen(QPen(colour, dot, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-        painter.drawPoints(QPolygonF([QPointF(x, y) for x, y in seen.tolist()]))
-    else:
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour)
-        painter.drawRects([QRectF(x, y, dot, dot) for x, y in (seen - dot / 2).tolist()])
+def _image(box: SpotBox, layers: Sequence[tuple[npt.NDArray[np.float64], Rgba]], ratio: float) -> Rgba:
+    """Return an image (rows, columns, RGBA) of a box with a square for each spot; later layers hide earlier ones."""
+    rows, columns = max(1, round(box.height * ratio)), max(1, round(box.width * ratio))
+    image = np.zeros((rows, columns, 4))
+    side = max(1, round(box.dot * ratio))
+    for places, colours in layers:
+        column, row = np.floor((places - (box.left, box.top)) * ratio - (side - 1) / 2).astype(int).T
+        for dy, dx in np.ndindex(side, side):
+            inside = (row + dy >= 0) & (row + dy < rows) & (column + dx >= 0) & (column + dx < columns)
+            image[row[inside] + dy, column[inside] + dx] = colours[inside]
+    return image
+
+
+def _plot_colour_bar(surface: Surface, spots: HeldOutSpots) -> None:
+    low, high = (f"{value:.1f}" for value in spots.limits)
+    line, top = surface.line, surface.height - 2.3 * surface.line
+    left, right = (surface.wide(text) + 6 for text in (low, high))
+    axes = surface.axes(left, top + 0.25 * line, max(surface.width - left - right, 10), 0.55 * line)
+    axes.imshow(spots.colours[None], aspect="auto")
+    surface.write(0, top + line / 2, low)
+    surface.write(surface.width, top + line / 2, high, align="right")
+    unit = surface.shortened(spots.unit, surface.width)
+    surface.write(surface.width / 2, top + 1.55 * line, unit, align="center")

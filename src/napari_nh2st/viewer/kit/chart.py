@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from qtpy.QtCore import QEvent, QObject
-from qtpy.QtGui import QColor, QCursor, QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip, QVBoxLayout
+from qtpy.QtCore import QEvent, QObject, QSize
+from qtpy.QtGui import QColor, QCursor, QHideEvent, QResizeEvent, QShowEvent
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 from superqt.utils import QSignalThrottler
 
 from napari_nh2st.viewer.kit.background import Background
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _EVERY_MS = 300  # between two drawings
 _FRAME = 0.4  # opacity of frames
+_NARROWEST = 180
 _DPI = 72  # a point of matplotlib is a logical pixel
 Colour = tuple[float, float, float, float]
 
@@ -126,8 +127,12 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
         self.setAccessibleName(name)
         self.setToolTip(tooltip)
         self.setWordWrap(True)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setMinimumWidth(180)
+        # height for width, and no fixed height set on resizing: with that, a scroll bar that comes and goes with the
+        # height would resize the chart for ever
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.setMinimumWidth(_NARROWEST)
         self.canvas: FigureCanvasQTAgg | None = None
         self._stale = True
         self._background = Background()
@@ -135,7 +140,6 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
         self._tip = ""
         self._picture: object = None  # without marks, while there are some
         self._marks: Sequence[Artist] = ()
-        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
         self._throttle = QSignalThrottler(self)
         self._throttle.setTimeout(_EVERY_MS)
         self._throttle.triggered.connect(self._draw)
@@ -166,7 +170,7 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
     def redraw(self) -> None:
         """Draw everything anew: at once, or soon after the last drawing. A hidden chart waits until it is shown."""
         self._stale = True
-        self._fit()
+        self.updateGeometry()
         if self.isVisible():
             self._throttle.throttle()
 
@@ -188,6 +192,21 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
 
     # Qt
 
+    def hasHeightForWidth(self) -> bool:
+        """Whether the height follows the width."""
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height for a width."""
+        return self.height_for(width, self.fontMetrics().height())
+
+    def sizeHint(self) -> QSize:
+        """Return a size for layouts that do not ask for the height that goes with a width."""
+        width = max(_NARROWEST, self.width())
+        return QSize(width, self.heightForWidth(width))
+
+    minimumSizeHint = sizeHint
+
     def event(self, event: QEvent) -> bool:
         """Prefer what is said of the place under the mouse to the tooltip."""
         if event.type() == QEvent.Type.ToolTip and self._tip:
@@ -201,10 +220,20 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
         if self._stale:
             self.redraw()
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Leave no timer running: a window may be deleted from another thread, which cannot stop them."""
+        super().hideEvent(event)
+        self._throttle.cancel()
+        self._throttle.flush(restart_timer=False)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Follow the dock."""
         super().resizeEvent(event)
-        self.redraw()
+        if self.canvas is not None:
+            self.canvas.setGeometry(self.rect())
+        self._stale = True
+        if self.isVisible():
+            self._throttle.throttle()
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme and the font."""
@@ -222,11 +251,6 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
             self._tip = ""
             self.mouse_left()
         return False
-
-    def _fit(self) -> None:
-        height = self.height_for(self.width(), self.fontMetrics().height())
-        if height != self.minimumHeight():
-            self.setFixedHeight(height)
 
     def _draw(self) -> None:
         if not self._stale or not self.isVisible() or not self._ready():
@@ -260,11 +284,12 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
         from matplotlib.figure import Figure
 
         self.canvas = FigureCanvasQTAgg(Figure(dpi=_DPI))
-        self.canvas.setMinimumSize(0, 0)
         self.canvas.installEventFilter(self)
         self.canvas.mpl_connect("motion_notify_event", self._mouse_moved)
         self.canvas.mpl_connect("draw_event", self._drawn)
-        self.layout().addWidget(self.canvas)
+        self.canvas.setParent(self)
+        self.canvas.setGeometry(self.rect())
+        self.canvas.show()
 
     def _mouse_moved(self, event: MouseEvent) -> None:
         tip = self.tip_at(event)
