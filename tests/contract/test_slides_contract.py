@@ -12,7 +12,7 @@ import zarr
 from napari_nh2st.errors import SlideError
 from napari_nh2st.geometry import Box
 from napari_nh2st.slides import FORMATS, Slide, open_slide
-from support.slides import MAKERS, picture
+from support.slides import MAKERS, WITHOUT_PIXEL_SIZE, picture
 
 LOSSY = {"jpeg": 12}
 
@@ -73,7 +73,7 @@ def test_a_pixel_is_the_same_in_whichever_block_it_is_read(made, scale):
 
 def test_pixel_size_has_a_source_or_must_be_given(made):
     name, slide, _, path = made
-    if name in ("jpeg", "png"):
+    if name in WITHOUT_PIXEL_SIZE:
         assert (slide.mpp, slide.mpp_source) == (None, "none")
         with pytest.raises(SlideError, match="--mpp"):
             slide.require_mpp()

@@ -102,6 +102,7 @@ MAKERS: dict[str, tuple[Callable[[Path, np.ndarray], Path], str]] = {
     "jpeg": (jpeg, ".jpg"),
     "png": (png, ".png"),
 }
+WITHOUT_PIXEL_SIZE = {"jpeg", "png"}
 
 
 def set_tile(path: Path, index: int, *, offset: int | None = None, count: int | None = None, page: int = 0) -> None:
