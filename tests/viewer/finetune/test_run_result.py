@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from qtpy.QtCore import QPoint
 
-from napari_nh2st.training.run.summary import FILE, RunSummary, SummaryLine, write_summary
+from napari_nh2st.training.run.summary import FILE, Summary, SummaryLine, write_summary
 from napari_nh2st.viewer.finetune.run_result import RunResult
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.colours import BLUE
@@ -34,9 +34,7 @@ def result(qtbot, tmp_path: Path) -> RunResult:
 def summarise(run: Path) -> None:
     lines = [SummaryLine(name=n, about=f"About {n}.", pcc=p, low=p - 0.04, high=p + 0.04) for n, p in FIGURES.items()]
     said = ["Patient C is among those trained on.", "Few spots."]
-    write_summary(
-        RunSummary(kind="same-patient", held_out=["C5"], spots=181, genes=250, lines=lines, caveats=said), run
-    )
+    write_summary(Summary(kind="same-patient", held_out=["C5"], spots=181, genes=250, lines=lines, caveats=said), run)
 
 
 def test_figures_stand_beside_those_of_simpler_models(result, qtbot, tmp_path: Path) -> None:
