@@ -7,7 +7,7 @@ import torch
 
 from napari_nh2st.engine import calibration
 from napari_nh2st.engine.calibration import Calibration, calibrate
-from napari_nh2st.engine.device import choose_precision
+from napari_nh2st.engine.precision import choose_precision
 
 CPU = torch.device("cpu")
 
@@ -54,7 +54,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(fresh, monkeypatch):
 
 def test_half_precision_is_taken_where_it_is_native_and_wins(monkeypatch):
     monkeypatch.setattr(calibration, "has_fast_bf16", lambda device: True)
-    monkeypatch.setattr("napari_nh2st.engine.device.has_fast_bf16", lambda device: True)
+    monkeypatch.setattr("napari_nh2st.engine.precision.has_fast_bf16", lambda device: True)
     times(monkeypatch, fp32_last=1.0, fp32_planes=1.05, bf16_last=0.5, bf16_planes=0.6)
     assert choose_precision("auto", CPU) == "bf16"
     assert choose_precision("fp32", CPU) == "fp32"

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from napari_nh2st.engine.device import choose_precision, computing
+from napari_nh2st.engine.device import computing
 from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Nh2stError
 
 CPU = torch.device("cpu")

@@ -16,8 +16,9 @@ import torch
 
 from napari_nh2st.demo.sheet import measure
 from napari_nh2st.demo.tissue import SIZE_MM, Section, make_section, write_slide
-from napari_nh2st.engine.device import Precision, choose_device, choose_precision
+from napari_nh2st.engine.device import Precision, choose_device
 from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.model.folder import Model, load_model
 from napari_nh2st.slides import Slide, open_slide

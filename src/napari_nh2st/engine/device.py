@@ -1,9 +1,8 @@
-"""Which device and which precision to compute with."""
+"""The device to compute on, and computing there in a precision."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Literal
 
@@ -13,8 +12,6 @@ from napari_nh2st.errors import Nh2stError
 
 Precision = Literal["auto", "fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
-
-PRECISION_VARIABLE = "NH2ST_PRECISION"
 
 SCORING: Literal["fp32"] = "fp32"
 """The precision of every score, so that a model has one figure whatever the machine."""
@@ -51,31 +48,6 @@ def has_fast_bf16(device: torch.device) -> bool:
         return False
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(probe())
-
-
-def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """Resolve a precision; "auto" is what NH2ST_PRECISION says, else bfloat16 where it is native and won a short trial.
-
-    Raises
-    ------
-    Nh2stError
-        If NH2ST_PRECISION names no precision.
-    """
-    if name == "auto":
-        name = _meant_by_auto()
-    if name == "auto":
-        from napari_nh2st.engine.calibration import calibrate
-
-        return calibrate(device).precision if has_fast_bf16(device) else "fp32"
-    return name
-
-
-def _meant_by_auto() -> Precision:
-    said = os.environ.get(PRECISION_VARIABLE) or "auto"
-    for precision in PRECISIONS:
-        if precision == said:
-            return precision
-    raise Nh2stError(f"{PRECISION_VARIABLE} is {said!r}: set it to {', '.join(PRECISIONS)}, or to nothing")
 
 
 @contextlib.contextmanager

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.engine.chunk import Progress
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION
 from napari_nh2st.engine.groups import GROUP
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import SUFFIX, Header, PredictionStore

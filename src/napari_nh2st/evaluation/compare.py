@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st import metrics
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines import BASELINES
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places

@@ -22,7 +22,8 @@ import numpy.typing as npt
 import torch
 
 from napari_nh2st import metrics
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.geometry import SELF

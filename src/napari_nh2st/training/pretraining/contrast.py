@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from napari_nh2st.engine.device import Precision, choose_device, choose_precision
+from napari_nh2st.engine.device import Precision, choose_device
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.nh2st import normalise

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.places import MIN_TISSUE, slide_box
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Cancelled, ModelError, Nh2stError, SlideError
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.encoder_file import SUFFIX, save_encoder

@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from napari_nh2st.atomic import finished_file
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression import Sample
 from napari_nh2st.provenance import repeat_command, versions

@@ -14,7 +14,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from napari_nh2st.engine.device import choose_device, choose_precision
+from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.data.batches import Batches, spots_a_step, windows_a_step
 from napari_nh2st.training.data.embedded import EMBED_WINDOW

@@ -1,0 +1,37 @@
+"""The precision to predict and train in: the one that was asked for, or what this machine does best."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+
+from napari_nh2st.engine.calibration import calibrate
+from napari_nh2st.engine.device import PRECISIONS, Precision, has_fast_bf16
+from napari_nh2st.errors import Nh2stError
+
+PRECISION_VARIABLE = "NH2ST_PRECISION"
+
+
+def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """Resolve a precision; "auto" is what NH2ST_PRECISION says, else bfloat16 where it is native and won a short trial.
+
+    Raises
+    ------
+    Nh2stError
+        If NH2ST_PRECISION names no precision.
+    """
+    if name == "auto":
+        name = _meant_by_auto()
+    if name == "auto":
+        return calibrate(device).precision if has_fast_bf16(device) else "fp32"
+    return name
+
+
+def _meant_by_auto() -> Precision:
+    said = os.environ.get(PRECISION_VARIABLE) or "auto"
+    for precision in PRECISIONS:
+        if precision == said:
+            return precision
+    raise Nh2stError(f"{PRECISION_VARIABLE} is {said!r}: set it to {', '.join(PRECISIONS)}, or to nothing")
