@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_nh2st.errors import Nh2stError, SlideError
-from napari_nh2st.viewer.layers import heatmap
-from napari_nh2st.viewer.layers.frames import map_frame, slide_layer_data
+from napari_nh2st.viewer.layers.frames import slide_layer_data
+from napari_nh2st.viewer.layers.heatmap import heatmap_data
 from napari_nh2st.viewer.layers.removal import make_removal_safe
-from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
 from napari_nh2st.viewer.state.dock_state import first_gene
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -80,17 +79,7 @@ def read_prediction(path: Path) -> LayerData:
     from napari_nh2st.engine.store import open_prediction
 
     try:
-        shown = PredictedMap.of(open_prediction(path))
+        prediction_map = PredictedMap.of(open_prediction(path))
     except ValueError as error:
         raise Nh2stError(f"{path.name}: {error}") from error
-    gene = first_gene(shown.card)
-    values = shown.values(gene)
-    limits = heatmap.limits_of(values)
-    meta = {
-        "name": heatmap.heatmap_name(gene, shown),
-        "contrast_limits": (limits.low, limits.high),
-        "metadata": {KEY: map_role(Kind.HEATMAP, shown, "predicted expression", gene=gene)},
-        **heatmap.HEATMAP_LOOK,
-        **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"])),
-    }
-    return values, meta, "image"
+    return *heatmap_data(prediction_map, first_gene(prediction_map.card)), "image"

@@ -36,7 +36,7 @@ class Scene:
         data, meta, _ = frames.slide_layer_data(self.slide)
         self.slide_layer = self.viewer.add_image(data, **meta)
         self.map = made_map(self.slide, done)
-        self.heatmap = HeatmapLayer(self.viewer, self.map, self.slide_layer, Style())
+        self.heatmap = HeatmapLayer(self.viewer, self.map, Style())
         self.heatmap.show("ERBB2")
         self.hover = Hover(self.viewer)
         self.viewer.mouse_over_canvas = True
@@ -94,7 +94,7 @@ def test_what_napari_says_afterwards_does_not_stay() -> None:
 
 def test_the_top_heatmap_in_sight_wins_and_the_value_is_the_raw_one() -> None:
     scene = Scene()
-    other = HeatmapLayer(scene.viewer, made_map(scene.slide), scene.slide_layer, Style())
+    other = HeatmapLayer(scene.viewer, made_map(scene.slide), Style())
     other.show("CD3E")
     other.layer.data[...] = 99.0  # smoothed, say
     value = scene.map.values("CD3E", np.array([2]))[0]
@@ -115,7 +115,7 @@ def test_over_the_effect_of_the_surroundings_the_line_gives_it_too() -> None:
     effect = ContextEffect(scene.map)
     effect.alone.add(np.array([2]), hidden_at(effect.alone.tiles(np.array([2])).centres) - np.float16(0.5))
     layer = EffectLayer(scene.viewer, effect)
-    layer.show("ERBB2", scene.slide_layer)
+    layer.show("ERBB2")
     assert " · +0.50 from its surroundings · " in scene.point_at(2)
     assert "surroundings" not in scene.point_at(3)
     assert scene.point_at(3).startswith("ERBB2")

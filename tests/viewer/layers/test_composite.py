@@ -13,8 +13,9 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.composite import COLOURS, Composite, mix
-from napari_nh2st.viewer.layers.legend import LEGEND, show_legend
+from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.pinned import PinnedLayers
+from napari_nh2st.viewer.layers.roles import role_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.style import Style
 from viewer.fakes import FakeModel, FakeServices, FakeSlide, card, hidden_at
@@ -84,7 +85,7 @@ def test_the_colours_are_told_apart_by_all_eyes_and_seen_on_tissue(eyes: str | N
 def test_the_layer_follows_its_map() -> None:
     viewer, shown = ViewerModel(), _map()
     _fill(shown, np.arange(3))
-    made = Composite(viewer, shown, ["ERBB2", "KRT8"], HEX[:2], None)
+    made = Composite(viewer, shown, ["ERBB2", "KRT8"], HEX[:2])
     assert viewer.layers[0].name == "ERBB2 + KRT8, predicted (her2st)"
     assert not made.layer.data.reshape(-1, 4)[3:, 3].any()
     _fill(shown, np.arange(3, shown.rows * shown.columns))
@@ -102,7 +103,7 @@ def test_the_layer_lies_on_its_cells() -> None:
     data, meta, _ = frames.slide_layer_data(FakeSlide())
     slide_layer = viewer.add_image(data, **meta)
     slide_layer.translate = (100, 50)
-    made = Composite(viewer, shown, ["ERBB2"], HEX[:1], slide_layer)
+    made = Composite(viewer, shown, ["ERBB2"], HEX[:1])
     x, y = shown.tiles(np.array([shown.columns + 2])).centres[0]
     np.testing.assert_allclose(made.layer.data_to_world((1, 2)), slide_layer.data_to_world((y - 0.5, x - 0.5)))
 
@@ -110,22 +111,22 @@ def test_the_layer_lies_on_its_cells() -> None:
 def test_the_legend_says_what_is_in_sight() -> None:
     viewer, shown = ViewerModel(), _map()
     _fill(shown, np.arange(shown.rows * shown.columns))
-    made = Composite(viewer, shown, ["ERBB2", "FLAT"], HEX[:2], None)
+    made = Composite(viewer, shown, ["ERBB2", "FLAT"], HEX[:2])
     said = [o.text for key, o in viewer.canvas.overlays.items() if key.startswith("nh2st_legend") and o.visible]
-    low, high = made.limits[0].low, made.limits[0].high
+    low, high = made.gene_limits[0].low, made.gene_limits[0].high
     assert said[0] == "predicted, ln(1 + counts per 10,000)"
     assert said[1] == f"■ ERBB2  {low:.2f} to {high:.2f}"
     assert said[2] == "■ FLAT  the same everywhere: 1.00"
     made.layer.visible = False
     show_legend(viewer)
     assert not any(o.visible for key, o in viewer.canvas.overlays.items() if key.startswith("nh2st_legend"))
-    assert LEGEND in made.layer.metadata
+    assert role_of(made.layer).legend[0][0] == said[0]
 
 
 def test_a_deleted_layer_stays_away() -> None:
     viewer, shown = ViewerModel(), _map()
     _fill(shown, np.arange(3))
-    made = Composite(viewer, shown, ["ERBB2"], HEX[:1], None)
+    made = Composite(viewer, shown, ["ERBB2"], HEX[:1])
     viewer.layers.clear()
     _fill(shown, np.arange(9))
     assert not made.update(final=True)
@@ -137,7 +138,7 @@ def test_pinned_genes_keep_to_their_genes_and_fill_up() -> None:
     viewer, shown = ViewerModel(), _map()
     pinned = PinnedLayers(viewer)
     _fill(shown, np.arange(5))
-    pinned.show(shown, ["KRT8", "NOPE", "CD3E"], Style(), None)
+    pinned.show(shown, ["KRT8", "NOPE", "CD3E"], Style())
     assert [layer.name for layer in viewer.layers] == ["KRT8, predicted (her2st)", "CD3E, predicted (her2st)"]
     assert not any(layer.visible for layer in viewer.layers)
     _fill(shown, np.arange(5, 20))
@@ -148,9 +149,9 @@ def test_pinned_genes_keep_to_their_genes_and_fill_up() -> None:
     assert len(dropped) == 20
     assert np.isnan(viewer.layers[0].data).all()
     viewer.layers.remove(viewer.layers[0])
-    pinned.show(shown, ["KRT8", "CD3E", "ERBB2"], Style(), None)  # the one that was deleted stays away
+    pinned.show(shown, ["KRT8", "CD3E", "ERBB2"], Style())  # the one that was deleted stays away
     assert [layer.name.split(",")[0] for layer in viewer.layers] == ["CD3E", "ERBB2"]
-    pinned.show(shown, ["ERBB2"], Style(), None)
+    pinned.show(shown, ["ERBB2"], Style())
     assert [layer.name.split(",")[0] for layer in viewer.layers] == ["ERBB2"]
     pinned.remove()
     assert not len(viewer.layers)
@@ -162,5 +163,5 @@ def test_pinned_genes_of_another_model_take_the_place_of_the_first() -> None:
     pinned = PinnedLayers(viewer)
     for shown in (first, second):
         _fill(shown, np.arange(5))
-        pinned.show(shown, ["KRT8"], Style(), None)
+        pinned.show(shown, ["KRT8"], Style())
     assert [layer.name for layer in viewer.layers] == ["KRT8, predicted (demo)"]

@@ -44,7 +44,7 @@ def test_cell_lies_on_its_tile_to_a_twentieth_of_a_pixel(viewer, slide_mpp, mode
     for name, value in turn.items():
         setattr(slide_layer, name, value)
     made = full_map(FakeSlide(slide_mpp), model_mpp)
-    heatmap = HeatmapLayer(viewer, made, slide_layer, Style())
+    heatmap = HeatmapLayer(viewer, made, Style())
     heatmap.show("ERBB2")
     world = np.array([heatmap.layer.data_to_world(cell) for cell in made.tiles().grid])
     assert np.abs(level0(slide_layer, world) - made.tiles().centres).max() < 0.05
@@ -53,7 +53,7 @@ def test_cell_lies_on_its_tile_to_a_twentieth_of_a_pixel(viewer, slide_mpp, mode
 
 def test_without_a_slide_layer_world_is_micrometres(viewer) -> None:
     made = full_map(FakeSlide(0.4991), 0.694)
-    heatmap = HeatmapLayer(viewer, made, None, Style())
+    heatmap = HeatmapLayer(viewer, made, Style())
     heatmap.show("KRT8")
     world = np.array([heatmap.layer.data_to_world(cell) for cell in made.tiles().grid])
     expected = (made.tiles().centres[:, ::-1] - 0.5) * 0.4991
@@ -82,7 +82,8 @@ def test_constant_and_empty_genes_draw(viewer) -> None:
     slide = FakeSlide()
     made = full_map(slide)
     made.shrink(0)
-    heatmap = HeatmapLayer(viewer, made, add_slide(viewer, slide), Style())
+    add_slide(viewer, slide)
+    heatmap = HeatmapLayer(viewer, made, Style())
     heatmap.show("FLAT")
     assert heatmap.limits.note == "nothing predicted yet"
     made.add(np.arange(5), np.ones((5, 4), np.float16))
@@ -93,9 +94,9 @@ def test_constant_and_empty_genes_draw(viewer) -> None:
 
 
 def test_order_names_and_selection(viewer) -> None:
-    slide_layer = add_slide(viewer)
+    add_slide(viewer)
     shapes = viewer.add_shapes(name="mine", units=("um", "um"))
-    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), slide_layer, Style())
+    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), Style())
     heatmap.show("ERBB2")
     assert [layer.name for layer in viewer.layers] == ["C9", "ERBB2, predicted (her2st)", "mine"]
     assert viewer.layers.selection.active is shapes
@@ -110,7 +111,7 @@ def test_order_names_and_selection(viewer) -> None:
 
 def test_deleting_and_moving_mid_run_breaks_nothing(viewer) -> None:
     slide_layer, made = add_slide(viewer), full_map(FakeSlide())
-    heatmap = HeatmapLayer(viewer, made, slide_layer, Style())
+    heatmap = HeatmapLayer(viewer, made, Style())
     heatmap.show("ERBB2")
     viewer.layers.move(1, 0)
     heatmap.write(np.arange(4))
@@ -128,7 +129,8 @@ def test_deleting_and_moving_mid_run_breaks_nothing(viewer) -> None:
 
 def test_limits_stay_when_locked_or_set_by_hand(viewer) -> None:
     style = Style()
-    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), add_slide(viewer), style)
+    add_slide(viewer)
+    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), style)
     heatmap.show("ERBB2")
     heatmap.layer.contrast_limits = (0.2, 0.3)
     heatmap.write(np.arange(4))
@@ -139,7 +141,7 @@ def test_limits_stay_when_locked_or_set_by_hand(viewer) -> None:
     assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
     heatmap.layer.contrast_limits = (0.25, 0.35)  # moved by hand while locked: for all genes
     viewer.layers.remove(heatmap.layer)
-    other = HeatmapLayer(viewer, full_map(FakeSlide()), None, style)
+    other = HeatmapLayer(viewer, full_map(FakeSlide()), style)
     other.show("KRT8")  # another model, say: comparable only with the same limits
     assert tuple(other.layer.contrast_limits) == pytest.approx((0.25, 0.35))
     viewer.layers.remove(other.layer)
@@ -151,7 +153,7 @@ def test_limits_stay_when_locked_or_set_by_hand(viewer) -> None:
 
 def test_each_gene_keeps_the_limits_that_the_user_gave_it(viewer) -> None:
     style, told = Style(), []
-    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), None, style, moved=lambda: told.append(heatmap.by_hand))
+    heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), style, moved=lambda: told.append(heatmap.by_hand))
     heatmap.show("ERBB2")
     fitted = tuple(heatmap.layer.contrast_limits)
     heatmap.show("KRT8")
@@ -167,7 +169,7 @@ def test_each_gene_keeps_the_limits_that_the_user_gave_it(viewer) -> None:
     heatmap.restyle()
     heatmap.show("ERBB2")
     assert tuple(heatmap.layer.contrast_limits) == pytest.approx((0.2, 0.3))
-    other = HeatmapLayer(viewer, full_map(FakeSlide()), None, style)
+    other = HeatmapLayer(viewer, full_map(FakeSlide()), style)
     other.show("ERBB2")  # on another slide
     assert tuple(other.layer.contrast_limits) == pytest.approx((0.2, 0.3))
     style.percentiles = (1.0, 99.0)
@@ -199,7 +201,7 @@ def test_a_smoothed_pixel_lies_in_its_place(viewer, turn) -> None:
     made, style = full_map(FakeSlide()), Style(smooth=True)
     made.shrink(0)
     made.add(np.arange(20), hidden_at(made.tiles(np.arange(20)).centres))
-    heatmap = HeatmapLayer(viewer, made, slide_layer, style)
+    heatmap = HeatmapLayer(viewer, made, style)
     heatmap.show("ERBB2")
     assert heatmap.values.shape == (made.rows, made.columns)
     assert heatmap.layer.data.shape == (4 * made.rows, 4 * made.columns)
@@ -218,7 +220,7 @@ def test_a_smoothed_pixel_lies_in_its_place(viewer, turn) -> None:
 def test_what_arrives_is_smoothed_too_and_large_maps_are_not(viewer, monkeypatch) -> None:
     made, style = full_map(FakeSlide()), Style(smooth=True)
     made.shrink(0)
-    heatmap = HeatmapLayer(viewer, made, None, style)
+    heatmap = HeatmapLayer(viewer, made, style)
     heatmap.show("ERBB2")
     assert not np.isfinite(heatmap.layer.data).any()
     made.add(np.arange(3), hidden_at(made.tiles(np.arange(3)).centres))
@@ -235,7 +237,7 @@ def visibility(colormap: str) -> dict[str, float]:
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     colours = ensure_colormap(colormap).map(np.linspace(0, 1, 256))[:, :3]
-    opacity, out = heatmap_module.HEATMAP_LOOK["opacity"], {}
+    opacity, out = heatmap_module.HEATMAP.opacity, {}
     for name, under in (("stroma", (226, 178, 205)), ("nuclei", (112, 76, 146)), ("glass", (244, 243, 244))):
         ground = np.array(under) / 255
         mixed = opacity * colours + (1 - opacity) * ground

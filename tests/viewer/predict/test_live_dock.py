@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.viewer.layers import frames
-from napari_nh2st.viewer.layers.heatmap import UNIT_OVERLAY
+from napari_nh2st.viewer.layers.legend import UNIT_OVERLAY
 from napari_nh2st.viewer.layers.roles import role_of
 from napari_nh2st.viewer.predict import view_steps
 from napari_nh2st.viewer.predict.events import State

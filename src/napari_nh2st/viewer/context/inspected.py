@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, TileSet
 from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of
-from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.predict.region import under_cursor
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
     from napari_nh2st.model.card import Card
     from napari_nh2st.slides import Slide
@@ -84,20 +84,11 @@ def squares(pitch: int, patch: int) -> tuple[npt.NDArray[np.uint8], float]:
     return out, step
 
 
-class Outline:
-    """A thin square round a tile and each of its neighbours; the user may rename, move, hide or delete the layer.
+class Outline(OwnedLayer):
+    """A thin square round a tile and each of its neighbours.
 
     An image: a Shapes layer would be taken for what the user draws, and a Points layer takes long to make.
     """
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self.layer: Image | None = None
-
-    @property
-    def present(self) -> bool:
-        """Whether the layer is in the viewer."""
-        return self.layer is not None and self.layer in self._viewer.layers
 
     def show(self, place: TileSet, card: Card, slide_layer: Layer) -> None:
         """Put the squares round one place and its neighbours."""
@@ -115,11 +106,4 @@ class Outline:
 
         look = {"rgb": True, "blending": "translucent", "interpolation2d": "linear"}
         role = Role(kind=Kind.OUTLINE, fingerprint=fingerprint_of(slide_layer))
-        self.layer = Image(pixels, name=OUTLINE, metadata={KEY: role}, **look, **frame)
-        place(self._viewer, self.layer)
-
-    def remove(self) -> None:
-        """Take the squares away."""
-        if self.layer is not None and self.present:
-            self._viewer.layers.remove(self.layer)
-        self.layer = None
+        self._take(Image(pixels, name=OUTLINE, metadata={KEY: role}, **look, **frame))

@@ -239,7 +239,7 @@ class ContextSection(QWidget):
             self._layers[id(shown)] = EffectLayer(viewer, ContextEffect(shown))
         made = self._layers[id(shown)]
         before = made.layer
-        made.show(self._workspace.state.gene, self._workspace.map_slide_layer)
+        made.show(self._workspace.state.gene)
         if made.layer is not None and made.layer is not before:
             self._connections.add(made.layer.events.visible, self._show_state)
         # two heatmaps on top of one another mean nothing
@@ -294,7 +294,7 @@ class ContextSection(QWidget):
         while inbox:
             made.effect.alone.add(*inbox.popleft())
         if arrived:
-            made.draw(self._workspace.state.gene)
+            made.draw_gene(self._workspace.state.gene)
             self._show_state()
 
     def _computed(self) -> None:
@@ -320,12 +320,12 @@ class ContextSection(QWidget):
     def _gene_changed(self, gene: str) -> None:
         self._show_numbers()
         if self.effect is not None:
-            self.effect.draw(gene)
+            self.effect.draw_gene(gene)
         self._show_state()
 
     def _settled(self) -> None:
         if self.effect is not None and self.effect.visible:
-            self.effect.draw(self._workspace.state.gene)  # some tiles may have been let go
+            self.effect.draw_gene(self._workspace.state.gene)  # some tiles may have been let go
         self._show_state()
 
     def _show_state(self, event: Any = None) -> None:

@@ -22,7 +22,7 @@ from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.heatmap import HEATMAP_LOOK
+from napari_nh2st.viewer.layers.heatmap import HEATMAP
 from napari_nh2st.viewer.state.preferences import stored
 
 NOTHING_YET = "The first map of held-out spots comes with the first epoch."
@@ -205,7 +205,7 @@ def _colours() -> npt.NDArray[Any]:
     from napari.utils.colormaps import ensure_colormap
 
     kept = stored()
-    name = HEATMAP_LOOK["colormap"] if kept is None else kept.colormap
+    name = HEATMAP.colormap if kept is None else kept.colormap
     return np.asarray(ensure_colormap(name).map(np.linspace(0, 1, 256)))
 
 

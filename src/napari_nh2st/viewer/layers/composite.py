@@ -9,17 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
-from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.layers.changes import Changes
-from napari_nh2st.viewer.layers.frames import map_frame
-from napari_nh2st.viewer.layers.legend import Lines, give_legend
-from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
-from napari_nh2st.viewer.layers.stacking import place
+from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
+from napari_nh2st.viewer.layers.roles import Kind, Line, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Layer
 
 # Told apart by the common kinds of colour-blind eyes and seen on H&E (tests measure it); white only all together.
 COLOURS: tuple[tuple[str, str], ...] = (("orange", "#ff5a00"), ("green", "#00e08a"), ("blue", "#0a1aff"))
@@ -73,47 +70,32 @@ def composite_name(genes: Sequence[str], shown: PredictedMap) -> str:
     return f"{' + '.join(genes)}, predicted ({shown.card.name}{', fine' if shown.fine else ''})"
 
 
-class Composite:
+class Composite(MapLayer):
     """The layer of a composite, kept in step with its map.
-
-    The user may rename, move, hide or delete the layer at any time; a deleted one stays away.
 
     Attributes
     ----------
     genes, colours : list of str
         What is mixed, in the same order.
-    limits : list of Limits
+    gene_limits : list of Limits
         Each gene's 1 to 99 percentile.
     """
 
     def __init__(
-        self, viewer: ViewerModel, shown: PredictedMap, genes: Sequence[str], colours: Sequence[str], slide_layer: Any
+        self, viewer: ViewerModel, prediction_map: PredictedMap, genes: Sequence[str], colours: Sequence[str]
     ) -> None:
-        from napari.layers import Image
-
-        self.viewer, self.map = viewer, shown
         self.genes, self.colours = list(genes), list(colours)
-        self._changes = Changes(shown)
+        what = "predicted expression of several genes"
+        super().__init__(viewer, map_role(Kind.COMPOSITE, prediction_map, what, genes=self.genes), Look(bar=False))
+        self.values = np.zeros((self.map.rows, self.map.columns, 4), dtype=np.uint8)
+        self._changes = Changes(self.map)
         self._changes.take()
-        self._values = [_known(shown, gene) for gene in genes]
+        self._predicted = [_known(self.map, gene) for gene in genes]
         self._fitted = 0
-        self.limits: list[Limits] = []
-        self.layer: Image = Image(
-            np.zeros((shown.rows, shown.columns, 4), dtype=np.uint8),
-            rgb=True,
-            name=composite_name(genes, shown),
-            opacity=0.8,
-            metadata={KEY: map_role(Kind.COMPOSITE, shown, "predicted expression of several genes", genes=self.genes)},
-            **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
-        )
+        self.gene_limits: list[Limits] = []
+        self.rename(composite_name(genes, self.map))
         self._fit()
-        place(viewer, self.layer)
-        give_legend(viewer, self.layer, self._lines())
-
-    @property
-    def present(self) -> bool:
-        """Whether the layer is in the viewer."""
-        return self.layer in self.viewer.layers
+        self.bring()
 
     def update(self, *, final: bool = False) -> bool:
         """Draw what has come since the last time, and return whether the limits have changed.
@@ -126,42 +108,35 @@ class Composite:
         if not self.present:
             return False
         cells = self._changes.take()
-        for gene, values in zip(self.genes, self._values, strict=True):
+        for gene, values in zip(self.genes, self._predicted, strict=True):
             values.reshape(-1)[cells] = self.map.values(gene, cells)
-        before = self.limits
+        before = self.gene_limits
         if (final and self.map.count != self._fitted) or self.map.count > _GROWN * self._fitted:
             self._fit()
         elif len(cells):
-            self._draw(cells)
-        if self.limits != before:
-            give_legend(self.viewer, self.layer, self._lines())
-        return self.limits != before
-
-    def remove(self) -> None:
-        """Take the layer away."""
-        if self.present:
-            self.viewer.layers.remove(self.layer)
+            parts = [values.reshape(-1)[cells] for values in self._predicted]
+            self.put(cells, mix(parts, self.gene_limits, self.colours))
+            self.show_values()
+        return self.gene_limits != before
 
     def _fit(self) -> None:
         """Fit the limits to what is predicted, and draw it all."""
         self._fitted = self.map.count
-        self.limits = [limits_of(values) for values in self._values]
-        self.layer.data[...] = mix(self._values, self.limits, self.colours)
-        self._refresh()
+        self.gene_limits = [limits_of(values) for values in self._predicted]
+        self.values[...] = mix(self._predicted, self.gene_limits, self.colours)
+        self.show_values()
+        self.describe(legend=self._lines())
 
-    def _draw(self, cells: IntArray) -> None:
-        parts = [values.reshape(-1)[cells] for values in self._values]
-        self.layer.data.reshape(-1, 4)[cells] = mix(parts, self.limits, self.colours)
-        self._refresh()
+    def _make(self, **common: Any) -> Layer:
+        from napari.layers import Image
 
-    def _refresh(self) -> None:
-        self.layer.refresh(extent=False, thumbnail=False, highlight=False)
+        return Image(self.values, rgb=True, opacity=self.look.opacity, **common)
 
-    def _lines(self) -> Lines:
+    def _lines(self) -> tuple[Line, ...]:
         """Say what each gene's faintest and fullest colour stand for."""
-        ends = zip(self.genes, self.limits, self.colours, strict=True)
+        ends = zip(self.genes, self.gene_limits, self.colours, strict=True)
         genes = [(f"■ {gene}  {limits_words(limits)}", _lighter(colour)) for gene, limits, colour in ends]
-        return [(f"predicted, {self.map.card.unit}", None), *genes]
+        return ((f"predicted, {self.map.card.unit}", None), *genes)
 
 
 def _lighter(colour: str) -> str:

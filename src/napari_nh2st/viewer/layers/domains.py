@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.geometry import IntArray
-from napari_nh2st.viewer.layers.frames import map_frame
-from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
-from napari_nh2st.viewer.layers.stacking import place
+from napari_nh2st.viewer.layers.label_colours import label_colormap
+from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
+from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
 
     from napari_nh2st.analysis.domains import Domains
 
@@ -23,7 +24,7 @@ COLOURS = (
     *("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7"),
     *("#332288", "#999933", "#882255", "#DDCC77", "#44AA99"),
 )
-_OPACITY = 0.5
+_LOOK = Look(opacity=0.5, bar=False)
 
 
 def colour_of(domain: int) -> str:
@@ -31,34 +32,34 @@ def colour_of(domain: int) -> str:
     return COLOURS[(domain - 1) % len(COLOURS)]
 
 
-def image_of(shown: PredictedMap, cells: IntArray, domains: Domains) -> Any:
+def image_of(prediction_map: PredictedMap, cells: IntArray, domains: Domains) -> npt.NDArray[np.integer[Any]]:
     """Lay domains out on the lattice, (rows, columns); 0 where nothing is predicted."""
     small = np.uint8 if domains.count < 256 else np.uint16
-    image = np.zeros((shown.rows, shown.columns), dtype=small)
+    image: npt.NDArray[np.integer[Any]] = np.zeros((prediction_map.rows, prediction_map.columns), dtype=small)
     image.reshape(-1)[cells] = domains.labels
     return image
 
 
-def show_domains(
-    viewer: ViewerModel, shown: PredictedMap, image: Any, slide_layer: Layer | None, before: Labels | None
-) -> Labels:
-    """Show domains above the slide and its heatmaps; in the layer of before, of the same map, where that is there."""
-    from napari.layers import Labels
-    from napari.utils import DirectLabelColormap
+class DomainsLayer(MapLayer):
+    """The domains of a map, numbered from 1."""
 
-    count = int(image.max(initial=0))
-    colours = {None: "transparent", 0: "transparent", **{i: colour_of(i) for i in range(1, count + 1)}}
-    colormap = DirectLabelColormap(color_dict=colours)
-    if before is not None and before in viewer.layers:
-        before.data, before.colormap, before.visible = image, colormap, True
-        return before
-    layer = Labels(
-        image,
-        name=f"domains ({shown.card.name})",
-        opacity=_OPACITY,
-        colormap=colormap,
-        metadata={KEY: map_role(Kind.DOMAINS, shown, "domains")},
-        **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
-    )
-    place(viewer, layer)
-    return layer
+    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap) -> None:
+        super().__init__(viewer, map_role(Kind.DOMAINS, prediction_map, "domains"), _LOOK)
+        self.values = np.zeros((prediction_map.rows, prediction_map.columns), dtype=np.uint8)
+        self.rename(f"domains ({prediction_map.card.name})")
+
+    def show(self, image: npt.NDArray[np.integer[Any]]) -> None:
+        """Draw domains (rows, columns), and bring the layer out, back if it was deleted."""
+        self.values = image
+        if self.layer is not None and self.present:
+            self.layer.data, self.layer.colormap = image, self._colormap()
+        self.bring()
+
+    def _make(self, **common: Any) -> Layer:
+        from napari.layers import Labels
+
+        return Labels(self.values, opacity=self.look.opacity, colormap=self._colormap(), **common)
+
+    def _colormap(self) -> Any:
+        count = int(self.values.max(initial=0))
+        return label_colormap({i: colour_of(i) for i in range(1, count + 1)})

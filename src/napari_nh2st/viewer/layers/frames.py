@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nh2st.viewer.layers.label_colours import label_colormap, prepare_labels
 from napari_nh2st.viewer.layers.roles import (
     KEY,
     Kind,
@@ -26,7 +27,7 @@ from napari_nh2st.viewer.layers.roles import (
 )
 from napari_nh2st.viewer.layers.stacking import place
 
-__all__ = ["layer_of_slide", "map_of", "slide_of"]
+__all__ = ["layer_of_slide", "map_of", "prepare_labels", "slide_of"]
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -54,7 +55,9 @@ def slide_frame(slide: Slide) -> dict[str, Any]:
     return {"scale": (slide.mpp, slide.mpp), "units": ("um", "um")}
 
 
-def map_frame(cell: float, origin: tuple[float, float], mpp: float, slide_layer: Layer | None = None) -> dict[str, Any]:
+def map_frame(
+    cell: float | tuple[float, ...], origin: tuple[float, float], mpp: float, slide_layer: Layer | None = None
+) -> dict[str, Any]:
     """Return the transform of an image whose pixel [0, 0] is centred at `origin` with side `cell`.
 
     Parameters
@@ -94,14 +97,13 @@ def tissue_layer_of(viewer: ViewerModel, slide: Slide) -> Labels | None:
 def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slide_layer: Layer) -> Labels:
     """Add the tissue mask as a Labels layer that can be painted and erased, aligned with the slide."""
     from napari.layers import Labels
-    from napari.utils import DirectLabelColormap
 
     frame = _mask_frame(tissue.steps, slide_layer)
     layer = Labels(
         np.asarray(tissue.mask).astype(np.uint8),
         name=f"tissue ({slide_layer.name})",
         opacity=0.4,
-        colormap=DirectLabelColormap(color_dict={0: "transparent", None: "#00a896"}),
+        colormap=label_colormap({}, others="#00a896"),
         metadata={KEY: Role(kind=Kind.TISSUE, fingerprint=slide.fingerprint)},
         **frame,
     )
@@ -109,13 +111,6 @@ def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slid
     layer.brush_size = max(4, layer.data.shape[0] // 60)
     viewer.layers.selection.active = layer  # it is there to be edited: its tools should be in sight
     return layer
-
-
-def prepare_labels(dtype: Any) -> None:
-    """Let napari compile how it colours numbers of this type: seconds the first time. Not on the GUI thread."""
-    from napari.utils import DirectLabelColormap
-
-    DirectLabelColormap(color_dict={None: "transparent", 1: "red"}).map(np.zeros((2, 2), dtype))
 
 
 def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = True) -> None:

@@ -33,7 +33,7 @@ class PinnedLayers:
         self._viewer = viewer
         self._of: dict[Any, _OfMap] = {}  # by slide: another one may be chosen again
 
-    def show(self, shown: PredictedMap, genes: Sequence[str], style: Style, slide_layer: Any) -> None:
+    def show(self, shown: PredictedMap, genes: Sequence[str], style: Style) -> None:
         """Have exactly these genes of a map as layers; those of other maps of the same slide go.
 
         Parameters
@@ -53,7 +53,7 @@ class PinnedLayers:
         for gene in genes:
             if gene in shown.card.genes and gene not in own.heatmaps:
                 look = replace(style, locked=False, last=None)
-                own.heatmaps[gene] = made = HeatmapLayer(self._viewer, shown, slide_layer, look, kind=Kind.PINNED)
+                own.heatmaps[gene] = made = HeatmapLayer(self._viewer, shown, look, kind=Kind.PINNED)
                 made.show(gene)
                 assert made.layer is not None
                 made.layer.visible = False
@@ -74,7 +74,8 @@ class PinnedLayers:
         self._of.clear()
 
     def _remove(self, own: _OfMap | None, keep: Sequence[str]) -> None:
-        for gene in [gene for gene in (own.heatmaps if own else ()) if gene not in keep]:
+        if own is None:
+            return
+        for gene in [gene for gene in own.heatmaps if gene not in keep]:
             heatmap = own.heatmaps.pop(gene)
-            if heatmap.present:
-                self._viewer.layers.remove(heatmap.layer)
+            heatmap.remove()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_nh2st.slides import Slide
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
+Line = tuple[str, str | None]
+
 KEY = "napari_nh2st"  # in a layer's metadata: its Role, and nothing else
 
 
@@ -89,10 +91,16 @@ class MapRole(Role):
     ----------
     preview : bool
         Whether part of it is a quick preview.
+    label : str
+        Written beside the colour bar: what is shown, and its unit.
+    legend : tuple of (text, "#rrggbb" or None)
+        Further lines on the canvas, None for plain writing.
     """
 
     map: PredictedMap
     preview: bool = False
+    label: str = ""
+    legend: tuple[Line, ...] = ()
 
 
 def slide_role(slide: Slide, measurement: Sample | None = None) -> SlideRole:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +12,13 @@ from napari_nh2st.analysis.signatures import Match, mean_trust
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.kit.phrases import count
-from napari_nh2st.viewer.layers.frames import map_frame
-from napari_nh2st.viewer.layers.heatmap import CORNER, HEATMAP_LOOK
-from napari_nh2st.viewer.layers.legend import give_legend
-from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
-from napari_nh2st.viewer.layers.stacking import place
+from napari_nh2st.viewer.layers.heatmap import HEATMAP
+from napari_nh2st.viewer.layers.roles import Kind, map_role
+from napari_nh2st.viewer.layers.tile_values import TileValues
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
 
     from napari_nh2st.model.card import Card
 
@@ -30,15 +28,14 @@ _MISSING = 12  # genes named before the rest is counted
 
 def add_signature(
     viewer: ViewerModel,
-    shown: PredictedMap,
+    prediction_map: PredictedMap,
     cells: IntArray,
     scores: npt.NDArray[np.float32],
     *,
     name: str,
     genes: str,
     colormap: str,
-    slide_layer: Any,
-) -> Image:
+) -> TileValues:
     """Draw the scores of some cells of a map.
 
     Parameters
@@ -50,25 +47,14 @@ def add_signature(
     genes : str
         How many of its genes the model has, for the legend.
     """
-    from napari.layers import Image
-
-    values = np.full((shown.rows, shown.columns), np.nan, dtype=np.float32)
-    values.reshape(-1)[cells] = scores
-    limits = limits_of(scores)
-    layer = Image(
-        values,
-        name=f"signature {name} ({shown.card.name}{', fine' if shown.fine else ''})",
-        contrast_limits=(limits.low, limits.high),
-        metadata={KEY: map_role(Kind.SIGNATURE, shown, "signature, scanpy score_genes", signature=name, found=genes)},
-        **{**HEATMAP_LOOK, "colormap": colormap},
-        **map_frame(shown.cell, shown.origin, float(shown.slide["mpp"]), slide_layer),
-    )
-    layer.contrast_limits_range = float(np.nanmin(scores)) - 1e-3, float(np.nanmax(scores)) + 1e-3
-    layer.contrast_limits = limits.low, limits.high
-    place(viewer, layer)
-    layer.colorbar.position = CORNER
-    layer.colorbar.visible = True
-    give_legend(viewer, layer, [(f"signature {name}, predicted", None), (genes, None), (UNIT, None)])
+    what = "signature, scanpy score_genes"
+    role = map_role(Kind.SIGNATURE, prediction_map, what, signature=name, found=genes)
+    layer = TileValues(viewer, role, replace(HEATMAP, colormap=colormap))
+    layer.rename(f"signature {name} ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})")
+    layer.put(cells, scores)
+    layer.draw(layer.values, limits_of(scores))
+    layer.describe(legend=((f"signature {name}, predicted", None), (genes, None), (UNIT, None)))
+    layer.bring()
     return layer
 
 

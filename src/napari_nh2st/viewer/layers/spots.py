@@ -11,13 +11,13 @@ from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
 from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, change_role, fingerprint_of
-from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.state.style import Style
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer, Points
+    from napari.layers import Image, Layer
 
 Rgba = npt.NDArray[np.float32]
 
@@ -26,8 +26,8 @@ _EDGE = "#26262b"  # thin: else a spot that agrees with its tile is not seen at 
 _RING = "#0b3d91"  # seen on pink tissue and on white glass
 
 
-class SpotsLayer:
-    """One Points layer with a circle a spot; the user may rename, move, hide or delete it at any time.
+class SpotsLayer(OwnedLayer):
+    """One Points layer with a circle a spot.
 
     Parameters
     ----------
@@ -37,19 +37,8 @@ class SpotsLayer:
     """
 
     def __init__(self, viewer: ViewerModel, kind: Kind) -> None:
-        self.viewer, self.kind = viewer, kind
-        self.layer: Points | None = None
-        self._name = ""
-
-    @property
-    def present(self) -> bool:
-        """Whether the layer is in the viewer."""
-        return self.layer is not None and self.layer in self.viewer.layers
-
-    @property
-    def shown(self) -> bool:
-        """Whether the layer is there and not hidden."""
-        return self.present and self.layer is not None and bool(self.layer.visible)
+        super().__init__(viewer)
+        self.kind = kind
 
     def create(self, centres: FloatArray, diameter: float, slide_layer: Layer | None, mpp: float, name: str) -> None:
         """Draw spots anew: centres (n, 2) (x, y) and diameter in level-0 pixels; above the slide and the heatmaps."""
@@ -59,7 +48,7 @@ class SpotsLayer:
         look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_color": _EDGE, "border_width": 0.06}
         if self.kind is Kind.RINGS:
             look = {"face_color": "transparent", "border_color": _RING, "border_width": 0.15}
-        self.layer = Points(
+        layer = Points(
             centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers
             size=diameter,
             name=name,
@@ -67,9 +56,8 @@ class SpotsLayer:
             **look,
             **_frame(slide_layer, mpp),
         )
-        self.layer.editable = False
-        place(self.viewer, self.layer)
-        self._name = self.layer.name  # napari numbers a name that is taken
+        layer.editable = False
+        self._take(layer)
 
     def align(self, slide_layer: Layer, mpp: float) -> None:
         """Follow the slide's layer, whose pixels may have got another size."""
@@ -90,15 +78,7 @@ class SpotsLayer:
         self.layer.features = values
         self.layer.face_color = colours
         change_role(self.layer, gene=gene)
-        if self.layer.name == self._name:  # else the user gave it a name: it stays
-            self.layer.name = name
-            self._name = self.layer.name
-
-    def remove(self) -> None:
-        """Take the layer away."""
-        if self.layer is not None and self.present:
-            self.viewer.layers.remove(self.layer)
-        self.layer = None
+        self.rename(name)
 
 
 def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> Rgba:

@@ -472,8 +472,8 @@ class MeasuredSection(QWidget):
     def _show_toggles(self, event: Any = None) -> None:
         """Tick what is in sight: layers are hidden and deleted in the layer list too."""
         if self._drawn is not None and not self._drawing:
-            self.show_spots.setChecked(self.spots.shown)
-            self.show_difference.setChecked(self.difference.shown)
+            self.show_spots.setChecked(self.spots.visible)
+            self.show_difference.setChecked(self.difference.visible)
 
     def _show_gene(self) -> None:
         found, gene = self.comparison, self.gene

@@ -152,7 +152,7 @@ class MapsOnScreen:
     def _heatmap_of(self, prediction_map: PredictedMap) -> HeatmapLayer:
         if id(prediction_map) not in self._heatmaps:
             self._heatmaps[id(prediction_map)] = HeatmapLayer(
-                *(self.viewer, prediction_map, self._slide_layer_of(prediction_map), self.state.style),
+                *(self.viewer, prediction_map, self.state.style),
                 later=self.pace.later,
                 moved=self.tell_limits,
             )

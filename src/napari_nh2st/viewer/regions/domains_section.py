@@ -17,8 +17,8 @@ from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Note, Sentence
-from napari_nh2st.viewer.layers.domains import colour_of, image_of, show_domains
-from napari_nh2st.viewer.layers.frames import prepare_labels
+from napari_nh2st.viewer.layers.domains import DomainsLayer, colour_of, image_of
+from napari_nh2st.viewer.layers.label_colours import prepare_labels
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.regions.comparison import ALIKE, TIPS
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -41,8 +41,7 @@ class DomainsSection(QWidget):
         self._workspace = workspace
         self._map: PredictedMap | None = None  # what the domains are of
         self._markers: Any = None
-        self.layer: Any = None
-        self._drawn: PredictedMap | None = None  # what that layer is of
+        self._layer: DomainsLayer | None = None
         self.fineness = QSlider(Qt.Orientation.Horizontal)
         self.fineness.setRange(0, len(RESOLUTIONS) - 1)
         self.fineness.setValue(2)
@@ -64,6 +63,11 @@ class DomainsSection(QWidget):
         workspace.state.map_chosen.connect(self._map_changed)
         workspace.state.events.drawings.connect(self._ready)
         self._clear()
+
+    @property
+    def layer(self) -> Any:
+        """The layer of the domains that were found last."""
+        return None if self._layer is None else self._layer.layer
 
     def find(self) -> None:
         """Cluster what is predicted, draw it, and look for the genes of each domain."""
@@ -92,10 +96,9 @@ class DomainsSection(QWidget):
         shown = self._map
         if shown is None or shown is not self._workspace.map:  # another slide is looked at by now
             return
-        slide_layer = self._workspace.map_slide_layer
-        image = image_of(shown, cells, domains)
-        before = self.layer if self._drawn is shown else None
-        self.layer, self._drawn = show_domains(self._workspace.viewer, shown, image, slide_layer, before), shown
+        if self._layer is None or self._layer.map is not shown:
+            self._layer = DomainsLayer(self._workspace.viewer, shown)
+        self._layer.show(image_of(shown, cells, domains))
         self._show_heatmap(False)
         self.found.say(_found_words(domains, why_not))
         self._list(domains)
@@ -121,8 +124,8 @@ class DomainsSection(QWidget):
 
     def _chosen(self, index: int) -> None:
         self._show_table()
-        if self.layer is not None:
-            self.layer.visible = True
+        if self._layer is not None and self._layer.present:
+            self._layer.bring()
         self._show_heatmap(False)
 
     def _show_table(self) -> None:
@@ -135,8 +138,8 @@ class DomainsSection(QWidget):
     def show_gene(self, gene: str) -> None:
         """Show the gene instead of the domains: one on top of the other says nothing."""
         self._workspace.state.request_gene(gene)
-        if self.layer is not None:
-            self.layer.visible = False
+        if self._layer is not None:
+            self._layer.hide()
         self._show_heatmap(True)
 
     def _show_heatmap(self, on: bool) -> None:

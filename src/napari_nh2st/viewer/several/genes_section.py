@@ -19,15 +19,13 @@ from qtpy.QtWidgets import (
 from napari_nh2st.analysis import signatures
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.combo import NarrowCombo
-from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.phrases import count, error_words
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.composite import COLOURS, Composite, limits_words
-from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.pinned import PinnedLayers
-from napari_nh2st.viewer.layers.roles import Kind, kind_of, layer_of_slide, map_of
+from napari_nh2st.viewer.layers.roles import Kind, kind_of, map_of
 from napari_nh2st.viewer.layers.signature import add_signature, set_words
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 
@@ -46,10 +44,6 @@ class SeveralSection(QWidget):
         self.signature = SignaturePart(workspace)
         for part in (self.pinned, rule(), self.composite, rule(), self.signature):
             layout.addWidget(part)
-        legend = Connections()
-        for changed in (workspace.viewer.layers.events.removed, workspace.viewer.layers.events.inserted):
-            legend.add(changed, partial(show_legend, workspace.viewer))
-        workspace.when_closing(legend.close)
 
 
 class PinnedPart(QWidget):
@@ -83,7 +77,7 @@ class PinnedPart(QWidget):
             return
         if workspace.map is None:
             return
-        self._layers.show(workspace.map, workspace.state.pinned, workspace.state.style, workspace.map_slide_layer)
+        self._layers.show(workspace.map, workspace.state.pinned, workspace.state.style)
         shown = [gene for gene in workspace.state.pinned if gene in workspace.map.card.genes]
         absent = [gene for gene in workspace.state.pinned if gene not in shown]
         said = "Hidden at first: click the eye of a layer to show it, and that of the main heatmap to hide that one."
@@ -216,9 +210,8 @@ class CompositePart(QWidget):
         before = self._of.pop(shown.slide.get("fingerprint"), None)
         if before is not None:
             before.remove()
-        made = Composite(workspace.viewer, shown, genes, colours, workspace.map_slide_layer)
+        made = Composite(workspace.viewer, shown, genes, colours)
         self._of[shown.slide.get("fingerprint")] = made
-        made.layer.events.visible.connect(partial(show_legend, workspace.viewer))
         hide_below(workspace, made.layer)
         self._say_scales()
 
@@ -240,7 +233,7 @@ class CompositePart(QWidget):
 
     def _say_scales(self) -> None:
         made = self.current
-        limits = dict(zip(made.genes, made.limits, strict=True)) if made is not None else {}
+        limits = dict(zip(made.genes, made.gene_limits, strict=True)) if made is not None else {}
         for combo, scale in zip(self.combos, self._scales, strict=True):
             known = limits.get(combo.currentText())
             scale.setText("" if known is None else limits_words(known))
@@ -357,19 +350,9 @@ class SignaturePart(QWidget):
         workspace, (cells, scores) = self._workspace, scored
         total = len(found.found) + len(found.missing)
         genes = f"{len(found.found)} of its {count(total, 'gene')}, {count(len(cells), 'tile')}"
-        own = layer_of_slide(workspace.viewer, shown.slide.get("fingerprint"))
-        layer = add_signature(
-            workspace.viewer,
-            shown,
-            cells,
-            scores,
-            name=name,
-            genes=genes,
-            colormap=workspace.state.style.colormap,
-            slide_layer=own,
-        )
-        layer.events.visible.connect(partial(show_legend, workspace.viewer))
-        hide_below(workspace, layer)
+        how = {"name": name, "genes": genes, "colormap": workspace.state.style.colormap}
+        made = add_signature(workspace.viewer, shown, cells, scores, **how)
+        hide_below(workspace, made.layer)
         self.task.sentence.say(f"Scored {count(len(cells), 'tile')}; press Score again when more are predicted.")
 
 

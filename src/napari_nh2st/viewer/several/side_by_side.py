@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nh2st.formats.limits import limits_of
-from napari_nh2st.viewer.layers.heatmap import UNIT_OVERLAY, HeatmapLayer
+from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.legend import UNIT_OVERLAY
 from napari_nh2st.viewer.state.style import Style
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.formats.limits import Limits
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.model.reference import UNLIKE, UNUSUAL
 from napari_nh2st.viewer.kit.background import Cancelled, Tell
@@ -16,8 +17,9 @@ from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.roles import Kind
-from napari_nh2st.viewer.layers.tile_image import F32, TileImage
+from napari_nh2st.viewer.layers.map_layer import Look
+from napari_nh2st.viewer.layers.roles import Kind, map_role
+from napari_nh2st.viewer.layers.tile_values import F32, TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -116,7 +118,7 @@ class TissuePart(QWidget):
             self._show(found)
 
     def _show(self, found: Novelty) -> None:
-        found.show(self._workspace.map_slide_layer)
+        found.show()
         self._show_state()
 
     def _map_changed(self) -> None:
@@ -152,7 +154,9 @@ class Novelty:
         colours = Colormap(
             [_UNUSUAL, _UNLIKE], name="unlike the training", controls=[0.0, 0.5, 1.0], interpolation="zero"
         )
-        self.image = TileImage(viewer, shown, Kind.NOVELTY, colours, bar=False)
+        role = map_role(Kind.NOVELTY, shown, "unlike the training")
+        self.image = TileValues(viewer, role, Look(colours, bar=False))
+        self.image.rename(f"unlike the training ({shown.card.name})")
 
     @property
     def count(self) -> int:
@@ -163,12 +167,11 @@ class Novelty:
         """Cells that are predicted and not compared."""
         return np.flatnonzero(self.map.done & np.isnan(self.values))
 
-    def show(self, slide_layer: Any) -> None:
+    def show(self) -> None:
         """Draw the marks: see-through where the tissue is as in the training."""
-        name = f"unlike the training ({self.map.card.name})"
-        self.image.bring(name, slide_layer)
+        self.image.bring()
         marks = np.where(self.values > UNUSUAL, self.values, np.nan).reshape(self.map.rows, self.map.columns)
-        self.image.draw(marks, name, (UNUSUAL, 2 * UNLIKE - UNUSUAL))
+        self.image.draw(marks, Limits(UNUSUAL, 2 * UNLIKE - UNUSUAL))
 
     def words(self) -> str:
         """Say how many tiles are unlike."""

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_nh2st.analysis.spread import VIEWS, Answer, spread_over
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.formats.limits import Limits
 from napari_nh2st.geometry import IntArray, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.kit.background import Cancelled, Tell
@@ -27,8 +28,9 @@ from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of
-from napari_nh2st.viewer.layers.tile_image import TileImage
+from napari_nh2st.viewer.layers.map_layer import Look
+from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of, map_role
+from napari_nh2st.viewer.layers.tile_values import TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.model_section import folder_name, remembered_models
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
@@ -190,7 +192,8 @@ class SpreadPart(QWidget):
             self._show(spread)
 
     def _show(self, spread: Spread) -> None:
-        if spread.image.bring(spread.name(self._workspace.state.gene), self._workspace.map_slide_layer):
+        spread.image.rename(spread.name(self._workspace.state.gene))
+        if spread.image.bring():
             spread.image.layer.events.visible.connect(self._show_state)
         # two heatmaps on top of one another mean nothing, and marks that cover it hide it
         hidden = [layer for layer in self._workspace.viewer.layers if layer.visible and _would_cover(layer)]
@@ -229,7 +232,8 @@ class SpreadPart(QWidget):
             try:
                 self.said.say(spread.draw(gene))
             except Nh2stError as error:  # a model that does not predict it
-                spread.image.draw(spread.nothing(), spread.name(gene), (0.0, 1.0), gene=gene)
+                spread.image.draw(spread.nothing(), Limits(0.0, 1.0), gene=gene)
+                spread.image.rename(spread.name(gene))
                 self.said.say(f"No spread: {error}.")
         self._show_state()
 
@@ -266,7 +270,7 @@ class Spread:
         self.map, self.members = shown, members
         self.cells = np.empty(0, dtype=np.int64)
         self.answers: list[Answer] = []
-        self.image = TileImage(viewer, shown, Kind.SPREAD, "inferno", bar=True)
+        self.image = TileValues(viewer, map_role(Kind.SPREAD, shown, "spread"), Look("inferno"))
 
     @property
     def over(self) -> str:
@@ -319,7 +323,8 @@ class Spread:
         top = float(np.percentile(known, 99)) if known.size else 0.0
         unit = self.map.card.unit
         said = f"{gene}, spread over {self.over}\n{unit}"
-        self.image.draw(image, self.name(gene), (0.0, max(top, 1e-3)), gene=gene, said=said)
+        self.image.draw(image, Limits(0.0, max(top, 1e-3)), gene=gene, label=said)
+        self.image.rename(self.name(gene))
         contrast = float(np.nanstd(self.answers[0].values(gene)))
         return spread_words(gene, unit, self.over, float(np.median(known)), contrast) if known.size else ""
 

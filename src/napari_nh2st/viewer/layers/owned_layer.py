@@ -1,0 +1,59 @@
+"""A layer that the plugin adds and the user may do anything with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nh2st.viewer.layers.stacking import place
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+class OwnedLayer:
+    """One layer of ours in the viewer, or the wish for it.
+
+    The user may rename, move, hide or delete the layer at any time: what they changed is left alone, and a deleted
+    layer stays away until it is asked for again.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.layer: Layer | None = None
+        self.name = ""  # that we would give it
+        self._named = ""  # that we gave it last
+
+    @property
+    def present(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self.viewer.layers
+
+    @property
+    def visible(self) -> bool:
+        """Whether the layer is there and not hidden."""
+        return self.layer is not None and self.present and bool(self.layer.visible)
+
+    def hide(self) -> None:
+        """Put the layer out of sight."""
+        if self.layer is not None and self.present:
+            self.layer.visible = False
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        if self.present:
+            self.viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def rename(self, name: str) -> None:
+        """Give the layer another name, unless the user gave it one."""
+        self.name = name
+        if self.layer is not None and self.layer.name == self._named:
+            self.layer.name = name
+            self._named = self.layer.name
+
+    def _take(self, layer: Layer) -> None:
+        """Put a new layer where it belongs."""
+        self.layer = layer
+        place(self.viewer, layer)
+        self._named = layer.name  # napari numbers a name that is taken
