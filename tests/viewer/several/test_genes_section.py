@@ -140,7 +140,7 @@ def test_three_genes_in_one_image(fold: Fold) -> None:
     fold.click(part.show_button)
     assert fold.in_sight == ["C9", "KRT8 + CD3E + ERBB2, predicted (her2st)"]
     assert [line.split()[1] for line in fold.legend[1:]] == ["KRT8", "CD3E", "ERBB2"]
-    low, high = part.current.limits[0].low, part.current.limits[0].high
+    low, high = part.current.gene_limits[0].low, part.current.gene_limits[0].high
     assert part._scales[0].text() == f"{low:.2f} to {high:.2f}"
     fold.workspace.state.request_gene("CD3E")  # asked for: its heatmap comes out
     assert fold.in_sight == ["C9", "CD3E, predicted (her2st)"]

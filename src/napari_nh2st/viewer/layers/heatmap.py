@@ -108,13 +108,14 @@ class HeatmapLayer(MapLayer):
     def show(self, gene: str) -> None:
         """Draw a gene, from the hidden vectors; brings the layer back if it was deleted."""
         values = self.map.values(gene)
-        self.rename(heatmap_name(gene, self.map))
+        self.name = heatmap_name(gene, self.map)
         self.describe(gene=gene, preview=self.map.preview is not None, label=heatmap_label(gene, self.map))
         if not self.present:
             self._create()
         self.values[...] = values
         self._waiting.clear()
         self._fit_limits()
+        self.rename(self.name)
         self.show_values()
 
     def bring_out(self) -> None:
