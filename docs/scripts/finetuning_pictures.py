@@ -18,9 +18,10 @@ from unittest import mock
 
 import napari
 import numpy as np
+from napari import settings
 from napari.settings import get_settings
 from PIL import Image
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from screenshots import IMAGES, SIZE, settle, wait
 
@@ -152,11 +153,11 @@ def main() -> None:
     parser.add_argument("--font", type=float, default=1.0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, tempfile.mkdtemp())  # not the user's own
     QApplication.instance() or QApplication([])
     looks = get_settings().appearance
     looks.font_size = round(looks.font_size * args.font)
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry:
+    own = mock.patch.object(settings, "_CFG_PATH", str(Path(tempfile.mkdtemp()) / "settings.yaml"))
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry, own:
         registry.return_value = Path(folder) / "runs.json"
         sheet = write_sample_sheet(SECTIONS, folder, size_mm=(2.0, 1.6))
         window = Dock(Path(folder), args.theme)

@@ -18,20 +18,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-@pytest.fixture(autouse=True)
-def own_settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep what the docks remember away from the user's own settings."""
-    if not request.node.get_closest_marker("viewer"):
-        yield
-        return
+@pytest.fixture
+def keep_settings_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the folder for what the docks remember, which is not the user's own."""
     from napari import settings
-    from qtpy.QtCore import QSettings
 
-    QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, str(tmp_path / "settings"))
     monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))  # as napari's own fixture does
     settings._clear_plugin_settings_cache()
-    yield
+    yield tmp_path
     settings._clear_plugin_settings_cache()
+
+
+@pytest.fixture(autouse=True)
+def own_settings(request: pytest.FixtureRequest) -> None:
+    """Keep what the docks remember away from the user's own settings."""
+    if request.node.get_closest_marker("viewer"):
+        request.getfixturevalue("keep_settings_in")
 
 
 @pytest.fixture(scope="session")

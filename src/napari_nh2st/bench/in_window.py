@@ -320,10 +320,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("cold", "warm", "genes"), default="cold")
     parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
-    from qtpy.QtCore import QSettings
-
     os.environ["NAPARI_CONFIG"] = str(chosen.settings / "napari.yaml")  # not the user's own
-    QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, str(chosen.settings))
     screen = Screen(chosen.slide, chosen.model, chosen.device)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "cold": lambda: measure_cold(screen, QUICK_SECONDS if chosen.quick else PREDICT_SECONDS),

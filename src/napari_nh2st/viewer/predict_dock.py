@@ -34,7 +34,7 @@ from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.section import RegionsSection
 from napari_nh2st.viewer.several.genes_section import SeveralSection
 from napari_nh2st.viewer.several.slides_section import SlidesSection
-from napari_nh2st.viewer.state.preferences import Preferences, dock_choices
+from napari_nh2st.viewer.state.preferences import stored_preferences
 from napari_nh2st.viewer.state.services import Services
 from napari_nh2st.viewer.trust.section import TrustSection
 
@@ -72,16 +72,20 @@ class PredictWidget(QScrollArea):
         self.job = JobSection()
         pacing = Pacing(self, lambda: self.presenter.draw())
         self.presenter = PredictPresenter(
-            napari_viewer, self.job, background=self.background, pace=pacing, services=services
+            *(napari_viewer, self.job),
+            background=self.background,
+            pace=pacing,
+            services=services,
+            preferences=stored_preferences(self._connections),
         )
         self.workspace = self.presenter.workspace
         self.state, self.controller, self.live = self.presenter.state, self.presenter.controller, self.presenter.live
         self._build()
-        Preferences(dock_choices(self), self._connections)
         self._wire()
         self.presenter.choose_slide(self.slides.layer)
-        for fold in self.folds.values():
-            fold.restore()
+        for title, fold in self.folds.items():
+            fold.button.setChecked(title in self.workspace.preferences.open_sections)
+            fold.chosen.connect(partial(self.workspace.preferences.open_section, title))
 
     @property
     def heatmap(self) -> HeatmapLayer | None:
@@ -90,8 +94,8 @@ class PredictWidget(QScrollArea):
 
     def _build(self) -> None:
         self.slides = SlideSection(self.viewer, self.state, self._connections)
-        self.models = ModelSection(self.state, self.workspace.services)
-        self.where = RegionSection(self.state)
+        self.models = ModelSection(self.state, self.workspace.services, self.workspace.preferences)
+        self.where = RegionSection(self.state, self.workspace.preferences)
         self.genes = GeneSection(self.workspace)
         self.tissue = TissueSection(self.workspace)
         self.result = ExportSection(self.workspace)

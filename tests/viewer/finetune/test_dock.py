@@ -358,4 +358,4 @@ def test_model_is_handed_over(dock, qtbot, tmp_path: Path, tiny_model: Path) -> 
     _, predict = dock.viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
     assert predict.models.model == str(run / "model")
     assert predict.models.combo.currentText() == "run7"
-    assert predict.models.card.name == "tiny"
+    assert predict.state.card.name == "tiny"

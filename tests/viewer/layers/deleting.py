@@ -20,7 +20,7 @@ import anndata as ad
 import napari
 import numpy as np
 import scipy.sparse as sp
-from qtpy.QtCore import QPoint, QSettings, Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -218,7 +218,6 @@ def cycle(window: Window, kind: str, *, hidden: bool) -> None:
 
 def main(often: int, seldom: int, kinds: list[str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, folder)
         window = Window(Path(folder))
         gc.freeze()  # napari collects garbage at each removal: this makes it look at what is new alone
         for kind in kinds or KINDS:

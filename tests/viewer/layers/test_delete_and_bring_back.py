@@ -20,7 +20,8 @@ HERE = Path(__file__).parent
 
 def run(script: str, *words: str) -> None:
     """Run a script in a process of its own: a crash of the graphics driver is a plain failure then."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    own = {"PYTHONPATH": str(HERE.parents[1]), "NAPARI_CONFIG": ""}  # nothing is remembered
+    environment = {**os.environ, **own}
     command = [sys.executable, str(HERE / script), *words]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
     said = (outcome.stdout + outcome.stderr)[-6000:]

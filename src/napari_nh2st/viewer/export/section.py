@@ -40,7 +40,7 @@ class ExportSection(QWidget):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._workspace = workspace
-        self._wanted = "auto"
+        self._wanted = workspace.preferences.device
         self._writing = False
         self.devices = NarrowCombo("What computes. Automatic takes a graphics card where there is a usable one")
         self.devices.addItem("automatic", "auto")
@@ -59,6 +59,8 @@ class ExportSection(QWidget):
             told.connect(self._offer)
         state.map_chosen.connect(self._map_changed)
         self.devices.currentIndexChanged.connect(self._device_chosen)
+        self.devices.activated.connect(self._remember_device)
+        workspace.preferences.events.device.connect(self.use_device)
         self._offer()
         workspace.background.call(workspace.services.devices, then=self._found, failed=lambda error: None)
 
@@ -111,6 +113,9 @@ class ExportSection(QWidget):
 
     def _device_chosen(self) -> None:
         self._workspace.state.device = self.device
+
+    def _remember_device(self) -> None:
+        self._workspace.preferences.device = self.device
 
     def _map_changed(self) -> None:
         if self._workspace.map is not None:

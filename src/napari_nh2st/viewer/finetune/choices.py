@@ -23,7 +23,7 @@ from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.predict.model_section import folder_name
+from napari_nh2st.viewer.predict.model_names import folder_name
 from napari_nh2st.viewer.state.services import Services
 
 if TYPE_CHECKING:

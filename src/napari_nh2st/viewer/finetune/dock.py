@@ -37,9 +37,9 @@ from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import indented, row, rule, scrolled
 from napari_nh2st.viewer.kit.phrases import clock, error_words
-from napari_nh2st.viewer.kit.settings import settings
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.removal import make_removal_safe
+from napari_nh2st.viewer.state.preferences import stored_preferences
 from napari_nh2st.viewer.state.services import Services
 
 _POLL_MS = 1000
@@ -50,7 +50,6 @@ _EDIT = "Open the settings that this dock does not show, as a file to edit; Star
 _EDIT_NOT = "Choose a new folder for the run first: its settings are a file in there, fixed when the run begins"
 _PAUSE = "Hold the run after the current step, so that the processor is free; nothing is lost"
 _GO_ON = "Let the held run go on where it stands"
-_LAST_RUN, _LAST_SHEET = "last_run", "last_sheet"
 
 
 class FinetuneWidget(QScrollArea):
@@ -73,12 +72,13 @@ class FinetuneWidget(QScrollArea):
         self._timer = QTimer(self, interval=_POLL_MS)
         self.viewer, self._services, self._program = napari_viewer, services or Services(), program
         self.background, self._connections = Background(), Connections()
+        self.preferences = stored_preferences()
         self.job: RunProcess | None = None
         self._build()
         self._timer.timeout.connect(self.follow)
         self.destroyed.connect(self.background.close)
-        self.run.setText(str(settings().value(_LAST_RUN, "") or ""))
-        self.sections.sheet.setText(str(settings().value(_LAST_SHEET, "") or ""))
+        self.run.setText(self.preferences.last_run)
+        self.sections.sheet.setText(self.preferences.last_sheet)
         self.runs.refresh()
 
     def _build(self) -> None:
@@ -182,9 +182,9 @@ class FinetuneWidget(QScrollArea):
             self.sentence.say(f"The run could not be started: {error_words(error)}")
             return
         self.estimate.stop()
-        settings().setValue(_LAST_RUN, str(job.folder))
+        self.preferences.last_run = str(job.folder)
         sheet = line_of(job).sheet
-        settings().setValue(_LAST_SHEET, "" if sheet is None else str(sheet))
+        self.preferences.last_sheet = "" if sheet is None else str(sheet)
         self.runs.begun(job.folder)
         self.follow()
 

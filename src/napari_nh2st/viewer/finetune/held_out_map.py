@@ -22,8 +22,7 @@ from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.heatmap import HEATMAP
-from napari_nh2st.viewer.state.preferences import stored
+from napari_nh2st.viewer.state.preferences import stored_preferences
 
 NOTHING_YET = "The first map of held-out spots comes with the first epoch."
 _IN_SIGHT = 15
@@ -204,9 +203,7 @@ def _colours() -> npt.NDArray[Any]:
     """Return the colours (256, 4) that heatmaps have."""
     from napari.utils.colormaps import ensure_colormap
 
-    kept = stored()
-    name = HEATMAP.colormap if kept is None else kept.colormap
-    return np.asarray(ensure_colormap(name).map(np.linspace(0, 1, 256)))
+    return np.asarray(ensure_colormap(stored_preferences().colormap).map(np.linspace(0, 1, 256)))
 
 
 class _Genes(QAbstractListModel):

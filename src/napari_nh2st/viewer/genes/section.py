@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from threading import Event
 from typing import Any
@@ -25,7 +26,6 @@ from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.pacing import timer
 from napari_nh2st.viewer.kit.phrases import error_words, trust_words
-from napari_nh2st.viewer.kit.settings import settings
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.heatmap import COLORMAPS, SMOOTHED
 from napari_nh2st.viewer.predict.workspace import Workspace
@@ -43,8 +43,6 @@ _NO_TRUST = "This model was not evaluated on held-out tissue: there is nothing t
 _NO_MAP = "Predict first: how genes vary over this slide is not known yet"
 _LIMITS_TOOLTIP = "Which part of the values the colours span; the rest takes the end colours"
 _LOCKED = "The limits are locked: take the lock off to choose them"
-_PINNED, _RECENT = "genes/pinned", "genes/recent"
-_KEPT = 8
 _STAYED_MS = 1500  # a gene that is walked over was not meant
 
 
@@ -60,7 +58,7 @@ class GeneSection(QWidget):
         self._measured: tuple[int, int] | None = None  # of which map, with how many places, the figures are
         self._asked: tuple[int, int] | None = None  # and of which they are being computed
         self._stop = Event()
-        workspace.state.pinned = tuple(_remembered(_PINNED))
+        self._take_up()
         self._make_gene()
         self._make_order()
         self._make_colours()
@@ -91,15 +89,42 @@ class GeneSection(QWidget):
         self._card_changed()
         self._offer_orders()
         self._show_pinned()
+        self._show_style()
+        self._remember_choices()
         if names_file().is_file():
             workspace.background.call(
                 load_names, then=self._names_read, failed=lambda error: workspace.notices.complain(error)
             )
 
+    def _take_up(self) -> None:
+        """Start with what was chosen the last time; follow napari's Preferences."""
+        preferences, state = self.workspace.preferences, self.workspace.state
+
+        def use(name: str, take: Callable[[Any], None]) -> None:
+            take(getattr(preferences, name))
+            preferences.events[name].connect(take)
+
+        use("pinned", lambda genes: setattr(state, "pinned", genes))
+        use("colormap", lambda name: setattr(state.style, "colormap", name))
+        use("percentiles", lambda name: setattr(state.style, "percentiles", PERCENTILES[name]))
+        use("lock", lambda on: setattr(state.style, "locked", on))
+        use("smooth", lambda on: setattr(state.style, "smooth", on))
+
+    def _remember_choices(self) -> None:
+        preferences = self.workspace.preferences
+
+        def remember(signal: Any, name: str, read: Callable[[], Any]) -> None:
+            signal.connect(lambda: setattr(preferences, name, read()))
+
+        remember(self.lock.clicked, "lock", self.lock.isChecked)
+        remember(self.smooth.clicked, "smooth", self.smooth.isChecked)
+        remember(self.colours.activated, "colormap", self.colours.currentData)
+        remember(self.limits.activated, "percentiles", self.limits.currentText)
+
     def _make_gene(self) -> None:
         self.combo = GeneField()
         self.combo.setMinimumContentsLength(4)
-        self.combo.recent = _remembered(_RECENT)
+        self.combo.recent = list(self.workspace.preferences.recent_genes)
         self.combo.currentIndexChanged.connect(self._walked)
         self.combo.entered.connect(self.choose)
         self.combo.meant.connect(self._mean)
@@ -198,7 +223,7 @@ class GeneSection(QWidget):
         """Pin a gene, or unpin it."""
         state = self.workspace.state
         state.pinned = tuple(g for g in state.pinned if g != gene) if gene in state.pinned else (*state.pinned, gene)
-        settings().setValue(_PINNED, list(state.pinned))
+        self.workspace.preferences.pinned = state.pinned
 
     def _mean(self, meaning: Meaning, said: str = "") -> None:
         self.combo.popup.hide()
@@ -225,8 +250,8 @@ class GeneSection(QWidget):
     def _remember_gene(self) -> None:
         """Take note of a gene that was looked at."""
         if self.gene:
-            self.combo.recent = [self.gene, *(gene for gene in self.combo.recent if gene != self.gene)][:_KEPT]
-            settings().setValue(_RECENT, self.combo.recent)
+            self.workspace.preferences.use_gene(self.gene)
+            self.combo.recent = list(self.workspace.preferences.recent_genes)
 
     def _show_pinned(self) -> None:
         predicted = self._card.genes if self._card else ()
@@ -372,8 +397,3 @@ def _places_of(done: Any, columns: int) -> IntArray:
     """Return the flat cells of a map that stand for it."""
     cells = np.flatnonzero(done)
     return cells[some_places(np.stack(np.divmod(cells, columns), axis=1))]
-
-
-def _remembered(name: str) -> list[str]:
-    kept = settings().value(name, []) or []
-    return [kept] if isinstance(kept, str) else [str(each) for each in kept]

@@ -1,4 +1,4 @@
-"""A section of the dock that folds, and remembers whether it was open."""
+"""A section of the dock that folds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_nh2st.viewer.kit.layout import column
-from napari_nh2st.viewer.kit.settings import settings
 
-_REMEMBERED = "folds"
 _LOOK = "QPushButton { text-align: left; border: none; background: transparent; padding: 4px 2px; }"
 
 
@@ -28,6 +26,7 @@ class Fold(QWidget):
     """
 
     opened = Signal(bool)
+    chosen = Signal(bool)  # opened or closed by a person
 
     def __init__(self, title: str, tooltip: str, make: Callable[[], QWidget]) -> None:
         super().__init__()
@@ -38,6 +37,7 @@ class Fold(QWidget):
         self.button.setCheckable(True)
         self.button.setStyleSheet(_LOOK)
         self.button.toggled.connect(self._toggled)
+        self.button.clicked.connect(self.chosen)
         self._layout = column(self, spacing=4)
         self._layout.addWidget(self.button)
 
@@ -50,10 +50,6 @@ class Fold(QWidget):
             self._layout.addWidget(self._section)
         return self._section
 
-    def restore(self) -> None:
-        """Open it where it was open the last time."""
-        self.button.setChecked(str(settings().value(f"{_REMEMBERED}/{self.title}", "")) == "open")
-
     def open(self, on: bool = True) -> Any:
         """Open or close it, and return what is in it."""
         self.button.setChecked(on)
@@ -63,5 +59,4 @@ class Fold(QWidget):
         self.button.setText(f"{'▾' if on else '▸'}  {self.title}")
         if on or self._section is not None:
             self.section.setVisible(on)
-        settings().setValue(f"{_REMEMBERED}/{self.title}", "open" if on else "closed")
         self.opened.emit(on)

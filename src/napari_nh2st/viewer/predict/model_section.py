@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.settings import settings
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs
 from napari_nh2st.viewer.predict.messages import model_details, model_words
+from napari_nh2st.viewer.predict.model_names import folder_name, model_names
 from napari_nh2st.viewer.state.dock_state import ChosenModel, DockState
+from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
 
-_REMEMBERED = "models"
-_KEPT = 8
 _TOOLTIP = "The model that predicts: a bundled one, or a folder that a fine-tuning run left."
-
-
-def remembered_models() -> list[str]:
-    """Return the model folders that were used before and are still there, the last one first."""
-    paths = settings().value(_REMEMBERED, []) or []
-    return [p for p in ([paths] if isinstance(paths, str) else paths) if (Path(p) / "card.json").is_file()]
-
-
-def folder_name(path: str) -> str:
-    """Name a model folder: the run's folder says more than "model"."""
-    folder = Path(path)
-    return folder.parent.name if folder.name == "model" else folder.name
 
 
 class ModelSection(QWidget):
     """A combo box of the bundled models and of the folders used before, with one line about the chosen one."""
 
-    def __init__(self, state: DockState, services: Services) -> None:
+    def __init__(self, state: DockState, services: Services, preferences: Preferences) -> None:
         super().__init__()
-        self._state, self._services = state, services
+        self._state, self._services, self._preferences = state, services, preferences
         self.combo = NarrowCombo(_TOOLTIP)
         self.folder = QPushButton("folder…")
         self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
@@ -46,12 +31,12 @@ class ModelSection(QWidget):
         layout = column(self, spacing=2)
         layout.addLayout(row(self.combo, self.folder, label="Model", stretch=0))
         layout.addLayout(indented(self.line))
-        for name in services.models():
-            self.combo.addItem(name, name)
-        for path in remembered_models():
-            self._add(path)
-        self.combo.setCurrentIndex(0 if self.combo.count() else -1)
+        for name in model_names(services, preferences):
+            self._add(name)
+        self._take_up(preferences.model)
         self.combo.currentIndexChanged.connect(self._chosen)
+        self.combo.activated.connect(self._remember_choice)
+        preferences.events.model.connect(self._take_up)
         self._chosen()
 
     @property
@@ -70,8 +55,17 @@ class ModelSection(QWidget):
         if not fresh:
             self._chosen()  # trained anew in the same folder: its card may have changed
 
+    def _take_up(self, model: str) -> None:
+        """Choose the remembered model; one whose folder is gone is left alone."""
+        index = self.combo.findData(model)
+        if index >= 0:
+            self.combo.setCurrentIndex(index)
+
+    def _remember_choice(self) -> None:
+        self._preferences.model = self.model or ""
+
     def _add(self, path: str) -> int:
-        self.combo.addItem(folder_name(path), path)
+        self.combo.addItem(path if path in self._services.models() else folder_name(path), path)
         return self.combo.count() - 1
 
     def _chosen(self, index: int = 0) -> None:
@@ -94,9 +88,8 @@ class ModelSection(QWidget):
         path = QFileDialog.getExistingDirectory(self, "Model folder")
         if path:
             self.use(path)
+            self._remember_choice()
 
     def _remember(self, model: str) -> None:
-        if model in self._services.models():
-            return
-        paths = [model, *(p for p in remembered_models() if p != model)]
-        settings().setValue(_REMEMBERED, paths[:_KEPT])
+        if model not in self._services.models():
+            self._preferences.use_model_folder(model)

@@ -16,6 +16,7 @@ from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN
 from napari_nh2st.viewer.predict.workspace import Threads, Workspace
 from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
 
 if TYPE_CHECKING:
@@ -66,10 +67,19 @@ class PredictPresenter:
     pace : Pace
     services : Services, optional
         The engine and the models, so that tests can put small ones in their place.
+    preferences : Preferences, optional
+        By default nothing is remembered.
     """
 
     def __init__(
-        self, viewer: ViewerModel, view: JobView, *, background: Jobs, pace: Pace, services: Services | None = None
+        self,
+        viewer: ViewerModel,
+        view: JobView,
+        *,
+        background: Jobs,
+        pace: Pace,
+        services: Services | None = None,
+        preferences: Preferences | None = None,
     ) -> None:
         self._viewer, self._view, self._background, self._pace = viewer, view, background, pace
         self._services = services or Services()
@@ -83,6 +93,7 @@ class PredictPresenter:
             controller=self.controller,
             background=background,
             services=self._services,
+            preferences=preferences,
         )
         self.live = Live(self.controller, self.workspace.requests.in_sight, self.workspace.notices.complain)
         self.state.events.model.connect(self._choice_changed)

@@ -8,6 +8,7 @@ from superqt.utils import signals_blocked
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.state.dock_state import DockState, Where, has_fine_detail
+from napari_nh2st.viewer.state.preferences import Preferences
 
 VIEW, SHAPE, WHOLE = "view", "shape", "whole"
 _CHOICES: tuple[tuple[Where, str, str], ...] = (
@@ -28,9 +29,11 @@ _COARSE_ONLY = (
 class RegionSection(QWidget):
     """What I see, drawn shape, or whole slide; coarse or fine."""
 
-    def __init__(self, state: DockState) -> None:
+    def __init__(self, state: DockState, preferences: Preferences) -> None:
         super().__init__()
-        self._state = state
+        self._state, self._preferences = state, preferences
+        self._use_where(preferences.where)
+        self._use_detail(preferences.detail)
         self._group = QButtonGroup(self)
         self.buttons: dict[str, QPushButton] = {}
         for name, text, tip in _CHOICES:
@@ -48,7 +51,11 @@ class RegionSection(QWidget):
         self._show_where()
         self._show_detail()
         self._group.buttonToggled.connect(self._chosen)
+        self._group.buttonClicked.connect(self._remember_where)
         self.detail.currentIndexChanged.connect(self._detail_chosen)
+        self.detail.activated.connect(self._remember_detail)
+        preferences.events.where.connect(self._use_where)
+        preferences.events.detail.connect(self._use_detail)
         state.events.where.connect(self._show_where)
         state.events.fine.connect(self._show_detail)
         state.events.model.connect(self._show_detail)
@@ -59,6 +66,18 @@ class RegionSection(QWidget):
 
     def _detail_chosen(self, index: int) -> None:
         self._state.fine = index == 1
+
+    def _use_where(self, where: Where) -> None:
+        self._state.where = where
+
+    def _use_detail(self, detail: str) -> None:
+        self._state.fine = detail == "fine"
+
+    def _remember_where(self) -> None:
+        self._preferences.where = self._state.where
+
+    def _remember_detail(self) -> None:
+        self._preferences.detail = "fine" if self._state.fine else "coarse"
 
     def _show_where(self) -> None:
         self.buttons[self._state.where].setChecked(True)

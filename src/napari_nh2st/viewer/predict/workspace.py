@@ -13,6 +13,7 @@ from napari_nh2st.viewer.predict.requests import Requests
 from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.notices import Notices
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Workspace:
         The job, and everything predicted so far.
     background : Threads
     services : Services
+    preferences : Preferences
+        What is remembered for the next start.
     """
 
     def __init__(
@@ -73,9 +76,11 @@ class Workspace:
         controller: Controller,
         background: Threads,
         services: Services,
+        preferences: Preferences | None = None,
     ) -> None:
         self.viewer, self.state, self.maps, self.controller = viewer, state, maps, controller
         self.background, self.services = background, services
+        self.preferences = preferences or Preferences()
         self.notices = Notices()
         self.requests = Requests(viewer, state)
         self._closing: list[Callable[[], None]] = []

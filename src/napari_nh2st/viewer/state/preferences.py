@@ -1,110 +1,153 @@
-"""What the dock remembers for the next start, kept by napari: Preferences > NH2ST shows the same and changes it."""
+"""What the docks remember from one start to the next: one model, kept by napari as the plugin's settings. No Qt.
+
+*File > Preferences > NH2ST* shows the same values and changes them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from napari_nh2st.viewer.kit.connections import Connections
+from psygnal import SignalGroupDescriptor
+
+from napari_nh2st.viewer.state.dock_state import Where
+from napari_nh2st.viewer.state.style import DEFAULT_COLORMAP
+
+if TYPE_CHECKING:
+    from napari_nh2st.viewer.kit.connections import Connections
 
 PLUGIN = "napari-nh2st"
+_KEPT = 8  # of genes and of folders that were used before
+Names = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One thing that is remembered.
+@dataclass(eq=False)
+class Preferences:
+    """Choices of the user. Only what a person does is to be written here, never what a program sets.
+
+    Connect to ``preferences.events.<attribute>`` to hear of a change.
 
     Attributes
     ----------
-    chosen : tuple of signals
-        They fire when a person chooses, not when the program does.
-    read, use : callable
-        What is chosen now, and choosing it; what is no longer there is left alone.
+    model : str
+        Name or folder; empty takes the first one.
+    device : str
+    where : {"view", "shape", "whole"}
+    detail : {"coarse", "fine"}
+    colormap, percentiles : str
+        Of heatmaps; `percentiles` is a key of `style.PERCENTILES`.
+    lock, smooth : bool
+    pinned : tuple of str
+        Genes at hand in every slide.
+    recent_genes, model_folders : tuple of str
+        The last one first.
+    open_sections : tuple of str
+        Titles.
+    last_run, last_sheet : str
+        Of the fine-tune dock.
     """
 
-    chosen: tuple[Any, ...]
-    read: Callable[[], Any]
-    use: Callable[[Any], None]
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    model: str = ""
+    device: str = "auto"
+    where: Where = "view"
+    detail: Literal["coarse", "fine"] = "coarse"
+    colormap: str = DEFAULT_COLORMAP
+    percentiles: str = "1 to 99 %"
+    lock: bool = False
+    smooth: bool = False
+    pinned: Names = ()
+    recent_genes: Names = ()
+    model_folders: Names = ()
+    open_sections: Names = ()
+    last_run: str = ""
+    last_sheet: str = ""
+
+    def use_gene(self, gene: str) -> None:
+        """Remember a gene that was looked at."""
+        self.recent_genes = _first(gene, self.recent_genes)
+
+    def use_model_folder(self, folder: str) -> None:
+        """Remember a model folder."""
+        self.model_folders = _first(folder, self.model_folders)
+
+    def open_section(self, title: str, on: bool) -> None:
+        """Remember that a section of the dock is open, or closed."""
+        others = tuple(name for name in self.open_sections if name != title)
+        self.open_sections = (*others, title) if on else others
 
 
-def stored() -> Any:
-    """Return the values that napari keeps for the dock, None where this plugin is not among its plugins."""
+@dataclass(frozen=True)
+class _Place:
+    """Where napari keeps a value: `separator` stands between the names of a list, for which napari has no type."""
+
+    group: str
+    name: str
+    separator: str = ""
+
+    def read(self, stored: Any) -> Any:
+        return self.value(getattr(getattr(stored, self.group), self.name))
+
+    def value(self, text: Any) -> Any:
+        if not self.separator:
+            return text
+        return tuple(part.strip() for part in text.split(self.separator) if part.strip())
+
+    def write(self, value: Any) -> None:
+        stored = _stored()  # napari makes another one when plugins come or go
+        if stored is not None and self.read(stored) != value:
+            text = f"{self.separator} ".join(value) if self.separator else value
+            setattr(getattr(stored, self.group), self.name, text)
+
+
+PLACES = {
+    **{
+        name: _Place("dock", name)
+        for name in ("model", "device", "where", "detail", "colormap", "percentiles", "lock", "smooth")
+    },
+    "pinned": _Place("remembered", "pinned", ","),
+    "recent_genes": _Place("remembered", "recent_genes", ","),
+    "model_folders": _Place("remembered", "model_folders", ";"),
+    "open_sections": _Place("remembered", "open_sections", ","),
+    "last_run": _Place("remembered", "last_run"),
+    "last_sheet": _Place("remembered", "last_sheet"),
+}
+
+
+def stored_preferences(connections: Connections | None = None) -> Preferences:
+    """Return what napari keeps. What is set there is kept; nothing is where this plugin is not among napari's.
+
+    Parameters
+    ----------
+    connections : Connections, optional
+        With them, changes in napari's Preferences and in another dock are followed, until they are closed.
+    """
+    preferences, stored = Preferences(), _stored()
+    if stored is None:
+        return preferences
+    for name, place in PLACES.items():
+        setattr(preferences, name, place.read(stored))
+        preferences.events[name].connect(place.write)
+        if connections is not None:
+            emitter = getattr(getattr(stored, place.group).events, place.name)
+            connections.add(emitter, _reader(preferences, name, place))
+    return preferences
+
+
+def _stored() -> Any:
     from napari.settings import get_plugin_settings
 
     try:
-        return get_plugin_settings(PLUGIN).dock
+        return get_plugin_settings(PLUGIN)
     except KeyError:
         return None
 
 
-class Preferences:
-    """Remembers choices and takes them up again, at the start and when they are changed in napari's Preferences.
-
-    Parameters
-    ----------
-    choices : dict of Choice
-        By their names in `napari.yaml`.
-    connections : Connections
-        Ends with the dock.
-    """
-
-    def __init__(self, choices: dict[str, Choice], connections: Connections) -> None:
-        self._choices, self._values = choices, stored()
-        if self._values is None:
-            return
-        for name, choice in choices.items():
-            self._take_up(name)
-            for signal in choice.chosen:
-                signal.connect(lambda *_, name=name: self._remember(name))
-            connections.add(getattr(self._values.events, name), lambda event, name=name: self._take_up(name))
-
-    def _take_up(self, name: str) -> None:
-        choice, value = self._choices[name], getattr(self._values, name)
-        if value != choice.read():
-            choice.use(value)
-
-    def _remember(self, name: str) -> None:
-        value = self._choices[name].read()
-        if value != getattr(self._values, name):
-            setattr(self._values, name, value)
+def _reader(preferences: Preferences, name: str, place: _Place) -> Callable[[Any], None]:
+    return lambda event: setattr(preferences, name, place.value(event.value))
 
 
-def of_combo(combo: Any, names: list[Any]) -> Choice:
-    """Return the choice of a combo box whose entries have these names, in their order."""
-
-    def use(value: Any) -> None:
-        if value in names:
-            combo.setCurrentIndex(names.index(value))
-
-    return Choice((combo.activated,), lambda: names[max(0, combo.currentIndex())], use)
-
-
-def of_check(box: Any) -> Choice:
-    """Return the choice of a check box."""
-    return Choice((box.clicked,), box.isChecked, box.setChecked)
-
-
-def dock_choices(dock: Any) -> dict[str, Choice]:
-    """Return what the NH2ST dock remembers."""
-    models, where, genes, result = dock.models, dock.where, dock.genes, dock.result
-
-    def use_model(name: str) -> None:
-        if models.combo.findData(name) >= 0:  # else its folder is gone
-            models.use(name)
-
-    def use_where(name: str) -> None:
-        dock.state.where = name
-
-    limits = [genes.limits.itemText(i) for i in range(genes.limits.count())]
-    colours = [genes.colours.itemData(i) for i in range(genes.colours.count())]
-    return {
-        "model": Choice((models.combo.activated, models.folder.clicked), lambda: models.model, use_model),
-        "device": Choice((result.devices.activated,), lambda: result.device, result.use_device),
-        "where": Choice(tuple(b.clicked for b in where.buttons.values()), lambda: dock.state.where, use_where),
-        "detail": of_combo(where.detail, ["coarse", "fine"]),
-        "colormap": of_combo(genes.colours, colours),
-        "percentiles": of_combo(genes.limits, limits),
-        "lock": of_check(genes.lock),
-        "smooth": of_check(genes.smooth),
-    }
+def _first(name: str, names: Names) -> Names:
+    return (name, *(other for other in names if other != name))[:_KEPT]

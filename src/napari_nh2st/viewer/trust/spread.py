@@ -32,7 +32,7 @@ from napari_nh2st.viewer.layers.map_layer import Look
 from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of, map_role
 from napari_nh2st.viewer.layers.tile_values import TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
-from napari_nh2st.viewer.predict.model_section import folder_name, remembered_models
+from napari_nh2st.viewer.predict.model_names import folder_name, model_names
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.trust.messages import SPREAD_IS, spread_words
@@ -127,7 +127,7 @@ class SpreadPart(QWidget):
         """List the models that can be compared with the chosen one, keeping what was ticked."""
         ticked = set(self.members)
         self.models.clear()
-        for name in [*self._workspace.services.models(), *remembered_models()]:
+        for name in model_names(self._workspace.services, self._workspace.preferences):
             self._list(name, name in ticked)
         self._show_state()
 
