@@ -56,6 +56,7 @@ format: setup
 	.venv/bin/ruff format
 
 docs-images: setup
+	$(PY) docs/scripts/house_picture.py
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/screenshots.py $(ARGS)
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/exploring_pictures.py
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/finetuning_pictures.py
