@@ -12,6 +12,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers import heatmap as heatmap_module
 from napari_nh2st.viewer.layers.heatmap import COLORMAPS, HeatmapLayer, Limits, limits_of, smoothed
+from napari_nh2st.viewer.layers.tissue import add_tissue_layer, tissue_layer_of
 from napari_nh2st.viewer.predict.region import drawn_region, level0, visible_box
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.style import Style
@@ -292,9 +293,9 @@ def test_drawn_shapes(viewer) -> None:
 def test_tissue_layer_is_aligned_and_found_again(viewer) -> None:
     slide = FakeSlide()
     slide_layer = add_slide(viewer, slide)
-    layer = frames.add_tissue_layer(viewer, slide, slide.tissue(), slide_layer)
-    assert frames.tissue_layer_of(viewer, slide) is layer
+    layer = add_tissue_layer(viewer, slide, slide.tissue(), slide_layer)
+    assert tissue_layer_of(viewer, slide) is layer
     centre = level0(slide_layer, [layer.data_to_world((0, 8))])[0]
     np.testing.assert_allclose(centre, (8.5 * 16, 8.0))
     layer.name = "anything"
-    assert frames.tissue_layer_of(viewer, slide) is layer
+    assert tissue_layer_of(viewer, slide) is layer

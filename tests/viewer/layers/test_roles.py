@@ -28,6 +28,7 @@ from napari_nh2st.viewer.layers.roles import (
     role_of,
     slide_of,
 )
+from napari_nh2st.viewer.layers.slide_layer import set_slide
 from napari_nh2st.viewer.layers.stacking import ORDER, place
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import FakeServices, FakeSlide, card
@@ -164,7 +165,7 @@ def test_another_pixel_size_takes_away_what_lies_on_the_tiles() -> None:
         layer = heatmap_image(empty_map())
         layer.metadata[KEY] = replace(role_of(layer), kind=kind)
         viewer.add_layer(layer)
-    frames.set_slide(viewer, slide_layer, slide.with_mpp(0.25))
+    set_slide(viewer, slide_layer, slide.with_mpp(0.25))
     assert list(viewer.layers) == [slide_layer]
     assert slide_layer.scale[0] == 0.25
     assert role_of(slide_layer).measurement == "how it is read"

@@ -14,7 +14,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.legend import UNIT_OVERLAY
-from napari_nh2st.viewer.layers.roles import role_of
+from napari_nh2st.viewer.layers.roles import map_of, role_of, slide_of
 from napari_nh2st.viewer.predict import view_steps
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.messages import NOTHING_OPEN
@@ -67,7 +67,7 @@ class Window:
 
     def seen(self) -> float:
         """Share of the tissue tiles in sight that are drawn."""
-        shown, slide = self.controller.map, frames.slide_of(self.widget.slides.layer)
+        shown, slide = self.controller.map, slide_of(self.widget.slides.layer)
         box = visible_box(self.viewer, self.widget.slides.layer)
         tiles = self.services.lattice_for(slide, shown.card, region=box, pitch=shown.pitch)
         values = self.widget.heatmap.layer.data.ravel()[shown.cells(tiles)]
@@ -96,7 +96,7 @@ def test_one_press_then_moving_is_all(window: Window) -> None:
         assert window.seen() == 1
     assert window.controller.map.count > count
     assert len(window.services.sessions) == 1
-    assert len([layer for layer in window.viewer.layers if frames.map_of(layer) is not None]) == 1
+    assert len([layer for layer in window.viewer.layers if map_of(layer) is not None]) == 1
 
 
 def test_far_out_is_marked_as_a_quick_look_and_refined(window: Window, monkeypatch) -> None:

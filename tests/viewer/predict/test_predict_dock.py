@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 from napari_nh2st.engine.places import limits_of
 from napari_nh2st.model.card import Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.layers.roles import map_of
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.messages import NO_MPP, NOTHING_OPEN
 from napari_nh2st.viewer.predict_dock import PredictWidget
@@ -292,7 +293,7 @@ def test_another_slide_chosen_before_the_first_answer(dock: Dock) -> None:
     dock.services.gate = None
     gate.set()
     dock.until(lambda: not dock.controller.running)
-    heatmap = next(layer for layer in dock.viewer.layers if frames.map_of(layer) is not None)
+    heatmap = next(layer for layer in dock.viewer.layers if map_of(layer) is not None)
     assert heatmap.translate[0] > 100  # it lies on its own slide, which was moved
 
 

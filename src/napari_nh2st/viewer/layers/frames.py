@@ -1,4 +1,4 @@
-"""Our layers and their frames.
+"""Frames: where a layer stands in the world.
 
 world = (c - 0.5) x mpp in micrometres, (y, x), c in continuous level-0 pixels; units "um" on every layer.
 """
@@ -9,31 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nh2st.viewer.layers.label_colours import label_colormap, prepare_labels
-from napari_nh2st.viewer.layers.roles import (
-    KEY,
-    Kind,
-    MapRole,
-    Role,
-    SlideRole,
-    fingerprint_of,
-    give_role,
-    kind_of,
-    layer_of_slide,
-    map_of,
-    role_of,
-    slide_of,
-    slide_role,
-)
-from napari_nh2st.viewer.layers.stacking import place
-
-__all__ = ["layer_of_slide", "map_of", "prepare_labels", "slide_of"]
+from napari_nh2st.viewer.layers.roles import KEY, slide_role
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
 
-    from napari_nh2st.slides import Slide, TissueMask
+    from napari_nh2st.slides import Slide
 
 
 def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[str, Any], str]:
@@ -86,60 +67,6 @@ def map_frame(
     }
 
 
-def tissue_layer_of(viewer: ViewerModel, slide: Slide) -> Labels | None:
-    """Return the layer in which the user sees and edits this slide's tissue mask, if it is there."""
-    for layer in viewer.layers:
-        if kind_of(layer) is Kind.TISSUE and fingerprint_of(layer) == slide.fingerprint:
-            return layer
-    return None
-
-
-def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slide_layer: Layer) -> Labels:
-    """Add the tissue mask as a Labels layer that can be painted and erased, aligned with the slide."""
-    from napari.layers import Labels
-
-    frame = _mask_frame(tissue.steps, slide_layer)
-    layer = Labels(
-        np.asarray(tissue.mask).astype(np.uint8),
-        name=f"tissue ({slide_layer.name})",
-        opacity=0.4,
-        colormap=label_colormap({}, others="#00a896"),
-        metadata={KEY: Role(kind=Kind.TISSUE, fingerprint=slide.fingerprint)},
-        **frame,
-    )
-    place(viewer, layer)
-    layer.brush_size = max(4, layer.data.shape[0] // 60)
-    viewer.layers.selection.active = layer  # it is there to be edited: its tools should be in sight
-    return layer
-
-
-def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = True) -> None:
-    """Put a Slide behind a layer, and the layer and what lies on it into the slide's micrometres.
-
-    What lies on its tiles at another pixel size is taken away: those were other tiles.
-
-    Parameters
-    ----------
-    move : bool
-        False leaves the layer's transform alone, which another reader or the user chose.
-    """
-    before = role_of(layer)
-    give_role(layer, slide_role(slide, before.measurement if isinstance(before, SlideRole) else None))
-    if not move:
-        return
-    frame = slide_frame(slide)
-    layer.scale, layer.units = frame["scale"], frame["units"]
-    for other in list(viewer.layers):
-        role = role_of(other)
-        if isinstance(role, MapRole) and role.fingerprint == slide.fingerprint and role.map.slide["mpp"] != slide.mpp:
-            viewer.layers.remove(other)
-    tissue = tissue_layer_of(viewer, slide)
-    if tissue is not None:
-        steps = tuple(a / b for a, b in zip(slide.shape, tissue.data.shape, strict=True))
-        for name, value in _mask_frame(steps, layer).items():
-            setattr(tissue, name, value)
-
-
-def _mask_frame(steps: tuple[float, ...], slide_layer: Layer) -> dict[str, Any]:
+def mask_frame(steps: tuple[float, ...], slide_layer: Layer) -> dict[str, Any]:
     """Return the transform of a mask whose pixels are `steps` (y, x) level-0 pixels large."""
     return map_frame(steps, (steps[1] / 2, steps[0] / 2), 1.0, slide_layer)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.roles import layer_of_slide, map_of, slide_of
+from napari_nh2st.viewer.layers.slide_layer import set_slide
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Event, State, Status
 from napari_nh2st.viewer.predict.live import Live
@@ -134,7 +134,7 @@ class PredictPresenter:
         if slide is None or layer is None:
             return
         self.controller.abandon()
-        frames.set_slide(self._viewer, layer, slide.with_mpp(mpp))
+        set_slide(self._viewer, layer, slide.with_mpp(mpp))
         self._viewer.fit_to_view()
         self.choose_slide(layer)
 
@@ -162,7 +162,7 @@ class PredictPresenter:
         )
 
     def _file_opened(self, layer: Layer, slide: Slide) -> None:
-        frames.set_slide(self._viewer, layer, slide, move=False)
+        set_slide(self._viewer, layer, slide, move=False)
         if layer is self.state.slide_layer:
             self.choose_slide(layer)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.layers.frames import tissue_layer_of
+from napari_nh2st.viewer.layers.tissue import tissue_layer_of
 from napari_nh2st.viewer.predict.command import command_line
 from napari_nh2st.viewer.predict.events import Request
 from napari_nh2st.viewer.predict.messages import NO_MODEL, NOTHING_OPEN

@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.layers.label_colours import prepare_labels
+from napari_nh2st.viewer.layers.tissue import add_tissue_layer, tissue_layer_of
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 _HINT = "Paint with label 1 to add tissue, erase to take it away; the next prediction obeys."
@@ -40,7 +41,7 @@ class TissueSection(QWidget):
         slide, viewer = self._workspace.slide, self._workspace.viewer
         if slide is None:
             return
-        layer = frames.tissue_layer_of(viewer, slide)
+        layer = tissue_layer_of(viewer, slide)
         if layer is not None:
             layer.visible = True
             viewer.layers.selection.active = layer
@@ -53,7 +54,7 @@ class TissueSection(QWidget):
         self.button.setEnabled(True)
         workspace, slide_layer = self._workspace, self._workspace.state.slide_layer
         if slide is workspace.slide and slide_layer in workspace.viewer.layers:
-            frames.add_tissue_layer(workspace.viewer, slide, tissue, slide_layer)
+            add_tissue_layer(workspace.viewer, slide, tissue, slide_layer)
             self.hint.say(_HINT)
 
     def _give_up(self, error: Exception) -> None:
@@ -64,5 +65,5 @@ class TissueSection(QWidget):
 
 def _find(slide: Any) -> Any:
     found = slide.tissue()
-    frames.prepare_labels(np.uint8)
+    prepare_labels(np.uint8)
     return found
