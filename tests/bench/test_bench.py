@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.bench import agreement, durable, training, window
-from napari_nh2st.bench import contenders as sides
-from napari_nh2st.bench import data_sets as material
-from napari_nh2st.bench.data_sets import Material, Options
+from napari_nh2st.bench import agreement, contenders, data_sets, durable, training, window
+from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 from napari_nh2st.bench.released import ARCHITECTURE, Released
 from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.predict import predict_places
@@ -26,25 +24,25 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     model = small_model(folder)
     patch = pytest.MonkeyPatch()
-    patch.setattr(material, "QUICK_SIZE_MM", (1.6, 1.4))
-    made = Material(
-        Options(folder, str(model.path), repeat=1, quick=True, device="cpu", precision="fp32")
+    patch.setattr(data_sets, "QUICK_SIZE_MM", (1.6, 1.4))
+    made = DataSets(
+        BenchOptions(folder, str(model.path), repeat=1, quick=True, device="cpu", precision="fp32")
     )  # fmt: skip
     yield made
     made.close()
     patch.undo()
 
 
-def test_ratios_come_from_sides_that_ran_in_turns(small, monkeypatch):
-    monkeypatch.setattr(sides, "Released", lambda *a, **k: Released(*a, **k, arch=SMALL_RELEASED))
-    monkeypatch.setattr(sides, "RELEASED_SPOTS_QUICK", 2)
-    keys = set(sides.COMPARISONS) - {"over_released_same_encoder"}
-    found = sides.compare(small, keys, lambda done, total: None)
-    assert set(found.values) == keys
-    assert all(v.value > 0 for v in found.values.values())
-    dense, grid = found.absolute["dense map"], found.absolute["contiguous grid"]
-    assert found.values["dense_cost"].value == pytest.approx(grid["mm2_per_s"] / dense["mm2_per_s"])
-    assert found.absolute["released"].keys() == {"places_per_s"}
+def test_ratios_come_from_contenders_that_ran_in_turns(small, monkeypatch):
+    monkeypatch.setattr(contenders, "Released", lambda *a, **k: Released(*a, **k, arch=SMALL_RELEASED))
+    monkeypatch.setattr(contenders, "RELEASED_SPOTS_QUICK", 2)
+    keys = set(contenders.COMPARISONS) - {"over_released_same_encoder"}
+    findings = contenders.compare(small, keys, lambda done, total: None)
+    assert set(findings.values) == keys
+    assert all(v.value > 0 for v in findings.values.values())
+    dense, grid = findings.absolute["dense map"], findings.absolute["contiguous grid"]
+    assert findings.values["dense_cost"].value == pytest.approx(grid["mm2_per_s"] / dense["mm2_per_s"])
+    assert findings.absolute["released"].keys() == {"places_per_s"}
 
 
 def test_the_released_sizes_are_those_of_its_code():
@@ -53,17 +51,17 @@ def test_the_released_sizes_are_those_of_its_code():
 
 
 def test_the_released_procedure_encodes_ten_patches_a_spot(small):
-    side = Released(small.slide, small.spots, 155.0, torch.device("cpu"), count=3, arch=SMALL_RELEASED)
+    released = Released(small.slide, small.spots, 155.0, torch.device("cpu"), count=3, arch=SMALL_RELEASED)
     seen = []
-    side.net.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
-    assert side.predict().shape == (3, 250)
+    released.net.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    assert released.predict().shape == (3, 250)
     assert seen == [1, min(9, len(small.spots))] * 3
-    assert not side.net.training
+    assert not released.net.training
 
 
 def test_the_same_encoder_looks_at_the_same_tissue(small):
-    model = small.load()
-    other = sides.with_released_encoder(model, width=4)
+    model = small.load_model()
+    other = contenders.with_released_encoder(model, width=4)
     assert other.card.patch == 224
     assert other.card.patch * other.card.mpp == pytest.approx(model.card.patch * model.card.mpp)
     assert other.card.pitch % 32 == 0
@@ -71,15 +69,15 @@ def test_the_same_encoder_looks_at_the_same_tissue(small):
 
 
 def test_what_was_not_encoded_is_no_measurement(small):
-    model = small.load()
+    model = small.load_model()
     places = lattice_for(small.slide, model.card)
     store = durable.store_for(
         small.options.folder / "known", small.slide, model, places.pitch, small.prediction_options
     )
     options = durable.replace(small.prediction_options, store=store)
-    sides.engine(small.slide, model, places, options)()
+    contenders.engine_at(small.slide, model, places, options)()
     with pytest.raises(Nh2stError, match="would not be a measurement"):
-        sides.engine(small.slide, model, places, options)()
+        contenders.engine_at(small.slide, model, places, options)()
 
 
 def test_agreement_with_itself_is_whole():
@@ -92,11 +90,11 @@ def test_agreement_with_itself_is_whole():
 
 def test_patch_by_patch_differs_from_the_dense_map_by_its_borders_alone(small, monkeypatch):
     """With the halo that the engine reads, patch by patch is the engine's own answer."""
-    model = small.load()
+    model = small.load_model()
     places = lattice_for(small.slide, model.card, pitch=model.card.pitch)
     alone = agreement.patch_by_patch(small.slide, model, places, small.prediction_options, small.device)
     assert alone.shape == (len(places), len(model.card.genes))
-    dense = predict_places(small.slide, small.load(), places, small.prediction_options)[0].matrix()
+    dense = predict_places(small.slide, small.load_model(), places, small.prediction_options)[0].matrix()
     assert 0 < agreement.compare(dense, alone, dense)[0] < 1
     reach = 2 * 16 * 8
 
@@ -115,8 +113,8 @@ def test_the_dense_map_of_the_demo_model(small, monkeypatch):
     monkeypatch.setattr(agreement, "TRUTH_MODEL", small.options.model)
     rng = np.random.default_rng(0)
     monkeypatch.setattr(type(small.section), "truth", lambda section, centres: rng.normal(size=(len(centres), 6)))
-    found = agreement.on_demo(small)
-    assert found.values.keys() == {"dense_agreement", "dense_pcc_loss"}
+    findings = agreement.on_demo(small)
+    assert findings.values.keys() == {"dense_agreement", "dense_pcc_loss"}
 
 
 def test_training_is_compared_on_the_same_network(small, monkeypatch):
@@ -124,37 +122,37 @@ def test_training_is_compared_on_the_same_network(small, monkeypatch):
     settings = {"architecture": arch, "panel": 5, "window": 256}
     monkeypatch.setattr(training, "TrainingConfig", lambda **more: TrainingConfig(**settings, **more))
     monkeypatch.setattr(training, "NAIVE_BATCH", 2)
-    found = training.compare(small, lambda done, total: None)
-    assert found.values["finetune_over_naive"].value > 0
-    assert all(rate["places_per_s"] > 0 for rate in found.absolute.values())
+    findings = training.compare(small, lambda done, total: None)
+    assert findings.values["finetune_over_naive"].value > 0
+    assert all(rate["places_per_s"] > 0 for rate in findings.absolute.values())
 
 
 def test_a_second_run_encodes_nothing(small):
-    found = durable.second_run(small)
-    assert found.values["second_run_encoded"].value == 0
-    assert found.storage["results_per_tile"] > 2 * 12  # hidden vectors, float16
-    assert found.storage["cache_per_tile"] > 0
+    findings = durable.second_run(small)
+    assert findings.values["second_run_encoded"].value == 0
+    assert findings.storage["results_per_tile"] > 2 * 12  # hidden vectors, float16
+    assert findings.storage["cache_per_tile"] > 0
 
 
 def test_without_a_display_the_window_is_left_out_and_that_is_said(small, monkeypatch):
     monkeypatch.setattr(window, "has_display", lambda: False)
-    found = window.compare(small)
-    assert not found.values
-    assert "no display" in found.notes["first_tiles_cold"]
+    findings = window.compare(small)
+    assert not findings.values
+    assert "no display" in findings.notes["first_tiles_cold"]
 
 
 def test_what_windows_found_becomes_figures():
     first = {"first_tiles": [0.5, 0.7, 0.6], "first_use": 3.0, "rest": 0.2}
     beats = {"heartbeat_p95": 0.01, "heartbeat_max": 0.3, "napari_own_max": 0.2, "beats": 9, "predicted": 5}
     genes = {"gene_switch": [0.1, 0.05], "genes_250": 1.0, "genes_20000": None}
-    found = window.laid_out({**first, **beats}, first, genes)
-    assert found.values["first_tiles_cold"].value == 0.6
-    assert found.values["heartbeat_beyond_napari"].value == pytest.approx(0.1)
-    assert "genes_20000" not in found.values
+    findings = window.laid_out({**first, **beats}, first, genes)
+    assert findings.values["first_tiles_cold"].value == 0.6
+    assert findings.values["heartbeat_beyond_napari"].value == pytest.approx(0.1)
+    assert "genes_20000" not in findings.values
 
 
 def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, nh2st, tmp_path):
-    monkeypatch.setattr(material, "QUICK_SIZE_MM", (1.6, 1.4))
+    monkeypatch.setattr(data_sets, "QUICK_SIZE_MM", (1.6, 1.4))
     words = ["bench", "--json", "--quick", "--repeat", 1, "--rows", "second_run_encoded,first_tiles_cold"]
     monkeypatch.setattr(window, "has_display", lambda: False)
     status, out, err = nh2st(*words, "--model", small.options.model, "--out", tmp_path / "r.json")

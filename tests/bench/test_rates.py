@@ -4,18 +4,18 @@ from napari_nh2st.bench.rates import Rate, in_turns, median_rate, ratio
 from napari_nh2st.errors import Cancelled
 
 
-def test_sides_take_turns_and_the_first_round_does_not_count():
+def test_contenders_take_turns_and_the_first_round_does_not_count():
     order = []
     speeds = {"a": iter([1.0, 6.0, 8.0, 4.0]), "b": iter([9.0, 2.0, 4.0, 1.0])}
 
-    def side(name):
+    def contender(name):
         def run():
             order.append(name)
             return Rate(next(speeds[name]))
 
         return run
 
-    rates = in_turns({"a": side("a"), "b": side("b")}, 3)
+    rates = in_turns({"a": contender("a"), "b": contender("b")}, 3)
     assert "".join(order) == "abababab"
     assert [r.places for r in rates["a"]] == [6.0, 8.0, 4.0]
     found = ratio(rates["a"], rates["b"])
@@ -29,7 +29,7 @@ def test_areas_are_compared_as_areas():
     assert median_rate([Rate(3.0)]) == {"places_per_s": 3.0}
 
 
-def test_a_stop_is_heard_between_sides():
+def test_a_stop_is_heard_between_contenders():
     asked = iter([False, True])
     with pytest.raises(Cancelled):
         in_turns({"a": lambda: Rate(1.0), "b": lambda: Rate(1.0)}, 1, lambda: next(asked))

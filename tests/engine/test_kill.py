@@ -4,17 +4,16 @@ import os
 
 import pytest
 
-from napari_nh2st.bench import data_sets as material
-from napari_nh2st.bench import durable
-from napari_nh2st.bench.data_sets import Material, Options
+from napari_nh2st.bench import data_sets, durable
+from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 from support.models import small_model
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_killed_and_run_again_equals_a_run_that_was_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(material, "QUICK_SIZE_MM", (2.4, 2.0))
+    monkeypatch.setattr(data_sets, "QUICK_SIZE_MM", (2.4, 2.0))
     model = small_model(tmp_path)
-    made = Material(Options(tmp_path, str(model.path), quick=True, device="cpu", precision="fp32"))
+    made = DataSets(BenchOptions(tmp_path, str(model.path), quick=True, device="cpu", precision="fp32"))
     try:
         found = durable.killed(made)
     finally:

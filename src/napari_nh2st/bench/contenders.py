@@ -1,4 +1,4 @@
-"""The sides that are compared: the engine at spots, on the lattice and dense; the bare encoder; patch by patch."""
+"""The contenders: the engine at spots, on the lattice and dense; the bare encoder; patch by patch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from napari_nh2st.bench.figures import Findings
-from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, ratio
+from napari_nh2st.bench.rates import Clock, Contender, Rate, in_turns, median_rate, ratio
 from napari_nh2st.bench.released import Released
 from napari_nh2st.engine import embeddings
 from napari_nh2st.engine.options import PredictionOptions
@@ -24,7 +24,7 @@ from napari_nh2st.model.folder import Model
 from napari_nh2st.model.nh2st import build, normalise
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.data_sets import Material
+    from napari_nh2st.bench.data_sets import DataSets
     from napari_nh2st.slides import Slide
 
 BATCHES = (16, 64)
@@ -34,7 +34,7 @@ READY_TILES, READY_TILES_QUICK = 512, 64
 
 @dataclass(frozen=True)
 class Comparison:
-    """A ratio of two sides: `over` / `under`, in places or in area a second."""
+    """A ratio of two contenders: `over` / `under`, in places or in area a second."""
 
     over: str
     under: str
@@ -52,9 +52,9 @@ COMPARISONS = {
 """Time per area of the dense map over another's is the other's area per second over the dense map's."""
 
 
-def compare(material: Material, keys: set[str], progress: Callable[[int, int], object]) -> Findings:
-    """Measure the sides that these figures need, in turns, and their ratios."""
-    makers: dict[str, Callable[[Material], Side]] = {
+def compare(data_sets: DataSets, keys: set[str], progress: Callable[[int, int], object]) -> Findings:
+    """Measure the contenders that these figures need, in turns, and their ratios."""
+    makers: dict[str, Callable[[DataSets], Contender]] = {
         "spots, ResNet-18 of width 64": spots_same_encoder,
         "spots": spots,
         "released": released,
@@ -64,27 +64,29 @@ def compare(material: Material, keys: set[str], progress: Callable[[int, int], o
         "patch by patch": patch_by_patch,
     }
     wanted = {k: c for k, c in COMPARISONS.items() if k in keys}
-    needed = {side for c in wanted.values() for side in (c.over, c.under)}
-    sides = {name: make(material) for name, make in makers.items() if name in needed}
-    rates = in_turns(sides, material.options.repeat, material.options.cancelled, progress)
+    needed = {contender for c in wanted.values() for contender in (c.over, c.under)}
+    contenders = {name: make(data_sets) for name, make in makers.items() if name in needed}
+    rates = in_turns(contenders, data_sets.options.repeat, data_sets.options.cancelled, progress)
     return Findings(
         {k: ratio(rates[c.over], rates[c.under], c.unit) for k, c in wanted.items()},
         {name: median_rate(each) for name, each in rates.items()},
     )
 
 
-def engine(slide: Slide, model: Model, places: TileSet, options: PredictionOptions, cell_um: float = 0.0) -> Side:
+def engine_at(
+    slide: Slide, model: Model, places: TileSet, options: PredictionOptions, cell_um: float = 0.0
+) -> Contender:
     """Run the engine at these places: reading, encoding and head, nothing kept.
 
     Parameters
     ----------
     cell_um : float
-        Side of the square that each place stands for; 0 for spots.
+        Contender of the square that each place stands for; 0 for spots.
     """
     if not len(places):
         raise Nh2stError(f"{slide.path}: there is no tissue to measure on")
 
-    def side() -> Rate:
+    def measure() -> Rate:
         clock = Clock()
         _, encoded = predict_places(slide, model, places, options)
         seconds = clock.seconds
@@ -92,21 +94,21 @@ def engine(slide: Slide, model: Model, places: TileSet, options: PredictionOptio
             raise Nh2stError(f"only {encoded} of {len(places)} places were encoded: this would not be a measurement")
         return Rate(len(places) / seconds, len(places) * (cell_um / 1000) ** 2 / seconds)
 
-    return side
+    return measure
 
 
-def spots(material: Material) -> Side:
+def spots(data_sets: DataSets) -> Contender:
     """Run the engine at the spots, as the model is."""
-    model = material.load()
-    places = TileSet.at(material.spots, scale=_scale(model, material.slide), pitch=model.card.pitch)
-    return engine(material.slide, model, places, material.prediction_options)
+    model = data_sets.load_model()
+    places = TileSet.at(data_sets.spots, scale=_scale(model, data_sets.slide), pitch=model.card.pitch)
+    return engine_at(data_sets.slide, model, places, data_sets.prediction_options)
 
 
-def spots_same_encoder(material: Material) -> Side:
+def spots_same_encoder(data_sets: DataSets) -> Contender:
     """Run the engine at the spots with the released encoder's size: 224 px a patch, a stride of 32, untrained."""
-    model = with_released_encoder(material.load())
-    places = TileSet.at(material.spots, scale=_scale(model, material.slide), pitch=model.card.pitch)
-    return engine(material.slide, model, places, material.prediction_options)
+    model = with_released_encoder(data_sets.load_model())
+    places = TileSet.at(data_sets.spots, scale=_scale(model, data_sets.slide), pitch=model.card.pitch)
+    return engine_at(data_sets.slide, model, places, data_sets.prediction_options)
 
 
 def with_released_encoder(model: Model, width: int = 64) -> Model:
@@ -121,42 +123,42 @@ def with_released_encoder(model: Model, width: int = 64) -> Model:
     return Model(card, build(arch, len(card.genes)).eval(), f"untrained-{width}", Path("untrained"))
 
 
-def released(material: Material) -> Side:
+def released(data_sets: DataSets) -> Contender:
     """Run the released procedure at some of the spots."""
-    card = material.load().card
-    count = RELEASED_SPOTS_QUICK if material.options.quick else RELEASED_SPOTS
-    return Released(material.slide, material.spots, card.patch * card.mpp, material.device, count=count).side
+    card = data_sets.load_model().card
+    count = RELEASED_SPOTS_QUICK if data_sets.options.quick else RELEASED_SPOTS
+    return Released(data_sets.slide, data_sets.spots, card.patch * card.mpp, data_sets.device, count=count).measure
 
 
-def dense_map(material: Material) -> Side:
+def dense_map(data_sets: DataSets) -> Contender:
     """Run the engine at every cell of the encoder."""
-    return _lattice(material, lambda model: model.card.architecture.stride)
+    return _lattice(data_sets, lambda model: model.card.architecture.stride)
 
 
-def contiguous_grid(material: Material) -> Side:
+def contiguous_grid(data_sets: DataSets) -> Contender:
     """Run the engine on the whole slide: patches touch, and do not overlap."""
-    return _lattice(material, lambda model: model.card.patch)
+    return _lattice(data_sets, lambda model: model.card.patch)
 
 
-def _lattice(material: Material, pitch_of: Callable[[Model], int]) -> Side:
-    model = material.load()
+def _lattice(data_sets: DataSets, pitch_of: Callable[[Model], int]) -> Contender:
+    model = data_sets.load_model()
     pitch = pitch_of(model)
-    places = lattice_for(material.slide, model.card, pitch=pitch)
-    return engine(material.slide, model, places, material.prediction_options, pitch * model.card.mpp)
+    places = lattice_for(data_sets.slide, model.card, pitch=pitch)
+    return engine_at(data_sets.slide, model, places, data_sets.prediction_options, pitch * model.card.mpp)
 
 
-def bare_encoder(material: Material) -> Side:
+def bare_encoder(data_sets: DataSets) -> Contender:
     """Run the encoder alone on ready tensors, in the batch that is faster: channels-last, eval mode, nothing else."""
-    net = material.load().net
+    net = data_sets.load_model().net
     patch = net.arch.patch
-    encoder = net.encoder.to(material.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    count = READY_TILES_QUICK if material.options.quick else READY_TILES
-    ready = torch.randn(max(BATCHES), 3, patch, patch, device=material.device)
+    encoder = net.encoder.to(data_sets.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    count = READY_TILES_QUICK if data_sets.options.quick else READY_TILES
+    ready = torch.randn(max(BATCHES), 3, patch, patch, device=data_sets.device)
     ready = ready.contiguous(memory_format=torch.channels_last)
 
     def once(batch: int) -> float:
         clock = Clock()
-        with torch.inference_mode(), _precision(material):
+        with torch.inference_mode(), _precision(data_sets):
             for _ in range(count // batch):
                 out = encoder(ready[:batch])
             out.float().sum().item()  # waits for a GPU
@@ -165,28 +167,28 @@ def bare_encoder(material: Material) -> Side:
     return lambda: Rate(max(once(batch) for batch in BATCHES))
 
 
-def patch_by_patch(material: Material) -> Side:
+def patch_by_patch(data_sets: DataSets) -> Contender:
     """Encode the contiguous grid in batches of patches, with a head call, as extractors do. Pixels lie ready."""
-    model = material.load()
-    card, slide = model.card, material.slide
+    model = data_sets.load_model()
+    card, slide = model.card, data_sets.slide
     places = lattice_for(slide, card)
-    count = READY_TILES_QUICK if material.options.quick else READY_TILES
+    count = READY_TILES_QUICK if data_sets.options.quick else READY_TILES
     places = places.select(np.arange(min(count, len(places))))
     pixels = torch.from_numpy(read_patches(slide, places.centres, card.patch, places.scale))
-    net = model.net.to(material.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    net = model.net.to(data_sets.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
-    def side() -> Rate:
+    def measure() -> Rate:
         clock = Clock()
-        with torch.inference_mode(), _precision(material):
+        with torch.inference_mode(), _precision(data_sets):
             for i in range(0, len(pixels), max(BATCHES)):
-                part = pixels[i : i + max(BATCHES)].to(material.device)
+                part = pixels[i : i + max(BATCHES)].to(data_sets.device)
                 target = net.encode(normalise(part)).flatten(1)
-                there = torch.ones(len(target), 9, dtype=torch.bool, device=material.device)
+                there = torch.ones(len(target), 9, dtype=torch.bool, device=data_sets.device)
                 net.hidden_vectors(target, target[:, None].expand(-1, 9, -1), there).cpu()
         seconds = clock.seconds
         return Rate(len(pixels) / seconds, len(pixels) * (card.patch * card.mpp / 1000) ** 2 / seconds)
 
-    return side
+    return measure
 
 
 def read_patches(
@@ -197,8 +199,8 @@ def read_patches(
     return embeddings.read_patches(slide, corners, side, scale)
 
 
-def _precision(material: Material) -> torch.autocast:
-    return torch.autocast(material.device.type, torch.bfloat16, enabled=material.precision == "bf16")
+def _precision(data_sets: DataSets) -> torch.autocast:
+    return torch.autocast(data_sets.device.type, torch.bfloat16, enabled=data_sets.precision == "bf16")
 
 
 def _scale(model: Model, slide: Slide) -> float:

@@ -1,4 +1,4 @@
-"""What is measured on: a slide, its spots, the model, and what they are measured with."""
+"""The slides, spots and models that are measured on, and the options of the benchmark."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SPOT_UM = 200.0
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a person chose.
+class BenchOptions:
+    """The choices of the person who runs the benchmark.
 
     Attributes
     ----------
@@ -60,15 +60,15 @@ class Options:
     say: Callable[[str], Any] = lambda message: None
 
 
-class Material:
+class DataSets:
     """Slides and models, each made when first asked for.
 
     Parameters
     ----------
-    options : Options
+    options : BenchOptions
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: BenchOptions) -> None:
         self.options = options
         self.device: torch.device = choose_device(options.device)
         self.precision = choose_precision(options.precision, self.device)
@@ -81,13 +81,13 @@ class Material:
 
     @property
     def prediction_options(self) -> PredictionOptions:
-        """What the engine computes with: nothing is kept, so that every round encodes everything."""
+        """Options of every prediction: nothing is kept, so that each round encodes everything."""
         options = self.options
         return PredictionOptions(
             device=options.device, precision=options.precision, cache=False, cancelled=options.cancelled
         )  # fmt: skip
 
-    def load(self) -> Model:
+    def load_model(self) -> Model:
         """Read the model, afresh: the engine may change a network that it was given."""
         return load_model(self.options.model)
 
@@ -152,7 +152,7 @@ class Material:
 
 @contextmanager
 def own_cache(folder: Path) -> Iterator[None]:
-    """Keep what is cached meanwhile, here and in child processes, in a folder of its own."""
+    """Cache in a folder of its own meanwhile, here and in child processes."""
     before = os.environ.get("NH2ST_CACHE")
     os.environ["NH2ST_CACHE"] = str(folder)
     try:

@@ -1,4 +1,4 @@
-"""What a second run has to do, and what is left when a run is killed."""
+"""A second run over the same slide, and a run that is killed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from napari_nh2st.engine.store import SUFFIX, PredictionStore, find_prediction, 
 from napari_nh2st.errors import Cancelled, Nh2stError
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.data_sets import Material
+    from napari_nh2st.bench.data_sets import DataSets
 
 START_SECONDS = 120
 
 
-def second_run(material: Material) -> Findings:
+def second_run(data_sets: DataSets) -> Findings:
     """Predict the demo slide twice into one folder; the second time encodes nothing. Weigh what is left on the disk."""
-    slide, model = material.demo, material.load()
+    slide, model = data_sets.demo, data_sets.load_model()
     places = lattice_for(slide, model.card)
-    encoded, folder, cache = [], material.options.folder / "second", material.options.folder / "cache-second"
+    encoded, folder, cache = [], data_sets.options.folder / "second", data_sets.options.folder / "cache-second"
     with own_cache(cache):
-        options = replace(material.prediction_options, cache=True)
+        options = replace(data_sets.prediction_options, cache=True)
         for _ in range(2):
             store = store_for(folder, slide, model, places.pitch, options)
             encoded.append(predict_places(slide, model, places, replace(options, store=store))[1])
@@ -52,25 +52,25 @@ def size_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def killed(material: Material) -> Findings:
+def killed(data_sets: DataSets) -> Findings:
     """Kill ``nh2st predict`` in mid-run (SIGKILL), run it again, and compare with one that was left alone."""
     if os.name == "nt":
         return Findings(notes={"killed_lost": "left out: Windows has no SIGKILL"})
-    options = material.options
-    words = ["napari_nh2st", "predict", material.demo_path, "--model", options.model, "--format", "none", "--json"]
+    options = data_sets.options
+    words = ["napari_nh2st", "predict", data_sets.demo_path, "--model", options.model, "--format", "none", "--json"]
     words += ["--device", options.device, "--precision", options.precision]
-    model = material.load()
+    model = data_sets.load_model()
     # Cells of half a patch: a run long enough to be killed in the middle.
     stride = model.card.architecture.stride
     words += ["--pitch", stride if options.quick else model.card.patch // 2 // stride * stride]
     cache = options.folder / "cache-killed"
     with own_cache(cache):
         folder = options.folder / "killed"
-        if not _kill_when_begun([*words, "--out", folder], folder, material):
+        if not _kill_when_begun([*words, "--out", folder], folder, data_sets):
             return Findings(notes={"killed_lost": "left out: the run was over before it could be killed"})
         before = finished_tiles(folder)
         row = run_json([*words, "--out", folder], options.cancelled)["slides"][0]
-        # What was found out about the machine stays: the other memory format would round differently.
+        # The calibration of this machine stays: the other memory format would round differently.
         shutil.rmtree(cache / "embeddings", ignore_errors=True)
         run_json([*words, "--out", options.folder / "calm"], options.cancelled)
     again, calm = (open_prediction(f) for f in (folder, options.folder / "calm"))
@@ -92,15 +92,15 @@ def finished_tiles(folder: Path) -> int:
     return int((np.asarray(store._state[:]) != 0).sum())
 
 
-def _kill_when_begun(words: list[object], folder: Path, material: Material) -> bool:
+def _kill_when_begun(words: list[object], folder: Path, data_sets: DataSets) -> bool:
     """Start a run and kill it once its first chunk is on the disk; False where it was over before."""
-    state = folder / f"{material.demo_path.stem}{SUFFIX}" / "state" / "c"
+    state = folder / f"{data_sets.demo_path.stem}{SUFFIX}" / "state" / "c"
     with tempfile.TemporaryFile("w+") as errors:
         child = start(words, errors)
         try:
             until = time.monotonic() + START_SECONDS
             while child.poll() is None and not state.exists():
-                if material.options.cancelled():
+                if data_sets.options.cancelled():
                     raise Cancelled("stopped")
                 if time.monotonic() > until:
                     raise Nh2stError(f"nothing was predicted within {START_SECONDS} s")

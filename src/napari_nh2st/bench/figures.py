@@ -1,4 +1,4 @@
-"""What `nh2st bench` reports: a table of figures, what is asked of each, and the document they stand in."""
+"""The figures that `nh2st bench` reports, the bound that each must keep, and the document they stand in."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Figure:
     at_most: bool = False
 
     def bound(self, precision: str) -> float | None:
-        """Return what is asked at this precision, if anything."""
+        """Return the bound at this precision, if there is one."""
         return self.asked.get(precision, self.asked.get(""))
 
     def holds(self, value: float | None, precision: str) -> bool | None:
-        """Tell whether what is asked was reached; None where nothing was asked, or nothing measured."""
+        """Tell whether a value keeps the bound; None where there is no bound, or no value."""
         bound = self.bound(precision)
         if value is None or bound is None:
             return None
@@ -103,16 +103,16 @@ class Value:
 
 @dataclass
 class Findings:
-    """What was measured.
+    """Measured figures, and the rates behind them.
 
     Attributes
     ----------
     values : dict of Value
         By the figure's key.
     absolute : dict
-        Rates behind the ratios, by side: ``places_per_s``, and ``mm2_per_s`` where an area was covered.
+        Rates behind the ratios, by contender: ``places_per_s``, and ``mm2_per_s`` where an area was covered.
     notes : dict of str
-        By key: why a figure is missing, or what to know of it.
+        By key: why a figure is missing, or a remark on it.
     storage : dict
         Bytes on the disk: ``results_per_tile``, ``cache_per_tile``.
     """
@@ -123,21 +123,21 @@ class Findings:
     storage: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: Findings) -> None:
-        """Take over what another part has measured."""
+        """Take over the findings of another part."""
         self.values |= other.values
         self.absolute |= other.absolute
         self.notes |= other.notes
         self.storage |= other.storage
 
 
-def document(found: Findings, device: str, precision: str, about: dict[str, Any]) -> dict[str, Any]:
+def document(findings: Findings, device: str, precision: str, about: dict[str, Any]) -> dict[str, Any]:
     """Lay the findings out as the JSON document.
 
     Parameters
     ----------
-    found : Findings
+    findings : Findings
     device, precision : str
-        What was computed with.
+        Of the computation.
     about : dict
         Machine, settings and versions.
 
@@ -149,19 +149,19 @@ def document(found: Findings, device: str, precision: str, about: dict[str, Any]
     """
     groups: dict[str, dict[str, float | None]] = {"ratios": {}, "seconds": {}, "memory_mb": {}, "counts": {}}
     for figure in FIGURES:
-        at = found.values.get(figure.key)
+        at = findings.values.get(figure.key)
         groups[figure.group][figure.key] = None if at is None else _rounded(at.value)
     values = {key: value for group in groups.values() for key, value in group.items()}
     return {
         **groups,
         "device": device,
         "precision": precision,
-        "spread": {key: [_rounded(v.low), _rounded(v.high)] for key, v in found.values.items()},
+        "spread": {key: [_rounded(v.low), _rounded(v.high)] for key, v in findings.values.items()},
         "asked": {f.key: f.bound(precision) for f in FIGURES},
         "ok": {f.key: f.holds(values[f.key], precision) for f in FIGURES},
-        "absolute": {k: {name: _rounded(v) for name, v in rates.items()} for k, rates in found.absolute.items()},
-        "storage": {name: _rounded(size) for name, size in found.storage.items()},
-        "notes": found.notes,
+        "absolute": {k: {name: _rounded(v) for name, v in rates.items()} for k, rates in findings.absolute.items()},
+        "storage": {name: _rounded(size) for name, size in findings.storage.items()},
+        "notes": findings.notes,
         **about,
     }
 

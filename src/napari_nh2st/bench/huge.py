@@ -88,7 +88,7 @@ def _tags(
     """Return (code, type, count, value) in the order of their codes."""
     about = f"{MARK}, repeated: for measuring memory and speed. Not real tissue.".encode() + b"\0"
     density = (10_000 * 10_000, round(mpp * 10_000))
-    found: list[tuple[int, int, tuple[int, ...] | bytes]] = [
+    values: list[tuple[int, int, tuple[int, ...] | bytes]] = [
         (254, 4, (int(level > 0),)),  # NewSubfileType: a reduced image
         (256, 4, (width,)),
         (257, 4, (height,)),
@@ -108,7 +108,7 @@ def _tags(
         (530, 3, (2, 2)),
     ]
     out = []
-    for code, kind, value in found:
+    for code, kind, value in values:
         data = value if isinstance(value, bytes) else struct.pack(f"<{len(value)}{_FORMATS[kind]}", *value)
         size = 8 if kind == 5 else struct.calcsize(f"<1{_FORMATS[kind]}")
         out.append((code, kind, len(data) // size, data))

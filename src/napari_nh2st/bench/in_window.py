@@ -1,4 +1,4 @@
-"""What a person waits for in napari's window: ``python -m napari_nh2st.bench.in_window SLIDE --model M --part cold``.
+"""Waiting times in napari's window: ``python -m napari_nh2st.bench.in_window SLIDE --model M --part cold``.
 
 Everything is asked of the dock as a person would: a view, the button, a gene. A figure ends when the canvas has drawn
 what came.
@@ -20,8 +20,8 @@ import numpy.typing as npt
 from napari_nh2st.errors import Nh2stError
 
 SIZE = (1280, 800)
-SHOWN = 1 / 8
-"""What the window shows, as a part of the slide's width."""
+VIEW_WIDTH = 1 / 8
+"""Width of the view, as a part of the slide's."""
 
 PLACES = ((0.5, 0.5), (0.18, 0.18), (0.82, 0.82), (0.82, 0.18), (0.18, 0.82))
 """Where to look, as parts of the slide; the first one loads the model."""
@@ -89,11 +89,11 @@ class Screen:
         before = self.drawn
         self.wait(lambda: self.drawn > before, "a drawing", 30)
 
-    def look_at(self, centre: npt.NDArray[np.float64]) -> None:
+    def move_to(self, centre: npt.NDArray[np.float64]) -> None:
         """Move the view to a place (x, y), level-0 pixels, and let it be drawn."""
         mpp = self.slide.require_mpp()
         camera = self.viewer.scene.camera
-        camera.zoom = self.viewer.canvas.size[1] / (SHOWN * self.slide.shape[1] * mpp)
+        camera.zoom = self.viewer.canvas.size[1] / (VIEW_WIDTH * self.slide.shape[1] * mpp)
         camera.center = (centre[1] * mpp, centre[0] * mpp)
         self.until_drawn()
 
@@ -105,9 +105,9 @@ class Screen:
         heatmap = self.dock.heatmap
         if heatmap is None or heatmap.layer is None:
             return 0
-        box, shown = visible_box(self.viewer, self.layer), heatmap.map
-        low = (np.array([box.y0, box.x0]) - shown.origin[::-1]) / shown.cell
-        high = (np.array([box.y1, box.x1]) - shown.origin[::-1]) / shown.cell
+        box, prediction_map = visible_box(self.viewer, self.layer), heatmap.map
+        low = (np.array([box.y0, box.x0]) - prediction_map.origin[::-1]) / prediction_map.cell
+        high = (np.array([box.y1, box.x1]) - prediction_map.origin[::-1]) / prediction_map.cell
         (r0, c0), (r1, c1) = np.ceil(low).clip(0).astype(int), np.ceil(high).clip(0).astype(int)
         return int(np.isfinite(heatmap.layer.data[r0:r1, c0:c1]).sum())
 
@@ -171,7 +171,7 @@ def first_tiles(screen: Screen) -> tuple[float, list[float]]:
     choose(screen, VIEW, 0)
     took = []
     for i, part in enumerate(PLACES):
-        screen.look_at(tissue_at(screen, part))
+        screen.move_to(tissue_at(screen, part))
         if screen.in_sight:
             raise Nh2stError("the views lie too close together: there were tiles before anything was asked for")
         started = time.perf_counter()
@@ -198,8 +198,8 @@ def heartbeat_while_predicting(screen: Screen, seconds: float) -> tuple[list[flo
     with Heartbeat() as heart:
         screen.dock.predict()
         screen.wait(lambda: screen.idle() or time.monotonic() > until, "predicting", seconds + 60)
-    shown = screen.dock.controller.map
-    count = 0 if shown is None else shown.count
+    prediction_map = screen.dock.controller.map
+    count = 0 if prediction_map is None else prediction_map.count
     screen.dock.cancel()
     screen.wait(screen.idle, "stopping")
     screen.settle()
@@ -229,11 +229,11 @@ def napari_itself(screen: Screen, seconds: float) -> list[float]:
 
 def gene_switch(screen: Screen, genes: int) -> tuple[list[float], float | None]:
     """Switch genes of a map of 100,000 tiles: seconds until each is drawn, and how much memory it took, in MB."""
-    shown = made_up_map(genes)
-    screen.dock.controller.adopt(shown)
+    prediction_map = made_up_map(genes)
+    screen.dock.controller.adopt(prediction_map)
     screen.viewer.fit_to_view()
     screen.settle()
-    others = [gene for gene in shown.card.genes if gene != screen.dock.genes.gene]
+    others = [gene for gene in prediction_map.card.genes if gene != screen.dock.genes.gene]
     for name in others[1:6]:  # what is set up at the first switches is not theirs
         screen.dock.state.choose_gene(name)
         screen.settle(0.2)
@@ -266,10 +266,10 @@ def made_up_map(genes: int) -> Any:
     side = int(np.ceil(np.sqrt(TILES)))
     pixels = side * card.patch
     slide = {"path": "", "fingerprint": f"made-up-{genes}", "mpp": 1.0, "mpp_source": "user", "shape": [pixels, pixels]}
-    shown = PredictedMap(slide, card, decoder, scale=1.0, pitch=card.patch)
-    for cells in np.array_split(np.arange(shown.rows * shown.columns), 50):
-        shown.add(cells, rng.normal(size=(len(cells), width)).astype(np.float16))
-    return shown
+    prediction_map = PredictedMap(slide, card, decoder, scale=1.0, pitch=card.patch)
+    for cells in np.array_split(np.arange(prediction_map.rows * prediction_map.columns), 50):
+        prediction_map.add(cells, rng.normal(size=(len(cells), width)).astype(np.float16))
+    return prediction_map
 
 
 def resident_mb() -> float | None:
@@ -291,10 +291,10 @@ def measure_first(screen: Screen) -> dict[str, Any]:
 
 def measure_cold(screen: Screen, seconds: float) -> dict[str, Any]:
     """Measure the first tiles, then how the window lives while the whole slide is predicted."""
-    found = measure_first(screen)
+    first = measure_first(screen)
     own = napari_itself(screen, seconds / 2)
     late, predicted = heartbeat_while_predicting(screen, seconds)
-    return found | {
+    return first | {
         "heartbeat_p95": float(np.percentile(late, 95)),
         "heartbeat_max": max(late),
         "napari_own_max": max(own),

@@ -18,7 +18,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.data_sets import Material
+    from napari_nh2st.bench.data_sets import DataSets
     from napari_nh2st.engine.device import Precision
 
 HUGE, SMALL = (100_000, 80_000), (25_000, 20_000)
@@ -39,21 +39,21 @@ def peak_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def compare(material: Material) -> Findings:
+def compare(data_sets: DataSets) -> Findings:
     """Peak memory of predicting some tiles in the middle of a huge slide, and of one a sixteenth the size."""
-    options = material.options
+    options = data_sets.options
     tiles = TILES_QUICK if options.quick else TILES
     out = Findings()
     for key, size in (("huge_slide", HUGE), ("small_slide", SMALL)):
         options.say(f"{tiles} tiles of a slide of {size[0]:,} x {size[1]:,} pixels")
-        path = write_huge(options.folder / f"{key}.tif", material.section.image, size)
+        path = write_huge(options.folder / f"{key}.tif", data_sets.section.image, size)
         words = ["napari_nh2st.bench.memory", path, "--model", options.model, "--tiles", tiles]
-        found = run_json([*words, "--device", options.device, "--precision", options.precision], options.cancelled)
-        if found["peak_mb"] is None:
+        report = run_json([*words, "--device", options.device, "--precision", options.precision], options.cancelled)
+        if report["peak_mb"] is None:
             return Findings(notes={key: "left out: this system does not say how much memory a process takes"})
-        out.values[key] = Value.one(found["peak_mb"])
-        out.absolute[key.replace("_", " ")] = {"places_per_s": found["tiles"] / found["seconds"]}
-        out.notes[key] = f"{found['tiles']} tiles, file of {path.stat().st_size / 1e6:.0f} MB"
+        out.values[key] = Value.one(report["peak_mb"])
+        out.absolute[key.replace("_", " ")] = {"places_per_s": report["tiles"] / report["seconds"]}
+        out.notes[key] = f"{report['tiles']} tiles, file of {path.stat().st_size / 1e6:.0f} MB"
     out.values["huge_over_small"] = Value.one(out.values["huge_slide"].value / out.values["small_slide"].value)
     return out
 

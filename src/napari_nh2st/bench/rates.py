@@ -13,7 +13,7 @@ from napari_nh2st.errors import Cancelled
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one side was, once.
+    """The speed of one contender in one round.
 
     Attributes
     ----------
@@ -27,7 +27,9 @@ class Rate:
     area: float = 0.0
 
 
-Side = Callable[[], Rate]
+Contender = Callable[[], Rate]
+"""Measures itself once."""
+
 Unit = str
 
 
@@ -44,14 +46,14 @@ class Clock:
 
 
 def in_turns(
-    sides: Mapping[str, Side],
+    contenders: Mapping[str, Contender],
     repeat: int,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> dict[str, list[Rate]]:
-    """Measure all sides one after another, `repeat` times over: A, B, A, B, ...
+    """Measure all contenders one after another, `repeat` times over: A, B, A, B, ...
 
-    Before that, each side runs once unmeasured: what is set up at first use (code, files, memory) is not its speed.
+    Before that, each contender runs once unmeasured: setting up code, files and memory is no part of its speed.
 
     Returns
     -------
@@ -62,16 +64,16 @@ def in_turns(
     ------
     Cancelled
     """
-    out: dict[str, list[Rate]] = {name: [] for name in sides}
-    total = (repeat + 1) * len(sides)
+    out: dict[str, list[Rate]] = {name: [] for name in contenders}
+    total = (repeat + 1) * len(contenders)
     for turn in range(repeat + 1):
-        for i, (name, side) in enumerate(sides.items()):
+        for i, (name, measure) in enumerate(contenders.items()):
             if cancelled():
                 raise Cancelled("stopped")
-            rate = side()
+            rate = measure()
             if turn:
                 out[name].append(rate)
-            progress(turn * len(sides) + i + 1, total)
+            progress(turn * len(contenders) + i + 1, total)
     return out
 
 
@@ -83,7 +85,7 @@ def ratio(over: Sequence[Rate], under: Sequence[Rate], unit: Unit = "places") ->
 
 def median_rate(rates: Sequence[Rate]) -> dict[str, float]:
     """Return the medians as they stand in the document."""
-    found = {"places_per_s": statistics.median(r.places for r in rates)}
+    medians = {"places_per_s": statistics.median(r.places for r in rates)}
     if any(r.area for r in rates):
-        found["mm2_per_s"] = statistics.median(r.area for r in rates)
-    return found
+        medians["mm2_per_s"] = statistics.median(r.area for r in rates)
+    return medians

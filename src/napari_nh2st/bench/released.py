@@ -36,7 +36,7 @@ class Released:
     spots : (n, 2) float64
         Centres, level-0 pixels. The nine nearest, the spot among them, are its neighbours.
     patch_um : float
-        Side of a patch.
+        Contender of a patch.
     device : torch.device
     arch : Architecture
         The released sizes; a test takes smaller ones.
@@ -86,7 +86,7 @@ class Released:
     def _images(self, which: torch.Tensor) -> torch.Tensor:
         return normalise(self._patches[which].to(self.device)).contiguous()
 
-    def side(self) -> Rate:
+    def measure(self) -> Rate:
         """Measure once."""
         clock = Clock()
         self.predict().cpu()

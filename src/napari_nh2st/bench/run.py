@@ -1,4 +1,4 @@
-"""The benchmark as a whole: which parts to measure for the figures that are wanted, and on what machine."""
+"""The benchmark as a whole: the parts that are measured for the figures that are wanted, and the machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from napari_nh2st.bench import agreement, durable, memory, training, window
-from napari_nh2st.bench import contenders as sides
-from napari_nh2st.bench.data_sets import SEED, Material, Options, own_cache
+from napari_nh2st.bench import agreement, contenders, durable, memory, training, window
+from napari_nh2st.bench.data_sets import SEED, BenchOptions, DataSets, own_cache
 from napari_nh2st.bench.figures import BY_KEY, Findings, document
 from napari_nh2st.engine.device import has_fast_bf16
 from napari_nh2st.errors import Cancelled, Nh2stError
@@ -33,16 +32,16 @@ class Part:
         Said before it begins.
     keys : tuple of str
     measure : callable
-        (material, the wanted ones of its keys, progress) -> Findings.
+        (data_sets, the wanted ones of its keys, progress) -> Findings.
     """
 
     title: str
     keys: tuple[str, ...]
-    measure: Callable[[Material, set[str], Callable[[int, int], None]], Findings]
+    measure: Callable[[DataSets, set[str], Callable[[int, int], None]], Findings]
 
 
 PARTS = (
-    Part("speed, side by side", tuple(sides.COMPARISONS), sides.compare),
+    Part("speed, side by side", tuple(contenders.COMPARISONS), contenders.compare),
     Part("training, side by side", ("finetune_over_naive",), lambda m, _, tell: training.compare(m, tell)),
     Part("dense against patch by patch", ("dense_agreement", "dense_pcc_loss"), lambda m, _, __: agreement.on_demo(m)),
     Part(
@@ -57,12 +56,12 @@ PARTS = (
 )
 
 
-def bench(options: Options, rows: Sequence[str] | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def bench(options: BenchOptions, rows: Sequence[str] | None = None, progress: Progress | None = None) -> dict[str, Any]:
     """Measure.
 
     Parameters
     ----------
-    options : Options
+    options : BenchOptions
         Its folder is made and removed here.
     rows : sequence of str, optional
         Keys of figures; all by default. Figures that are measured with them come along.
@@ -84,38 +83,38 @@ def bench(options: Options, rows: Sequence[str] | None = None, progress: Progres
     unknown = sorted(wanted - set(BY_KEY))
     if unknown:
         raise KeyError(", ".join(unknown))
-    found = Findings()
+    findings = Findings()
     tell = progress or (lambda title: lambda done, total: None)
     options.folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=options.folder, prefix="nh2st-bench-", ignore_cleanup_errors=True) as folder:
-        material = Material(replace(options, folder=Path(folder)))
+        data_sets = DataSets(replace(options, folder=Path(folder)))
         try:
             with own_cache(Path(folder) / "cache"):
-                material.load()  # a model that does not exist is said before anything is measured
+                data_sets.load_model()  # a model that does not exist is said before anything is measured
                 for part in PARTS:
                     if wanted.isdisjoint(part.keys):
                         continue
                     options.say(part.title)
-                    found.add(_measured(part, material, wanted, tell(part.title)))
+                    findings.add(_measured(part, data_sets, wanted, tell(part.title)))
         finally:
-            material.close()
-    return document(found, str(material.device), material.precision, _about(material, options))
+            data_sets.close()
+    return document(findings, str(data_sets.device), data_sets.precision, _about(data_sets, options))
 
 
-def _measured(part: Part, material: Material, wanted: set[str], progress: Callable[[int, int], None]) -> Findings:
+def _measured(part: Part, data_sets: DataSets, wanted: set[str], progress: Callable[[int, int], None]) -> Findings:
     """Measure a part; one that cannot be measured here says why, and the others go on."""
     try:
-        return part.measure(material, wanted, progress)
+        return part.measure(data_sets, wanted, progress)
     except Cancelled:
         raise
     except Nh2stError as error:
         return Findings(notes={part.keys[0]: f"not measured: {error}"})
 
 
-def _about(material: Material, options: Options) -> dict[str, Any]:
-    """Say what was measured on, and what with."""
+def _about(data_sets: DataSets, options: BenchOptions) -> dict[str, Any]:
+    """Describe the machine, the settings and the versions."""
     slide = (
-        f"section {material.sample.sample} of {options.samples.name}"
+        f"section {data_sets.sample.sample} of {options.samples.name}"
         if options.samples
         else f"procedural tissue, seed {SEED}"
     )
@@ -126,8 +125,8 @@ def _about(material: Material, options: Options) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
             "simd": torch.backends.cpu.get_cpu_capability(),
-            "bf16": has_fast_bf16(material.device),
-            "gpu": torch.cuda.get_device_name(material.device) if material.device.type == "cuda" else None,
+            "bf16": has_fast_bf16(data_sets.device),
+            "gpu": torch.cuda.get_device_name(data_sets.device) if data_sets.device.type == "cuda" else None,
             "system": platform.platform(),
         },
         "settings": {

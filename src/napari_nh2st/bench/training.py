@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_nh2st.bench.figures import Findings
-from napari_nh2st.bench.rates import Clock, Rate, Side, in_turns, median_rate, ratio
+from napari_nh2st.bench.rates import Clock, Contender, Rate, in_turns, median_rate, ratio
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.nh2st import ContextNH2ST, loss_of, normalise
 from napari_nh2st.training.config import TrainingConfig
@@ -22,13 +22,13 @@ from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_section
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.data_sets import Material
+    from napari_nh2st.bench.data_sets import DataSets
 
 STEPS, NAIVE_STEPS = 6, 2
 WINDOWS = 6
-"""A step of the blocks' side: what `nh2st finetune` takes for some 700 spots."""
+"""Windows a step, as many as `nh2st finetune` takes for some 700 spots."""
 NAIVE_BATCH = 8
-"""Spots a step of the naive side: the released code's batch."""
+"""Spots a step of the naive contender: the released code's batch."""
 
 
 class _Counted(NH2STModule):
@@ -41,29 +41,29 @@ class _Counted(NH2STModule):
         self.counted += int(more.get("batch_size", 0))
 
 
-def compare(material: Material, progress: Callable[[int, int], object]) -> Findings:
-    """Measure both sides, the encoder trained on either, and their ratio."""
+def compare(data_sets: DataSets, progress: Callable[[int, int], object]) -> Findings:
+    """Measure both contenders, each of which trains the encoder, and their ratio."""
     config = TrainingConfig(
-        train="everything", pretrain_steps=0, kernel_share=0, device=material.options.device, name="bench"
+        train="everything", pretrain_steps=0, kernel_share=0, device=data_sets.options.device, name="bench"
     )
-    sample, data = material.sample, material.data
+    sample, data = data_sets.sample, data_sets.data
     card = card_for([sample], [data], config)
     section = load_section(sample, data, card)
-    quick = material.options.quick
-    sides: dict[str, Side] = {
+    quick = data_sets.options.quick
+    contenders: dict[str, Contender] = {
         "training by blocks": by_blocks(
-            set_up_training([section], card, config, 0), material.device, 2 if quick else STEPS
+            set_up_training([section], card, config, 0), data_sets.device, 2 if quick else STEPS
         ),
         "training by patches": naive(
-            set_up_training([section], card, config, 0), material.device, 1 if quick else NAIVE_STEPS
+            set_up_training([section], card, config, 0), data_sets.device, 1 if quick else NAIVE_STEPS
         ),
     }
-    rates = in_turns(sides, material.options.repeat, material.options.cancelled, progress)
-    over, under = (rates[name] for name in sides)
+    rates = in_turns(contenders, data_sets.options.repeat, data_sets.options.cancelled, progress)
+    over, under = (rates[name] for name in contenders)
     return Findings({"finetune_over_naive": ratio(over, under)}, {k: median_rate(v) for k, v in rates.items()})
 
 
-def by_blocks(setup: TrainingSetup, device: torch.device, steps: int) -> Side:
+def by_blocks(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
     """Take steps as `nh2st finetune` does: windows of tissue, every spot in them pooled from one map."""
     fitter = _Counted(setup.net, setup.config, steps, setup.mean, setup.std, setup.kernel, setup.train).to(device)
     optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4, fused=True)
@@ -81,14 +81,14 @@ def by_blocks(setup: TrainingSetup, device: torch.device, steps: int) -> Side:
         batch = fitter.transfer_batch_to_device(windows, device, 0)
         _step(optimiser, fitter.training_step(batch, 0)["loss"])
 
-    def side() -> Rate:
+    def measure() -> Rate:
         fitter.counted, clock = 0, Clock()
         for _ in range(steps):
             take(next(stream))
         return Rate(fitter.counted / clock.seconds)
 
     _meet_shapes(windows, take)
-    return side
+    return measure
 
 
 def _meet_shapes(windows: WindowBatches, take: Callable[[list[Window]], None]) -> None:
@@ -105,7 +105,7 @@ def _meet_shapes(windows: WindowBatches, take: Callable[[list[Window]], None]) -
             take(batch)
 
 
-def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Side:
+def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
     """Take steps in which every spot brings its target and nine neighbour patches, each encoded."""
     net, section = setup.net.to(device).train(), setup.sections[0]
     assert isinstance(net, ContextNH2ST)
@@ -124,13 +124,13 @@ def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Side:
         out = net.branches(nine, present, expression, known)
         return loss_of(net, out, expression[:, SELF], setup.config.spot_weight, setup.config.near_weight)
 
-    def side() -> Rate:
+    def measure() -> Rate:
         clock = Clock()
         for _ in range(steps):
             _step(optimiser, one(rng.choice(len(section.labels), NAIVE_BATCH)))
         return Rate(steps * NAIVE_BATCH / clock.seconds)
 
-    return side
+    return measure
 
 
 def cut_patches(section: Section, spots: np.ndarray, side: int) -> np.ndarray:

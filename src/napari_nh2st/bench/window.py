@@ -12,7 +12,7 @@ from napari_nh2st.demo.tissue import make_section, write_slide
 from napari_nh2st.terminal import has_display
 
 if TYPE_CHECKING:
-    from napari_nh2st.bench.data_sets import Material
+    from napari_nh2st.bench.data_sets import DataSets
 
 KEYS = (
     "first_tiles_cold",
@@ -27,14 +27,14 @@ KEYS = (
 )
 
 
-def compare(material: Material) -> Findings:
+def compare(data_sets: DataSets) -> Findings:
     """Measure in a window; without a display nothing is measured, and that is said.
 
     Three windows: in the first nothing is cached, in the second what the first has left; the third switches genes.
     """
     if not has_display():
         return Findings(notes={KEYS[0]: "the figures of the window are left out: there is no display (xvfb-run)"})
-    options, slide = material.options, material.demo_path
+    options, slide = data_sets.options, data_sets.demo_path
     if options.quick:  # views must lie apart: the small section is too small
         slide = write_slide(make_section(SEED), options.folder / "window.tif")
     words = ["napari_nh2st.bench.in_window", slide, "--model", options.model, "--device", options.device]
@@ -45,13 +45,13 @@ def compare(material: Material) -> Findings:
 
 
 def laid_out(cold: dict[str, Any], warm: dict[str, Any], genes: dict[str, Any]) -> Findings:
-    """Turn what the windows have found into figures."""
+    """Turn the reports of the windows into figures."""
     out = Findings()
-    for key, found in (("first_tiles_cold", cold), ("first_tiles_warm", warm)):
-        out.values[key] = _of(found["first_tiles"])
+    for key, report in (("first_tiles_cold", cold), ("first_tiles_warm", warm)):
+        out.values[key] = _of(report["first_tiles"])
         out.notes[key] = (
-            f"{found['first_use']:.1f} s where the model had to be loaded first; the dock takes a view to rest "
-            f"{found['rest']:.1f} s after its last movement, which is not counted"
+            f"{report['first_use']:.1f} s where the model had to be loaded first; the dock takes a view to rest "
+            f"{report['rest']:.1f} s after its last movement, which is not counted"
         )
     out.values |= {k: Value.one(cold[k]) for k in ("heartbeat_p95", "heartbeat_max", "napari_own_max")}
     out.values["heartbeat_beyond_napari"] = Value.one(max(0.0, cold["heartbeat_max"] - cold["napari_own_max"]))

@@ -40,11 +40,11 @@ def bench(
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(BY_KEY)}", param_hint="--rows")
     precision = checked_precision(precision)
     from napari_nh2st.atomic import finished_file
-    from napari_nh2st.bench.data_sets import Options
+    from napari_nh2st.bench.data_sets import BenchOptions
     from napari_nh2st.bench.run import bench as measure
 
     folder = Path(tempfile.gettempdir())
-    options = Options(folder, model, samples, repeat, quick, device, precision, interruptible(), say)
+    options = BenchOptions(folder, model, samples, repeat, quick, device, precision, interruptible(), say)
     try:
         report = measure(options, keys, lambda title: Bar(title, unit=""))
     except Cancelled:
