@@ -173,7 +173,7 @@ def same_table(found: measured.Comparison, report: dict) -> None:
 def compared(path, found, model, options, mpp=None):
     """As the dock does it, without one."""
     with open_slide(path, mpp=mpp) as slide:
-        data = measured.read_found(found, slide.path)
+        data = measured.read_measurement(found, slide.path)
         assert measured.doubt(data.obsm["spatial"], data.uns["frame"], slide.shape, slide.tissue()) == ""
         data = measured.on_slide(found.name, data, Frame(), slide.shape)
         made, _ = predict_places(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
-from napari_nh2st.expression.detect import Found
+from napari_nh2st.expression.detect import Measurement
 from napari_nh2st.geometry import Box, FloatArray, TileSet
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Frame:
         return placed
 
 
-def read_found(found: Found, slide: Path) -> ad.AnnData:
+def read_measurement(measurement: Measurement, slide: Path) -> ad.AnnData:
     """Read a measurement like `expression.read_expression`.
 
     Raises
@@ -52,7 +52,9 @@ def read_found(found: Found, slide: Path) -> ad.AnnData:
     SampleError
         One line.
     """
-    return read_expression(Sample(found.name, "", slide, found.expression, found.format, found.spots))
+    return read_expression(
+        Sample(measurement.name, "", slide, measurement.expression, measurement.format, measurement.spots)
+    )
 
 
 def doubt(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> str:

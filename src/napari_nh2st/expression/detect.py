@@ -1,4 +1,4 @@
-"""What a dropped path holds: which format, whose section, and where the spots' positions lie."""
+"""Recognising a measurement by its path: its format, its section, and the file with the spots' positions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WANTED = "a Visium folder (outs), an .h5ad file, or a table of counts (.tsv, .ts
 
 
 @dataclass(frozen=True)
-class Found:
-    """A measurement that can be read.
+class Measurement:
+    """A measured section that can be read, and its files.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Found:
         A key of `FORMATS`.
     expression : Path
     spots : Path or None
-        The file with the spots' positions; None where the format has none, or none was found.
+        The file with the spots' positions; None where the format has none, or none lies beside the counts.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Found:
     spots: Path | None = None
 
 
-def detect(paths: Sequence[str | Path]) -> Found:
-    """Tell what a file, a folder, or a table of counts together with one of positions is.
+def detect(paths: Sequence[str | Path]) -> Measurement:
+    """Recognise a file, a folder, or a table of counts together with one of positions.
 
     Positions lie beside the counts (``C5.tsv.gz``, ``C5_selection.tsv``) or are given with them.
 
@@ -47,25 +47,25 @@ def detect(paths: Sequence[str | Path]) -> Found:
     SampleError
         If it is nothing that can be read.
     """
-    given = [Path(p) for p in paths]
-    for path in given:
+    files = [Path(p) for p in paths]
+    for path in files:
         if not path.exists():
             raise SampleError(f"there is no {path}")
-    tables = [p for p in given if p.is_file() and p.name.lower().endswith(_TABLES)]
-    if len(given) > 1 and not (len(given) == 2 and len(tables) == 2):
-        raise SampleError(f"that is {len(given)} files: give one measurement, {WANTED}")
+    tables = [p for p in files if p.is_file() and p.name.lower().endswith(_TABLES)]
+    if len(files) > 1 and not (len(files) == 2 and len(tables) == 2):
+        raise SampleError(f"that is {len(files)} files: give one measurement, {WANTED}")
     if tables:
         return _table(tables)
-    (path,) = given
+    (path,) = files
     folder = visium_folder(path)
     if folder is not None:
-        return Found(folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder)
+        return Measurement(folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder)
     if path.suffix.lower() == ".h5ad":
-        return Found(path.stem, "h5ad", path)
+        return Measurement(path.stem, "h5ad", path)
     raise SampleError(f"{path.name} is no measurement that can be read: give {WANTED}")
 
 
-def _table(tables: list[Path]) -> Found:
+def _table(tables: list[Path]) -> Measurement:
     positions = [p for p in tables if _POSITION_COLUMNS.issubset(_header(p))]
     counts = [p for p in tables if p not in positions]
     if len(tables) == 2 and not (positions and counts):
@@ -74,7 +74,7 @@ def _table(tables: list[Path]) -> Found:
         name = positions[0].name
         raise SampleError(f"{name} holds the spots' positions: give the table of counts, or both files together")
     name = _stem(counts[0])
-    return Found(name, "st-tsv", counts[0], positions[0] if positions else _beside(counts[0], name))
+    return Measurement(name, "st-tsv", counts[0], positions[0] if positions else _beside(counts[0], name))
 
 
 def _beside(counts: Path, name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Which measured sections a folder holds: a sample sheet, Space Ranger's folders, images beside their counts."""
+"""Finding the measured sections of a folder: a sample sheet, Space Ranger's folders, images beside their counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_nh2st.errors import Cancelled, SampleError
-from napari_nh2st.expression.detect import Found, detect
+from napari_nh2st.expression.detect import Measurement, detect
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, read_sheet
 from napari_nh2st.expression.visium import visium_folder
@@ -30,8 +30,8 @@ NOTHING = (
 
 
 @dataclass
-class _Seen:
-    """What lies in a folder and below it.
+class _FolderContents:
+    """The files of a folder and of those below it, sorted by what they may be.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class _Seen:
     visium : list of Path
         Folders that Space Ranger wrote.
     cut : bool
-        Whether there is more than was looked at.
+        Whether there is more than was read.
     """
 
     images: dict[str, list[Path]] = field(default_factory=dict)
@@ -54,8 +54,8 @@ class _Seen:
 def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: False) -> tuple[list[Sample], list[str]]:
     """Find the measured sections of a folder. Files are not read, but for a sheet and the heads of tables.
 
-    A sample sheet in the folder itself says what its sections are. Without one, folders are looked through four levels
-    deep for what Space Ranger left, and for an ``.h5ad`` or a table of counts with an image of the same name.
+    A sample sheet in the folder itself lists its sections. Without one, the search goes four folders deep: for folders
+    of Space Ranger, and for an ``.h5ad`` or a table of counts with an image of the same name.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
     samples : list of Sample
         Without a patient (""), where neither a sheet nor the ``.h5ad`` names one: see `patient_of`.
     says : list of str
-        Sentences: what is there and was not understood, or that nothing was found.
+        Sentences on files that were not understood, or that there is no section.
 
     Raises
     ------
@@ -90,9 +90,9 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
             return [], [str(error)]
     if sheets:
         says.append(f"{', '.join(p.name for p in sheets)}: there are several sample sheets, choose one of them instead")
-    seen = _look_through(folder, cancelled)
-    samples = list(_pairs(seen, says, cancelled))
-    if seen.cut:
+    contents = _walk(folder, cancelled)
+    samples = list(_pairs(contents, says, cancelled))
+    if contents.cut:
         says.append(f"Only a part of {folder} was looked through: choose the folder in which the sections lie")
     if not samples:
         says.insert(0, NOTHING.format(folder))
@@ -100,7 +100,7 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
 
 
 def patient_of(path: Path) -> str:
-    """Return the one patient that an .h5ad names in obs["patient"] or uns["patient"]; empty where there is none such.
+    """Return the one patient that an .h5ad names in obs["patient"] or uns["patient"], else an empty string.
 
     Nothing else of the file is read.
     """
@@ -129,7 +129,7 @@ def _is_prediction(path: Path) -> bool:
 
 
 def _sheets(folder: Path) -> list[Path]:
-    """Return the sample sheet of a folder, or those between which nothing decides."""
+    """Return the sample sheet of a folder; several where none of them is named samples.csv."""
     if (folder / SHEET).is_file():
         return [folder / SHEET]
     return [p for p in sorted(folder.glob("*.csv")) if set(REQUIRED) <= _columns(p)]
@@ -143,101 +143,103 @@ def _columns(path: Path) -> set[str]:
         return set()
 
 
-def _look_through(top: Path, cancelled: Callable[[], bool]) -> _Seen:
-    seen, files = _Seen(), 0
+def _walk(top: Path, cancelled: Callable[[], bool]) -> _FolderContents:
+    contents, files = _FolderContents(), 0
     for place, folders, names in os.walk(top):
         here = Path(place)
         if cancelled():
             raise Cancelled("stopped")
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(_SKIPPED))
         if visium_folder(here) == here:
-            seen.visium.append(here)
+            contents.visium.append(here)
             folders.clear()  # in there lie pictures of the slide, and tables of all sorts
         elif folders and len(here.relative_to(top).parts) >= _DEPTH:
-            seen.cut = True
+            contents.cut = True
             folders.clear()
         for name in sorted(names):
-            _sort_in(here / name, seen)
+            _sort_in(here / name, contents)
         files += len(names)
         if files > _MOST:
-            seen.cut = True
+            contents.cut = True
             break
-    return seen
+    return contents
 
 
-def _sort_in(path: Path, seen: _Seen) -> None:
+def _sort_in(path: Path, contents: _FolderContents) -> None:
     name = path.name.lower()
     if path.name.startswith("."):
         return
     if name.endswith(WHOLE_SLIDES + PICTURES):
-        seen.images.setdefault(_name(path), []).append(path)
+        contents.images.setdefault(_name(path), []).append(path)
     elif name.endswith((".h5ad", *_TABLES)):
-        seen.counts.append(path)
+        contents.counts.append(path)
 
 
 def _name(image: Path) -> str:
     return image.stem[: -len(".ome")] if image.stem.lower().endswith(".ome") else image.stem
 
 
-def _pairs(seen: _Seen, says: list[str], cancelled: Callable[[], bool]) -> Iterator[Sample]:
-    visium = [detect([place]) for place in seen.visium]
-    named = Counter(found.name for found in visium)
-    for found in visium:
-        images = _images_beside(found, seen, set(named) - {found.name})
-        yield from _with_image(found, images, says, f"put its full-resolution image beside it as {found.name}.tif")
-    for path in seen.counts:
+def _pairs(contents: _FolderContents, says: list[str], cancelled: Callable[[], bool]) -> Iterator[Sample]:
+    visium = [detect([place]) for place in contents.visium]
+    named = Counter(measurement.name for measurement in visium)
+    for measurement in visium:
+        images = _images_beside(measurement, contents, set(named) - {measurement.name})
+        how = f"put its full-resolution image beside it as {measurement.name}.tif"
+        yield from _with_image(measurement, images, says, how)
+    for path in contents.counts:
         if cancelled():
             raise Cancelled("stopped")
         table = path.suffix.lower() != ".h5ad"
         if not table and _is_prediction(path):
             continue
         try:
-            found = detect([path])
+            measurement = detect([path])
         except SampleError as error:  # a table of positions, or none at all
             if not table:
                 says.append(str(error))
             continue
-        images = _of_that_name(found.name, path.parent, seen)
-        if table and found.spots is None:
+        images = _of_that_name(measurement.name, path.parent, contents)
+        if table and measurement.spots is None:
             if images:
                 says.append(
-                    f"{path.name}: no table of the spots' positions lies beside it ({found.name}_selection.tsv)"
+                    f"{path.name}: no table of the spots' positions lies beside it ({measurement.name}_selection.tsv)"
                 )
             continue  # a table of something else
-        yield from _with_image(found, images, says, f"name its image {found.name}.tif, or put it beside it")
+        yield from _with_image(measurement, images, says, f"name its image {measurement.name}.tif, or put it beside it")
 
 
-def _with_image(found: Found, images: list[Path], says: list[str], how: str) -> Iterator[Sample]:
-    what = f"{found.name} ({found.expression.name})"
+def _with_image(measurement: Measurement, images: list[Path], says: list[str], how: str) -> Iterator[Sample]:
+    label = f"{measurement.name} ({measurement.expression.name})"
     if len(images) == 1:
-        patient = patient_of(found.expression) if found.format == "h5ad" else ""
-        spots = found.spots and found.spots.resolve()
-        yield Sample(found.name, patient, images[0].resolve(), found.expression.resolve(), found.format, spots)
+        patient = patient_of(measurement.expression) if measurement.format == "h5ad" else ""
+        spots = measurement.spots and measurement.spots.resolve()
+        slide, expression = images[0].resolve(), measurement.expression.resolve()
+        yield Sample(measurement.name, patient, slide, expression, measurement.format, spots)
     elif images:
-        says.append(f"{what}: which is its image, {' or '.join(p.name for p in images)}? Name it in a sample sheet")
+        says.append(f"{label}: which is its image, {' or '.join(p.name for p in images)}? Name it in a sample sheet")
     else:
-        says.append(f"{what}: no image was found for it; {how}")
+        says.append(f"{label}: no image was found for it; {how}")
 
 
-def _of_that_name(name: str, place: Path, seen: _Seen) -> list[Path]:
+def _of_that_name(name: str, place: Path, contents: _FolderContents) -> list[Path]:
     """Return the images of this name: those in that folder, else all."""
-    images = seen.images.get(name, [])
+    images = contents.images.get(name, [])
     return _slides_first([p for p in images if p.parent == place] or images)
 
 
-def _images_beside(found: Found, seen: _Seen, others: set[str]) -> list[Path]:
+def _images_beside(measurement: Measurement, contents: _FolderContents, others: set[str]) -> list[Path]:
     """Return the images that may be the one that Space Ranger was given; `others` are names of other sections."""
-    outs = found.expression
+    outs = measurement.expression
     home = outs.parent if outs.name == "outs" else outs
     for place in (home, outs, home.parent):
-        here = [(name, p) for name, paths in seen.images.items() for p in paths if p.parent == place]
+        here = [(name, p) for name, paths in contents.images.items() for p in paths if p.parent == place]
         here = [(name, p) for name, p in here if name not in others]
-        exact = [p for name, p in here if name == found.name]
-        alike = [p for name, p in here if name.startswith(tuple(found.name + end for end in _AFTER_NAME))]
+        exact = [p for name, p in here if name == measurement.name]
+        alike = [p for name, p in here if name.startswith(tuple(measurement.name + end for end in _AFTER_NAME))]
         only = [p for _, p in here] if place != home.parent else []
         if images := exact or alike or only:
             return _slides_first(images)
-    return _slides_first(seen.images.get(found.name, []))
+    return _slides_first(contents.images.get(measurement.name, []))
 
 
 def _slides_first(images: list[Path]) -> list[Path]:
@@ -245,6 +247,6 @@ def _slides_first(images: list[Path]) -> list[Path]:
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:
-    """Put the folder before names that stand there twice."""
+    """Put the folder before names that occur twice."""
     times = Counter(s.sample for s in samples)
     return [replace(s, sample=f"{s.slide.parent.name}-{s.sample}") if times[s.sample] > 1 else s for s in samples]

@@ -1,6 +1,6 @@
-"""Which genes a model learns to predict: a table of ways to choose them from training sections.
+"""Choosing the genes that a model learns to predict, from training sections: a table of ways.
 
-Only training sections belong here: a panel that is chosen with the test section in sight is a leak.
+Only training sections belong here: a panel chosen with the test section in sight is a leak.
 """
 
 from __future__ import annotations
@@ -60,35 +60,35 @@ def choose_genes(sections: Sequence[ad.AnnData], kind: str, n: int) -> list[str]
     return PANELS[kind].choose(sections, n)
 
 
-def listed_genes(wanted: Iterable[str], sections: Sequence[ad.AnnData]) -> tuple[list[str], dict[str, list[str]]]:
+def listed_genes(names: Iterable[str], sections: Sequence[ad.AnnData]) -> tuple[list[str], dict[str, list[str]]]:
     """Look a list of genes up in the sections.
 
     Parameters
     ----------
-    wanted : iterable of str
+    names : iterable of str
         As typed or pasted; case does not matter where the symbol is plain without it.
     sections : sequence of AnnData
 
     Returns
     -------
-    found : list of str
+    measured : list of str
         As the sections spell them, each once, in the order of the list: those measured in every section.
     lacking : dict
-        What was not: gene -> the sections in which it lacks (by ``uns["nh2st"]["sample"]``).
+        The others: gene -> the sections that lack it (by ``uns["nh2st"]["sample"]``).
     """
     folded = [_by_fold(section) for section in sections]
-    found: list[str] = []
+    measured: list[str] = []
     lacking: dict[str, list[str]] = {}
-    for gene in dict.fromkeys(word.strip() for word in wanted if word.strip()):
+    for gene in dict.fromkeys(word.strip() for word in names if word.strip()):
         spelt = [names.get(gene) or names.get(gene.casefold()) for names in folded]
         without = [
             str(s.uns["nh2st"]["sample"]) for s, name in zip(sections, spelt, strict=True) if name not in s.var_names
         ]
         if without or spelt[0] is None:
             lacking[gene] = without
-        elif spelt[0] not in found:
-            found.append(spelt[0])
-    return found, lacking
+        elif spelt[0] not in measured:
+            measured.append(spelt[0])
+    return measured, lacking
 
 
 def _by_fold(section: ad.AnnData) -> dict[str, str]:

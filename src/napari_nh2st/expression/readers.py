@@ -41,12 +41,11 @@ def read_expression(sample: Sample) -> ad.AnnData:
     Returns
     -------
     AnnData
-        ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres
-        (x, y) in level-0 pixels of the slide, placed there by the sample's scale, x and y;
-        ``obs["total_counts"]`` over all genes. Spots without any count are dropped, and
-        ``uns["nh2st"]["dropped"]`` says how many, ``uns["nh2st"]["repeated"]`` how many genes had a name that stood
-        there already. ``var["gene_ids"]``: Ensembl ids, where the file has them; ``uns["frame"]``: what it says of
-        the image on which the spots were laid (`visium.frame_of`), perhaps nothing.
+        ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres (x, y) in
+        level-0 pixels of the slide, placed there by the sample's scale, x and y; ``obs["total_counts"]`` over all
+        genes. Spots without any count are dropped: ``uns["nh2st"]["dropped"]`` says how many,
+        ``uns["nh2st"]["repeated"]`` how many genes repeated a name. ``var["gene_ids"]``: Ensembl ids, where the file
+        has them. ``uns["frame"]``: the image on which the spots were laid (`visium.frame_of`), perhaps empty.
 
     Raises
     ------
@@ -109,33 +108,33 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
     if spots is None:
         raise SampleError("st-tsv needs the file with the spots' positions")
     counts = pd.read_csv(expression, sep="\t", index_col=0)
-    where = pd.read_csv(spots, sep="\t")
-    lacking = [c for c in ("x", "y", "pixel_x", "pixel_y") if c not in where.columns]
+    positions = pd.read_csv(spots, sep="\t")
+    lacking = [c for c in ("x", "y", "pixel_x", "pixel_y") if c not in positions.columns]
     if lacking:
         raise SampleError(f"{spots.name} lacks the column {', '.join(lacking)}")
-    where.index = [f"{round(x)}x{round(y)}" for x, y in zip(where["x"], where["y"], strict=True)]
-    for name, table in ((expression.name, counts), (spots.name, where)):
+    positions.index = [f"{round(x)}x{round(y)}" for x, y in zip(positions["x"], positions["y"], strict=True)]
+    for name, table in ((expression.name, counts), (spots.name, positions)):
         if not table.index.is_unique:
             raise SampleError(f"{name} names the spot {table.index[table.index.duplicated()][0]} twice")
-    shared = counts.index[counts.index.isin(where.index)]
+    shared = counts.index[counts.index.isin(positions.index)]
     if not len(shared):
         raise SampleError(f"{expression.name} and {spots.name} share no spot")
-    table, position = counts.loc[shared], where.loc[shared]
+    table, position = counts.loc[shared], positions.loc[shared]
     data = ad.AnnData(sp.csr_matrix(table.to_numpy(dtype=np.float32)))
     data.obs_names, data.var_names = shared.astype(str), table.columns.astype(str)
     data.obsm["spatial"] = position[["pixel_x", "pixel_y"]].to_numpy(dtype=np.float64)
     array = np.array([name.split("x") for name in shared], dtype=np.int64)
     data.obs["array_col"], data.obs["array_row"] = array[:, 0], array[:, 1]
-    _assert_joined(data, counts, where)
+    _assert_joined(data, counts, positions)
     return data
 
 
-def _assert_joined(data: ad.AnnData, counts: Any, where: Any) -> None:
+def _assert_joined(data: ad.AnnData, counts: Any, positions: Any) -> None:
     """Check the first, a middle and the last spot against both files by id."""
     for i in {0, data.n_obs // 2, data.n_obs - 1}:
         name = data.obs_names[i]
         total = float(counts.loc[name].sum())
-        x = float(where.loc[name, "pixel_x"])
+        x = float(positions.loc[name, "pixel_x"])
         if not (np.isclose(float(data.X[i].sum()), total) and np.isclose(data.obsm["spatial"][i, 0], x)):
             raise SampleError(f"the join by spot id failed at spot {name}")
 
@@ -147,13 +146,13 @@ def _read_h5ad(expression: Path, spots: Path | None) -> ad.AnnData:
     data = ad.read_h5ad(expression)
     if "spatial" not in data.obsm:
         raise SampleError(f'{expression.name} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide')
-    held = [(data.layers.get("counts"), data.var), (data.X, data.var)]
+    matrices = [(data.layers.get("counts"), data.var), (data.X, data.var)]
     if data.raw is not None:
-        held.append((data.raw.X, data.raw.var))
-    held = [(counts, var) for counts, var in held if counts is not None]
-    if not held:
+        matrices.append((data.raw.X, data.raw.var))
+    matrices = [(counts, var) for counts, var in matrices if counts is not None]
+    if not matrices:
         raise SampleError(f"{expression.name} holds no counts")
-    counts, var = next((h for h in held if _whole(h[0])), held[0])
+    counts, var = next((m for m in matrices if _whole(m[0])), matrices[0])
     centres = np.asarray(data.obsm["spatial"], dtype=np.float64)
     if centres.ndim != 2 or centres.shape[1] < 2:
         raise SampleError(
@@ -175,7 +174,7 @@ def _whole(counts: Any) -> bool:
 
 
 def _h5ad_frame(uns: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what scanpy and HEST keep of the image, by the name of the library."""
+    """Return what scanpy and HEST keep about the image, under the name of the library."""
     try:
         library = next(iter(uns["spatial"].values()))
         pictures = library.get("images", {})

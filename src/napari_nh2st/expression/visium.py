@@ -1,4 +1,4 @@
-"""Visium: the folder that Space Ranger writes, and what it says of the image on which the spots were laid."""
+"""Visium: the folder that Space Ranger writes, and the image on which its spots were laid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MATRIX = "filtered_feature_bc_matrix"
-FRAME = "frame"  # in uns: what is known of the image on which the spots were laid
+FRAME = "frame"  # in uns: the image on which the spots were laid, as far as it is known
 _POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv")  # Space Ranger 2 and later; before, without a header
 _COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 
@@ -54,14 +54,14 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
         raise SampleError(
             f"{expression} is no Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}) and the folder spatial"
         )
-    where = _positions(folder / "spatial")
+    positions = _positions(folder / "spatial")
     data = _counts(folder)
-    where = where[where["in_tissue"] == 1]
-    shared = data.obs_names[data.obs_names.isin(where.index)]
+    positions = positions[positions["in_tissue"] == 1]
+    shared = data.obs_names[data.obs_names.isin(positions.index)]
     if not len(shared):
         raise SampleError(f"{folder}: the matrix and the spots' positions share no barcode under tissue")
     data = data[shared].copy()
-    position = where.loc[shared]
+    position = positions.loc[shared]
     data.obsm["spatial"] = position[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=np.float64)
     for column in ("array_row", "array_col"):
         data.obs[column] = position[column].to_numpy()
@@ -70,7 +70,7 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
 
 
 def frame_of(factors: Mapping[str, Any], size_of: Callable[[str], tuple[int, int] | None]) -> dict[str, Any]:
-    """Say what is known of the image on which spots were laid.
+    """Describe the image on which spots were laid, as far as it is known.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from napari_nh2st.analysis import measured
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import FORMATS, Sample
-from napari_nh2st.expression.detect import Found, detect
+from napari_nh2st.expression.detect import Measurement, detect
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
@@ -66,7 +66,7 @@ class _Held:
         With the model that was chosen last, and what tells that model and pixel size from others.
     """
 
-    found: Found
+    found: Measurement
     data: Any
     diameter: float
     doubt: str
@@ -84,7 +84,7 @@ class MeasuredSection(QWidget):
         self._workspace = workspace
         self._held: dict[str, _Held] = {}  # by the slide's fingerprint
         self._fingerprint: str | None = None
-        self._asked: Found | None = None  # counts whose positions are being asked for
+        self._asked: Measurement | None = None  # counts whose positions are being asked for
         self._doing: Any = None  # what the task is for: a reading, or a measurement with a model
         self._drawn: Comparison | None = None
         self._drawing = False
@@ -244,8 +244,8 @@ class MeasuredSection(QWidget):
         if path:
             self.open([str(counts), path])
 
-    def _opened(self, fingerprint: str, outcome: Found | _Held) -> None:
-        if isinstance(outcome, Found):
+    def _opened(self, fingerprint: str, outcome: Measurement | _Held) -> None:
+        if isinstance(outcome, Measurement):
             self._asked = outcome
         else:
             self._held[fingerprint] = outcome
@@ -548,12 +548,12 @@ def _placed(held: _Held) -> tuple[Any, float]:
 
 def _read(
     paths: Sequence[str], slide: Any, tell: Callable[[int, int], None], cancelled: Callable[[], bool]
-) -> Found | _Held:
+) -> Measurement | _Held:
     """Read a measurement and judge where it lies. Not on the GUI thread."""
     found = detect([Path(path) for path in paths])
     if FORMATS[found.format].needs_spots and found.spots is None:
         return found
-    data = measured.read_found(found, slide.path)
+    data = measured.read_measurement(found, slide.path)
     if cancelled():
         raise Cancelled("stopped")
     spots, known = data.obsm["spatial"], data.uns["frame"]
