@@ -117,7 +117,7 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     wait(lambda: len(dock.job.metrics().curve("val_pcc")) >= 4, 300)
     dock.pause.click()
     wait(lambda: window.state() == "paused")
-    wait(lambda: dock.map.found is not None)
+    wait(lambda: dock.map.presenter.prediction is not None)
     window.keep("paused")
     dock.pause.click()
     wait(lambda: window.state() == "running")

@@ -119,8 +119,8 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
     drawn = len(dock.curves.told.curves["val_pcc"].y)
     assert not dock.curves.isHidden()
     assert dock.facts.facts.text().startswith("cpu, ")
-    qtbot.waitUntil(lambda: dock.map.found is not None, timeout=WAIT)
-    assert [s.name for s in dock.map.found.sections] == ["S3"]
+    qtbot.waitUntil(lambda: dock.map.presenter.prediction is not None, timeout=WAIT)
+    assert [s.name for s in dock.map.presenter.prediction.sections] == ["S3"]
     assert "PCC" in dock.map.sentence.text()
     qtbot.mouseClick(dock.pause, LEFT)
     qtbot.waitUntil(lambda: len(dock.curves.told.curves["val_pcc"].y) > drawn, timeout=WAIT)
@@ -150,8 +150,8 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
     qtbot.mouseClick(dock.use, LEFT)
     _, predict = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
     assert predict.models.model == str(run / "model")
-    qtbot.waitUntil(lambda: predict.models.card is not None, timeout=WAIT)
-    assert predict.models.card.genes == list(shown.index) or set(predict.models.card.genes) == set(shown.index)
+    qtbot.waitUntil(lambda: predict.state.card is not None, timeout=WAIT)
+    assert predict.state.card.genes == list(shown.index) or set(predict.models.card.genes) == set(shown.index)
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.long)])

@@ -1,4 +1,4 @@
-"""What came of a run: beside simpler models, with what to know of it, and gene by gene."""
+"""The figures of a run in a window: bars, what is said of each, and no room where there is nothing."""
 
 from __future__ import annotations
 
@@ -9,41 +9,29 @@ import pytest
 from matplotlib.colors import to_rgba
 from qtpy.QtCore import QPoint
 
-from napari_nh2st.training.run.summary import FILE, Summary, SummaryLine, write_summary
-from napari_nh2st.viewer.finetune.run_result import RunResult
-from napari_nh2st.viewer.kit.background import Background
+from napari_nh2st.viewer.finetune.run_result import RunResultView
 from napari_nh2st.viewer.kit.colours import BLUE
 from viewer.fakes import FakeServices, card
+from viewer.finetune.fakes import FakeThreads
+from viewer.finetune.test_run_result_presenter import FIGURES, summarise
 
 pytestmark = pytest.mark.viewer
-FIGURES = {"mean profile": 0.0, "coordinates alone": -0.02, "colour ridge": 0.229, "this model": 0.291}
 
 
-@pytest.fixture
-def result(qtbot, tmp_path: Path) -> RunResult:
-    services, background = FakeServices(), Background()
+def test_bars_say_what_each_model_is_and_go_with_the_run(qtbot, tmp_path: Path) -> None:
+    services, threads = FakeServices(), FakeThreads()
     services.cards[str(tmp_path / "model")] = card()
-    made = RunResult(services, background)
-    qtbot.addWidget(made)
-    made.resize(320, 500)
-    made.show()
-    yield made
-    background.close()
-
-
-def summarise(run: Path) -> None:
-    lines = [SummaryLine(name=n, about=f"About {n}.", pcc=p, low=p - 0.04, high=p + 0.04) for n, p in FIGURES.items()]
-    said = ["Patient C is among those trained on.", "Few spots."]
-    write_summary(Summary(kind="same-patient", held_out=["C5"], spots=181, genes=250, lines=lines, caveats=said), run)
-
-
-def test_figures_stand_beside_those_of_simpler_models(result, qtbot, tmp_path: Path) -> None:
+    result = RunResultView(services, threads)
+    qtbot.addWidget(result)
+    result.resize(320, 500)
+    result.show()
     summarise(tmp_path)
-    result.show_model(tmp_path / "model")
-    qtbot.waitUntil(lambda: result.table.frame is not None)
-    assert result.summary.text().startswith("Held-out section C5 (same patient): colour ridge .229, this model .291.")
-    assert result.caveats.text() == "Patient C is among those trained on.\nFew spots."
+    result.presenter.show_model(tmp_path / "model")
+    threads.run_all()
+    assert result.summary.text().startswith("Held-out section C5")
     assert result.sentence.text().startswith("Mean held-out PCC 0.30")
+    assert result.caveats.text().endswith("Few spots.")
+    assert list(result.table.frame.index) == ["ERBB2"]
     bars = result.bars
     assert "coordinates alone -.020 (-.060 to .020)" in bars.accessibleName()
     qtbot.waitUntil(lambda: bars.canvas is not None and not bars._stale)
@@ -59,21 +47,6 @@ def test_figures_stand_beside_those_of_simpler_models(result, qtbot, tmp_path: P
 
     qtbot.waitUntil(pointed)
     assert bars.tip_of(4) == bars.tip_of(-1) == ""
-
-
-def test_a_run_without_a_summary_shows_its_genes(result, qtbot, tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text('{"kind": "nonsense"}')
-    result.show_model(tmp_path / "model")
-    qtbot.waitUntil(lambda: result.table.frame is not None)
-    assert result.summary.text() == result.caveats.text() == ""
-    assert result.bars.isHidden()
-
-
-def test_nothing_stays_of_another_run(result, qtbot, tmp_path: Path) -> None:
-    summarise(tmp_path)
-    result.show_model(tmp_path / "model")
-    qtbot.waitUntil(lambda: result.table.frame is not None)
-    result.show_model(None)
-    assert result.summary.text() == ""
-    assert result.bars.isHidden()
-    assert result.table.isHidden()
+    result.presenter.show_model(None)
+    for part in (result.summary, bars, result.table):
+        assert part.isHidden()

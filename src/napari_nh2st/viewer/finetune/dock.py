@@ -31,7 +31,7 @@ from napari_nh2st.viewer.finetune.held_out_map import HeldOutMap
 from napari_nh2st.viewer.finetune.messages import run_sentence
 from napari_nh2st.viewer.finetune.run_facts import LogFold, RunFacts
 from napari_nh2st.viewer.finetune.run_queue import RunsPart
-from napari_nh2st.viewer.finetune.run_result import RunResult
+from napari_nh2st.viewer.finetune.run_result import RunResultView
 from napari_nh2st.viewer.finetune.sections import SectionsPart
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.connections import Connections
@@ -126,7 +126,7 @@ class FinetuneWidget(QScrollArea):
         self._draft = TemporaryDirectory(prefix="nh2st-")  # what an estimate is made of, while no run has begun
         self.sentence, self.facts, self.log = Sentence(), RunFacts(), LogFold()
         self.curves, self.map = Curves(), HeldOutMap(self.background)
-        self.result = RunResult(self._services, self.background)
+        self.result = RunResultView(self._services, self.background)
         self.use = QPushButton("Use this model")
         self.use.setToolTip("Choose the trained model in the NH2ST dock")
         self.use.clicked.connect(self._use)
@@ -142,7 +142,8 @@ class FinetuneWidget(QScrollArea):
         """Follow no more when the dock is closed; the run goes on."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._timer.stop()
-            for part in (self.sections, self.choices, self.estimate, self.map, self.runs):
+            self.map.presenter.close()
+            for part in (self.sections, self.choices, self.estimate, self.runs):
                 part.shut()
             self._draft.cleanup()
         return bool(super().event(event))
@@ -278,10 +279,11 @@ class FinetuneWidget(QScrollArea):
             self.log.open()
         self.curves.show_metrics(metrics)
         self.curves.setVisible(status.active or not self.curves.empty)
-        self.map.show_run(self.job.folder if begun and self.job is not None else None, going_on=status.active)
-        self.map.refresh()
+        folder = self.job.folder if begun and self.job is not None else None
+        self.map.presenter.show_run(folder, active=status.active)
+        self.map.presenter.refresh()
         ended = status.model if not status.active else None  # one that goes on may write another
-        self.result.show_model(ended)
+        self.result.presenter.show_model(ended)
         self.use.setVisible(ended is not None)
         self.stop.setEnabled(status.state in ("queued", "starting", "running", "paused"))
         held = self.job is not None and self.job.pause_asked and status.active
