@@ -4,39 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from support.contributing import examples, new_module, run
+
 ROOT = Path(__file__).parents[1]
-
-
-def examples(section: str) -> dict[str, str]:
-    """Return the code blocks of a section by the file that their first line names."""
-    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    text = page.split(f"\n## {section}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```python\n# (\S+?)(?:,[^\n]*)?\n(.*?)```", text, flags=re.DOTALL)
-    return dict(blocks)
-
-
-def run(code: str, path: str, namespace: dict[str, object]) -> dict[str, object]:
-    """Run a block in a namespace of its own, which begins as a copy of the given one."""
-    names = dict(namespace)
-    exec(compile(code, path, "exec", dont_inherit=True), names)
-    return names
-
-
-def new_module(monkeypatch: pytest.MonkeyPatch, path: str, code: str) -> ModuleType:
-    """Make the module that a block writes, importable by its name."""
-    name = path.removeprefix("src/").removesuffix(".py").replace("/", ".")
-    module = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, module)
-    exec(compile(code, path, "exec", dont_inherit=True), vars(module))
-    return module
 
 
 def contract(name: str) -> ModuleType:
