@@ -1,5 +1,6 @@
 """With what the fold "Measured" predicts at the spots."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import anndata as ad
@@ -8,7 +9,8 @@ import pytest
 import scipy.sparse as sp
 
 from napari_nh2st.analysis.measured import Frame
-from napari_nh2st.viewer.measured import section
+from napari_nh2st.expression.detect import Measurement
+from napari_nh2st.viewer.measured.measurement import SlideMeasurement, compare_at_spots
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import GENES, FakeServices, FakeSlide
 
@@ -22,11 +24,11 @@ def test_figures_are_in_fp32_whatever_the_map_was_made_in(precision, painted, op
     session = services.session(slide, model, pitch=112, tissue=None)
     session.precision = precision
     shown = PredictedMap(services.describe(slide), model.card, services.decoder(model), scale=2.0, pitch=112)
-    ground = SimpleNamespace(slide=slide, model=model, map=shown, session=session, tissue=painted)
+    inputs = SimpleNamespace(slide=slide, model=model, map=shown, session=session, tissue=painted)
     rng = np.random.default_rng(0)
     data = ad.AnnData(sp.csr_matrix(rng.poisson(9, (40, 4)), dtype=np.float32))
     data.var_names, data.obsm["spatial"] = GENES, rng.uniform(200, 800, (40, 2))
-    held = SimpleNamespace(found=SimpleNamespace(name="C9"), data=data, frame=Frame())
-    found = section._compare(held, services, "cpu", ground, lambda done, total: None, lambda: False)
+    measurement = SlideMeasurement(Measurement("C9", "h5ad", Path("C9.h5ad")), data, 50.0, "", Frame(), settled=True)
+    found = compare_at_spots(measurement, services, "cpu", inputs, lambda done, total: None, lambda: False)
     assert len(found.scored.truth) == 40
     assert [how["scoring"] for how in services.sessions[1:]] == [True] * opened

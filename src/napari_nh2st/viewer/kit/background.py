@@ -9,8 +9,8 @@ from typing import Any
 
 from superqt.utils import create_worker
 
-Tell = Callable[[int, int], None]  # (done, total): how far a long piece of work is
-Cancelled = Callable[[], bool]
+from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
+
 Work = Callable[[Tell, Cancelled], Any]
 
 

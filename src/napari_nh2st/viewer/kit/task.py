@@ -122,6 +122,10 @@ class Task(QWidget):
             self._stop.set()
             self.sentence.say("Stopping…")
 
+    def say(self, text: str) -> None:
+        """Say a sentence below the bar."""
+        self.sentence.say(text)
+
     def _end(self) -> None:
         self._stop = None
         self._timer.stop()

@@ -64,8 +64,8 @@ class Scatter(Chart):
         surface.write(surface.width / 2, 0.65 * line, surface.shortened(self.title, surface.width), align="center")
         for value, y in ((spans[1][1], top + line / 2), (spans[1][0], bottom - line / 2)):
             surface.write(left - 4, y, f"{value:.1f}", align="right")
-        for value, x, align in ((spans[0][0], left, "left"), (spans[0][1], left + width, "right")):
-            surface.write(x, bottom + 2 + line / 2, f"{value:.1f}", align=align)
+        surface.write(left, bottom + 2 + line / 2, f"{spans[0][0]:.1f}", align="left")
+        surface.write(left + width, bottom + 2 + line / 2, f"{spans[0][1]:.1f}", align="right")
         words = surface.shortened(f"measured, {self.unit}", surface.width)
         surface.write(surface.width / 2, bottom + 1.7 * line, words, align="center")
         words = "predicted, same unit" if self.same_unit else "predicted, unit of model"

@@ -194,9 +194,18 @@ class Controller:
         if fresh:
             self._view.map_changed(event.map)
         self._view.when_drawn(event.drawn.set)
-        counts = {"done": event.known, "total": event.total, "known": event.known, "share": self._share()}
-        preview = event.map.preview is not None
-        self._tell(replace(self.status, step="predicting", warnings=event.warnings, preview=preview, **counts))
+        self._tell(
+            replace(
+                self.status,
+                step="predicting",
+                done=event.known,
+                total=event.total,
+                known=event.known,
+                share=self._share(),
+                preview=event.map.preview is not None,
+                warnings=event.warnings,
+            )
+        )
 
     def _preview(self, event: Previewed) -> None:
         assert self._filling is not None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.layers.roles import layer_of_slide, map_of, slide_of
 from napari_nh2st.viewer.layers.slide_layer import set_slide
 from napari_nh2st.viewer.predict.controller import Controller
@@ -13,7 +14,7 @@ from napari_nh2st.viewer.predict.events import Event, State, Status
 from napari_nh2st.viewer.predict.live import Live
 from napari_nh2st.viewer.predict.maps_on_screen import Call, MapsOnScreen, Pace
 from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN
-from napari_nh2st.viewer.predict.workspace import Threads, Workspace
+from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.preferences import Preferences
@@ -196,6 +197,7 @@ class PredictPresenter:
         self._pace.stop()
         self.workspace.close()
         self.controller.close()
+        self.state.close()
 
     # what follows from a choice
 

@@ -57,7 +57,7 @@ def takes_long(inputs: PredictionInputs, tiles: int) -> bool:
     """Tell whether a person would wait for so many tiles."""
     if inputs.pace is not None:
         return tiles * inputs.pace > PATIENCE
-    return tiles * (inputs.map.pitch / inputs.model.card.patch) ** 2 > PATIENCE_TILES
+    return bool(tiles * (inputs.map.pitch / inputs.model.card.patch) ** 2 > PATIENCE_TILES)
 
 
 def follow_view(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.kit.long_work import Cancelled, Tell, Threads
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.maps_on_screen import MapsOnScreen
@@ -24,27 +25,12 @@ if TYPE_CHECKING:
     from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 
 T = TypeVar("T")
-Tell = Callable[[int, int], None]  # (done, total): how far a long piece of work is
-Cancelled = Callable[[], bool]
 
 NO_MAP = "Predict first: there is nothing on this slide yet."
 _OTHER = (
     "this heatmap was opened from a file, and was made from another slide, model or detail than those chosen above: "
     "choose those that it was made with"
 )
-
-
-class Threads(Protocol):
-    """Runs functions off the GUI thread."""
-
-    def call(
-        self,
-        function: Callable[..., T],
-        *args: object,
-        then: Callable[[T], None],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        """Call a function in a thread; exactly one of `then` and `failed` gets what came of it."""
 
 
 class Workspace:

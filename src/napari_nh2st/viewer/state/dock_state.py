@@ -161,6 +161,13 @@ class DockState:
             self.model = model
             self._keep_gene()
 
+    def close(self) -> None:
+        """Tell nobody anything any more: the window is closed."""
+        for told in (self.gene_requested, self.gene_chosen, self.map_chosen):
+            told.disconnect()
+        self.style.events.disconnect()
+        self.events.disconnect()
+
     def gene_of(self, card: Card) -> str:
         """Return the gene to show of a model: the one of now, or the most trusted one."""
         return self.gene if self.gene in card.genes else first_gene(card)

@@ -1,0 +1,46 @@
+"""What presenters ask of the window to work off the GUI thread. No Qt: `kit.background` and `kit.task` do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+Tell = Callable[[int, int], None]  # (done, total): how far a long piece of work is
+Cancelled = Callable[[], bool]
+T = TypeVar("T")
+
+
+class Threads(Protocol):
+    """Runs functions off the GUI thread."""
+
+    def call(
+        self,
+        function: Callable[..., T],
+        *args: object,
+        then: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Call a function in a thread; exactly one of `then` and `failed` gets what came of it."""
+
+
+class LongWork(Protocol):
+    """A long piece of work with a progress bar, and a sentence about its end."""
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being worked on."""
+
+    def start(
+        self,
+        what: str,
+        work: Callable[[Tell, Cancelled], T],
+        then: Callable[[T], None],
+        ended: Callable[[], None] = ...,
+    ) -> None:
+        """Do it in a thread; `then` gets what came of it."""
+
+    def cancel(self) -> None:
+        """Ask the work to stop."""
+
+    def say(self, text: str) -> None:
+        """Say a sentence below the bar."""

@@ -1,0 +1,133 @@
+"""A measurement of a slide: read from files, laid on the slide, compared with a prediction. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nh2st.analysis import measured
+from napari_nh2st.analysis.measured import Comparison, Frame
+from napari_nh2st.errors import Cancelled
+from napari_nh2st.expression import FORMATS, Sample
+from napari_nh2st.expression.detect import Measurement, detect
+from napari_nh2st.geometry import FloatArray
+from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
+from napari_nh2st.viewer.kit.long_work import Tell
+from napari_nh2st.viewer.predict.inputs import PredictionInputs
+from napari_nh2st.viewer.state.services import Services
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+    from napari_nh2st.slides import Slide
+
+MadeWith = tuple[str, int, float]  # model, stamp of its weights, mpp: what tells one comparison from another
+
+
+@dataclass(eq=False)
+class SlideMeasurement:
+    """The measurement of one slide.
+
+    Attributes
+    ----------
+    data : AnnData
+        Spots in pixels of the image on which they were laid.
+    diameter : float
+        Of a spot, in those pixels.
+    doubt : str
+        Why that seems not to be this slide's image; empty where there is no doubt.
+    frame : Frame
+        How spots lie on the slide; a proposal until it is `settled`.
+    comparison, made_with
+        With the model that was chosen last, and what tells that model and pixel size from others.
+    """
+
+    found: Measurement
+    data: ad.AnnData
+    diameter: float
+    doubt: str
+    frame: Frame
+    settled: bool
+    comparison: Comparison | None = None
+    made_with: MadeWith | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the section."""
+        return self.found.name
+
+    def spots(self) -> tuple[FloatArray, float]:
+        """Return the centres (n, 2) (x, y) of the spots on the slide and their diameter, level-0 pixels."""
+        return self.frame.place(self.data.obsm["spatial"]), self.frame.scale * self.diameter
+
+    def sample(self, slide: Slide) -> Sample:
+        """Return the line of a sample sheet with which this measurement is read again."""
+        spots = self.found.spots and self.found.spots.resolve()
+        files = slide.path.resolve(), self.found.expression.resolve()
+        return Sample(self.name, "", *files, self.found.format, spots, **asdict(self.frame))
+
+    def provenance(self, what: str, slide_facts: dict[str, Any], model: str | None) -> dict[str, Any]:
+        """Say what a layer of this measurement shows and where it comes from."""
+        return {
+            "what": what,
+            "measurement": str(self.found.expression),
+            "frame": asdict(self.frame),
+            "model": model,
+            "precision": "fp32",
+            "slide": {key: slide_facts[key] for key in ("path", "fingerprint", "mpp", "mpp_source")},
+        }
+
+
+def read_measurement(
+    paths: Sequence[str], slide: Slide, tell: Tell, cancelled: IsCancelled
+) -> Measurement | SlideMeasurement:
+    """Read a measurement and judge where it lies. Not on the GUI thread.
+
+    Returns
+    -------
+    Measurement or SlideMeasurement
+        The first where the positions of the spots are still to be chosen.
+    """
+    found = detect([Path(path) for path in paths])
+    if FORMATS[found.format].needs_spots and found.spots is None:
+        return found
+    data = measured.read_measurement(found, slide.path)
+    if cancelled():
+        raise Cancelled("stopped")
+    spots, known = data.obsm["spatial"], data.uns["frame"]
+    about = spots, known, slide.shape, slide.tissue()
+    doubt = measured.doubt(*about)
+    frame = measured.guess(*about) if doubt else Frame()
+    return SlideMeasurement(found, data, measured.spot_diameter(spots, known), doubt, frame, settled=not doubt)
+
+
+def compare_at_spots(
+    measurement: SlideMeasurement,
+    services: Services,
+    device: str,
+    inputs: PredictionInputs,
+    tell: Tell,
+    cancelled: IsCancelled,
+) -> Comparison:
+    """Predict at the spots of a measurement, and score it, as `nh2st evaluate` does. Not on the GUI thread."""
+    from napari_nh2st.engine.prediction import Prediction
+
+    slide, model, prediction_map = inputs.slide, inputs.model, inputs.map
+    data = measured.on_slide(measurement.name, measurement.data, measurement.frame, slide.shape)
+    places = measured.spots_of(data, model.card, slide.require_mpp())
+    session = inputs.session
+    if inputs.tissue is not None or session.precision != "fp32":
+        # The figures are those of the slide's own mask in fp32, whatever was painted and whatever is fastest here.
+        session = services.session(slide, model, pitch=prediction_map.pitch, tissue=None, device=device, scoring=True)
+    hidden = np.full((len(places), prediction_map.decoder.weight.shape[1]), np.nan, dtype=np.float16)
+    for chunk in session.stream(places, cancelled=cancelled):
+        hidden[chunk.indices] = chunk.hidden
+        tell(chunk.done, chunk.total)
+    facts = prediction_map.provenance | {"precision": "fp32"}
+    prediction = Prediction(places, hidden, prediction_map.decoder, model.card, prediction_map.slide, facts)
+    left_out = measurement.data.n_obs - data.n_obs
+    return measured.compare(measurement.name, data, prediction, left_out=left_out)

@@ -1,0 +1,292 @@
+"""A measurement beside its prediction, without a window."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from napari_nh2st.analysis.measured import Frame
+from napari_nh2st.model.card import TrainingSample
+from napari_nh2st.viewer.measured.messages import NO_SLIDE, measured_caveats, measured_training
+from napari_nh2st.viewer.measured.presenter import MeasuredPresenter
+from napari_nh2st.viewer.predict.messages import NO_MPP
+from napari_nh2st.viewer.state.services import Services
+from support import visium
+from viewer.fakes import GENES, FakeSlide, card
+from viewer.measured.material import SPOTS, counts_of, h5ad
+from viewer.without_window import Desk, FakeWork
+
+
+class FakeView:
+    """Remembers what the section shows."""
+
+    def __init__(self) -> None:
+        self.work, self.in_sight, self.presenter = FakeWork(), True, None
+        self.offer: Any = None
+        self.doubt, self.frame = "", None
+        self.result = self.table = self.dots = None
+        self.note, self.ticked, self.difference_offer = "", (True, False), ("", True)
+
+    def show_offer(self, offer) -> None:
+        self.offer = offer
+
+    def show_frame(self, doubt, frame) -> None:
+        self.doubt, self.frame = doubt, frame
+
+    def show_result(self, comparison) -> None:
+        self.result = comparison
+
+    def show_table(self, comparison) -> None:
+        self.table = comparison
+
+    def show_gene(self, note, dots) -> None:
+        self.note, self.dots = note, dots
+
+    def show_layers(self, spots, difference) -> None:
+        self.ticked = spots, difference
+
+    def show_difference_offer(self, tip, *, on) -> None:
+        self.difference_offer = tip, on
+
+    def colour_soon(self) -> None:
+        if self.presenter is not None:
+            self.presenter.colour()
+
+
+class Measured(Desk):
+    """The dock with its section *Measured*."""
+
+    def __init__(self, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self.view = FakeView()
+        self.view.presenter = self.section = MeasuredPresenter(self.workspace, self.view)
+        self.section.slide_changed()
+
+    def compared(self, path: str) -> Any:
+        self.section.open([path])
+        assert self.section.comparison is not None, self.view.work.said
+        return self.section.comparison
+
+
+@pytest.fixture
+def measured() -> Measured:
+    return Measured()
+
+
+def test_a_gene_that_was_not_measured_is_a_sentence(measured: Measured, tmp_path: Path) -> None:
+    measured.predict()
+    comparison = measured.compared(h5ad(tmp_path / "C9.h5ad", ["ERBB2", "KRT8", "OTHER"]))
+    assert "2 of the model's 4 genes were not measured: CD3E, FLAT." in measured_caveats(comparison)
+    measured.state.choose_gene("CD3E")
+    assert measured.view.note == "CD3E was not measured in C9: there is nothing to compare it with."
+    assert measured.view.dots is None
+    assert measured.names()[-1] == "CD3E, not measured (C9)"
+    assert np.ptp(measured.section.spots.layer.face_color, axis=0).max() == 0
+    measured.state.choose_gene("KRT8")
+    assert measured.view.note == ""
+    assert measured.view.dots.title.startswith("KRT8: PCC ")
+
+
+@pytest.mark.parametrize("by", ["name", "content"])
+def test_a_section_of_the_training_is_said(measured: Measured, tmp_path: Path, by: str) -> None:
+    sample = TrainingSample(sample="C9", patient="C", spots=80, fingerprint="f" * 8 if by == "content" else None)
+    measured.services.cards["demo"] = card("demo", training=[sample])
+    measured.use_model("demo")
+    comparison = measured.compared(h5ad(tmp_path / ("C9.h5ad" if by == "name" else "other.h5ad")))
+    assert measured_training(comparison).startswith("C9 was among this model's training sections")
+    assert not any("patient is new" in caveat for caveat in measured_caveats(comparison))
+
+
+def test_spots_off_the_slide_are_left_out_and_none_left_is_a_sentence(measured: Measured, tmp_path: Path) -> None:
+    spots = SPOTS.copy()
+    spots[:2] += 5000
+    measured.section.open([h5ad(tmp_path / "C9.h5ad", spots=spots)])
+    assert measured.view.doubt.startswith("2 of 80 spots lie outside this slide.")
+    measured.section.move(Frame())
+    measured.section.use()
+    assert "2 spots without a prediction left out." in measured_caveats(measured.section.comparison)
+    measured.section.open([h5ad(tmp_path / "far.h5ad", spots=SPOTS + 1e5)])
+    measured.section.move(Frame())
+    measured.section.use()
+    assert "no spot of far lies on this slide" in measured.view.work.said
+    assert measured.view.offer.compare
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("broken.h5ad", "cannot read"), ("notes.pdf", "is no measurement"), ("other.h5ad", "do the gene names match")],
+)
+def test_what_cannot_be_used_is_one_sentence(measured: Measured, tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "broken.h5ad").write_bytes(b"nothing")
+    (tmp_path / "notes.pdf").touch()
+    h5ad(tmp_path / "other.h5ad", ["X", "Y", "Z"])
+    measured.section.open([str(tmp_path / name)])
+    assert words in measured.view.work.said
+    assert "\n" not in measured.view.work.said
+    assert measured.section.comparison is None
+
+
+def test_repeated_ids_are_a_sentence(measured: Measured, tmp_path: Path) -> None:
+    data = ad.AnnData(sp.csr_matrix(counts_of(GENES), dtype=np.float32))
+    data.obs_names, data.obsm["spatial"] = ["same"] * len(SPOTS), SPOTS
+    data.write_h5ad(tmp_path / "twice.h5ad")
+    measured.section.open([str(tmp_path / "twice.h5ad")])
+    assert "spot ids repeat" in measured.view.work.said
+
+
+def test_genes_match_by_ensembl_id(measured: Measured, tmp_path: Path) -> None:
+    ids = ["ENSG1", "ENSG2", "ENSG3", "ENSG4"]
+    measured.services.cards["demo"] = card("demo", ensembl=ids)
+    measured.use_model("demo")
+    visium.outs(tmp_path / "V", counts_of(GENES), ["HER2", "KRT8", "CD3E", "FLAT"], SPOTS, ids=ids)
+    comparison = measured.compared(str(tmp_path / "V"))
+    assert (comparison.name, comparison.missing) == ("V", [])
+
+
+def test_another_model_scores_anew_and_only_in_sight(measured: Measured, tmp_path: Path) -> None:
+    first = measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    measured.use_model("demo")
+    assert measured.section.comparison.card.name == "demo"
+    assert measured.section.spots.present
+    measured.view.in_sight = False
+    measured.use_model("her2st")
+    assert measured.section.comparison is None
+    assert measured.view.result is None
+    measured.view.in_sight = True
+    measured.section.update()
+    assert measured.section.comparison is not first
+    assert measured.section.comparison.card.name == "her2st"
+
+
+def test_a_measurement_belongs_to_its_slide(measured: Measured, tmp_path: Path) -> None:
+    measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    layer, other = measured.state.slide_layer, FakeSlide(shape=(800, 900))
+    other.fingerprint, other.path = "g" * 8, other.path.with_name("D1.svs")
+    measured.open(other)
+    assert measured.section.measurement is None
+    assert not measured.section.spots.present
+    measured.presenter.choose_slide(layer)
+    assert measured.section.comparison is not None
+    assert measured.section.spots.present
+
+
+def test_a_pixel_size_that_comes_later_lets_it_go_on(tmp_path: Path) -> None:
+    measured = Measured(FakeSlide(mpp=None))
+    measured.section.open([h5ad(tmp_path / "C9.h5ad")])
+    assert measured.view.offer.hint == NO_MPP
+    measured.presenter.give_mpp(0.5)
+    assert measured.section.comparison is not None
+    np.testing.assert_allclose(measured.section.spots.layer.scale, 0.5)
+
+
+def test_without_a_slide(measured: Measured, tmp_path: Path) -> None:
+    measured.viewer.layers.clear()
+    measured.presenter.choose_slide(None)
+    measured.section.open([h5ad(tmp_path / "C9.h5ad")])
+    assert measured.view.work.said == measured.view.offer.why_not_load == NO_SLIDE
+
+
+def test_stopped_and_compared_again(measured: Measured, tmp_path: Path) -> None:
+    measured.section.open([h5ad(tmp_path / "C9.h5ad")])
+    measured.section.remove()
+    assert measured.section.measurement is None
+    assert "Drop a measurement" in measured.view.offer.hint
+    measured.view.in_sight = False
+    measured.section.open([h5ad(tmp_path / "C9.h5ad")])
+    assert measured.view.offer.compare
+    measured.section.compare()
+    assert measured.section.comparison is not None
+    assert not measured.view.offer.compare
+
+
+def test_other_units_are_said_and_leave_no_difference(measured: Measured, tmp_path: Path) -> None:
+    measured.services.cards["demo"] = card("demo", label_recipe="log10-cp10k-panel-smoothed")
+    measured.use_model("demo")
+    comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    assert not measured.view.difference_offer[1]
+    assert any("values cannot" in caveat for caveat in measured_caveats(comparison))
+    assert "MSE" not in comparison.table().columns
+
+
+def test_the_difference_is_a_layer_of_its_own(measured: Measured, tmp_path: Path) -> None:
+    measured.predict()
+    comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    measured.section.toggle_difference(True)
+    assert measured.names()[-1] == "ERBB2, predicted - measured (C9)"
+    truth, predicted = comparison.values("ERBB2")
+    layer = measured.section.difference.layer
+    np.testing.assert_allclose(layer.features["difference"], predicted - truth)
+    high, low = (layer.face_color[place(predicted - truth)] for place in (np.argmax, np.argmin))
+    assert high[0] > high[2] or predicted.max() < truth.max()  # orange where more is predicted
+    assert low[2] > low[0]  # blue where less is
+    assert "The colours reach to" in measured.view.difference_offer[0]
+    measured.section.toggle_difference(False)
+    assert not layer.visible
+
+
+def test_layers_may_be_hidden_renamed_and_deleted(measured: Measured, tmp_path: Path) -> None:
+    measured.predict()
+    measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    section, state = measured.section, measured.state
+    section.spots.layer.visible = False
+    assert measured.view.ticked == (False, False)
+    section.toggle_spots(True)
+    assert section.spots.layer.visible
+    section.spots.layer.name = "mine"
+    state.choose_gene("KRT8")
+    assert section.spots.layer.name == "mine"
+    measured.viewer.layers.remove(section.spots.layer)
+    assert measured.view.ticked == (False, False)
+    state.choose_gene("ERBB2")
+    assert "mine" not in measured.names()
+    section.toggle_spots(True)
+    assert measured.names()[-1] == "ERBB2, measured (C9)"
+    measured.viewer.layers.remove(measured.heatmap.layer)
+    state.choose_gene("KRT8")  # the heatmap is another layer from now on
+    before = section.spots.layer.face_color.copy()
+    measured.heatmap.layer.contrast_limits = (4.0, 8.0)
+    assert not np.allclose(section.spots.layer.face_color, before)
+
+
+def test_five_thousand_spots_change_gene_quickly(measured: Measured, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    data = ad.AnnData(sp.csr_matrix(rng.poisson(5, (5000, 4)), dtype=np.float32))
+    data.var_names, data.obsm["spatial"] = GENES, rng.uniform((130, 10), (1270, 950), (5000, 2))
+    data.write_h5ad(tmp_path / "many.h5ad")
+    measured.predict()
+    measured.compared(str(tmp_path / "many.h5ad"))
+    measured.section.toggle_difference(True)
+    took = []
+    for gene in ("KRT8", "CD3E", "ERBB2") * 3:
+        since = time.process_time()
+        measured.state.choose_gene(gene)
+        took.append(time.process_time() - since)
+    assert np.median(took) < 0.2  # a tenth of a second where nothing else is at work
+
+
+@pytest.mark.timeout(300)
+def test_the_table_is_that_of_evaluate(tmp_path: Path) -> None:
+    """The real engine, an untrained model and a section made for it."""
+    from napari_nh2st.evaluation.protocol import evaluate
+    from napari_nh2st.slides import open_slide
+    from support.models import small_model
+    from support.sections import GENES as MADE
+    from support.sections import sheet
+
+    samples = sheet(tmp_path, ("S1", "P1", 1))
+    model = small_model(tmp_path, genes=MADE, gene_means=[5.0] * 4)
+    wanted = evaluate(samples, model)["splits"][0]["models"]["nh2st-context"]
+    with open_slide(tmp_path / "S1.tif") as slide:
+        measured = Measured(slide, Services(), str(model.path))
+        comparison = measured.compared(str(tmp_path / "S1.h5ad"))
+        table = comparison.table()
+        for gene, figures in wanted["genes"].items():
+            got = table.loc[gene, ["PCC", "low", "high", "MSE"]].to_numpy(dtype=float)
+            assert got == pytest.approx([figures[k] for k in ("pcc", "low", "high", "mse")], abs=2e-4)
+        assert comparison.figures["pcc_mean"] == pytest.approx(wanted["pcc_mean"], abs=2e-4)

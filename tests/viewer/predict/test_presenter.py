@@ -1,0 +1,158 @@
+"""The decisions of the NH2ST dock, without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from napari_nh2st.viewer.predict.events import State
+from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN
+from napari_nh2st.viewer.predict.presenter import READY, READY_TO_GO_ON
+from viewer.fakes import FakeSlide, card
+from viewer.without_window import Desk
+
+
+def other_slide(name: str = "D1", fingerprint: str = "g" * 8, **how) -> FakeSlide:
+    slide = FakeSlide(**how)
+    slide.path, slide.fingerprint = Path(f"/nowhere/{name}.svs"), fingerprint
+    return slide
+
+
+def test_a_chosen_slide_and_model_are_ready() -> None:
+    desk = Desk()
+    assert (desk.job.text, desk.job.ready) == (READY, True)
+    assert desk.state.gene == "ERBB2"  # the most trusted one
+    assert desk.state.map is None
+
+
+def test_what_is_missing_is_said() -> None:
+    desk = Desk(FakeSlide(mpp=None))
+    assert (desk.job.text, desk.job.ready) == (NO_MPP, False)
+    desk.presenter.give_mpp(0.25)
+    assert (desk.state.slide.mpp, desk.job.text) == (0.25, READY)
+    desk.state.choose_model(None)
+    assert (desk.job.text, desk.job.ready) == (NO_MODEL, False)
+    desk.presenter.predict()
+    assert desk.said == [NO_MODEL]
+    desk.presenter.choose_slide(None)
+    assert desk.job.text == NOTHING_OPEN
+
+
+def test_a_prediction_fills_a_map_that_is_drawn_and_told() -> None:
+    desk = Desk()
+    told = []
+    desk.state.map_chosen.connect(lambda chosen: told.append(("map", chosen is desk.state.map)))
+    desk.state.events.jobs_ended.connect(lambda count: told.append(("ended", count)))
+    desk.predict()
+    assert told == [("map", True), ("ended", 1)]
+    assert desk.map.count == desk.job.status.total
+    assert desk.job.status.state is State.DONE
+    assert desk.names() == ["C9", "ERBB2, predicted (her2st)"]
+    assert desk.state.limits.gene == "ERBB2"
+    assert desk.state.limits.unit == card().unit
+
+
+def test_a_gene_is_drawn_before_the_sections_hear_of_it() -> None:
+    desk = Desk()
+    desk.predict()
+    heard = []
+    desk.state.events.gene.connect(lambda gene: heard.append((gene, desk.heatmap.gene)))
+    desk.state.choose_gene("KRT8")
+    assert heard == [("KRT8", "KRT8")]
+    desk.viewer.layers.remove(desk.heatmap.layer)
+    desk.state.choose_gene("KRT8")  # asked for again: it comes back
+    assert desk.heatmap.present
+    assert len(heard) == 1
+
+
+def test_another_model_keeps_the_gene_where_it_predicts_it() -> None:
+    desk = Desk()
+    desk.state.choose_gene("KRT8")
+    desk.services.cards["others"] = card("others", genes=["AAA", "KRT8", "BBB", "CCC"], evaluation=None)
+    desk.use_model("others")
+    assert desk.state.gene == "KRT8"
+    desk.services.cards["third"] = card("third", genes=["AAA", "BBB", "CCC", "DDD"], evaluation=None)
+    desk.use_model("third")
+    assert desk.state.gene == "AAA"
+
+
+def test_what_was_predicted_comes_back_with_its_slide_model_and_detail() -> None:
+    desk = Desk()
+    desk.predict()
+    first = desk.map
+    desk.state.fine = True
+    assert desk.map is None
+    desk.presenter.predict()
+    fine = desk.map
+    assert fine.pitch == 16
+    desk.state.fine = False
+    assert (desk.map, desk.job.text) == (first, READY_TO_GO_ON)
+    layer = desk.state.slide_layer
+    desk.open(other_slide())
+    assert desk.map is None
+    assert not layer.visible
+    desk.presenter.choose_slide(layer)
+    assert (desk.map, layer.visible) == (first, True)
+    desk.use_model("demo")
+    assert desk.map is None
+    desk.use_model("her2st")
+    assert desk.map is first
+
+
+def test_a_map_that_is_made_for_another_slide_does_not_come_into_sight() -> None:
+    desk = Desk()
+    layer = desk.state.slide_layer
+    desk.background.hold = True
+    desk.predict()
+    desk.background.hold = False
+    desk.open(other_slide())
+    desk.background.release()
+    assert desk.map is None
+    assert desk.viewer.layers[1].name == "ERBB2, predicted (her2st)"
+    assert not desk.viewer.layers[1].visible
+    desk.presenter.choose_slide(layer)
+    assert desk.map is not None
+
+
+def test_limits_by_hand_belong_to_their_gene() -> None:
+    desk = Desk()
+    desk.predict()
+    fitted = desk.state.limits
+    desk.heatmap.layer.contrast_limits = (0.2, 0.4)  # as napari's slider does
+    assert (desk.state.limits.low, desk.state.limits.high, desk.state.limits.by_hand) == (0.2, 0.4, True)
+    desk.state.choose_gene("KRT8")
+    assert not desk.state.limits.by_hand
+    desk.state.choose_gene("ERBB2")
+    assert (desk.state.limits.low, desk.state.limits.high) == (0.2, 0.4)
+    desk.workspace.maps.forget_limits()
+    assert np.allclose((desk.state.limits.low, desk.state.limits.high), (fitted.low, fitted.high))
+    desk.state.style.percentiles = (20.0, 80.0)
+    assert fitted.low < desk.state.limits.low < desk.state.limits.high < fitted.high
+
+
+def test_a_file_of_another_reader_is_opened_by_ours() -> None:
+    desk = Desk()
+    opened = other_slide()
+    desk.services.open_slide = lambda path: opened
+    layer = desk.viewer.add_image(np.zeros((960, 1280, 3), np.uint8), name="drawn by napari")
+    layer._source = SimpleNamespace(path="/nowhere/D1.svs", reader_plugin=None, sample=None, widget=None, parent=None)
+    desk.background.hold = True
+    desk.presenter.choose_slide(layer)
+    assert (desk.job.text, desk.state.slide) == ("Opening the file…", None)
+    desk.background.release()
+    assert desk.state.slide is opened
+    assert desk.job.text == READY
+
+
+def test_closing_tells_the_sections_once() -> None:
+    desk, told = Desk(), []
+    desk.workspace.when_closing(lambda: told.append("closed"))
+    desk.presenter.close()
+    desk.presenter.close()
+    assert told == ["closed"]
+    desk.state.events.gene.connect(told.append)
+    desk.state.close()
+    desk.state.choose_gene("KRT8")
+    assert told == ["closed"]
