@@ -21,7 +21,7 @@ from support.sections import GENES, sheet
 
 CONFIG = TrainingConfig(
     architecture=Architecture(width=4, dim=16, hidden=12, heads=4, dropout=0.1),
-    epochs=1, pretrain_steps=3, ema=0.5, panel=4, mpp=1.0, device="cpu", precision="fp32",
+    epochs=1, pretrain_steps=3, ema=0.5, panel=4, mpp=1.0, device="cpu",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def test_everything_is_in_the_report(report):
         assert [g["rank"] for g in maps["genes"]] == ["best", "median", "worst"]
         assert len(maps["spots"]) == len(maps["genes"][0]["measured"]) == split["n_spots"]
     assert report["budget"] == "quick"
+    assert report["provenance"]["settings"]["precision"] == "fp32"  # nothing was said: the same models everywhere
     json.dumps(report)
 
 

@@ -49,7 +49,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[
-        str, typer.Option("--precision", help="With --protocol, to train in: auto, fp32 or bf16. Scores are in fp32.")
+        str, typer.Option("--precision", help="With --protocol, to train in: fp32 (auto) or bf16. Scores are in fp32.")
     ] = "auto",
     as_json: JsonOption = False,
 ) -> None:

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st import metrics
-from napari_nh2st.engine.device import choose_device
-from napari_nh2st.engine.precision import choose_precision
+from napari_nh2st.engine.device import SCORING
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines import BASELINES
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
@@ -114,6 +113,8 @@ def compare(
     splits = parse_protocol(protocol, samples)
     chosen = _chosen(models)
     config = TrainingConfig() if config is None else config
+    if config.precision == "auto":  # the same models whatever the machine is fastest with
+        config = config.model_copy(update={"precision": SCORING})
     store, warnings = _Sections({}, {}), []
     for split in splits:
         warnings += _check(split, store)
@@ -131,7 +132,6 @@ def compare(
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:
-    config = config.model_copy(update={"precision": choose_precision(config.precision, choose_device(config.device))})
     return {k: v for k, v in config.model_dump(mode="json").items() if v is not None and k != "description"}
 
 
