@@ -88,7 +88,7 @@ def test_what_was_put_is_a_copy_and_putting_again_replaces_it():
     assert np.array_equal(cache.get((0, 0)), block(1))
     cache.put((0, 0), block(2))
     assert np.array_equal(cache.get((0, 0)), block(2))
-    assert cache._held == BLOCK_BYTES
+    assert cache._memory_bytes == BLOCK_BYTES
     cache.clear_memory()
     assert not cache.has((0, 0))
 
@@ -344,7 +344,7 @@ def test_threads(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert cache._held == 4 * BLOCK_BYTES
+    assert cache._memory_bytes == 4 * BLOCK_BYTES
 
 
 # The limit

@@ -24,7 +24,7 @@ VIEW_WIDTH = 1 / 8
 """Width of the view, as a part of the slide's."""
 
 PLACES = ((0.5, 0.5), (0.18, 0.18), (0.82, 0.82), (0.82, 0.18), (0.18, 0.82))
-"""Where to look, as parts of the slide; the first one loads the model."""
+"""Places to look at, as parts of the slide; the first one loads the model."""
 
 BEAT_MS = 10
 PREDICT_SECONDS, QUICK_SECONDS = 20.0, 4.0
@@ -117,7 +117,7 @@ class Screen:
 
 
 class Heartbeat:
-    """How late a 10-ms timer comes while something else goes on."""
+    """Delays of a 10-ms timer while something else goes on."""
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer

@@ -28,7 +28,7 @@ STALE_SECONDS = 24 * 3600
 
 
 class Action(StrEnum):
-    """What to do with the cache."""
+    """An action on the cache."""
 
     show = "list"
     clear = "clear"

@@ -1,1 +1,1 @@
-"""From a slide and a model to a prediction: what is encoded once answers at every place."""
+"""From a slide and a model to a prediction: tissue is encoded once, and then answers at every place."""

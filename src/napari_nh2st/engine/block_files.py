@@ -1,6 +1,6 @@
 """One signature's folder of the embedding cache: a file per block, and a journal of the blocks that are done.
 
-    about.json    what the folder is for: its signature, and a name for people; there before anything else
+    about.json    the folder's description: its signature, and a name for people; there before anything else
     values/r.c    a block: zstd, float16 little-endian, row by row; then the CRC-32 of the compressed bytes
     done          the journal, 16 bytes a mark: row, column, bytes of the block's file, check (0 bytes: it is gone)
 
@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.atomic import finished_file, finished_folder
+from napari_nh2st.engine.windows import BlockIndex
 
 ABOUT, JOURNAL, VALUES = "about.json", "done", "values"
 FORMAT = 2
@@ -40,7 +41,6 @@ ATTEMPTS = 5
 # Odd multipliers of a check that NumPy computes for all marks at once; a mark of zeros does not pass.
 FACTORS, OFFSET = np.array([0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35], dtype=np.uint64), np.uint64(0x27D4EB2F)
 
-Index = tuple[int, int]
 Half = npt.NDArray[np.float16]
 
 
@@ -54,7 +54,7 @@ class BlockFolder:
     path : Path
         The folder; it is made if need be.
     about : dict
-        What the blocks depend on. It must match what the folder says of itself.
+        Everything that the blocks depend on. It must match the folder's own description.
     shape : (block, block, dim)
     label : str or None
         A name for people, such as the slide's.
@@ -62,9 +62,9 @@ class BlockFolder:
     Attributes
     ----------
     bytes : int
-        What the blocks take on disk.
+        Size of the blocks on disk.
     read_only : OSError or None
-        Why nothing can be written, where the folder can still be read.
+        The reason why nothing can be written, where the folder can still be read.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class BlockFolder:
     def __init__(self, path: Path, about: dict[str, Any], shape: tuple[int, int, int], label: str | None) -> None:
         self.path, self.shape, self.bytes = path, shape, 0
         self.read_only: OSError | None = None
-        self._sizes: dict[Index, int] = {}
+        self._sizes: dict[BlockIndex, int] = {}
         self._read, self._touched = 0, 0.0
         self._lock = threading.Lock()
         self._journal = self._open(json.loads(json.dumps(about)), label)
@@ -86,11 +86,11 @@ class BlockFolder:
     def _open(self, about: dict[str, Any], label: str | None) -> int:
         """Open the journal of a sound folder, and hold its lock."""
         for _ in range(ATTEMPTS):
-            known = self._known(about)
-            if known is None:
+            described = self._read_about(about)
+            if described is None:
                 self._start(about, label)
                 continue
-            if label is not None and known.get("label") != label:
+            if label is not None and described.get("label") != label:
                 with suppress(OSError), finished_file(self.path / ABOUT) as draft:
                     draft.write_text(json.dumps({**about, "label": label}), encoding="utf-8")
             journal = self._open_journal()
@@ -101,15 +101,15 @@ class BlockFolder:
             time.sleep(0.02)
         raise OSError(f"{self.path} cannot be opened: other processes remove it again and again")
 
-    def _known(self, about: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what the folder says of itself, or None where it must be started again."""
+    def _read_about(self, about: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the folder's own description, or None where the folder must be started again."""
         try:
-            known: dict[str, Any] = json.loads((self.path / ABOUT).read_text(encoding="utf-8"))
-            fits = {k: v for k, v in known.items() if k != "label"} == about
+            described: dict[str, Any] = json.loads((self.path / ABOUT).read_text(encoding="utf-8"))
+            fits = {k: v for k, v in described.items() if k != "label"} == about
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, AttributeError):
             return None
         whole = (self.path / VALUES).is_dir() and (self.path / JOURNAL).is_file()
-        return known if fits and whole else None
+        return described if fits and whole else None
 
     def _start(self, about: dict[str, Any], label: str | None) -> None:
         if os.path.lexists(self.path):
@@ -138,14 +138,14 @@ class BlockFolder:
             with suppress(OSError):
                 os.write(journal, bytes(MARK_BYTES - torn))
 
-    def has(self, index: Index) -> bool:
+    def has(self, index: BlockIndex) -> bool:
         """Tell whether a block is marked as done, by this process or another one."""
         with self._lock:
             if index not in self._sizes:
                 self._catch_up()
             return index in self._sizes
 
-    def read(self, index: Index) -> Half | None:
+    def read(self, index: BlockIndex) -> Half | None:
         """Return a block (block, block, dim), or None where it is missing; one that cannot be decoded is forgotten."""
         if not self.has(index):
             return None
@@ -155,7 +155,7 @@ class BlockFolder:
                 self._mark(index, 0)
         return values
 
-    def write(self, index: Index, data: bytes) -> None:
+    def write(self, index: BlockIndex, data: bytes) -> None:
         """Keep a block as `encode` has made it; then mark it."""
         draft = self.path / VALUES / f".{os.getpid()}-{secrets.token_hex(4)}.part"
         try:
@@ -183,10 +183,10 @@ class BlockFolder:
             with suppress(OSError):
                 os.close(journal)
 
-    def _file(self, index: Index) -> Path:
+    def _file(self, index: BlockIndex) -> Path:
         return self.path / VALUES / f"{index[0]}.{index[1]}"
 
-    def _mark(self, index: Index, size: int) -> None:
+    def _mark(self, index: BlockIndex, size: int) -> None:
         with self._lock:
             if size == 0:
                 self._note(index, 0)  # also where the journal cannot be written
@@ -195,7 +195,7 @@ class BlockFolder:
                 raise OSError(f"{self.path / JOURNAL} cannot be written to its end")
             self._note(index, size)
 
-    def _note(self, index: Index, size: int) -> None:
+    def _note(self, index: BlockIndex, size: int) -> None:
         self.bytes += size - self._sizes.pop(index, 0)
         if size:
             self._sizes[index] = size
@@ -233,7 +233,7 @@ def _decode(file: Path, shape: tuple[int, int, int]) -> Half | None:
         return None
 
 
-def _encode_mark(index: Index, size: int) -> bytes:
+def _encode_mark(index: BlockIndex, size: int) -> bytes:
     numbers = np.array([[*index, size]], dtype="<i4")
     return numbers.tobytes() + _checks(numbers).astype("<u4").tobytes()
 

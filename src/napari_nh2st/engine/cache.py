@@ -1,4 +1,4 @@
-"""The cache of embeddings: what was encoded once, in memory and in the user's cache folder. It may be evicted."""
+"""The cache of embeddings, in memory and in the user's cache folder. Its folders may be evicted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine import eviction
-from napari_nh2st.engine.block_files import FORMAT, BlockFolder, Index, encode
+from napari_nh2st.engine.block_files import FORMAT, BlockFolder, encode
+from napari_nh2st.engine.windows import BlockIndex
 from napari_nh2st.errors import Nh2stError
 
-__all__ = ["MEMORY_LIMIT", "EmbeddingCache", "Index"]
+__all__ = ["MEMORY_LIMIT", "EmbeddingCache"]
 
 MEMORY_LIMIT = 256 * 2**20
 # What other processes write is looked at every so many blocks: some 35 MB of our own.
@@ -59,8 +60,8 @@ class EmbeddingCache:
     ) -> None:
         self.block, self.dim = block, dim
         self.problems: list[str] = []
-        self._recent: OrderedDict[Index, npt.NDArray[np.float16]] = OrderedDict()
-        self._held = 0
+        self._recent: OrderedDict[BlockIndex, npt.NDArray[np.float16]] = OrderedDict()
+        self._memory_bytes = 0
         self._lock = threading.Lock()
         self._order = threading.Lock()  # one block is written at a time, and nobody who only asks waits for it
         self._disk: BlockFolder | None = None
@@ -93,14 +94,14 @@ class EmbeddingCache:
         self._writing = True
         self._others = eviction.make_room(parent, self._limit, disk.path, disk.bytes)
 
-    def has(self, index: Index) -> bool:
+    def has(self, index: BlockIndex) -> bool:
         """Tell whether a block is in memory or marked on disk. No values are loaded."""
         with self._lock:
             if index in self._recent:
                 return True
         return self._disk is not None and self._disk.has(index)
 
-    def get(self, index: Index) -> npt.NDArray[np.float16] | None:
+    def get(self, index: BlockIndex) -> npt.NDArray[np.float16] | None:
         """Return a block (block, block, dim), NaN where not encoded, or None where nothing is.
 
         The array is the cache's own: do not change it.
@@ -111,16 +112,16 @@ class EmbeddingCache:
             if index in self._recent:
                 self._recent.move_to_end(index)
                 return self._recent[index]
-        found = None if self._disk is None else self._disk.read(index)
-        if found is None:
+        stored = None if self._disk is None else self._disk.read(index)
+        if stored is None:
             return None
         with self._lock:
             newer = self._recent.get(index)  # put while the disk was read
             if newer is None:
-                self._remember(index, found)
-            return found if newer is None else newer
+                self._remember(index, stored)
+            return stored if newer is None else newer
 
-    def put(self, index: Index, values: npt.NDArray[np.float16]) -> None:
+    def put(self, index: BlockIndex, values: npt.NDArray[np.float16]) -> None:
         """Keep a copy of a block; its mark is written after its values.
 
         Raises
@@ -138,10 +139,10 @@ class EmbeddingCache:
                 self._write(index, own)
 
     def clear_memory(self) -> None:
-        """Drop what is in memory. What is on disk stays."""
+        """Drop the blocks in memory; those on disk stay."""
         with self._lock:
             self._recent.clear()
-            self._held = 0
+            self._memory_bytes = 0
 
     def close(self) -> None:
         """Give the folder on disk free, as happens by itself when the cache is no longer referred to."""
@@ -149,14 +150,14 @@ class EmbeddingCache:
         if self._disk is not None:
             self._disk.close()
 
-    def _remember(self, index: Index, values: npt.NDArray[np.float16]) -> None:
-        known = self._recent.pop(index, None)
-        self._held += values.nbytes - (0 if known is None else known.nbytes)
+    def _remember(self, index: BlockIndex, values: npt.NDArray[np.float16]) -> None:
+        older = self._recent.pop(index, None)
+        self._memory_bytes += values.nbytes - (0 if older is None else older.nbytes)
         self._recent[index] = values
-        while self._held > MEMORY_LIMIT and len(self._recent) > 1:
-            self._held -= self._recent.popitem(last=False)[1].nbytes
+        while self._memory_bytes > MEMORY_LIMIT and len(self._recent) > 1:
+            self._memory_bytes -= self._recent.popitem(last=False)[1].nbytes
 
-    def _write(self, index: Index, values: npt.NDArray[np.float16]) -> None:
+    def _write(self, index: BlockIndex, values: npt.NDArray[np.float16]) -> None:
         assert self._disk is not None
         if not self._writing:
             return

@@ -1,4 +1,4 @@
-"""What this machine computes fastest with: a short trial per device, remembered in the user's cache folder."""
+"""The fastest way to compute on this machine: a short trial per device, remembered in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from napari_nh2st.engine.device import computing, has_fast_bf16
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.slides.cache import cache_folder
 
-# What has to be won before the exception is taken: trials on a busy machine differ by a fifth.
+# Gain in speed for which an exception is made: trials on a busy machine differ by a fifth.
 WORTH = 1.3
 _SIDE, _TIMES = 512, 3
 
 
 class Calibration(BaseModel):
-    """What to compute with on one device.
+    """Precision and memory format for one device.
 
     Attributes
     ----------
@@ -42,12 +42,12 @@ class Calibration(BaseModel):
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """As torch names it."""
+        """The memory format as torch names it."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
 def calibrate(device: torch.device) -> Calibration:
-    """Find what a device computes fastest with; tried once, then remembered.
+    """Find the fastest precision and memory format of a device; tried once, then remembered.
 
     bfloat16 is tried only where it is native, and taken only where it wins: elsewhere it is emulated, slower and
     less exact.
@@ -59,26 +59,26 @@ def calibrate(device: torch.device) -> Calibration:
 def _calibrate(name: str, folder: str, threads: int) -> Calibration:
     device = torch.device(name)
     path, key = Path(folder) / "calibration.json", f"{_describe(device)}, {threads} threads, torch {torch.__version__}"
-    known = _load(path)
+    remembered = _load(path)
     try:
-        return Calibration.model_validate(known[key])
+        return Calibration.model_validate(remembered[key])
     except (KeyError, ValidationError):
-        found = _try(device)
+        calibration = _try(device)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with finished_file(path) as draft:
-            draft.write_text(json.dumps({**_load(path), key: found.model_dump()}, indent=1), "utf-8")
+            draft.write_text(json.dumps({**_load(path), key: calibration.model_dump()}, indent=1), "utf-8")
     except OSError:
         pass  # a cache that cannot be written costs a trial a session
-    return found
+    return calibration
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        entries = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def _describe(device: torch.device) -> str:

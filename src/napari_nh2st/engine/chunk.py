@@ -35,7 +35,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: places done, of total."""
+    """Progress of a prediction: places done, of total."""
 
     done: int
     total: int

@@ -32,7 +32,7 @@ BORDER = 4
 
 
 class Embeddings(ABC):
-    """What was encoded of one slide with one model, and how to encode more.
+    """Embeddings of one slide by one model, and how to encode more of them.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ class Embeddings(ABC):
 
     @abstractmethod
     def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
-        """Those of the blocks that must be encoded before `take` can answer."""
+        """Return those of the blocks that must be encoded before `take` can answer."""
 
     @abstractmethod
     def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
-        """Say what to encode at once to get these blocks."""
+        """Return windows that, encoded one by one, give these blocks."""
 
     @abstractmethod
     def read(self, window: Window) -> U8:
@@ -151,7 +151,7 @@ class Embeddings(ABC):
 
 
 class DenseEmbeddings(Embeddings):
-    """Of an encoder that runs over windows: blocks are exact at their seams, whatever window they come from."""
+    """Embeddings of an encoder that runs over windows: blocks are exact at their seams, from whatever window."""
 
     BLOCK = 16  # cells a side: small, so that little is computed before the first answer
 
@@ -200,7 +200,7 @@ class DenseEmbeddings(Embeddings):
 
 
 class PatchEmbeddings(Embeddings):
-    """Of an encoder that takes patches: one entry per lattice tile, and only of tiles that were asked for."""
+    """Embeddings of an encoder that takes patches: one entry per lattice tile, for tiles that were asked for."""
 
     BLOCK = 8
 
@@ -213,13 +213,13 @@ class PatchEmbeddings(Embeddings):
         self._wanted: dict[BlockIndex, IntArray] = {}
 
     def want(self, entries: IntArray) -> None:
-        """Say which tiles will be asked for; those of a block are encoded together."""
+        """Take note of tiles that will be asked for; those of a block are encoded together."""
         owner = entries // self.block
         for block in np.unique(owner, axis=0):
             index = (int(block[0]), int(block[1]))
             mine = entries[(owner == block).all(axis=1)] % self.block
-            known = self._wanted.get(index, mine[:0])
-            self._wanted[index] = np.unique(np.concatenate([known, mine]), axis=0)
+            earlier = self._wanted.get(index, mine[:0])
+            self._wanted[index] = np.unique(np.concatenate([earlier, mine]), axis=0)
 
     def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
         """See `Embeddings.missing`."""
@@ -227,11 +227,11 @@ class PatchEmbeddings(Embeddings):
 
     def _lacking(self, index: BlockIndex) -> IntArray:
         wanted = self._wanted.get(index, np.empty((0, 2), dtype=np.int64))
-        known = self.cache.get(index) if self.cache.has(index) else None
-        if known is None:
+        block = self.cache.get(index) if self.cache.has(index) else None
+        if block is None:
             return wanted
-        lacks: IntArray = wanted[np.isnan(known[wanted[:, 0], wanted[:, 1], 0])]
-        return lacks
+        lacking: IntArray = wanted[np.isnan(block[wanted[:, 0], wanted[:, 1], 0])]
+        return lacking
 
     def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
         """See `Embeddings.windows`."""
@@ -247,9 +247,9 @@ class PatchEmbeddings(Embeddings):
         """See `Embeddings.encode`."""
         index = (window.top, window.left)
         rows, columns = self._lacking(index).T
-        known = self.cache.get(index) if self.cache.has(index) else None
+        earlier = self.cache.get(index) if self.cache.has(index) else None
         shape = (self.block, self.block, self.cache.dim)
-        block = np.full(shape, np.nan, dtype=np.float16) if known is None else known.copy()
+        block = np.full(shape, np.nan, dtype=np.float16) if earlier is None else earlier.copy()
         if len(rows):
             block[rows, columns] = self.runner.encode_patches(pixels, cancelled)
         self.cache.put(index, block)

@@ -1,4 +1,4 @@
-"""What the embedding cache may take: its limit, what lies in it, and which folder goes first."""
+"""The limit of the embedding cache: its size, its folders, and which of them goes first."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Entry:
 
 
 def embeddings_folder(root: Path) -> Path:
-    """Return where the embeddings lie in a cache folder."""
+    """Return the folder of the embeddings in a cache folder."""
     return root / "embeddings"
 
 
@@ -63,10 +63,10 @@ def parse_size(text: str) -> int:
     Nh2stError
         If it is none.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?i?)b?\s*", text.lower())
-    if found is None or found[2] not in UNITS:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?i?)b?\s*", text.lower())
+    if match is None or match[2] not in UNITS:
         raise Nh2stError(f"{text!r} is no size: give one such as 5GB or 500MB")
-    return int(float(found[1]) * UNITS[found[2]])
+    return int(float(match[1]) * UNITS[match[2]])
 
 
 def size_text(count: int) -> str:
@@ -87,7 +87,7 @@ def default_limit(root: Path) -> int:
 
 
 def limit_of(root: Path) -> int:
-    """Return how many bytes the embeddings in a cache folder may take: what NH2ST_CACHE_LIMIT says, else the default.
+    """Return how many bytes the embeddings in a cache folder may take: NH2ST_CACHE_LIMIT, else the default.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def entries(parent: Path) -> list[Entry]:
         names = [p for p in parent.iterdir() if NAME.fullmatch(p.name)]
     except OSError:
         return []
-    found = [entry for p in names if (entry := _entry(p)) is not None]
-    return sorted(found, key=lambda e: e.used)
+    folders = [entry for p in names if (entry := _entry(p)) is not None]
+    return sorted(folders, key=lambda e: e.used)
 
 
 def _entry(folder: Path) -> Entry | None:
@@ -135,7 +135,7 @@ def _in_use(folder: Path, used: float) -> bool:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return what the files below a folder take, by looking at each of them."""
+    """Return the size of all files below a folder, by looking at each of them."""
     size = 0
     for where, _, files in os.walk(folder):
         for name in files:
@@ -185,7 +185,7 @@ def _try_remove(folder: Path) -> bool:
 
 
 def sweep(parent: Path, seconds: float = STALE_SECONDS) -> None:
-    """Delete what processes that were killed have left half removed or half made."""
+    """Delete folders that killed processes left half removed or half made."""
     try:
         left = [p for p in parent.iterdir() if LEFT.fullmatch(p.name)]
     except OSError:

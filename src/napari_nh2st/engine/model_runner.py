@@ -33,7 +33,7 @@ BUFFER = 28 * 2**20
 
 
 def folded(encoder: ResNet18) -> ResNet18:
-    """Copy an encoder for RGB of 0 to 255: same answers where no zero padding is seen, a pass over memory less a layer.
+    """Copy an encoder for RGB of 0 to 255: same answers where it sees no zero padding, one pass less over memory.
 
     Batch norm goes into the convolution before it, and normalisation by ImageNet's mean and standard deviation into the
     first one. Zero padding then means black instead of the mean, which is why it must lie in a halo.
@@ -138,8 +138,8 @@ class ModelRunner:
             bottom = min(height, top + band)
             above, below = max(0, top - margin), min(height, bottom + margin)
             part = image[:, :, above:below].float().contiguous(memory_format=self.layout)
-            found = self.encoder.early(part)
-            parts.append(found[:, :, (top - above) // 4 : (bottom - above) // 4])
+            early = self.encoder.early(part)
+            parts.append(early[:, :, (top - above) // 4 : (bottom - above) // 4])
         return self.encoder.late(torch.cat(parts, dim=2))
 
     def encode_patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:

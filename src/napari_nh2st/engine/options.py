@@ -1,4 +1,4 @@
-"""How to predict: on which device, in which precision, where results are kept, until when."""
+"""Options of a prediction: device, precision, tissue, where results are kept, and when to stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def never() -> bool:
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """What to compute with and where to keep it.
+    """Options of a prediction.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class PredictionOptions:
     tissue : TissueMask or None
         Which neighbours are tissue; the slide's own mask by default.
     store : PredictionStore or None
-        Where results last; what it holds already is not computed again.
+        Where results last; tiles that it holds already are not computed again.
     cache : bool
         Keep embeddings on disk, in the user's cache folder.
     cancelled : callable

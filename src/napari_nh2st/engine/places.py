@@ -1,4 +1,4 @@
-"""Where to predict on a slide, and what a person must know before believing it."""
+"""The places to predict on a slide, and the warnings that a person must read before believing the result."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def neighbourhood(
 
 
 def shows_tissue(slide: Slide, card: Card, centres: FloatArray, tissue: TissueMask) -> npt.NDArray[np.bool_]:
-    """Tell which places (n, 2) lie on the slide and show tissue enough to be looked at."""
+    """Tell which places (n, 2) lie on the slide and show enough tissue."""
     return _shows_tissue(centres, card.patch * card.scale_on(slide.require_mpp()), slide_box(slide), tissue)
 
 
@@ -116,9 +116,9 @@ def damaged_at(slide: Slide, centres: FloatArray, patch: int, scale: float) -> n
 
 
 def warnings_for(slide: Slide, card: Card, reference: Reference | None = None) -> list[str]:
-    """Say, in sentences for a person, all they must know before they believe this model on this slide.
+    """Return, in sentences, all that a person must know before they believe this model on this slide.
 
-    With what the training tissue looks like (`model.folder.load_reference`) the slide is looked at from afar.
+    With the reference of the training tissue (`model.folder.load_reference`) the slide's stain is measured.
     """
     if reference is not None:
         measure_stain(slide)
@@ -126,7 +126,7 @@ def warnings_for(slide: Slide, card: Card, reference: Reference | None = None) -
 
 
 def problems_of(slide: Slide, card: Card, reference: Reference | None = None) -> list[str]:
-    """Say what is wrong with the slide, or with this model for it; quick.
+    """Return the problems of the slide, or of this model on it, as sentences; quick.
 
     Says nothing about the stain before `measure_stain` has measured the slide.
     """
@@ -146,7 +146,7 @@ def problems_of(slide: Slide, card: Card, reference: Reference | None = None) ->
 
 
 def limits_of(slide: Slide, card: Card) -> list[str]:
-    """Say how far the model's training reaches: nothing is wrong, and yet its figures do not cover this slide."""
+    """Return the limits of the model's training, as sentences: its figures do not cover this slide."""
     if card.synthetic or slide.synthetic or not card.training:  # then the problems say more, or nothing is known
         return []
     own = next((t.sample for t in card.training if t.fingerprint and t.fingerprint == slide.fingerprint), None)

@@ -1,4 +1,4 @@
-"""Predict a slide, or given places of it, into one `Prediction`; and the folder in which results last."""
+"""Predicting a slide, or given places of it, into one `Prediction`; and the folder in which results last."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def predict_places(
 
 
 def slide_facts(slide: Slide) -> dict[str, Any]:
-    """Say which slide a prediction is of, as files keep it."""
+    """Return the facts about a slide that a prediction keeps."""
     return {
         "path": str(slide.path.resolve()),
         "fingerprint": slide.fingerprint,
@@ -74,7 +74,7 @@ def slide_facts(slide: Slide) -> dict[str, Any]:
 
 
 def provenance(model: Model, options: PredictionOptions) -> dict[str, Any]:
-    """Say what made a prediction: model hash, device, precision, versions and the command."""
+    """Return the origin of a prediction: model hash, device, precision, versions and the command."""
     device = choose_device(options.device)
     return {
         "model": model.card.name,

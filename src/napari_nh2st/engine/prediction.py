@@ -95,7 +95,7 @@ class Prediction:
 
     @property
     def done(self) -> npt.NDArray[np.bool_]:
-        """Which of the n places carry a prediction."""
+        """True where one of the n places carries a prediction, (n,) bool."""
         finite: npt.NDArray[np.bool_] = np.asarray(np.isfinite(self.hidden).all(axis=1))
         return finite
 

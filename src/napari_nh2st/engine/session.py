@@ -181,7 +181,7 @@ class Session:
         return out
 
     def embed(self, places: TileSet, *, cancelled: Callable[[], bool] | None = None) -> F32:
-        """Encode places: what the model sees of each patch by itself, before its surroundings come in.
+        """Encode places: each patch by itself, before its surroundings come in.
 
         Returns
         -------
@@ -207,7 +207,7 @@ class Session:
         return not self.embeddings.missing(self._layout.group(places, np.arange(len(places))).blocks)
 
     def _stopped(self, cancelled: Callable[[], bool] | None) -> Callable[[], bool]:
-        """Hear a cancel beside that of the options."""
+        """Return a cancel that hears this one and that of the options."""
         own = cancelled or never
         return lambda: own() or self.options.cancelled()
 
@@ -262,7 +262,7 @@ class Session:
     def _encoded_groups(
         self, places: TileSet, focus: tuple[float, float] | None, cancelled: Callable[[], bool]
     ) -> Iterator[PlaceGroup]:
-        """Yield groups of places as soon as all that they see is encoded."""
+        """Yield groups of places as soon as everything that they see is encoded."""
         with reader_threads() as threads:
             for groups in self._layout.groups(places, focus):
                 yield from self._encoder.encode(groups, focus, threads, cancelled)

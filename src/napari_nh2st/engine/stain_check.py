@@ -72,7 +72,7 @@ def stain_if_measured(slide: Slide) -> SlideStain | None:
 
 
 def stain_problems(stain: SlideStain, card: Card, reference: Reference) -> list[str]:
-    """Say what is unusual about the stain of a whole slide, a sentence each."""
+    """Return what is unusual about the stain of a whole slide, a sentence each."""
     if stain.dark:
         return [
             f"The background of this slide is dark, as in fluorescence: the model {card.name!r} was trained on stained "
@@ -103,7 +103,7 @@ def stain_problems(stain: SlideStain, card: Card, reference: Reference) -> list[
 
 
 def mpp_problems(slide: Slide, card: Card) -> list[str]:
-    """Say where the pixel size is far from those of the training slides, and cannot be believed or does not suffice."""
+    """Return, as sentences, why the pixel size is too coarse for the model or hard to believe."""
     if slide.mpp is None:
         return []
     if card.mpp < 0.67 * slide.mpp:

@@ -30,7 +30,7 @@ EMPTY, PREDICTED, DAMAGED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Header:
-    """What a prediction folder says of itself.
+    """The description of a prediction folder.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Header:
     provenance: dict[str, Any]
 
     def meta(self) -> dict[str, Any]:
-        """Return what goes into the group's attributes; the decoder has arrays of its own."""
+        """Return the group's attributes; the decoder has arrays of its own."""
         return {
             "schema": SCHEMA,
             "signature": self.signature,
@@ -103,8 +103,8 @@ class PredictionStore:
         path = Path(path)
         if (path / "zarr.json").exists():
             store = cls(path)
-            known, wanted = store.meta["signature"], header.signature
-            differs = [k for k in sorted({*known, *wanted}) if known.get(k) != wanted.get(k)]
+            stored, asked = store.meta["signature"], header.signature
+            differs = [k for k in sorted({*stored, *asked}) if stored.get(k) != asked.get(k)]
             if differs:
                 raise Nh2stError(
                     f"{path} holds a prediction with another {', '.join(differs)}: choose another --out or remove it"
@@ -162,7 +162,7 @@ class PredictionStore:
         self._state[r0:r1, c0:c1] = states
 
     def prediction(self) -> Prediction:
-        """Return everything predicted so far, row by row."""
+        """Return all tiles predicted so far, row by row."""
         grid = np.argwhere(np.asarray(self._state[:]) == PREDICTED).astype(np.int64)
         lattice = self.meta["lattice"]
         scale, pitch = float(lattice["scale"]), int(lattice["pitch"])
@@ -191,13 +191,13 @@ def find_prediction(path: str | Path) -> Path:
         return path
     inside = sorted(p.parent for p in path.glob(f"*{SUFFIX}/zarr.json")) if path.is_dir() else []
     if len(inside) != 1:
-        found = ", ".join(p.name for p in inside) or "none"
-        raise Nh2stError(f"{path} is not a prediction: give one folder that ends in {SUFFIX} (found there: {found})")
+        names = ", ".join(p.name for p in inside) or "none"
+        raise Nh2stError(f"{path} is not a prediction: give one folder that ends in {SUFFIX} (found there: {names})")
     return inside[0]
 
 
 def open_prediction(path: str | Path) -> Prediction:
-    """Open what `nh2st predict` left: the `.nh2st` folder, or the folder that holds only one.
+    """Open a result of `nh2st predict`: the `.nh2st` folder, or the folder that holds only one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How missing blocks of tissue are covered with windows that are encoded at once. NumPy only."""
+"""Covering missing blocks of tissue with windows that are encoded at once. NumPy only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 BlockIndex = tuple[int, int]
+"""Row and column of a block."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _cut(wanted: npt.NDArray[np.bool_], top: int, left: int, largest: int, rim: 
 
 
 def _cuts(size: int, largest: int) -> range | list[int]:
-    """Where a side may be cut: anywhere if it fits, else into equal parts of which each fits."""
+    """Return where a side may be cut: anywhere if it fits, else into equal parts that each fit."""
     if size <= 1:
         return []
     parts = -(-size // largest)
@@ -106,7 +107,7 @@ def _cuts(size: int, largest: int) -> range | list[int]:
 
 
 def _cost(wanted: npt.NDArray[np.bool_], rim: float) -> float:
-    """Work to encode the smallest window round what is wanted, in blocks."""
+    """Work to encode the smallest window round the wanted blocks, in blocks."""
     rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return 0.0
