@@ -39,8 +39,8 @@ from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.phrases import signed
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.layers.context_effect import LOWER, RAISE, ContextEffect, EffectLayer, effect_of
-from napari_nh2st.viewer.layers.roles import map_of, slide_of
+from napari_nh2st.viewer.layers.context_effect import LOWER, RAISE, ContextEffect, EffectLayer
+from napari_nh2st.viewer.layers.roles import slide_of
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -77,7 +77,6 @@ class ContextSection(QWidget):
         self._outline = Outline(workspace.viewer)
         self._layers: dict[int, EffectLayer] = {}
         self._arrived: tuple[EffectLayer, deque[Any]] | None = None
-        self._hidden: list[Any] = []
         self._connections = Connections()
         self._build()
         self._wire()
@@ -219,7 +218,7 @@ class ContextSection(QWidget):
 
     def _toggle(self) -> None:
         if self.effect is not None and self.effect.visible:
-            self._show_prediction()
+            self._workspace.maps.instead.back()
         else:
             try:
                 shown = self._workspace.require_map()
@@ -242,20 +241,7 @@ class ContextSection(QWidget):
         made.show(self._workspace.state.gene)
         if made.layer is not None and made.layer is not before:
             self._connections.add(made.layer.events.visible, self._show_state)
-        # two heatmaps on top of one another mean nothing
-        self._hidden = [layer for layer in viewer.layers if layer.visible and map_of(layer) is not None]
-        for layer in self._hidden:
-            layer.visible = False
-
-    def _show_prediction(self) -> None:
-        """Hide what the surroundings change, of whichever map, and bring back what it had put out of sight."""
-        for layer in self._workspace.viewer.layers:
-            if effect_of(layer) is not None:
-                layer.visible = False
-        for layer in self._hidden:
-            if layer in self._workspace.viewer.layers:
-                layer.visible = True
-        self._hidden = []
+        self._workspace.maps.instead.show(made.layer)
 
     def _compute(self) -> None:
         """Predict without their surroundings the tiles for which that was not done yet."""
@@ -306,8 +292,8 @@ class ContextSection(QWidget):
     # what changes elsewhere
 
     def _map_changed(self) -> None:
-        self._hidden = []  # the heatmap that is to be seen has been brought out
-        self._show_prediction()
+        for made in self._layers.values():
+            made.hide()
         if self._map is not None and self._workspace.map is self._map:
             self._show_state()
             return

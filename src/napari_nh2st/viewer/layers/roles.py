@@ -43,7 +43,7 @@ class Kind(StrEnum):
     OUTLINE = "inspected tile"
 
 
-_HEATMAPS = (Kind.HEATMAP, Kind.PINNED)
+HEATMAPS = (Kind.HEATMAP, Kind.PINNED)
 _LABELS = (Kind.TISSUE, Kind.DOMAINS)
 _POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)
 
@@ -184,7 +184,7 @@ def map_of(layer: object) -> PredictedMap | None:
 
 def heatmap_map(role: Role | None) -> PredictedMap | None:
     """Return the map of a heatmap's role, None for any other role."""
-    return role.map if isinstance(role, MapRole) and role.kind in _HEATMAPS else None
+    return role.map if isinstance(role, MapRole) and role.kind in HEATMAPS else None
 
 
 def gene_of(layer: object) -> str:

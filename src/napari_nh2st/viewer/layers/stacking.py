@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nh2st.viewer.layers.roles import Kind, Role, role_of
+from napari_nh2st.viewer.layers.instead import INSTEAD
+from napari_nh2st.viewer.layers.roles import HEATMAPS, Kind, Role, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 # From the glass upwards; kinds of one line lie on one another in the order in which they come.
 ORDER: tuple[tuple[Kind, ...], ...] = (
     (Kind.SLIDE,),
-    (Kind.HEATMAP, Kind.PINNED),
-    (Kind.EFFECT, Kind.SPREAD, Kind.COMPOSITE, Kind.SIGNATURE),  # shown instead of the prediction
+    HEATMAPS,
+    INSTEAD,
     (Kind.NOVELTY, Kind.DOMAINS, Kind.TISSUE),
     (Kind.MEASURED,),
     (Kind.DIFFERENCE, Kind.RINGS),

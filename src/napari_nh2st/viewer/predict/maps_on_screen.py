@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.instead import InsteadOfPrediction
 from napari_nh2st.viewer.layers.open_slides import OpenSlides
 from napari_nh2st.viewer.layers.roles import layer_of_slide
 from napari_nh2st.viewer.state.dock_state import DockState, ShownLimits, first_gene
@@ -52,7 +53,7 @@ class MapsOnScreen:
 
     def __init__(self, viewer: ViewerModel, state: DockState, pace: Pace) -> None:
         self.viewer, self.state, self.pace = viewer, state, pace
-        self.open_slides = OpenSlides(viewer)
+        self.open_slides, self.instead = OpenSlides(viewer), InsteadOfPrediction(viewer)
         self._heatmaps: dict[int, HeatmapLayer] = {}
         state.style.when_restyled(self._restyle)
         state.gene_chosen.connect(self._show_gene)
@@ -90,6 +91,7 @@ class MapsOnScreen:
             heatmap.restyle()  # the colours that were chosen while it was away
         heatmap.show(self.state.gene_of(prediction_map.card))
         heatmap.bring_out()
+        self.instead.forget()
         self.open_slides.settle()
         self.state.show_map(prediction_map)  # listeners find it drawn
         self.tell_limits()
@@ -97,6 +99,7 @@ class MapsOnScreen:
 
     def leave(self) -> None:
         """Show no map; what was predicted stays known."""
+        self.instead.forget()
         self.state.show_map(None)
         self.tell_limits()
 

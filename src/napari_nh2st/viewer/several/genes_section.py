@@ -25,12 +25,13 @@ from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.composite import COLOURS, Composite, limits_words
 from napari_nh2st.viewer.layers.pinned import PinnedLayers
-from napari_nh2st.viewer.layers.roles import Kind, kind_of, map_of
+from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.layers.signature import add_signature, set_words
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 
 NO_PINNED = "Pin genes first, with [+] below the gene."
 PASTED = "pasted list"
+_HIDING = (Kind.COMPOSITE, Kind.SIGNATURE)
 
 
 class SeveralSection(QWidget):
@@ -212,7 +213,7 @@ class CompositePart(QWidget):
             before.remove()
         made = Composite(workspace.viewer, shown, genes, colours)
         self._of[shown.slide.get("fingerprint")] = made
-        hide_below(workspace, made.layer)
+        workspace.maps.instead.show(made.layer)
         self._say_scales()
 
     def _update(self, *, final: bool = False) -> None:
@@ -225,9 +226,10 @@ class CompositePart(QWidget):
         heatmap = self._workspace.heatmap
         if heatmap is None or not heatmap.present or heatmap.layer.visible:
             return
-        over = [layer for layer in made_layers(self._workspace) if layer.visible]
+        over = [layer for layer in self._workspace.viewer.layers if layer.visible and kind_of(layer) in _HIDING]
         if over:
             heatmap.bring_out()
+            self._workspace.maps.instead.forget()
             for layer in over:
                 layer.visible = False
 
@@ -352,22 +354,10 @@ class SignaturePart(QWidget):
         genes = f"{len(found.found)} of its {count(total, 'gene')}, {count(len(cells), 'tile')}"
         how = {"name": name, "genes": genes, "colormap": workspace.state.style.colormap}
         made = add_signature(workspace.viewer, shown, cells, scores, **how)
-        hide_below(workspace, made.layer)
+        workspace.maps.instead.show(made.layer)
         self.task.sentence.say(f"Scored {count(len(cells), 'tile')}; press Score again when more are predicted.")
 
 
 def _choose(combo: NarrowCombo, index: int) -> None:
     combo.setCurrentIndex(index)
     combo.lineEdit().setCursorPosition(0)  # of a long name, the beginning is seen
-
-
-def made_layers(workspace: Workspace) -> list[Any]:
-    """Return the layers of composites and signatures."""
-    return [layer for layer in workspace.viewer.layers if kind_of(layer) in (Kind.COMPOSITE, Kind.SIGNATURE)]
-
-
-def hide_below(workspace: Workspace, shown: Any) -> None:
-    """Hide heatmaps, and what else lies on the slide in colours: two on top of one another mean nothing."""
-    for layer in workspace.viewer.layers:
-        if layer is not shown and (map_of(layer) is not None or layer in made_layers(workspace)):
-            layer.visible = False

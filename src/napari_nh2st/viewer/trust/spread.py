@@ -29,7 +29,7 @@ from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.map_layer import Look
-from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of, map_role
+from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.model_names import folder_name, model_names
@@ -43,6 +43,7 @@ _SHOW_TIP = "Draw how far the answers differ; each view and each model takes abo
 _BACK_TIP = "Hide the spread, and show the heatmap of the prediction again"
 _ONE_MORE = "Tick one model at least."
 _SHOWN_MODELS = 4
+_COVERING = (Kind.NOVELTY, Kind.MEASURED, Kind.DIFFERENCE)
 
 
 class SpreadPart(QWidget):
@@ -57,7 +58,6 @@ class SpreadPart(QWidget):
         super().__init__()
         self._workspace = workspace
         self._spreads: dict[int, Spread] = {}
-        self._hidden: list[Any] = []
         self._map: PredictedMap | None = workspace.map
         self._build()
         self.task.sentence.say("")
@@ -158,7 +158,7 @@ class SpreadPart(QWidget):
     def _toggle(self) -> None:
         spread = self.spread
         if spread is not None and spread.image.visible and spread.members == self.members:
-            self._show_prediction()
+            self._workspace.maps.instead.back()
         else:
             self._compute()
         self._show_state()
@@ -195,25 +195,12 @@ class SpreadPart(QWidget):
         spread.image.rename(spread.name(self._workspace.state.gene))
         if spread.image.bring():
             spread.image.layer.events.visible.connect(self._show_state)
-        # two heatmaps on top of one another mean nothing, and marks that cover it hide it
-        hidden = [layer for layer in self._workspace.viewer.layers if layer.visible and _would_cover(layer)]
-        self._hidden += [layer for layer in hidden if layer is not spread.image.layer]
-        for layer in self._hidden:
-            layer.visible = False
+        self._workspace.maps.instead.show(spread.image.layer, covered_by=_COVERING)
         self._draw()
-
-    def _show_prediction(self) -> None:
-        for spread in self._spreads.values():
-            spread.image.hide()
-        for layer in self._hidden:
-            if layer in self._workspace.viewer.layers:
-                layer.visible = True
-        self._hidden = []
 
     # what changes elsewhere
 
     def _map_changed(self) -> None:
-        self._hidden = []  # the heatmap that is to be seen has been brought out
         if self._workspace.map is not self._map:
             self.task.cancel()
             self._map = self._workspace.map
@@ -327,11 +314,6 @@ class Spread:
         self.image.rename(self.name(gene))
         contrast = float(np.nanstd(self.answers[0].values(gene)))
         return spread_words(gene, unit, self.over, float(np.median(known)), contrast) if known.size else ""
-
-
-def _would_cover(layer: Any) -> bool:
-    """Tell whether a layer shows a gene, or marks tiles."""
-    return gene_of(layer) != "" or kind_of(layer) is Kind.NOVELTY
 
 
 def _cannot(card: Card, other: Card) -> str:
