@@ -76,7 +76,7 @@ class Dock:
 
     def end(self) -> None:
         """Leave no process behind: they would go on without us."""
-        for line in self.dock.runs.lines:
+        for line in self.dock.runs.presenter.state.lines:
             job = runs.Job(line.folder)
             until = time.monotonic() + 60
             while job.status().active and time.monotonic() < until:

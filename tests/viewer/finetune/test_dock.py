@@ -19,7 +19,7 @@ from napari_nh2st.training.run import runs
 from napari_nh2st.viewer.finetune import dock as finetune
 from napari_nh2st.viewer.finetune import run_queue as runs_part
 from napari_nh2st.viewer.finetune.dock import FinetuneWidget
-from napari_nh2st.viewer.finetune.estimate import EstimatePart
+from napari_nh2st.viewer.finetune.estimate_presenter import EstimatePresenter
 from support.sections import section
 from support.slides import tiff
 from viewer.fakes import FakeServices, card
@@ -60,7 +60,7 @@ say(event="cancelled", epoch=epoch)
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "registry_file", lambda: tmp_path / "data" / "runs.json")
     monkeypatch.setattr(runs_part, "_EVERY_MS", 200)
-    monkeypatch.setattr(EstimatePart, "EVERY", False)
+    monkeypatch.setattr(EstimatePresenter, "ENABLED", False)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_used_says_so(dock, qtbot, sheet: Path) -> None:
         dock.sentence.say("")
         qtbot.mouseClick(button, LEFT)
         assert dock.sentence.text().startswith("The run's folder cannot be used (")
-    assert dock.runs.lines == []
+    assert dock.runs.presenter.state.lines == ()
 
 
 def test_pasted_genes_are_looked_up_in_all_sections(dock, qtbot, sheet: Path) -> None:

@@ -21,7 +21,7 @@ from napari_nh2st.training.run.run_process import RunProcess
 from napari_nh2st.training.run.summary import read_summary
 from napari_nh2st.viewer.finetune import dock as finetune
 from napari_nh2st.viewer.finetune import run_queue as runs_part
-from napari_nh2st.viewer.finetune.estimate import EstimatePart
+from napari_nh2st.viewer.finetune.estimate_presenter import EstimatePresenter
 from support.sections import sheet as measured
 
 pytestmark = [pytest.mark.viewer, pytest.mark.timeout(900)]
@@ -42,9 +42,9 @@ CLOSED = """
 import sys
 import napari
 from qtpy.QtTest import QTest
-from napari_nh2st.viewer.finetune.estimate import EstimatePart
+from napari_nh2st.viewer.finetune.estimate_presenter import EstimatePresenter
 
-EstimatePart.EVERY = False
+EstimatePresenter.ENABLED = False
 viewer = napari.Viewer()
 _, dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")
 dock.sections.sheet.setText(sys.argv[1])
@@ -71,7 +71,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(runs, "registry_file", lambda: file)
     monkeypatch.setattr(runs_part, "_EVERY_MS", 200)
     monkeypatch.setattr(finetune, "_POLL_MS", 50)
-    monkeypatch.setattr(EstimatePart, "EVERY", False)
+    monkeypatch.setattr(EstimatePresenter, "ENABLED", False)
     return file
 
 
@@ -189,7 +189,7 @@ def test_napari_is_closed_and_opened_again(make_napari_viewer, qtbot, samples, r
     assert RunProcess(run).status().active
     _, dock = make_napari_viewer().window.add_plugin_dock_widget("napari-nh2st", "NH2ST fine-tune")
     assert dock.run.text() == ""
-    qtbot.waitUntil(lambda: [line.state for line in dock.runs.lines] == ["running"], timeout=WAIT)
+    qtbot.waitUntil(lambda: [line.state for line in dock.runs.presenter.state.lines] == ["running"], timeout=WAIT)
     dock.runs.table.selectRow(0)
     qtbot.mouseClick(dock.runs.open, LEFT)
     assert dock.run.text() == str(run)

@@ -26,11 +26,12 @@ from napari_nh2st.training.run.settings_file import FILE as SETTINGS
 from napari_nh2st.training.run.settings_file import write_settings
 from napari_nh2st.viewer.finetune.choices import ELSEWHERE, ChoicesPart
 from napari_nh2st.viewer.finetune.curves import Curves
-from napari_nh2st.viewer.finetune.estimate import EstimatePart
+from napari_nh2st.viewer.finetune.estimate import EstimateRow
 from napari_nh2st.viewer.finetune.held_out_map import HeldOutMap
 from napari_nh2st.viewer.finetune.messages import run_sentence
 from napari_nh2st.viewer.finetune.run_facts import LogFold, RunFacts
-from napari_nh2st.viewer.finetune.run_queue import RunsPart
+from napari_nh2st.viewer.finetune.run_queue import RunQueue
+from napari_nh2st.viewer.finetune.run_queue_presenter import RunQueuePresenter
 from napari_nh2st.viewer.finetune.run_result import RunResultView
 from napari_nh2st.viewer.finetune.sections import SectionsPart
 from napari_nh2st.viewer.kit.background import Background
@@ -79,7 +80,7 @@ class FinetuneWidget(QScrollArea):
         self.destroyed.connect(self.background.close)
         self.run.setText(self.preferences.last_run)
         self.sections.sheet.setText(self.preferences.last_sheet)
-        self.runs.refresh()
+        self.runs.presenter.refresh()
 
     def _build(self) -> None:
         self._make_fields()
@@ -122,7 +123,7 @@ class FinetuneWidget(QScrollArea):
         self.pause.clicked.connect(self._pause)
         self.bar = QProgressBar()
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.estimate = EstimatePart(self._program)
+        self.estimate = EstimateRow(self._program)
         self._draft = TemporaryDirectory(prefix="nh2st-")  # what an estimate is made of, while no run has begun
         self.sentence, self.facts, self.log = Sentence(), RunFacts(), LogFold()
         self.curves, self.map = Curves(), HeldOutMap(self.background)
@@ -130,11 +131,13 @@ class FinetuneWidget(QScrollArea):
         self.use = QPushButton("Use this model")
         self.use.setToolTip("Choose the trained model in the NH2ST dock")
         self.use.clicked.connect(self._use)
-        self.runs = RunsPart(self.background)
-        self.runs.opened.connect(self._open_run)
-        self.runs.resumed.connect(self._resume_run)
-        self.runs.used.connect(lambda line: self._use_model(line.model))
-        self.runs.changed.connect(self._update_start)
+        self.runs = RunQueue(
+            RunQueuePresenter(self.background),
+            on_open=self._open_run,
+            on_resume=self._resume_run,
+            on_use=lambda line: self._use_model(line.model),
+        )
+        self.runs.presenter.state.events.lines.connect(self._update_start)
         self._status = RunStatus("empty")
         self._show(RunStatus("empty"))
 
@@ -143,8 +146,10 @@ class FinetuneWidget(QScrollArea):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._timer.stop()
             self.map.presenter.close()
-            for part in (self.sections, self.choices, self.estimate, self.runs):
+            for part in (self.sections, self.choices):
                 part.shut()
+            self.estimate.close_down()
+            self.runs.close_down()
             self._draft.cleanup()
         return bool(super().event(event))
 
@@ -182,16 +187,16 @@ class FinetuneWidget(QScrollArea):
         except (RuntimeError, Nh2stError) as error:
             self.sentence.say(f"The run could not be started: {error_words(error)}")
             return
-        self.estimate.stop()
+        self.estimate.presenter.stop()
         self.preferences.last_run = str(job.folder)
         sheet = line_of(job).sheet
         self.preferences.last_sheet = "" if sheet is None else str(sheet)
-        self.runs.begun(job.folder)
+        self.runs.presenter.add(job.folder)
         self.follow()
 
     def _command(self, job: RunProcess) -> list[str]:
         """Write the run's settings and return the command that starts it; what goes on does so as it was begun."""
-        before = self.runs.at_work(job.folder)
+        before = self.runs.presenter.active_beside(job.folder)
         if job.can_resume:
             sheet = line_of(job).sheet or self.sections.sheet_for(job.folder)
             return finetune_command(sheet, job.folder, resume=True, after=before)
@@ -257,7 +262,7 @@ class FinetuneWidget(QScrollArea):
         before = self._status.state
         self._show(status)
         if status.state != before:
-            self.runs.refresh()
+            self.runs.presenter.refresh()
         if status.active and not self._timer.isActive():
             self._timer.start()
         elif not status.active:
@@ -303,7 +308,7 @@ class FinetuneWidget(QScrollArea):
     def _update_start(self) -> None:
         resumable = self.job is not None and self.job.can_resume
         goes_on = resumable and self._status.state != "done" and not self._status.active
-        waits = bool(self.job is not None and self.runs.at_work(self.job.folder))
+        waits = bool(self.job is not None and self.runs.presenter.active_beside(self.job.folder))
         self.start.setText("Queue" if waits else "Go on" if goes_on else "Start")
         self.edit.setEnabled(self.job is not None and not resumable and not self._status.active)
         self.edit.setToolTip(_EDIT if self.edit.isEnabled() else _EDIT_NOT)
@@ -321,14 +326,14 @@ class FinetuneWidget(QScrollArea):
         """Have it estimated what a new run would take, with the choices as they stand."""
         self.estimate.setVisible(new)
         if not new or self.sections.why_not or self.choices.why_not:
-            self.estimate.ask(None)
+            self.estimate.presenter.ask(None)
             return
         draft = Path(self._draft.name)
         try:
             words = self._words(draft, None)
-            self.estimate.ask(words, self.choices.config(draft if self.job is None else self.job.folder))
+            self.estimate.presenter.ask(words, self.choices.config(draft if self.job is None else self.job.folder))
         except (Nh2stError, OSError) as error:
-            self.estimate.ask(None, why_not=error_words(error))
+            self.estimate.presenter.ask(None, why_not=error_words(error))
 
     def _why_not(self) -> str:
         """Say why nothing can be started; empty where it can."""
