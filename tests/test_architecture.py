@@ -254,3 +254,16 @@ def test_importing_changes_no_settings():
             text = ast.unparse(node) if isinstance(node, ast.Expr | ast.Assign) else ""
             for word in ("basicConfig", "filterwarnings", "simplefilter", "os.environ["):
                 assert word not in text, _where(name, node.lineno)
+
+
+def test_the_picture_of_the_house_has_every_part():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("house_picture", ROOT / "docs" / "scripts" / "house_picture.py")
+    picture = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = picture
+    spec.loader.exec_module(picture)
+    written = [text.get_text() for text in picture.build().axes[0].texts]
+    parts = {part for step in [*ORDER[:-1], *ROOMS["viewer"]] for part in step}
+    assert parts <= set(written)
+    assert "" not in written, "a part without a docstring"
