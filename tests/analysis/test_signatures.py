@@ -114,9 +114,9 @@ def test_a_text_without_genes_says_what_to_do() -> None:
 
 def test_genes_are_matched_whatever_their_case() -> None:
     found = match(["erbb2", "NOPE", "Krt8", "ERBB2"], ["KRT8", "ERBB2", "C1orf50"])
-    assert found.found == ("ERBB2", "KRT8")
+    assert found.genes == ("ERBB2", "KRT8")
     assert found.missing == ("NOPE",)
-    assert match(["C1ORF50"], ["C1orf50"]).found == ("C1orf50",)
+    assert match(["C1ORF50"], ["C1orf50"]).genes == ("C1orf50",)
 
 
 def test_mean_trust_counts_only_genes_with_a_figure() -> None:

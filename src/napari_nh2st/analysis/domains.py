@@ -101,11 +101,11 @@ def find_domains(
     rest = np.setdiff1d(done, sample)
     steps = _Steps(len(_parts(sample)) + len(_parts(rest)) + 3, tell, cancelled)
     space = _Space(_views(prediction, embed, done), sample, steps)
-    found = _cluster(space.sample, resolution, seed, steps)
+    clusters = _cluster(space.sample, resolution, seed, steps)
     labels = np.zeros(len(prediction), dtype=np.int64)
-    labels[sample] = found
-    nearest = _nearest(space.sample, found)
-    for part in _parts(sample[found == 0]) + _parts(rest):
+    labels[sample] = clusters
+    nearest = _nearest(space.sample, clusters)
+    for part in _parts(sample[clusters == 0]) + _parts(rest):
         labels[part] = nearest(space.of(part))
         steps.next()
     return Domains(_by_size(labels), len(sample))
@@ -257,17 +257,17 @@ def _cluster(points: Floats, resolution: float, seed: int, steps: _Steps) -> Int
             data, resolution=resolution, flavor="igraph", n_iterations=2, directed=False, random_state=seed
         )
     steps.next()
-    found: IntArray = data.obs["leiden"].cat.codes.to_numpy(np.int64)
-    sizes = np.bincount(found)
-    return np.where(sizes[found] >= min(SMALLEST, sizes.max()), found + 1, 0)
+    clusters: IntArray = data.obs["leiden"].cat.codes.to_numpy(np.int64)
+    sizes = np.bincount(clusters)
+    return np.where(sizes[clusters] >= min(SMALLEST, sizes.max()), clusters + 1, 0)
 
 
-def _nearest(points: Floats, found: IntArray) -> Callable[[Floats], IntArray]:
+def _nearest(points: Floats, clusters: IntArray) -> Callable[[Floats], IntArray]:
     """Return a classifier that gives other points the domain of the most similar clustered points."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    kept = found > 0
-    fitted = KNeighborsClassifier(min(NEIGHBOURS, int(kept.sum())), algorithm="brute").fit(points[kept], found[kept])
+    kept = clusters > 0
+    fitted = KNeighborsClassifier(min(NEIGHBOURS, int(kept.sum())), algorithm="brute").fit(points[kept], clusters[kept])
     return lambda more: np.asarray(fitted.predict(more), dtype=np.int64)
 
 

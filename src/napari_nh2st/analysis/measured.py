@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
-from napari_nh2st.expression.detect import Measurement
+from napari_nh2st.expression.detect import MeasurementFiles
 from napari_nh2st.geometry import Box, FloatArray, TileSet
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Frame:
         return placed
 
 
-def read_measurement(measurement: Measurement, slide: Path) -> ad.AnnData:
+def read_measurement(files: MeasurementFiles, slide: Path) -> ad.AnnData:
     """Read a measurement like `expression.read_expression`.
 
     Raises
@@ -52,27 +52,25 @@ def read_measurement(measurement: Measurement, slide: Path) -> ad.AnnData:
     SampleError
         One line.
     """
-    return read_expression(
-        Sample(measurement.name, "", slide, measurement.expression, measurement.format, measurement.spots)
-    )
+    return read_expression(Sample(files.name, "", slide, files.expression, files.format, files.spots))
 
 
-def doubt(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> str:
+def doubt(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> str:
     """Say why spots do not seem to be in a slide's own pixels; an empty text if they do.
 
     Parameters
     ----------
     spots : (n, 2) float64
         Pixels (x, y) of the image on which they were placed.
-    known : mapping
+    image : mapping
         Facts about that image: `expression.visium.frame_of`.
     shape : (height, width)
         Of the slide, level-0 pixels.
     tissue : TissueMask
     """
     height, width = shape
-    if "shape" in known and not _same_size(known, shape):
-        h, w = known["shape"]
+    if "shape" in image and not _same_size(image, shape):
+        h, w = image["shape"]
         return (
             f"The spots were placed on an image of about {w:,.0f} x {h:,.0f} px; this slide has {width:,} x {height:,}."
         )
@@ -80,20 +78,20 @@ def doubt(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], t
     if outside:
         return f"{outside:,} of {len(spots):,} spots lie outside this slide."
     area = _tissue_box(tissue)
-    if "shape" not in known and area is not None:
+    if "shape" not in image and area is not None:
         extent = np.ptp(spots, axis=0)
         if len(spots) > 1 and (extent < _CORNER * np.array([area.width, area.height])).all():
             return "The spots cover only a small corner of the tissue: they may be in the pixels of a smaller picture."
     return ""
 
 
-def guess(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:
+def guess(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:
     """Propose a frame for spots on a slide: by the sizes of the two images, else by the extents of spots and tissue.
 
     Somebody must look at the proposal; see `doubt` for the parameters.
     """
-    if "shape" in known:
-        ratio = np.array(shape) / np.asarray(known["shape"])
+    if "shape" in image:
+        ratio = np.array(shape) / np.asarray(image["shape"])
         if abs(ratio[0] / ratio[1] - 1) < _SKEWED:
             return Frame(float(ratio.mean()))
     area = _tissue_box(tissue) or Box(0, 0, shape[1], shape[0])
@@ -105,13 +103,13 @@ def guess(spots: FloatArray, known: Mapping[str, Any], shape: tuple[int, int], t
     return Frame(scale, (area.x0 + area.x1) / 2 - float(middle[0]), (area.y0 + area.y1) / 2 - float(middle[1]))
 
 
-def spot_diameter(spots: FloatArray, known: Mapping[str, Any]) -> float:
+def spot_diameter(spots: FloatArray, image: Mapping[str, Any]) -> float:
     """Return the spots' diameter in pixels of their own image: as recorded, else half the distance between them.
 
     For Spatial Transcriptomics that is right: spots of 100 um, 200 um apart.
     """
-    if "spot_diameter" in known:
-        return float(known["spot_diameter"])
+    if "spot_diameter" in image:
+        return float(image["spot_diameter"])
     if len(spots) < 2:
         return 1.0
     from scipy.spatial import KDTree
@@ -202,9 +200,9 @@ class Comparison:
                 "high": {g: f["high"] for g, f in genes.items()},
             }
         )
-        known = self.card.evaluation.genes if self.card.evaluation else {}
-        if known:
-            frame["card"] = [known[g].pcc if g in known else np.nan for g in frame.index]
+        evaluated = self.card.evaluation.genes if self.card.evaluation else {}
+        if evaluated:
+            frame["card"] = [evaluated[g].pcc if g in evaluated else np.nan for g in frame.index]
         if self.same_unit:
             frame["MSE"] = [genes[g]["mse"] for g in frame.index]
         frame["measured"] = self.scored.truth.mean(axis=0, dtype=np.float64)
@@ -239,8 +237,8 @@ def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: in
     if not len(scored.truth):
         raise SampleError(f"nothing could be predicted at the spots of {name}: the slide's file is damaged there")
     figures = figures_of(card, scored)[model_name(card)]
-    known = set(genes)
-    missing = [g for g in card.genes if g not in known]
+    panel = set(genes)
+    missing = [g for g in card.genes if g not in panel]
     left_out += len(prediction) - len(scored.truth)
     trained_as = trained_on(card, name, prediction.slide.get("fingerprint"))
     return Comparison(name, card, scored, figures, missing, left_out, trained_as)
@@ -253,9 +251,9 @@ def trained_on(card: Card, name: str, fingerprint: str | None) -> str:
     return next(iter(by_content + by_name), "")
 
 
-def _same_size(known: Mapping[str, Any], shape: tuple[int, int]) -> bool:
-    slack = 2 * _ROUNDING * known["within"]
-    return bool((np.abs(np.asarray(known["shape"]) - np.asarray(shape)) <= slack).all())
+def _same_size(image: Mapping[str, Any], shape: tuple[int, int]) -> bool:
+    slack = 2 * _ROUNDING * image["within"]
+    return bool((np.abs(np.asarray(image["shape"]) - np.asarray(shape)) <= slack).all())
 
 
 def _tissue_box(tissue: TissueMask) -> Box | None:

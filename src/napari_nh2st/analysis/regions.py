@@ -89,11 +89,11 @@ def inside(centres: FloatArray, outlines: Sequence[FloatArray]) -> Mask:
     """Return a mask of the places (n, 2) inside any of these outlines (k, 2); all x, y in level-0 pixels."""
     from skimage.measure import points_in_poly
 
-    found = np.zeros(len(centres), dtype=bool)
+    within = np.zeros(len(centres), dtype=bool)
     for outline in outlines:
         near = ((centres >= outline.min(axis=0)) & (centres <= outline.max(axis=0))).all(axis=1)
-        found[near] |= points_in_poly(centres[near], outline)  # type: ignore[no-untyped-call]
-    return found
+        within[near] |= points_in_poly(centres[near], outline)  # type: ignore[no-untyped-call]
+    return within
 
 
 def region_table(prediction: Prediction, regions: Regions) -> pd.DataFrame:

@@ -39,13 +39,13 @@ class Match:
 
     Attributes
     ----------
-    found : tuple of str
+    genes : tuple of str
         As the panel spells them.
     missing : tuple of str
         As the set spells them.
     """
 
-    found: tuple[str, ...]
+    genes: tuple[str, ...]
     missing: tuple[str, ...]
 
 
@@ -99,14 +99,14 @@ def read_gmt(path: str | Path) -> list[GeneSet]:
 def match(genes: Iterable[str], panel: Sequence[str]) -> Match:
     """Find genes in a panel, ignoring case."""
     spelt = {gene.casefold(): gene for gene in panel}
-    found = _once(spelt[gene.casefold()] for gene in genes if gene.casefold() in spelt)
-    return Match(found, _once(gene for gene in genes if gene.casefold() not in spelt))
+    in_panel = _once(spelt[gene.casefold()] for gene in genes if gene.casefold() in spelt)
+    return Match(in_panel, _once(gene for gene in genes if gene.casefold() not in spelt))
 
 
 def mean_trust(card: Card, genes: Sequence[str]) -> tuple[float, int] | None:
     """Return the mean held-out PCC of the genes that have one, and their number; None if none has."""
-    known = card.evaluation.genes if card.evaluation else {}
-    figures = [known[gene].pcc for gene in genes if gene in known]
+    evaluated = card.evaluation.genes if card.evaluation else {}
+    figures = [evaluated[gene].pcc for gene in genes if gene in evaluated]
     return (float(np.mean(figures)), len(figures)) if figures else None
 
 

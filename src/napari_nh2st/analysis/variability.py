@@ -43,9 +43,9 @@ def some_places(grid: IntArray, most: int = PLACES) -> IntArray:
     if len(grid) <= most:
         return np.arange(len(grid), dtype=np.int64)
     row, column = (grid // _WINDOW).T
-    _, owner, held = np.unique(row * (column.max() + 1) + column, return_inverse=True, return_counts=True)
-    drawn = np.random.default_rng(0).permutation(len(held))
-    chosen: IntArray = np.flatnonzero(np.isin(owner, drawn[np.cumsum(held[drawn]) <= most]))
+    _, owner, sizes = np.unique(row * (column.max() + 1) + column, return_inverse=True, return_counts=True)
+    drawn = np.random.default_rng(0).permutation(len(sizes))
+    chosen: IntArray = np.flatnonzero(np.isin(owner, drawn[np.cumsum(sizes[drawn]) <= most]))
     return chosen
 
 
@@ -59,9 +59,9 @@ def neighbour_graph(grid: IntArray) -> csr_matrix:
     at = np.full(rows * columns, -1, dtype=np.int64)
     at[flat] = np.arange(len(grid))
     steps = np.delete(NEIGHBOUR_STEPS, SELF, axis=0)
-    found = at[flat[:, None] + steps[:, 1] * columns + steps[:, 0]]
-    here, side = np.nonzero(found >= 0)
-    return csr_matrix((np.ones(len(here)), (here, found[here, side])), shape=(len(grid), len(grid)))
+    neighbours = at[flat[:, None] + steps[:, 1] * columns + steps[:, 0]]
+    here, side = np.nonzero(neighbours >= 0)
+    return csr_matrix((np.ones(len(here)), (here, neighbours[here, side])), shape=(len(grid), len(grid)))
 
 
 def variability(

@@ -58,12 +58,12 @@ def _of_sections(ended: FinishedRun, card: Card) -> Summary:
     splits = [split_of(card, s, warnings) for s in scored]
     card = with_figures(card, {"splits": splits})
     save_card(card, ended.model)
-    shown = []
+    predictions = []
     for section, s in zip(held_out.sections, scored, strict=True):
         columns = [s.genes.index(g) for g in held_out.genes]
         everything = np.arange(len(s.truth))
-        shown.append(section_prediction(section, card, everything, s.truth[:, columns], s.predicted[:, columns]))
-    write_held_out(HeldOutPrediction(None, "sections", held_out.genes, card.unit, shown), ended.run)
+        predictions.append(section_prediction(section, card, everything, s.truth[:, columns], s.predicted[:, columns]))
+    write_held_out(HeldOutPrediction(None, "sections", held_out.genes, card.unit, predictions), ended.run)
     fitting = Fitting(ended.sections, card, config, ended.settings.seed)
     rows = [card.genes.index(g) for g in held_out.genes]
     truths = [Truth.of(s.name, s.labels[:, rows], places(s, card), None) for s in held_out.sections]

@@ -242,12 +242,12 @@ def _finite(predicted: Array, baseline: Baseline) -> Array:
 
 def _leak_alarm(models: dict[str, Any]) -> dict[str, Any]:
     """Describe how much of a split can be predicted without any image."""
-    found = models[ALARM]
-    alone, (low, high) = found["pcc_mean"], found["ci"]["pcc_mean"]
+    scores = models[ALARM]
+    alone, (low, high) = scores["pcc_mean"], scores["ci"]["pcc_mean"]
     best = max((m["pcc_mean"] for name, m in models.items() if name not in (ALARM, "mean-profile")), default=0.0)
     raised = low > 0
     if not raised:
-        says = f"Coordinates alone, without any image, predict nothing here ({found['pcc_mean']:.3f})."
+        says = f"Coordinates alone, without any image, predict nothing here ({scores['pcc_mean']:.3f})."
     else:
         part = alone / max(best, 1e-9)
         says = (
@@ -255,7 +255,7 @@ def _leak_alarm(models: dict[str, Any]) -> dict[str, Any]:
             f" of the best model's {best:.3f}: here, the place of a spot already predicts part of its expression. For "
             "that part, this split does not show that an image was needed."
         )
-    return {"raised": raised, "pcc": found["pcc_mean"], "interval": [low, high], "says": says}
+    return {"raised": raised, "pcc": scores["pcc_mean"], "interval": [low, high], "says": says}
 
 
 def _maps(

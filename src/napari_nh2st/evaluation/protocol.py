@@ -190,9 +190,9 @@ def with_figures(card: Card, report: dict[str, Any]) -> Card:
     if not splits:
         raise SampleError("every section was among the model's training sections: nothing here says how good it is")
     new = [s for s in splits if s["kind"] == "cross-patient"]
-    found = evaluation_of(new or splits, model_name(card))
-    found = found.model_copy(update={"kind": "synthetic"}) if card.synthetic else found
-    return card.model_copy(update={"evaluation": found})
+    evaluation = evaluation_of(new or splits, model_name(card))
+    evaluation = evaluation.model_copy(update={"kind": "synthetic"}) if card.synthetic else evaluation
+    return card.model_copy(update={"evaluation": evaluation})
 
 
 def evaluation_of(splits: Sequence[dict[str, Any]], model: str) -> Evaluation:
@@ -205,9 +205,9 @@ def evaluation_of(splits: Sequence[dict[str, Any]], model: str) -> Evaluation:
     model : str
         The model's name in them.
     """
-    found = [(s["models"][model], s["n_spots"]) for s in splits]
+    scores = [(s["models"][model], s["n_spots"]) for s in splits]
     genes: dict[str, list[tuple[float, float, float, int]]] = {}
-    for figures, spots in found:
+    for figures, spots in scores:
         for gene, g in figures["genes"].items():
             genes.setdefault(gene, []).append((g["pcc"], g["low"], g["high"], spots))
     trust = {}
@@ -219,6 +219,6 @@ def evaluation_of(splits: Sequence[dict[str, Any]], model: str) -> Evaluation:
     return Evaluation(
         kind="cross-patient" if kinds == {"cross-patient"} else "same-patient",
         samples=[name for s in splits for name in s["test"]],
-        pcc_mean=round(float(np.average([f["pcc_mean"] for f, _ in found], weights=[n for _, n in found])), 4),
+        pcc_mean=round(float(np.average([f["pcc_mean"] for f, _ in scores], weights=[n for _, n in scores])), 4),
         genes=trust,
     )

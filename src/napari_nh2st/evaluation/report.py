@@ -156,11 +156,11 @@ def _models(split: Mapping[str, Any]) -> Mapping[str, Any]:
 def _what_ran(report: Mapping[str, Any]) -> str:
     """List protocol, budget, panel and the origin of the figures, as far as known."""
     source = report.get("provenance") or {}
-    known = {"protocol": report.get("protocol"), "budget": report.get("budget"), "genes": report.get("panel")}
-    known |= {k: v for k, v in source.items() if k != "command" and isinstance(v, str | int | float)}
+    facts = {"protocol": report.get("protocol"), "budget": report.get("budget"), "genes": report.get("panel")}
+    facts |= {k: v for k, v in source.items() if k != "command" and isinstance(v, str | int | float)}
     versions = source.get("versions") or {}
-    known["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or None
-    lines = [f"- {key}: {' '.join(str(value).split())}" for key, value in known.items() if value is not None]
+    facts["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or None
+    lines = [f"- {key}: {' '.join(str(value).split())}" for key, value in facts.items() if value is not None]
     if source.get("command"):
         lines += ["", "```text", str(source["command"]), "```"]
     return "\n".join(lines) or "Where these figures come from was not recorded."

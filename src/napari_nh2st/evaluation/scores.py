@@ -56,12 +56,12 @@ class _Agreement:
 
     @classmethod
     def mean(cls, parts: Sequence[_Agreement]) -> _Agreement:
-        known = [p.reference for p in parts if p.reference is not None]
+        references = [p.reference for p in parts if p.reference is not None]
         return cls(
             np.mean([p.pcc for p in parts], axis=0),
             np.mean([p.mse for p in parts], axis=0),
             np.mean([p.mae for p in parts], axis=0),
-            np.mean(known, axis=0) if len(known) == len(parts) else None,
+            np.mean(references, axis=0) if len(references) == len(parts) else None,
         )
 
     def figures(self, variable: npt.NDArray[np.int64] | None) -> dict[str, FloatArray | None]:

@@ -80,17 +80,17 @@ def _cross_patient(samples: Sequence[Sample]) -> list[Split]:
 
 
 def _explicit(text: str, samples: Sequence[Sample]) -> Split:
-    known = {s.sample: s for s in samples}
+    by_name = {s.sample: s for s in samples}
     sides = [[name.strip() for name in side.split(",") if name.strip()] for side in text.split(":")]
     if len(sides) != 2 or not all(sides):
         raise SampleError(f"{text!r}: give training sections, a colon and the sections to score, as C2,C3:B4")
-    absent = [name for side in sides for name in side if name not in known]
+    absent = [name for side in sides for name in side if name not in by_name]
     if absent:
-        raise SampleError(f"{text!r}: the sheet has no sample {', '.join(absent)} (it has {', '.join(known)})")
+        raise SampleError(f"{text!r}: the sheet has no sample {', '.join(absent)} (it has {', '.join(by_name)})")
     both = sorted(set(sides[0]) & set(sides[1]))
     if both:
         raise SampleError(f"{text!r}: {', '.join(both)} would be trained on and scored")
-    train, test = ([known[name] for name in dict.fromkeys(side)] for side in sides)
+    train, test = ([by_name[name] for name in dict.fromkeys(side)] for side in sides)
     return _split(train, test)
 
 

@@ -17,7 +17,7 @@ WANTED = "a Visium folder (outs), an .h5ad file, or a table of counts (.tsv, .ts
 
 
 @dataclass(frozen=True)
-class Measurement:
+class MeasurementFiles:
     """A measured section that can be read, and its files.
 
     Attributes
@@ -37,7 +37,7 @@ class Measurement:
     spots: Path | None = None
 
 
-def detect(paths: Sequence[str | Path]) -> Measurement:
+def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     """Recognise a file, a folder, or a table of counts together with one of positions.
 
     Positions lie beside the counts (``C5.tsv.gz``, ``C5_selection.tsv``) or are given with them.
@@ -59,13 +59,15 @@ def detect(paths: Sequence[str | Path]) -> Measurement:
     (path,) = files
     folder = visium_folder(path)
     if folder is not None:
-        return Measurement(folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder)
+        return MeasurementFiles(
+            folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder
+        )
     if path.suffix.lower() == ".h5ad":
-        return Measurement(path.stem, "h5ad", path)
+        return MeasurementFiles(path.stem, "h5ad", path)
     raise SampleError(f"{path.name} is no measurement that can be read: give {WANTED}")
 
 
-def _table(tables: list[Path]) -> Measurement:
+def _table(tables: list[Path]) -> MeasurementFiles:
     positions = [p for p in tables if _POSITION_COLUMNS.issubset(_header(p))]
     counts = [p for p in tables if p not in positions]
     if len(tables) == 2 and not (positions and counts):
@@ -74,7 +76,7 @@ def _table(tables: list[Path]) -> Measurement:
         name = positions[0].name
         raise SampleError(f"{name} holds the spots' positions: give the table of counts, or both files together")
     name = _stem(counts[0])
-    return Measurement(name, "st-tsv", counts[0], positions[0] if positions else _beside(counts[0], name))
+    return MeasurementFiles(name, "st-tsv", counts[0], positions[0] if positions else _beside(counts[0], name))
 
 
 def _beside(counts: Path, name: str) -> Path | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_nh2st.errors import Cancelled, SampleError
-from napari_nh2st.expression.detect import Measurement, detect
+from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, read_sheet
 from napari_nh2st.expression.visium import visium_folder
@@ -208,7 +208,7 @@ def _pairs(contents: _FolderContents, says: list[str], cancelled: Callable[[], b
         yield from _with_image(measurement, images, says, f"name its image {measurement.name}.tif, or put it beside it")
 
 
-def _with_image(measurement: Measurement, images: list[Path], says: list[str], how: str) -> Iterator[Sample]:
+def _with_image(measurement: MeasurementFiles, images: list[Path], says: list[str], how: str) -> Iterator[Sample]:
     label = f"{measurement.name} ({measurement.expression.name})"
     if len(images) == 1:
         patient = patient_of(measurement.expression) if measurement.format == "h5ad" else ""
@@ -227,7 +227,7 @@ def _of_that_name(name: str, place: Path, contents: _FolderContents) -> list[Pat
     return _slides_first([p for p in images if p.parent == place] or images)
 
 
-def _images_beside(measurement: Measurement, contents: _FolderContents, others: set[str]) -> list[Path]:
+def _images_beside(measurement: MeasurementFiles, contents: _FolderContents, others: set[str]) -> list[Path]:
     """Return the images that may be the one that Space Ranger was given; `others` are names of other sections."""
     outs = measurement.expression
     home = outs.parent if outs.name == "outs" else outs

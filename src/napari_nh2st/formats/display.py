@@ -154,15 +154,15 @@ def load_display(path: str | Path) -> Display:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        found = json.loads(text)
+        document = json.loads(text)
     except OSError as error:
         raise Nh2stError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError:  # neither text nor JSON
-        found = None
-    if not isinstance(found, dict) or "nh2st_display" not in found:
+        document = None
+    if not isinstance(document, dict) or "nh2st_display" not in document:
         raise Nh2stError(f"{path} is not a saved view: give a file that “Save view…” wrote")
-    if found["nh2st_display"] != VERSION:
-        version = found["nh2st_display"]
+    if document["nh2st_display"] != VERSION:
+        version = document["nh2st_display"]
         raise Nh2stError(f"{path} is a view of another version of napari-nh2st (format {version}, here {VERSION})")
     try:
         return Display.model_validate_json(text)
@@ -172,7 +172,7 @@ def load_display(path: str | Path) -> Display:
 
 def _first(error: ValidationError) -> str:
     """Describe the first wrong field in one line."""
-    found = error.errors()[0]
-    where = ".".join(str(part) for part in found["loc"])
-    says = found["msg"].removeprefix("Value error, ")
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    says = problem["msg"].removeprefix("Value error, ")
     return f"{where}: {says}" if where else says

@@ -291,16 +291,16 @@ def _draw_panel(
     if tissue is not None:
         picture, its = tissue
         axes.imshow(picture, extent=(its.x0, its.x1, its.y1, its.y0), interpolation="antialiased", origin="upper")
-    known = done.gene(gene)
+    predicted = done.gene(gene)
     set_by_hand = display.limits_for(gene)
-    limits = limits_of(known, display.percentiles) if set_by_hand is None else Limits(*set_by_hand)
+    limits = limits_of(predicted, display.percentiles) if set_by_hand is None else Limits(*set_by_hand)
     values, extent = _cropped(done, gene, box, 1 if display.smooth else 0)
     values = smoothed(values) if display.smooth else values
     image = paint_map(axes, values, extent, display.colormap, (limits.low, limits.high), opacity=display.opacity)
     axes.set(xlim=(box.x0, box.x1), ylim=(box.y1, box.y0), xticks=[], yticks=[], aspect="auto")
     axes.spines[:].set_visible(False)
     paint_scale_bar(axes, slide_mpp(done))
-    return image, limits, known
+    return image, limits, predicted
 
 
 def _cropped(

@@ -23,12 +23,13 @@ def smoothed(values: npt.NDArray[np.float32], fine: int = FINE) -> npt.NDArray[n
     (rows * fine, columns * fine) float32
         NaN in the same cells, and only there.
     """
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     total, weight = (
-        _stretched(_stretched(part, fine).T, fine).T for part in (np.where(known, values, 0), known.astype(np.float32))
+        _stretched(_stretched(part, fine).T, fine).T
+        for part in (np.where(finite, values, 0), finite.astype(np.float32))
     )
     out = np.full(total.shape, np.nan, dtype=np.float32)
-    return np.divide(total, weight, out=out, where=known.repeat(fine, 0).repeat(fine, 1))
+    return np.divide(total, weight, out=out, where=finite.repeat(fine, 0).repeat(fine, 1))
 
 
 def _stretched(values: npt.NDArray[np.float32], fine: int) -> npt.NDArray[np.float32]:

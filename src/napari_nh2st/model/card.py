@@ -165,9 +165,9 @@ class Card(_Strict):
 
         Genes that were no better than chance follow. Genes without a figure come last, in the panel's order.
         """
-        known = self.evaluation.genes if self.evaluation else {}
-        evaluated = sorted((g for g in self.genes if g in known), key=lambda g: (known[g].chance, -known[g].pcc))
-        return evaluated + [g for g in self.genes if g not in known]
+        figures = self.evaluation.genes if self.evaluation else {}
+        evaluated = sorted((g for g in self.genes if g in figures), key=lambda g: (figures[g].chance, -figures[g].pcc))
+        return evaluated + [g for g in self.genes if g not in figures]
 
     def scale_on(self, slide_mpp: float) -> float:
         """Level-0 pixels per model pixel on a slide of this mpp."""
@@ -175,9 +175,9 @@ class Card(_Strict):
 
     def trust(self, gene: str) -> str:
         """Write the gene's held-out PCC and its kind for people, or 'not evaluated'."""
-        found = self.evaluation.genes.get(gene) if self.evaluation else None
-        if self.evaluation is None or found is None:
+        figures = self.evaluation.genes.get(gene) if self.evaluation else None
+        if self.evaluation is None or figures is None:
             return "not evaluated"
-        interval = "" if found.low is None or found.high is None else f" ({found.low:.2f} to {found.high:.2f})"
-        chance = ": not better than chance in the held-out tissue" if found.chance else ""
-        return f"held-out PCC {found.pcc:.2f}{interval}, {self.evaluation.kind_words}{chance}"
+        interval = "" if figures.low is None or figures.high is None else f" ({figures.low:.2f} to {figures.high:.2f})"
+        chance = ": not better than chance in the held-out tissue" if figures.chance else ""
+        return f"held-out PCC {figures.pcc:.2f}{interval}, {self.evaluation.kind_words}{chance}"

@@ -147,14 +147,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     plain: list[Any] = [(type("Plain", (_Plain,), {}), n) for n in foreign]
     try:
         with torch.serialization.safe_globals(plain):
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch lets the unpickler's own errors through, whatever is wrong with the file
         raise ModelError(
             f"{path} is not a checkpoint, or not one that can be read without running what is in it: give one that "
             "torch.load(..., weights_only=True) reads"
         ) from error
-    found = found if isinstance(found, dict) else {}
-    weights = found.get("state_dict", found)
+    checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
+    weights = checkpoint.get("state_dict", checkpoint)
     weights = weights if isinstance(weights, dict) else {}
     state = {
         str(k).removeprefix("model."): v.float() if v.is_floating_point() else v
@@ -163,7 +163,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     }
     if not state:
         raise ModelError(f"{path} holds no weights (no state_dict): give a checkpoint that Lightning wrote")
-    settings = found.get("hyper_parameters")
+    settings = checkpoint.get("hyper_parameters")
     return state, settings if isinstance(settings, dict) else {}
 
 

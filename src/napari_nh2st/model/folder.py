@@ -69,8 +69,8 @@ def find_model(name_or_path: str | Path) -> Path:
         return bundled
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
-        known = ", ".join(bundled_models()) or "none"
-        raise ModelError(f"no model {str(name_or_path)!r}: give a model folder or a bundled model ({known})")
+        names = ", ".join(bundled_models()) or "none"
+        raise ModelError(f"no model {str(name_or_path)!r}: give a model folder or a bundled model ({names})")
     missing = [f for f in (CARD, WEIGHTS) if not (folder / f).is_file()]
     if missing:
         raise ModelError(f"{folder} is not a model folder: it has no {' and no '.join(missing)}")
@@ -227,14 +227,14 @@ def _held_out_words(card: Card) -> str:
 
 def _best_genes(card: Card, n: int = 10) -> str:
     """Write a table of the best predicted genes; nothing if no gene was evaluated."""
-    known = card.evaluation.genes if card.evaluation else {}
-    best = [gene for gene in card.by_trust() if gene in known][:n]
+    figures = card.evaluation.genes if card.evaluation else {}
+    best = [gene for gene in card.by_trust() if gene in figures][:n]
     if card.evaluation is None or not best:
         return ""
-    intervals = [t for t in known.values() if t.low is not None]
+    intervals = [t for t in figures.values() if t.low is not None]
     above = sum(not t.chance for t in intervals)
     counted = f"The interval lies above 0 for {above} of {len(intervals)} genes. " if intervals else ""
-    rows = "".join(f"| {gene} | {known[gene].pcc:.2f} | {_interval(known[gene])} |\n" for gene in best)
+    rows = "".join(f"| {gene} | {figures[gene].pcc:.2f} | {_interval(figures[gene])} |\n" for gene in best)
     return (
         f"\n## Held out, {card.evaluation.kind_words}\n\n{counted}The {len(best)} best, chosen on that same tissue, "
         "so that their figures are on the high side:\n\n"

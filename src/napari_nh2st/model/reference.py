@@ -150,7 +150,7 @@ def fit_reference(
     bounds = [0, embeddings.shape[1]] if cut is None else [0, cut, embeddings.shape[1]]
     parts = [Part(a, b, *_whiten(embeddings[:, a:b]), usual=1.0) for a, b in pairwise(bounds)]
     # The larger of two distances exceeds 1 more often than each of them, so the unit is set for both together.
-    held_out = [_held_out(embeddings[:, part.start : part.stop], folds) for part in parts]
+    held_out = [_held_out_distances(embeddings[:, part.start : part.stop], folds) for part in parts]
     usual = [float(np.percentile(found, _SHARE)) for found in held_out]
     both = float(np.percentile(np.max([d / u for d, u in zip(held_out, usual, strict=True)], axis=0), _SHARE))
     settled = [
@@ -182,23 +182,23 @@ def _folds(centres: FloatArray, section: npt.NDArray[np.integer], patch: float) 
         fold[mine] = down % 2 * 2 + across % 2
     out = []
     for k in range(_FOLDS):
-        held = fold == k
+        held_out = fold == k
         near = np.zeros(len(centres), dtype=bool)
-        for one in np.unique(section[held]):
+        for one in np.unique(section[held_out]):
             mine = section == one
-            near[mine] = cKDTree(centres[mine & held]).query(centres[mine])[0] < patch
-        if held.any() and (~near).sum() > 1:
-            out.append((held, ~near))
+            near[mine] = cKDTree(centres[mine & held_out]).query(centres[mine])[0] < patch
+        if held_out.any() and (~near).sum() > 1:
+            out.append((held_out, ~near))
     return out
 
 
-def _held_out(x: npt.NDArray[np.floating], folds: list[tuple[Bools, Bools]]) -> F32:
+def _held_out_distances(x: npt.NDArray[np.floating], folds: list[tuple[Bools, Bools]]) -> F32:
     """Distances of all held-out tiles, fold by fold."""
-    found = []
-    for held, trained in folds:
+    distances = []
+    for held_out, trained in folds:
         part = Part(0, x.shape[1], *_whiten(x[trained]), usual=1.0)
-        found.append(part.distance(x[held]))
-    return np.concatenate(found)
+        distances.append(part.distance(x[held_out]))
+    return np.concatenate(distances)
 
 
 def save_reference(reference: Reference, path: Path) -> None:

@@ -65,17 +65,17 @@ def judge(x: object, y: object, source: str, *, factor: float = 1.0, unit: str =
 
 def from_user(value: float) -> Mpp:
     """Take the caller's pixel size; if it is impossible, there is no `value` and the problem says why."""
-    found = judge(value, value, "user")
-    if found.value is None:
+    size = judge(value, value, "user")
+    if size.value is None:
         return Mpp(None, "none", f"{value:g} um per pixel is impossible: give a number from {LOWEST:g} to {HIGHEST:g}")
-    return found
+    return size
 
 
 def from_density(x: float, y: float, unit_um: float, unit: str, source: str) -> Mpp:
     """Judge a resolution in pixels per unit; a unit is `unit_um` micrometres long."""
     if x <= 0 or y <= 0:
         return UNKNOWN
-    found = judge(unit_um / x, unit_um / y, source)
-    if found.value is None and unit == "inch" and float(x).is_integer() and x <= 2400:
+    size = judge(unit_um / x, unit_um / y, source)
+    if size.value is None and unit == "inch" and float(x).is_integer() and x <= 2400:
         return Mpp(None, "none", f"says {x:g} pixels per inch, which is a print resolution, not a pixel size")
-    return found
+    return size

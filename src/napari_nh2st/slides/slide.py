@@ -120,11 +120,11 @@ class Slide:
         SlideError
             If `mpp` is not finite or outside 0.05 to 10.
         """
-        found = pixel_size.from_user(mpp)
-        if found.value is None:
-            raise SlideError(found.problem)
+        size = pixel_size.from_user(mpp)
+        if size.value is None:
+            raise SlideError(size.problem)
         other = copy.copy(self)
-        other._mpp = Mpp(found.value, source)
+        other._mpp = Mpp(size.value, source)
         other._tissue = None
         return other
 

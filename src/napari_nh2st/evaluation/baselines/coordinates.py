@@ -43,9 +43,9 @@ def _fit(fitting: Fitting) -> Predict:
     best: Any = None
     for frame in FRAMES:
         at = np.concatenate([frame(s, fitting.card) for s in fitting.sections])
-        found = tuned(KNeighborsRegressor(), grid, at, labels, parts)
-        if best is None or found.best_score_ > best[0].best_score_:
-            best = found, frame
+        search = tuned(KNeighborsRegressor(), grid, at, labels, parts)
+        if best is None or search.best_score_ > best[0].best_score_:
+            best = search, frame
 
     def predict(section: Section) -> Array:
         model, frame = best

@@ -38,10 +38,10 @@ def _fit(fitting: Fitting) -> Predict:
     components = int(max(1, min(COMPONENTS, x.shape[1], fewest - 1)))
     model = make_pipeline(StandardScaler(), PCA(components, svd_solver="full"), Ridge())
     strengths = [hest_strength(components, labels.shape[1]), *STRENGTHS]
-    found = tuned(model, {"ridge__alpha": strengths}, x, labels, parts)
+    ridge = tuned(model, {"ridge__alpha": strengths}, x, labels, parts)
 
     def predict(section: Section) -> Array:
-        return np.asarray(found.predict(embed(section, fitting).astype(np.float64)), dtype=np.float32)
+        return np.asarray(ridge.predict(embed(section, fitting).astype(np.float64)), dtype=np.float32)
 
     return predict
 

@@ -37,12 +37,12 @@ def retrieve(query: npt.ArrayLike, keys: npt.ArrayLike, labels: npt.ArrayLike, n
     """
     q, k = (_unit(np.asarray(a, dtype=np.float64)) for a in (query, keys))
     similar = q @ k.T
-    found = np.argsort(-similar, axis=1, kind="stable")[:, :nearest]
-    cosine = np.take_along_axis(similar, found, axis=1)
+    most_alike = np.argsort(-similar, axis=1, kind="stable")[:, :nearest]
+    cosine = np.take_along_axis(similar, most_alike, axis=1)
     weight = np.exp(2 * (cosine - cosine[:, :1]))
     weight /= weight.sum(axis=1, keepdims=True)
     values = np.asarray(labels, dtype=np.float64)
-    return np.stack([w @ values[i] for w, i in zip(weight, found, strict=True)]).astype(np.float32)
+    return np.stack([w @ values[i] for w, i in zip(weight, most_alike, strict=True)]).astype(np.float32)
 
 
 def _unit(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

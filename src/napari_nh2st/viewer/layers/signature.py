@@ -60,13 +60,13 @@ def add_signature(
 
 def set_words(found: Match, card: Card) -> str:
     """Say how many genes of a set a model has, which it lacks, and how far those that it has are to be trusted."""
-    total = len(found.found) + len(found.missing)
-    said = f"{len(found.found)} of its {count(total, 'gene')} {'is' if len(found.found) == 1 else 'are'} in the model"
+    total = len(found.genes) + len(found.missing)
+    said = f"{len(found.genes)} of its {count(total, 'gene')} {'is' if len(found.genes) == 1 else 'are'} in the model"
     if found.missing:
         rest = len(found.missing) - _MISSING
         said += f"; missing: {', '.join(found.missing[:_MISSING])}{f' and {rest} more' if rest > 0 else ''}"
-    trust = mean_trust(card, found.found)
+    trust = mean_trust(card, found.genes)
     if trust is not None:
         said += f". Mean held-out PCC of its genes {trust[0]:.2f}"
-        said += f" ({trust[1]} of them evaluated)" if trust[1] < len(found.found) else ""
+        said += f" ({trust[1]} of them evaluated)" if trust[1] < len(found.genes) else ""
     return said + "."

@@ -13,7 +13,7 @@ from napari_nh2st.analysis import measured
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
-from napari_nh2st.expression.detect import Measurement, detect
+from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
 from napari_nh2st.viewer.kit.long_work import Tell
@@ -46,7 +46,7 @@ class SlideMeasurement:
         With the model that was chosen last, and what tells that model and pixel size from others.
     """
 
-    found: Measurement
+    files: MeasurementFiles
     data: ad.AnnData
     diameter: float
     doubt: str
@@ -58,7 +58,7 @@ class SlideMeasurement:
     @property
     def name(self) -> str:
         """Name of the section."""
-        return self.found.name
+        return self.files.name
 
     def spots(self) -> tuple[FloatArray, float]:
         """Return the centres (n, 2) (x, y) of the spots on the slide and their diameter, level-0 pixels."""
@@ -66,15 +66,15 @@ class SlideMeasurement:
 
     def sample(self, slide: Slide) -> Sample:
         """Return the line of a sample sheet with which this measurement is read again."""
-        spots = self.found.spots and self.found.spots.resolve()
-        files = slide.path.resolve(), self.found.expression.resolve()
-        return Sample(self.name, "", *files, self.found.format, spots, **asdict(self.frame))
+        spots = self.files.spots and self.files.spots.resolve()
+        paths = slide.path.resolve(), self.files.expression.resolve()
+        return Sample(self.name, "", *paths, self.files.format, spots, **asdict(self.frame))
 
     def provenance(self, what: str, slide_facts: dict[str, Any], model: str | None) -> dict[str, Any]:
         """Say what a layer of this measurement shows and where it comes from."""
         return {
             "what": what,
-            "measurement": str(self.found.expression),
+            "measurement": str(self.files.expression),
             "frame": asdict(self.frame),
             "model": model,
             "precision": "fp32",
@@ -84,25 +84,25 @@ class SlideMeasurement:
 
 def read_measurement(
     paths: Sequence[str], slide: Slide, tell: Tell, cancelled: IsCancelled
-) -> Measurement | SlideMeasurement:
+) -> MeasurementFiles | SlideMeasurement:
     """Read a measurement and judge where it lies. Not on the GUI thread.
 
     Returns
     -------
-    Measurement or SlideMeasurement
+    MeasurementFiles or SlideMeasurement
         The first where the positions of the spots are still to be chosen.
     """
-    found = detect([Path(path) for path in paths])
-    if FORMATS[found.format].needs_spots and found.spots is None:
-        return found
-    data = measured.read_measurement(found, slide.path)
+    files = detect([Path(path) for path in paths])
+    if FORMATS[files.format].needs_spots and files.spots is None:
+        return files
+    data = measured.read_measurement(files, slide.path)
     if cancelled():
         raise Cancelled("stopped")
     spots, known = data.obsm["spatial"], data.uns["frame"]
     about = spots, known, slide.shape, slide.tissue()
     doubt = measured.doubt(*about)
     frame = measured.guess(*about) if doubt else Frame()
-    return SlideMeasurement(found, data, measured.spot_diameter(spots, known), doubt, frame, settled=not doubt)
+    return SlideMeasurement(files, data, measured.spot_diameter(spots, known), doubt, frame, settled=not doubt)
 
 
 def compare_at_spots(

@@ -315,7 +315,7 @@ class SignaturePart(QWidget):
         workspace, found = self._workspace, self._matched()
         card = workspace.map.card if workspace.map is not None else workspace.state.card
         self.match.say("" if found is None else set_words(found, card))
-        able = found is not None and bool(found.found) and workspace.map is not None
+        able = found is not None and bool(found.genes) and workspace.map is not None
         why = (
             NO_MAP
             if workspace.map is None
@@ -343,15 +343,15 @@ class SignaturePart(QWidget):
 
         def work(tell: Any, cancelled: Any) -> Any:
             prediction = shown.prediction()
-            scores = signatures.score(prediction, found.found, tell=tell, cancelled=cancelled)
+            scores = signatures.score(prediction, found.genes, tell=tell, cancelled=cancelled)
             return shown.cells(prediction.places), scores
 
         self.task.start("Scoring", work, partial(self._draw, shown, name, found))
 
     def _draw(self, shown: Any, name: str, found: signatures.Match, scored: Any) -> None:
         workspace, (cells, scores) = self._workspace, scored
-        total = len(found.found) + len(found.missing)
-        genes = f"{len(found.found)} of its {count(total, 'gene')}, {count(len(cells), 'tile')}"
+        total = len(found.genes) + len(found.missing)
+        genes = f"{len(found.genes)} of its {count(total, 'gene')}, {count(len(cells), 'tile')}"
         how = {"name": name, "genes": genes, "colormap": workspace.state.style.colormap}
         made = add_signature(workspace.viewer, shown, cells, scores, **how)
         workspace.maps.instead.show(made.layer)
