@@ -61,7 +61,7 @@ class Window:
 
     def inspect(self, row: int, column: int) -> None:
         self.click(row, column)
-        self.until(lambda: not self.section.task.running and self.section._effects is not None)
+        self.until(lambda: not self.section.task.running and self.section.presenter.effects is not None)
         self.until(lambda: not self.section.picture.isHidden())
 
     def outline(self):
@@ -93,7 +93,7 @@ def test_a_click_shows_the_tile_its_neighbours_and_what_they_change(window: Wind
     chosen = set(window.viewer.layers.selection)
     window.inspect(2, 3)
     here = window.map.values("ERBB2")[2, 3]
-    present = section._effects.present
+    present = section.presenter.effects.present
     assert section.sentence.text() == (
         f"ERBB2 {here:.2f} ln(1 + counts per 10,000). Without all of its surroundings: {here - 0.8:.2f} (-0.80)."
     )
@@ -182,12 +182,12 @@ def test_a_second_click_replaces_the_first(window: Window) -> None:
     window.until(lambda: len(asked) == 1)
     window.click(3, 4)
     window.until(lambda: len(asked) == 2)
-    window.until(lambda: window.section._effects is not None)
+    window.until(lambda: window.section.presenter.effects is not None)
     gate.set()
     window.qtbot.wait(200)
     here = window.map.values("ERBB2")[3, 4]
     assert window.section.sentence.text().startswith(f"ERBB2 {here:.2f} ")
-    assert window.section._cell == 3 * window.map.columns + 4
+    assert window.section.presenter._cell == 3 * window.map.columns + 4
 
 
 def test_the_outline_may_be_renamed_and_deleted(window: Window) -> None:
@@ -328,7 +328,7 @@ def test_a_map_from_a_file_without_its_slide(window: Window) -> None:
     shown = window.map
     window.viewer.layers.remove(window.slide_layer)
     window.widget.controller.adopt(shown)
-    window.section.inspect_under_cursor()
+    window.section.presenter.inspect_under_cursor()
     assert window.section.sentence.text() == OPEN_ITS_SLIDE
     window.qtbot.mouseClick(window.section.show_button, LEFT)
     assert window.section.effect_task.sentence.text() == OPEN_ITS_SLIDE

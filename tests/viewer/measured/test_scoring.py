@@ -9,7 +9,6 @@ import pytest
 import scipy.sparse as sp
 
 from napari_nh2st.analysis.measured import Frame
-from napari_nh2st.expression.detect import Measurement
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement, compare_at_spots
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import GENES, FakeServices, FakeSlide
@@ -28,7 +27,9 @@ def test_figures_are_in_fp32_whatever_the_map_was_made_in(precision, painted, op
     rng = np.random.default_rng(0)
     data = ad.AnnData(sp.csr_matrix(rng.poisson(9, (40, 4)), dtype=np.float32))
     data.var_names, data.obsm["spatial"] = GENES, rng.uniform(200, 800, (40, 2))
-    measurement = SlideMeasurement(Measurement("C9", "h5ad", Path("C9.h5ad")), data, 50.0, "", Frame(), settled=True)
+    measurement = SlideMeasurement(
+        MeasurementFiles("C9", "h5ad", Path("C9.h5ad")), data, 50.0, "", Frame(), settled=True
+    )
     found = compare_at_spots(measurement, services, "cpu", inputs, lambda done, total: None, lambda: False)
     assert len(found.scored.truth) == 40
     assert [how["scoring"] for how in services.sessions[1:]] == [True] * opened

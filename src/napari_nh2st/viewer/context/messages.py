@@ -9,6 +9,16 @@ CLICK_A_TILE = "Click a tile of the heatmap: its neighbouring tiles appear here,
 OPEN_ITS_SLIDE = "Open the slide from which this heatmap was made: its tiles are looked at again."
 NOT_PREDICTED = "Nothing is predicted here yet: click a coloured tile."
 ALONE_ANYWAY = "This model looks at each tile by itself: its surroundings change nothing."
+EVERY_TILE = "What the surroundings change in every tile of the slide:"
+SHOW = "Show on the slide"
+SHOW_TIP = "Draw, for each tile, how much its surroundings raise or lower the current gene; the model looks once more"
+BACK_TIP = "Hide what the surroundings change, and show the heatmap of the prediction again"
+TABLE_TIPS = {
+    "here": "What is predicted for this tile",
+    "mean": "Mean of what is predicted on this slide",
+    "z": "How far this tile lies above the mean, in standard deviations over the slide",
+    "alone": "What is added to the prediction when all of the surroundings are taken away",
+}
 
 
 def surroundings_words(gene: str, unit: str, here: float, change: float) -> str:
@@ -26,3 +36,8 @@ def effect_words(gene: str, new: int) -> str:
     """Say how to read the layer of what the surroundings change, and how much of it is still to be computed."""
     said = f"Orange: the surroundings raise {gene}; blue: they lower it."
     return f"{said} {count(new, 'tile')} not computed yet." if new else said
+
+
+def absent_tip(index: int) -> str:
+    """Say why a neighbour of a tile has no number."""
+    return f"{NEIGHBOURS[index].capitalize()}: no tissue, or outside the slide. The model does not look at it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,31 +10,11 @@ from qtpy.QtCore import QEvent, QPoint, QRect, Qt
 from qtpy.QtGui import QBrush, QColor, QFont, QHelpEvent, QImage, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_nh2st.viewer.context.marks import Mark
+
 GAP, LINE = 4, 3  # pixels between the tiles, and of the frame round each
 _WIDEST = 520
 _STRIP, _TEXT, _GREY, _HATCH = QColor(0, 0, 0, 170), QColor("#ffffff"), QColor("#8a8a8a"), QColor("#5e5e5e")
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What is drawn on one of the nine tiles.
-
-    Attributes
-    ----------
-    text : str
-        Written at its foot.
-    colour : str
-        Of its frame; empty for none.
-    tip : str
-        Its tooltip.
-    absent : bool
-        The model does not look at it: hatched.
-    """
-
-    text: str = ""
-    colour: str = ""
-    tip: str = ""
-    absent: bool = False
 
 
 class ContextPicture(QWidget):

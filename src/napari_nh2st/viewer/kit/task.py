@@ -11,8 +11,9 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QProgressBar, QPushButton, QWidget
 
 from napari_nh2st.errors import Cancelled
-from napari_nh2st.viewer.kit.background import Background, Work
+from napari_nh2st.viewer.kit.background import Work
 from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import clock, error_words
 from napari_nh2st.viewer.kit.texts import Sentence
 
@@ -22,7 +23,9 @@ _SHOWN_MS = 100
 class Host(Protocol):
     """The dock in which a task runs."""
 
-    background: Background
+    @property
+    def background(self) -> Threads:
+        """Where work is done."""
 
     def when_closing(self, call: Callable[[], None]) -> None:
         """Call a function when the dock is closed."""

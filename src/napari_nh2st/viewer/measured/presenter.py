@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.expression.detect import Measurement
+from napari_nh2st.expression.detect import MeasurementFiles
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.long_work import LongWork
 from napari_nh2st.viewer.layers.roles import Kind, change_role
@@ -70,7 +70,9 @@ class GeneDots:
 class MeasuredView(Protocol):
     """Shows what the presenter decides."""
 
-    work: LongWork
+    @property
+    def work(self) -> LongWork:
+        """Reading and comparing."""
 
     @property
     def in_sight(self) -> bool:
@@ -116,7 +118,7 @@ class MeasuredPresenter:
         self._workspace, self._view = workspace, view
         self._by_slide: dict[str, SlideMeasurement] = {}  # by the slide's fingerprint
         self._fingerprint: str | None = None
-        self._without_positions: Measurement | None = None  # counts whose positions are being asked for
+        self._without_positions: MeasurementFiles | None = None  # counts whose positions are being asked for
         self._doing: object = None  # what the work is for: a reading, or a comparison with a model
         self._drawn: Comparison | None = None
         self._drawing = False
@@ -170,15 +172,15 @@ class MeasuredPresenter:
             self._view.work.start("Reading the measurement", read, partial(self._opened, slide.fingerprint))
         self._show()
 
-    def _opened(self, fingerprint: str, outcome: Measurement | SlideMeasurement) -> None:
-        if isinstance(outcome, Measurement):
+    def _opened(self, fingerprint: str, outcome: MeasurementFiles | SlideMeasurement) -> None:
+        if isinstance(outcome, MeasurementFiles):
             self._without_positions = outcome
         else:
             self._by_slide[fingerprint] = outcome
         self.update()
 
     @property
-    def without_positions(self) -> Measurement | None:
+    def without_positions(self) -> MeasurementFiles | None:
         """Counts whose positions are being asked for."""
         return self._without_positions
 

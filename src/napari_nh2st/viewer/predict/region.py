@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box, FloatArray, TileSet
@@ -43,7 +44,8 @@ class Region:
         if self.polygons:
             from skimage.measure import points_in_poly
 
-            inside = [points_in_poly(places.centres, polygon) for polygon in self.polygons]
+            contains: Callable[[FloatArray, FloatArray], npt.NDArray[np.bool_]] = points_in_poly  # skimage is untyped
+            inside = [contains(places.centres, polygon) for polygon in self.polygons]
             keep &= np.any(inside, axis=0)
         return places.select(keep)
 
@@ -132,7 +134,8 @@ def _outline(vertices: Any, kind: str) -> FloatArray:
     centre = points.mean(axis=0)
     u, v = (points[1] - points[0]) / 2, (points[3] - points[0]) / 2
     angle = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)[:, None]
-    return centre + np.cos(angle) * u + np.sin(angle) * v
+    outline: FloatArray = centre + np.cos(angle) * u + np.sin(angle) * v
+    return outline
 
 
 def _clip(box: Box, layer: Layer) -> Box:

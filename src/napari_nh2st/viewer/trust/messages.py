@@ -17,6 +17,14 @@ NO_REFERENCE = (
     "There is no record of what this model's training tissue looks like: it was made by an earlier version, or from "
     "too few tiles. Train it again to get one."
 )
+CHECK_TIP = "Compare the predicted tiles with the tissue that the model was trained on, and mark those that are unlike"
+SHOW_SPREAD = "Show spread"
+SPREAD_TIP = "Draw how far the answers differ; each view and each model takes about as long as the prediction did"
+SPREAD_BACK_TIP = "Hide the spread, and show the heatmap of the prediction again"
+ONE_MORE = "Tick one model at least."
+OTHER_UNIT = "It predicts another unit"
+OTHER_PANEL = "It predicts none of the genes of the chosen model"
+TOO_MANY_TILES = "These are too many tiles to keep several answers for: take coarse detail."
 _SHOWN = 8  # sections that are named
 
 
