@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from napari_nh2st.analysis.measured import Frame
+from napari_nh2st.expression.detect import MeasurementFiles
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement, compare_at_spots
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import GENES, FakeServices, FakeSlide
