@@ -1,56 +1,105 @@
-"""Words on the canvas, so that a picture of it says what it shows: the unit of the colours, and a legend."""
+"""Words on the canvas, so that a picture of it says what it shows: beside each colour bar, and a legend."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
+from napari_nh2st.viewer.layers.colour_bar import CORNERS, FONT_SIZE, broken, has_bar, place_bar, span_words
 from napari_nh2st.viewer.layers.roles import MapRole, role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
-CORNER = "top_left"  # of the canvas, where napari stacks colour bar and texts; to the right it lays them side by side
-UNIT_OVERLAY = "nh2st_unit"
+UNIT_OVERLAY = "nh2st_unit"  # of the topmost map in sight
 MOST_LINES = 4
 
+_UNITS = (UNIT_OVERLAY, "nh2st_unit_below", "nh2st_unit_third")
 _LINE = "nh2st_legend_{}"
 _DARK, _PLAIN = (0.09, 0.09, 0.11, 0.85), "white"  # whatever the theme: the colours are made for a dark ground
+_NAMED: WeakSet[Layer] = WeakSet()  # layers whose names we wrote on the canvas
+
+InSight = Sequence[tuple["Layer", MapRole]]
 
 
 def show_legend(viewer: ViewerModel, event: Any = None) -> None:
-    """Write what is in sight: the label of the topmost layer that has one, and the lines of the topmost with a legend.
+    """Write beside each colour bar what it shows, and the lines of the topmost layer that has a legend.
 
-    Call it when layers come, go, move, or are shown or hidden.
+    Call it when layers come, go, move, are shown or hidden, or get other limits, and when the canvas or its grid
+    changes.
     """
-    roles = list(_in_sight(viewer))
-    label = next((role.label for role in roles if role.label), "")
-    lines = next((role.legend for role in roles if role.legend), ())
-    _write(viewer, UNIT_OVERLAY, label)
-    for i in range(MOST_LINES):
-        text, colour = lines[i] if i < len(lines) else ("", None)
-        _write(viewer, _LINE.format(i), text, color=colour or _PLAIN, box_color=_DARK)
+    in_sight = list(_in_sight(viewer))
+    grid = bool(viewer.canvas.grid.enabled)
+    corners = [CORNERS[0 if grid else min(i, len(CORNERS) - 1)] for i in range(len(in_sight))]
+    labels = [_label(layer, role) for layer, role in in_sight]
+    sharing = 1 if grid else min(2, len(in_sight))
+    for (layer, role), corner, label in zip(in_sight, corners, labels, strict=True):
+        words = "\n".join(broken(viewer, text) for text in (label, *(line for line, _ in role.legend)) if text)
+        place_bar(viewer, layer, corner, words=words, sharing=sharing)
+    texts = [_common(labels)] if grid else labels
+    for i, key in enumerate(_UNITS):
+        _write(viewer, key, texts[i] if i < len(texts) else "", CORNERS[i], gridded=grid)
+    _name_cells([layer for layer, _ in in_sight] if grid and len(set(labels)) > 1 else [])
+    _write_lines(viewer, in_sight, corners)
 
 
-def _in_sight(viewer: ViewerModel) -> Iterator[MapRole]:
-    """Yield the roles of what is visible on the lattice of a map, the topmost first."""
+def _in_sight(viewer: ViewerModel) -> Iterator[tuple[Layer, MapRole]]:
+    """Yield what is visible on the lattice of a map and has something to say, the topmost first."""
     for layer in reversed(viewer.layers):
         role = role_of(layer)
-        if isinstance(role, MapRole) and layer.visible:
-            yield role
+        if isinstance(role, MapRole) and layer.visible and (role.label or role.legend or has_bar(layer)):
+            yield layer, role
 
 
-def _write(viewer: ViewerModel, key: str, text: str, **look: Any) -> None:
+def _label(layer: Layer, role: MapRole) -> str:
+    """Say what a layer shows, and what its colours span: napari writes one number or two on a bar, where they fit."""
+    if not (role.label and has_bar(layer)):
+        return role.label
+    return f"{role.label}\n{span_words(*layer.contrast_limits)}"
+
+
+def _common(labels: Sequence[str]) -> str:
+    """Return the lines that all labels have: what is written in each cell of a grid must be true of each."""
+    split = [label.split("\n") for label in labels if label]
+    return "\n".join(line for line in (split[0] if split else []) if all(line in other for other in split))
+
+
+def _name_cells(layers: Sequence[Layer]) -> None:
+    """Write the names of these layers in their cells of a grid, and take away those that we wrote before."""
+    for layer in list(_NAMED):
+        if layer not in layers:
+            layer.name_overlay.visible = False
+            _NAMED.discard(layer)
+    for layer in layers:
+        if not layer.name_overlay.visible:
+            layer.name_overlay.position, layer.name_overlay.font_size = CORNERS[0], FONT_SIZE
+            layer.name_overlay.visible = True
+            _NAMED.add(layer)
+
+
+def _write_lines(viewer: ViewerModel, in_sight: InSight, corners: Sequence[str]) -> None:
+    """Write the lines of the topmost legend into the corner of its layer, from the top down."""
+    found = ((role.legend, corner) for (_, role), corner in zip(in_sight, corners, strict=True) if role.legend)
+    lines, corner = next(found, ((), CORNERS[0]))
+    if corner.startswith("bottom"):
+        lines = lines[::-1]  # napari lays out from the edge inwards
+    for i in range(MOST_LINES):
+        text, colour = lines[i] if i < len(lines) else ("", None)
+        _write(viewer, _LINE.format(i), text, corner, color=colour or _PLAIN, box_color=_DARK)
+
+
+def _write(viewer: ViewerModel, key: str, text: str, corner: str, **look: Any) -> None:
     """Write a text on the canvas, or take it away where it is empty; an overlay takes long to draw the first time."""
     from napari.components.overlays import TextOverlay
 
     overlays = viewer.canvas.overlays
     if text and key not in overlays:
-        overlays[key] = TextOverlay(position=CORNER, box=True, font_size=9, **look)
+        overlays[key] = TextOverlay(position=corner, box=True, font_size=FONT_SIZE, **look)
     if text:
-        overlays[key].text = text
-        for name, value in look.items():
+        wanted = {**look, "position": corner, "text": broken(viewer, text)}
+        for name, value in wanted.items():
             setattr(overlays[key], name, value)
     if key in overlays:
         overlays[key].visible = bool(text)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.layers.frames import map_frame
-from napari_nh2st.viewer.layers.legend import CORNER, show_legend
+from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, MapRole, give_role, layer_of_slide
 
@@ -75,8 +75,9 @@ class MapLayer(OwnedLayer):
         self.values: npt.NDArray[Any] = np.full((self.map.rows, self.map.columns), np.nan, dtype=np.float32)
         self._later = later
         self._settled = False
-        events = viewer.layers.events
-        for changed in (events.inserted, events.removed, events.reordered):
+        events, grid = viewer.layers.events, viewer.canvas.grid.events
+        layout = (viewer.canvas.events.size, grid.enabled, grid.stride, grid.shape)
+        for changed in (events.inserted, events.removed, events.reordered, *layout):
             changed.connect(self._tell)  # napari holds it weakly
 
     @property
@@ -144,11 +145,12 @@ class MapLayer(OwnedLayer):
     def _watch(self, layer: Layer) -> None:
         """Hear what the user does with a layer."""
         self.layer = layer
-        layer.events.visible.connect(partial(show_legend, self.viewer))
+        for name in ("visible", "contrast_limits"):
+            if name in layer.events:
+                layer.events[name].connect(partial(show_legend, self.viewer))
 
     def _show_bar(self) -> None:
         if self.layer is not None and self.present:
-            self.layer.colorbar.position = CORNER
             self.layer.colorbar.visible = True
 
     def _settle(self) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
-from napari_nh2st.viewer.layers.legend import UNIT_OVERLAY
 from napari_nh2st.viewer.state.style import Style
 
 if TYPE_CHECKING:
@@ -86,7 +85,6 @@ class SideBySide:
         if linked:
             viewer.layers.unlink_layers(linked)
         viewer.canvas.grid.enabled = False
-        self._label_each(False)
         for name, value in self._grid.items():
             setattr(viewer.canvas.grid, name, value)
         self._arrange(still)
@@ -116,14 +114,7 @@ class SideBySide:
             viewer.layers.link_layers(layers, _LINKED)
         grid.stride, grid.shape, grid.spacing = self._stride, (-1, -1), _SPACING
         grid.enabled = True
-        self._label_each(True)
         viewer.fit_to_view(layers=self._slides)
-
-    def _label_each(self, on: bool) -> None:
-        """Write gene and unit in each cell, below one another with its colour bar, or once."""
-        overlays = self._viewer.canvas.overlays
-        if UNIT_OVERLAY in overlays:
-            overlays[UNIT_OVERLAY].gridded = on
 
     def _arrange(self, first: Sequence[Layer]) -> None:
         """Move layers to the beginning of the list, in this order."""
