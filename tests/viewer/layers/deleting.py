@@ -20,7 +20,8 @@ import anndata as ad
 import napari
 import numpy as np
 import scipy.sparse as sp
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -151,7 +152,9 @@ class Window:
             data = ad.AnnData(sp.csr_matrix(counts.astype(np.float32)))
             data.var_names, data.obsm["spatial"] = GENES, spots
             data.write_h5ad(self.folder / "C9.h5ad")
-            section.open([str(self.folder / "C9.h5ad")])
+            mime = QMimeData()
+            mime.setUrls([QUrl.fromLocalFile(str(self.folder / "C9.h5ad"))])
+            section.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, LEFT, NONE))
             self.until(lambda: section.comparison is not None)
         tick(section.show_spots)
 

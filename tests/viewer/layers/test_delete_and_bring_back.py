@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtWidgets import QApplication
 
 from napari_nh2st.viewer.layers.removal import make_removal_safe
@@ -71,7 +73,9 @@ def test_the_context_of_the_canvas_is_current_when_layers_go(make_napari_viewer)
 
     viewer = make_napari_viewer(show=True)
     canvas = viewer.window._qt_viewer.canvas
-    make_removal_safe(viewer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # napari warns of what the proxy will forbid
+        make_removal_safe(PublicOnlyProxy(viewer))  # as a dock gets the viewer
     make_removal_safe(viewer)
     finish, current = canvas._scene_canvas.context.finish, []
 

@@ -26,6 +26,7 @@ def make_removal_safe(viewer: ViewerModel | None) -> None:
     viewer : ViewerModel or None
         One without a window, or None, draws nothing and needs nothing.
     """
+    viewer = getattr(viewer, "__wrapped__", viewer)  # the dock of a plugin gets it behind a proxy
     window = getattr(viewer, "window", None)
     canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
     if viewer is None or canvas is None or canvas in _SAFE:
