@@ -51,7 +51,7 @@ class Window:
         self.dock.job.button.click()
         settle(0.3)
         wait(lambda: not self.dock.controller.running)
-        self.dock.genes.choose(GENES[0])
+        self.dock.state.request_gene(GENES[0])
 
     def only(self, title: str) -> Any:
         """Open one section and close the others."""
@@ -87,7 +87,7 @@ def genes(window: Window) -> None:
 
 
 def measured(window: Window) -> None:
-    window.dock.genes.combo.hidePopup()
+    window.dock.genes.field.hidePopup()
     section = window.only("Measured")
     section.open([str(window.folder / f"S{SECTIONS[0]}.h5ad")])
     wait(lambda: section.comparison is not None)
@@ -114,7 +114,7 @@ def context(window: Window) -> None:
     for layer in list(window.viewer.layers):
         if "domains" in layer.name or "regions" in layer.name.lower():
             window.viewer.layers.remove(layer)
-    window.dock.genes.choose(GENES[0])
+    window.dock.state.request_gene(GENES[0])
     window.dock.heatmap.layer.visible = True
     section, shown = window.only("Context"), window.dock.workspace.map
     done = np.flatnonzero(shown.done)

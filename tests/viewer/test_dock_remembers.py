@@ -77,9 +77,10 @@ def test_what_a_person_chose_is_there_the_next_time(start, qtbot) -> None:
     pick(qtbot, dock.result.devices, 2)
     qtbot.mouseClick(dock.where.buttons["whole"], LEFT)
     pick(qtbot, dock.where.detail, 1)
-    pick(qtbot, dock.genes.colours, 2)
-    pick(qtbot, dock.genes.limits, 1)
-    for button in (dock.genes.lock, dock.genes.smooth, dock.folds["Trust"].button):
+    limits = dock.genes.limits
+    pick(qtbot, limits.colormap.native, 2)
+    pick(qtbot, limits.percentiles.native, 1)
+    for button in (limits.lock.native, limits.smooth.native, dock.folds["Trust"].button):
         button.click()
     chosen = chosen_in(dock)
     assert not [name for name in first if first[name] == chosen[name]]
@@ -118,7 +119,7 @@ def test_a_folder_that_was_used_is_offered_again(start, tmp_path) -> None:
 
 def test_napari_s_preferences_change_an_open_dock(start) -> None:
     dock, kept = start(), preferences.stored_preferences()
-    kept.colormap, kept.lock, kept.device, kept.where, kept.model = "magma", True, "cpu", "whole", "demo"
+    kept.colormap, kept.locked, kept.device, kept.where, kept.model = "magma", True, "cpu", "whole", "demo"
     chosen = chosen_in(dock)
     assert (chosen["colormap"], chosen["locked"], chosen["device"]) == ("magma", True, "cpu")
     assert (chosen["where"], chosen["model"]) == ("whole", "demo")

@@ -110,7 +110,7 @@ def test_layers_are_deleted_under_what_runs(make, gone: str) -> None:
             dock.viewer.layers.remove(layer)
     dock.rest()
     dock.press_everything()
-    dock.widget.genes.choose("KRT8")
+    dock.widget.state.request_gene("KRT8")
     dock.rest()
 
 
@@ -138,7 +138,7 @@ def test_layers_are_renamed_and_moved_by_the_user(make) -> None:
     for i, layer in enumerate(dock.viewer.layers):
         layer.name = f"mine {i}"
     dock.viewer.layers.move(0, len(dock.viewer.layers))
-    dock.widget.genes.choose("KRT8")
+    dock.widget.state.request_gene("KRT8")
     dock.rest()
     dock.press_everything()
     assert dock.viewer.layers["mine 0"] is not None

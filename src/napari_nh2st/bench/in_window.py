@@ -233,7 +233,7 @@ def gene_switch(screen: Screen, genes: int) -> tuple[list[float], float | None]:
     screen.dock.controller.adopt(prediction_map)
     screen.viewer.fit_to_view()
     screen.settle()
-    others = [gene for gene in prediction_map.card.genes if gene != screen.dock.genes.gene]
+    others = [gene for gene in prediction_map.card.genes if gene != screen.dock.state.gene]
     for name in others[1:6]:  # what is set up at the first switches is not theirs
         screen.dock.state.choose_gene(name)
         screen.settle(0.2)

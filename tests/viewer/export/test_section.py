@@ -78,7 +78,7 @@ def run(line: str, monkeypatch) -> None:
 
 
 def test_what_is_copied_gives_what_is_on_screen(real: Dock, tmp_path, monkeypatch, qtbot) -> None:
-    real.widget.genes.choose("GENE3")
+    real.widget.state.request_gene("GENE3")
     real.workspace.heatmap.layer.contrast_limits = (-0.25, 0.75)
     real.viewer.scene.camera.zoom *= 1.3
     shown, display = real.workspace.map, display_of_window(real.workspace)
@@ -127,8 +127,8 @@ def tile_colours(picture, corners) -> np.ndarray:
 @pytest.mark.parametrize(("opacity", "smooth"), [(1.0, False), (0.7, False), (0.7, True)])
 def test_the_figure_has_the_colours_of_the_window(real: Dock, qtbot, opacity, smooth) -> None:
     viewer, shown = real.viewer, real.workspace.map
-    real.widget.genes.choose("GENE5")
-    real.widget.genes.smooth.setChecked(smooth)
+    real.widget.state.request_gene("GENE5")
+    real.widget.state.style.smooth = smooth
     layer = real.workspace.heatmap.layer
     layer.opacity = opacity
     layer.colorbar.visible = False  # it lies over tiles
@@ -164,13 +164,12 @@ def test_the_figure_has_the_colours_of_the_window(real: Dock, qtbot, opacity, sm
 
 def test_a_view_is_saved_and_loaded(dock: Dock, tmp_path, qtbot) -> None:
     dock.predict()
-    viewer, genes = dock.viewer, dock.widget.genes
-    genes.choose("KRT8")
-    genes.colours.setCurrentIndex(genes.colours.findData("magma"))
-    genes.limits.setCurrentIndex(1)
+    viewer, state = dock.viewer, dock.widget.state
+    state.request_gene("KRT8")
+    state.style.colormap, state.style.percentiles = "magma", (5.0, 95.0)
     dock.workspace.heatmap.layer.contrast_limits = (0.25, 0.5)
     dock.workspace.heatmap.layer.opacity = 0.4
-    genes.lock.setChecked(True)
+    state.style.locked = True
     viewer.scene.camera.zoom *= 3
     viewer.scene.camera.center = (0, 200, 300)
     seen = visible_box(viewer, viewer.layers[0])
@@ -183,21 +182,20 @@ def test_a_view_is_saved_and_loaded(dock: Dock, tmp_path, qtbot) -> None:
         slide="/nowhere/C9.svs", fingerprint="f" * 8, mpp=0.5, model="her2st", model_hash="hash of her2st 0", pitch=112
     )
 
-    genes.lock.setChecked(False)
-    genes.choose("ERBB2")
-    genes.colours.setCurrentIndex(0)
-    genes.limits.setCurrentIndex(0)
+    state.style.locked = False
+    state.request_gene("ERBB2")
+    state.style.colormap, state.style.percentiles = "viridis", (1.0, 99.0)
     dock.workspace.heatmap.layer.contrast_limits = (0.0, 9.0)
     viewer.fit_to_view()
     dock.result.read_view(str(tmp_path / "view.json"))
     layer = dock.workspace.heatmap.layer
     assert dock.result.note.text() == "Loaded view.json."
-    assert (genes.gene, dock.workspace.heatmap.gene, genes.lock.isChecked()) == ("KRT8", "KRT8", True)
+    assert (state.gene, dock.workspace.heatmap.gene, state.style.locked) == ("KRT8", "KRT8", True)
     assert (layer.colormap.name, tuple(layer.contrast_limits), layer.opacity) == ("magma", (0.25, 0.5), 0.4)
-    assert genes.limits.currentIndex() == 1
+    assert state.style.percentiles == (5.0, 95.0)
     now = visible_box(viewer, viewer.layers[0])
     np.testing.assert_allclose((now.x0, now.y0, now.x1, now.y1), (seen.x0, seen.y0, seen.x1, seen.y1), atol=1)
-    genes.choose("ERBB2")
+    state.request_gene("ERBB2")
     assert tuple(layer.contrast_limits) == (0.25, 0.5)  # locked, as it was saved
 
 

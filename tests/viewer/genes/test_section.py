@@ -1,4 +1,4 @@
-"""The gene field in a real window: names, recent and pinned genes, orders, limits of each gene, smoothing."""
+"""The gene field, the pinned genes and the limits under a person's hands: keys, clicks and what is drawn."""
 
 from __future__ import annotations
 
@@ -9,271 +9,203 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_nh2st.viewer.genes import section as gene_section
-from napari_nh2st.viewer.genes.gene_list import VARYING_FIRST
-from napari_nh2st.viewer.layers import frames
-from napari_nh2st.viewer.predict.events import State
-from napari_nh2st.viewer.predict_dock import PredictWidget
-from viewer.fakes import FakeServices, FakeSlide, card
+from napari_nh2st.viewer.genes import spatial_variability
+from napari_nh2st.viewer.genes.gene_list import BEST_FIRST, VARYING_FIRST
+from napari_nh2st.viewer.genes.limits import LOCKED, NOT_BY_HAND
+from napari_nh2st.viewer.genes.section import GeneSection
+from napari_nh2st.viewer.state.preferences import Preferences
+from viewer.fakes import card
+from viewer.without_window import Desk
 
 pytestmark = pytest.mark.viewer
-KEY = Qt.Key
+KEY, LEFT, TIP = Qt.Key, Qt.MouseButton.LeftButton, Qt.ItemDataRole.ToolTipRole
 
 
-class Window:
-    def __init__(self, make_viewer, qtbot) -> None:
-        self.viewer, self.qtbot, self.services = make_viewer(), qtbot, FakeServices()
-        data, meta, _ = frames.slide_layer_data(FakeSlide())
-        self.viewer.add_image(data, **meta)
-        self.dock = PredictWidget(self.viewer, self.services)
-        self.viewer.window.add_dock_widget(self.dock, name="NH2ST", area="right")
-        self.genes, self.field = self.dock.genes, self.dock.genes.combo.lineEdit()
+class Window(Desk):
+    """The section alone, with a dock that has no window."""
 
-    def predict(self) -> None:
-        self.qtbot.mouseClick(self.dock.where.buttons["whole"], Qt.MouseButton.LeftButton)
-        self.qtbot.mouseClick(self.dock.job.button, Qt.MouseButton.LeftButton)
-        self.qtbot.waitUntil(lambda: self.dock.controller.status.state is State.DONE, timeout=10_000)
+    def __init__(self, qtbot, preferences: Preferences | None = None) -> None:
+        super().__init__()
+        self.qtbot = qtbot
+        if preferences is not None:
+            self.workspace.preferences = preferences
+        self.genes = GeneSection(self.workspace)
+        self.field, self.edit = self.genes.field, self.genes.field.lineEdit()
+        qtbot.addWidget(self.genes)
+        with qtbot.waitExposed(self.genes):
+            self.genes.show()
 
     def type(self, text: str, *keys: Qt.Key) -> None:
-        self.field.setFocus()
-        self.field.selectAll()
-        self.qtbot.keyClick(self.field, KEY.Key_Delete)
-        self.qtbot.keyClicks(self.field, text)
+        self.edit.setFocus()
+        self.edit.selectAll()
+        self.qtbot.keyClick(self.edit, KEY.Key_Delete)
+        self.qtbot.keyClicks(self.edit, text)
         for key in keys:
             self.press(key)
 
     def press(self, key: Qt.Key) -> None:
         """Press a key where a real one would arrive: the popup has the keyboard while it is open."""
-        popup = self.genes.combo.popup
-        self.qtbot.keyClick(popup if popup.isVisible() else self.field, key)
+        popup = self.field.popup
+        self.qtbot.keyClick(popup if popup.isVisible() else self.edit, key)
 
     def offered(self) -> list[str]:
-        popup = self.genes.combo.popup
+        popup = self.field.popup
         if not popup.isVisible():
             return []
-        words = self.genes.combo._suggestion
-        return [words(popup.model().index(row, 0))[0] for row in range(popup.model().rowCount())]
+        return [self.field._suggestion(popup.model().index(row, 0))[0] for row in range(popup.model().rowCount())]
 
-    @property
-    def limits(self) -> tuple[float, float]:
-        return tuple(self.dock.heatmap.layer.contrast_limits)
+    def click(self, widget) -> None:
+        self.qtbot.mouseClick(widget, LEFT)
 
 
 @pytest.fixture
-def window(make_napari_viewer, qtbot) -> Window:
-    return Window(make_napari_viewer, qtbot)
+def window(qtbot) -> Window:
+    return Window(qtbot)
 
 
-def test_another_name_and_an_ensembl_id_show_the_gene_and_say_so(window: Window) -> None:
-    ids = ["ENSG00000141736", "ENSG00000170421.4", None, None]
-    window.services.cards["ids"] = card("ids", ensembl=ids)
-    window.dock.use_model("ids")
+def test_a_suggestion_is_picked_with_the_keys(window: Window) -> None:
     window.type("her-2", KEY.Key_Return)
-    assert window.genes.gene == "ERBB2"
-    assert window.field.text() == "ERBB2"
-    assert window.genes.trust.text() == "her-2 is ERBB2: held-out PCC 0.41 (0.33 to 0.48), same patient"
-    window.type("ensg00000170421", KEY.Key_Return)
-    assert window.genes.gene == "KRT8"
+    assert (window.state.gene, window.edit.text()) == ("ERBB2", "ERBB2")
     window.type("cd3")
     assert window.offered()[:2] == ["CD3E (CD3)", "CD3D (CD3)   not predicted"]
     window.press(KEY.Key_Down)
     window.press(KEY.Key_Return)
-    assert window.genes.gene == "CD3E"
+    assert window.state.gene == "CD3E"
     assert window.genes.trust.text() == "CD3 is CD3E: not evaluated"
 
 
-def test_a_known_gene_that_is_not_predicted_is_grey_and_the_shown_one_stays(window: Window) -> None:
+def test_a_gene_that_is_not_predicted_is_grey_until_it_is_given_up(window: Window) -> None:
     window.predict()
-    told = []
-    window.dock.state.gene_chosen.connect(told.append)
     window.type("ki-67")
     assert window.offered() == ["MKI67 (Ki-67)   not predicted"]
-    index = window.genes.combo.popup.model().index(0, 0)
-    assert window.genes.combo._suggestion(index)[1]  # grey
+    assert window.field._suggestion(window.field.popup.model().index(0, 0))[1]  # grey
     window.press(KEY.Key_Down)
     window.press(KEY.Key_Return)
     assert window.genes.trust.text() == "her2st does not predict MKI67 (Ki-67)"
-    window.type("er", KEY.Key_Return)  # not ERBB2, which only begins so
-    assert window.genes.trust.text() == "her2st does not predict ESR1 (er)"
-    assert "gray" in window.field.styleSheet()
-    assert (window.genes.gene, told) == ("ERBB2", [])
-    assert window.dock.heatmap.gene == "ERBB2"
+    assert "gray" in window.edit.styleSheet()
     window.press(KEY.Key_Escape)
-    assert (window.field.text(), window.field.styleSheet()) == ("ERBB2", "")
+    assert (window.edit.text(), window.edit.styleSheet()) == ("ERBB2", "")
     assert "held-out" in window.genes.trust.text()
+    assert window.heatmap.gene == "ERBB2"
 
 
-def test_genes_shown_last_are_offered_in_an_empty_field_and_remembered(window: Window, make_napari_viewer) -> None:
-    window.genes._stayed.setInterval(1)
+def test_the_arrow_keys_walk_the_list(window: Window) -> None:
+    window.type("cd3e", KEY.Key_Return)
+    window.press(KEY.Key_Down)
+    assert (window.state.gene, window.edit.text()) == ("ERBB2", "ERBB2")
+    window.press(KEY.Key_Up)
+    assert window.state.gene == "CD3E"
+    assert window.genes.trust.text() == "not evaluated"
+
+
+def test_genes_shown_last_are_offered_in_an_empty_field(window: Window) -> None:
     for gene in ("KRT8", "FLAT"):
         window.type(gene, KEY.Key_Return)
-        window.qtbot.waitUntil(lambda gene=gene: window.genes.combo.recent[:1] == [gene], timeout=3000)
-    window.genes._stayed.setInterval(5000)
+        window.genes.stayed.flush()
     window.press(KEY.Key_Up)  # walked over: not looked at
     window.type("")
     assert window.offered() == ["FLAT   recent", "KRT8   recent"]
     window.press(KEY.Key_Down)
     window.press(KEY.Key_Down)
     window.press(KEY.Key_Return)
-    assert window.genes.gene == "KRT8"
-    again = Window(make_napari_viewer, window.qtbot)
-    assert again.genes.combo.recent == ["FLAT", "KRT8"]
+    assert window.state.gene == "KRT8"
 
 
-def test_pinned_genes_are_chips_that_show_and_unpin(window: Window, make_napari_viewer) -> None:
-    click = lambda widget: window.qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)  # noqa: E731
-    told, row = [], window.genes.pinned_row
-    window.dock.state.events.pinned.connect(lambda pinned: told.append(list(pinned)))
-    click(row.pin)
+def test_a_gene_that_stays_is_remembered_and_a_closed_dock_remembers_nothing(window: Window) -> None:
+    window.genes.stayed.setTimeout(1)
+    window.type("krt8", KEY.Key_Return)
+    window.qtbot.waitUntil(lambda: window.field.recent == ("KRT8",), timeout=3000)
+    window.genes.stayed.setTimeout(30)
+    window.type("flat", KEY.Key_Return)
+    window.workspace.close()
+    window.qtbot.wait(60)
+    assert window.workspace.preferences.recent_genes == ("KRT8",)
+
+
+def test_pinned_genes_are_chips_that_show_and_unpin(window: Window) -> None:
+    row = window.genes.pinned_row
+    window.click(row.pin)
     window.type("krt8", KEY.Key_Return)
     assert row.pin.text() == "+"
-    click(row.pin)
-    assert told == [["ERBB2"], ["ERBB2", "KRT8"]]
-    assert window.genes.pinned == ["ERBB2", "KRT8"]
+    window.click(row.pin)
+    assert window.state.pinned == ("ERBB2", "KRT8")
     assert row.pin.text() == "−"
-    click(row.chips["ERBB2"])
-    assert window.genes.gene == "ERBB2"
+    window.click(row.chips["ERBB2"])
+    assert window.state.gene == "ERBB2"
     window.qtbot.keyClick(row.chips["KRT8"], KEY.Key_Space)
-    assert window.genes.gene == "KRT8"
-    again = Window(make_napari_viewer, window.qtbot)
-    assert again.dock.workspace.state.pinned == tuple(again.genes.pinned_row.chips) == ("ERBB2", "KRT8")
+    assert window.state.gene == "KRT8"
+    again = Window(window.qtbot, window.workspace.preferences)
+    assert tuple(again.genes.pinned_row.chips) == ("ERBB2", "KRT8")
     window.qtbot.keyClick(row.chips["ERBB2"], KEY.Key_Delete)
-    click(row.pin)
-    assert window.genes.pinned == []
+    window.click(row.pin)
+    assert window.state.pinned == ()
     assert list(row.chips) == []
 
 
-def test_a_pinned_gene_of_another_model_stays_and_says_so(window: Window) -> None:
-    window.genes.toggle_pin("ESR1")
+def test_a_pinned_gene_of_another_model_says_so(window: Window) -> None:
+    window.state.pinned = ("ESR1",)
     assert "does not predict" in window.genes.pinned_row.chips["ESR1"].toolTip()
-    window.qtbot.mouseClick(window.genes.pinned_row.chips["ESR1"], Qt.MouseButton.LeftButton)
+    window.click(window.genes.pinned_row.chips["ESR1"])
     assert window.genes.trust.text() == "her2st does not predict ESR1"
-    assert window.genes.gene == "ERBB2"
 
 
-def test_sorted_by_spatial_variability(window: Window, monkeypatch) -> None:
-    asked = []
-
-    def measured(part, most, cancelled) -> np.ndarray:
-        asked.append(most)
-        return np.array([0.2, 0.9, 0.5, np.nan])
-
-    monkeypatch.setattr(gene_section, "variability", measured)
-    order, combo = window.genes.order, window.genes.combo
-    spatial = order.findData(VARYING_FIRST)
+def test_orders_that_are_off_say_why_and_lines_have_their_figures(window: Window, monkeypatch) -> None:
+    measured = np.array([0.2, 0.9, 0.5, np.nan])
+    monkeypatch.setattr(spatial_variability, "variability", lambda part, most, cancelled: measured)
+    order, field = window.genes.order, window.field
+    spatial, best = order.findData(VARYING_FIRST), order.findData(BEST_FIRST)
     assert not order.model().item(spatial).isEnabled()
-    assert "Predict first" in order.itemData(spatial, Qt.ItemDataRole.ToolTipRole)
+    assert "Predict first" in order.itemData(spatial, TIP)
+    assert order.model().item(best).isEnabled()
     window.predict()
     assert order.model().item(spatial).isEnabled()
-    order.setCurrentIndex(spatial)
-    assert "Measuring" in window.genes.measuring.text()
-    assert combo.listed() == ["CD3E", "ERBB2", "FLAT", "KRT8"]  # it stays meanwhile
-    window.qtbot.waitUntil(lambda: combo.listed()[0] == "KRT8", timeout=5000)
-    assert combo.listed() == ["KRT8", "CD3E", "ERBB2", "FLAT"]
-    assert asked == [window.dock.controller.map.count]
-    assert window.genes.measuring.text() == ""
-    assert combo._line(combo.model().index(2, 0))[0] == "ERBB2   I 0.20   PCC 0.41 (0.33 to 0.48)"
-    assert combo._line(combo.model().index(3, 0))[0] == "FLAT   constant"
-    assert window.genes.gene == "ERBB2"  # what is in sight stays
-    order.setCurrentIndex(0)
-    order.setCurrentIndex(spatial)
-    assert len(asked) == 1  # known already
-    window.dock.use_model("demo")
-    assert order.currentData() != VARYING_FIRST
-    assert combo.listed() == ["CD3E", "ERBB2", "FLAT", "KRT8"]
+    assert "Moran" in order.itemData(spatial, TIP)
+    order.setFocus()
+    for _ in range(2):
+        window.qtbot.keyClick(order, KEY.Key_Down)
+    assert order.currentData() == VARYING_FIRST
+    lines = [field._line(field.model().index(row, 0))[0] for row in range(4)]
+    assert lines == ["KRT8   I 0.90", "CD3E   I 0.50", "ERBB2   I 0.20   PCC 0.41 (0.33 to 0.48)", "FLAT   constant"]
+    assert (field.gene, window.edit.text()) == ("ERBB2", "ERBB2")
 
 
-def test_real_spatial_variability(window: Window) -> None:
+def test_limits_and_colours_follow_the_hand_and_show_what_a_program_sets(window: Window) -> None:
+    form, style = window.genes.limits, window.state.style
     window.predict()
-    window.genes.order.setCurrentIndex(window.genes.order.findData(VARYING_FIRST))
-    window.qtbot.waitUntil(lambda: window.genes.combo.figures is not None, timeout=60_000)
-    figures = window.genes.combo.figures
-    assert min(figures["ERBB2"], figures["KRT8"]) > 0.5  # x and y
-    assert np.isnan(figures["FLAT"])
-    assert window.genes.combo.listed()[-1] == "FLAT"
-
-
-def test_limits_by_hand_come_back_with_their_gene_until_reset(window: Window) -> None:
-    genes = window.genes
-    window.predict()
-    fitted = window.limits
-    assert not genes.reset.isEnabled()
-    assert "not set by hand" in genes.reset.toolTip()
-    window.dock.heatmap.layer.contrast_limits = (0.2, 0.4)  # as napari's slider does
-    assert "0.20 to 0.40 ln(1 + counts per 10,000), set by hand" in genes.scale.text()
-    genes.choose("KRT8")
-    assert not genes.reset.isEnabled()
-    genes.choose("ERBB2")
-    assert window.limits == (0.2, 0.4)
-    window.qtbot.mouseClick(genes.reset, Qt.MouseButton.LeftButton)
-    assert window.limits == pytest.approx(fitted)
-    assert not genes.reset.isEnabled()
-    window.qtbot.mouseClick(genes.lock, Qt.MouseButton.LeftButton)
-    if not genes.lock.isChecked():  # the click fell beside the box of a wide label
-        genes.lock.setChecked(True)
-    assert not genes.limits.isEnabled()
-    genes.choose("CD3E")
-    assert window.limits == pytest.approx(fitted)
-    genes.lock.setChecked(False)
-    assert window.limits != pytest.approx(fitted)
-
-
-def test_smooth_is_for_the_eye_alone(window: Window, monkeypatch) -> None:
-    window.predict()
-    shown, image = window.dock.controller.map, window.dock.heatmap
-    window.genes.smooth.setChecked(True)
-    assert image.layer.data.shape == (4 * shown.rows, 4 * shown.columns)
-    np.testing.assert_array_equal(image.values, shown.values("ERBB2"))
-    window.genes.choose("KRT8")
-    np.testing.assert_array_equal(image.values, shown.values("KRT8"))
-    monkeypatch.setattr(type(image), "can_smooth", False)
-    window.genes.smooth.setChecked(False)
-    window.genes.smooth.setChecked(True)
-    assert image.layer.data.shape == (shown.rows, shown.columns)
-    assert "Too many tiles to smooth" in window.genes.scale.text()
-
-
-def test_the_first_gene_is_one_that_can_be_trusted(window: Window) -> None:
-    from napari_nh2st.model.card import Evaluation, GeneTrust
-
-    trust = {"CD3E": GeneTrust(pcc=0.6, low=-0.1, high=0.9), "KRT8": GeneTrust(pcc=0.3, low=0.2, high=0.4)}
-    evaluation = Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.4, genes=trust)
-    window.services.cards["c"] = card("c", genes=["A", "CD3E", "KRT8", "B"], evaluation=evaluation)
-    window.dock.use_model("c")
-    assert window.genes.gene == "KRT8"
+    assert (form.reset.isEnabled(), form.reset.toolTip()) == (False, NOT_BY_HAND)
+    window.heatmap.layer.contrast_limits = (0.2, 0.4)
+    assert "set by hand" in form.sentence.text()
+    window.click(form.reset)
+    assert "set by hand" not in form.sentence.text()
+    form.lock.native.click()
+    form.smooth.native.click()
+    window.qtbot.keyClick(form.colormap.native, KEY.Key_Down)
+    assert (style.locked, style.smooth, style.colormap) == (True, True, "inferno")
+    assert (form.percentiles.enabled, form.percentiles.native.toolTip()) == (False, LOCKED)
+    style.locked = False
+    assert not form.lock.value
+    window.qtbot.keyClick(form.percentiles.native, KEY.Key_Down)
+    assert style.percentiles == (5.0, 95.0)
+    style.colormap, style.percentiles = "magma", (0.0, 100.0)
+    assert (form.colormap.value, form.percentiles.native.currentText()) == ("magma", "lowest to highest")
+    kept = window.workspace.preferences
+    assert (kept.locked, kept.smooth, kept.colormap, kept.percentiles) == (True, True, "inferno", "5 to 95 %")
 
 
 def test_twenty_thousand_genes_stay_fluid(window: Window) -> None:
     genes = [f"GENE{i}" for i in range(20_000)]
     window.services.cards["large"] = card("large", genes=genes, gene_means=None, evaluation=None)
-    window.dock.use_model("large")
+    window.use_model("large")
     started = time.monotonic()
     window.type("gene19999")
     typing = time.monotonic() - started
     assert window.offered() == ["GENE19999"]
     started = time.monotonic()
     window.press(KEY.Key_Escape)
-    window.genes.combo.showPopup()
+    window.field.showPopup()
     QApplication.processEvents()
     opening = time.monotonic() - started
-    window.genes.combo.hidePopup()
+    window.field.hidePopup()
     print(f"typing {typing:.3f} s, opening {opening:.3f} s")
     assert typing < 1.0  # ten keys
     assert opening < 1.0
-
-
-def test_a_broken_table_of_names_is_told_and_the_dock_goes_on(make_napari_viewer, qtbot, tmp_path, monkeypatch) -> None:
-    table = tmp_path / "gene_names.tsv"
-    table.write_text("gene\nA\n")
-    for name in ("names_file",):
-        monkeypatch.setattr(gene_section, name, lambda: table)
-    monkeypatch.setattr("napari_nh2st.model.gene_names.names_file", lambda: table)
-    window = Window(make_napari_viewer, qtbot)
-    qtbot.waitUntil(lambda: "symbol" in window.dock.job.sentence.text(), timeout=5000)
-    window.type("her2", KEY.Key_Return)
-    assert window.genes.gene == "ERBB2"
-    table.write_text("symbol\talias_symbol\nKRT8\tmy favourite\n")
-    window = Window(make_napari_viewer, qtbot)
-    qtbot.waitUntil(lambda: window.genes._names.symbols.get("myfavourite") is not None, timeout=5000)
-    window.type("my favourite", KEY.Key_Return)
-    assert window.genes.gene == "KRT8"

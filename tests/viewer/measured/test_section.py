@@ -119,7 +119,7 @@ def test_the_spots_follow_the_gene_and_the_limits(dock: Dock, tmp_path) -> None:
     heatmap.contrast_limits = (4.0, 8.0)  # what is measured, unlike what the stand-in predicts
     dock.until(lambda: not np.allclose(section.spots.layer.face_color, before))
     before = section.spots.layer.face_color.copy()
-    dock.widget.genes.colours.setCurrentIndex(2)
+    dock.widget.state.style.colormap = "magma"
     dock.until(lambda: not np.allclose(section.spots.layer.face_color, before))
 
 

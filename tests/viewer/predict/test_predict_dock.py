@@ -74,7 +74,7 @@ def test_predict_type_a_gene_walk_the_list(dock: Dock) -> None:
     heatmap = dock.viewer.layers[-1]
     assert heatmap.name == "ERBB2, predicted (her2st)"  # the gene that was predicted best
     assert dock.widget.genes.trust.text() == "held-out PCC 0.41 (0.33 to 0.48), same patient"
-    field = dock.widget.genes.combo.lineEdit()
+    field = dock.widget.genes.field.lineEdit()
     dock.qtbot.mouseClick(field, LEFT)
     field.selectAll()
     dock.qtbot.keyClicks(field, "krt")
@@ -89,7 +89,7 @@ def test_predict_type_a_gene_walk_the_list(dock: Dock) -> None:
     field.selectAll()
     dock.qtbot.keyClicks(field, "FLAT")
     dock.qtbot.keyClick(field, Qt.Key.Key_Return)
-    assert "FLAT is the same everywhere" in dock.widget.genes.scale.text()
+    assert "FLAT is the same everywhere" in dock.widget.genes.limits.sentence.text()
     field.selectAll()
     dock.qtbot.keyClicks(field, "NOPE")
     dock.qtbot.keyClick(field, Qt.Key.Key_Return)
@@ -222,16 +222,16 @@ def test_genes_from_a_to_z_or_the_best_first(dock: Dock) -> None:
     dock.services.cards["good"] = card("good", evaluation=evaluation)
     dock.widget.use_model("good")
     genes = dock.widget.genes
-    listed = genes.combo.model().stringList
-    genes.choose("ERBB2")
+    listed = genes.field.model().stringList
+    dock.widget.state.request_gene("ERBB2")
     assert listed() == sorted(GENES)
     chosen = []
     dock.widget.state.gene_chosen.connect(chosen.append)
     genes.order.setFocus()
     dock.qtbot.keyClick(genes.order, Qt.Key.Key_Down)
     assert listed() == ["KRT8", "ERBB2", "CD3E", "FLAT"]
-    assert (genes.gene, chosen) == ("ERBB2", [])  # the gene in sight stays
-    dock.qtbot.keyClick(genes.combo.lineEdit(), Qt.Key.Key_Down)
+    assert (dock.widget.state.gene, chosen) == ("ERBB2", [])  # the gene in sight stays
+    dock.qtbot.keyClick(genes.field.lineEdit(), Qt.Key.Key_Down)
     assert chosen == ["CD3E"]
     assert genes.trust.text() == (
         "held-out PCC 0.05 (-0.02 to 0.12), cross patient: not better than chance in the held-out tissue"
@@ -239,7 +239,7 @@ def test_genes_from_a_to_z_or_the_best_first(dock: Dock) -> None:
     dock.widget.use_model("demo")  # never evaluated
     assert not genes.order.model().item(1).isEnabled()
     assert "not evaluated" in genes.order.itemData(1, Qt.ItemDataRole.ToolTipRole)
-    assert (listed(), genes.gene) == (sorted(GENES), "CD3E")
+    assert (listed(), dock.widget.state.gene) == (sorted(GENES), "CD3E")
     assert genes.trust.text() == "not evaluated"
     dock.widget.use_model("good")
     assert listed()[0] == "KRT8"  # the order that was chosen comes back
@@ -305,7 +305,7 @@ def test_prediction_opened_from_a_file_is_taken_up(dock: Dock, tmp_path: Path) -
     dock.viewer.layers.pop()
     (opened,) = dock.viewer.open(str(path), plugin="napari-nh2st")
     dock.viewer.layers.selection.active = opened
-    dock.widget.genes.choose("CD3E")
+    dock.widget.state.request_gene("CD3E")
     assert opened.name == "CD3E, predicted (her2st)"
     assert len(dock.services.asked) == 1
 
@@ -322,14 +322,14 @@ def test_shortcut_and_twenty_thousand_genes(dock: Dock) -> None:
     dock.widget.models.use("large")
     dock.viewer.window._qt_window.activateWindow()
     dock.widget.genes.focus()
-    field = dock.widget.genes.combo.lineEdit()
+    field = dock.widget.genes.field.lineEdit()
     import time
 
     started = time.monotonic()
     dock.qtbot.keyClicks(field, "G1234")
     assert time.monotonic() - started < 2.0
     dock.qtbot.keyClick(field, Qt.Key.Key_Return)
-    assert dock.widget.genes.gene == "G1234"
+    assert dock.widget.state.gene == "G1234"
 
 
 def test_dock_fits_a_small_window(dock: Dock) -> None:
@@ -339,7 +339,7 @@ def test_dock_fits_a_small_window(dock: Dock) -> None:
     dock.services.cards["her2st"] = real
     dock.services.limits = limits_of(FakeSlide(), real)  # the longest that every slide has
     dock.widget.use_model("her2st")
-    dock.widget.genes.choose("CD3E")
+    dock.widget.state.request_gene("CD3E")
     dock.predict()
     assert "chance" in dock.widget.genes.trust.text()
     assert "5 sections of 2 patients" in dock.widget.job.limits.text()
@@ -350,7 +350,7 @@ def test_dock_fits_a_small_window(dock: Dock) -> None:
         b.text() for b in dock.widget.where.buttons.values() if b.fontMetrics().horizontalAdvance(b.text()) > b.width()
     ]
     assert not cut
-    assert dock.widget.genes.combo.currentText() == "CD3E"
+    assert dock.widget.genes.field.currentText() == "CD3E"
 
 
 def test_real_engine_and_export(make_napari_viewer, qtbot, tiny_model: Path, small_slide: Path, tmp_path: Path) -> None:

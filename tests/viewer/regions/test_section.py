@@ -169,7 +169,7 @@ def test_clicking_a_gene_shows_it_and_choosing_a_region_describes_it(dock: Dock)
     assert section.table.frame.loc["ERBB2", "elsewhere"] == pytest.approx(left)
     at = section.table.view.visualRect(section.table.view.model().index(1, 0)).center()
     dock.qtbot.mouseClick(section.table.view.viewport(), LEFT, pos=at)
-    assert dock.widget.genes.gene == section.table.frame.index[1]
+    assert dock.widget.state.gene == section.table.frame.index[1]
 
 
 def test_what_lies_off_the_slide_or_on_no_tissue_is_said(dock: Dock) -> None:
@@ -253,7 +253,7 @@ def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
     assert list(first.columns) == ["difference", "score", "adjusted p"]
     at = domains.table.view.visualRect(domains.table.view.model().index(1, 0)).center()
     dock.qtbot.mouseClick(domains.table.view.viewport(), LEFT, pos=at)
-    assert dock.widget.genes.gene == first.index[1]
+    assert dock.widget.state.gene == first.index[1]
     assert (dock.widget.heatmap.layer.visible, domains.layer.visible) == (True, False)
     domains.domain.setFocus()
     dock.qtbot.keyClick(domains.domain, Qt.Key.Key_Down)

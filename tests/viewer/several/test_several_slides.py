@@ -45,7 +45,7 @@ class Window:
             self.qtbot.keyClick(combo, key)
 
     def gene(self, name: str) -> None:
-        field = self.widget.genes.combo.lineEdit()
+        field = self.widget.genes.field.lineEdit()
         field.selectAll()
         self.qtbot.keyClicks(field, name)
         self.qtbot.keyClick(field, Qt.Key.Key_Return)
@@ -106,23 +106,22 @@ def test_gene_limits_and_colours_are_kept(window: Window) -> None:
     window.predict()
     window.gene("KRT8")
     window.choose("B")
-    assert window.widget.genes.gene == "KRT8"
+    assert window.widget.state.gene == "KRT8"
     window.predict()
     assert window.heatmap.gene == "KRT8"
     assert window.heatmap.map.slide["fingerprint"] == "BBBB"
-    lock = window.widget.genes.lock
+    lock = window.widget.genes.limits.lock.native
     window.qtbot.mouseClick(lock, LEFT, pos=QPoint(8, lock.height() // 2))
     assert lock.isChecked()
     locked = tuple(window.heatmap.layer.contrast_limits)
-    colours = window.widget.genes.colours
-    colours.setCurrentIndex(colours.findData("magma"))
+    window.widget.state.style.colormap = "magma"
     window.gene("CD3E")
     window.choose("A")
     assert window.heatmap.map.slide["fingerprint"] == "AAAA"
     assert window.heatmap.gene == "CD3E"
     assert window.heatmap.layer.colormap.name == "magma"
     assert tuple(window.heatmap.layer.contrast_limits) == pytest.approx(locked)
-    assert f"{locked[0]:.2f} to {locked[1]:.2f}" in window.widget.genes.scale.text()
+    assert f"{locked[0]:.2f} to {locked[1]:.2f}" in window.widget.genes.limits.sentence.text()
     assert len(window.services.asked) == 2  # each slide was predicted once
 
 
@@ -219,7 +218,7 @@ def test_side_by_side_and_back(compared: Window) -> None:
     assert limits[0] == limits[1]
     both = np.concatenate([h.values[np.isfinite(h.values)] for h in heatmaps])
     assert limits[0] == pytest.approx(np.percentile(both, (1, 99)), rel=1e-5)
-    assert f"{limits[0][0]:.2f} to {limits[0][1]:.2f}" in window.widget.genes.scale.text()
+    assert f"{limits[0][0]:.2f} to {limits[0][1]:.2f}" in window.widget.genes.limits.sentence.text()
     window.gene("KRT8")
     assert [heatmap.layer.name.split(",")[0] for heatmap in heatmaps] == ["KRT8", "KRT8"]
     assert heatmaps[0].limits == heatmaps[1].limits

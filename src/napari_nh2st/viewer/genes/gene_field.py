@@ -1,13 +1,13 @@
-"""The field in which a gene is looked for: suggestions while one types, and the whole list."""
+"""The field in which you look for a gene: suggestions while you type, and the whole list."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import QModelIndex, QStringListModel, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QPalette
 from qtpy.QtWidgets import QCompleter, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from superqt.utils import signals_blocked
 
 from napari_nh2st.viewer.genes.gene_list import GeneList, Meaning, Suggestion
 from napari_nh2st.viewer.genes.messages import gene_words, suggestion_words
@@ -22,7 +22,7 @@ _LETTERS = 50  # of a line of the list: a name, its figures; the field itself is
 
 
 class _Line(QStyledItemDelegate):
-    """Draws a line with what is known of the gene, which is no part of the name that one types."""
+    """Draws a line with the gene's figures, which are no part of the name that you type."""
 
     def __init__(self, parent: QWidget, words: Callable[[QModelIndex], tuple[str, bool]]) -> None:
         super().__init__(parent)
@@ -44,10 +44,11 @@ class GeneField(NarrowCombo):
         None disables it.
     figures : mapping or None
         Moran's I by gene, shown beside each.
-    recent : list of str
+    recent : sequence of str
         Offered while the field is empty.
     """
 
+    walked = Signal(str)  # a gene of the list, by the arrow keys or the mouse
     meant = Signal(object)  # the Meaning of a suggestion that was chosen
     entered = Signal(str)  # a text that was typed
     given_up = Signal()  # what was typed is dropped
@@ -56,17 +57,19 @@ class GeneField(NarrowCombo):
         super().__init__(_TOOLTIP)
         self.genes: GeneList | None = None
         self.figures: Mapping[str, float] | None = None
-        self.recent: list[str] = []
+        self.recent: Sequence[str] = ()
         self.suggested: list[Suggestion] = []
         self.setEditable(True)
         self.setInsertPolicy(NarrowCombo.InsertPolicy.NoInsert)
         self.setMaxVisibleItems(_IN_SIGHT)
+        self.setMinimumContentsLength(4)
         self._names = QStringListModel(self)
         self.setModel(self._names)
         self.view().setUniformItemSizes(True)  # else opening 20,000 genes measures each of them
         self.view().setItemDelegate(_Line(self, self._line))
         self.lineEdit().setPlaceholderText("gene")
         self._make_suggestions()
+        self.currentIndexChanged.connect(self._walked)
         self.lineEdit().textEdited.connect(self._typed)
         self.lineEdit().returnPressed.connect(self._entered)
 
@@ -88,32 +91,32 @@ class GeneField(NarrowCombo):
         """The chosen gene, empty where there is none; the text may be another one that is being typed."""
         return self.itemText(self.currentIndex()) if self.currentIndex() >= 0 else ""
 
-    def list_genes(self, genes: list[str], chosen: str) -> None:
+    def list_genes(self, genes: Sequence[str], chosen: str) -> None:
         """List genes in an order; nothing is told of it."""
-        blocked = self.blockSignals(True)
-        self._names.setStringList(genes)
-        self.setCurrentIndex(genes.index(chosen) if chosen in genes else -1)
-        self.blockSignals(blocked)
+        with signals_blocked(self):
+            self._names.setStringList(genes)
+            self.setCurrentIndex(genes.index(chosen) if chosen in genes else -1)
 
     def listed(self) -> list[str]:
         """Return the genes in the order in which they stand."""
         return list(self._names.stringList())
 
-    def choose(self, gene: str) -> bool:
-        """Choose a gene of the list, and tell whether it was another one before."""
+    def stand_at(self, gene: str) -> None:
+        """Show a gene of the list, or none; nothing is told of it."""
         self.popup.hide()  # else the arrow keys walk its suggestions, not the list
-        before, index = (
-            self.currentIndex(),
-            self.findText(gene, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive),
-        )
-        self.show_known(True)
-        self.setCurrentIndex(index)
-        self.setEditText(gene)
-        return index != before
+        self._show_absence(False)
+        with signals_blocked(self):
+            self.setCurrentIndex(self.findText(gene, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive))
+            self.setEditText(gene)
 
-    def show_known(self, known: bool) -> None:
-        """Show the text in grey where the model predicts no such gene."""
-        style = "" if known else "QLineEdit { color: gray; }"
+    def show_absent(self, text: str) -> None:
+        """Show a text in grey: the model predicts no such gene."""
+        self.popup.hide()
+        self.setEditText(text)
+        self._show_absence(True)
+
+    def _show_absence(self, absent: bool) -> None:
+        style = "QLineEdit { color: gray; }" if absent else ""
         if self.lineEdit().styleSheet() != style:
             self.lineEdit().setStyleSheet(style)
 
@@ -125,8 +128,6 @@ class GeneField(NarrowCombo):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Give up what was typed with Esc; where nothing was, the key is the dock's."""
         if event.key() == Qt.Key.Key_Escape and self.currentText() != self.gene:
-            self.setEditText(self.gene)
-            self.show_known(True)
             self.given_up.emit()
         else:
             super().keyPressEvent(event)
@@ -134,8 +135,12 @@ class GeneField(NarrowCombo):
     def _list_width(self) -> int:
         return _LETTERS * self.fontMetrics().averageCharWidth()
 
+    def _walked(self, index: int) -> None:
+        if index >= 0:
+            self.walked.emit(self.itemText(index))
+
     def _typed(self, text: str) -> None:
-        self.show_known(True)
+        self._show_absence(False)
         if self.genes is None:
             return
         if text.strip():
@@ -168,5 +173,5 @@ class GeneField(NarrowCombo):
         line = self.suggested[index.row()]
         return suggestion_words(self.genes.card, line, self._figure(line.gene)), not line.predicted
 
-    def _figure(self, gene: str) -> Any:
+    def _figure(self, gene: str) -> float | None:
         return None if self.figures is None else self.figures.get(gene)

@@ -1,8 +1,8 @@
-"""What the status line says while the mouse moves over a heatmap: gene, value, percentile and trust. No Qt."""
+"""The status line while the mouse moves over a heatmap: gene, value, percentile and trust. No Qt."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
 _SAMPLE = 4_000  # values that stand for all of them: a percentile is right to one, and the mouse does not wait
 _CHANGED = 0.1  # they are drawn anew when a tenth more, or fewer, are predicted
@@ -41,15 +42,15 @@ class ValueDistribution:
         self._count = 0
         self._values: npt.NDArray[np.float32] = np.empty(0, np.float32)
 
-    def percentile(self, shown: PredictedMap, gene: str, value: float) -> float:
+    def percentile(self, prediction_map: PredictedMap, gene: str, value: float) -> float:
         """Return which share of the values, in percent, lies below this one; of equal ones half."""
-        grown = abs(shown.count - self._count) > _CHANGED * self._count
-        if self._of[0] is not shown or self._of[1] != gene or grown:
-            self._of, self._count = (shown, gene), shown.count
-            cells = np.flatnonzero(shown.done)
+        grown = abs(prediction_map.count - self._count) > _CHANGED * self._count
+        if self._of[0] is not prediction_map or self._of[1] != gene or grown:
+            self._of, self._count = (prediction_map, gene), prediction_map.count
+            cells = np.flatnonzero(prediction_map.done)
             if len(cells) > _SAMPLE:  # drawn, not every n-th: those may all lie in a few columns
                 cells = cells[np.random.default_rng(0).integers(0, len(cells), _SAMPLE)]
-            self._values = np.sort(shown.values(gene, cells))
+            self._values = np.sort(prediction_map.values(gene, cells))
         if not len(self._values):
             return float("nan")
         below, upto = (np.searchsorted(self._values, np.float32(value), side) for side in ("left", "right"))
@@ -71,27 +72,30 @@ class Hover:
     def words(self) -> str:
         """Return what to say of the place under the cursor, empty where nothing of ours is."""
         for layer in reversed(self._viewer.layers):
-            if not layer.visible or not layer.opacity:
-                continue
-            effect = effect_of(layer)
-            shown = effect.map if effect is not None else map_of(layer)
-            gene = gene_of(layer)
-            if shown is None or gene not in shown.card.genes:
-                continue
-            cell = self._cell(layer, shown)
-            value = float("nan") if cell is None else float(shown.values(gene, cell)[0])
-            if cell is None or np.isnan(value):
-                continue
-            parts = [
-                f"{gene} {value:.2f} {shown.card.unit}",
-                "" if effect is None else effect.words(gene, cell),
-                f"{percentile_words(self._distribution.percentile(shown, gene, value))} of what is predicted",
-                trust_words(shown.card, gene),
-            ]
-            return " · ".join(part for part in parts if part)
+            words = self._words_of(layer) if layer.visible and layer.opacity else ""
+            if words:
+                return words
         return ""
 
-    def moved(self, event: Any = None) -> None:
+    def _words_of(self, layer: Layer) -> str:
+        effect, gene = effect_of(layer), gene_of(layer)
+        prediction_map = map_of(layer) if effect is None else effect.map
+        if prediction_map is None or gene not in prediction_map.card.genes:
+            return ""
+        cell = self._cell(layer, prediction_map)
+        value = float("nan") if cell is None else float(prediction_map.values(gene, cell)[0])
+        if cell is None or np.isnan(value):
+            return ""
+        percentile = self._distribution.percentile(prediction_map, gene, value)
+        parts = [
+            f"{gene} {value:.2f} {prediction_map.card.unit}",
+            "" if effect is None else effect.words(gene, cell),
+            f"{percentile_words(percentile)} of what is predicted",
+            trust_words(prediction_map.card, gene),
+        ]
+        return " · ".join(part for part in parts if part)
+
+    def moved(self, event: object = None) -> None:
         """Say what is under the cursor, which has moved."""
         before, self._text = self._text, self.words() if self._viewer.mouse_over_canvas else ""
         if self._text:
@@ -99,14 +103,14 @@ class Hover:
         elif before and self._viewer.status == before:
             self._viewer.status = ""
 
-    def said(self, event: Any = None) -> None:
+    def said(self, event: object = None) -> None:
         """Say it again after napari has said something else."""
         if self._text and self._viewer.mouse_over_canvas and self._viewer.status not in ("", self._text):
             self._viewer.status = self._text
 
-    def _cell(self, layer: Any, shown: PredictedMap) -> npt.NDArray[np.int64] | None:
+    def _cell(self, layer: Layer, prediction_map: PredictedMap) -> npt.NDArray[np.int64] | None:
         """Return the flat index of the cell under the cursor, (1,); None off the map."""
         row, column = (int(v) for v in np.floor(under_cursor(self._viewer, layer) + 0.5))
-        if not (0 <= row < shown.rows and 0 <= column < shown.columns):
+        if not (0 <= row < prediction_map.rows and 0 <= column < prediction_map.columns):
             return None
-        return np.array([row * shown.columns + column])
+        return np.array([row * prediction_map.columns + column])

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from napari_nh2st.viewer.genes.gene_list import Meaning, Suggestion
 
 
+NO_FIGURES = "This model was not evaluated on held-out tissue: there is nothing to order its genes by trust"
+NO_MAP = "Predict first: how genes vary over this slide is not known yet"
+
+
 def gene_words(card: Card, gene: str, variability: float | None = None) -> str:
     """Write a gene for the list: with its held-out PCC, whether that was better than chance, and its Moran's I."""
     found = card.evaluation.genes.get(gene) if card.evaluation else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -10,6 +10,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction, QKeyEvent
 from qtpy.QtWidgets import QPushButton, QWidget
 from superqt import QFlowLayout
+
+from napari_nh2st.viewer.kit.buttons import action_button
 
 _LOOK = "QPushButton { padding: 1px 5px; %s}"  # small: several of them fit into a line
 _GREY = "color: gray; "
@@ -44,9 +46,9 @@ class PinnedRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.chips: dict[str, _Chip] = {}
-        self.pin = QPushButton()
+        self.setToolTip("Genes that you keep at hand")
+        self.pin = action_button("+", "", lambda: self.toggled.emit(self._shown))
         self.pin.setStyleSheet(_LOOK % "")
-        self.pin.clicked.connect(lambda: self.toggled.emit(self._shown))
         self._shown = ""
         self._layout = QFlowLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -54,7 +56,7 @@ class PinnedRow(QWidget):
         self._layout.setVerticalSpacing(4)
         self._layout.addWidget(self.pin)
 
-    def show_genes(self, genes: list[str], shown: str, predicted: Callable[[str], bool]) -> None:
+    def show_genes(self, genes: Sequence[str], shown: str, predicted: Callable[[str], bool]) -> None:
         """Show these genes in their order.
 
         Parameters
@@ -64,7 +66,7 @@ class PinnedRow(QWidget):
         predicted : callable
             Tells whether the model predicts a gene.
         """
-        if list(self.chips) != genes:
+        if list(self.chips) != list(genes):
             self._set_genes(genes)
         for gene, chip in self.chips.items():
             known = predicted(gene)
@@ -72,12 +74,11 @@ class PinnedRow(QWidget):
             chip.setToolTip(f"Show {gene}; Delete unpins it" if known else f"This model does not predict {gene}")
         self._shown = shown
         pinned = shown in self.chips
-        self.pin.setText("−" if pinned else "+")
-        self.pin.setEnabled(bool(shown))
         does = f"{'Unpin' if pinned else 'Pin'} {shown}: pinned genes stay at hand, for you and in every slide"
-        self.pin.setToolTip(does if shown else "Nothing to pin: no gene is chosen")
+        self.pin.set_action("−" if pinned else "+", does)
+        self.pin.set_reason_off("" if shown else "Nothing to pin: no gene is chosen")
 
-    def _set_genes(self, genes: list[str]) -> None:
+    def _set_genes(self, genes: Sequence[str]) -> None:
         for chip in self.chips.values():
             self._layout.removeWidget(chip)
             chip.hide()

@@ -1,4 +1,4 @@
-"""A combo box for a narrow dock."""
+"""Combo boxes for a narrow dock."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 
+def make_narrow(combo: QComboBox, letters: int = 6) -> None:
+    """Have a combo box shorten what it shows, down to so many letters, instead of widening the dock."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setIconSize(QSize(0, 0))  # room for one is kept otherwise
+    combo.setMinimumContentsLength(letters)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
 class NarrowCombo(QComboBox):
     """A combo box that shortens what it shows instead of widening the dock."""
 
     def __init__(self, tooltip: str = "") -> None:
         super().__init__()
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setIconSize(QSize(0, 0))  # room for one is kept otherwise
-        self.setMinimumContentsLength(6)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        make_narrow(self)
         self.setToolTip(tooltip)

@@ -37,7 +37,7 @@ class Preferences:
     detail : {"coarse", "fine"}
     colormap, percentiles : str
         Of heatmaps; `percentiles` is a key of `style.PERCENTILES`.
-    lock, smooth : bool
+    locked, smooth : bool
     pinned : tuple of str
         Genes at hand in every slide.
     recent_genes, model_folders : tuple of str
@@ -56,7 +56,7 @@ class Preferences:
     detail: Literal["coarse", "fine"] = "coarse"
     colormap: str = DEFAULT_COLORMAP
     percentiles: str = "1 to 99 %"
-    lock: bool = False
+    locked: bool = False
     smooth: bool = False
     pinned: Names = ()
     recent_genes: Names = ()
@@ -103,10 +103,9 @@ class _Place:
 
 
 PLACES = {
-    **{
-        name: _Place("dock", name)
-        for name in ("model", "device", "where", "detail", "colormap", "percentiles", "lock", "smooth")
-    },
+    **{name: _Place("dock", name) for name in ("model", "device", "where", "detail", "colormap", "percentiles")},
+    "locked": _Place("dock", "lock"),
+    "smooth": _Place("dock", "smooth"),
     "pinned": _Place("remembered", "pinned", ","),
     "recent_genes": _Place("remembered", "recent_genes", ","),
     "model_folders": _Place("remembered", "model_folders", ";"),
