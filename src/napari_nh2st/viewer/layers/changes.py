@@ -1,4 +1,4 @@
-"""Which cells of a map have changed since one last looked: what stands beside the main heatmap is kept in step so."""
+"""The cells of a map that have changed since the last look: layers beside the main heatmap are kept in step by them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 
 class Changes:
-    """Tells, each time it is asked, which cells were predicted or dropped since the last time. At first: all that are.
+    """The cells that were predicted or dropped since they were last taken; at first, all that are predicted.
 
-    A quick look is no part of it.
+    A quick preview does not count.
     """
 
-    def __init__(self, shown: PredictedMap) -> None:
-        self._map = shown
-        self._known = np.zeros(shown.rows * shown.columns, dtype=bool)
+    def __init__(self, prediction_map: PredictedMap) -> None:
+        self._map = prediction_map
+        self._done = np.zeros(prediction_map.rows * prediction_map.columns, dtype=bool)
 
     def take(self) -> IntArray:
         """Return the flat indices of the cells."""
-        done = self._map.done
-        changed = np.flatnonzero(done != self._known)
-        self._known = done
-        return changed
+        before, self._done = self._done, self._map.done
+        return np.flatnonzero(self._done != before)

@@ -65,9 +65,9 @@ def _rgb(colour: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(colour[1:]))
 
 
-def composite_name(genes: Sequence[str], shown: PredictedMap) -> str:
+def composite_name(genes: Sequence[str], prediction_map: PredictedMap) -> str:
     """Name a composite so that it cannot be taken for a measurement."""
-    return f"{' + '.join(genes)}, predicted ({shown.card.name}{', fine' if shown.fine else ''})"
+    return f"{' + '.join(genes)}, predicted ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})"
 
 
 class Composite(MapLayer):
@@ -90,7 +90,7 @@ class Composite(MapLayer):
         self.values = np.zeros((self.map.rows, self.map.columns, 4), dtype=np.uint8)
         self._changes = Changes(self.map)
         self._changes.take()
-        self._predicted = [_known(self.map, gene) for gene in genes]
+        self._predicted = [_predicted_values(self.map, gene) for gene in genes]
         self._fitted = 0
         self.gene_limits: list[Limits] = []
         self.rename(composite_name(genes, self.map))
@@ -148,8 +148,8 @@ def limits_words(limits: Limits) -> str:
     return limits.note or f"{limits.low:.2f} to {limits.high:.2f}"
 
 
-def _known(shown: PredictedMap, gene: str) -> npt.NDArray[np.float32]:
-    """Return a gene on the whole lattice, without a quick look."""
-    values = shown.values(gene)
-    values.reshape(-1)[~shown.done] = np.nan
+def _predicted_values(prediction_map: PredictedMap, gene: str) -> npt.NDArray[np.float32]:
+    """Return a gene on the whole lattice, without a quick preview."""
+    values = prediction_map.values(gene)
+    values.reshape(-1)[~prediction_map.done] = np.nan
     return values

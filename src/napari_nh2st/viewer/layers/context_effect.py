@@ -37,9 +37,10 @@ class ContextEffect:
         The same lattice without them; filled for fewer cells, as a rule.
     """
 
-    def __init__(self, shown: PredictedMap) -> None:
-        self.map = shown
-        self.alone = PredictedMap(shown.slide, shown.card, shown.decoder, scale=shown.scale, pitch=shown.pitch)
+    def __init__(self, prediction_map: PredictedMap) -> None:
+        self.map = prediction_map
+        of = prediction_map.slide, prediction_map.card, prediction_map.decoder
+        self.alone = PredictedMap(*of, scale=prediction_map.scale, pitch=prediction_map.pitch)
 
     @property
     def missing(self) -> IntArray:
@@ -58,7 +59,7 @@ class ContextEffect:
         if cells is not None:
             return self.map.values(gene, cells) - self.alone.values(gene, cells)
         out = self.map.values(gene) - self.alone.values(gene)
-        out[~self.map.done.reshape(out.shape)] = np.nan  # a quick look is no prediction
+        out[~self.map.done.reshape(out.shape)] = np.nan  # a quick preview is no prediction
         return out
 
     def words(self, gene: str, cell: IntArray) -> str:

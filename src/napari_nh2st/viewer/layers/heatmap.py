@@ -33,15 +33,15 @@ COLORMAPS = (
     "cividis",
 )  # perceptual and seen on H&E, the clearest first: tests measure it
 SMOOTHED = 250_000  # cells; more of them take longer to smooth than a window may stand still
-_REAL = 30  # with so many real values, a quick look no longer has a say in the limits
+_REAL = 30  # with so many real values, the limits no longer follow a quick preview
 _GROWN = 1.1  # limits follow when a tenth more is predicted, and at the end: colours that never rest mislead
 HEATMAP = Look(DEFAULT_COLORMAP, opacity=0.7)
 PREDICTED = "predicted expression"
 
 
-def heatmap_name(gene: str, shown: PredictedMap) -> str:
+def heatmap_name(gene: str, prediction_map: PredictedMap) -> str:
     """Name a heatmap so that it cannot be taken for a measurement."""
-    return f"{gene}, predicted ({shown.card.name}{', fine' if shown.fine else ''})"
+    return f"{gene}, predicted ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})"
 
 
 def heatmap_label(gene: str, prediction_map: PredictedMap) -> str:
@@ -186,13 +186,13 @@ class HeatmapLayer(MapLayer):
     def _fit_limits(self) -> None:
         """Follow the values, unless the limits are locked or the user has set them by hand."""
         self._fitted = self.map.count
-        known = self._known()
-        fitted = limits_of(known, self.style.percentiles)
+        values = self._values_for_limits()
+        fitted = limits_of(values, self.style.percentiles)
         kept = self.style.last if self.style.locked else self.style.by_hand.get(self._key)
         low, high = kept or (fitted.low, fitted.high)
-        reach = float(known.min(initial=low)), float(known.max(initial=high))
+        reach = float(values.min(initial=low)), float(values.max(initial=high))
         self._limits.set(Limits(low, high, fitted.note), reach)
-        if known.size:
+        if values.size:
             self.style.last = low, high
 
     def _limits_moved(self) -> None:
@@ -202,8 +202,8 @@ class HeatmapLayer(MapLayer):
             self.style.by_hand[self._key] = self.style.last
         self._moved()
 
-    def _known(self) -> F32:
-        """Return the values that have a say in the limits: those of a quick look only while there are no others."""
+    def _values_for_limits(self) -> F32:
+        """Return the values that the limits follow: those of a quick preview only while there are few others."""
         values: F32 = self.values.ravel()
         if self.map.preview is not None and self.map.count >= _REAL:
             return values[self.map.done]

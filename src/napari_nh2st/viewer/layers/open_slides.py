@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
-
-
-_TAKEN_AWAY = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)  # with their slide, by the section that draws them
+# The section that draws them takes them away when another slide is chosen.
+_TAKEN_AWAY = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)
 
 
 class OpenSlides:
@@ -25,7 +24,6 @@ class OpenSlides:
 
     Only layers of ours are shown and hidden, and only when another slide is chosen: the user may show and hide them
     at any time.
-
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -72,9 +70,9 @@ class OpenSlides:
             self._chosen.visible = True
             self.settle()
 
-    def is_elsewhere(self, shown: PredictedMap) -> bool:
+    def is_elsewhere(self, prediction_map: PredictedMap) -> bool:
         """Tell whether a map lies on an open slide that is not the chosen one."""
-        own = layer_of_slide(self._viewer, shown.slide.get("fingerprint"))
+        own = layer_of_slide(self._viewer, prediction_map.slide.get("fingerprint"))
         return own is not None and self._chosen is not None and fingerprint_of(own) != fingerprint_of(self._chosen)
 
     def _put_away(self, chosen: Layer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nh2st.viewer.layers.changes import Changes
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _OfMap:
-    shown: PredictedMap
+class _MapWithPins:
+    map: PredictedMap
     changes: Changes
-    heatmaps: dict[str, HeatmapLayer] = field(default_factory=dict)
+    heatmaps: dict[str, HeatmapLayer] = field(default_factory=dict)  # by gene
 
 
 class PinnedLayers:
@@ -31,51 +31,51 @@ class PinnedLayers:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._of: dict[Any, _OfMap] = {}  # by slide: another one may be chosen again
+        self._by_slide: dict[str | None, _MapWithPins] = {}  # another one may be chosen again
 
-    def show(self, shown: PredictedMap, genes: Sequence[str], style: Style) -> None:
+    def show(self, prediction_map: PredictedMap, genes: Sequence[str], style: Style) -> None:
         """Have exactly these genes of a map as layers; those of other maps of the same slide go.
 
         Parameters
         ----------
         genes : sequence of str
-            What the model does not predict is passed over.
+            Those that the model does not predict are left out.
         style : Style
             How new ones are coloured; each has limits of its own.
         """
-        own = self._of.get(shown.slide.get("fingerprint"))
-        if own is None or own.shown is not shown:
-            self._remove(own, keep=())
-            own = self._of[shown.slide.get("fingerprint")] = _OfMap(shown, Changes(shown))
-            own.changes.take()  # a new layer shows all that is there
-        for other in self._of.values():
-            self._remove(other, keep=genes)
+        fingerprint = prediction_map.slide.get("fingerprint")
+        pins = self._by_slide.get(fingerprint)
+        if pins is None or pins.map is not prediction_map:
+            if pins is not None:
+                _remove(pins, keep=())
+            pins = self._by_slide[fingerprint] = _MapWithPins(prediction_map, Changes(prediction_map))
+            pins.changes.take()  # a new layer shows all that is there
+        for each in self._by_slide.values():
+            _remove(each, keep=genes)
         for gene in genes:
-            if gene in shown.card.genes and gene not in own.heatmaps:
-                look = replace(style, locked=False, last=None)
-                own.heatmaps[gene] = made = HeatmapLayer(self._viewer, shown, look, kind=Kind.PINNED)
-                made.show(gene)
-                assert made.layer is not None
-                made.layer.visible = False
+            if gene in prediction_map.card.genes and gene not in pins.heatmaps:
+                own_style = replace(style, locked=False, last=None)
+                heatmap = HeatmapLayer(self._viewer, prediction_map, own_style, kind=Kind.PINNED)
+                heatmap.show(gene)
+                heatmap.hide()
+                pins.heatmaps[gene] = heatmap
 
     def draw(self, *, final: bool = False) -> None:
         """Show what has come since the last time."""
-        for own in self._of.values():
-            cells = own.changes.take()
-            for heatmap in own.heatmaps.values():
+        for pins in self._by_slide.values():
+            cells = pins.changes.take()
+            for heatmap in pins.heatmaps.values():
                 if len(cells):
                     heatmap.write(cells)
                 heatmap.draw(final=final)
 
     def remove(self) -> None:
         """Take them all away."""
-        for own in self._of.values():
-            self._remove(own, keep=())
-        self._of.clear()
+        for pins in self._by_slide.values():
+            _remove(pins, keep=())
+        self._by_slide.clear()
 
-    def _remove(self, own: _OfMap | None, keep: Sequence[str]) -> None:
-        if own is None:
-            return
-        for gene in [gene for gene in own.heatmaps if gene not in keep]:
-            heatmap = own.heatmaps.pop(gene)
-            heatmap.remove()
+
+def _remove(pins: _MapWithPins, keep: Sequence[str]) -> None:
+    for gene in [gene for gene in pins.heatmaps if gene not in keep]:
+        pins.heatmaps.pop(gene).remove()

@@ -58,15 +58,15 @@ def add_signature(
     return layer
 
 
-def set_words(found: Match, card: Card) -> str:
+def set_words(match: Match, card: Card) -> str:
     """Say how many genes of a set a model has, which it lacks, and how far those that it has are to be trusted."""
-    total = len(found.genes) + len(found.missing)
-    said = f"{len(found.genes)} of its {count(total, 'gene')} {'is' if len(found.genes) == 1 else 'are'} in the model"
-    if found.missing:
-        rest = len(found.missing) - _MISSING
-        said += f"; missing: {', '.join(found.missing[:_MISSING])}{f' and {rest} more' if rest > 0 else ''}"
-    trust = mean_trust(card, found.genes)
+    total = len(match.genes) + len(match.missing)
+    said = f"{len(match.genes)} of its {count(total, 'gene')} {'is' if len(match.genes) == 1 else 'are'} in the model"
+    if match.missing:
+        rest = len(match.missing) - _MISSING
+        said += f"; missing: {', '.join(match.missing[:_MISSING])}{f' and {rest} more' if rest > 0 else ''}"
+    trust = mean_trust(card, match.genes)
     if trust is not None:
         said += f". Mean held-out PCC of its genes {trust[0]:.2f}"
-        said += f" ({trust[1]} of them evaluated)" if trust[1] < len(found.genes) else ""
+        said += f" ({trust[1]} of them evaluated)" if trust[1] < len(match.genes) else ""
     return said + "."

@@ -90,8 +90,8 @@ def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Sty
 
     if heatmap is not None:
         return _mapped(values, heatmap.contrast_limits, heatmap.colormap, float(heatmap.gamma))
-    found = limits_of(values, style.percentiles)
-    limits = style.last if style.locked and style.last else (found.low, found.high)
+    fitted = limits_of(values, style.percentiles)
+    limits = style.last if style.locked and style.last else (fitted.low, fitted.high)
     return _mapped(values, limits, ensure_colormap(style.colormap))
 
 
