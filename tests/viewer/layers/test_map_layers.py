@@ -60,7 +60,8 @@ def _effect(viewer: ViewerModel, prediction_map: PredictedMap) -> EffectLayer:
     effect = ContextEffect(prediction_map)
     effect.alone.add(SOME, hidden_at(effect.alone.tiles(SOME).centres) - np.float16(0.5))
     made = EffectLayer(viewer, effect)
-    made.show("ERBB2")
+    made.bring()
+    made.draw_gene("ERBB2")
     return made
 
 

@@ -106,11 +106,6 @@ class EffectLayer(TileValues):
         super().__init__(viewer, role, Look(Colormap(_COLOURS, name="blue to orange")))
         self.effect = effect
 
-    def show(self, gene: str) -> None:
-        """Draw a gene and bring the layer out, back if it was deleted."""
-        self.bring()
-        self.draw_gene(gene)
-
     def draw_gene(self, gene: str) -> None:
         """Draw a gene; a layer that was deleted stays away."""
         if not self.present or gene not in self.map.card.genes:
