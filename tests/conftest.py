@@ -6,11 +6,6 @@ from pathlib import Path
 
 import pytest
 
-# numba, with which scanpy normalises, would otherwise raise OpenMP's threads to all processors, for torch as well: with
-# a test process on each of them, threads wait for one another most of the time.
-if "OMP_NUM_THREADS" in os.environ:
-    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -1,9 +1,6 @@
 """`nh2st evaluate` as a contract: the report."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -50,24 +47,3 @@ def test_scores_are_in_fp32_whatever_is_given(nh2st, tmp_path):
         found.append(json.loads(out))
     assert [report["provenance"]["precision"] for report in found] == ["fp32", "fp32"]
     assert found[0]["splits"] == found[1]["splits"]
-
-
-_THREADS = """
-import sys, torch
-from napari_nh2st import cli
-from napari_nh2st.expression import labels, read_expression, read_sheet
-try:
-    cli.main()
-except SystemExit:
-    pass
-(sample,) = read_sheet("{sheet}")
-labels(read_expression(sample), ["DARK"])
-print(torch.get_num_threads())
-"""
-
-
-def test_reading_counts_leaves_torch_the_threads_that_it_was_given(tmp_path):
-    code = _THREADS.format(sheet=sheet(tmp_path, ("S1", "P9", 1, 800)))
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_NUM_THREADS"} | {"OMP_NUM_THREADS": "1"}
-    told = subprocess.run([sys.executable, "-c", code, "--version"], env=environment, capture_output=True, text=True)
-    assert told.stdout.splitlines()[-1] == "1", told.stderr

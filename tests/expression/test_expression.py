@@ -1,4 +1,6 @@
 import gzip
+import subprocess
+import sys
 
 import anndata as ad
 import numpy as np
@@ -100,6 +102,23 @@ def test_labels_are_the_recipe_by_hand_and_by_scanpy(tmp_path):
     sc.pp.log1p(again)
     assert np.allclose(found, again.X.toarray()[:, [2, 0]])
     assert np.array_equal(counts, data.X.toarray())  # the counts stay as they are
+
+
+def test_torch_keeps_its_threads(tmp_path):
+    """In a process of its own: numba starts its threads once."""
+    st_tsv(tmp_path)
+    code = """
+import sys, numba, torch
+from pathlib import Path
+from napari_nh2st.expression import Sample, labels, read_expression
+folder = Path(sys.argv[1])
+torch.set_num_threads(1)
+labels(read_expression(Sample("S", "P", folder, folder / "c.tsv.gz", "st-tsv", folder / "s.tsv")), ["A"])
+numba.threading_layer()  # an error where numba has started none
+print(torch.get_num_threads())
+"""
+    told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert told.stdout == "1\n", told.stderr
 
 
 def test_the_library_is_taken_over_all_genes_not_over_the_panel(tmp_path):

@@ -75,9 +75,6 @@ def main() -> None:
     # Before torch is loaded, and in our own process only: threads that spin while they wait made training six times
     # slower as soon as one other process wanted the processor.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # numba, with which scanpy normalises, would otherwise raise OpenMP's threads to all processors, for torch as well.
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        os.environ.setdefault("NUMBA_NUM_THREADS", threads.split(",")[0])
     try:
         app()
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError
+from napari_nh2st.expression.threads import threads_kept
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -19,8 +20,9 @@ def normalised(data: ad.AnnData) -> ad.AnnData:
     import scanpy as sc
 
     out = data.copy()
-    sc.pp.normalize_total(out, target_sum=1e4)
-    sc.pp.log1p(out)
+    with threads_kept():
+        sc.pp.normalize_total(out, target_sum=1e4)
+        sc.pp.log1p(out)
     return out
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.labels import choose_panel, normalised
+from napari_nh2st.expression.threads import threads_kept
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -116,7 +117,8 @@ def _most_variable(sections: Sequence[ad.AnnData], n: int) -> list[str]:
     genes = _shared(sections)
     parts = [normalised(section)[:, genes] for section in sections]
     data = anndata.concat(parts, label="section", keys=[str(i) for i in range(len(parts))], index_unique="-")
-    sc.pp.highly_variable_genes(data, n_top_genes=min(n, len(genes)), batch_key="section", flavor="seurat")
+    with threads_kept():
+        sc.pp.highly_variable_genes(data, n_top_genes=min(n, len(genes)), batch_key="section", flavor="seurat")
     table = data.var[data.var["highly_variable"]]
     order = table.sort_values(["highly_variable_nbatches", "dispersions_norm"], ascending=False, kind="stable")
     return [str(gene) for gene in order.index[:n]]
@@ -133,7 +135,7 @@ def _spatially_variable(sections: Sequence[ad.AnnData], n: int) -> list[str]:
         taken = _some(data.obsm["spatial"])
         graph = _nearest(data.obsm["spatial"][taken])
         values = np.asarray(data.X[taken].toarray().T, dtype=np.float64)
-        with np.errstate(invalid="ignore"):
+        with threads_kept(), np.errstate(invalid="ignore"):
             total += np.nan_to_num(morans_i(graph, values))
     order = np.argsort(-total, kind="stable")[:n]
     return [genes[i] for i in order]
