@@ -15,8 +15,7 @@ from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
-from napari_nh2st.viewer.regions.comparison import ALIKE, ELSEWHERE
-from napari_nh2st.viewer.regions.section import NO_PLACE, NO_REGIONS
+from napari_nh2st.viewer.regions.messages import ALIKE, ELSEWHERE, NO_PLACE, NO_REGIONS
 from viewer.fakes import FakeServices, FakeSlide
 
 pytestmark = pytest.mark.viewer
@@ -139,7 +138,7 @@ def test_a_name_that_is_typed_is_kept_with_the_layer(make_napari_viewer, qtbot) 
     assert list(layer.features["name"]) == ["1", "tumour"]
     assert list(layer.text.values) == ["1", "tumour"]
     assert listed.region == "tumour"
-    dock.until(lambda: dock.section.comparison.first.findText("tumour") == 1)
+    dock.until(lambda: dock.section.comparison._first.findText("tumour") == 1)
 
 
 def test_names_of_a_layer_count_and_pieces_of_one_name_are_one_region(dock: Dock) -> None:
@@ -202,8 +201,8 @@ def test_saved_with_all_regions(dock: Dock, tmp_path: Path) -> None:
 def test_two_regions_are_compared(dock: Dock) -> None:
     dock.shapes(LEFT_HALF, RIGHT_HALF - (0, 40), RIGHT_HALF[:1] + np.array([(0, 0), (0, 9), (9, 9)]))
     compare = dock.section.comparison
-    compare.first.setCurrentIndex(1)
-    compare.second.setCurrentIndex(1)
+    compare._first.setCurrentIndex(1)
+    compare._second.setCurrentIndex(1)
     dock.click(compare.button)
     dock.until(lambda: not compare.table.isHidden(), timeout=120_000)  # scanpy is loaded
     assert compare.table.frame.index[0] in ("ERBB2", "CD3E")
@@ -212,13 +211,13 @@ def test_two_regions_are_compared(dock: Dock) -> None:
     assert "2, " in compare.outcome.text()
     assert "in both are left out" in compare.outcome.text()
     assert compare.note.text() == ALIKE
-    compare.second.setCurrentIndex(2)
+    compare._second.setCurrentIndex(2)
     dock.click(compare.button)
     assert compare.outcome.text() == "Choose two different regions."
     assert compare.table.isHidden()
-    assert compare.second.itemText(0) == ELSEWHERE
-    compare.first.setCurrentIndex(2)
-    compare.second.setCurrentIndex(0)
+    assert compare._second.itemText(0) == ELSEWHERE
+    compare._first.setCurrentIndex(2)
+    compare._second.setCurrentIndex(0)
     dock.click(compare.button)
     dock.until(lambda: "a comparison needs 10" in compare.task.sentence.text())
 
@@ -238,11 +237,11 @@ def test_domains_are_drawn_where_the_heatmap_lies(dock: Dock) -> None:
     np.testing.assert_array_equal(layer.data.ravel() > 0, dock.map.done)
     assert layer.get_color(0) is None  # see-through
     assert not heatmap.visible
-    text = dock.domains.found.text()
+    text = dock.domains.sentence.text()
     assert "from the image and the predicted genes together" in text
     sizes = np.bincount(layer.data.ravel())[1:]
     assert (np.diff(sizes) <= 0).all()
-    assert dock.domains.domain.itemText(0) == f"1: {100 * sizes[0] / sizes.sum():.0f} % of the tissue"
+    assert dock.domains.choice.itemText(0) == f"1: {100 * sizes[0] / sizes.sum():.0f} % of the tissue"
 
 
 def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
@@ -255,21 +254,21 @@ def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
     dock.qtbot.mouseClick(domains.table.view.viewport(), LEFT, pos=at)
     assert dock.widget.state.gene == first.index[1]
     assert (dock.widget.heatmap.layer.visible, domains.layer.visible) == (True, False)
-    domains.domain.setFocus()
-    dock.qtbot.keyClick(domains.domain, Qt.Key.Key_Down)
+    domains.choice.setFocus()
+    dock.qtbot.keyClick(domains.choice, Qt.Key.Key_Down)
     assert not domains.table.frame.sort_index().equals(first.sort_index())
     assert (dock.widget.heatmap.layer.visible, domains.layer.visible) == (False, True)
     saved = pd.read_csv(domains.table.write(tmp_path / "markers.csv"))
     assert list(saved.columns) == ["domain", "gene", "n_tiles", "difference", "score", "p", "adjusted p"]
-    assert saved["domain"].nunique() == domains.domain.count()
+    assert saved["domain"].nunique() == domains.choice.count()
 
 
 def test_more_domains_go_into_the_same_layer(dock: Dock) -> None:
     dock.find()
-    few, layer = dock.domains.domain.count(), dock.domains.layer
-    dock.qtbot.keyClick(dock.domains.fineness, Qt.Key.Key_End)
+    few, layer = dock.domains.choice.count(), dock.domains.layer
+    dock.qtbot.keyClick(dock.domains.slider, Qt.Key.Key_End)
     dock.find()
-    assert dock.domains.domain.count() > few
+    assert dock.domains.choice.count() > few
     assert dock.domains.layer is layer
     dock.viewer.layers.remove(layer)
     dock.find()
@@ -283,11 +282,11 @@ def test_a_prediction_without_its_slide_is_divided_by_its_genes_alone(dock: Dock
     dock.viewer.layers.selection.active = heatmap
     dock.widget.workspace.heatmap.map.slide["fingerprint"] = "of another slide"
     dock.find()
-    assert "from the predicted genes alone (the slide is not open)" in dock.domains.found.text()
+    assert "from the predicted genes alone (the slide is not open)" in dock.domains.sentence.text()
     dock.shapes(LEFT_HALF)
     assert dock.tiles()[0].endswith("tiles")  # how many show tissue is not known
     dock.viewer.layers.remove(heatmap)
-    dock.section.refresh()
+    dock.section.presenter.refresh()
     assert dock.section.sentence.text() == NO_PLACE
 
 

@@ -1,134 +1,120 @@
-"""Two regions compared, or one with everything else that is predicted."""
+"""Two regions compared, or one with everything else that is predicted. No Qt."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+import numpy as np
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.kit.combo import NarrowCombo
-from napari_nh2st.viewer.kit.gene_table import GeneTable
-from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.phrases import count
-from napari_nh2st.viewer.kit.task import Task
-from napari_nh2st.viewer.kit.texts import Note, Sentence
+from napari_nh2st.geometry import FloatArray
+from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.regions.messages import ELSEWHERE, SAME_REGION, comparison_words
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
-ELSEWHERE = "everything else"
-ALIKE = "Tiles next to each other are alike: use these p values for ranking only."
-TIPS = {
-    "difference": "Mean of the first minus mean of the second",
-    "score": "How clearly the two differ: the difference by its uncertainty (Welch's t)",
-    "adjusted p": (
-        "Welch's t test as if every tile were independent, adjusted for the number of genes (Benjamini and Hochberg)"
-    ),
-}
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_nh2st.analysis.regions import Comparison
+
+Regions = dict[str, list[FloatArray]]
+Compared = tuple["Comparison", tuple[int, int, int]]  # and tiles in the first alone, in the second alone, in both
 
 
-class CompareSection(QWidget):
-    """Two lists of regions, a button, and the genes ranked by how they differ. Hidden while there is no region.
+class ComparisonView(Protocol):
+    """Shows what the presenter decides."""
 
-    Parameters
-    ----------
-    workspace : Workspace
-    """
+    @property
+    def work(self) -> LongWork:
+        """Comparing."""
 
-    gene_clicked = Signal(str)
+    @property
+    def first(self) -> str:
+        """The region that is compared."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self._workspace = workspace
-        self._regions: dict[str, Any] = {}
-        self.first = NarrowCombo("The region that is compared")
-        self.second = NarrowCombo("What it is compared with; “everything else” is all that is predicted outside it")
-        self.button = QPushButton("Compare")
-        self.button.setToolTip("Rank the genes by how they differ between the two")
-        self.button.clicked.connect(self.compare)
-        self.task = Task(workspace)
-        self.outcome = Sentence()
-        self.table = GeneTable("comparison")
-        self.table.gene_clicked.connect(self.gene_clicked)
-        self.note = Note()
-        layout = column(self)
-        # no captions of a fixed width: they are cut off in a larger font
-        layout.addLayout(row(self.first, QLabel("with"), stretch=0))
-        layout.addLayout(row(self.second, self.button, stretch=0))
-        for part in (self.task, self.outcome, self.table, self.note):
-            layout.addWidget(part)
-        self.setVisible(False)
+    @property
+    def second(self) -> str | None:
+        """The region that it is compared with; None is everything else."""
 
-    def set_regions(self, regions: dict[str, Any]) -> None:
+    def offer(self, names: list[str], *, same: bool) -> None:
+        """Offer regions; hide everything where there is none. `same`: they are the ones that are offered already."""
+
+    def show_outcome(self, said: str, table: pd.DataFrame | None, title: str = "") -> None:
+        """Show what came of a comparison, or take it away."""
+
+    def show_comparing(self, on: bool) -> None:
+        """Leave the button off while a comparison is going on."""
+
+
+class ComparisonPresenter:
+    """Ranks genes by how they differ between two regions."""
+
+    def __init__(self, workspace: Workspace, view: ComparisonView) -> None:
+        self._workspace, self._view = workspace, view
+        self._regions: Regions = {}
+
+    def set_regions(self, regions: Regions) -> None:
         """Offer regions by their names; a comparison of what has changed is taken away."""
-        same = regions.keys() == self._regions.keys() and all(_same(regions[k], self._regions[k]) for k in regions)
-        self._regions = regions
-        self.setVisible(bool(regions))
-        if same:
-            return
-        self._clear()
-        for combo, names in ((self.first, list(regions)), (self.second, [ELSEWHERE, *regions])):
-            kept = combo.currentText()
-            combo.clear()
-            combo.addItems(names)
-            combo.setCurrentIndex(max(0, combo.findText(kept)))
+        before, self._regions = self._regions, regions
+        same = regions.keys() == before.keys() and all(_same(regions[name], before[name]) for name in regions)
+        if not same:
+            self._clear()
+        self._view.offer(list(regions), same=same)
 
     def compare(self) -> None:
         """Compare what is chosen."""
-        first, second = self.first.currentText(), self.second.currentText()
+        first, second = self._view.first, self._view.second
         self._clear()
         try:
-            shown = self._workspace.require_map()
+            prediction_map = self._workspace.require_map()
         except Nh2stError as error:
-            self.outcome.say(str(error))
+            self._view.show_outcome(str(error), None)
             return
         if first == second:
-            self.outcome.say("Choose two different regions.")
+            self._view.show_outcome(SAME_REGION, None)
             return
-        # the entry after "everything else" may be a region of that name
-        asked = self._regions[first], self._regions[second] if self.second.currentIndex() else None
-        self.button.setEnabled(False)
-        self.task.start(
+        outlines = self._regions[first], None if second is None else self._regions[second]
+        names = first, ELSEWHERE if second is None else second
+        self._view.show_comparing(True)
+        self._view.work.start(
             "Comparing",
-            partial(_compare, shown, asked, (first, second)),
-            partial(self._show, shown, first, second),
-            lambda: self.button.setEnabled(not self.task.running),
+            partial(_compare, prediction_map, outlines, names),
+            partial(self._show, prediction_map, names),
+            lambda: self._view.show_comparing(self._view.work.running),
         )
 
-    def _show(self, shown: PredictedMap, first: str, second: str, found: Any) -> None:
-        if shown is not self._workspace.map:
+    def _show(self, prediction_map: PredictedMap, names: tuple[str, str], compared: Compared) -> None:
+        if prediction_map is not self._workspace.map:
             return
-        compared, (ours, theirs, both) = found
-        text = f"{first}, {count(ours, 'tile')}, against {second}, {count(theirs, 'tile')}."
-        if both:
-            text += f" {count(both, 'tile')} in both are left out."
-        if compared.used != (ours, theirs):
-            text += f" {compared.used[0]:,} and {compared.used[1]:,} of them, drawn by chance, were compared."
-        self.outcome.say(text)
-        self.note.say(ALIKE)
-        self.table.what = f"{first} against {second}"
-        self.table.show_frame(compared.table[["difference", "score", "adjusted p"]], sort_by="score", tips=TIPS)
+        comparison, tiles = compared
+        table = comparison.table[["difference", "score", "adjusted p"]]
+        self._view.show_outcome(comparison_words(*names, tiles, comparison), table, f"{names[0]} against {names[1]}")
 
     def _clear(self) -> None:
-        self.task.cancel()
-        self.outcome.say("")
-        self.note.say("")
-        self.table.show_frame(None)
+        self._view.work.cancel()
+        self._view.show_outcome("", None)
 
 
-def _same(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(x.shape == y.shape and (x == y).all() for x, y in zip(a, b, strict=True))
+def _same(a: list[FloatArray], b: list[FloatArray]) -> bool:
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def _compare(shown: PredictedMap, asked: Any, names: tuple[str, str], tell: Any, cancelled: Any) -> Any:
-    """Compare two regions, or one with all else; in a thread."""
+def _compare(
+    prediction_map: PredictedMap,
+    outlines: tuple[list[FloatArray], list[FloatArray] | None],
+    names: tuple[str, str],
+    tell: Tell,
+    cancelled: Cancelled,
+) -> Compared:
+    """Compare two regions, or one with all else. Not on the GUI thread."""
     from napari_nh2st.analysis.regions import compare, inside
 
-    prediction = shown.prediction()
-    first = inside(prediction.places.centres, asked[0])
-    second = ~first if asked[1] is None else inside(prediction.places.centres, asked[1])
-    compared = compare(prediction, first, second, names=names, tell=tell, cancelled=cancelled)
+    prediction = prediction_map.prediction()
+    centres = prediction.places.centres
+    first = inside(centres, outlines[0])
+    second = ~first if outlines[1] is None else inside(centres, outlines[1])
+    comparison = compare(prediction, first, second, names=names, tell=tell, cancelled=cancelled)
     both = first & second
-    return compared, tuple(int(mask.sum()) for mask in (first & ~both, second & ~both, both))
+    return comparison, (int((first & ~both).sum()), int((second & ~both).sum()), int(both.sum()))

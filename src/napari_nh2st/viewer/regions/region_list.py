@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from superqt.utils import signals_blocked
 
 _ROWS = 5  # in sight
 _EDITABLE = Qt.ItemFlag.ItemIsEditable
@@ -42,18 +43,17 @@ class RegionList(QTableWidget):
         if self.state() == QAbstractItemView.State.EditingState:
             return  # somebody is typing a name; it is listed anew when it is there
         kept = self.region
-        self.blockSignals(True)
-        self._names = list(regions)
-        self.setRowCount(len(regions))
-        for at, (name, words) in enumerate(regions.items()):
-            cells = QTableWidgetItem(name), QTableWidgetItem(words)
-            cells[1].setFlags(cells[1].flags() & ~_EDITABLE)
-            cells[1].setToolTip(words)
-            for i, cell in enumerate(cells):
-                self.setItem(at, i, cell)
-        if regions:
-            self.selectRow(self._names.index(kept) if kept in regions else 0)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self._names = list(regions)
+            self.setRowCount(len(regions))
+            for at, (name, words) in enumerate(regions.items()):
+                cells = QTableWidgetItem(name), QTableWidgetItem(words)
+                cells[1].setFlags(cells[1].flags() & ~_EDITABLE)
+                cells[1].setToolTip(words)
+                for i, cell in enumerate(cells):
+                    self.setItem(at, i, cell)
+            if regions:
+                self.selectRow(self._names.index(kept) if kept in regions else 0)
         self.setVisible(bool(regions))
         self._fit()
 

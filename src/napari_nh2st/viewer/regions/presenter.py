@@ -1,0 +1,225 @@
+"""Regions that are drawn: read from the shapes layers, measured, listed, and named. No Qt."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import FloatArray
+from napari_nh2st.viewer.kit.connections import Connections
+from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.predict.events import Request
+from napari_nh2st.viewer.predict.inputs import edited_tissue
+from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.regions.drawn import (
+    Drawn,
+    add_region_layer,
+    by_name,
+    drawn_on,
+    name_new,
+    on_slide,
+    place_on,
+    rename,
+    shapes_layers,
+)
+from napari_nh2st.viewer.regions.messages import NO_PLACE, NO_REGIONS, OFF_THE_SLIDE, predicted_words
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.services import Services
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from napari.layers import Shapes
+
+Regions = dict[str, list[FloatArray]]  # outlines (k, 2) of each region, level-0 pixels (x, y)
+Measured = tuple["pd.DataFrame", dict[str, int] | None]  # genes of each region; tiles of tissue in each
+
+
+class RegionsView(Protocol):
+    """Shows what the presenter decides."""
+
+    @property
+    def folded(self) -> bool:
+        """Whether nobody can see the section: nothing is measured then."""
+
+    @property
+    def region(self) -> str:
+        """The region that is chosen in the list."""
+
+    def show_sentence(self, text: str) -> None:
+        """Say what to do, or what went wrong."""
+
+    def show_regions(self, words: dict[str, str], regions: Regions) -> None:
+        """List regions with a few words on each, and offer them to be compared."""
+
+    def show_genes(self, genes: pd.DataFrame | None, saved: pd.DataFrame | None) -> None:
+        """Show the genes of the chosen region; `saved` holds those of all."""
+
+    def refresh_soon(self) -> None:
+        """Call `refresh` when drawing has rested; asking again starts the wait anew."""
+
+    def refresh_later(self) -> None:
+        """Wait no longer: a shape has been begun and is measured when it is closed."""
+
+
+class RegionsPresenter:
+    """Listens to what is drawn, and describes each region."""
+
+    def __init__(self, workspace: Workspace, view: RegionsView) -> None:
+        self._workspace, self._view = workspace, view
+        self._drawn: list[Drawn] = []
+        self._asked: object = None
+        self._table: pd.DataFrame | None = None
+        self._sizes: dict[int, int] = {}  # shapes of each layer, to tell which are new
+        self._connections = Connections()
+        events, state = workspace.viewer.layers.events, workspace.state
+        self._connections.add(events.inserted, self._inserted)
+        self._connections.add(events.removed, self._later)
+        for layer in shapes_layers(workspace.viewer):
+            self._listen(layer)
+        state.map_chosen.connect(self._map_chosen)
+        state.events.slide.connect(self.look_again)
+        state.events.jobs_ended.connect(self.look_again)
+        workspace.when_closing(self._close)
+
+    # what is drawn
+
+    def draw(self) -> None:
+        """Add a layer to draw in."""
+        try:
+            prediction_map = self._workspace.require_map()
+        except Nh2stError as error:
+            self._view.show_sentence(str(error))
+            return
+        slide, slide_layer = prediction_map.slide, self._workspace.map_slide_layer
+        name = "regions" if slide_layer is None else f"regions ({slide_layer.name})"
+        add_region_layer(self._workspace.viewer, name, slide["shape"], float(slide["mpp"]))
+
+    def _inserted(self, event: Any) -> None:
+        if event.value in shapes_layers(self._workspace.viewer):
+            self._listen(event.value)
+        self.look_again()
+
+    def _listen(self, layer: Shapes) -> None:
+        self._sizes[id(layer)] = len(layer.data)
+        self._connections.add(layer.events.data, self._changed)
+        for emitter in (layer.events.features, layer.events.visible, layer.events.scale, layer.events.translate):
+            self._connections.add(emitter, self._later)
+
+    def _changed(self, event: Any) -> None:
+        """Give new shapes a number; measure when the drawing rests."""
+        layer, action = event.source, str(event.action)
+        if action == "added":
+            name_new(self._workspace.viewer, layer, self._sizes.get(id(layer), 0))
+        if action in ("added", "removed"):
+            self._sizes[id(layer)] = len(layer.data)
+        if action == "adding":
+            self._view.refresh_later()
+        else:
+            self.look_again()
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a region another name."""
+        rename([shape for shape in self._drawn if shape.layer in self._workspace.viewer.layers], old, new)
+        self.refresh()
+
+    def look_again(self) -> None:
+        """Read what is drawn within a moment, or when the section is unfolded."""
+        if not self._view.folded:
+            self._view.refresh_soon()
+
+    def _later(self, event: object = None) -> None:
+        self.look_again()
+
+    def _map_chosen(self) -> None:
+        self._table = None
+        self._view.show_genes(None, None)
+        self.look_again()
+
+    # what is measured
+
+    def refresh(self) -> None:
+        """Read what is drawn and measure it."""
+        workspace, self._asked = self._workspace, None
+        try:
+            prediction_map = workspace.require_map()
+            assert workspace.heatmap is not None
+            place = place_on(workspace.heatmap, workspace.map_slide_layer)
+            if place is None:
+                raise Nh2stError(NO_PLACE)
+            self._drawn = drawn_on(workspace.viewer, place)
+            if not self._drawn:
+                raise Nh2stError(NO_REGIONS)
+        except Nh2stError as error:
+            self._drawn, self._table = [], None
+            self._view.show_sentence(str(error))
+            self._view.show_regions({}, {})
+            self._view.show_genes(None, None)
+            return
+        asked = self._asked = object()
+        regions = by_name(self._drawn)
+        workspace.background.call(
+            *(measure, workspace.services, prediction_map, self._tissue(prediction_map), regions),
+            then=partial(self._measured, asked, prediction_map, regions),
+            failed=partial(self._failed, asked),
+        )
+
+    def _tissue(self, prediction_map: PredictedMap) -> Request | None:
+        """Return what says where the tissue of this map is, None where its slide is not the one chosen."""
+        try:
+            request = self._workspace.requests.whole_slide()
+        except Nh2stError:
+            return None
+        return request if request.slide.fingerprint == prediction_map.slide.get("fingerprint") else None
+
+    def _measured(self, asked: object, prediction_map: PredictedMap, regions: Regions, measured: Measured) -> None:
+        if asked is not self._asked or prediction_map is not self._workspace.map:
+            return
+        self._table, tissue = measured
+        predicted = dict(self._table.groupby("region", sort=False)["n_tiles"].first())
+        words = {}
+        for name, outlines in regions.items():
+            off = on_slide(outlines, prediction_map).area == 0
+            words[name] = (
+                OFF_THE_SLIDE
+                if off
+                else predicted_words(predicted.get(name, 0), None if tissue is None else tissue[name])
+            )
+        self._view.show_sentence("")
+        self._view.show_regions(words, regions)
+        self.show_genes()
+
+    def _failed(self, asked: object, error: Exception) -> None:
+        if asked is self._asked:
+            self._view.show_sentence(f"That did not work: {error_words(error)}")
+
+    def show_genes(self) -> None:
+        """Show the genes of the region that is chosen."""
+        if self._table is None:
+            return
+        mine = self._table[self._table["region"] == self._view.region].set_index("gene")
+        difference = mine["mean"] - mine["mean_elsewhere"]
+        genes = mine[["mean"]].assign(difference=difference, spread=mine["sd"], elsewhere=mine["mean_elsewhere"])
+        self._view.show_genes(genes, self._table)
+
+    def _close(self) -> None:
+        self._asked = None
+        self._connections.close()
+
+
+def measure(services: Services, prediction_map: PredictedMap, tissue: Request | None, regions: Regions) -> Measured:
+    """Describe the genes of each region, and count its tiles of tissue. Not on the GUI thread."""
+    from napari_nh2st.analysis.regions import inside, region_table
+
+    table = region_table(prediction_map.prediction(), regions)
+    if tissue is None:
+        return table, None
+    edited, _ = edited_tissue(tissue)
+    counts = {}
+    for name, outlines in regions.items():
+        box = on_slide(outlines, prediction_map)
+        tiles = services.lattice_for(
+            tissue.slide, prediction_map.card, region=box, pitch=prediction_map.pitch, tissue=edited
+        )
+        counts[name] = int(inside(tiles.centres, outlines).sum())
+    return table, counts
