@@ -27,6 +27,7 @@ from screenshots import IMAGES, SIZE, settle, wait
 
 from napari_nh2st.demo.sheet import write_sample_sheet
 from napari_nh2st.training.run import runs
+from napari_nh2st.training.run.run_process import RunProcess
 
 SECTIONS = (901, 902, 903)
 EPOCHS, GENES = 16, 30
@@ -77,10 +78,10 @@ class Dock:
     def end(self) -> None:
         """Leave no process behind: they would go on without us."""
         for line in self.dock.runs.presenter.state.lines:
-            job = runs.Job(line.folder)
+            process = RunProcess(line.folder)
             until = time.monotonic() + 60
-            while job.status().active and time.monotonic() < until:
-                job.stop()
+            while process.status().active and time.monotonic() < until:
+                process.stop()
                 time.sleep(0.2)
         self.viewer.close()
 
