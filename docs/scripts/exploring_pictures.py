@@ -89,7 +89,7 @@ def genes(window: Window) -> None:
 def measured(window: Window) -> None:
     window.dock.genes.field.hidePopup()
     section = window.only("Measured")
-    section.open([str(window.folder / f"S{SECTIONS[0]}.h5ad")])
+    section.presenter.open([str(window.folder / f"S{SECTIONS[0]}.h5ad")])
     wait(lambda: section.comparison is not None)
     window.bring(section)
 

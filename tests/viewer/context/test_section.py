@@ -8,18 +8,16 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF
-from napari_nh2st.model.card import Architecture
-from napari_nh2st.viewer.context.inspected import OUTLINE, pictures, squares
-from napari_nh2st.viewer.context.messages import ALONE_ANYWAY, CLICK_A_TILE, NOT_PREDICTED, OPEN_ITS_SLIDE
+from napari_nh2st.viewer.context.inspected import OUTLINE
+from napari_nh2st.viewer.context.messages import CLICK_A_TILE, NOT_PREDICTED
 from napari_nh2st.viewer.context.section import ContextSection
 from napari_nh2st.viewer.layers import frames
-from napari_nh2st.viewer.layers.context_effect import effect_of, symmetric_limit
+from napari_nh2st.viewer.layers.context_effect import effect_of
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
-from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
+from viewer.fakes import FakeServices, FakeSlide
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -190,185 +188,6 @@ def test_a_second_click_replaces_the_first(window: Window) -> None:
     assert window.section.presenter._cell == 3 * window.map.columns + 4
 
 
-def test_the_outline_may_be_renamed_and_deleted(window: Window) -> None:
-    window.predict()
-    window.inspect(2, 3)
-    outline = window.outline()
-    outline.name = "here"
-    window.inspect(2, 4)
-    assert window.outline() is None
-    assert outline in window.viewer.layers
-    assert window.centre(outline) == pytest.approx(window.middle(2, 4), abs=0.5)
-    window.viewer.layers.remove(outline)
-    window.inspect(2, 5)
-    assert window.outline() is not None
-
-
-def test_the_effect_over_the_slide(window: Window) -> None:
-    window.predict()
-    section, heatmap = window.section, window.widget.heatmap.layer
-    assert section.show_button.isEnabled()
-    window.qtbot.mouseClick(section.show_button, LEFT)
-    window.until(lambda: not section.effect_task.running)
-    layer = window.effect_layer()
-    assert layer.name == "ERBB2, context effect (her2st)"
-    done = window.map.done.reshape(layer.data.shape)
-    assert np.allclose(layer.data[done], 0.8, atol=2e-3)  # eight neighbours of 0.1
-    assert np.isnan(layer.data[~done]).all()
-    limit = symmetric_limit(layer.data)
-    assert layer.contrast_limits == pytest.approx([-limit, limit])
-    assert layer.colorbar.visible
-    assert layer.visible
-    assert not heatmap.visible
-    assert "Orange" in section.legend.text()
-    assert section.more.isHidden()
-    window.widget.state.choose_gene("CD3E")
-    assert layer.name == "CD3E, context effect (her2st)"
-    assert np.allclose(layer.data[done], 1.6, atol=4e-3)
-    assert len(window.services.sessions) == 1
-    window.qtbot.mouseClick(section.show_button, LEFT)
-    assert heatmap.visible
-    assert not layer.visible
-    layer.name = "mine"
-    window.widget.state.choose_gene("FLAT")
-    window.qtbot.mouseClick(section.show_button, LEFT)
-    assert window.effect_layer() is layer
-    assert layer.name == "mine"
-    assert np.allclose(layer.data[done], 0)
-    assert layer.contrast_limits == [-0.5, 0.5]
-
-
-def test_tiles_that_come_later_are_gone_on_with(window: Window) -> None:
-    window.services.chunk = 3
-    gate = window.services.gate = threading.Event()
-    window.qtbot.mouseClick(window.widget.where.buttons["whole"], LEFT)
-    window.qtbot.mouseClick(window.widget.job.button, LEFT)
-    for _ in range(2):
-        gate.set()
-        window.until(lambda: not gate.is_set())
-    window.until(lambda: window.map is not None and window.map.count == 6)
-    window.qtbot.keyClick(window.widget, Qt.Key.Key_Escape)
-    window.until(lambda: window.widget.controller.status.state is State.CANCELLED)
-    window.services.gate = None
-    section = window.section
-    window.qtbot.mouseClick(section.show_button, LEFT)
-    window.until(lambda: not section.effect_task.running)
-    before = int(np.isfinite(window.effect_layer().data).sum())
-    assert before == window.map.count
-    assert section.more.isHidden()
-    window.predict()
-    assert window.widget.heatmap.layer.visible  # the prediction is what was asked for
-    assert not window.effect_layer().visible
-    assert window.map.count > before
-    asked = []
-    session = window.widget.controller._inputs[1].session
-    hidden = session.hidden
-    session.hidden = lambda places, **more: asked.append(len(places)) or hidden(places, **more)
-    window.qtbot.mouseClick(section.show_button, LEFT)
-    window.until(lambda: not section.effect_task.running)
-    assert int(np.isfinite(window.effect_layer().data).sum()) == window.map.count
-    assert sum(asked) == window.map.count - before
-    more = np.flatnonzero(~window.map.done)[:2]
-    window.map.add(more, hidden_at(window.map.tiles(more).centres))  # as the live view does
-    window.widget.workspace.maps.draw()
-    assert not section.more.isHidden()
-    assert "2 tiles not computed yet" in section.legend.text()
-    window.qtbot.mouseClick(section.more, LEFT)
-    window.until(lambda: not section.effect_task.running)
-    assert section.more.isHidden()
-    assert int(np.isfinite(window.effect_layer().data).sum()) == window.map.count
-
-
-def test_what_was_computed_before_a_cancel_stays(window: Window, monkeypatch) -> None:
-    monkeypatch.setattr("napari_nh2st.analysis.context.SQUARE", 300)
-    window.predict()
-    section, session = window.section, window.widget.controller._inputs[1].session
-    asked, hidden = [], session.hidden
-
-    def stops(places, *, absent=None, cancelled=None):
-        asked.append(len(places))
-        if len(asked) == 2:
-            section.effect_task._stop.set()
-        if cancelled():
-            raise Cancelled("stopped")
-        return hidden(places, absent=absent)
-
-    session.hidden = stops
-    window.qtbot.mouseClick(section.show_button, LEFT)
-    window.until(lambda: not section.effect_task.running)
-    assert int(np.isfinite(window.effect_layer().data).sum()) == asked[0] < window.map.count
-    assert not section.more.isHidden()
-    session.hidden = hidden
-    window.qtbot.mouseClick(section.more, LEFT)
-    window.until(lambda: not section.effect_task.running)
-    assert int(np.isfinite(window.effect_layer().data).sum()) == window.map.count
-
-
-def test_layers_may_be_deleted_at_any_time(window: Window) -> None:
-    window.predict()
-    window.inspect(2, 3)
-    window.qtbot.mouseClick(window.section.show_button, LEFT)
-    window.until(lambda: not window.section.effect_task.running)
-    window.viewer.layers.remove(window.effect_layer())
-    assert window.section.show_button.text() == "Show on the slide"
-    window.widget.state.choose_gene("KRT8")
-    assert window.effect_layer() is None  # it stays away until it is asked for
-    window.qtbot.mouseClick(window.section.show_button, LEFT)
-    assert window.effect_layer().name == "KRT8, context effect (her2st)"
-    window.viewer.layers.remove(window.widget.heatmap.layer)
-    window.inspect(2, 4)
-    window.viewer.layers.clear()
-    window.widget.state.choose_gene("ERBB2")
-    assert window.outline() is None
-    assert window.effect_layer() is None
-
-
-def test_a_map_from_a_file_without_its_slide(window: Window) -> None:
-    window.predict()
-    shown = window.map
-    window.viewer.layers.remove(window.slide_layer)
-    window.widget.controller.adopt(shown)
-    window.section.presenter.inspect_under_cursor()
-    assert window.section.sentence.text() == OPEN_ITS_SLIDE
-    window.qtbot.mouseClick(window.section.show_button, LEFT)
-    assert window.section.effect_task.sentence.text() == OPEN_ITS_SLIDE
-    assert window.effect_layer() is None
-
-
-def test_another_model_puts_it_all_away(window: Window) -> None:
-    window.predict()
-    window.inspect(2, 3)
-    window.qtbot.mouseClick(window.section.show_button, LEFT)
-    window.until(lambda: not window.section.effect_task.running)
-    layer = window.effect_layer()
-    window.widget.use_model("demo")
-    assert window.outline() is None
-    assert window.section.picture.isHidden()
-    assert not layer.visible
-    assert window.section.sentence.text() == NO_MAP
-    window.widget.use_model("her2st")
-    assert window.section.sentence.text() == CLICK_A_TILE
-    window.qtbot.mouseClick(window.section.show_button, LEFT)
-    assert layer.visible
-    assert window.section.more.isHidden()  # nothing is computed anew
-    assert not window.section.effect_task.running
-
-
-def test_a_model_that_looks_at_tiles_alone_says_so(make_napari_viewer, qtbot) -> None:
-    services = FakeServices()
-    paper = Architecture(variant="paper", dim=8, hidden=4, stride=16)
-    services.cards["her2st"] = card(architecture=paper)
-    window = Window(make_napari_viewer, qtbot, services)
-    window.predict()
-    session = window.widget.controller._inputs[1].session
-    session.hidden = lambda places, **_: hidden_at(places.centres)  # as the engine does for such a model
-    window.inspect(2, 3)
-    assert window.section.sentence.text().endswith(f"(+0.00). {ALONE_ANYWAY}")
-    assert {m.text for i, m in enumerate(window.section.picture.marks) if i != SELF} == {"+0.00"}
-    assert not window.section.show_button.isEnabled()
-    assert window.section.show_button.toolTip() == ALONE_ANYWAY
-
-
 def test_after_the_dock_is_closed_nothing_listens(window: Window) -> None:
     window.predict()
     count = len(window.viewer.mouse_drag_callbacks)
@@ -377,29 +196,3 @@ def test_after_the_dock_is_closed_nothing_listens(window: Window) -> None:
     assert len(window.viewer.mouse_drag_callbacks) == count - 1
     window.qtbot.mouseClick(window.canvas, LEFT, pos=where)
     assert window.outline() is None
-
-
-def test_the_outline_is_nine_squares_at_the_pitch_of_the_model() -> None:
-    pixels, step = squares(pitch=16, patch=14)
-    assert step == 1
-    assert pixels.shape == (46, 46, 4)
-    shown = pixels[..., 3] > 0
-    assert list(np.flatnonzero(shown[7])) == [0, 13, 16, 29, 32, 45]
-    assert list(np.flatnonzero(shown[16, 16:30])) == list(range(14))
-    large, step = squares(pitch=128, patch=112)
-    assert large.shape == (120, 120, 4)
-    assert step == pytest.approx(368 / 120)
-    own = np.flatnonzero(large[60, :, 3])
-    assert own[own > 40][0] == round(128 / step)
-    assert (np.diff(own[(own > 40) & (own < 60)]) == 1).all()  # thicker than those of its neighbours
-    assert len(own[(own > 40) & (own < 60)]) == 3
-
-
-def test_pictures_are_at_the_resolution_of_the_slide() -> None:
-    slide = FakeSlide()
-    centres = np.array([[400.0, 320.0], [-300.0, -300.0]])
-    found = pictures(slide, centres, 224.0)
-    assert found.shape == (2, 224, 224, 3)  # no more than the slide has
-    assert np.array_equal(found[0], slide.levels[0][208:432, 288:512])
-    assert (found[1] == 255).all()
-    assert pictures(slide, centres, 600.0).shape == (2, 256, 256, 3)
