@@ -44,7 +44,8 @@ def by_brute_force(slide, model, places):
     net, card = model.net, model.card
     scale = card.scale_on(slide.mpp)
     centres, present = neighbourhood(places, card, slide_box(slide), everywhere(slide))
-    reach = 2 * (net.encoder.receptive_radius // card.architecture.stride + 1) * card.architecture.stride
+    # What the 7 x 7 cells of a patch see lies within the encoder's radius: no padding is in sight.
+    reach = (net.encoder.receptive_radius // card.architecture.stride + 1) * card.architecture.stride
 
     def embed(x, y):
         corner = np.round(np.array([x, y]) / scale - card.patch / 2).astype(int)

@@ -40,10 +40,17 @@ def collect(chunks, total, width):
     return hidden
 
 
+_WHOLE = {}
+
+
 def whole(slide, model, pitch=None):
-    one = session(slide, model, pitch=pitch)
-    places = one.places()
-    return places, collect(one.stream(places), len(places), model.net.decoder.in_features)
+    """Places of a whole slide and their hidden vectors, predicted once."""
+    key = slide.fingerprint, model.hash, pitch
+    if key not in _WHOLE:
+        one = session(slide, model, pitch=pitch)
+        places = one.places()
+        _WHOLE[key] = places, collect(one.stream(places), len(places), model.net.decoder.in_features)
+    return _WHOLE[key]
 
 
 def assert_same(a, b):
@@ -148,7 +155,9 @@ def test_holes_in_the_tissue_cost_nothing(slide, context):
     ],
 )
 def test_without_memory_windows_are_halved(slide, context, monkeypatch, error):
-    places, expected = whole(slide, context)
+    everywhere, hidden = whole(slide, context)
+    near = np.flatnonzero((everywhere.centres < 1000).all(axis=1))  # two halvings are enough
+    places, expected = everywhere.select(near), hidden[near]
     encode, sizes = ModelRunner.encode_window, []
 
     def hungry(self, pixels, cancelled):
