@@ -15,7 +15,7 @@ from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
-from napari_nh2st.viewer.regions.messages import ALIKE, ELSEWHERE, NO_PLACE, NO_REGIONS
+from napari_nh2st.viewer.regions.messages import ALIKE
 from viewer.fakes import FakeServices, FakeSlide
 
 pytestmark = pytest.mark.viewer
@@ -80,19 +80,6 @@ def dock(make_napari_viewer, qtbot) -> Dock:
     return Dock(make_napari_viewer, qtbot)
 
 
-def test_nothing_predicted_and_nothing_drawn_each_get_a_sentence(make_napari_viewer, qtbot) -> None:
-    dock = Dock(make_napari_viewer, qtbot, predict=False)
-    dock.until(lambda: dock.section.sentence.text() == NO_MAP)
-    dock.click(dock.section.draw)
-    assert len(dock.viewer.layers) == 1
-    assert not dock.domains.button.isEnabled()
-    assert dock.domains.button.toolTip() == NO_MAP
-    dock.predict()
-    dock.until(lambda: dock.section.sentence.text() == NO_REGIONS)
-    assert dock.section.comparison.isHidden()
-    assert dock.domains.button.isEnabled()
-
-
 def test_a_region_drawn_with_the_mouse_is_named_and_measured(make_napari_viewer, qtbot) -> None:
     dock = Dock(make_napari_viewer, qtbot, show=True)
     dock.click(dock.section.draw)
@@ -141,24 +128,6 @@ def test_a_name_that_is_typed_is_kept_with_the_layer(make_napari_viewer, qtbot) 
     dock.until(lambda: dock.section.comparison._first.findText("tumour") == 1)
 
 
-def test_names_of_a_layer_count_and_pieces_of_one_name_are_one_region(dock: Dock) -> None:
-    dock.shapes(LEFT_HALF, RIGHT_HALF, features={"label": ["tumour", "tumour"]})
-    assert dock.names() == ["tumour"]
-    assert dock.tiles() == [f"{int(dock.map.done.sum())} tiles"]
-
-
-def test_a_new_shape_does_not_take_the_name_of_the_chosen_one(dock: Dock) -> None:
-    dock.click(dock.section.draw)
-    layer = dock.viewer.layers[-1]
-    layer.add_polygons(LEFT_HALF)
-    layer.selected_data = {0}
-    layer.add_polygons(RIGHT_HALF)
-    dock.until(lambda: dock.names() == ["1", "2"])
-    layer.selected_data = {0}
-    layer.remove_selected()
-    dock.until(lambda: dock.names() == ["2"])
-
-
 def test_clicking_a_gene_shows_it_and_choosing_a_region_describes_it(dock: Dock) -> None:
     dock.shapes(LEFT_HALF, RIGHT_HALF)
     section = dock.section
@@ -171,77 +140,11 @@ def test_clicking_a_gene_shows_it_and_choosing_a_region_describes_it(dock: Dock)
     assert dock.widget.state.gene == section.table.frame.index[1]
 
 
-def test_what_lies_off_the_slide_or_on_no_tissue_is_said(dock: Dock) -> None:
-    dock.map.shrink(0)
-    dock.predict()
-    dock.shapes(LEFT_HALF + 5000, LEFT_HALF * (1, 0.05), LEFT_HALF)
-    assert dock.tiles()[:2] == ["off the slide", "no tissue"]
-    dock.section.list.selectRow(0)
-    assert dock.section.table.isHidden()
-    dock.section.list.selectRow(2)
-    assert not dock.section.table.isHidden()
-
-
-def test_how_much_of_a_region_is_predicted(dock: Dock) -> None:
-    cells = np.flatnonzero(dock.map.done)
-    tiles = dock.map.tiles(cells).centres[:, 0]
-    dock.map.add(cells[tiles > 400], np.full(((tiles > 400).sum(), 4), np.nan))  # as where the file is damaged
-    dock.shapes(LEFT_HALF, RIGHT_HALF)
-    some, all_ = (int(((tiles < end) & (tiles < 640)).sum()) for end in (400.1, 640))
-    assert dock.tiles() == [f"{some} of {all_} tiles", f"0 of {int((tiles > 640).sum())} tiles"]
-
-
 def test_saved_with_all_regions(dock: Dock, tmp_path: Path) -> None:
     dock.shapes(LEFT_HALF, RIGHT_HALF)
     saved = pd.read_csv(dock.section.table.write(tmp_path / "regions.csv"))
     assert list(saved.columns) == ["region", "gene", "n_tiles", "mean", "sd", "mean_elsewhere", "unit"]
     assert len(saved) == 2 * 4
-
-
-def test_two_regions_are_compared(dock: Dock) -> None:
-    dock.shapes(LEFT_HALF, RIGHT_HALF - (0, 40), RIGHT_HALF[:1] + np.array([(0, 0), (0, 9), (9, 9)]))
-    compare = dock.section.comparison
-    compare._first.setCurrentIndex(1)
-    compare._second.setCurrentIndex(1)
-    dock.click(compare.button)
-    dock.until(lambda: not compare.table.isHidden(), timeout=120_000)  # scanpy is loaded
-    assert compare.table.frame.index[0] in ("ERBB2", "CD3E")
-    assert compare.table.frame.loc["ERBB2", "difference"] > 0
-    assert compare.table.frame.loc["KRT8", "adjusted p"] > 0.05
-    assert "2, " in compare.outcome.text()
-    assert "in both are left out" in compare.outcome.text()
-    assert compare.note.text() == ALIKE
-    compare._second.setCurrentIndex(2)
-    dock.click(compare.button)
-    assert compare.outcome.text() == "Choose two different regions."
-    assert compare.table.isHidden()
-    assert compare._second.itemText(0) == ELSEWHERE
-    compare._first.setCurrentIndex(2)
-    compare._second.setCurrentIndex(0)
-    dock.click(compare.button)
-    dock.until(lambda: "a comparison needs 10" in compare.task.sentence.text())
-
-
-def test_domains_are_drawn_where_the_heatmap_lies(dock: Dock) -> None:
-    shapes = dock.shapes(LEFT_HALF)
-    dock.viewer.layers[0].translate = (30, 10)
-    dock.widget.heatmap.layer.translate = np.add(dock.widget.heatmap.layer.translate, (30, 10))
-    dock.viewer.layers.selection.active = shapes
-    dock.find()
-    layer, heatmap = dock.domains.layer, dock.widget.heatmap.layer
-    assert layer.name == "domains (her2st)"
-    order = list(dock.viewer.layers)
-    assert order.index(heatmap) < order.index(layer) < order.index(shapes)
-    assert dock.viewer.layers.selection.active is shapes
-    np.testing.assert_allclose(layer.data_to_world((3, 5)), heatmap.data_to_world((3, 5)))
-    np.testing.assert_array_equal(layer.data.ravel() > 0, dock.map.done)
-    assert layer.get_color(0) is None  # see-through
-    assert not heatmap.visible
-    text = dock.domains.sentence.text()
-    assert "from the image and the predicted genes together" in text
-    sizes = np.bincount(layer.data.ravel())[1:]
-    assert (np.diff(sizes) <= 0).all()
-    assert dock.domains.choice.itemText(0) == f"1: {100 * sizes[0] / sizes.sum():.0f} % of the tissue"
 
 
 def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
@@ -261,33 +164,6 @@ def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
     saved = pd.read_csv(domains.table.write(tmp_path / "markers.csv"))
     assert list(saved.columns) == ["domain", "gene", "n_tiles", "difference", "score", "p", "adjusted p"]
     assert saved["domain"].nunique() == domains.choice.count()
-
-
-def test_more_domains_go_into_the_same_layer(dock: Dock) -> None:
-    dock.find()
-    few, layer = dock.domains.choice.count(), dock.domains.layer
-    dock.qtbot.keyClick(dock.domains.slider, Qt.Key.Key_End)
-    dock.find()
-    assert dock.domains.choice.count() > few
-    assert dock.domains.layer is layer
-    dock.viewer.layers.remove(layer)
-    dock.find()
-    assert dock.domains.layer in dock.viewer.layers
-
-
-def test_a_prediction_without_its_slide_is_divided_by_its_genes_alone(dock: Dock) -> None:
-    dock.viewer.layers.remove(dock.widget.heatmap.layer)
-    dock.widget.state.choose_gene("KRT8")
-    heatmap = dock.widget.heatmap.layer
-    dock.viewer.layers.selection.active = heatmap
-    dock.widget.workspace.heatmap.map.slide["fingerprint"] = "of another slide"
-    dock.find()
-    assert "from the predicted genes alone (the slide is not open)" in dock.domains.sentence.text()
-    dock.shapes(LEFT_HALF)
-    assert dock.tiles()[0].endswith("tiles")  # how many show tissue is not known
-    dock.viewer.layers.remove(heatmap)
-    dock.section.presenter.refresh()
-    assert dock.section.sentence.text() == NO_PLACE
 
 
 def test_layers_deleted_while_it_runs(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
