@@ -116,7 +116,8 @@ class FakeWork:
 
     def cancel(self) -> None:
         self._cancelled = True
-        self.release()
+        if self._waiting is not None:
+            self.release()
 
     def say(self, text: str) -> None:
         self.said = text

@@ -32,7 +32,7 @@ from napari_nh2st.viewer.predict.slide_section import SlideSection
 from napari_nh2st.viewer.predict.tissue_section import TissueSection
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.section import RegionsSection
-from napari_nh2st.viewer.several.genes_section import SeveralSection
+from napari_nh2st.viewer.several.section import SeveralSection
 from napari_nh2st.viewer.several.slides_section import SlidesSection
 from napari_nh2st.viewer.state.preferences import stored_preferences
 from napari_nh2st.viewer.state.services import Services

@@ -249,19 +249,3 @@ def test_leaving_through_naparis_own_button_or_by_a_layer_that_goes(compared: Wi
     assert not viewer.canvas.grid.enabled
     assert not button.isEnabled()
     assert "second slide" in button.toolTip()
-
-
-def test_slides_without_a_prediction(window: Window) -> None:
-    section = window.widget.folds["Several slides"].open()
-    window.qtbot.mouseClick(section.button, LEFT)
-    assert _cells(window) == [["A"], ["B"]]
-    window.qtbot.mouseClick(section.button, LEFT)
-    window.predict()
-    window.open(_slide("C"))
-    window.choose("B")
-    window.qtbot.mouseClick(section.button, LEFT)
-    assert _cells(window) == [["B", window.heatmap.layer.name], ["A"]]
-    assert "Nothing is predicted on C yet" in section.sentence.text()
-    window.widget.shut_down()
-    assert not window.viewer.canvas.grid.enabled
-    assert window.in_sight == ["B", window.heatmap.layer.name]
