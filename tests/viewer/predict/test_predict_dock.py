@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nh2st.engine.places import limits_of
 from napari_nh2st.model.card import Evaluation, GeneTrust, TrainingSample
+from napari_nh2st.viewer.export.choices import ExportChoice
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.roles import map_of
 from napari_nh2st.viewer.predict.events import State
@@ -364,7 +365,7 @@ def test_real_engine_and_export(make_napari_viewer, qtbot, tiny_model: Path, sma
     qtbot.waitUntil(lambda: widget.controller.status.state is State.DONE, timeout=60_000)
     heatmap = viewer.layers[-1]
     assert np.isfinite(heatmap.data).sum() > 3
-    widget.result.write("h5ad", str(tmp_path / "out.h5ad"))
+    widget.result.presenter.save_table(ExportChoice(file=tmp_path / "out.h5ad"))
     qtbot.waitUntil(lambda: (tmp_path / "out.h5ad").exists(), timeout=20_000)
     qtbot.waitUntil(lambda: not widget.background.busy)
     saved = heatmap.save(str(tmp_path / "layer.csv"), plugin="napari-nh2st")

@@ -1,9 +1,9 @@
-"""What the window shows, as display settings, as a command and as Python; and back. No Qt."""
+"""The picture in the window, as display settings, as a command and as Python; and back. No Qt."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.display import Display, Subject, same_slide
@@ -16,6 +16,7 @@ from napari_nh2st.viewer.state.style import PERCENTILES
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+    from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
     from napari_nh2st.viewer.predict.workspace import Workspace
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -30,29 +31,32 @@ def display_of_window(workspace: Workspace) -> Display:
     Nh2stError
         If no heatmap is shown.
     """
-    layer, shown = _shown(workspace)
-    box = _visible(workspace)
+    heatmap, layer = _shown(workspace)
+    prediction_map, style = heatmap.map, workspace.state.style
+    box = _visible(workspace, heatmap)
     return Display(
-        genes=(workspace.heatmap.gene,),
+        genes=(heatmap.gene,),
         colormap=str(layer.colormap.name),
-        percentiles=_pair(workspace.state.style.percentiles),
-        limits={workspace.heatmap.gene: _pair(layer.contrast_limits)},
-        locked=bool(workspace.state.style.locked),
+        percentiles=style.percentiles,
+        limits={heatmap.gene: (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))},
+        locked=style.locked,
         opacity=float(layer.opacity),
-        smooth=bool(workspace.state.style.smooth and workspace.heatmap.can_smooth),
+        smooth=style.smooth and heatmap.can_smooth,
         region=None if box is None else (box.x0, box.y0, box.width, box.height),
-        of=Subject(
-            slide=shown.slide.get("path"),
-            fingerprint=shown.slide.get("fingerprint"),
-            mpp=shown.slide.get("mpp"),
-            model=str(
-                workspace.state.model_name
-                if workspace.state.model_name and workspace.state.card == shown.card
-                else shown.card.name
-            ),
-            model_hash=shown.provenance.get("model_hash"),
-            pitch=shown.pitch,
-        ),
+        of=subject_of(prediction_map, _model_name(workspace, prediction_map)),
+    )
+
+
+def subject_of(prediction_map: PredictedMap, model: str) -> Subject:
+    """Return the slide and the model that a picture of a map shows."""
+    slide = prediction_map.slide
+    return Subject(
+        slide=slide.get("path"),
+        fingerprint=slide.get("fingerprint"),
+        mpp=slide.get("mpp"),
+        model=model,
+        model_hash=prediction_map.provenance.get("model_hash"),
+        pitch=prediction_map.pitch,
     )
 
 
@@ -61,38 +65,46 @@ def show_display(workspace: Workspace, display: Display) -> str:
 
     Of another slide it takes the gene and the colours. Nothing is opened, and nothing is predicted.
     """
-    notes, style = [], workspace.state.style
+    notes = [_show_colours(workspace, display)]
+    style = workspace.state.style
+    style.smooth = display.smooth
+    style.locked = False  # else the limits of now would stay
+    workspace.state.request_gene(display.genes[0])
+    notes.append(_show_gene(workspace, display))
+    style.locked = display.locked
+    prediction_map, slide = workspace.map, workspace.slide
+    fingerprint = prediction_map.slide.get("fingerprint") if prediction_map else slide.fingerprint if slide else None
+    if not same_slide(display, fingerprint):
+        name = Path(display.of.slide).name if display.of and display.of.slide else "another slide"
+        notes.append(f"It was made on {name}: the part of the slide that it shows was left out.")
+    elif display.box is not None:
+        _show(workspace, display.box)
+    return " ".join(note for note in notes if note)
+
+
+def _show_colours(workspace: Workspace, display: Display) -> str:
+    style = workspace.state.style
     if display.percentiles in PERCENTILES.values() and display.percentiles != style.percentiles:
         workspace.maps.forget_limits()
         style.percentiles = display.percentiles
-    if display.colormap in COLORMAPS:
-        style.colormap = display.colormap
-    else:
-        notes.append(f"There are no colours named {display.colormap} here.")
-    style.smooth = display.smooth
-    style.locked = False  # else the limits of now would stay
-    gene = display.genes[0]
-    workspace.state.request_gene(gene)
-    if workspace.heatmap is None or not workspace.heatmap.present:
-        notes.append("Its limits are not taken over while nothing is predicted: load it again then.")
-    elif workspace.heatmap.gene != gene:
-        notes.append(f"{workspace.heatmap.map.card.name} does not predict {gene}.")
-    else:
-        layer = workspace.heatmap.layer
-        layer.opacity = display.opacity
-        limits = display.limits_for(gene)
-        if limits is not None:
-            layer.contrast_limits = limits
-    style.locked = display.locked
-    fingerprint = (
-        workspace.map.slide.get("fingerprint") if workspace.map else getattr(workspace.slide, "fingerprint", None)
-    )
-    if not same_slide(display, fingerprint):
-        made = Path(display.of.slide).name if display.of and display.of.slide else "another slide"
-        notes.append(f"It was made on {made}: the part of the slide that it shows was left out.")
-    elif display.box is not None:
-        _show(workspace, display.box)
-    return " ".join(notes)
+    if display.colormap not in COLORMAPS:
+        return f"There are no colours named {display.colormap} here."
+    style.colormap = display.colormap
+    return ""
+
+
+def _show_gene(workspace: Workspace, display: Display) -> str:
+    """Give the heatmap the limits and the opacity of its gene; return why not where it has none."""
+    heatmap, gene = workspace.heatmap, display.genes[0]
+    if heatmap is None or heatmap.layer is None or not heatmap.present:
+        return "Its limits are not taken over while nothing is predicted: load it again then."
+    if heatmap.gene != gene:
+        return f"{heatmap.map.card.name} does not predict {gene}."
+    heatmap.layer.opacity = display.opacity
+    limits = display.limits_for(gene)
+    if limits is not None:
+        heatmap.layer.contrast_limits = limits
+    return ""
 
 
 def command_text(workspace: Workspace) -> str:
@@ -103,12 +115,12 @@ def command_text(workspace: Workspace) -> str:
     Nh2stError
         If nothing could be predicted and nothing was opened from a file.
     """
-    opened = _opened_from(workspace)
-    if opened is None:
+    prediction_map, opened = workspace.map, _opened_from(workspace)
+    if prediction_map is None or opened is None:
         first = workspace.requests.chosen().command
-        folder = "" if workspace.map is None else repeat.store_path(workspace.map.slide)
+        folder = "" if prediction_map is None else repeat.store_path(prediction_map.slide)
     else:
-        first, folder = str(workspace.map.provenance.get("command", "")), opened
+        first, folder = str(prediction_map.provenance.get("command", "")), opened
     try:
         display = display_of_window(workspace)
     except Nh2stError:
@@ -124,18 +136,24 @@ def python_text(workspace: Workspace) -> str:
     Nh2stError
         As `command_text`.
     """
-    opened = _opened_from(workspace)
-    gene, card = workspace.state.gene, workspace.state.card if workspace.map is None else workspace.map.card
+    opened, gene, card = _opened_from(workspace), workspace.state.gene, workspace.state.shown_card
     wanted = (gene, card.unit) if card is not None and gene in card.genes else None
     if opened is not None:
         return repeat.python_of_file(opened, wanted)
     return repeat.python_lines(workspace.requests.chosen(), wanted)
 
 
-def _shown(workspace: Workspace) -> tuple[Layer, PredictedMap]:
-    if workspace.heatmap is None or not workspace.heatmap.present or not workspace.heatmap.gene:
+def _shown(workspace: Workspace) -> tuple[HeatmapLayer, Layer]:
+    heatmap = workspace.heatmap
+    if heatmap is None or heatmap.layer is None or not heatmap.present or not heatmap.gene:
         raise Nh2stError(NOT_SHOWN)
-    return workspace.heatmap.layer, workspace.heatmap.map
+    return heatmap, heatmap.layer
+
+
+def _model_name(workspace: Workspace, prediction_map: PredictedMap) -> str:
+    """Return the model as it was chosen, its folder for example; its card's name where it is not the chosen one."""
+    chosen = workspace.state.model_name
+    return chosen if chosen and workspace.state.card == prediction_map.card else prediction_map.card.name
 
 
 def _opened_from(workspace: Workspace) -> str | None:
@@ -145,38 +163,35 @@ def _opened_from(workspace: Workspace) -> str | None:
     return str(path) if path is not None and Path(path).suffix == ".nh2st" else None
 
 
-def _pair(values: Any) -> tuple[float, float]:
-    low, high = (float(v) for v in values)
-    return low, high
-
-
-def _visible(workspace: Workspace) -> Box | None:
+def _visible(workspace: Workspace, heatmap: HeatmapLayer) -> Box | None:
     """Return the part of the slide that the window shows, level-0 pixels; None where there is no one answer."""
     try:
         if workspace.map_slide_layer is not None:
             return visible_box(workspace.viewer, workspace.map_slide_layer)
-        box = visible_box(workspace.viewer, workspace.heatmap.layer)  # in its own pixels
+        box = visible_box(workspace.viewer, heatmap.layer)  # in its own pixels
     except Nh2stError:
         return None
-    return _scaled(box, _step(workspace), *_corner(workspace.map))
+    return _scaled(box, _step(heatmap), *_corner(heatmap.map))
 
 
 def _show(workspace: Workspace, box: Box) -> None:
-    if workspace.map_slide_layer is not None or workspace.state.slide_layer is not None:
-        show_box(workspace.viewer, workspace.map_slide_layer or workspace.state.slide_layer, box)
-    elif workspace.map is not None and workspace.heatmap.present:
-        step, (x, y) = _step(workspace), _corner(workspace.map)
-        show_box(workspace.viewer, workspace.heatmap.layer, _scaled(box, 1 / step, -x / step, -y / step))
+    slide_layer, heatmap = workspace.map_slide_layer or workspace.state.slide_layer, workspace.heatmap
+    if slide_layer is not None:
+        show_box(workspace.viewer, slide_layer, box)
+    elif heatmap is not None and heatmap.present:
+        step, (x, y) = _step(heatmap), _corner(heatmap.map)
+        show_box(workspace.viewer, heatmap.layer, _scaled(box, 1 / step, -x / step, -y / step))
 
 
-def _step(workspace: Workspace) -> float:
+def _step(heatmap: HeatmapLayer) -> float:
     """Side of a pixel of the heatmap's layer, level-0 pixels; smoothed, a cell has several."""
-    return workspace.map.cell * workspace.map.rows / workspace.heatmap.layer.data.shape[0]
+    assert heatmap.layer is not None
+    return float(heatmap.map.cell * heatmap.map.rows / heatmap.layer.data.shape[0])
 
 
-def _corner(shown: PredictedMap) -> tuple[float, float]:
+def _corner(prediction_map: PredictedMap) -> tuple[float, float]:
     """Top left corner (x, y) of the map's first cell, level-0 pixels."""
-    return shown.origin[0] - shown.cell / 2, shown.origin[1] - shown.cell / 2
+    return prediction_map.origin[0] - prediction_map.cell / 2, prediction_map.origin[1] - prediction_map.cell / 2
 
 
 def _scaled(box: Box, factor: float, x: float, y: float) -> Box:

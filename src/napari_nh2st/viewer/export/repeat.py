@@ -1,38 +1,46 @@
-"""Text that repeats what the dock does: commands for a shell and Python. No Qt: it is run as it is in tests."""
+"""Text that repeats what the dock does: commands for a shell and Python. No Qt; tests run it as it is."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from napari_nh2st.engine.store import SUFFIX
 from napari_nh2st.formats.display import Display
+from napari_nh2st.formats.figure import DPI
+from napari_nh2st.geometry import Box
 from napari_nh2st.viewer.predict.events import Request
 
-OUT = "predictions"  # where `words.command_line` writes
-_OPACITY = Display.model_fields["opacity"].default
+OUT = "predictions"  # where the copied `nh2st predict` writes
+_OPACITY, _PERCENTILES = (Display.model_fields[name].default for name in ("opacity", "percentiles"))
 
 
-def store_path(slide: dict[str, Any]) -> str:
+def store_path(slide: Mapping[str, object]) -> str:
     """Return the folder in which the copied command leaves the prediction of a slide."""
     return f"{OUT}/{Path(str(slide.get('path') or 'slide')).stem}{SUFFIX}"
 
 
-def figure_line(prediction: str, display: Display) -> str:
+def figure_line(prediction: str, display: Display, *, width_mm: float | None = None, dpi: int = DPI) -> str:
     """Return the `nh2st figure` line that draws a prediction folder as a display shows it."""
-    gene = display.genes[0]
-    file = "".join(c if c.isalnum() or c in "-_." else "_" for c in gene)
-    words = ["nh2st", "figure", prediction, "--gene", gene, "--out", f"{file}.pdf", "--colormap", display.colormap]
-    limits = display.limits_for(gene)
-    if limits is not None:
+    genes = [word for gene in display.genes for word in ("--gene", gene)]
+    file = "-".join("".join(c if c.isalnum() or c in "-_." else "_" for c in gene) for gene in display.genes)
+    words = ["nh2st", "figure", prediction, *genes, "--out", f"{file}.pdf", "--colormap", display.colormap]
+    limits = display.limits_for(display.genes[0])
+    if limits is not None and len({display.limits_for(gene) for gene in display.genes}) == 1:
         words += ["--limits", ",".join(f"{v:.6g}" for v in limits)]
+    elif display.percentiles != _PERCENTILES:
+        words += ["--percentiles", ",".join(f"{v:g}" for v in display.percentiles)]
     if display.region is not None:
         words += ["--region", ",".join(str(round(v)) for v in display.region)]
     if display.opacity != _OPACITY:
         words += ["--opacity", f"{display.opacity:.3g}"]
     if display.smooth:
         words += ["--smooth"]
+    if width_mm is not None:
+        words += ["--width-mm", f"{width_mm:.6g}"]
+    if dpi != DPI:
+        words += ["--dpi", str(dpi)]
     return shlex.join(words)
 
 
@@ -73,7 +81,7 @@ def python_of_file(folder: str, gene: tuple[str, str] | None) -> str:
     return "\n".join([*lines, *_values(gene)]) + "\n"
 
 
-def _xywh(box: Any) -> tuple[float, float, float, float]:
+def _xywh(box: Box) -> tuple[float, float, float, float]:
     return box.x0, box.y0, box.width, box.height
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from math import floor, log10
 from pathlib import Path
 from types import NoneType, UnionType
@@ -44,6 +45,8 @@ class FormField:
     step : float
         Of a number: a hundredth to a tenth of the default.
     choices : tuple
+    options : mapping
+        More for the widget, from the field's `json_schema_extra`: {"mode": "w"} for a file to be written.
     """
 
     name: str
@@ -57,6 +60,7 @@ class FormField:
     limits: str = ""
     step: float = 1
     choices: tuple[object, ...] = ()
+    options: Mapping[str, object] = dataclass_field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -110,7 +114,8 @@ def _field(name: str, info: FieldInfo) -> FormField:
     if optional and kind in ("whole number", "number"):
         kind = "text"  # a spin box has no None, and would turn it into its lowest value
     said = info.description or ""
-    return FormField(name, annotation, kind, default, optional, said, low, high, limits, step, choices)
+    options = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return FormField(name, annotation, kind, default, optional, said, low, high, limits, step, choices, options)
 
 
 def _without_none(annotation: object) -> tuple[object, bool]:

@@ -182,9 +182,10 @@ def _widget(field: FormField, value: object) -> ValueWidget[Any]:
     """Return the widget that magicgui has for a type; one for text where it has none that fits."""
     if field.kind in ("text", "list"):
         made = LineEdit(name=field.name)
-        made.native.setPlaceholderText(_default(field) if field.optional else "")
+        empty = _default(field) if field.optional else ""
+        made.native.setPlaceholderText(str(field.options.get("placeholder", empty)))
     else:
-        options = {"nullable": True} if field.kind == "file" else _options(field)
+        options = {"nullable": True, **field.options} if field.kind == "file" else _options(field)
         made = create_widget(annotation=field.annotation, name=field.name, options=options)
     _show(made, field, value)
     for part in (made.native, *made.native.findChildren(QWidget)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -111,11 +112,11 @@ class Services:
 
         return open_slide(path)
 
-    def export(self, prediction: Any, name: str, path: str) -> Any:
-        """Write a file in one of the formats of `formats.EXPORTERS`."""
+    def export(self, prediction: Any, name: str, path: str, genes: Sequence[str] = ()) -> Any:
+        """Write all genes, or some, to a file in one of the formats of `formats.EXPORTERS`."""
         from napari_nh2st.formats import export
 
-        return export(prediction, name, path)
+        return export(prediction, name, path, genes or None)
 
     def devices(self) -> list[str]:
         """Names of the devices that torch finds here, best first. Imports torch: call it off the GUI thread."""

@@ -1,0 +1,146 @@
+"""What can be chosen for a figure and for an export, and what will be written, in words. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.formats import EXPORTERS
+from napari_nh2st.formats.display import Display
+from napari_nh2st.formats.figure import DPI, DPIS, ONE_COLUMN, TWO_COLUMNS, WIDTHS
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.gene_names import fold
+from napari_nh2st.viewer.kit.phrases import count
+
+MM_PER_INCH = 25.4
+FIGURE_SUFFIXES = {"PDF": ".pdf", "PNG": ".png", "SVG": ".svg", "TIFF": ".tiff"}
+EXPORT_SUFFIXES = {exporter.name: exporter.suffix for exporter in EXPORTERS.values()}
+NO_FILE = "Choose a file"
+
+FileToWrite = Annotated[Path | None, Field(json_schema_extra={"mode": "w"})]
+
+
+class FigureChoice(BaseModel):
+    """A figure for print."""
+
+    genes: list[str] = Field(
+        default=[],
+        description="one panel a gene; empty: the gene that is shown",
+        json_schema_extra={"placeholder": "the gene that is shown"},
+    )
+    width: float | None = Field(
+        default=None, gt=0, description=f"empty: {ONE_COLUMN:g} mm for one gene and {TWO_COLUMNS:g} mm for several"
+    )
+    unit: Literal["mm", "inches"] = Field(default="mm", description="unit of the width")
+    dpi: int = Field(default=DPI, ge=DPIS[0], le=DPIS[1], description="dots per inch")
+    format: Literal["PDF", "PNG", "SVG", "TIFF"] = Field(default="PDF", description="in PDF and SVG text stays text")
+    file: FileToWrite = Field(default=None, description="where the figure is saved")
+
+    @property
+    def width_mm(self) -> float | None:
+        """The width in millimetres, None for that of a page's columns.
+
+        Raises
+        ------
+        Nh2stError
+            If no page is so narrow or so wide.
+        """
+        if self.width is None:
+            return None
+        per_unit = MM_PER_INCH if self.unit == "inches" else 1.0
+        if not WIDTHS[0] <= self.width * per_unit <= WIDTHS[1]:
+            low, high = (f"{limit / per_unit:.3g}" for limit in WIDTHS)
+            raise Nh2stError(f"A figure is {low} to {high} {self.unit} wide, not {self.width:g}")
+        return self.width * per_unit
+
+
+class ExportChoice(BaseModel):
+    """A prediction as a table."""
+
+    format: Literal["h5ad", "csv"] = Field(default="h5ad", description="AnnData (.h5ad) or a table (.csv)")
+    genes: list[str] = Field(
+        default=[], description="empty: all genes of the model", json_schema_extra={"placeholder": "all genes"}
+    )
+    file: FileToWrite = Field(default=None, description="where the table is saved")
+
+
+def genes_in(card: Card, names: Sequence[str]) -> tuple[str, ...]:
+    """Return symbols of a model's genes, however they are written, each once.
+
+    Raises
+    ------
+    Nh2stError
+        It names the genes that the model does not predict.
+    """
+    by_name = {fold(gene): gene for gene in reversed(card.genes)}
+    genes = [name if name in card.genes else by_name.get(fold(name), "") for name in names]
+    absent = [name for name, gene in zip(names, genes, strict=True) if not gene]
+    if absent:
+        raise Nh2stError(f"{card.name} does not predict {', '.join(absent)}")
+    return tuple(dict.fromkeys(genes))
+
+
+def display_with(display: Display, genes: Sequence[str]) -> Display:
+    """Return a display of other genes; locked limits are those of the gene that is shown."""
+    if not genes or tuple(genes) == display.genes:
+        return display
+    main = display.limits_for(display.genes[0])
+    limits = {gene: main for gene in genes} if display.locked and main is not None else display.limits
+    return display.changed(genes=tuple(genes), limits=limits)
+
+
+def figure_words(choice: FigureChoice, card: Card, gene: str, *, in_sight: bool) -> str:
+    """Say what will be drawn.
+
+    Parameters
+    ----------
+    gene : str
+        The one that is shown.
+    in_sight : bool
+        Of the part of the slide that the window shows, else of all that is predicted.
+
+    Raises
+    ------
+    Nh2stError
+        If it cannot be drawn; in one line.
+    """
+    genes = genes_in(card, choice.genes) or (gene,)
+    width = choice.width_mm or (ONE_COLUMN if len(genes) == 1 else TWO_COLUMNS)
+    size = f"{width:.4g} mm wide, {round(width / MM_PER_INCH * choice.dpi):,} pixels"
+    part = "the part of the slide that the window shows" if in_sight else "all that is predicted"
+    return f"{count(len(genes), 'panel')} ({', '.join(genes)}) of {part}, {size}. {file_words(choice.file)}"
+
+
+def export_words(choice: ExportChoice, card: Card, places: int) -> str:
+    """Say what will be exported.
+
+    Raises
+    ------
+    Nh2stError
+        If it cannot be exported; in one line.
+    """
+    genes = genes_in(card, choice.genes)
+    which = "all " if not genes else ""
+    table = f"{count(places, 'place')} and {which}{count(len(genes or card.genes), 'gene')}"
+    return f"{EXPORTERS[choice.format].description}: {table}. {file_words(choice.file)}"
+
+
+def file_words(file: Path | None) -> str:
+    """Say which file will be written.
+
+    Raises
+    ------
+    Nh2stError
+        If none is chosen, or it cannot be one.
+    """
+    if file is None or not file.name:
+        raise Nh2stError(NO_FILE)
+    if file.is_dir():
+        raise Nh2stError(f"{file} is a folder: add the name of a file")
+    if not file.expanduser().parent.is_dir():
+        raise Nh2stError(f"There is no folder {file.parent}")
+    return f"It replaces {file.name}, which is there already." if file.exists() else f"It is saved as {file.name}."

@@ -1,0 +1,222 @@
+"""The decisions of the export section: what can be copied and written, and what is said of it. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.formats.display import load_display, save_display
+from napari_nh2st.viewer.export.choice_form import ChoiceForm
+from napari_nh2st.viewer.export.choices import (
+    EXPORT_SUFFIXES,
+    FIGURE_SUFFIXES,
+    ExportChoice,
+    FigureChoice,
+    display_with,
+    export_words,
+    figure_words,
+    genes_in,
+)
+from napari_nh2st.viewer.export.on_screen import command_text, display_of_window, python_text, show_display
+from napari_nh2st.viewer.export.writing import write_figure
+from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.predict.workspace import Workspace
+
+NOTHING = "Nothing is predicted yet"
+NOT_READY = "Open a slide and choose a model first"
+WRITING = "Writing…"
+
+
+class ExportView(Protocol):
+    """Shows what can be done with a prediction."""
+
+    def show_devices(self, names: Sequence[str]) -> None:
+        """Offer devices beside "auto", which takes the first of them."""
+
+    def show_device(self, name: str) -> None:
+        """Show which device is chosen."""
+
+    def turn_export(self, reason_off: str) -> None:
+        """Turn the export off for a reason; empty turns it on."""
+
+    def turn_copying(self, reason_off: str) -> None:
+        """Turn copying commands and Python off for a reason; empty turns it on."""
+
+    def put_on_clipboard(self, text: str) -> None:
+        """Put a text on the clipboard."""
+
+    def say(self, text: str) -> None:
+        """Say what came of it."""
+
+
+class ExportPresenter:
+    """Copies, writes and loads; what was chosen for a figure or an export is kept for the session.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    view : ExportView
+    """
+
+    def __init__(self, workspace: Workspace, view: ExportView) -> None:
+        self._workspace, self._view = workspace, view
+        self._writing = False
+        self._figure, self._export = FigureChoice(), ExportChoice()
+        self._folder = Path.cwd()
+        self._devices: tuple[str, ...] = ("auto",)
+        state, preferences = workspace.state, workspace.preferences
+        for told in (state.events.slide, state.events.model, state.events.drawings, state.events.jobs_ended):
+            told.connect(self._offer)
+        state.map_chosen.connect(self._map_changed)
+        preferences.events.device.connect(self._use_device)
+        self._offer()
+        workspace.background.call(workspace.services.devices, then=self._devices_found, failed=lambda error: None)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a heatmap is there of which a figure or a view can be saved."""
+        heatmap = self._workspace.heatmap
+        return heatmap is not None and heatmap.present
+
+    @property
+    def stem(self) -> str:
+        """The name that a file gets at first, without its ending."""
+        prediction_map = self._workspace.map
+        return Path(str(prediction_map.slide.get("path", "slide"))).stem if prediction_map else "view"
+
+    # what the person does
+
+    def choose_device(self, name: str) -> None:
+        """Let another device compute."""
+        self._workspace.preferences.device = name
+        self._use_device(name)
+
+    def copy_command(self) -> None:
+        """Copy the commands that repeat what is on screen."""
+        self._copy(command_text)
+
+    def copy_python(self) -> None:
+        """Copy the script that gives the same numbers."""
+        self._copy(python_text)
+
+    def figure_form(self) -> ChoiceForm[FigureChoice] | None:
+        """Return the choices for a figure as they were made last; None, and why, where no heatmap is shown."""
+        try:
+            display, card = display_of_window(self._workspace), self._workspace.require_map().card
+        except Nh2stError as error:
+            self._view.say(str(error))
+            return None
+        gene, last = display.genes[0], self._figure
+        file = self._file(f"{self.stem}-{gene}{FIGURE_SUFFIXES[last.format]}")
+        base = last.model_copy(update={"genes": last.genes if gene in last.genes else [], "file": file})
+        words = partial(figure_words, card=card, gene=gene, in_sight=display.region is not None)
+        return ChoiceForm(base, FIGURE_SUFFIXES, words)
+
+    def save_figure(self, choice: FigureChoice) -> None:
+        """Draw a figure of what the window shows, as it was chosen."""
+        try:
+            prediction_map = self._workspace.require_map()
+            genes = genes_in(prediction_map.card, choice.genes)
+            display = display_with(display_of_window(self._workspace), genes)
+        except Nh2stError as error:
+            self._view.say(str(error))
+            return
+        assert choice.file is not None
+        self._figure, self._folder = choice, choice.file.parent
+        prediction = prediction_map.prediction()  # a copy: what arrives meanwhile does not disturb the writer
+        self._write(partial(write_figure, prediction, display, choice.file, width_mm=choice.width_mm, dpi=choice.dpi))
+
+    def export_form(self) -> ChoiceForm[ExportChoice] | None:
+        """Return the choices for an export as they were made last; None, and why, where nothing is predicted."""
+        prediction_map, last = self._workspace.map, self._export
+        if prediction_map is None or not prediction_map.count:
+            self._view.say(f"{NOTHING}.")
+            return None
+        base = last.model_copy(update={"file": self._file(f"{self.stem}{EXPORT_SUFFIXES[last.format]}")})
+        words = partial(export_words, card=prediction_map.card, places=prediction_map.count)
+        return ChoiceForm(base, EXPORT_SUFFIXES, words)
+
+    def save_table(self, choice: ExportChoice) -> None:
+        """Export what is predicted, as it was chosen."""
+        try:
+            prediction_map = self._workspace.require_map()
+            genes = genes_in(prediction_map.card, choice.genes)
+        except Nh2stError as error:
+            self._view.say(str(error))
+            return
+        assert choice.file is not None
+        self._export, self._folder = choice, choice.file.parent
+        prediction = prediction_map.prediction()
+        self._write(partial(self._workspace.services.export, prediction, choice.format, str(choice.file), genes))
+
+    def save_view(self, path: str) -> None:
+        """Save how the heatmap is shown."""
+        try:
+            self._view.say(f"Saved {save_display(display_of_window(self._workspace), path)}")
+        except (Nh2stError, OSError) as error:
+            self._view.say(f"Could not save: {error_words(error)}")
+
+    def load_view(self, path: str) -> None:
+        """Show a saved view."""
+        try:
+            display = load_display(path)
+        except Nh2stError as error:
+            self._view.say(str(error))
+            return
+        note = show_display(self._workspace, display)
+        self._view.say(f"Loaded {Path(path).name}. {note}".strip())
+
+    # what follows
+
+    def _devices_found(self, names: list[str]) -> None:
+        self._devices = ("auto", *names)
+        self._view.show_devices(names)
+        self._use_device(self._workspace.preferences.device)
+
+    def _use_device(self, name: str) -> None:
+        """Compute on a device; one that this machine lacks is left alone."""
+        if name in self._devices:
+            self._workspace.state.device = name
+            self._view.show_device(name)
+
+    def _map_changed(self) -> None:
+        if self._workspace.map is not None:
+            self._view.say("")
+        self._offer()
+
+    def _offer(self) -> None:
+        prediction_map = self._workspace.map
+        predicted = prediction_map is not None and prediction_map.count > 0
+        self._view.turn_export(WRITING if self._writing else "" if predicted else NOTHING)
+        self._view.turn_copying("" if prediction_map is not None or self._workspace.state.ready else NOT_READY)
+
+    def _copy(self, text_of: Callable[[Workspace], str]) -> None:
+        try:
+            text = text_of(self._workspace)
+        except Nh2stError as error:
+            self._workspace.notices.complain(error)
+            return
+        self._view.put_on_clipboard(text)
+        self._view.say(f"Copied: {text.strip()}")
+
+    def _file(self, name: str) -> Path:
+        return self._folder / name.replace("/", "_")
+
+    def _write(self, write: Callable[[], object]) -> None:
+        self._writing = True
+        self._offer()
+        self._view.say(WRITING)
+        self._workspace.background.call(write, then=self._written, failed=self._not_written)
+
+    def _written(self, path: object) -> None:
+        self._writing = False
+        self._offer()
+        self._view.say(f"Saved {path}")
+
+    def _not_written(self, error: Exception) -> None:
+        self._writing = False
+        self._offer()
+        self._view.say(f"Could not save: {error_words(error)}")
