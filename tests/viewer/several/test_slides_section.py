@@ -1,4 +1,4 @@
-"""Several slides in a real window: what is kept when another one is chosen, and slides side by side."""
+"""The fold "Several slides" in a real window, and what is kept when another slide is chosen there."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from viewer.fakes import FakeServices, FakeSlide
+from viewer.several.views import slide
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
-
-
-def _slide(name: str, shape: tuple[int, int] = (960, 1280)) -> FakeSlide:
-    slide = FakeSlide(shape=shape)
-    slide.path, slide.fingerprint = slide.path.with_name(f"{name}.svs"), name * 4
-    return slide
 
 
 class Window:
@@ -30,10 +25,10 @@ class Window:
         self.qtbot, self.viewer, self.services = qtbot, make_viewer(), FakeServices()
         self.widget = PredictWidget(self.viewer, self.services)
         self.viewer.window.add_dock_widget(self.widget, name="NH2ST", area="right")
-        self.slides = [self.open(slide) for slide in slides]
+        self.slides = [self.open(each) for each in slides]
 
-    def open(self, slide: FakeSlide):
-        data, meta, _ = frames.slide_layer_data(slide)
+    def open(self, opened: FakeSlide):
+        data, meta, _ = frames.slide_layer_data(opened)
         return self.viewer.add_image(data, **meta)
 
     def choose(self, name: str) -> None:
@@ -70,35 +65,7 @@ class Window:
 
 @pytest.fixture
 def window(make_napari_viewer, qtbot) -> Window:
-    return Window(make_napari_viewer, qtbot, (_slide("A"), _slide("B", (1920, 1600))))
-
-
-def test_the_chosen_slide_is_in_sight_and_the_other_one_is_put_away(window: Window) -> None:
-    assert window.in_sight == ["B"]  # the one that was opened last
-    window.choose("A")
-    assert window.in_sight == ["A"]
-    window.predict()
-    assert window.in_sight == ["A", "ERBB2, predicted (her2st)"]
-    window.choose("B")
-    assert window.in_sight == ["B"]
-    assert window.heatmap is None
-    window.predict()
-    assert window.in_sight == ["B", "ERBB2, predicted (her2st) [1]"]
-    window.choose("A")
-    assert window.in_sight == ["A", "ERBB2, predicted (her2st)"]
-    assert window.heatmap.layer is window.viewer.layers["ERBB2, predicted (her2st)"]
-
-
-def test_what_the_user_hid_stays_hidden_and_their_own_layers_are_left_alone(window: Window) -> None:
-    window.choose("A")
-    window.predict()
-    shapes = window.viewer.add_shapes([np.array([[0, 0], [9, 9]])], name="drawn")
-    window.heatmap.layer.visible = False
-    window.choose("B")
-    assert window.in_sight == ["B", "drawn"]
-    window.choose("A")
-    assert window.in_sight == ["A", "drawn"]
-    assert shapes.visible
+    return Window(make_napari_viewer, qtbot, (slide("A"), slide("B", (1920, 1600))))
 
 
 def test_gene_limits_and_colours_are_kept(window: Window) -> None:
@@ -123,20 +90,6 @@ def test_gene_limits_and_colours_are_kept(window: Window) -> None:
     assert tuple(window.heatmap.layer.contrast_limits) == pytest.approx(locked)
     assert f"{locked[0]:.2f} to {locked[1]:.2f}" in window.widget.genes.limits.sentence.text()
     assert len(window.services.asked) == 2  # each slide was predicted once
-
-
-def test_each_slide_is_looked_at_where_it_was_left(window: Window) -> None:
-    window.choose("A")
-    camera = window.viewer.scene.camera
-    camera.center, camera.zoom = (0, 100, 200), 5.0
-    window.choose("B")
-    assert camera.zoom < 5.0  # all of it
-    assert camera.center[-2:] == pytest.approx((480, 400), abs=5)
-    camera.zoom = 7.0
-    window.choose("A")
-    assert (camera.center[-2:], camera.zoom) == ((100, 200), 5.0)
-    window.choose("B")
-    assert camera.zoom == 7.0
 
 
 def test_closing_the_chosen_slide_brings_back_the_other_one(window: Window) -> None:
@@ -177,8 +130,8 @@ def test_selecting_a_heatmap_of_another_slide_chooses_that_slide(window: Window)
 
 
 def test_two_windows_at_once_know_nothing_of_each_other(make_napari_viewer, qtbot) -> None:
-    one = Window(make_napari_viewer, qtbot, (_slide("A"),))
-    other = Window(make_napari_viewer, qtbot, (_slide("A"), _slide("B")))
+    one = Window(make_napari_viewer, qtbot, (slide("A"),))
+    other = Window(make_napari_viewer, qtbot, (slide("A"), slide("B")))
     one.predict()
     assert other.in_sight == ["B"]
     other.predict()
