@@ -5,9 +5,10 @@ import torch
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import read_expression, read_sheet
 from napari_nh2st.geometry import SELF
-from napari_nh2st.training.data.batches import windows_a_step
+from napari_nh2st.training.data.batches import StepPlan, windows_a_step
+from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.window_batches import WindowBatches
-from napari_nh2st.training.data.windows import WindowCutter, turn, validation_windows
+from napari_nh2st.training.data.windows import WindowCutter, cover, turn
 from napari_nh2st.training.sections.held_out_sections import hold_out_blocks
 from napari_nh2st.training.sections.section import load_section
 from support.models import small_card
@@ -29,7 +30,7 @@ def section(tmp_path_factory, card):
 
 @pytest.fixture(scope="module")
 def cutter():
-    return WindowCutter(np.zeros(4, np.float32), np.ones(4, np.float32))
+    return WindowCutter(LabelScale.none(4))
 
 
 def darkness(pixels, centre):
@@ -74,7 +75,7 @@ def test_turning_a_window_keeps_its_spots_on_their_tissue(section, cutter):
 def test_training_windows_show_no_held_out_label(section, cutter, card):
     held = set(np.flatnonzero(section.held_out).tolist())
     secret = section.labels[section.held_out]
-    windows = WindowBatches([section], cutter, card, 768, 2, seed=0)
+    windows = WindowBatches([section], cutter, card, 768, StepPlan(2, seed=0))
     seen = set()
     for batch in windows:
         for window in batch:
@@ -87,7 +88,7 @@ def test_training_windows_show_no_held_out_label(section, cutter, card):
 
 def test_batches_follow_from_seed_and_epoch(section, cutter, card):
     def spots(seed, epoch):
-        windows = WindowBatches([section], cutter, card, 640, 2, seed)
+        windows = WindowBatches([section], cutter, card, 640, StepPlan(2, seed))
         windows.epoch = epoch
         return [w.spots.tolist() for batch in windows for w in batch]
 
@@ -100,12 +101,12 @@ def test_batches_follow_from_seed_and_epoch(section, cutter, card):
 def test_training_windows_of_a_step_are_equal_and_hold_little_but_patches(section, cutter, card, side):
     """No margin that nothing needs: the area a spot takes is near that of the array, and its tissue lies under it."""
     pixels, spots = 0, 0
-    for batch in WindowBatches([section], cutter, card, side, 3, seed=0):
+    for batch in WindowBatches([section], cutter, card, side, StepPlan(3, seed=0)):
         assert len({tuple(window.pixels.shape) for window in batch}) == 1
         for window in batch:
             own = window.centres[:, SELF]
             beyond = torch.tensor([window.pixels.shape[1], window.pixels.shape[0]]) - own
-            whole = ((own >= 48) & (beyond >= 64)).all(-1)  # of which `NH2STModule` can pool 7 x 7 cells
+            whole = ((own >= 48) & (beyond >= 64)).all(-1)  # of which `encode_windows` can pool 7 x 7 cells
             assert whole.any()
             pixels, spots = pixels + window.pixels[..., 0].numel(), spots + int(whole.sum())
             dark = [darkness(window.pixels, c) for c in own[whole]]
@@ -119,7 +120,7 @@ def test_two_threads_get_as_many_windows_of_a_step_each():
 
 
 def test_validation_meets_every_held_out_spot_once_with_its_surroundings(section, cutter, card):
-    windows = validation_windows([section], cutter, card, 640)[0]
+    windows = cover(section, np.flatnonzero(section.held_out), cutter, card, 640)
     met = np.concatenate([w.spots.numpy() for w in windows])
     assert sorted(met) == np.flatnonzero(section.held_out).tolist()
     for window in windows:

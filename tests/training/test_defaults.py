@@ -10,11 +10,12 @@ from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.batches import spots_a_step
 from napari_nh2st.training.data.embedded import EmbeddedSection
-from napari_nh2st.training.data.spot_batches import HELD_OUT_AT_ONCE, held_out_targets
+from napari_nh2st.training.data.label_scale import LabelScale
+from napari_nh2st.training.data.spot_batches import HELD_OUT_AT_ONCE, targets_in_parts
 from napari_nh2st.training.data.windows import WindowCutter
 from napari_nh2st.training.network.setup import TrainingSetup, set_up_training
-from napari_nh2st.training.run.metrics_file import MetricsFile
-from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.run.control import RunControl
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.training_pass import TrainingPass
 from napari_nh2st.training.sections.section import Section
 from napari_nh2st.training.trainer import quiet
@@ -65,16 +66,15 @@ def setup_of(section: Section, embedded: EmbeddedSection, **settings) -> Trainin
     card = Card(
         name="made up", licence="none", architecture=ARCH, mpp=1.0, pitch=144, genes=genes, gene_means=[0.0] * GENES
     )
-    return set_up_training([section], card, config, 0, look=lambda net, card: [embedded])
+    return set_up_training([section], card, config, 0, embed=lambda net, card: [embedded])
 
 
 def score(section: Section, embedded: EmbeddedSection, folder, **settings) -> float:
     """Train by such a setup; the best correlation on the block that is held out."""
     setup = setup_of(section, embedded, **settings)
-    log, folder = MetricsFile(None), folder / "-".join(f"{v}" for v in ["run", *settings.values()])
+    folder = RunFolder(folder / "-".join(f"{v}" for v in ["run", *settings.values()]))
     with quiet():
-        _, keep, _ = TrainingPass(setup, folder, log, RunRequests(folder, lambda: False, log), score=True).run()
-    return keep.best_score
+        return TrainingPass(setup, folder, RunControl.of(folder), score=True).run().best_score
 
 
 @pytest.mark.long
@@ -110,9 +110,9 @@ def test_a_small_step_of_the_head_wakes_no_second_thread(tmp_path, two_threads, 
         def on_validation_batch_end(self, *_):
             self.threads.add(torch.get_num_threads())
 
-    setup, log, seen = setup_of(*tissue(300), epochs=1, spots_per_step=batch), MetricsFile(None), Seen()
+    setup, folder, seen = setup_of(*tissue(300), epochs=1, spots_per_step=batch), RunFolder(tmp_path), Seen()
     with quiet():
-        TrainingPass(setup, tmp_path, log, RunRequests(tmp_path, lambda: False, log), score=True, watch=[seen]).run()
+        TrainingPass(setup, folder, RunControl.of(folder), score=True, watch=[seen]).run()
     assert seen.threads == {threads}
     assert torch.get_num_threads() == 2
 
@@ -120,9 +120,9 @@ def test_a_small_step_of_the_head_wakes_no_second_thread(tmp_path, two_threads, 
 def test_many_held_out_spots_are_predicted_in_parts():
     section, embedded = tissue(2 * HELD_OUT_AT_ONCE + 1)
     section.held_out[:] = True
-    zero = np.zeros(GENES, dtype=np.float32)
-    parts = held_out_targets([section], [embedded], WindowCutter(zero, zero + 1))[0]
+    cutter = WindowCutter(LabelScale.none(GENES))
+    parts = targets_in_parts(section, embedded, cutter)
     assert max(len(part.spots) for part in parts) <= HELD_OUT_AT_ONCE
     assert torch.cat([part.spots for part in parts]).equal(torch.arange(len(section.labels)))
     section.held_out[:] = False
-    assert [len(part.spots) for part in held_out_targets([section], [embedded], WindowCutter(zero, zero + 1))[0]] == [0]
+    assert [len(part.spots) for part in targets_in_parts(section, embedded, cutter)] == [0]

@@ -10,17 +10,18 @@ from napari_nh2st.expression import read_expression, read_sheet
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.windows import WindowCutter, cover
 from napari_nh2st.training.estimate import timing_probe
 from napari_nh2st.training.estimate.estimate import Estimate, about_memory, about_time
 from napari_nh2st.training.estimate.estimate_run import estimate
 from napari_nh2st.training.estimate.forecast import crop, forecast
-from napari_nh2st.training.estimate.timing_probe import TimingProbe, _middle, _settle_batch, looked_at
+from napari_nh2st.training.estimate.timing_probe import TimingProbe, _middle, _settle_batch, window_pixels
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.memory import memory_mb
-from napari_nh2st.training.run.metrics_file import MetricsFile
-from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.training_pass import TrainingPass
 from napari_nh2st.training.sections.held_out_sections import hold_out_blocks
 from napari_nh2st.training.sections.new_card import card_for
@@ -57,7 +58,7 @@ def card(samples):
 def tried(card, **more):
     """What a trial of two sections of 100 spots on an array of 64 pixels may have found."""
     spots = np.stack(np.meshgrid(np.arange(10), np.arange(10)), axis=-1).reshape(-1, 2) * 64.0
-    known = {"read": 1.0, "load": 1e-6, "pretrain": 2.0, "step": 0.1, "look": 1e-6, "validate": 2e-6, "batch": 10}
+    known = {"read": 1.0, "load": 1e-6, "pretrain": 2.0, "step": 0.1, "embed": 1e-6, "validate": 2e-6, "batch": 10}
     known |= {
         "opening": 0.7,
         "closing": 0.3,
@@ -65,9 +66,9 @@ def tried(card, **more):
         "resident": 300.0,
         "slope": 1e-4,
         "train": [spots, spots],
-        "apart": [],
+        "held_out": [],
     }
-    return TimingProbe(card, CPU, **{"what": "head", "pretrains": True, "looks": True, **known, **more})
+    return TimingProbe(card, CPU, **{"trained": "head", "pretrains": True, "embeds": True, **known, **more})
 
 
 @pytest.mark.parametrize(
@@ -107,9 +108,9 @@ def test_pixels_are_those_that_a_run_reads_and_looks_at(samples, card):
     spots = data.obsm["spatial"] / card.scale_on(section.mpp)
     pixels = section.pixels.shape[0] * section.pixels.shape[1]
     assert crop(spots, card) == pytest.approx(pixels, rel=0.01)
-    cutter = WindowCutter(np.zeros(4, np.float32), np.ones(4, np.float32))
+    cutter = WindowCutter(LabelScale.none(4))
     windows = [w.pixels[..., 0].numel() for w in cover(section, np.arange(len(spots)), cutter, card, 3584)]
-    assert looked_at(np.ptp(spots, axis=0), card) == (sum(windows), max(windows))
+    assert window_pixels(np.ptp(spots, axis=0), card) == (sum(windows), max(windows))
 
 
 def test_what_a_run_takes_follows_from_the_paces(card):
@@ -124,26 +125,26 @@ def test_what_a_run_takes_follows_from_the_paces(card):
 
 
 def test_more_to_do_takes_more(card):
-    trial, config = tried(card), settings(refit=True)
-    base = forecast(trial, config)
-    longer = forecast(trial, settings(refit=True, epochs=6))
+    probe, config = tried(card), settings(refit=True)
+    base = forecast(probe, config)
+    longer = forecast(probe, settings(refit=True, epochs=6))
     assert longer.parts["training"] - 0.7 == pytest.approx(2 * (base.parts["training"] - 0.7), abs=0.02)
     assert (
-        forecast(trial, settings(refit=True, views=3)).parts["looking at the tissue"]
+        forecast(probe, settings(refit=True, views=3)).parts["looking at the tissue"]
         > 3 * (base.parts["looking at the tissue"])
     )
     assert forecast(tried(card, starting=9.0), config).parts["reading"] == pytest.approx(base.parts["reading"] + 9)
-    apart = forecast(tried(card, apart=trial.train[:1]), config)
+    apart = forecast(tried(card, held_out=probe.train[:1]), config)
     assert apart.spots == base.spots
     assert apart.parts["reading"] > base.parts["reading"] + 1
     assert apart.parts["scoring beside simpler models"] > base.parts["scoring beside simpler models"]
-    many = forecast(tried(card, train=trial.train * 200), config)
+    many = forecast(tried(card, train=probe.train * 200), config)
     assert many.steps > 10 * base.steps
     assert many.memory_mb > base.memory_mb + 100
 
 
 def test_memory_is_that_of_the_largest_window_or_of_the_trial_itself(card):
-    largest = looked_at(np.array([576.0, 576.0]), card)[1]
+    largest = window_pixels(np.array([576.0, 576.0]), card)[1]
     rest = forecast(tried(card, slope=0.0), settings()).memory_mb - 500
     assert rest < 20
     grown = forecast(tried(card, slope=1e-3), settings()).memory_mb
@@ -158,14 +159,12 @@ def test_a_step_is_as_large_as_that_of_a_run(samples, card, train, tmp_path):
     config = settings(train=train, kernel_share=0.0)
     sections = [load_section(s, read_expression(s), card) for s in read_sheet(samples)]
     hold_out_blocks(sections, config.inner_validation, 0)
-    log = MetricsFile(None)
-    stage = TrainingPass(
-        set_up_training(sections, card, config, 0), tmp_path, log, RunRequests(tmp_path, lambda: False, log)
-    )
+    folder = RunFolder(tmp_path)
+    stage = TrainingPass(set_up_training(sections, card, config, 0), folder, RunControl.of(folder))
     spots = [s.centres[:, SELF] for s in sections]
-    found = tried(card, what=train, train=spots)
+    found = tried(card, trained=train, train=spots)
     _settle_batch(found, sections[0], config)
-    assert found.batch == stage.batches().batch
+    assert found.batch == stage.data.batches().batch
     assert forecast(found, config).steps == stage.steps
 
 

@@ -12,6 +12,7 @@ from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model, load_reference
 from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.network.label_units import fold_labels, unfold_labels
 from napari_nh2st.training.run.reference import _some
@@ -211,11 +212,12 @@ def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples):
 def test_folding_the_labels_and_back(tmp_path):
     net = small_model(tmp_path).net
     mean, std = np.linspace(1, 2, 6, dtype=np.float32), np.linspace(0.5, 3, 6, dtype=np.float32)
+    scale = LabelScale(mean, std)
     hidden = torch.randn(4, 12)
     before = net.decoder(hidden).detach()
-    fold_labels(net, mean, std)
+    fold_labels(net, scale)
     assert torch.allclose(net.decoder(hidden), before * torch.from_numpy(std) + torch.from_numpy(mean), atol=1e-5)
-    unfold_labels(net, mean, std)
+    unfold_labels(net, scale)
     assert torch.allclose(net.decoder(hidden), before, atol=1e-5)
 
 

@@ -8,7 +8,7 @@ from sklearn.kernel_ridge import KernelRidge
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.nh2st import build
 from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
-from napari_nh2st.training.network.kernel import ALPHA, GAMMA, LINEAR, fit_kernel, join_parts, split_parts
+from napari_nh2st.training.network.kernel import ALPHA, GAMMA, LINEAR, KernelPart, fit_kernel, join_parts, split_parts
 
 ARCH = {"width": 4, "dim": 16, "hidden": 12, "heads": 4}
 
@@ -103,7 +103,7 @@ def test_parts_are_joined_and_parted_again():
     learnt = torch.randn(3, 12)
     stain = model.kernel_head(torch.from_numpy(raw[:3]))
     alone = model.learnt(learnt).detach()
-    join_parts(model, rows, 0.8)
+    join_parts(model, KernelPart(rows, 0.8))
     both = model.decoder(torch.cat([learnt, stain], dim=1))
     assert torch.allclose(both, 0.2 * alone + 0.8 * stain @ rows.T, atol=1e-5)
     split_parts(model, 0.8)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from napari_nh2st.training.pretraining import pretrain as pretrain_module
 from napari_nh2st.training.pretraining.contrast import nt_xent, pretrain_on
 from napari_nh2st.training.pretraining.crops import CropPairs
 from napari_nh2st.training.pretraining.pretrain import pretrain, pretrain_facts
+from napari_nh2st.training.pretraining.settings import PretrainSettings
 from support.slides import picture, tiff
 
-SMALL = {"width": 4, "batch": 16, "device": "cpu"}
+SMALL = PretrainSettings(width=4, batch=16, device="cpu", steps=2)
 PER_CM = {"resolution": (1e4, 1e4), "resolutionunit": 3}  # 1 um
 
 
@@ -39,7 +41,7 @@ def slide(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoder(slide, tmp_path_factory):
     out = tmp_path_factory.mktemp("encoder") / "e.safetensors"
-    return pretrain([slide], out, steps=20, tiles=64, **SMALL)
+    return pretrain([slide], out, replace(SMALL, steps=20), tiles=64)
 
 
 def test_the_loss_is_that_of_the_paper():
@@ -62,7 +64,7 @@ def test_two_crops_show_one_place():
     image = np.stack([x % 256, y % 256, x // 256 + 2 * (y // 256)], axis=2).astype(np.uint8)
     places = np.array([[150.0, 200], [0, 0], [299, 399], [80, 300]])
     seen = []
-    for batch in CropPairs([image], [places], stride=16, steps=20, batch=4, seed=0):
+    for batch in CropPairs([image], [places], PretrainSettings(steps=20, batch=4)):
         assert batch.shape == (8, 112, 112, 3)
         r, g, b = batch.numpy().astype(int).transpose(3, 0, 1, 2)
         at = np.stack([r + 256 * (b % 2), g + 256 * (b // 2)], axis=-1).reshape(8, -1, 2)
@@ -80,7 +82,7 @@ def test_two_crops_show_one_place():
 def test_places_wander_together():
     image = np.zeros((900, 900, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(900) // 4, np.arange(900)[:, None] // 4
-    crops = CropPairs([image], [np.full((4, 2), 450.0)], stride=16, steps=10, batch=4, seed=0, wander=72)
+    crops = CropPairs([image], [np.full((4, 2), 450.0)], PretrainSettings(steps=10, batch=4), wander=72)
     middle = np.array([b.numpy()[..., :2].mean(axis=(1, 2)) * 4 for b in crops])
     assert np.abs(middle[:, :4] - middle[:, 4:]).max() <= 60
     assert middle.max() - middle.min() > 100
@@ -93,7 +95,7 @@ def test_the_loss_falls(encoder):
 
 def test_a_seed_gives_one_encoder(slide, tmp_path):
     made = [
-        pretrain([slide], tmp_path / f"{i}.safetensors", steps=2, tiles=16, seed=seed, **SMALL)
+        pretrain([slide], tmp_path / f"{i}.safetensors", replace(SMALL, seed=seed), tiles=16)
         for i, seed in enumerate((0, 0, 1))
     ]
     first, again, other = (encoder_hash(p) for p in made)
@@ -116,18 +118,18 @@ def test_in_memory_and_without_a_trace():
     """The global random state stays as it was, after a stop as well."""
     image, places = picture(300, 300), np.random.default_rng(0).uniform(80, 220, (16, 2))
     state, legacy = torch.get_rng_state().clone(), np.random.get_state()[1].copy()
-    one, two, other = (pretrain_on([image], [places], steps=2, seed=seed, **SMALL) for seed in (0, 0, 1))
+    one, two, other = (pretrain_on([image], [places], replace(SMALL, seed=seed)) for seed in (0, 0, 1))
     with pytest.raises(Cancelled):
-        pretrain_on([image], [places], steps=2, cancelled=lambda: True, **SMALL)
+        pretrain_on([image], [places], SMALL, cancelled=lambda: True)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], legacy)
     assert not one.training
     assert torch.equal(one.conv1.weight, two.conv1.weight)
     assert not torch.equal(one.conv1.weight, other.conv1.weight)
     with pytest.raises(Nh2stError, match="too few"):
-        pretrain_on([image], [places[:15]], steps=2, **SMALL)
+        pretrain_on([image], [places[:15]], SMALL)
     with pytest.raises(ValueError, match="smaller than a crop"):
-        pretrain_on([image[:100]], [places], steps=2, **SMALL)
+        pretrain_on([image[:100]], [places], SMALL)
 
 
 def test_a_slide_that_is_named_twice_counts_once(slide, tmp_path):
@@ -135,10 +137,9 @@ def test_a_slide_that_is_named_twice_counts_once(slide, tmp_path):
     path = pretrain(
         [slide, slide],
         tmp_path / "e.safetensors",
-        steps=2,
+        SMALL,
         tiles=20,
         progress=lambda *a: told.append(a),
-        **SMALL,
     )
     assert (pretrain_facts(path)["slides"], pretrain_facts(path)["tiles"]) == ("1", "20")
     assert told[0] == ("reading tiles", 0, 20)
@@ -150,24 +151,24 @@ def test_a_slide_that_is_named_twice_counts_once(slide, tmp_path):
 def test_a_stop_leaves_no_file(slide, tmp_path, after):
     asked = iter([False] * after + [True] * 99)
     with pytest.raises(Cancelled, match="nothing was written"):
-        pretrain([slide], tmp_path / "e.safetensors", steps=5, tiles=64, cancelled=lambda: next(asked), **SMALL)
+        pretrain([slide], tmp_path / "e.safetensors", replace(SMALL, steps=5), tiles=64, cancelled=lambda: next(asked))
     assert not list(tmp_path.iterdir())
 
 
-def refused(tmp_path, slides, error, match, out="e.safetensors", **more):
+def refused(tmp_path, slides, error, match, out="e.safetensors", settings=SMALL, **more):
     with pytest.raises(error, match=match) as caught:
-        pretrain(slides, tmp_path / out, **{"steps": 2, **SMALL, **more})
+        pretrain(slides, tmp_path / out, settings, **more)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / out).exists()
 
 
 def test_what_is_wrong_is_said_before_anything_is_read(slide, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain_module, "_tissue_places", None)
+    monkeypatch.setattr(pretrain_module, "read_tissue_tiles", None)
     no_mpp = tiff(tmp_path / "no_mpp.tif", picture())
     refused(tmp_path, [slide], ModelError, "ends in .safetensors", out="e.bin")
     refused(tmp_path, [slide, no_mpp], MppNeeded, "--mpp")
     refused(tmp_path, [slide, tmp_path / "none.svs"], SlideError, "does not exist")
-    refused(tmp_path, [slide], Nh2stError, "cannot be used", device="cuda:99")
+    refused(tmp_path, [slide], Nh2stError, "cannot be used", settings=replace(SMALL, device="cuda:99"))
     refused(tmp_path, [], Nh2stError, "at least one slide")
 
 
@@ -199,4 +200,4 @@ def test_the_command(slide, tmp_path, monkeypatch, nh2st):
 
 def tiny(contrast):
     """The same with a narrow encoder: the command has no option for it."""
-    return lambda crops, shape, *more: contrast(crops, (4, *shape[1:]), *more)
+    return lambda pairs, settings, progress: contrast(pairs, replace(settings, width=4), progress)

@@ -23,6 +23,7 @@ from napari_nh2st.training.run import checkpoints, training_pass
 from napari_nh2st.training.run.checkpoints import CheckedFiles
 from napari_nh2st.training.run.metrics_file import MetricsFile
 from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_process import RunProcess
 from support.sections import sheet
 
@@ -220,11 +221,11 @@ def test_weights_that_are_no_numbers_are_not_kept(samples, tmp_path, monkeypatch
 
 def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
     log = MetricsFile(tmp_path / "metrics.jsonl")
-    requests, job = RunRequests(tmp_path, lambda: False, log), RunProcess(tmp_path)
-    assert not requests.stop()
+    requests, job = RunRequests(RunFolder(tmp_path), lambda: False, log), RunProcess(tmp_path)
+    assert not requests.should_stop()
     job.pause()
     answer: list[bool] = []
-    thread = threading.Thread(target=lambda: answer.append(requests.stop()))
+    thread = threading.Thread(target=lambda: answer.append(requests.should_stop()))
     thread.start()
     time.sleep(0.3)
     assert not answer
@@ -235,7 +236,7 @@ def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
     assert [line["event"] for line in events(tmp_path)] == ["paused", "resumed"]
     job.pause()
     job.stop()
-    assert requests.stop()
+    assert requests.should_stop()
 
 
 def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path):

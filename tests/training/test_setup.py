@@ -13,8 +13,10 @@ from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import encoder_hash, save_encoder
 from napari_nh2st.model.folder import load_model, save_model
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.network.network_module import NH2STModule
 from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.network.starting_point import StartingPoint
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import load_section
 from support.sections import sheet
@@ -55,7 +57,7 @@ def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained
     setup = set_up_training(sections[:1], card, settings, seed=0)
     assert setup.card.architecture.kernel_on == ("stain" if trained else "both")
     net = setup.finish()
-    here = predict_section(net, sections[1], setup.card, settings)
+    here = predict_section(net, sections[1], setup.card)
     model = load_model(save_model(net, setup.card, tmp_path / "m"))
     there = predict_spots(samples[1], model, PredictionOptions(device="cpu", precision="fp32", cache=False))
     spread = there.predicted.std(axis=0)
@@ -70,7 +72,7 @@ def test_the_kernel_head_alone_learns_how_dark_tissue_is(samples):
     settings = config(kernel_share=0.95)
     sections, card = loaded(samples, settings)
     setup = set_up_training(sections[:1], card, settings, seed=0)
-    predicted = predict_section(setup.finish(), sections[1], setup.card, settings)
+    predicted = predict_section(setup.finish(), sections[1], setup.card)
     dark = setup.card.genes.index("DARK")
     assert np.corrcoef(predicted[:, dark], sections[1].labels[:, dark])[0, 1] > 0.7
 
@@ -79,23 +81,25 @@ def test_held_out_spots_teach_nothing(samples):
     settings = config()
     sections, card = loaded(samples, settings)
     sections[0].held_out[:9] = True
-    one = set_up_training(sections[:1], card, settings, seed=0, encoder=ResNet18(4, 16, 1).eval())
+    one = set_up_training(sections[:1], card, settings, seed=0, start=StartingPoint(encoder=ResNet18(4, 16, 1).eval()))
     torch.manual_seed(0)
     sections[0].labels[:9] = 99
     torch.manual_seed(0)
     encoder = one.net.encoder
-    two = set_up_training(sections[:1], card, settings, seed=0, encoder=encoder)
-    assert np.array_equal(one.mean, two.mean)
-    assert torch.allclose(one.kernel[0] @ one.kernel[0].T, two.kernel[0] @ two.kernel[0].T, atol=1e-4)
+    two = set_up_training(sections[:1], card, settings, seed=0, start=StartingPoint(encoder=encoder))
+    assert np.array_equal(one.scale.mean, two.scale.mean)
+    assert torch.allclose(
+        one.kernel.columns @ one.kernel.columns.T, two.kernel.columns @ two.kernel.columns.T, atol=1e-4
+    )
 
 
 def test_a_frozen_encoder_stays_as_it_is(samples):
     settings = config()
     sections, card = loaded(samples, settings)
     setup = set_up_training(sections[:1], card, settings, seed=0)
-    fitter = setup.module(10)
+    module = NH2STModule(setup, 10)
     before = {k: v.clone() for k, v in setup.net.encoder.state_dict().items()}
-    fitter.train()
+    module.train()
     assert not setup.net.encoder.training
     assert setup.net.cross.training
     assert not any(p.requires_grad for p in setup.net.encoder.parameters())

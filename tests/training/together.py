@@ -21,13 +21,14 @@ def gather(self, batch):
 
 
 def run(self):
-    module, keep, trainer = _run(self)
+    trained = _run(self)
+    trainer = trained.module.trainer
     name = f"{'first' if self.score else 'second'}-{trainer.global_rank}"
     told = Path(os.environ["TOLD"])
-    torch.save(module.state_dict(), told / f"{name}.pt")
+    torch.save(trained.module.state_dict(), told / f"{name}.pt")
     (told / f"{name}.json").write_text(json.dumps({"shares": _shares, "world": trainer.world_size}))
     _shares.clear()
-    return module, keep, trainer
+    return trained
 
 
 NH2STModule.gather, TrainingPass.run = gather, run

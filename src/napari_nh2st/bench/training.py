@@ -13,6 +13,8 @@ from napari_nh2st.bench.rates import Clock, Contender, Rate, in_turns, median_ra
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.nh2st import ContextNH2ST, loss_of, normalise
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data.batches import StepPlan
+from napari_nh2st.training.data.data_module import to_device
 from napari_nh2st.training.data.stain_jitter import stain_jitter
 from napari_nh2st.training.data.window_batches import WindowBatches
 from napari_nh2st.training.data.windows import Window, WindowCutter
@@ -65,11 +67,11 @@ def compare(data_sets: DataSets, progress: Callable[[int, int], object]) -> Find
 
 def by_blocks(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
     """Take steps as `nh2st finetune` does: windows of tissue, every spot in them pooled from one map."""
-    fitter = _Counted(setup.net, setup.config, steps, setup.mean, setup.std, setup.kernel, setup.train).to(device)
-    optimiser = torch.optim.AdamW(fitter.net.parameters(), lr=1e-4, fused=True)
+    module = _Counted(setup, steps).to(device)
+    optimiser = torch.optim.AdamW(module.net.parameters(), lr=1e-4, fused=True)
     config = setup.config
-    cutter = WindowCutter(setup.mean, setup.std)
-    windows = WindowBatches(setup.sections, cutter, setup.card, config.window, WINDOWS, setup.seed)
+    cutter = WindowCutter(setup.scale)
+    windows = WindowBatches(setup.sections, cutter, setup.card, config.window, StepPlan(WINDOWS, setup.seed))
 
     def batches() -> Any:
         while True:
@@ -78,14 +80,14 @@ def by_blocks(setup: TrainingSetup, device: torch.device, steps: int) -> Contend
     stream = batches()
 
     def take(windows: list[Window]) -> None:
-        batch = fitter.transfer_batch_to_device(windows, device, 0)
-        _step(optimiser, fitter.training_step(batch, 0)["loss"])
+        batch = to_device(windows, device)
+        _step(optimiser, module.training_step(batch, 0)["loss"])
 
     def measure() -> Rate:
-        fitter.counted, clock = 0, Clock()
+        module.counted, clock = 0, Clock()
         for _ in range(steps):
             take(next(stream))
-        return Rate(fitter.counted / clock.seconds)
+        return Rate(module.counted / clock.seconds)
 
     _meet_shapes(windows, take)
     return measure
@@ -110,7 +112,7 @@ def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
     net, section = setup.net.to(device).train(), setup.sections[0]
     assert isinstance(net, ContextNH2ST)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
-    values = torch.from_numpy(((section.labels - setup.mean) / setup.std).astype(np.float32))
+    values = torch.from_numpy(setup.scale.standardise(section.labels))
     rng = np.random.default_rng(setup.seed)
 
     def one(spots: np.ndarray) -> torch.Tensor:

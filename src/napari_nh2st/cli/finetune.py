@@ -69,7 +69,7 @@ def finetune(
     wait_for(after or [], out, cancelled)
     from napari_nh2st.evaluation.after_training import summarise
     from napari_nh2st.training.finetune import finetune as train
-    from napari_nh2st.training.run.requests import STOP
+    from napari_nh2st.training.run.run_folder import RunFolder
 
     folder = train(
         sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled, finish=summarise
@@ -78,7 +78,7 @@ def finetune(
 
     if not is_first_process():
         return
-    stopped = " (stopped early, the best so far)" if cancelled() or (out / STOP).exists() else ""
+    stopped = " (stopped early, the best so far)" if cancelled() or RunFolder(out).stop.exists() else ""
     _print_summary(out)
     print(f"model{stopped}: {folder}")
 

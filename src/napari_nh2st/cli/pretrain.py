@@ -24,14 +24,15 @@ def pretrain(
 
     Nothing but the images is read. Ctrl+C stops and writes nothing.
     """
-    from napari_nh2st.training.pretraining.contrast import STEPS
     from napari_nh2st.training.pretraining.pretrain import pretrain as train
     from napari_nh2st.training.pretraining.pretrain import pretrain_facts
+    from napari_nh2st.training.pretraining.settings import STEPS, PretrainSettings
 
     targets = slides_and_mpp(slides, mpp)
+    settings = PretrainSettings(steps=steps or STEPS, seed=seed, device=device)
     file = train(
-        [path for path, _ in targets], out, mpp=[its_mpp for _, its_mpp in targets], steps=steps or STEPS, seed=seed,
-        device=device, progress=stage_bars(), cancelled=interruptible(),
+        [path for path, _ in targets], out, settings, mpp=[its_mpp for _, its_mpp in targets], progress=stage_bars(),
+        cancelled=interruptible(),
     )  # fmt: skip
     facts = pretrain_facts(file)
     print(

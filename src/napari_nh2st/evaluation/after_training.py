@@ -75,15 +75,15 @@ def _of_sections(ended: FinishedRun, card: Card) -> Summary:
 def _of_blocks(ended: FinishedRun, card: Card) -> Summary:
     blocks = ended.blocks
     train = [
-        part_of(s, np.setdiff1d(np.arange(len(s.labels)), b[0])) for s, b in zip(ended.sections, blocks, strict=True)
+        part_of(s, np.setdiff1d(np.arange(len(s.labels)), b.spots)) for s, b in zip(ended.sections, blocks, strict=True)
     ]
-    test = [part_of(s, b[0]) for s, b in zip(ended.sections, blocks, strict=True)]
+    test = [part_of(s, b.spots) for s, b in zip(ended.sections, blocks, strict=True)]
     fitting = Fitting(train, card, ended.settings.config, ended.settings.seed)
-    truths = [Truth.of(s.name, b[1], places(s, card), None) for s, b in zip(test, blocks, strict=True)]
+    truths = [Truth.of(s.name, b.measured, places(s, card), None) for s, b in zip(test, blocks, strict=True)]
     rows = list(range(len(card.genes)))
     lines = _simpler(fitting, test, truths, card.genes, rows)
-    figures = [score([t], [[b[2]]], card.genes, None) for t, b in zip(truths, blocks, strict=True)]
-    lines.append(_line(*MINE, figures, [len(b[0]) for b in blocks]))
+    figures = [score([t], [[b.predicted]], card.genes, None) for t, b in zip(truths, blocks, strict=True)]
+    lines.append(_line(*MINE, figures, [len(b.spots) for b in blocks]))
     return _summary(ended, card, test, lines, [f"{s.name} (block)" for s in test], len(card.genes))
 
 

@@ -14,8 +14,9 @@ from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.setup import set_up_training
-from napari_nh2st.training.run.metrics_file import MetricsFile
-from napari_nh2st.training.run.requests import RunRequests
+from napari_nh2st.training.network.starting_point import StartingPoint
+from napari_nh2st.training.run.control import RunControl
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.training_pass import TrainingPass
 from napari_nh2st.training.sections.section import Section
 from napari_nh2st.training.trainer import quiet
@@ -26,7 +27,8 @@ def train_sections(
     card: Card,
     config: TrainingConfig,
     seed: int,
-    cancelled: Callable[[], bool],
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
     encoder: ResNet18 | None = None,
 ) -> tuple[NH2ST, Card]:
     """Train on all spots of sections in memory: what `finetune` ends with, without folder, figures or held-out block.
@@ -42,7 +44,7 @@ def train_sections(
     cancelled : callable
         Asked after every step.
     encoder : ResNet18, optional
-        Pretrained already, by `pretrained` with the same sections, settings and seed.
+        Pretrained already, by `pretrain_on_sections` with the same sections, settings and seed.
 
     Returns
     -------
@@ -57,11 +59,12 @@ def train_sections(
         If it was; there is nothing to keep.
     """
     L.seed_everything(seed, verbose=False)
-    setup = set_up_training(sections, card, config, seed, encoder=encoder, cancelled=cancelled)
-    with quiet(), TemporaryDirectory() as folder:
-        log = MetricsFile(None)
-        requests = RunRequests(Path(folder), cancelled, log)
-        TrainingPass(setup, Path(folder), log, requests, checkpoints=False).run()
-    if requests.asked:
+    start = StartingPoint(encoder=encoder)
+    setup = set_up_training(sections, card, config, seed, start=start, cancelled=cancelled)
+    with quiet(), TemporaryDirectory() as temporary:
+        folder = RunFolder(Path(temporary))
+        control = RunControl.of(folder, cancelled)
+        TrainingPass(setup, folder, control, checkpoints=False).run()
+    if control.requests.stop_asked:
         raise Cancelled
     return setup.finish(), setup.card

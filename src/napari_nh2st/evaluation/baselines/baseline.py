@@ -81,13 +81,9 @@ def blind(section: Section) -> Section:
 
 def patches(section: Section, side: int) -> npt.NDArray[np.uint8]:
     """Cut the square around every spot, (n, side, side, 3), in model pixels; white beyond the crop."""
-    out = np.full((len(section.centres), side, side, 3), 255, dtype=np.uint8)
-    height, width = section.pixels.shape[:2]
-    corners = np.round(section.centres[:, SELF] - side / 2).astype(np.int64)
-    for patch, (x, y) in zip(out, corners, strict=True):
-        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
-        if x1 > x0 and y1 > y0:
-            patch[y0 - y : y1 - y, x0 - x : x1 - x] = section.pixels[y0:y1, x0:x1]
+    out = np.empty((len(section.centres), side, side, 3), dtype=np.uint8)
+    for patch, (x, y) in zip(out, np.round(section.centres[:, SELF] - side / 2).astype(int).tolist(), strict=True):
+        patch[:] = section.cut(x, y, side, side)
     return out
 
 

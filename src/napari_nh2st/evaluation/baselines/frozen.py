@@ -44,7 +44,9 @@ def _make(fitting: Fitting) -> ResNet18:
     if config.encoder_start is not None:
         return load_encoder(config.encoder_start)
     config = config.model_copy(update={"pretrain_steps": config.pretrain_steps or STEPS})
-    return pretrain_on_sections(fitting.sections, fitting.card.architecture, config, fitting.seed, fitting.cancelled)
+    return pretrain_on_sections(
+        fitting.sections, fitting.card.architecture, config, fitting.seed, cancelled=fitting.cancelled
+    )
 
 
 def embed(section: Section, fitting: Fitting) -> Array:

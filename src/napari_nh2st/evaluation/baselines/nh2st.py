@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -12,6 +13,7 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.network.starting_point import StartingPoint
 from napari_nh2st.training.sections.section import Section
 from napari_nh2st.training.train_sections import train_sections
 
@@ -47,10 +49,12 @@ def _trained(settings: Callable[[Fitting], TrainingConfig]) -> Callable[[Fitting
         encoder = None  # the one that the frozen baselines have, where the settings make one
         if config.architecture.variant == "context" and config.pretrain_steps:
             encoder = frozen_encoder(fitting)
-        net, card = train_sections(fitting.sections, card, config, fitting.seed, fitting.cancelled, encoder)
+        net, card = train_sections(
+            fitting.sections, card, config, fitting.seed, cancelled=fitting.cancelled, encoder=encoder
+        )
 
         def predict(section: Section) -> Array:
-            return predict_section(net, section, card, config)
+            return predict_section(net, section, card)
 
         return predict
 
@@ -60,15 +64,17 @@ def _trained(settings: Callable[[Fitting], TrainingConfig]) -> Callable[[Fitting
 def _kernel(fitting: Fitting) -> Predict:
     """Fit the kernel head alone: no gradient step is taken."""
     encoder = frozen_encoder(fitting) if fitting.config.pretrain_steps else None
-    setup = set_up_training(fitting.sections, fitting.card, fitting.config, fitting.seed, encoder=encoder)
+    setup = set_up_training(
+        fitting.sections, fitting.card, fitting.config, fitting.seed, start=StartingPoint(encoder=encoder)
+    )
     if setup.kernel is None:
         raise ValueError("the settings leave the kernel head out")
-    setup.kernel = setup.kernel[0], 1.0
+    setup = replace(setup, kernel=replace(setup.kernel, share=1.0))
     with torch.random.fork_rng(devices=[]):
         net = setup.finish()
 
     def predict(section: Section) -> Array:
-        return predict_section(net, section, setup.card, setup.config)
+        return predict_section(net, section, setup.card)
 
     return predict
 

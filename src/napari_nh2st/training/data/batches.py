@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,35 +17,47 @@ FEWEST_STEPS, MOST_STEPS = 30, 1000
 
 
 def spots_a_step(spots: int) -> int:
-    """How many targets an optimiser step takes: 16 of 500 spots, more of more, with their square root."""
+    """Choose the targets of an optimiser step: 16 for 500 spots, growing with the square root of the spots."""
     return int(np.clip(round(16 * (spots / 500) ** 0.5), 12, 256))
 
 
 def windows_a_step(spots: int, each: float) -> int:
-    """How many windows hold so many targets: an even number, of which two threads take as many each."""
+    """Choose the windows that hold so many targets: an even number, so that two threads take as many each."""
     return max(2, 2 * round(spots / each / 2))
 
 
+@dataclass(frozen=True)
+class StepPlan:
+    """How much a step takes, and how it is shared out.
+
+    Attributes
+    ----------
+    batch : int
+        Spots, or windows, that one process draws for a step.
+    seed : int
+    processes : int
+        Processes that train together.
+    parts : int
+        Pieces in which a process takes its share, one after another, where memory does not hold it at once.
+    """
+
+    batch: int
+    seed: int
+    processes: int = 1
+    parts: int = 1
+
+
 class Batches(IterableDataset[Any]):
-    """What the steps of an epoch are made of, in any order but always the same one.
+    """The batches of an epoch, at random but always the same.
 
     Deterministic in (seed, epoch): a resumed run meets the batches it would have met. Several processes draw the same
     and each takes its share.
-
-    Parameters
-    ----------
-    batch : int
-        What one process draws for a step.
-    seed : int
-    processes : int
-        How many train together.
-    parts : int
-        A step's share is handed out in so many pieces, one after another, where memory does not hold it at once.
     """
 
-    def __init__(self, batch: int, seed: int, processes: int = 1, parts: int = 1) -> None:
+    def __init__(self, step: StepPlan) -> None:
         super().__init__()
-        self.batch, self.seed, self.processes, self.parts = batch, seed, processes, min(parts, batch)
+        self.batch, self.seed, self.processes = step.batch, step.seed, step.processes
+        self.parts = min(step.parts, step.batch)
         self.epoch = 0
 
     @property
@@ -57,7 +70,7 @@ class Batches(IterableDataset[Any]):
 
     @abstractmethod
     def whole(self) -> float:
-        """How much there is to draw until each spot has been met once."""
+        """Count what is drawn until each spot has been met once."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_nh2st.training.data.batches import Batches
+from napari_nh2st.training.data.batches import Batches, StepPlan
 from napari_nh2st.training.data.embedded import EmbeddedSection
 from napari_nh2st.training.data.targets import Targets
 from napari_nh2st.training.data.windows import WindowCutter
@@ -27,12 +27,9 @@ class SpotBatches(Batches):
         sections: Sequence[Section],
         embedded: Sequence[EmbeddedSection],
         cutter: WindowCutter,
-        batch: int,
-        seed: int,
-        processes: int = 1,
-        parts: int = 1,
+        step: StepPlan,
     ) -> None:
-        super().__init__(batch, seed, processes, parts)
+        super().__init__(step)
         self.sections, self.embedded, self.cutter = sections, embedded, cutter
         each = [np.flatnonzero(~s.held_out) for s in sections]
         which = np.repeat(np.arange(len(each)), [len(e) for e in each])
@@ -78,13 +75,8 @@ def targets_of(
     return Targets(seen, present, torch.from_numpy(known), torch.from_numpy(labels), at, number)
 
 
-def held_out_targets(
-    sections: Sequence[Section], embedded: Sequence[EmbeddedSection], cutter: WindowCutter
-) -> list[list[Targets]]:
-    """Make the targets of each section's held-out spots, one list per section, in parts."""
-    out = []
-    for section, seen in zip(sections, embedded, strict=True):
-        spots = np.flatnonzero(section.held_out)
-        parts = np.array_split(spots, -(-len(spots) // HELD_OUT_AT_ONCE) or 1)
-        out.append([targets_of(section, seen, cutter, part) for part in parts])
-    return out
+def targets_in_parts(section: Section, embedded: EmbeddedSection, cutter: WindowCutter) -> list[Targets]:
+    """Make the targets of a section's held-out spots, in parts."""
+    spots = np.flatnonzero(section.held_out)
+    parts = np.array_split(spots, -(-len(spots) // HELD_OUT_AT_ONCE) or 1)
+    return [targets_of(section, embedded, cutter, part) for part in parts]

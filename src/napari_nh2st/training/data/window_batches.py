@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
-from napari_nh2st.training.data.batches import Batches
+from napari_nh2st.training.data.batches import Batches, StepPlan
 from napari_nh2st.training.data.windows import Window, WindowCutter, spots_a_window, turn
 from napari_nh2st.training.sections.section import FloatArray, Section
 
@@ -31,7 +31,7 @@ class Block:
     quarter : int
     mirror : bool
     slack : (2,) float64
-        In [0, 1): which part of the room that is left lies before the targets.
+        In [0, 1): the part of the remaining room that lies before the targets.
     """
 
     section: Section
@@ -61,12 +61,9 @@ class WindowBatches(Batches):
         cutter: WindowCutter,
         card: Card,
         side: int,
-        batch: int,
-        seed: int,
-        processes: int = 1,
-        parts: int = 1,
+        step: StepPlan,
     ) -> None:
-        super().__init__(batch, seed, processes, parts)
+        super().__init__(step)
         self.sections, self.cutter = sections, cutter
         stride = self.stride = card.architecture.stride
         # What a window has to hold before and beyond a spot. A map's cells stand on the first pixel of their stride.

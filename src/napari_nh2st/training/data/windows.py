@@ -1,13 +1,11 @@
-"""Measured sections as blocks of tissue: pixels, the spots in them, their neighbourhoods and labels.
+"""Windows of tissue: pixels, the spots in them, their nine places and labels.
 
-A batch is a set of windows of a section. The encoder passes once over a window; every spot in it and every
-neighbour place is pooled from the same feature map, so tissue is encoded once for targets and neighbours alike, and
-training sees what prediction sees.
+The encoder passes once over a window; every spot in it and every neighbour place is pooled from the same feature map,
+so tissue is encoded once for targets and neighbours alike, and training sees what prediction sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +15,10 @@ from scipy.spatial import cKDTree
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
+from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.sections.section import FloatArray, Section
+
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(eq=False)
@@ -46,31 +47,17 @@ class Window:
     sections: torch.Tensor
 
 
+@dataclass(frozen=True, eq=False)
 class WindowCutter:
-    """Cuts windows out of a section and standardises their labels.
+    """Cuts windows out of a section and standardises their labels."""
 
-    Parameters
-    ----------
-    mean, std : (G,) float32
-        Of the training labels.
-    """
+    scale: LabelScale
 
-    def __init__(self, mean: npt.NDArray[np.float32], std: npt.NDArray[np.float32]) -> None:
-        self.mean, self.std = mean, std
-
-    def cut(
-        self, section: Section, corner: npt.NDArray[np.int64], size: tuple[int, int], spots: npt.NDArray[np.int64]
-    ) -> Window:
+    def cut(self, section: Section, corner: Indices, size: tuple[int, int], spots: Indices) -> Window:
         """Cut the window of this (width, height) whose top-left is at `corner` (x, y); white beyond the crop."""
-        x, y = (int(v) for v in corner)
-        height, width = section.pixels.shape[:2]
-        pixels = np.full((size[1], size[0], 3), 255, dtype=np.uint8)
-        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + size[0], width), min(y + size[1], height)
-        if x1 > x0 and y1 > y0:
-            pixels[y0 - y : y1 - y, x0 - x : x1 - x] = section.pixels[y0:y1, x0:x1]
         known, values = self.labels(section, spots)
         return Window(
-            torch.from_numpy(pixels),
+            torch.from_numpy(section.cut(int(corner[0]), int(corner[1]), *size)),
             torch.from_numpy((section.centres[spots] - corner).astype(np.float32)),
             torch.from_numpy(section.present[spots]),
             torch.from_numpy(known),
@@ -79,14 +66,12 @@ class WindowCutter:
             torch.full((len(spots),), section.number),
         )
 
-    def labels(
-        self, section: Section, spots: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    def labels(self, section: Section, spots: Indices) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
         """Give the nine places' labels: which are known (m, 9), and their standardised values (m, 9, G)."""
         measured = section.measured[spots]
         # Training must not see held-out labels, not even as a neighbour's; a validation window shows none at all.
         known = (measured >= 0) & ~section.held_out[measured]
-        values = (section.labels[measured] - self.mean) / self.std
+        values = self.scale.standardise(section.labels[measured])
         values[~known & (np.arange(9) != SELF)] = 0
         return known, values.astype(np.float32)
 
@@ -110,18 +95,7 @@ def spots_a_window(section: Section, side: int) -> float:
     return max(1.0, (side / max(float(spacing), 1.0)) ** 2 / 2)
 
 
-def validation_windows(sections: Sequence[Section], cutter: WindowCutter, card: Card, side: int) -> list[list[Window]]:
-    """Cut the held-out spots of each section into windows; see `cover`.
-
-    Returns
-    -------
-    list of list of Window
-        One list per section.
-    """
-    return [cover(section, np.flatnonzero(section.held_out), cutter, card, side) for section in sections]
-
-
-def cover(section: Section, spots: npt.NDArray[np.int64], cutter: WindowCutter, card: Card, side: int) -> list[Window]:
+def cover(section: Section, spots: Indices, cutter: WindowCutter, card: Card, side: int) -> list[Window]:
     """Cut windows that hold the whole neighbourhoods of some spots.
 
     Parameters
@@ -153,7 +127,7 @@ def cover(section: Section, spots: npt.NDArray[np.int64], cutter: WindowCutter, 
     return windows
 
 
-def grid(extent: FloatArray, card: Card, side: int) -> tuple[npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64]]:
+def grid(extent: FloatArray, card: Card, side: int) -> tuple[Indices, FloatArray, Indices]:
     """Lay windows over spots: as few equal cells as fit, each with a neighbourhood's margin round it.
 
     So hardly any pixel is covered twice.

@@ -1,4 +1,4 @@
-"""What a fine-tuning run will take, said before it is started: from a short trial of the very steps of a run.
+"""What a fine-tuning run will take, said before it is started: from a short probe of the very steps of a run.
 
 Nothing heavy is loaded before `estimate` is called, so that a window can read what another process has found.
 """
@@ -34,9 +34,9 @@ def estimate(
 
     Memory, in bytes, of a run on the processor::
 
-        max(peak of the trial, resident after it + slope * pixels of the largest window) + rest
+        max(peak of the probe, resident after it + slope * pixels of the largest window) + rest
         slope = peak rise from a small window to a larger one / difference of their pixels
-        rest  = 3 * pixels of the sections that the trial has not loaded
+        rest  = 3 * pixels of the sections that the probe has not loaded
                 + 9 * (4 * embedding + 2 * views * channels) * spots    (the head alone: what the encoder has seen)
                 + 24 * (inputs + landmarks) * spots                     (the kernel head's fit)
 
@@ -73,6 +73,6 @@ def estimate(
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     start = None if base is None else load_model(base)
     with quiet(), torch.random.fork_rng(devices=[]):
-        trial = probe_run(*split_samples(samples, config), config, start, cancelled, progress)
-    trial.starting = starting
-    return forecast(trial, config)
+        probe = probe_run(*split_samples(samples, config), config, start, cancelled=cancelled, progress=progress)
+    probe.starting = starting
+    return forecast(probe, config)

@@ -1,4 +1,4 @@
-"""From a trial to what a whole run takes."""
+"""From a timing probe to what a whole run takes."""
 
 from __future__ import annotations
 
@@ -11,45 +11,40 @@ from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.batches import FEWEST_STEPS, MOST_STEPS
 from napari_nh2st.training.data.embedded import MAX_VIEWS_BYTES
 from napari_nh2st.training.estimate.estimate import Estimate
-from napari_nh2st.training.estimate.timing_probe import FloatArray, TimingProbe, looked_at
+from napari_nh2st.training.estimate.timing_probe import TimingProbe, window_pixels
 from napari_nh2st.training.run.reference import MOST_TILES
+from napari_nh2st.training.sections.section import FloatArray
 
 # Of a step, the part that the forward pass alone takes.
 FORWARD = 1 / 3
-
-
 # The engine reads and encodes its windows with a margin: this many times what they cover.
 MARGIN = 1.25
-
-
 # Products of the kernel matrix with itself that the kernel head's fit is worth.
 KERNEL_PRODUCTS = 6
-
-
 # Matrices of float64 with a row for every spot that the kernel head's fit holds at once.
 KERNEL_COPIES = 3
 
 
-def forecast(trial: TimingProbe, config: TrainingConfig) -> Estimate:
+def forecast(probe: TimingProbe, config: TrainingConfig) -> Estimate:
     """Say what a run takes, where it is not ended early."""
-    spots = sum(map(len, trial.train))
-    steps = _steps(trial, config, spots * (1 - config.inner_validation))
-    again = _steps(trial, config, spots) if config.refit else 0
-    crops = sum(crop(s, trial.card) for s in [*trial.train, *trial.apart])
-    sections = len(trial.train) + len(trial.apart)
+    spots = sum(map(len, probe.train))
+    steps = _steps(probe, config, spots * (1 - config.inner_validation))
+    again = _steps(probe, config, spots) if config.refit else 0
+    crops = sum(crop(s, probe.card) for s in [*probe.train, *probe.held_out])
+    sections = len(probe.train) + len(probe.held_out)
     parts = {
-        "reading": trial.starting + trial.read * sections + trial.load * crops,
-        "pretraining the encoder": trial.pretrain * config.pretrain_steps,
-        "looking at the tissue": _looking(trial, config),
-        "training": trial.opening + trial.step * steps + _scoring(trial, config) * config.epochs,
-        "training on the held-out blocks too": (trial.opening + trial.step * again) if again else 0.0,
-        "scoring beside simpler models": _describing(trial) + _simpler(trial),
+        "reading": probe.starting + probe.read * sections + probe.load * crops,
+        "pretraining the encoder": probe.pretrain * config.pretrain_steps,
+        "looking at the tissue": _looking(probe, config),
+        "training": probe.opening + probe.step * steps + _scoring(probe, config) * config.epochs,
+        "training on the held-out blocks too": (probe.opening + probe.step * again) if again else 0.0,
+        "scoring beside simpler models": _describing(probe) + _simpler(probe),
     }
     parts = {name: round(seconds, 2) for name, seconds in parts.items()}
     return Estimate(
         seconds=round(sum(parts.values()), 2),
-        memory_mb=round(_memory(trial, config, crops)),
-        device=str(trial.device),
+        memory_mb=round(_memory(probe, config, crops)),
+        device=str(probe.device),
         parts=parts,
         spots=spots,
         steps=steps + again,
@@ -62,32 +57,32 @@ def crop(spots: FloatArray, card: Card) -> float:
     return float((np.ptp(spots, axis=0) + 2 * margin).prod())
 
 
-def _steps(trial: TimingProbe, config: TrainingConfig, spots: float) -> int:
-    an_epoch = round(spots / trial.each / trial.batch / (config.devices * config.nodes))
+def _steps(probe: TimingProbe, config: TrainingConfig, spots: float) -> int:
+    an_epoch = round(spots / probe.each / probe.batch / (config.devices * config.nodes))
     return int(np.clip(an_epoch, FEWEST_STEPS, MOST_STEPS)) * config.epochs
 
 
 def _windows(sections: Sequence[FloatArray], card: Card, part: float = 1.0) -> tuple[int, int]:
     """Give the pixels of all windows over a compact part of each section's spots, and of the largest window."""
-    each = [looked_at(np.ptp(s, axis=0) * part**0.5, card) for s in sections]
+    each = [window_pixels(np.ptp(s, axis=0) * part**0.5, card) for s in sections]
     return sum(e[0] for e in each), max((e[1] for e in each), default=0)
 
 
-def _looking(trial: TimingProbe, config: TrainingConfig) -> float:
+def _looking(probe: TimingProbe, config: TrainingConfig) -> float:
     """Before the training: the head's only look, or what the kernel head is fitted to, once a training."""
-    if not trial.looks:
+    if not probe.embeds:
         return 0.0
-    rounds, spots = 1 + config.refit, sum(map(len, trial.train))
+    rounds, spots = 1 + config.refit, sum(map(len, probe.train))
     landmarks = min(spots, config.landmarks)
-    fit = KERNEL_PRODUCTS * trial.flop * spots * (trial.described + landmarks) ** 2 if trial.described else 0.0
-    seconds = trial.look * _windows(trial.train, trial.card)[0]
-    if trial.what != "head":
+    fit = KERNEL_PRODUCTS * probe.flop * spots * (probe.described + landmarks) ** 2 if probe.described else 0.0
+    seconds = probe.embed * _windows(probe.train, probe.card)[0]
+    if probe.trained != "head":
         return rounds * (seconds + fit)
-    return (1 + _views(trial, config)) * seconds + trial.look * _windows(trial.apart, trial.card)[0] + rounds * fit
+    return (1 + _views(probe, config)) * seconds + probe.embed * _windows(probe.held_out, probe.card)[0] + rounds * fit
 
 
-def _views(trial: TimingProbe, config: TrainingConfig) -> int:
-    a_view = sum(map(len, trial.train)) * 9 * _channels(trial.card) * 2
+def _views(probe: TimingProbe, config: TrainingConfig) -> int:
+    a_view = sum(map(len, probe.train)) * 9 * _channels(probe.card) * 2
     return int(min(config.views, MAX_VIEWS_BYTES // max(a_view, 1)))
 
 
@@ -95,41 +90,41 @@ def _channels(card: Card) -> int:
     return 8 * card.architecture.width
 
 
-def _scoring(trial: TimingProbe, config: TrainingConfig) -> float:
+def _scoring(probe: TimingProbe, config: TrainingConfig) -> float:
     """After every epoch: the held-out blocks, and the sections that are only scored."""
-    if trial.what == "head":
-        spots = config.inner_validation * sum(map(len, trial.train)) + sum(map(len, trial.apart))
-        return trial.closing + FORWARD * trial.step * spots / trial.batch
-    blocks = _windows(trial.train, trial.card, config.inner_validation)[0]
-    return trial.validate * (blocks + _windows(trial.apart, trial.card)[0])
+    if probe.trained == "head":
+        spots = config.inner_validation * sum(map(len, probe.train)) + sum(map(len, probe.held_out))
+        return probe.closing + FORWARD * probe.step * spots / probe.batch
+    blocks = _windows(probe.train, probe.card, config.inner_validation)[0]
+    return probe.validate * (blocks + _windows(probe.held_out, probe.card)[0])
 
 
-def _describing(trial: TimingProbe) -> float:
+def _describing(probe: TimingProbe) -> float:
     """After the training: the engine's look at the tissue of all sections, with the finished model."""
-    pace = trial.look if trial.looks else trial.validate
-    side = 3 * trial.card.architecture.stride if trial.looks else trial.card.patch
-    train, apart = (sum(crop(s, trial.card) for s in sections) for sections in (trial.train, trial.apart))
+    pace = probe.embed if probe.embeds else probe.validate
+    side = 3 * probe.card.architecture.stride if probe.embeds else probe.card.patch
+    train, apart = (sum(crop(s, probe.card) for s in sections) for sections in (probe.train, probe.held_out))
     return pace * MARGIN * (min(train, MOST_TILES * side**2) + apart)
 
 
-def _simpler(trial: TimingProbe) -> float:
+def _simpler(probe: TimingProbe) -> float:
     """At the end: simpler models look at the colours of every spot's patch, about as fast as an encoder would."""
-    spots = sum(map(len, [*trial.train, *trial.apart]))
-    return (trial.look if trial.looks else trial.validate) * spots * trial.card.patch**2
+    spots = sum(map(len, [*probe.train, *probe.held_out]))
+    return (probe.embed if probe.embeds else probe.validate) * spots * probe.card.patch**2
 
 
-def _memory(trial: TimingProbe, config: TrainingConfig, crops: float) -> float:
+def _memory(probe: TimingProbe, config: TrainingConfig, crops: float) -> float:
     """See `napari_nh2st.training.estimate.estimate`."""
-    there = trial.what == "head" or trial.device.type == "cpu"  # the kernel head alone is fitted on the processor
-    largest = _windows([*trial.train, *trial.apart], trial.card)[1] if trial.looks and there else 0
-    peak = max(trial.peak, trial.resident + trial.slope * largest)
-    if trial.device.type == "cuda":
+    there = probe.trained == "head" or probe.device.type == "cpu"  # the kernel head alone is fitted on the processor
+    largest = _windows([*probe.train, *probe.held_out], probe.card)[1] if probe.embeds and there else 0
+    peak = max(probe.peak, probe.resident + probe.slope * largest)
+    if probe.device.type == "cuda":
         return peak
-    spots = sum(map(len, trial.train))
-    rest = 3 * max(0.0, crops - trial.loaded)
-    if trial.what == "head":
-        every = spots + sum(map(len, trial.apart))
-        rest += 9 * _channels(trial.card) * (4 * every + 2 * _views(trial, config) * spots)
-    if trial.described:
-        rest += KERNEL_COPIES * 8 * spots * (trial.described + min(spots, config.landmarks))
+    spots = sum(map(len, probe.train))
+    rest = 3 * max(0.0, crops - probe.loaded)
+    if probe.trained == "head":
+        every = spots + sum(map(len, probe.held_out))
+        rest += 9 * _channels(probe.card) * (4 * every + 2 * _views(probe, config) * spots)
+    if probe.described:
+        rest += KERNEL_COPIES * 8 * spots * (probe.described + min(spots, config.landmarks))
     return peak + rest / 1e6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,22 @@ ALPHA = 4.0
 
 LINEAR = 1.0
 """Weight of the linear kernel, each group's ``z z' / columns`` averaged, beside the Gaussian one."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelPart:
+    """The kernel head's part of a prediction, kept beside the network while the learnt part is trained.
+
+    Attributes
+    ----------
+    columns : (G, rank) tensor
+        Of the decoder.
+    share : float
+        Of the prediction.
+    """
+
+    columns: torch.Tensor
+    share: float
 
 
 def fit_kernel(
@@ -80,13 +97,13 @@ def fit_kernel(
     return torch.from_numpy(rows.astype(np.float32))
 
 
-def join_parts(net: ContextNH2ST, rows: torch.Tensor, share: float) -> None:
-    """Make the decoder add up both parts, in place: ``share`` of the kernel head's answer, the rest of the learnt."""
-    size = net.arch.hidden
+def join_parts(net: ContextNH2ST, kernel: KernelPart) -> None:
+    """Make the decoder add up both parts, in place: the kernel head's share of its answer, the rest of the learnt."""
+    size, share = net.arch.hidden, kernel.share
     with torch.no_grad():
         net.decoder.weight[:, :size].mul_(1 - share)
         net.decoder.bias.mul_(1 - share)
-        net.decoder.weight[:, size:] = share * rows
+        net.decoder.weight[:, size:] = share * kernel.columns
 
 
 def split_parts(net: ContextNH2ST, share: float) -> None:
@@ -106,7 +123,7 @@ def describe_all(
     Parameters
     ----------
     embedded : sequence of EmbeddedSection, optional
-        Where the sections have been looked at before.
+        Of these sections; otherwise they are encoded here.
     """
     out = []
     for i, section in enumerate(sections):

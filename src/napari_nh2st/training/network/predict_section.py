@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,14 +12,14 @@ from napari_nh2st.engine.device import computing
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.nh2st import NH2ST, PaperNH2ST
-from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.embedded import EMBED_WINDOW
+from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.windows import WindowCutter, cover
-from napari_nh2st.training.network.network_module import NH2STModule
+from napari_nh2st.training.network.encode_windows import encode_windows
 from napari_nh2st.training.sections.section import Section
 
 
-def predict_section(net: NH2ST, section: Section, card: Card, config: TrainingConfig) -> npt.NDArray[np.float32]:
+def predict_section(net: NH2ST, section: Section, card: Card) -> npt.NDArray[np.float32]:
     """Predict every spot of a section from pixels in memory.
 
     Parameters
@@ -32,15 +34,15 @@ def predict_section(net: NH2ST, section: Section, card: Card, config: TrainingCo
     (n, G) float32
         What the engine gives for the same slide in the precision of scores, within the rounding of its stored vectors.
     """
-    zero = np.zeros(len(card.genes), dtype=np.float32)
-    fitter = NH2STModule(net, config, 1, zero, zero + 1).eval()
     out = np.full((len(section.centres), len(card.genes)), np.nan, dtype=np.float32)
-    blank = Section(**{**vars(section), "labels": np.zeros_like(out)})
-    with torch.inference_mode(), computing(fitter.device):
-        for window in cover(blank, np.arange(len(out)), WindowCutter(zero, zero + 1), card, EMBED_WINDOW):
-            found = fitter.targets([window], window.pixels[None])
+    blank = replace(section, labels=np.zeros_like(out))
+    cutter = WindowCutter(LabelScale.none(len(card.genes)))
+    net.eval()
+    with torch.inference_mode(), computing(next(net.parameters()).device):
+        for window in cover(blank, np.arange(len(out)), cutter, card, EMBED_WINDOW):
+            found = encode_windows(net, [window], window.pixels[None])
             target = found.embeddings[:, SELF]
             target = net.target_token(target) if isinstance(net, PaperNH2ST) else target
-            hidden = net.hidden_vectors(target, found.embeddings, found.present)
+            hidden = net.hidden_vectors(target, found.embeddings, found.present)  # (m, hidden)
             out[found.spots.numpy()] = net.decoder(hidden).float().numpy()
     return out

@@ -12,15 +12,14 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.training.pretraining.settings import PretrainSettings
 
 Pixels = npt.NDArray[np.uint8]
-
-
 Places = npt.NDArray[np.float64]
 
 
 def crop_side(stride: int) -> tuple[int, int]:
-    """Give the side of a crop, 7 x 7 cells, and how far at most it is shifted; model pixels."""
+    """Side of a crop, 7 x 7 cells, and the most that it is shifted; model pixels."""
     return 7 * stride, 7 * stride // 4
 
 
@@ -33,8 +32,8 @@ class CropPairs(IterableDataset[Tensor]):
         None smaller than a crop.
     places : sequence of (n, 2) arrays
         For each image, (x, y) in its pixels.
-    stride : int
-        Of the encoder; it sets the crop's side and shift, see `crop_side`.
+    settings : PretrainSettings
+        The encoder's stride sets the crop's side and shift, see `crop_side`.
     wander : float
         Each time a place is drawn, both its crops are moved together by up to this.
     """
@@ -43,23 +42,23 @@ class CropPairs(IterableDataset[Tensor]):
         self,
         images: Sequence[Pixels],
         places: Sequence[npt.ArrayLike],
-        stride: int,
-        steps: int,
-        batch: int,
-        seed: int,
+        settings: PretrainSettings,
         wander: float = 0.0,
     ) -> None:
         super().__init__()
         at = [np.asarray(p, dtype=np.float64).reshape(-1, 2) for p in places]
-        self.side, self.shift = crop_side(stride)
-        self.images, self.steps, self.batch, self.seed, self.wander = images, steps, batch, seed, wander
+        self.side, self.shift = crop_side(settings.stride)
+        self.images, self.wander = images, wander
+        self.steps, self.batch, self.seed = settings.steps, settings.batch, settings.seed
         self.where = np.concatenate([np.zeros((0, 2)), *at])
         self.which = np.repeat(np.arange(len(at)), [len(p) for p in at])
         small = next((i for i in images if min(i.shape[:2]) < self.side), None)
         if small is not None:
             raise ValueError(f"an image of {small.shape[:2]} pixels is smaller than a crop of {self.side}")
-        if batch < 2 or len(self.where) < batch:
-            raise Nh2stError(f"{len(self.where)} places of tissue are too few to pretrain on: a batch takes {batch}")
+        if self.batch < 2 or len(self.where) < self.batch:
+            raise Nh2stError(
+                f"{len(self.where)} places of tissue are too few to pretrain on: a batch takes {self.batch}"
+            )
 
     def __len__(self) -> int:
         return self.steps

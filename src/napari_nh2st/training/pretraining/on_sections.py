@@ -9,7 +9,8 @@ import numpy as np
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.pretraining.contrast import BATCH, pretrain_on
+from napari_nh2st.training.pretraining.contrast import pretrain_on
+from napari_nh2st.training.pretraining.settings import BATCH, PretrainSettings
 from napari_nh2st.training.sections.section import Section
 
 
@@ -18,27 +19,25 @@ def pretrain_on_sections(
     arch: Architecture,
     config: TrainingConfig,
     seed: int,
-    cancelled: Callable[[], bool],
-    progress: Callable[[int, int], None] | None = None,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ResNet18:
     """Pretrain an encoder by contrast on the tiles of sections, at their spots and the places round them.
 
-    No label is looked at. Sections that are to be scored must not be among them, or it must be said.
+    It looks at no label. Sections that will be scored must not be among them, or it must be said.
     """
     # Neighbourhoods share places: each is taken once.
-    tissue = [np.unique(np.round(s.centres[s.present]), axis=0) for s in sections]
-    return pretrain_on(
-        [s.pixels for s in sections],
-        tissue,
+    tissue = [np.unique(np.round(s.centres[s.present]), axis=0) for s in sections]  # (places, 2) each
+    settings = PretrainSettings(
         width=arch.width,
         stride=arch.stride,
         blocks=arch.blocks,
-        wander=arch.patch / 2,
         steps=config.pretrain_steps,
         batch=min(BATCH, sum(len(at) for at in tissue)),
         seed=seed,
         device=config.device,
         precision=config.precision,
-        cancelled=cancelled,
-        progress=(lambda done, total: None) if progress is None else progress,
     )
+    images = [s.pixels for s in sections]
+    return pretrain_on(images, tissue, settings, wander=arch.patch / 2, progress=progress, cancelled=cancelled)

@@ -28,8 +28,8 @@ class StopWhenAsked(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look for the files."""
-        if trainer.strategy.reduce_boolean_decision(self.requests.stop(), all=False):
-            self.requests.asked = trainer.should_stop = True
+        if trainer.strategy.reduce_boolean_decision(self.requests.should_stop(), all=False):
+            self.requests.stop_asked = trainer.should_stop = True
 
 
 class StopWhenNoBetter(EarlyStopping):

@@ -17,9 +17,6 @@ from lightning.pytorch.callbacks import Checkpoint
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.training.network.network_module import NotFinite
 
-BEST, LAST, REFIT = "best.ckpt", "last.ckpt", "refit.ckpt"
-
-
 _OTHER = "what was written to {} reads back as something else"
 
 
@@ -52,13 +49,13 @@ class EpochCheckpoints(Checkpoint):
     Parameters
     ----------
     last : Path
-        The last epoch's file.
-    score : bool
-        EpochCheckpoints the best as well, beside it.
+        Where the last epoch is kept.
+    best : Path, optional
+        Where the best epoch is kept, if epochs are scored.
     """
 
-    def __init__(self, last: Path, score: bool) -> None:
-        self.last, self.best, self.score = last, last.with_name(BEST), score
+    def __init__(self, last: Path, best: Path | None = None) -> None:
+        self.last, self.best = last, best
         self.best_score, self.best_epoch, self.last_epoch = float("-inf"), -1, -1
 
     @property
@@ -67,7 +64,7 @@ class EpochCheckpoints(Checkpoint):
         return "Keep"
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell what a resumed run has to know."""
+        """Tell a resumed run what it needs."""
         return {"best_score": self.best_score, "best_epoch": self.best_epoch, "last_epoch": self.last_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -87,8 +84,8 @@ class EpochCheckpoints(Checkpoint):
         if not all(bool(torch.isfinite(p).all()) for p in pl_module.parameters()):
             raise NotFinite(f"weights were no numbers any more after step {trainer.global_step}")
         self.last_epoch = trainer.current_epoch
-        score = float(trainer.callback_metrics["val_pcc"]) if self.score else float("-inf")
-        if score <= self.best_score:
+        score = float("-inf") if self.best is None else float(trainer.callback_metrics["val_pcc"])
+        if self.best is None or score <= self.best_score:
             trainer.save_checkpoint(self.last)
             return
         self.best_score, self.best_epoch = score, self.last_epoch
@@ -105,5 +102,5 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def next_epoch(path: Path) -> int:
-    """Tell with which epoch a run goes on from a checkpoint; 0 where there is none."""
+    """Epoch with which a run goes on from a checkpoint; 0 if there is none."""
     return int(torch.load(path, weights_only=True, map_location="cpu")["epoch"]) + 1 if path.is_file() else 0

@@ -1,13 +1,11 @@
-"""What came of a run, for the one who scores it."""
+"""What came of a run, for its scoring."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
+from napari_nh2st.training.network.network_module import HeldOutBlock
 from napari_nh2st.training.run.record import RunSettings
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections
 from napari_nh2st.training.sections.section import Section
@@ -23,9 +21,9 @@ class FinishedRun:
         Its folder, and the model's in it.
     settings : RunSettings
     sections : list of Section
-        That were trained on.
-    blocks : list of tuple
-        Of each of them the held-out spots (k,), measured (k, G) and as the best epoch predicts them (k, G).
+        Trained on.
+    blocks : list of HeldOutBlock
+        Of each of them, as the best epoch predicts it.
     held_out : HeldOutSections
         Sections that were not trained on.
     """
@@ -34,5 +32,5 @@ class FinishedRun:
     model: Path
     settings: RunSettings
     sections: list[Section]
-    blocks: list[tuple[npt.NDArray[Any], ...]]
+    blocks: list[HeldOutBlock]
     held_out: HeldOutSections

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import lightning as L
 import numpy as np
@@ -13,10 +12,9 @@ import numpy.typing as npt
 from lightning.pytorch.callbacks import Callback
 
 from napari_nh2st import metrics
-from napari_nh2st.training.data.embedded import EMBED_WINDOW, EmbeddedSection
-from napari_nh2st.training.data.spot_batches import held_out_targets
-from napari_nh2st.training.data.windows import WindowCutter, validation_windows
-from napari_nh2st.training.network.network_module import NH2STModule
+from napari_nh2st.training.data.data_module import to_device
+from napari_nh2st.training.data.embedded import EmbeddedSection
+from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.held_out_prediction import (
     HeldOutPrediction,
@@ -24,6 +22,7 @@ from napari_nh2st.training.run.held_out_prediction import (
     section_prediction,
     write_held_out,
 )
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections
 
 # Seconds between two maps at least: of a head, epochs may take less than it takes to look at one.
@@ -33,81 +32,79 @@ WRITE_EVERY = 1.0
 class HeldOutReporter(Callback):
     """Shows after an epoch how held-out spots are predicted, and scores the sections that are held out.
 
-    What it scores is told and never asked: the best epoch is chosen on the inner blocks.
+    These scores are reported and choose nothing: the inner blocks choose the best epoch.
 
     Parameters
     ----------
-    run : Path
-        Its folder.
-    setup : TrainingSetup
+    folder : RunFolder
+    training : TrainingSetup
     held_out : HeldOutSections
         Without sections, the blocks of the training sections are shown.
-    embedded : list of EmbeddedSection, optional
-        What the encoder sees of them, where the head alone is trained.
+    embedded : sequence of EmbeddedSection, optional
+        The held-out sections as the encoder sees them, where the head alone is trained.
     """
 
     def __init__(
         self,
-        run: Path,
-        setup: TrainingSetup,
+        folder: RunFolder,
+        training: TrainingSetup,
         held_out: HeldOutSections,
         embedded: Sequence[EmbeddedSection] | None = None,
     ) -> None:
-        self.run, self.training, self.held_out, self.embedded = run, setup, held_out, embedded
+        self.folder, self.training, self.held_out = folder, training, held_out
+        seen = None if embedded is None else list(embedded)
+        self._data = replace(training, sections=held_out.sections, embedded=seen).data_module()
         self._written = float("-inf")
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Predict with the averaged weights, as the inner blocks were."""
         if not trainer.is_global_zero or not isinstance(pl_module, NH2STModule):
             return
-        shown = self.blocks(pl_module) if not self.held_out.sections else self._sections(pl_module)
-        if not all(np.isfinite(s.predicted).all() for s in shown):
+        sections = self._scored(pl_module) if self.held_out.sections else self._blocks(pl_module.held_out())
+        if not all(np.isfinite(s.predicted).all() for s in sections):
             return  # the run is about to say so
         if time.monotonic() - self._written >= WRITE_EVERY:
-            self.write(shown, trainer.current_epoch)
+            self._write(sections, trainer.current_epoch)
 
-    def write(self, shown: list[SectionPrediction], epoch: int) -> None:
-        """Put it where the outside looks for it."""
-        card, what = self.training.card, "sections" if self.held_out.sections else "blocks"
-        genes = self.held_out.genes if self.held_out.sections else card.genes
-        write_held_out(HeldOutPrediction(epoch, what, genes, card.unit, shown), self.run)  # type: ignore[arg-type]
+    def write_blocks(self, blocks: Sequence[HeldOutBlock], epoch: int) -> None:
+        """Write how the inner blocks were predicted, unless whole sections are held out."""
+        if not self.held_out.sections:
+            self._write(self._blocks(blocks), epoch)
+
+    def _write(self, sections: list[SectionPrediction], epoch: int) -> None:
+        card, whole = self.training.card, bool(self.held_out.sections)
+        genes = self.held_out.genes if whole else card.genes
+        found = HeldOutPrediction(epoch, "sections" if whole else "blocks", genes, card.unit, sections)
+        write_held_out(found, self.folder.path)
         self._written = time.monotonic()
 
-    def blocks(self, module: NH2STModule) -> list[SectionPrediction]:
-        """Lay out the inner blocks as they were predicted last."""
-        pairs = zip(self.training.sections, module.held_out(), strict=True)
-        return [section_prediction(s, self.training.card, *found) for s, found in pairs]
+    def _blocks(self, blocks: Sequence[HeldOutBlock]) -> list[SectionPrediction]:
+        pairs = zip(self.training.sections, blocks, strict=True)
+        return [section_prediction(s, self.training.card, b.spots, b.measured, b.predicted) for s, b in pairs]
 
-    def _sections(self, module: NH2STModule) -> list[SectionPrediction]:
-        setup, held_out = self.training, self.held_out
-        columns, shown = [setup.card.genes.index(g) for g in held_out.genes], []
-        pcc, error, weight = [], [], []
-        predictions = predict_held_out(module, setup, held_out, self.embedded)
-        for section, predicted in zip(held_out.sections, predictions, strict=True):
-            truth, predicted = section.labels[:, columns], predicted[:, columns]
+    def _scored(self, module: NH2STModule) -> list[SectionPrediction]:
+        """Predict the held-out sections, and log how well."""
+        card, held_out = self.training.card, self.held_out
+        columns = [card.genes.index(g) for g in held_out.genes]
+        std = self.training.scale.std[columns]
+        sections, pcc, error, weight = [], [], [], []
+        for section, predicted in zip(held_out.sections, self._predict(module), strict=True):
+            truth, predicted = section.labels[:, columns], predicted[:, columns]  # (n, genes)
             pcc.append(metrics.pcc(truth, predicted).per_gene.mean())
-            error.append((((truth - predicted) / setup.std[columns]) ** 2).mean())
+            error.append((((truth - predicted) / std) ** 2).mean())
             weight.append(len(truth))
-            shown.append(section_prediction(section, setup.card, np.arange(len(truth)), truth, predicted))
+            sections.append(section_prediction(section, card, np.arange(len(truth)), truth, predicted))
         found = {"test_pcc": np.average(pcc, weights=weight), "test_loss": np.average(error, weights=weight)}
         module.log_dict({k: float(v) for k, v in found.items()}, rank_zero_only=True)
-        return shown
+        return sections
 
-
-def predict_held_out(
-    module: NH2STModule, setup: TrainingSetup, held_out: HeldOutSections, embedded: Sequence[EmbeddedSection] | None
-) -> list[npt.NDArray[np.float32]]:
-    """Predict every spot of the sections that are held out, (n, G) each, in label units."""
-    cutter = WindowCutter(setup.mean, setup.std)
-    if embedded is not None:
-        parts: Any = held_out_targets(held_out.sections, embedded, cutter)
-    else:
-        parts = validation_windows(held_out.sections, cutter, setup.card, EMBED_WINDOW)
-    out = []
-    for section, of in zip(held_out.sections, parts, strict=True):
-        predicted = np.zeros_like(section.labels)
-        for part in module.transfer_batch_to_device((0, of), module.device, 0)[1]:
-            found, answer = module.predict_held_out(part)
-            predicted[found.spots.cpu().numpy()] = answer.cpu().numpy() * setup.std + setup.mean
-        out.append(predicted)
-    return out
+    def _predict(self, module: NH2STModule) -> list[npt.NDArray[np.float32]]:
+        """Predict every spot of the held-out sections, (n, G) each, in label units."""
+        out = []
+        for number, parts in self._data.held_out():
+            predicted = np.zeros_like(self.held_out.sections[number].labels)
+            for part in to_device(parts, module.device):
+                found, answer = module.predict_held_out(part)
+                predicted[found.spots.cpu().numpy()] = self.training.scale.restore(answer.cpu().numpy())
+            out.append(predicted)
+        return out

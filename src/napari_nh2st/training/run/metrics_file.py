@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-METRICS = "metrics.jsonl"
-
 
 class MetricsFile:
     """Appends one JSON object a line: `step`, `epoch`, and whatever else is known.
@@ -34,5 +32,5 @@ class MetricsFile:
             file.write(json.dumps(line) + "\n")
 
     def say(self, **values: Any) -> None:
-        """Append a line, the run standing where it stood."""
+        """Append a line, at the step and epoch of the last one."""
         self.write(self.step, self.epoch, **values)

@@ -1,4 +1,4 @@
-"""What a run folder says of its run: what it was started with, and on what machine."""
+"""The record of a run in its folder: its settings, and the machine it ran on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import yaml
@@ -19,28 +18,27 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression import Sample
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.training.config import TrainingConfig, read_config
-
-START, CONFIG, ENVIRONMENT = "start.json", "config.yaml", "environment.json"
+from napari_nh2st.training.run.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run was started with; a resumed run goes on with that, whatever it is called with."""
+    """Settings that a run was started with; a resumed run goes on with them, whatever it is called with."""
 
     config: TrainingConfig
     base: str | None
     seed: int
 
-    def record(self, run: Path, samples: Sequence[Sample]) -> None:
+    def record(self, folder: RunFolder, samples: Sequence[Sample]) -> None:
         """Write config.yaml, for people and for reuse, and start.json, for resuming."""
-        with finished_file(run / CONFIG) as draft:
+        with finished_file(folder.config) as draft:
             draft.write_text(yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False), "utf-8")
         started = {"base": self.base, "seed": self.seed, "samples": [s.sample for s in samples]}
-        with finished_file(run / START) as draft:
+        with finished_file(folder.start) as draft:
             draft.write_text(json.dumps({**started, "command": repeat_command()}, indent=1) + "\n", "utf-8")
 
     @classmethod
-    def recorded(cls, run: Path, samples: Sequence[Sample]) -> RunSettings:
+    def recorded(cls, folder: RunFolder, samples: Sequence[Sample]) -> RunSettings:
         """Read what a run was started with.
 
         Raises
@@ -48,13 +46,14 @@ class RunSettings:
         Nh2stError
             If the sheet names other samples now.
         """
-        started = json.loads((run / START).read_text("utf-8"))
+        started = json.loads(folder.start.read_text("utf-8"))
         if started["samples"] != [s.sample for s in samples]:
-            raise Nh2stError(f"{run} was started on {', '.join(started['samples'])}: resume it with the same sheet")
-        return cls(read_config(run / CONFIG), started["base"], int(started["seed"]))
+            names = ", ".join(started["samples"])
+            raise Nh2stError(f"{folder.path} was started on {names}: resume it with the same sheet")
+        return cls(read_config(folder.config), started["base"], int(started["seed"]))
 
 
-def record_environment(run: Path, config: TrainingConfig) -> None:
+def record_environment(folder: RunFolder, config: TrainingConfig) -> None:
     """Write environment.json: versions, device, processors, memory and the command, of the last start or resume."""
     device = choose_device(config.device)
     cuda = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
@@ -69,7 +68,7 @@ def record_environment(run: Path, config: TrainingConfig) -> None:
         "device_memory_mb": None if cuda is None else round(cuda.total_memory / 1e6),
         "precision": choose_precision(config.precision, device),
     }
-    with finished_file(run / ENVIRONMENT) as draft:
+    with finished_file(folder.environment) as draft:
         draft.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
 

@@ -1,14 +1,7 @@
 """A fine-tuning run in its own process: started here, followed through its files, and outliving the window.
 
 The process is the very command that a person would type. Nothing passes between it and us but files in the
-run folder, so a run can be followed, stopped and picked up again by another session:
-
-    RUN/job.json       the command, its process id and when it started
-    RUN/log.txt        what the command printed
-    RUN/metrics.jsonl  one line per step (written by the training itself)
-    RUN/stop           asks for a stop that keeps the best model so far
-    RUN/pause          holds the run after the current step, as long as it is there
-    RUN/model/         the model, once there is one
+run folder (see `RunFolder`), so a run can be followed, stopped and picked up again by another session.
 
 Quick to import: neither Qt nor torch.
 """
@@ -26,6 +19,7 @@ from typing import Any, Literal
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.training.run.detached_process import detached, identity, lower_priority, unbuffered
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_metrics import (
     RunMetrics,
     is_mark,
@@ -37,13 +31,8 @@ from napari_nh2st.training.run.run_metrics import (
 
 RunState = Literal["empty", "queued", "starting", "running", "paused", "stopping", "done", "cancelled", "failed"]
 
-
 ACTIVE: tuple[RunState, ...] = ("queued", "starting", "running", "paused", "stopping")
-
-
 _TERMINAL: dict[str, RunState] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
-
-
 _FRESH_SECONDS = 120.0  # a run that we did not start counts as alive while its files change
 
 
@@ -102,6 +91,7 @@ class RunProcess:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
+        self._files = RunFolder(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._offset = 0
         self._rows: list[dict[str, Any]] = []
@@ -110,12 +100,12 @@ class RunProcess:
     @property
     def can_resume(self) -> bool:
         """Whether a run was begun here, so that it can go on from its last epoch or from its preparations."""
-        return self._has("start.json")
+        return self._files.start.is_file()
 
     @property
     def pause_asked(self) -> bool:
         """Whether the run is held, or will be after its current step."""
-        return self._has("pause")
+        return self._files.pause.is_file()
 
     def start(self, words: Sequence[str], *, program: Sequence[str] | None = None) -> None:
         """Start the command as its own, detached process.
@@ -135,11 +125,11 @@ class RunProcess:
         if self.status().active:
             raise RuntimeError(f"a run is already going on in {self.folder}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        for asked in ("stop", "pause"):
-            (self.folder / asked).unlink(missing_ok=True)
+        for asked in (self._files.stop, self._files.pause):
+            asked.unlink(missing_ok=True)
         before = len(self._rows)
         argv = [*(program or (sys.executable, "-m", "napari_nh2st")), *words]
-        with (self.folder / "log.txt").open("ab") as log:
+        with self._files.log.open("ab") as log:
             printed = log.tell()
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=unbuffered(), **detached()
@@ -147,26 +137,26 @@ class RunProcess:
         lower_priority(self._process.pid)
         record = {"pid": self._process.pid, "identity": identity(self._process.pid), "argv": argv}
         behind = {"rows_before": before, "log_before": printed}
-        with finished_file(self.folder / "job.json") as draft:
+        with finished_file(self._files.process) as draft:
             draft.write_text(json.dumps(record | {"started": time.time()} | behind, indent=1), "utf-8")
 
     def stop(self) -> None:
         """Ask for a stop that keeps the best model so far."""
         if self.folder.is_dir():
-            (self.folder / "stop").touch()
+            self._files.stop.touch()
 
     def pause(self) -> None:
         """Hold the run after the current step; a stop is heard meanwhile."""
         if self.folder.is_dir():
-            (self.folder / "pause").touch()
+            self._files.pause.touch()
 
     def unpause(self) -> None:
         """Let a held run go on."""
-        (self.folder / "pause").unlink(missing_ok=True)
+        self._files.pause.unlink(missing_ok=True)
 
     def metrics(self) -> RunMetrics:
         """Read what is new in metrics.jsonl; a line that is still being written waits for the next call."""
-        path = self.folder / "metrics.jsonl"
+        path = self._files.metrics
         try:
             size = path.stat().st_size
         except OSError:
@@ -189,14 +179,14 @@ class RunProcess:
         """Tell where the run stands, from its files and its process."""
         alive = self._alive()  # asked first: what it wrote before it ended is then surely read
         metrics = self.metrics()
-        model = self.folder / "model"
+        model = self._files.model
         found = model if (model / "card.json").is_file() else None
         if metrics.event in _TERMINAL:
             state = _TERMINAL[metrics.event]
             return RunStatus(state, metrics, message=self.last_error() if state == "failed" else "", model=found)
         if alive:
             return RunStatus(self._active_state(metrics), metrics, seconds_left(metrics), model=found)
-        if not metrics.rows and not self._has("job.json"):
+        if not metrics.rows and not self._files.process.is_file():
             return RunStatus("empty", model=found)
         return RunStatus("failed", metrics, message=self.last_error(), model=found)
 
@@ -220,7 +210,7 @@ class RunProcess:
 
     def tail(self, lines: int = 20, begin: int = 0) -> str:
         """Return the end of what the command printed, from a byte of the log on."""
-        path = self.folder / "log.txt"
+        path = self._files.log
         try:
             with path.open("rb") as file:
                 file.seek(max(begin, path.stat().st_size - 64_000))
@@ -233,16 +223,14 @@ class RunProcess:
 
     def record(self) -> dict[str, Any]:
         """Return job.json: the command and when it was started; empty where the run was not started by us."""
-        return parse_line((self.folder / "job.json").read_bytes()) or {} if self._has("job.json") else {}
+        path = self._files.process
+        return parse_line(path.read_bytes()) or {} if path.is_file() else {}
 
     def _forget(self) -> None:
         self._offset, self._rows, self._marks = 0, [], []
 
-    def _has(self, name: str) -> bool:
-        return (self.folder / name).is_file()
-
     def _active_state(self, metrics: RunMetrics) -> RunState:
-        if self._has("stop"):
+        if self._files.stop.is_file():
             return "stopping"
         if metrics.event in ("paused", "queued"):
             return "paused" if metrics.event == "paused" else "queued"
@@ -254,5 +242,5 @@ class RunProcess:
         record = self.record()
         if "pid" in record:
             return identity(int(record["pid"])) == record.get("identity") is not None
-        path = self.folder / "metrics.jsonl"
+        path = self._files.metrics
         return path.exists() and time.time() - path.stat().st_mtime < _FRESH_SECONDS

@@ -12,6 +12,7 @@ import platformdirs
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_process import ACTIVE, RunProcess, RunState
 from napari_nh2st.training.run.summary import read_summary
 
@@ -109,21 +110,21 @@ def wait_for(runs: Sequence[str | Path], out: str | Path, cancelled: Callable[[]
     Nh2stError
         If the wait was ended.
     """
-    before, run = [RunProcess(Path(r).expanduser()) for r in runs], Path(out).expanduser()
+    before, run = [RunProcess(Path(r).expanduser()) for r in runs], RunFolder(Path(out).expanduser())
     if not any(job.status().active for job in before):
         return
-    run.mkdir(parents=True, exist_ok=True)
+    run.path.mkdir(parents=True, exist_ok=True)
     _tell(run, event="queued", after=[str(job.folder) for job in before])
     while any(job.status().active for job in before):
-        if cancelled() or (run / "stop").exists():
+        if cancelled() or run.stop.exists():
             _tell(run, event="cancelled")
             raise Nh2stError("stopped while it waited for other runs: nothing was trained")
         time.sleep(_LOOK_AGAIN)
     _tell(run, event="preparing")
 
 
-def _tell(run: Path, **values: object) -> None:
-    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+def _tell(run: RunFolder, **values: object) -> None:
+    with run.metrics.open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,15 +19,10 @@ from napari_nh2st.slides import Slide, open_slide
 
 FloatArray = npt.NDArray[np.float64]
 
-
 # A section's crop larger than this is refused rather than swapped to disk.
 MAX_CROP_BYTES = 8 * 2**30
-
-
 # Spots off the slide beyond this part mean that the positions belong to another image.
 MAX_SPOTS_OFF = 0.05
-
-
 READ_BLOCK = 2048
 
 
@@ -72,6 +68,20 @@ class Section:
     ids: npt.NDArray[np.str_]
     number: int = 0
 
+    def cut(self, x: int, y: int, width: int, height: int) -> npt.NDArray[np.uint8]:
+        """Cut a box of pixels whose top-left is at (x, y) in the crop, (height, width, 3); white beyond the crop."""
+        out = np.full((height, width, 3), 255, dtype=np.uint8)
+        bottom, right = self.pixels.shape[:2]
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, right), min(y + height, bottom)
+        if x1 > x0 and y1 > y0:
+            out[y0 - y : y1 - y, x0 - x : x1 - x] = self.pixels[y0:y1, x0:x1]
+        return out
+
+
+def load_sections(samples: Sequence[Sample], counts: Sequence[Any], card: Card) -> list[Section]:
+    """Load sections one after the other; see `load_section`."""
+    return [load_section(sample, data, card) for sample, data in zip(samples, counts, strict=True)]
+
 
 def load_section(sample: Sample, data: Any, card: Card) -> Section:
     """Read a section's pixels at the model's mpp and lay out its spots' neighbourhoods.
@@ -94,24 +104,18 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
         mpp = slide.require_mpp()
         scale = card.scale_on(mpp)
-        inside = slide_box(slide).contains(data.obsm["spatial"])
-        if (~inside).mean() > MAX_SPOTS_OFF:
-            raise SampleError(
-                f"sample {sample.sample}: {int((~inside).sum())} of {len(inside)} spots lie off {sample.slide.name}: "
-                "are their positions in pixels of this image?"
-            )
-        data = data[inside]
+        data = _on_slide(sample, data, slide)
         spots = TileSet.at(data.obsm["spatial"], scale=scale, pitch=card.pitch)
         places, present = neighbourhood(spots, card, slide_box(slide), slide.tissue())
-        centres = places / scale
+        centres = places / scale  # (n, 9, 2) model pixels
         margin = card.patch // 2 + card.architecture.stride
-        low = np.floor(centres.min(axis=(0, 1)) - margin).astype(np.int64)
-        width, height = np.ceil(centres.max(axis=(0, 1)) + margin).astype(np.int64) - low
+        corner = np.floor(centres.min(axis=(0, 1)) - margin).astype(np.int64)
+        width, height = np.ceil(centres.max(axis=(0, 1)) + margin).astype(np.int64) - corner
         if int(width) * int(height) * 3 > MAX_CROP_BYTES:
             raise SampleError(
                 f"sample {sample.sample}: its spots span {width} x {height} px at {card.mpp:.3g} um: too large"
             )
-        pixels = _read_crop(slide, low, int(width), int(height), scale)
+        pixels = _read_crop(slide, corner, int(width), int(height), scale)
         fingerprint = slide.fingerprint
     return Section(
         sample.sample,
@@ -119,14 +123,25 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         fingerprint,
         mpp,
         pixels,
-        centres - low,
+        centres - corner,
         present,
         _measured_at(centres, card.pitch),
         labels(data, card.genes),
         np.zeros(len(data), dtype=bool),
-        low,
+        corner,
         np.asarray(data.obs_names, dtype=str),
     )
+
+
+def _on_slide(sample: Sample, data: Any, slide: Slide) -> Any:
+    """Leave out the few spots that lie off the slide."""
+    inside = slide_box(slide).contains(data.obsm["spatial"])
+    if (~inside).mean() > MAX_SPOTS_OFF:
+        raise SampleError(
+            f"sample {sample.sample}: {int((~inside).sum())} of {len(inside)} spots lie off {sample.slide.name}: "
+            "are their positions in pixels of this image?"
+        )
+    return data[inside]
 
 
 def _read_crop(

@@ -1,0 +1,123 @@
+"""The data module: measured sections as the batches of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from napari_nh2st.model.card import Card
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data.batches import Batches, StepPlan, spots_a_step, windows_a_step
+from napari_nh2st.training.data.embedded import EMBED_WINDOW, EmbeddedSection
+from napari_nh2st.training.data.label_scale import LabelScale
+from napari_nh2st.training.data.spot_batches import SpotBatches, targets_in_parts
+from napari_nh2st.training.data.targets import Targets
+from napari_nh2st.training.data.window_batches import WindowBatches
+from napari_nh2st.training.data.windows import Window, WindowCutter, cover, spots_a_window
+from napari_nh2st.training.sections.section import Section
+
+Part = TypeVar("Part", Window, Targets)
+
+
+class SectionDataModule(L.LightningDataModule):
+    """Measured sections in batches: windows of tissue, or embedded spots where the head alone is trained.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+    card : Card
+    scale : LabelScale
+    config : TrainingConfig
+    seed : int
+    embedded : sequence of EmbeddedSection, optional
+        One for each section, where the head alone is trained.
+
+    Attributes
+    ----------
+    epoch : int
+        From which training goes on.
+    parts : int
+        Pieces in which a step is taken; more than one where memory does not hold it at once.
+    scored : bool
+        Whether the held-out spots are predicted after every epoch.
+    """
+
+    def __init__(
+        self,
+        sections: Sequence[Section],
+        card: Card,
+        scale: LabelScale,
+        config: TrainingConfig,
+        seed: int,
+        *,
+        embedded: Sequence[EmbeddedSection] | None = None,
+    ) -> None:
+        super().__init__()
+        self.sections, self.card, self.scale = list(sections), card, scale
+        self.config, self.seed = config, seed
+        self.embedded = None if embedded is None else list(embedded)
+        self.epoch, self.parts, self.scored = 0, 1, False
+        self._cutter = WindowCutter(scale)
+
+    @property
+    def batch_size(self) -> int:
+        """What one process draws for a step: spots where they are embedded, windows otherwise."""
+        config, spots = self.config, spots_a_step(sum(int((~s.held_out).sum()) for s in self.sections))
+        if self.embedded is not None:
+            return config.spots_per_step or spots
+        each = sum(spots_a_window(s, config.window) for s in self.sections) / len(self.sections)
+        return config.windows_per_step or windows_a_step(spots, each)
+
+    def batches(self) -> Batches:
+        """Make the batches of an epoch."""
+        config = self.config
+        step = StepPlan(self.batch_size, self.seed, config.devices * config.nodes, self.parts)
+        if self.embedded is not None:
+            return SpotBatches(self.sections, self.embedded, self._cutter, step)
+        return WindowBatches(self.sections, self._cutter, self.card, config.window, step)
+
+    def held_out(self) -> list[tuple[int, Any]]:
+        """Give each section's number, and its held-out spots as windows or as targets."""
+        if self.embedded is not None:
+            pairs = zip(self.sections, self.embedded, strict=True)
+            return list(enumerate(targets_in_parts(s, e, self._cutter) for s, e in pairs))
+        return list(enumerate(self.held_out_windows(s) for s in self.sections))
+
+    def held_out_windows(self, section: Section) -> list[Window]:
+        """Cut the held-out spots of a section into windows."""
+        return cover(section, np.flatnonzero(section.held_out), self._cutter, self.card, EMBED_WINDOW)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of an epoch, as Lightning asks for them."""
+        batches = self.batches()
+        batches.epoch = self.epoch
+        return DataLoader(batches, batch_size=None, collate_fn=_as_is)
+
+    def val_dataloader(self) -> Any:
+        """Held-out spots, section by section; none where nothing is scored."""
+        return DataLoader(self.held_out(), batch_size=None, collate_fn=_as_is) if self.scored else []  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move windows and targets; Lightning does not know them."""
+        return to_device(batch, device)
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Move a batch: windows, targets, or the numbered ones of a section."""
+    if isinstance(batch, tuple):
+        return batch[0], to_device(batch[1], device)
+    return [_moved(part, device) for part in batch] if isinstance(batch, list) else _moved(batch, device)
+
+
+def _moved(part: Part, device: torch.device) -> Part:
+    return type(part)(*(getattr(part, f.name).to(device, non_blocking=True) for f in fields(part)))
+
+
+def _as_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,69 @@
+"""The beginning of a run in its folder."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.expression import Sample
+from napari_nh2st.training.run.record import RunSettings, record_environment
+from napari_nh2st.training.run.run_folder import RunFolder
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def check_folder(folder: RunFolder, resume: bool) -> None:
+    """Make sure that there is a run to resume, or none to overwrite.
+
+    Raises
+    ------
+    Nh2stError
+    """
+    if resume and not folder.start.is_file():
+        raise Nh2stError(f"{folder.path} holds no run to resume: leave --resume away")
+    if not resume and (folder.last.exists() or folder.model.exists()):
+        raise Nh2stError(f"{folder.path} holds a run already: choose another --out, or go on with --resume")
+
+
+def begin_run(folder: RunFolder, settings: RunSettings, samples: Sequence[Sample], resume: bool) -> None:
+    """Make the folder ready, and record what the run is started with."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    for asked in (folder.stop, folder.pause):
+        asked.unlink(missing_ok=True)
+    if not resume:
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of a run that was ended before its first epoch
+        settings.record(folder, samples)
+    folder.checkpoints.mkdir(exist_ok=True)
+    folder.ready.unlink(missing_ok=True)
+    record_environment(folder, settings.config)
+
+
+def wait_until_ready(folder: RunFolder, cancelled: Callable[[], bool]) -> None:
+    """Wait until the first process has prepared what this one trains on as well.
+
+    Raises
+    ------
+    Cancelled
+    """
+    while not folder.ready.is_file():
+        if cancelled():
+            raise Cancelled("stopped while another process was preparing")
+        time.sleep(0.5)
+
+
+@contextmanager
+def full_disk_told(folder: RunFolder) -> Iterator[None]:
+    """Turn a full disk into the line that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise Nh2stError(
+            f"the disk that holds {folder.path} is full: free some space, then go on with --resume; "
+            "what was kept is not lost"
+        ) from error

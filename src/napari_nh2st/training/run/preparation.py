@@ -1,0 +1,104 @@
+"""What a run prepares before its first step and keeps in its folder: a pretrained encoder, embedded tissue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.encoder_file import load_encoder, save_encoder
+from napari_nh2st.model.folder import Model
+from napari_nh2st.model.nh2st import ContextNH2ST
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data.embedded import EmbeddedSection, embed_sections
+from napari_nh2st.training.data.embedded_file import load_embedded, origin_of, save_embedded
+from napari_nh2st.training.network.setup import TrainingSetup, set_up_training
+from napari_nh2st.training.network.starting_point import StartingPoint
+from napari_nh2st.training.pretraining.on_sections import pretrain_on_sections
+from napari_nh2st.training.run.control import RunControl
+from napari_nh2st.training.run.record import RunSettings
+from napari_nh2st.training.run.run_folder import RunFolder
+from napari_nh2st.training.sections.section import Section
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """Prepares each thing once for a run, however often the run is resumed.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    settings : RunSettings
+    sections : list of Section
+        Trained on.
+    base : Model or None
+    control : RunControl
+    """
+
+    folder: RunFolder
+    settings: RunSettings
+    sections: list[Section]
+    base: Model | None
+    control: RunControl
+
+    def set_up(self, card: Card) -> TrainingSetup:
+        """Set up a training on the spots that are not held out just now.
+
+        Raises
+        ------
+        Cancelled
+        """
+        return set_up_training(
+            self.sections,
+            card,
+            self.settings.config,
+            self.settings.seed,
+            start=StartingPoint(self.base, self._encoder(card)),
+            embed=self._embed,
+            cancelled=self.control.requests.should_stop,
+        )
+
+    def embed_held_out(self, setup: TrainingSetup, sections: list[Section]) -> list[EmbeddedSection] | None:
+        """Embed held-out sections as they are, where the head alone is trained.
+
+        Raises
+        ------
+        Cancelled
+        """
+        if setup.embedded is None or not sections or not isinstance(setup.net, ContextNH2ST):
+            return None
+        plain = self.settings.config.model_copy(update={"views": 0})
+        return self._embedded(setup.net, setup.card, sections, plain, self.folder.embedded_held_out)
+
+    def _encoder(self, card: Card) -> ResNet18 | None:
+        """Pretrain the encoder where the settings say so; None where it comes from elsewhere."""
+        config, file = self.settings.config, self.folder.encoder
+        pretrains = config.pretrain_steps and config.encoder_start is None and card.architecture.variant == "context"
+        if not pretrains or self.base is not None:
+            return None
+        if not file.is_file():
+            encoder = pretrain_on_sections(
+                self.sections,
+                card.architecture,
+                config,
+                self.settings.seed,
+                cancelled=self.control.requests.should_stop,
+                progress=self.control.stage("pretraining the encoder", "steps"),
+            )
+            save_encoder(encoder, file)
+        return load_encoder(file)
+
+    def _embed(self, net: ContextNH2ST, card: Card) -> list[EmbeddedSection]:
+        return self._embedded(net, card, self.sections, self.settings.config, self.folder.embedded)
+
+    def _embedded(
+        self, net: ContextNH2ST, card: Card, sections: list[Section], config: TrainingConfig, file: Path
+    ) -> list[EmbeddedSection]:
+        origin = origin_of(net, sections, card, config)
+        found = load_embedded(file, origin)
+        if found is None:
+            stop, told = self.control.requests.should_stop, self.control.stage("looking at the tissue", "views")
+            found = embed_sections(net, sections, card, config, self.settings.seed, cancelled=stop, progress=told)
+            save_embedded(found, file, origin)
+        return found
