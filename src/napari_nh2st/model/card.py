@@ -25,19 +25,47 @@ class _Strict(BaseModel):
 class Architecture(_Strict):
     """Everything needed to build the network before its weights are read."""
 
-    variant: Literal["context", "paper"] = "context"
-    encoder: Literal["resnet10", "resnet18"] = "resnet10"
-    width: int = Field(default=32, ge=4, le=64, description="channels of the first stage; 64 is ResNet-18")
-    stride: Literal[16, 32] = Field(default=16, description="model pixels per feature-map cell")
-    dim: int = Field(default=256, ge=8, description="d of the paper: length of every token")
+    variant: Literal["context", "paper"] = Field(
+        default="context", description="context: the default of this plugin; paper: the network as it was published"
+    )
+    encoder: Literal["resnet10", "resnet18"] = Field(
+        default="resnet10", description="network that looks at tissue; resnet18 is larger and slower"
+    )
+    width: int = Field(
+        default=32,
+        ge=4,
+        le=64,
+        description="channels of the encoder's first stage; 64 is the usual ResNet-18. More take longer",
+    )
+    stride: Literal[16, 32] = Field(
+        default=16, description="side of a cell of the encoder's map, in model pixels; a patch is seven cells wide"
+    )
+    dim: int = Field(default=256, ge=8, description="length of the vector that stands for a place")
     hidden: int = Field(default=256, ge=4, description="length of the vector from which genes are decoded")
-    heads: int = Field(default=8, ge=1)
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    landmarks: int = Field(default=0, ge=0, description="context only: of the kernel head; 0 is none")
-    kernel_on: Literal["both", "stain"] = Field(default="both", description="what the kernel head sees")
-    kernel_rank: int = Field(default=0, ge=0, description="context only: length of the kernel head's hidden vector")
-    kernel_share: float = Field(default=0, ge=0, lt=1, description="context only: the kernel head's part of the answer")
-    neighbours: bool = Field(default=True, description="context only: look at the eight neighbour places")
+    heads: int = Field(default=8, ge=1, description="attention heads; the length of a place's vector is a multiple")
+    dropout: float = Field(
+        default=0.5, ge=0, lt=1, description="part of the values left out in a step, against overfitting"
+    )
+    landmarks: int = Field(
+        default=0,
+        ge=0,
+        description="spots that the kernel head compares with, set in training; 0 is none. Variant context only",
+    )
+    kernel_on: Literal["both", "stain"] = Field(
+        default="both", description="input of the kernel head: the encoder's map and the stain, or the stain alone"
+    )
+    kernel_rank: int = Field(
+        default=0, ge=0, description="length of the kernel head's vector, set in training. Variant context only"
+    )
+    kernel_share: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="part of the prediction from the kernel head, set in training. Variant context only",
+    )
+    neighbours: bool = Field(
+        default=True, description="look at the eight places round a place, too. Variant context only"
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Architecture:

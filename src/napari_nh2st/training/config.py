@@ -1,4 +1,4 @@
-"""What a person can set about a fine-tuning run. The defaults stand here, and only here."""
+"""Settings of a fine-tuning run. The defaults stand here, and only here."""
 
 from __future__ import annotations
 
@@ -17,72 +17,153 @@ Train = Literal["head", "last-blocks", "everything"]
 class TrainingConfig(BaseModel):
     """Settings of a run; a YAML file may give any of them.
 
-    Lengths are in model pixels. Where `mpp` and `pitch` are None they follow from the spots' own distance, so that the
-    neighbour places fall on the measured array and on the encoder's cells.
+    Descriptions are shown to people, in the settings file and in the form of the fine-tune dock. Where `mpp` and
+    `pitch` are None they follow from the spots' own distance, so that the neighbour places fall on the measured array
+    and on the encoder's cells.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = "model"
-    description: str = ""
-    licence: str = "unknown"
-    tissue: str | None = Field(default=None, description="what tissue it is trained on, as a person would say it")
-    citation: str | None = Field(default=None, description="how to cite the data it is trained on")
-    synthetic: bool = False
-    half: bool = Field(default=False, description="store float16 weights")
+    name: str = Field(default="model", description="name of the model, as the list of models shows it")
+    description: str = Field(default="", description="a sentence or two about the model, for its card")
+    licence: str = Field(default="unknown", description="licence of the model; the licence of your data may limit it")
+    tissue: str | None = Field(default=None, description="tissue that it is trained on, such as human breast cancer")
+    citation: str | None = Field(default=None, description="how to cite the data that it is trained on")
+    synthetic: bool = Field(default=False, description="the tissue is computer-made, not measured")
+    half: bool = Field(
+        default=False, description="store weights as 16-bit numbers: files half as large, predictions hardly differ"
+    )
 
-    architecture: Architecture = Architecture()
-    mpp: float | None = Field(default=None, gt=0.05, lt=10)
-    pitch: int | None = Field(default=None, gt=0)
-    panel: int = Field(default=250, ge=1, description="genes to predict, where no list is given")
+    architecture: Architecture = Field(default=Architecture(), description="the network")
+    mpp: float | None = Field(
+        default=None,
+        gt=0.05,
+        lt=10,
+        description="width of a pixel as the model sees tissue, in µm; when empty, it follows from the distance of the "
+        "measured spots. Smaller pixels show more detail and take longer",
+    )
+    pitch: int | None = Field(
+        default=None,
+        gt=0,
+        description="distance between a place and its neighbours, in model pixels; when empty, it follows from the "
+        "distance of the measured spots",
+    )
+    panel: int = Field(default=250, ge=1, description="number of genes to predict, unless you list them")
     panel_kind: Literal["highest-mean", "most-variable", "spatially-variable"] = Field(
-        default="highest-mean", description="how they are chosen from the training sections"
+        default="highest-mean",
+        description="genes to choose, unless you list them: those with the highest mean, those that vary most between "
+        "spots, or those that vary most from region to region",
     )
     genes: list[str] | None = Field(
-        default=None, min_length=1, description="the genes to predict, as the counts spell them"
+        default=None, min_length=1, description="genes to predict, spelt as in your counts; when empty, they are chosen"
     )
 
-    encoder_start: Path | None = Field(default=None, description="an encoder file to start from, as of nh2st pretrain")
+    encoder_start: Path | None = Field(
+        default=None, description="file of a pretrained encoder to start from, made by nh2st pretrain"
+    )
     pretrain_steps: int = Field(
-        default=60, ge=0, description="context only: steps of contrast on the sections' own tiles"
+        default=60,
+        ge=0,
+        description="steps in which the encoder first learns the look of your tissue, without gene counts; variant "
+        "context only, and not when it starts from a model or an encoder file",
     )
     train: Train = Field(
         default="head",
-        description="context only: head leaves the encoder as it is and so has to look at the tissue only once; "
-        "last-blocks trains its last stage as well; everything trains it from end to end, as paper always is",
+        description="part of the network to train. head: the encoder stays as it is, so tissue is encoded only once "
+        "(fastest). last-blocks: the encoder's last stage learns too. everything: the whole network learns (slowest; "
+        "variant paper always does this)",
     )
-    kernel_share: float = Field(default=0.8, ge=0, lt=1, description="context only: the kernel head's part; 0 is none")
-    landmarks: int = Field(default=1024, ge=1, description="of the kernel head, at most; fewer where spots are fewer")
+    kernel_share: float = Field(
+        default=0.8,
+        ge=0,
+        lt=1,
+        description="part of the prediction that comes from the kernel head, which is fitted in one go; the rest comes "
+        "from the trained head. 0 leaves the kernel head out; variant context only",
+    )
+    landmarks: int = Field(
+        default=1024, ge=1, description="most spots that the kernel head compares with; more take longer to fit"
+    )
 
-    epochs: int = Field(default=4, ge=1, description="each meets a spot about once, in 30 to 1000 steps")
+    epochs: int = Field(
+        default=4, ge=1, description="rounds of training; each meets every spot about once, in 30 to 1000 steps"
+    )
     patience: int = Field(default=5, ge=1, description="stop after so many epochs without a better score")
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.05, ge=0)
-    window: int = Field(default=384, ge=256, description="side of a block of tissue, before it is cropped to its spots")
-    windows_per_step: int | None = Field(default=None, ge=1, description="None: more, the more spots there are")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="size of a learning step; halve it if the loss jumps or becomes infinite"
+    )
+    weight_decay: float = Field(default=0.05, ge=0, description="pull of all weights towards 0, against overfitting")
+    window: int = Field(
+        default=384,
+        ge=256,
+        description="side of a block of tissue that is encoded at once, in model pixels, before it is cropped to its "
+        "spots; smaller blocks need less memory. Not for train head",
+    )
+    windows_per_step: int | None = Field(
+        default=None,
+        ge=1,
+        description="blocks of tissue in a step; when empty, more for more spots. Fewer need less memory. Not for "
+        "train head",
+    )
     spots_per_step: int | None = Field(
-        default=None, ge=2, description="head: targets at once, None: more, the more spots there are; paper: None is 48"
+        default=None,
+        ge=2,
+        description="spots in a step; when empty, more for more spots (variant paper: 48). For train head and variant "
+        "paper",
     )
-    spot_weight: float = Field(default=0.1, ge=0, description="weight of the target's contrastive loss")
-    near_weight: float = Field(default=0.05, ge=0, description="weight of the neighbourhood's contrastive loss")
-    stain_jitter: float = Field(default=0.15, ge=0, le=1, description="spread of the colour augmentation")
-    views: int = Field(default=0, ge=0, description="head only: times that tissue is seen turned and in other colours")
+    spot_weight: float = Field(
+        default=0.1, ge=0, description="weight of the loss that matches a spot's image with its own expression"
+    )
+    near_weight: float = Field(
+        default=0.05, ge=0, description="weight of the loss that matches a spot's image with its neighbours' expression"
+    )
+    stain_jitter: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="how far stain colours are varied in training, so that the model stands other stainings; 0 is not "
+        "at all. With train head, in views only",
+    )
+    views: int = Field(
+        default=0,
+        ge=0,
+        description="times that tissue is encoded again, turned and in other colours; each takes as long as the first. "
+        "For train head",
+    )
     gene_weight: Literal["equal", "variance"] = Field(
-        default="equal", description="equal: every gene weighs the same; variance: as its labels vary (plain MSE)"
+        default="equal",
+        description="equal: every gene counts the same. variance: genes that vary more count more",
     )
-    ema: float = Field(default=0.95, ge=0, lt=1, description="decay of the averaged weights")
-    inner_validation: float = Field(default=0.15, gt=0, lt=0.5, description="part of each section held out as a block")
+    ema: float = Field(default=0.95, ge=0, lt=1, description="smoothing of the weights over the last steps; 0 is none")
+    inner_validation: float = Field(
+        default=0.15,
+        gt=0,
+        lt=0.5,
+        description="part of each section, as one block, that is held out to choose the best epoch: 0.15 is 15%",
+    )
     hold_out_sections: list[str] | None = Field(
-        default=None, min_length=1, description="samples that are only scored: nothing is learnt or chosen from them"
+        default=None,
+        min_length=1,
+        description="sections to score the model on: it learns nothing from them, and they choose nothing",
     )
     hold_out_patients: list[str] | None = Field(
-        default=None, min_length=1, description="instead of samples: patients, with all their sections"
+        default=None,
+        min_length=1,
+        description="instead of sections: patients to score the model on, with all their sections",
     )
-    refit: bool = Field(default=True, description="after the held-out blocks have been scored, train on them too")
-    device: str = "auto"
-    devices: int = Field(default=1, ge=1, description="processes that train together on a machine, each on a device")
-    nodes: int = Field(default=1, ge=1, description="machines")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    refit: bool = Field(
+        default=True, description="when the held-out blocks have been scored, train once more, on all spots"
+    )
+    device: str = Field(
+        default="auto", description="where to compute: auto, cpu, cuda, cuda:1 (a second graphics card), or mps (Apple)"
+    )
+    devices: int = Field(
+        default=1, ge=1, description="processes that train together on one machine, each on a device of its own"
+    )
+    nodes: int = Field(default=1, ge=1, description="machines that train together")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="precision of numbers in training: fp32 is full, bf16 is faster where the processor has it",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> TrainingConfig:
