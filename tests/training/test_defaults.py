@@ -8,6 +8,7 @@ import torch
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data import batches
 from napari_nh2st.training.data.batches import spots_a_step
 from napari_nh2st.training.data.embedded import EmbeddedSection
 from napari_nh2st.training.data.label_scale import LabelScale
@@ -99,7 +100,9 @@ def two_threads():
 
 
 @pytest.mark.parametrize(("batch", "threads"), [(12, 1), (127, 1), (128, 2), (256, 2)])
-def test_a_small_step_of_the_head_wakes_no_second_thread(tmp_path, two_threads, batch, threads):
+def test_a_small_step_of_the_head_wakes_no_second_thread(tmp_path, two_threads, monkeypatch, batch, threads):
+    monkeypatch.setattr(batches, "FEWEST_STEPS", 2)
+
     class Seen(L.Callback):
         def __init__(self):
             self.threads = set()

@@ -1,7 +1,3 @@
-import json
-import threading
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,37 +7,30 @@ from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model, load_reference
-from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.config import read_config
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.network.label_units import fold_labels, unfold_labels
 from napari_nh2st.training.run.reference import _some
 from support.models import small_model
+from support.runs import events, same_weights, scores, settings
 from support.sections import sheet
 
-ARCH = {"width": 8, "dim": 32, "hidden": 16, "heads": 4, "dropout": 0.1}
+ARCH = Architecture(width=8, dim=32, hidden=16, heads=4, dropout=0.1)
 
 
-def settings(variant="context", **more):
-    values = {"epochs": 3, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 2.0}
-    values |= {"refit": False, "pretrain_steps": 0, "train": "everything"}
-    return TrainingConfig(architecture=Architecture(variant=variant, **ARCH), **{**values, **more})
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    return sheet(tmp_path_factory.mktemp("sheet"), ("S1", "P1", 1), ("S2", "P2", 2))
+def everything(**more):
+    """Three epochs of the whole network, once."""
+    return settings(**{"train": "everything", "architecture": ARCH, "epochs": 3, "views": 0, "refit": False, **more})
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, samples):
+def run(tmp_path_factory):
+    """A run on two sections of 81 spots."""
+    large = sheet(tmp_path_factory.mktemp("sheet"), ("S1", "P1", 1), ("S2", "P2", 2))
     out = tmp_path_factory.mktemp("run") / "r"
-    finetune(samples, out, config=settings(), seed=0, progress=False)
+    finetune(large, out, config=everything(), seed=0, progress=False)
     return out
-
-
-def events(run: Path):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_what_can_be_learnt_is_learnt_and_what_cannot_is_not_claimed(run, tmp_path):
@@ -119,57 +108,47 @@ def test_the_model_kept_is_the_best_epoch(run):
     assert load_card(run / "model").evaluation.pcc_mean == pytest.approx(best, abs=2e-4)
 
 
-def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_held_out(run, samples, tmp_path):
-    config = settings(epochs=1, refit=True)
-    finetune(samples, tmp_path / "refit", config=config, progress=False)
-    finetune(samples, tmp_path / "once", config=settings(epochs=1), progress=False)
-    card, once = (load_card(tmp_path / name / "model") for name in ("refit", "once"))
+def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_held_out(straight, samples, tmp_path):
+    finetune(samples, tmp_path / "once", config=settings(pretrain_steps=2, refit=False), seed=1, progress=False)
+    card, once = load_card(straight / "model"), load_card(tmp_path / "once" / "model")
     assert card.evaluation == once.evaluation
-    assert [t.spots for t in card.training] == [81, 81]
-    assert all(t.spots < 81 for t in once.training)
-    assert card.architecture.landmarks == 162
+    assert [t.spots for t in card.training] == [25, 25]
+    assert all(t.spots < 25 for t in once.training)
+    assert (once.architecture.landmarks, card.architecture.landmarks) == (42, 48)  # of 42 spots, of 50 at most 48
     assert card.gene_means != once.gene_means
-    lines = events(tmp_path / "refit")
-    assert lines[0]["total_epochs"] == 2
-    assert lines[-1]["epoch"] == 1
+    lines = events(straight)
+    assert next(line["total_epochs"] for line in lines if "total_epochs" in line) == 4
+    assert lines[-1]["epoch"] == 3
     steps = [line["step"] for line in lines if "train_loss" in line]
     assert steps == sorted(set(steps))
 
 
-def test_a_second_run_into_the_same_folder_is_refused(run, samples):
+def test_a_second_run_into_the_same_folder_is_refused(straight, samples):
     with pytest.raises(Nh2stError, match="holds a run already"):
-        finetune(samples, run, config=settings(), progress=False)
+        finetune(samples, straight, config=settings(), progress=False)
 
 
-def test_resume_goes_on_where_it_stopped(tmp_path, samples):
-    """Stopped and resumed equals undisturbed: same epochs, same batches, same schedule."""
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    config = settings(epochs=2)
-    finetune(samples, straight, config=config, seed=1, progress=False)
-    stop = threading.Event()
-
-    def after_one_epoch():
-        lines = events(broken) if (broken / "metrics.jsonl").exists() else []
-        return stop.is_set() or sum("val_pcc" in line for line in lines) >= 1
-
-    finetune(samples, broken, config=config, seed=1, progress=False, cancelled=after_one_epoch)
+def test_resume_goes_on_where_it_stopped(straight, samples, tmp_path):
+    """Stopped after an epoch and resumed, it is the undisturbed run, whatever it is called with."""
+    broken = tmp_path / "broken"
+    config = settings(pretrain_steps=2)
+    finetune(samples, broken, config=config, seed=1, progress=False, cancelled=lambda: len(scores(broken)) >= 1)
     assert events(broken)[-1]["event"] == "cancelled"
     assert load_card(broken / "model").name == "model"
-    # A resumed run goes on with what it was started with, whatever it is called with.
     finetune(samples, broken, config=settings(epochs=9, panel=2), seed=5, progress=False, resume=True)
     lines = events(broken)
     assert "resumed" in [line.get("event") for line in lines]
     assert lines[-1]["event"] == "done"
-    assert [line["epoch"] for line in lines if "val_pcc" in line][-1] == 1
-    a, b = (load_model(run / "model") for run in (straight, broken))
-    assert a.card.genes == b.card.genes
-    assert b.card.recipe["seed"] == 1
+    assert max(scores(broken)) == 1
+    a, b = (load_card(run / "model") for run in (straight, broken))
+    assert a.genes == b.genes
+    assert b.recipe["seed"] == 1
+    assert same_weights(straight, broken)
 
 
-def test_resuming_on_other_samples_is_refused(run, tmp_path):
-    other = sheet(tmp_path, ("S9", "P9", 4))
-    with pytest.raises(Nh2stError, match="was started on S1, S2"):
-        finetune(other, run, config=settings(), progress=False, resume=True)
+def test_resuming_on_other_samples_is_refused(straight, three_samples):
+    with pytest.raises(Nh2stError, match="was started on S1, S2: resume it"):
+        finetune(three_samples, straight, config=settings(), progress=False, resume=True)
 
 
 def test_a_stop_before_the_first_epoch_leaves_no_half_trained_model(tmp_path, samples):
@@ -179,27 +158,29 @@ def test_a_stop_before_the_first_epoch_leaves_no_half_trained_model(tmp_path, sa
     assert events(tmp_path / "r")[-1]["event"] == "failed"
 
 
-def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples):
+def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples, short_epochs):
     run = tmp_path / "r"
 
     def leave_a_file():
-        if (run / "metrics.jsonl").exists() and any("val_pcc" in line for line in events(run)):
+        if scores(run):
             (run / "stop").touch()
         return False
 
-    finetune(samples, run, config=settings(), progress=False, cancelled=leave_a_file)
+    finetune(samples, run, config=everything(), progress=False, cancelled=leave_a_file)
     assert events(run)[-1]["event"] == "cancelled"
     assert load_model(run / "model").card.evaluation is not None
 
 
-def test_paper_trains_too(tmp_path, samples):
-    folder = finetune(samples, tmp_path / "r", config=settings("paper", epochs=2, spots_per_step=8), progress=False)
+def test_paper_trains_too(tmp_path, samples, short_epochs):
+    paper = ARCH.model_copy(update={"variant": "paper"})
+    config = settings(architecture=paper, spots_per_step=8, refit=False)
+    folder = finetune(samples, tmp_path / "r", config=config, progress=False)
     assert load_model(folder).card.architecture.variant == "paper"
 
 
-def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples):
+def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples, short_epochs):
     base = small_model(tmp_path, genes=["LIGHT", "OTHER", "DARK"], gene_means=[1.0, 2.0, 3.0])
-    config = settings(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None, kernel_share=0.0)
+    config = everything(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None, kernel_share=0.0)
     tuned = load_model(finetune(samples, tmp_path / "r", base=base.path, config=config, progress=False))
     assert (tuned.card.mpp, tuned.card.pitch, tuned.card.architecture) == (1.0, 144, base.card.architecture)
     assert tuned.card.base.startswith("small-context ")

@@ -1,45 +1,30 @@
-import json
-
 import anndata as ad
 import numpy as np
 import pytest
 
 from napari_nh2st.errors import Nh2stError, SampleError
 from napari_nh2st.expression import read_sheet
-from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card
-from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.config import read_config
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.run.held_out_prediction import read_held_out
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections, split_samples
+from support.runs import events, settings
 from support.sections import GENES, PITCH, sheet
 
-ARCH = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.1)
+
+def quick(**more):
+    return settings(**{"views": 0, "pretrain_steps": 2, **more})
 
 
-def settings(**more):
-    values = {"epochs": 2, "device": "cpu", "precision": "fp32", "panel": 4, "mpp": 2.0, "landmarks": 32}
-    return TrainingConfig(architecture=ARCH, **{**values, "pretrain_steps": 2, **more})
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sheet")
-    return sheet(folder, ("S1", "P1", 1, 1000), ("S2", "P2", 2, 1000), ("S3", "P2", 3, 1000))
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def test_patients_take_all_their_sections_with_them(samples):
-    read = read_sheet(samples)
-    train, held_out = split_samples(read, settings(hold_out_patients=["P2"]))
+def test_patients_take_all_their_sections_with_them(three_samples):
+    read = read_sheet(three_samples)
+    train, held_out = split_samples(read, quick(hold_out_patients=["P2"]))
     assert [s.sample for s in train] == ["S1"]
     assert [s.sample for s in held_out] == ["S2", "S3"]
-    train, held_out = split_samples(read, settings(hold_out_sections=["S2"]))
+    train, held_out = split_samples(read, quick(hold_out_sections=["S2"]))
     assert [s.sample for s in train] == ["S1", "S3"]
-    assert split_samples(read, settings()) == (read, [])
+    assert split_samples(read, quick()) == (read, [])
 
 
 @pytest.mark.parametrize(
@@ -50,9 +35,9 @@ def test_patients_take_all_their_sections_with_them(samples):
         ({"hold_out_patients": ["P1", "P2"]}, "leave at least one"),
     ],
 )
-def test_what_cannot_be_held_out_says_so(samples, names, says):
+def test_what_cannot_be_held_out_says_so(three_samples, names, says):
     with pytest.raises(SampleError, match=says):
-        split_samples(read_sheet(samples), settings(**names))
+        split_samples(read_sheet(three_samples), quick(**names))
 
 
 def test_one_way_to_hold_out(tmp_path):
@@ -62,12 +47,12 @@ def test_one_way_to_hold_out(tmp_path):
 
 
 @pytest.mark.parametrize("train", ["head", "everything"])
-def test_a_held_out_section_is_scored_and_chooses_nothing(samples, tmp_path, train):
+def test_a_held_out_section_is_scored_and_chooses_nothing(three_samples, tmp_path, train, short_epochs):
     """Its counts are changed after a run: the run that sees the changed ones ends with the same weights."""
-    quick = {"epochs": 1, "refit": False, "windows_per_step": 1, "window": 256} if train == "everything" else {}
-    config = settings(hold_out_sections=["S3"], train=train, **quick)
-    first = finetune(samples, tmp_path / "a", config=config, progress=False)
-    scored = [row for row in rows(tmp_path / "a") if "test_pcc" in row]
+    once = {"epochs": 1, "refit": False, "windows_per_step": 1, "window": 256} if train == "everything" else {}
+    config = quick(hold_out_sections=["S3"], train=train, **once)
+    first = finetune(three_samples, tmp_path / "a", config=config, progress=False)
+    scored = [row for row in events(tmp_path / "a") if "test_pcc" in row]
     assert len(scored) == config.epochs
     assert all({"val_pcc", "test_loss"} <= row.keys() for row in scored)
     card = load_card(first)
@@ -76,7 +61,7 @@ def test_a_held_out_section_is_scored_and_chooses_nothing(samples, tmp_path, tra
 
     shown = read_held_out(tmp_path / "a")
     assert (shown.what, shown.genes, len(shown.sections)) == ("sections", card.genes, 1)
-    data = ad.read_h5ad(samples.parent / "S3.h5ad")
+    data = ad.read_h5ad(three_samples.parent / "S3.h5ad")
     np.testing.assert_allclose(shown.sections[0].xy, data.obsm["spatial"], atol=1)
     assert len(shown.sections[0].around) == 0
     assert shown.sections[0].spacing == pytest.approx(PITCH, rel=0.15)  # the model's pitch, in whole cells
@@ -85,32 +70,31 @@ def test_a_held_out_section_is_scored_and_chooses_nothing(samples, tmp_path, tra
     data.X = np.random.default_rng(0).permutation(data.X, axis=0)
     data.write_h5ad(tmp_path / "S3.h5ad")
     second = finetune(other, tmp_path / "b", config=config, progress=False)
-    again = [row["test_pcc"] for row in rows(tmp_path / "b") if "test_pcc" in row]
+    again = [row["test_pcc"] for row in events(tmp_path / "b") if "test_pcc" in row]
     assert again != [row["test_pcc"] for row in scored]
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
 
 
-def test_blocks_are_shown_among_the_spots_that_are_trained_on(samples, tmp_path):
-    finetune(samples, tmp_path / "r", config=settings(epochs=1), progress=False)
-    shown = read_held_out(tmp_path / "r")
+def test_blocks_are_shown_among_the_spots_that_are_trained_on(straight):
+    shown = read_held_out(straight)
     assert shown.what == "blocks"
-    assert [s.name for s in shown.sections] == ["S1", "S2", "S3"]
+    assert [s.name for s in shown.sections] == ["S1", "S2"]
     for section in shown.sections:
         assert len(section.xy) == len(section.measured) == len(section.predicted) == 4
         assert len(section.around) == 25 - 4
         assert len(np.unique(np.concatenate([section.around, section.xy]), axis=0)) == 25
-    stages = [row["stage"] for row in rows(tmp_path / "r") if "stage" in row]
+    stages = [row["stage"] for row in events(straight) if "stage" in row]
     assert list(dict.fromkeys(stages)) == [
         "pretraining the encoder", "looking at the tissue", "training", "training on the held-out blocks too",
         "scoring beside simpler models",
     ]  # fmt: skip
 
 
-def test_genes_that_were_not_measured_there_are_left_out(samples, tmp_path):
+def test_genes_that_were_not_measured_there_are_left_out(tmp_path, short_epochs):
     other = sheet(tmp_path, ("S1", "P1", 1, 1000), ("S3", "P2", 3, 1000))
     data = ad.read_h5ad(tmp_path / "S3.h5ad")
     data[:, GENES[1:]].copy().write_h5ad(tmp_path / "S3.h5ad")
-    finetune(other, tmp_path / "r", config=settings(epochs=1, hold_out_patients=["P2"]), progress=False)
+    finetune(other, tmp_path / "r", config=quick(epochs=1, hold_out_patients=["P2"]), progress=False)
     assert sorted(read_held_out(tmp_path / "r").genes) == sorted(GENES[1:])
     data.var_names = [f"ENSG{i}" for i in range(4)]
     data.write_h5ad(tmp_path / "S3.h5ad")

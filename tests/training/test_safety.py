@@ -14,9 +14,7 @@ import pytest
 import torch
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model
-from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.network.network_module import NH2STModule, NotFinite
 from napari_nh2st.training.run import checkpoints, training_pass
@@ -25,48 +23,7 @@ from napari_nh2st.training.run.metrics_file import MetricsFile
 from napari_nh2st.training.run.requests import RunRequests
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_process import RunProcess
-from support.sections import sheet
-
-ARCH = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.3)
-
-
-def settings(**more):
-    """Four epochs of 30 steps: two with blocks held out, two on everything."""
-    values = {"epochs": 2, "device": "cpu", "precision": "fp32", "ema": 0.8, "panel": 4, "mpp": 2.0, "views": 1}
-    return TrainingConfig(architecture=ARCH, **{**values, "landmarks": 32, "pretrain_steps": 0, **more})
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sheet")
-    return sheet(folder, ("S1", "P1", 1, 1000), ("S2", "P2", 2, 1000))
-
-
-def events(run: Path):
-    path = run / "metrics.jsonl"
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def losses(run: Path) -> dict[int, float]:
-    """The last word on every step: a step that was taken again counts as it was then."""
-    return {line["step"]: line["train_loss"] for line in events(run) if "train_loss" in line}
-
-
-def scores(run: Path) -> dict[int, float]:
-    return {line["epoch"]: line["val_pcc"] for line in events(run) if "val_pcc" in line}
-
-
-def same_weights(a: Path, b: Path) -> bool:
-    one, two = (load_model(run / "model").net.state_dict() for run in (a, b))
-    return all(torch.equal(one[k], two[k]) for k in one)
-
-
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory, samples):
-    out = tmp_path_factory.mktemp("straight") / "r"
-    finetune(samples, out, config=settings(pretrain_steps=2), seed=1, progress=False)
-    return out
+from support.runs import events, losses, same_weights, scores, settings
 
 
 @pytest.mark.parametrize("at_step", [45, pytest.param(100, marks=pytest.mark.long)])
@@ -90,11 +47,11 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(samples, str
 
 
 @pytest.mark.parametrize("what", ["last-blocks", pytest.param("everything", marks=pytest.mark.long)])
-def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what):
+def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what, short_epochs):
     config = settings(train=what, epochs=2, window=256, windows_per_step=1, refit=False)
     finetune(samples, tmp_path / "a", config=config, progress=False)
     run = tmp_path / "b"
-    finetune(samples, run, config=config, progress=False, cancelled=lambda: len(losses(run)) >= 35)
+    finetune(samples, run, config=config, progress=False, cancelled=lambda: len(losses(run)) >= 11)
     finetune(samples, run, progress=False, resume=True)
     assert losses(run) == losses(tmp_path / "a")
     assert same_weights(run, tmp_path / "a")
@@ -130,7 +87,7 @@ def test_killed_at_any_step_and_resumed_it_ends_as_if_it_had_been_left_alone(sam
     assert same_weights(run, alone)
 
 
-def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(samples, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(samples, tmp_path, monkeypatch, short_epochs):
     run, written = tmp_path / "r", []
     real = CheckedFiles.save_checkpoint
 
@@ -174,7 +131,7 @@ def test_a_copy_of_the_best_that_reads_back_otherwise_does_not_take_the_last_one
     assert last.read_bytes() == b"new"
 
 
-def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch):
+def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch, short_epochs):
     real = NH2STModule.gather
 
     def small(self, batch):
@@ -239,7 +196,7 @@ def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
     assert requests.should_stop()
 
 
-def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path):
+def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path, short_epochs):
     run, seen = tmp_path / "r", []
 
     def go_on() -> None:
@@ -259,7 +216,7 @@ def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path):
     assert told == ["started", "paused", "resumed", "checkpoint", "done"]
 
 
-def test_it_ends_when_it_gets_no_better_and_a_resumed_run_knows(samples, tmp_path, monkeypatch):
+def test_it_ends_when_it_gets_no_better_and_a_resumed_run_knows(samples, tmp_path, monkeypatch, short_epochs):
     monkeypatch.setattr(NH2STModule, "on_validation_epoch_end", lambda self: self.log("val_pcc", 0.5))
     finetune(samples, tmp_path / "r", config=settings(epochs=9, patience=2), progress=False)
     epochs = [line["epoch"] for line in events(tmp_path / "r") if line.get("event") == "checkpoint"]
