@@ -166,7 +166,7 @@ def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples, short_epochs):
             (run / "stop").touch()
         return False
 
-    finetune(samples, run, config=everything(), progress=False, cancelled=leave_a_file)
+    finetune(samples, run, config=settings(epochs=3), progress=False, cancelled=leave_a_file)
     assert events(run)[-1]["event"] == "cancelled"
     assert load_model(run / "model").card.evaluation is not None
 
