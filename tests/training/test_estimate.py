@@ -216,7 +216,7 @@ def test_sections_beyond_the_time_for_reading_are_taken_to_be_alike(samples, mon
 
 
 def test_of_a_large_section_the_middle_is_read(samples, monkeypatch):
-    monkeypatch.setattr(timing_probe, "MOST_PIXELS", 300**2)
+    monkeypatch.setattr(timing_probe, "MOST_PIXELS", 150**2)
     read = []
     monkeypatch.setattr(timing_probe, "load_section", lambda *a: read.append(load_section(*a)) or read[-1])
     estimate(samples, config=settings())

@@ -97,12 +97,12 @@ def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(sample
             raise OSError(errno.ENOSPC, "No space left on device")
         real(self, checkpoint, path, storage_options)
 
-    monkeypatch.setattr(CheckedFiles, "save_checkpoint", full)
-    with pytest.raises(Nh2stError, match=r"the disk that holds .* is full: free some space, then go on with --resume"):
+    said = r"the disk that holds .* is full: free some space, then go on with --resume"
+    with monkeypatch.context() as disk, pytest.raises(Nh2stError, match=said):
+        disk.setattr(CheckedFiles, "save_checkpoint", full)
         finetune(samples, run, config=settings(refit=False), progress=False)
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
     assert events(run)[-1]["event"] == "failed"
-    monkeypatch.undo()
     finetune(samples, run, progress=False, resume=True)
     assert events(run)[-1]["event"] == "done"
 

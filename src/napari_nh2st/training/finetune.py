@@ -20,7 +20,7 @@ from napari_nh2st.model.folder import load_model, put_reference, save_model
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
-from napari_nh2st.training.run.begin import begin_run, check_folder, full_disk_told, wait_until_ready
+from napari_nh2st.training.run.begin import begin_run, check_folder, explain_full_disk, wait_until_ready
 from napari_nh2st.training.run.checkpoints import next_epoch
 from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.finished_run import FinishedRun
@@ -106,11 +106,11 @@ def finetune(
     sections = load_sections(train, counts, card)  # pixels (H, W, 3), nine places (n, 9, 2), labels (n, G) each
     hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
 
-    with full_disk_told(folder):
+    with explain_full_disk(folder):
         if first:
             begin_run(folder, settings, samples, resume)
         control = RunControl.of(folder, cancelled, writes=first, show_bar=progress and first)
-        with control.failure_told(), quiet():
+        with control.report_failure(), quiet():
             preparation = Preparation(folder, settings, sections, start, control)
             finished = _train(preparation, card, held_out, resume)
             if first:
@@ -128,7 +128,7 @@ def _train(preparation: Preparation, card: Card, held_out: HeldOutSections, resu
     setup, reporter = _prepare(preparation, card, held_out)
 
     first = TrainingPass(setup, folder, control, score=True, watch=[reporter])
-    _tell_start(first, resume)
+    _report_start(first, resume)
     broken: NotFinite | None = None
     trained: TrainedPass | None = None
     try:
@@ -163,7 +163,7 @@ def _prepare(preparation: Preparation, card: Card, held_out: HeldOutSections) ->
     return setup, HeldOutReporter(preparation.folder, setup, held_out, embedded)
 
 
-def _tell_start(first: TrainingPass, resume: bool) -> None:
+def _report_start(first: TrainingPass, resume: bool) -> None:
     setup, config = first.setup, first.setup.config
     rounds, epoch = 1 + config.refit, next_epoch(first.checkpoint)
     first.control.log.write(

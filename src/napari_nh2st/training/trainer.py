@@ -56,7 +56,7 @@ def one_cycle_adamw(
 
 
 def is_first_process() -> bool:
-    """Tell whether this is the process that prepares and writes; others train along."""
+    """Return whether this is the process that prepares and writes; others train along."""
     rank = getattr(rank_zero_only, "rank", 0) or 0
     return rank == 0 and os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")) == "0"
 

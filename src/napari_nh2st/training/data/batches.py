@@ -28,7 +28,7 @@ def windows_a_step(spots: int, each: float) -> int:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """How much a step takes, and how it is shared out.
+    """Size of a step, and its shares.
 
     Attributes
     ----------

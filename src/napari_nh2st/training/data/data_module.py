@@ -67,7 +67,7 @@ class SectionDataModule(L.LightningDataModule):
 
     @property
     def batch_size(self) -> int:
-        """What one process draws for a step: spots where they are embedded, windows otherwise."""
+        """Spots that one process draws for a step where they are embedded; windows otherwise."""
         config, spots = self.config, spots_a_step(sum(int((~s.held_out).sum()) for s in self.sections))
         if self.embedded is not None:
             return config.spots_per_step or spots
@@ -83,7 +83,7 @@ class SectionDataModule(L.LightningDataModule):
         return WindowBatches(self.sections, self._cutter, self.card, config.window, step)
 
     def held_out(self) -> list[tuple[int, Any]]:
-        """Give each section's number, and its held-out spots as windows or as targets."""
+        """Return each section's number, and its held-out spots as windows or as targets."""
         if self.embedded is not None:
             pairs = zip(self.sections, self.embedded, strict=True)
             return list(enumerate(targets_in_parts(s, e, self._cutter) for s, e in pairs))

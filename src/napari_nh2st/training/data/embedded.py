@@ -1,4 +1,4 @@
-"""Embedded sections: what a frozen encoder sees at the spots' nine places, encoded once and trained on many times."""
+"""Embedded sections: a frozen encoder's output at the spots' nine places, computed once and trained on many times."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EmbeddedSection:
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """How tissue is varied before it is encoded: turned and mirrored at random, its colours jittered by `spread`."""
+    """Variation of tissue before it is encoded: turned and mirrored at random, its colours jittered by `spread`."""
 
     rng: np.random.Generator
     spread: float
@@ -73,8 +73,8 @@ def embed_spots(
                 pixels = stain_jitter(pixels, vary.spread, vary.rng)
             maps = (net.encode if vary is None else net.encode_learnt)(normalise(pixels))  # (1, C, h, w)
             cells = (window.centres / card.architecture.stride - 3).to(device)  # (m, 9, 2)
-            found = sample_cells(maps, cells.reshape(1, -1, 2))[0]
-            out[window.spots] = found.view(-1, 9, maps.shape[1]).float().cpu()
+            sampled = sample_cells(maps, cells.reshape(1, -1, 2))[0]
+            out[window.spots] = sampled.view(-1, 9, maps.shape[1]).float().cpu()
     net.to(home).train(training)
     return out[torch.from_numpy(spots)].clone()
 
@@ -108,13 +108,13 @@ def embed_sections(
     out = []
     for i, section in enumerate(sections):
         spots = np.arange(len(section.labels))
-        seen = []
+        views_seen = []
         for view in range(views + 1):
             if cancelled():
                 raise Cancelled("stopped while the tissue was being encoded")
             vary = Variation(np.random.default_rng([seed, 6, i, view]), config.stain_jitter) if view else None
-            seen.append(embed_spots(net, section, spots, card, device=device, vary=vary))
+            views_seen.append(embed_spots(net, section, spots, card, device=device, vary=vary))
             progress(i * (views + 1) + view + 1, len(sections) * (views + 1))
         none = torch.zeros((0, len(spots), 9, net.encoder.channels), dtype=torch.float16)
-        out.append(EmbeddedSection(seen[0], torch.stack([v.half() for v in seen[1:]]) if views else none))
+        out.append(EmbeddedSection(views_seen[0], torch.stack([v.half() for v in views_seen[1:]]) if views else none))
     return out

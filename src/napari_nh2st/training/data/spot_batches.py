@@ -66,13 +66,13 @@ def targets_of(
     """Make targets of spots: of the tissue as it is, or for training (without stain statistics) in these views."""
     known, labels = cutter.labels(section, spots)
     at = torch.from_numpy(spots)
-    seen = embedded.plain[at]
+    embeddings = embedded.plain[at]
     if view is not None:
-        seen = seen[..., : embedded.views.shape[-1]]
+        embeddings = embeddings[..., : embedded.views.shape[-1]]
         varied = torch.from_numpy(np.flatnonzero(view))
-        seen[varied] = embedded.views[torch.from_numpy(view)[varied] - 1, at[varied]].float()
+        embeddings[varied] = embedded.views[torch.from_numpy(view)[varied] - 1, at[varied]].float()
     present, number = torch.from_numpy(section.present[spots]), torch.full((len(spots),), section.number)
-    return Targets(seen, present, torch.from_numpy(known), torch.from_numpy(labels), at, number)
+    return Targets(embeddings, present, torch.from_numpy(known), torch.from_numpy(labels), at, number)
 
 
 def targets_in_parts(section: Section, embedded: EmbeddedSection, cutter: WindowCutter) -> list[Targets]:

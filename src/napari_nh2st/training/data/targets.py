@@ -1,4 +1,4 @@
-"""Spots to be predicted, and what an encoder sees at their nine places."""
+"""Spots to be predicted, with the encoder's output at their nine places."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_nh2st.training.data.windows import Window
 
 @dataclass
 class Targets:
-    """Spots to be predicted, and what an encoder sees at their nine places.
+    """Spots to be predicted, with the encoder's output at their nine places.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ SORTED_STEPS = 32
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Where a training window is to be cut, and how it is then turned.
+    """The place of a training window, and the way it is then turned.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Block:
     low, high : (2,) float64
         First and last (x, y) of its targets, in pixels of the crop.
     size : tuple of int
-        What it takes to hold them whole, as it lies after turning: (width, height), the width never the smaller.
+        Of a window that holds them whole, as it lies after turning: (width, height), the width never the smaller.
     quarter : int
     mirror : bool
     slack : (2,) float64

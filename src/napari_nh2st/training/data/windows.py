@@ -67,7 +67,7 @@ class WindowCutter:
         )
 
     def labels(self, section: Section, spots: Indices) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-        """Give the nine places' labels: which are known (m, 9), and their standardised values (m, 9, G)."""
+        """Return the nine places' labels: which are known (m, 9), and their standardised values (m, 9, G)."""
         measured = section.measured[spots]
         # Training must not see held-out labels, not even as a neighbour's; a validation window shows none at all.
         known = (measured >= 0) & ~section.held_out[measured]

@@ -15,7 +15,7 @@ _MINUTES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 35, 40, 45, 50, 5
 
 
 class Estimate(BaseModel):
-    """What a run will take on this machine.
+    """Time and memory that a run will take on this machine.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Estimate(BaseModel):
 
 
 def about_time(seconds: float) -> str:
-    """Say a time no more exactly than it is known."""
+    """Round a time to what is known of it, in words."""
     minutes = seconds / 60
     if seconds < 50:
         return "less than a minute"
@@ -68,7 +68,7 @@ def about_time(seconds: float) -> str:
 
 
 def about_memory(megabytes: float) -> str:
-    """Say an amount of memory no more exactly than it is known; nothing where it is not."""
+    """Round an amount of memory to what is known of it, in words; empty if nothing is."""
     if megabytes <= 0:
         return ""
     gigabytes = megabytes / 1000

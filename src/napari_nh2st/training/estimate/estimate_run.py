@@ -1,4 +1,4 @@
-"""What a fine-tuning run will take, said before it is started: from a short probe of the very steps of a run.
+"""The estimate of a fine-tuning run before it is started, from a short probe of its very steps.
 
 Nothing heavy is loaded before `estimate` is called, so that a window can read what another process has found.
 """
@@ -27,10 +27,9 @@ def estimate(
 ) -> Estimate:
     """Estimate the time and memory of `finetune` with the same sections, base and settings.
 
-    Counts are read, one section is loaded, and on a part of it some steps of each stage are made and timed; what a
-    stage takes is taken to grow with what it works on: tissue with its pixels, pretraining with its steps, training
-    with steps, epochs and the second training. Nothing is written. Memory is told best in a process of its own: what
-    the process has taken before counts as well.
+    It reads counts, loads one section, and times some steps of each stage on a part of it. The time of a stage grows
+    with its work: tissue with its pixels, pretraining with its steps, training with steps, epochs and the second
+    training. Nothing is written. Run it in a process of its own: memory that the process took before counts too.
 
     Memory, in bytes, of a run on the processor::
 
@@ -49,7 +48,7 @@ def estimate(
     cancelled : callable
         Asked between steps.
     progress : callable
-        Told what is being tried.
+        Called with the stage that is probed.
 
     Raises
     ------

@@ -26,7 +26,7 @@ KERNEL_COPIES = 3
 
 
 def forecast(probe: TimingProbe, config: TrainingConfig) -> Estimate:
-    """Say what a run takes, where it is not ended early."""
+    """Compute what a run takes if it is not ended early."""
     spots = sum(map(len, probe.train))
     steps = _steps(probe, config, spots * (1 - config.inner_validation))
     again = _steps(probe, config, spots) if config.refit else 0
@@ -52,7 +52,7 @@ def forecast(probe: TimingProbe, config: TrainingConfig) -> Estimate:
 
 
 def crop(spots: FloatArray, card: Card) -> float:
-    """Give the pixels of the crop that a section is loaded as."""
+    """Count the pixels of the crop that a section is loaded as."""
     margin = card.pitch + card.patch // 2 + card.architecture.stride
     return float((np.ptp(spots, axis=0) + 2 * margin).prod())
 
@@ -63,7 +63,7 @@ def _steps(probe: TimingProbe, config: TrainingConfig, spots: float) -> int:
 
 
 def _windows(sections: Sequence[FloatArray], card: Card, part: float = 1.0) -> tuple[int, int]:
-    """Give the pixels of all windows over a compact part of each section's spots, and of the largest window."""
+    """Count the pixels of all windows over a compact part of each section's spots, and of the largest window."""
     each = [window_pixels(np.ptp(s, axis=0) * part**0.5, card) for s in sections]
     return sum(e[0] for e in each), max((e[1] for e in each), default=0)
 
@@ -103,8 +103,8 @@ def _describing(probe: TimingProbe) -> float:
     """After the training: the engine's look at the tissue of all sections, with the finished model."""
     pace = probe.embed if probe.embeds else probe.validate
     side = 3 * probe.card.architecture.stride if probe.embeds else probe.card.patch
-    train, apart = (sum(crop(s, probe.card) for s in sections) for sections in (probe.train, probe.held_out))
-    return pace * MARGIN * (min(train, MOST_TILES * side**2) + apart)
+    train, held_out = (sum(crop(s, probe.card) for s in sections) for sections in (probe.train, probe.held_out))
+    return pace * MARGIN * (min(train, MOST_TILES * side**2) + held_out)
 
 
 def _simpler(probe: TimingProbe) -> float:
@@ -115,7 +115,8 @@ def _simpler(probe: TimingProbe) -> float:
 
 def _memory(probe: TimingProbe, config: TrainingConfig, crops: float) -> float:
     """See `napari_nh2st.training.estimate.estimate`."""
-    there = probe.trained == "head" or probe.device.type == "cpu"  # the kernel head alone is fitted on the processor
+    # Without training of the head alone, only the kernel head is fitted to embeddings, and on the processor.
+    there = probe.trained == "head" or probe.device.type == "cpu"
     largest = _windows([*probe.train, *probe.held_out], probe.card)[1] if probe.embeds and there else 0
     peak = max(probe.peak, probe.resident + probe.slope * largest)
     if probe.device.type == "cuda":

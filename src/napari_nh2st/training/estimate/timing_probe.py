@@ -142,14 +142,14 @@ def probe_run(
     stage("reading")
     samples = [*train, *held_out]
     counts, seconds = _read(samples, cancelled)
-    known = counts[: len(train)]
-    card = card_for(train[: len(known)], known, config, base)
+    counts_read = counts[: len(train)]
+    card = card_for(train[: len(counts_read)], counts_read, config, base)
     spots = _spots(samples, counts, card)
     probe = _work(card, config, base, (spots[: len(train)], spots[len(train) :]))
     probe.read = seconds
 
     stage("loading a section")
-    section = _load(probe, train, known)
+    section = _load(probe, train, counts_read)
     _settle_batch(probe, section, config)
     part = part_of(section, _middle(section.centres[:, SELF], SIDE, SPOTS))
     hold_out_blocks([part], config.inner_validation, 0)
@@ -167,7 +167,7 @@ def probe_run(
 
 
 def window_pixels(extent: FloatArray, card: Card) -> tuple[int, int]:
-    """Pixels of all windows that hold spots of this extent (x, y), and of the largest window."""
+    """Count the pixels of all windows that hold spots of this extent (x, y), and of the largest window."""
     count, _, size = grid(extent, card, EMBED_WINDOW)
     return int(count.prod() * size.prod()), int(size.prod())
 
@@ -214,7 +214,7 @@ def _middle(spots: FloatArray, side: float, most: int) -> npt.NDArray[np.int64]:
 
 
 def _load(probe: TimingProbe, train: Sequence[Sample], counts: Sequence[Any]) -> Section:
-    """Load the largest section that was read, or the middle of it where that is too much."""
+    """Load the largest section that was read, or its middle if that is too much."""
     i = int(np.argmax([np.ptp(s, axis=0).prod() for s in probe.train[: len(counts)]]))
     spots = probe.train[i]
     some = _middle(spots, MOST_PIXELS**0.5, len(spots))
@@ -250,13 +250,13 @@ def _embed(probe: TimingProbe, part: Section, config: TrainingConfig) -> Embedde
     centres, pixels, peaks = part.centres[:, SELF], [], []
     for spots in (np.arange(1), np.arange(len(centres))):
         begin = time.perf_counter()
-        seen = embed_spots(net, part, spots, probe.card, device=device)
+        plain = embed_spots(net, part, spots, probe.card, device=device)
         probe.embed = time.perf_counter() - begin
         pixels.append(window_pixels(np.ptp(centres[spots], axis=0), probe.card)[0])
         peaks.append(memory_mb(probe.device)[1])
     probe.embed /= pixels[1]
     probe.slope = (peaks[1] - peaks[0]) / max(pixels[1] - pixels[0], 1)
-    return EmbeddedSection(seen, torch.zeros((0, len(centres), 9, net.encoder.channels), dtype=torch.float16))
+    return EmbeddedSection(plain, torch.zeros((0, len(centres), 9, net.encoder.channels), dtype=torch.float16))
 
 
 def _seconds_a_product() -> float:
@@ -304,11 +304,11 @@ def _pretrain(card: Card, section: Section, config: TrainingConfig, cancelled: C
     """Seconds that a step of pretraining takes."""
     clock = _Clock(cancelled, PRETRAIN_SECONDS, warm_up=2)  # the first of its times is before the first step
 
-    def told(done: int, total: int) -> None:
+    def tick(done: int, total: int) -> None:
         clock.tick()
 
     try:
-        pretrain_on_sections([section], card.architecture, config, 0, cancelled=clock.enough, progress=told)
+        pretrain_on_sections([section], card.architecture, config, 0, cancelled=clock.enough, progress=tick)
     except Cancelled:
         if cancelled():
             raise Cancelled(_STOPPED) from None

@@ -1,4 +1,4 @@
-"""Windows of tissue through the encoder: what it sees at the nine places of the spots in them."""
+"""Windows of tissue through the encoder, sampled at the nine places of the spots in them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def encode_windows(net: NH2ST, windows: Sequence[Window], pixels: Tensor, most_s
     windows : sequence of Window
         B of them.
     pixels : (B, S, S, 3)
-        Theirs, in whatever colours.
+        Theirs, in their own colours or in others.
     most_spots : int, optional
-        Of the batch, for a patch encoder in training mode: so many are chosen at random.
+        Of the batch, chosen at random, for a patch encoder in training mode.
     """
     images = normalise(pixels)
     if isinstance(net, ContextNH2ST):

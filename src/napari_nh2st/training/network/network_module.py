@@ -85,14 +85,14 @@ class NH2STModule(L.LightningModule):
         return self
 
     def training_step(self, batch: list[Window] | Targets, batch_idx: int) -> dict[str, Any]:
-        """One step over a few windows, or over embedded spots; tells its loss and its targets."""
+        """One step over a few windows, or over embedded spots; returns the loss and the number of targets."""
         self._seed_step(batch_idx)
-        found = self.gather(batch)  # embeddings (m, 9, C), labels (m, 9, G)
-        out = self.net.branches(found.embeddings, found.present, found.labels, found.known)
-        loss = loss_of(self.net, out, found.labels[:, SELF], self.config.spot_weight, self.config.near_weight)
-        self._check_finite(loss, found, out)
-        self.log("train_loss", loss, prog_bar=True, batch_size=len(found.spots))
-        return {"loss": loss, "spots": len(found.spots)}
+        targets = self.gather(batch)  # embeddings (m, 9, C), labels (m, 9, G)
+        out = self.net.branches(targets.embeddings, targets.present, targets.labels, targets.known)
+        loss = loss_of(self.net, out, targets.labels[:, SELF], self.config.spot_weight, self.config.near_weight)
+        self._check_finite(loss, targets, out)
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(targets.spots))
+        return {"loss": loss, "spots": len(targets.spots)}
 
     def _seed_step(self, batch_idx: int) -> None:
         seed = _mixed(*self.seed, batch_idx, self.global_step, self.global_rank)
@@ -109,32 +109,34 @@ class NH2STModule(L.LightningModule):
             pixels = stain_jitter(pixels, self.config.stain_jitter)
         return encode_windows(self.net, batch, pixels, self.config.spots_per_step or PATCH_SPOTS)
 
-    def _check_finite(self, loss: Tensor, found: Targets, out: Branches) -> None:
+    def _check_finite(self, loss: Tensor, targets: Targets, out: Branches) -> None:
         """Raise in all processes where the loss of one is no number: the others would wait for it without end."""
         wrong, together = not bool(torch.isfinite(loss)), dist.is_available() and dist.is_initialized()
         if not (self.trainer.strategy.reduce_boolean_decision(wrong, all=False) if together else wrong):
             return
-        told = [f"the loss became {float(loss.detach()):g} at step {self.global_step + 1} {self._blame(found, out)}"]
+        reasons = [
+            f"the loss became {float(loss.detach()):g} at step {self.global_step + 1} {self._blame(targets, out)}"
+        ]
         if together:
-            told *= dist.get_world_size()
-            dist.all_gather_object(told, told[0] if wrong else None)
-        raise NotFinite(next(line for line in told if line))
+            reasons *= dist.get_world_size()
+            dist.all_gather_object(reasons, reasons[0] if wrong else None)
+        raise NotFinite(next(reason for reason in reasons if reason))
 
-    def _blame(self, found: Targets, out: Branches) -> str:
+    def _blame(self, targets: Targets, out: Branches) -> str:
         """Name the sections whose targets are no numbers; all of the step's where it is none in particular."""
-        error = (out.prediction.float() - found.labels[:, SELF]).square().mean(1)
-        bad = found.sections[~torch.isfinite(error)]
-        numbers = sorted(set((bad if len(bad) else found.sections).tolist()))
+        error = (out.prediction.float() - targets.labels[:, SELF]).square().mean(1)
+        bad = targets.sections[~torch.isfinite(error)]
+        numbers = sorted(set((bad if len(bad) else targets.sections).tolist()))
         return f"in sample{'s' * (len(numbers) > 1)} {', '.join(self.names[i] for i in numbers)}"
 
-    def predict(self, found: Targets) -> Tensor:
+    def predict(self, targets: Targets) -> Tensor:
         """Predict targets from the image alone, (m, G), standardised."""
-        target = found.embeddings[:, SELF]
+        target = targets.embeddings[:, SELF]
         if isinstance(self.net, PaperNH2ST):
-            hidden = self.net.hidden_vectors(self.net.target_token(target), found.embeddings, found.present)
+            hidden = self.net.hidden_vectors(self.net.target_token(target), targets.embeddings, targets.present)
             out: Tensor = self.net.decoder(hidden).float()
             return out
-        hidden = self.net.hidden_vectors(target, found.embeddings, found.present)
+        hidden = self.net.hidden_vectors(target, targets.embeddings, targets.present)
         predicted = self.net.learnt(hidden).float()
         if self.kernel is not None:
             share = self.kernel.share
@@ -146,16 +148,16 @@ class NH2STModule(L.LightningModule):
         """Predict the held-out spots of one section, from images alone."""
         section, parts = batch
         for part in parts:
-            found, predicted = self.predict_held_out(part)
-            measured = self.scale.restore_tensor(found.labels[:, SELF])
-            told = (found.spots, measured, self.scale.restore_tensor(predicted))
-            self._held_out.setdefault(section, []).append(HeldOutBlock(*(t.cpu().numpy() for t in told)))
+            targets, predicted = self.predict_held_out(part)
+            measured, predicted = (self.scale.restore_tensor(t) for t in (targets.labels[:, SELF], predicted))
+            block = HeldOutBlock(*(t.cpu().numpy() for t in (targets.spots, measured, predicted)))
+            self._held_out.setdefault(section, []).append(block)
 
     def predict_held_out(self, part: Window | Targets) -> tuple[Targets, Tensor]:
         """Predict the held-out spots of a window, (m, G), standardised, in the precision of scores."""
         with computing(self.device):
-            found = part if isinstance(part, Targets) else encode_windows(self.net, [part], part.pixels[None])
-            return found, self.predict(found)
+            targets = part if isinstance(part, Targets) else encode_windows(self.net, [part], part.pixels[None])
+            return targets, self.predict(targets)
 
     def held_out(self) -> list[HeldOutBlock]:
         """Each section's held-out block as it was predicted last."""

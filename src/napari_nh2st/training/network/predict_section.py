@@ -27,7 +27,7 @@ def predict_section(net: NH2ST, section: Section, card: Card) -> npt.NDArray[np.
     net : NH2ST
         Finished: it answers in label units.
     section : Section
-        Its labels are not looked at.
+        Its labels are ignored.
 
     Returns
     -------
@@ -40,9 +40,9 @@ def predict_section(net: NH2ST, section: Section, card: Card) -> npt.NDArray[np.
     net.eval()
     with torch.inference_mode(), computing(next(net.parameters()).device):
         for window in cover(blank, np.arange(len(out)), cutter, card, EMBED_WINDOW):
-            found = encode_windows(net, [window], window.pixels[None])
-            target = found.embeddings[:, SELF]
+            targets = encode_windows(net, [window], window.pixels[None])
+            target = targets.embeddings[:, SELF]
             target = net.target_token(target) if isinstance(net, PaperNH2ST) else target
-            hidden = net.hidden_vectors(target, found.embeddings, found.present)  # (m, hidden)
-            out[found.spots.numpy()] = net.decoder(hidden).float().numpy()
+            hidden = net.hidden_vectors(target, targets.embeddings, targets.present)  # (m, hidden)
+            out[targets.spots.numpy()] = net.decoder(hidden).float().numpy()
     return out

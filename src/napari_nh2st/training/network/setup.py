@@ -24,7 +24,7 @@ from napari_nh2st.training.sections.section import Section
 KERNEL_RANK = 128
 
 Embed = Callable[[ContextNH2ST, Card], list[EmbeddedSection]]
-"""Gives what the network's encoder sees of the sections that are trained on."""
+"""Embeds the sections that are trained on with the network's encoder."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Where a new network's weights come from: a base model, a pretrained encoder, or chance."""
+"""First weights of a new network: from a base model, a pretrained encoder, or chance."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def start_encoder(
     """
     if encoder is None and config.encoder_start is not None:
         encoder = load_encoder(config.encoder_start)
-        wanted, there = ((e.channels // 8, e.stride, e.blocks) for e in (net.encoder, encoder))
-        if wanted != there:
+        wanted, given = ((e.channels // 8, e.stride, e.blocks) for e in (net.encoder, encoder))
+        if wanted != given:
             raise ModelError(
-                f"{config.encoder_start} has width {there[0]}, stride {there[1]}, {there[2]} blocks a stage, the model "
+                f"{config.encoder_start} has width {given[0]}, stride {given[1]}, {given[2]} blocks a stage, the model "
                 f"to be trained {wanted[0]}, {wanted[1]} and {wanted[2]}: give the same to nh2st pretrain"
             )
     if encoder is None and config.pretrain_steps and isinstance(net, ContextNH2ST):

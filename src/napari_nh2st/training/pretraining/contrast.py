@@ -1,7 +1,7 @@
 """Pretraining by contrast, on pixels that are in memory.
 
 SimCLR, Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020: two crops of
-one place, shifted, turned and stained a little differently, shall be embedded alike, and unlike crops of other places.
+one place, shifted, turned and stained a little differently, are to be embedded alike, and unlike crops of other places.
 """
 
 from __future__ import annotations

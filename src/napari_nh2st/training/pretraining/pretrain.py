@@ -51,7 +51,7 @@ def pretrain(
     mpp : sequence of float or None, optional
         For each slide, micrometres per pixel where it does not say so itself.
     model_mpp : float
-        Micrometres per pixel of the model that shall start from it.
+        Micrometres per pixel of the model that will start from it.
     tiles : int
         At most this many tiles of each slide are read, and at most 8,000 in all.
     progress : callable
@@ -81,23 +81,23 @@ def pretrain(
     if not slides or settings.steps < 1 or tiles < 1:
         raise Nh2stError("pretraining takes at least one slide, one step and one tile")
     settings = replace(settings, precision=choose_precision(settings.precision, choose_device(settings.device)))
-    known = distinct_slides(slides, [None] * len(slides) if mpp is None else mpp)
-    most = min(tiles, -(-min(TILES, settings.steps * settings.batch) // len(known)))
+    distinct = distinct_slides(slides, [None] * len(slides) if mpp is None else mpp)
+    most = min(tiles, -(-min(TILES, settings.steps * settings.batch) // len(distinct)))
 
-    found: list[Pixels] = []  # (S, S, 3) each
-    for i, (file, its_mpp) in enumerate(known.values()):
+    tiles_read: list[Pixels] = []  # (S, S, 3) each
+    for i, (file, its_mpp) in enumerate(distinct.values()):
         with open_slide(file, mpp=its_mpp) as slide:
-            told = _numbered(progress, i, len(known))
-            found += read_tissue_tiles(slide, i, most, model_mpp, settings, progress=told, cancelled=cancelled)
+            numbered = _numbered(progress, i, len(distinct))
+            tiles_read += read_tissue_tiles(slide, i, most, model_mpp, settings, progress=numbered, cancelled=cancelled)
 
-    pairs = CropPairs(found, [[t.shape[0] / 2] * 2 for t in found], settings)
+    pairs = CropPairs(tiles_read, [[t.shape[0] / 2] * 2 for t in tiles_read], settings)
     steps = PretrainProgress(settings.steps, lambda done, total: progress("pretraining", done, total), cancelled)
     encoder = train_by_contrast(pairs, settings, steps)
-    facts = {"mpp": f"{model_mpp:.6g}", "slides": str(len(known)), "fingerprints": ",".join(known)}
-    return save_encoder(encoder, path, **facts, tiles=str(len(found)), **_told_of(settings, steps.losses))
+    facts = {"mpp": f"{model_mpp:.6g}", "slides": str(len(distinct)), "fingerprints": ",".join(distinct)}
+    return save_encoder(encoder, path, **facts, tiles=str(len(tiles_read)), **_provenance(settings, steps.losses))
 
 
-def _told_of(settings: PretrainSettings, losses: Sequence[float]) -> dict[str, str]:
+def _provenance(settings: PretrainSettings, losses: Sequence[float]) -> dict[str, str]:
     """Collect what an encoder file says of its training."""
     some = max(1, settings.steps // 10)
     return {

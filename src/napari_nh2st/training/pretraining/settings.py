@@ -1,4 +1,4 @@
-"""What can be set about pretraining."""
+"""Settings of pretraining."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEPS, BATCH = 200, 64
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """What can be set about pretraining.
+    """Settings of pretraining.
 
     Attributes
     ----------

@@ -72,7 +72,7 @@ def read_tissue_tiles(
 
 
 def tissue_places(slide: Slide, scale: float, stride: int, most: int, rng: np.random.Generator) -> Places:
-    """Draw at most so many places of tissue, (n, 2) level-0 pixels: a lattice's, each moved by up to half its pitch."""
+    """Draw places of tissue, (n, 2) level-0 pixels: those of a lattice, each moved by up to half its pitch."""
     side, _ = crop_side(stride)
     lattice = TileSet.lattice(slide_box(slide), scale=scale, pitch=side, patch=side)
     tissue = slide.tissue()

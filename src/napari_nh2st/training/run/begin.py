@@ -56,8 +56,8 @@ def wait_until_ready(folder: RunFolder, cancelled: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def full_disk_told(folder: RunFolder) -> Iterator[None]:
-    """Turn a full disk into the line that a person can act on."""
+def explain_full_disk(folder: RunFolder) -> Iterator[None]:
+    """Turn a full disk into a line that a person can act on."""
     try:
         yield
     except OSError as error:

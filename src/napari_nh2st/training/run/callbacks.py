@@ -83,8 +83,8 @@ class Reporter(Callback):
         """Write the epoch's figures, unless it was stopped halfway."""
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
-        known = trainer.callback_metrics
-        values: dict[str, Any] = {k: round(float(known[k]), 5) for k in FIGURES if k in known}
+        logged = trainer.callback_metrics
+        values: dict[str, Any] = {k: round(float(logged[k]), 5) for k in FIGURES if k in logged}
         values["spots_per_second"] = round(self._spots / max(self._until - self._since, 1e-6), 1)
         values["memory_mb"] = round(memory_mb(pl_module.device)[1])
         self.metrics.write(*self._at(trainer), event="checkpoint", device=str(pl_module.device), **values)
@@ -108,9 +108,9 @@ class EpochLines(ProgressBar):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write it."""
-        known = trainer.callback_metrics
+        logged = trainer.callback_metrics
         figures = {"training loss": "train_loss", "held-out PCC": "val_pcc", "held-out sections": "test_pcc"}
-        said = [f"{name} {float(known[key]):.3f}" for name, key in figures.items() if key in known]
+        said = [f"{name} {float(logged[key]):.3f}" for name, key in figures.items() if key in logged]
         say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(said)}")
 
 

@@ -64,7 +64,7 @@ class EpochCheckpoints(Checkpoint):
         return "Keep"
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell a resumed run what it needs."""
+        """Return what a resumed run needs."""
         return {"best_score": self.best_score, "best_epoch": self.best_epoch, "last_epoch": self.last_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

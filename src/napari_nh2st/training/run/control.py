@@ -1,4 +1,4 @@
-"""How a run is watched and stopped from outside."""
+"""Control of a run from outside: what it reports, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_nh2st.training.run.run_folder import RunFolder
 
 @dataclass(frozen=True, eq=False)
 class RunControl:
-    """What a run tells, and what is asked of it.
+    """Reports of a run, and requests to it.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class RunControl:
         return progress
 
     @contextmanager
-    def failure_told(self) -> Iterator[None]:
+    def report_failure(self) -> Iterator[None]:
         """Write into the metrics why a run fails."""
         try:
             yield

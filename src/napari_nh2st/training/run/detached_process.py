@@ -34,7 +34,7 @@ def lower_priority(pid: int) -> None:
 
 
 def identity(pid: int) -> str | None:
-    """Tell a live process apart from a later one with the same number; None when there is none."""
+    """Identify a live process, unlike a later one with the same number; None if there is none."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
         try:

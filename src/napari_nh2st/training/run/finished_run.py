@@ -1,4 +1,4 @@
-"""What came of a run, for its scoring."""
+"""A finished run, as its scoring needs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_nh2st.training.sections.section import Section
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """What came of a run.
+    """A run at its end.
 
     Attributes
     ----------

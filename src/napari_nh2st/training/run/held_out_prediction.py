@@ -1,4 +1,4 @@
-"""What a run predicts for tissue that it does not learn from, beside what was measured there: for a look at it.
+"""Predictions for tissue that a run does not learn from, beside the measurements there, to look at.
 
 Quick to import and to read, neither torch nor Qt: the viewer follows a run by this file.
 
@@ -25,7 +25,7 @@ from napari_nh2st.training.sections.section import Section
 FILE = "held_out.safetensors"
 
 
-# Spots of a section that are written at most: more cannot be told apart in a picture of a dock's width.
+# Spots of a section that are written at most: a picture of a dock's width cannot show more apart.
 MOST_SPOTS = 5000
 
 
@@ -87,18 +87,18 @@ def some_spots(spots: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, max(spots - 1, 0), min(spots, MOST_SPOTS)).astype(np.int64))
 
 
-def write_held_out(found: HeldOutPrediction, run: Path) -> None:
+def write_held_out(prediction: HeldOutPrediction, run: Path) -> None:
     """Write RUN/held_out.safetensors, in half precision."""
     tensors: dict[str, Floats] = {}
-    for i, section in enumerate(found.sections):
+    for i, section in enumerate(prediction.sections):
         tensors |= {f"{i}.around": section.around, f"{i}.xy": section.xy}
         tensors |= {f"{i}.{k}": getattr(section, k).astype(np.float16) for k in ("measured", "predicted")}
     facts = {
-        "epoch": found.epoch,
-        "what": found.what,
-        "genes": found.genes,
-        "unit": found.unit,
-        "sections": [{"name": s.name, "spacing": s.spacing} for s in found.sections],
+        "epoch": prediction.epoch,
+        "what": prediction.what,
+        "genes": prediction.genes,
+        "unit": prediction.unit,
+        "sections": [{"name": s.name, "spacing": s.spacing} for s in prediction.sections],
     }
     with finished_file(run / FILE) as draft:
         draft.write_bytes(save(tensors, {"facts": json.dumps(facts)}))
@@ -112,13 +112,15 @@ def read_held_out(run: Path) -> HeldOutPrediction | None:
     try:
         with safe_open(path, framework="numpy") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            read = [
+            arrays = [
                 [np.asarray(file.get_tensor(f"{i}.{k}"), np.float32) for k in ("around", "xy", "measured", "predicted")]
                 for i in range(len(facts["sections"]))
             ]
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
-    sections = [SectionPrediction(s["name"], s["spacing"], *of) for s, of in zip(facts["sections"], read, strict=True)]
+    sections = [
+        SectionPrediction(s["name"], s["spacing"], *of) for s, of in zip(facts["sections"], arrays, strict=True)
+    ]
     return HeldOutPrediction(facts["epoch"], facts["what"], facts["genes"], facts["unit"], sections)
 
 

@@ -52,8 +52,8 @@ class HeldOutReporter(Callback):
         embedded: Sequence[EmbeddedSection] | None = None,
     ) -> None:
         self.folder, self.training, self.held_out = folder, training, held_out
-        seen = None if embedded is None else list(embedded)
-        self._data = replace(training, sections=held_out.sections, embedded=seen).data_module()
+        embeddings = None if embedded is None else list(embedded)
+        self._data = replace(training, sections=held_out.sections, embedded=embeddings).data_module()
         self._written = float("-inf")
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -74,8 +74,8 @@ class HeldOutReporter(Callback):
     def _write(self, sections: list[SectionPrediction], epoch: int) -> None:
         card, whole = self.training.card, bool(self.held_out.sections)
         genes = self.held_out.genes if whole else card.genes
-        found = HeldOutPrediction(epoch, "sections" if whole else "blocks", genes, card.unit, sections)
-        write_held_out(found, self.folder.path)
+        prediction = HeldOutPrediction(epoch, "sections" if whole else "blocks", genes, card.unit, sections)
+        write_held_out(prediction, self.folder.path)
         self._written = time.monotonic()
 
     def _blocks(self, blocks: Sequence[HeldOutBlock]) -> list[SectionPrediction]:
@@ -94,8 +94,8 @@ class HeldOutReporter(Callback):
             error.append((((truth - predicted) / std) ** 2).mean())
             weight.append(len(truth))
             sections.append(section_prediction(section, card, np.arange(len(truth)), truth, predicted))
-        found = {"test_pcc": np.average(pcc, weights=weight), "test_loss": np.average(error, weights=weight)}
-        module.log_dict({k: float(v) for k, v in found.items()}, rank_zero_only=True)
+        scores = {"test_pcc": np.average(pcc, weights=weight), "test_loss": np.average(error, weights=weight)}
+        module.log_dict({k: float(v) for k, v in scores.items()}, rank_zero_only=True)
         return sections
 
     def _predict(self, module: NH2STModule) -> list[npt.NDArray[np.float32]]:
@@ -104,7 +104,7 @@ class HeldOutReporter(Callback):
         for number, parts in self._data.held_out():
             predicted = np.zeros_like(self.held_out.sections[number].labels)
             for part in to_device(parts, module.device):
-                found, answer = module.predict_held_out(part)
-                predicted[found.spots.cpu().numpy()] = self.training.scale.restore(answer.cpu().numpy())
+                targets, answer = module.predict_held_out(part)
+                predicted[targets.spots.cpu().numpy()] = self.training.scale.restore(answer.cpu().numpy())
             out.append(predicted)
         return out

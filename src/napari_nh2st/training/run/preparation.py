@@ -1,4 +1,4 @@
-"""What a run prepares before its first step and keeps in its folder: a pretrained encoder, embedded tissue."""
+"""Preparation of a run before its first step, kept in its folder: a pretrained encoder, embedded tissue."""
 
 from __future__ import annotations
 
@@ -96,9 +96,10 @@ class Preparation:
         self, net: ContextNH2ST, card: Card, sections: list[Section], config: TrainingConfig, file: Path
     ) -> list[EmbeddedSection]:
         origin = origin_of(net, sections, card, config)
-        found = load_embedded(file, origin)
-        if found is None:
-            stop, told = self.control.requests.should_stop, self.control.stage("looking at the tissue", "views")
-            found = embed_sections(net, sections, card, config, self.settings.seed, cancelled=stop, progress=told)
-            save_embedded(found, file, origin)
-        return found
+        embedded = load_embedded(file, origin)
+        if embedded is None:
+            stop, progress = self.control.requests.should_stop, self.control.stage("looking at the tissue", "views")
+            seed = self.settings.seed
+            embedded = embed_sections(net, sections, card, config, seed, cancelled=stop, progress=progress)
+            save_embedded(embedded, file, origin)
+        return embedded

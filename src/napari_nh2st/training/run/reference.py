@@ -1,4 +1,4 @@
-"""What the tissue of a run looks like to the model that was trained on it."""
+"""Reference of a model: the tissue of its training as the model sees it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def describe_training(
     Reference or None
         None where the sections show too little tissue.
     """
-    found, centres, section, colours = [], [], [], []
+    embeddings, centres, section, colours = [], [], [], []
     dense = model.net.dense
     pitch = _STEP * model.card.architecture.stride if dense else model.card.patch
     for i, sample in enumerate(samples):
@@ -52,7 +52,7 @@ def describe_training(
                 slide, model, pitch=pitch, options=PredictionOptions(device=device, cache=cache).for_scoring()
             )
             places = _some(session.places(), MOST_TILES // len(samples))
-            found.append(session.embed(places))
+            embeddings.append(session.embed(places))
             centres.append(places.centres / session.scale)
             section.append(np.full(len(places), i))
             stain = measure_stain(slide)
@@ -60,7 +60,7 @@ def describe_training(
                 colours.append(stain.colour)
     cut = model.net.encoder.channels if dense else model.net.embedding_dim
     return fit_reference(
-        np.concatenate(found),
+        np.concatenate(embeddings),
         np.concatenate(centres),
         np.concatenate(section),
         np.array(colours),
@@ -70,7 +70,7 @@ def describe_training(
 
 
 def _some(places: TileSet, most: int) -> TileSet:
-    """Choose about so many tiles, in whole squares of the slide."""
+    """Choose tiles in whole squares of the slide, about `most` of them."""
     if len(places) <= most:
         return places
     square = (places.centres / places.scale // _SQUARE).astype(np.int64)

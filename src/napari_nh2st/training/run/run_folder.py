@@ -20,7 +20,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the files of a run are.
+    """Paths of the files of a run.
 
     Attributes
     ----------
@@ -112,5 +112,5 @@ class RunFolder:
 
     @property
     def ready(self) -> Path:
-        """There once the first process has prepared what the others train on as well."""
+        """There once the first process has prepared what all processes train on."""
         return self.checkpoints / "ready"

@@ -1,4 +1,4 @@
-"""What a run has told so far, read from its metrics file. Quick to import: neither Qt nor torch."""
+"""Metrics of a run so far, read from its file. Quick to import: neither Qt nor torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OF_A_STEP = {"step", "epoch", "seconds", "train_loss"}
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """What a run has told so far.
+    """Metrics of a run so far.
 
     Attributes
     ----------
@@ -21,13 +21,13 @@ class RunMetrics:
         The last event since the run was started or resumed from here.
     epoch, total_epochs : int or None
     stage : str or None
-        What it does just now, such as "pretraining the encoder"; None where it did not say.
+        Its current stage, such as "pretraining the encoder"; None if it named none.
     done, total : int or None
-        How far it is with that.
+        Progress of that stage.
     notes : list of str
-        What it had to say since it was started or resumed from here, each once.
+        Its remarks since it was started or resumed from here, each once.
     marks : list of int
-        Which rows say more than a step's loss: few, where steps are many. Found in `rows` where they are not given.
+        Which rows say more than a step's loss: few, where steps are many. Found in `rows` if they are not given.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class RunMetrics:
 
     @property
     def training(self) -> bool:
-        """Whether it is at its steps, and not at what comes before, between or after them."""
+        """Whether it takes training steps, and not what comes before, between or after them."""
         return self.stage is None or self.stage.startswith("training")
 
     def curve(self, name: str) -> list[tuple[float, float]]:
@@ -61,12 +61,12 @@ class RunMetrics:
         return [(float(row.get("epoch", i)), float(row[name])) for i, row in enumerate(rows)]
 
     def best(self, name: str = "val_pcc") -> float | None:
-        """Return the highest value so far of a figure that is not told at every step."""
+        """Return the highest value so far of a figure that is not written at every step."""
         values = [_number(row.get(name)) for row in self.marked]
         return max((value for value in values if value is not None), default=None)
 
     def last(self, name: str) -> Any:
-        """Return what was told last of one thing, such as `device` or `memory_mb`; None where nothing was."""
+        """Return the last value of one thing, such as `device` or `memory_mb`; None if there is none."""
         return next((row[name] for row in reversed(self.marked) if row.get(name) is not None), None)
 
 
@@ -79,15 +79,15 @@ def run_metrics(rows: list[dict[str, Any]], marks: list[int], before: int) -> Ru
     """Sum up rows, of which the first `before` were left by an earlier start of the run."""
     marked, new = [rows[i] for i in marks], [rows[i] for i in marks if i >= before]
     # the stages before the first step end where the run says that it begins
-    told: dict[str, Any] = next((row for row in reversed(new) if "stage" in row or "total_epochs" in row), {})
+    stage: dict[str, Any] = next((row for row in reversed(new) if "stage" in row or "total_epochs" in row), {})
     return RunMetrics(
         rows,
         next((row["event"] for row in reversed(new) if row.get("event")), None),
         _last_whole(rows, "epoch"),
         _last_whole(marked, "total_epochs"),
-        told.get("stage"),
-        _last_whole([told], "done"),
-        _last_whole([told], "total"),
+        stage.get("stage"),
+        _last_whole([stage], "done"),
+        _last_whole([stage], "total"),
         list(dict.fromkeys(str(row["note"]) for row in new if row.get("note"))),
         marks,
     )
@@ -108,9 +108,9 @@ def seconds_left(metrics: RunMetrics) -> float | None:
         return None
     marks = [(i, rows[i]) for i in metrics.marks or ()]
     begun = max((i for i, row in marks if "stage" in row or "total_epochs" in row), default=0)
-    held = max((i for i, row in marks if row.get("event") == "resumed"), default=0)
+    resumed = max((i for i, row in marks if row.get("event") == "resumed"), default=0)
     first = next((row for row in rows[begun:] if _timed(row)), None)
-    paced = next((row for row in rows[max(begun, held) :] if _timed(row)), None)
+    paced = next((row for row in rows[max(begun, resumed) :] if _timed(row)), None)
     now = next((row for row in reversed(rows[begun:]) if _timed(row)), None)
     if first is None or paced is None or now is None or _step(now) <= _step(paced):
         return None

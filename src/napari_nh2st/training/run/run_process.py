@@ -38,7 +38,7 @@ _FRESH_SECONDS = 120.0  # a run that we did not start counts as alive while its 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where a run stands, and one sentence about it when it failed."""
+    """State of a run, with one sentence about why it failed."""
 
     state: RunState
     metrics: RunMetrics = field(default_factory=RunMetrics)
@@ -169,14 +169,14 @@ class RunProcess:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
-        rows, known = parse_lines(whole.splitlines()), len(self._rows)
+        rows, before_these = parse_lines(whole.splitlines()), len(self._rows)
         self._rows += rows
-        self._marks += [known + i for i, row in enumerate(rows) if is_mark(row)]
+        self._marks += [before_these + i for i, row in enumerate(rows) if is_mark(row)]
         before = int(self.record().get("rows_before", 0))  # what an earlier start left says nothing of this one
         return run_metrics(list(self._rows), list(self._marks), before if before <= len(self._rows) else 0)
 
     def status(self) -> RunStatus:
-        """Tell where the run stands, from its files and its process."""
+        """Return the state of the run, from its files and its process."""
         alive = self._alive()  # asked first: what it wrote before it ended is then surely read
         metrics = self.metrics()
         model = self._files.model
@@ -203,7 +203,7 @@ class RunProcess:
             return errors[-1][6:].strip()
         if any(line.startswith("Traceback") for line in lines):
             return lines[-1]
-        framed = [line.strip("│ ") for line in lines if line.startswith("│")]  # a wrong option is told in a frame
+        framed = [line.strip("│ ") for line in lines if line.startswith("│")]  # a wrong option is reported in a frame
         if framed:
             return framed[-1]
         return "its process was ended from outside: by a person, or by the system for want of memory"
@@ -218,8 +218,8 @@ class RunProcess:
         except OSError:
             return ""
         # a progress bar overwrites its own line: keep what was left standing
-        shown = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
-        return "\n".join(shown[-lines - 1 :]).rstrip()
+        standing = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
+        return "\n".join(standing[-lines - 1 :]).rstrip()
 
     def record(self) -> dict[str, Any]:
         """Return job.json: the command and when it was started; empty where the run was not started by us."""

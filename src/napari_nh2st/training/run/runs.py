@@ -29,7 +29,7 @@ def registry_file() -> Path:
 
 @dataclass(frozen=True)
 class RunLine:
-    """What a list of runs says of one.
+    """One run in a list of runs.
 
     Attributes
     ----------
@@ -134,10 +134,10 @@ def _whole(folder: str | Path) -> Path:
 
 def _listed() -> list[Path]:
     try:
-        found = json.loads(registry_file().read_text("utf-8"))
+        folders = json.loads(registry_file().read_text("utf-8"))
     except (OSError, ValueError):  # not there yet, or broken: the runs themselves are elsewhere
         return []
-    return [Path(f) for f in found if isinstance(f, str)] if isinstance(found, list) else []
+    return [Path(f) for f in folders if isinstance(f, str)] if isinstance(folders, list) else []
 
 
 def _write(folders: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What came of a run, beside what simpler models reach on the same held-out spots. Quick: neither torch nor Qt."""
+"""The held-out figures of a run, beside those of simpler models on the same spots. Quick: neither torch nor Qt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Summary(_Strict):
     kind : str
         Whether the patients of the held-out spots are new to the model.
     held_out : list of str
-        Sections, as "C5", or "C5 (block)" where a part of it was.
+        Sections, as "C5", or "C5 (block)" if a part of it was.
     spots, genes : int
         That were scored.
     lines : list of SummaryLine
@@ -51,10 +51,10 @@ class Summary(_Strict):
     caveats: list[str] = []
 
 
-def write_summary(found: Summary, run: Path) -> None:
+def write_summary(summary: Summary, run: Path) -> None:
     """Write RUN/summary.json."""
     with finished_file(run / FILE) as draft:
-        draft.write_text(found.model_dump_json(indent=1) + "\n", "utf-8")
+        draft.write_text(summary.model_dump_json(indent=1) + "\n", "utf-8")
 
 
 def read_summary(run: Path) -> Summary | None:

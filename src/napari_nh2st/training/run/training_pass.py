@@ -32,7 +32,7 @@ SPOTS_A_THREAD = 64
 
 @dataclass(frozen=True, eq=False)
 class TrainedPass:
-    """What came of a training.
+    """Result of a training.
 
     Attributes
     ----------

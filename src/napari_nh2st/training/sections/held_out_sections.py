@@ -16,7 +16,7 @@ from napari_nh2st.training.sections.section import Section, load_section
 
 
 def split_samples(samples: Sequence[Sample], config: TrainingConfig) -> tuple[list[Sample], list[Sample]]:
-    """Tell what a run learns from, and what it only scores.
+    """Split samples into those that a run learns from and those that it only scores.
 
     Returns
     -------
@@ -61,7 +61,7 @@ class HeldOutSections:
 
     @classmethod
     def read(cls, samples: Sequence[Sample], card: Card) -> HeldOutSections:
-        """Read them.
+        """Load held-out samples in the geometry of a card.
 
         Raises
         ------

@@ -67,8 +67,8 @@ def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingCo
             spots = section.obsm["spatial"]
             spacings.append(np.median(cKDTree(spots).query(spots, 5)[0][:, 1:]) * slide.require_mpp())
     spacing = float(np.median(spacings))
-    known = min(ARRAY_PITCHES, key=lambda p: abs(p - spacing))
-    spacing = known if abs(known - spacing) < 0.08 * known else spacing
+    array = min(ARRAY_PITCHES, key=lambda p: abs(p - spacing))
+    spacing = array if abs(array - spacing) < 0.08 * array else spacing
     if config.mpp is not None:
         return config.mpp, max(stride, round(spacing / config.mpp / stride) * stride)
     pitch = config.pitch or stride * (9 if spacing > 150 else 6)

@@ -50,7 +50,7 @@ NO_PATIENT = "which patient is it? Type it in: sections of one patient must not 
 
 @dataclass(frozen=True)
 class SectionFacts:
-    """What is known of one section.
+    """Facts about one section, found before a run.
 
     Attributes
     ----------
@@ -94,18 +94,18 @@ def check_section(sample: Sample) -> SectionFacts:
         return SectionFacts(sample, "stop", (_without_name(str(error), sample),))
     genes = frozenset(map(str, data.var_names))
     depth = float(np.median(data.obs["total_counts"]))
-    known = {"spots": data.n_obs, "genes": genes, "depth": depth}
+    counts = {"spots": data.n_obs, "genes": genes, "depth": depth}
     try:
         with open_slide(sample.slide, mpp=sample.mpp) as slide:
-            return _beside_slide(sample, data, slide, known)
+            return _beside_slide(sample, data, slide, counts)
     except MppNeeded:
         says = f"{sample.slide.name} does not say how large its pixels are: fill in the column mpp, µm/px"
-        return SectionFacts(sample, "stop", (says,), **known)
+        return SectionFacts(sample, "stop", (says,), **counts)
     except (Nh2stError, OSError) as error:
-        return SectionFacts(sample, "stop", (f"the slide cannot be used: {error}",), **known)
+        return SectionFacts(sample, "stop", (f"the slide cannot be used: {error}",), **counts)
 
 
-def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, known: dict[str, object]) -> SectionFacts:
+def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, counts: dict[str, object]) -> SectionFacts:
     centres = np.asarray(data.obsm["spatial"], dtype=np.float64)
     mpp = slide.require_mpp()
     inside = slide_box(slide).contains(centres)
@@ -145,7 +145,7 @@ def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, known: dict[st
         mpp=mpp,
         mpp_source="sheet" if sample.mpp is not None else slide.mpp_source,
         pitch_um=pitch * mpp or None,
-        **known,  # type: ignore[arg-type]
+        **counts,  # type: ignore[arg-type]
     )
 
 
@@ -170,12 +170,12 @@ def check_sections(
 
 
 def named(facts: Sequence[SectionFacts]) -> list[SectionFacts]:
-    """Add what the sections' names say: no patient, or a name or files that another one has as well. Reads no file."""
+    """Add problems with names: no patient, or a name or files that another section has too. Reads no file."""
     names = Counter(f.sample.sample for f in facts)
     files = Counter((f.sample.slide, f.sample.expression) for f in facts)
     out = []
-    for found in facts:
-        sample = found.sample
+    for fact in facts:
+        sample = fact.sample
         wrong = [] if sample.patient else [NO_PATIENT]
         if not sample.sample:
             wrong.append("the section has no name: give it one of its own")
@@ -183,14 +183,14 @@ def named(facts: Sequence[SectionFacts]) -> list[SectionFacts]:
             wrong.append(f"another section is named {sample.sample} too: give each a name of its own")
         if files[sample.slide, sample.expression] > 1:
             wrong.append("the same slide and counts stand there twice: remove one of the two")
-        first = 1 if found.state == "stop" else 0  # what is wrong with the files is harder to mend
-        says = (*found.says[:first], *wrong, *found.says[first:])
-        out.append(replace(found, state="stop", says=says) if wrong else found)
+        first = 1 if fact.state == "stop" else 0  # what is wrong with the files is harder to mend
+        says = (*fact.says[:first], *wrong, *fact.says[first:])
+        out.append(replace(fact, state="stop", says=says) if wrong else fact)
     return out
 
 
 def check_together(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]:
-    """Say what only shows when the sections are seen together.
+    """Find what only shows when the sections are seen together.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def check_together(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]
     look : list of str
         What to know before it does.
     """
-    read = [f for f in facts if f.genes]
+    readable = [f for f in facts if f.genes]
     stopped: dict[str, list[str]] = {}  # by what is wrong: which sections
     for f in facts:
         for text in f.says if f.state == "stop" else ():
@@ -207,15 +207,15 @@ def check_together(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]
                 stopped.setdefault(text, []).append(f.sample.sample)
     stop: list[str] = [f"{', '.join(names)}: {text}" for text, names in stopped.items()]
     look: list[str] = []
-    shared = len(shared_genes(read))
-    if len(read) > 1 and not shared:
-        odd = [f.sample.sample for f in read if not f.genes & read[0].genes]
+    shared = len(shared_genes(readable))
+    if len(readable) > 1 and not shared:
+        first = readable[0]
+        odd = ", ".join(f.sample.sample for f in readable if not f.genes & first.genes)
         stop.append(
-            f"{', '.join(odd)} and {read[0].sample.sample} have no gene in common: is one in symbols and the other in "
-            "Ensembl ids?"
+            f"{odd} and {first.sample.sample} have no gene in common: is one in symbols and the other in Ensembl ids?"
         )
-    if shared and shared < _SHARED * min(len(f.genes) for f in read):
-        fewest = min(read, key=lambda f: len(f.genes))
+    if shared and shared < _SHARED * min(len(f.genes) for f in readable):
+        fewest = min(readable, key=lambda f: len(f.genes))
         look.append(
             f"genes that were measured in every section: only {shared:,} ({fewest.sample.sample} has the fewest, "
             f"{len(fewest.genes):,}); a model learns no other ones"
@@ -241,8 +241,8 @@ def check_together(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]
 
 def shared_genes(facts: Sequence[SectionFacts]) -> frozenset[str]:
     """Return the genes that were measured in every section that could be read."""
-    read = [f.genes for f in facts if f.genes]
-    return reduce(_in_both, read) if read else frozenset()
+    panels = [f.genes for f in facts if f.genes]
+    return reduce(_in_both, panels) if panels else frozenset()
 
 
 @lru_cache(maxsize=256)
