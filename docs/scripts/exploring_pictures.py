@@ -77,13 +77,13 @@ class Window:
 
 
 def genes(window: Window) -> None:
-    field = window.dock.genes
+    section, state = window.dock.genes, window.dock.state
     for gene in GENES:
-        if gene not in field.pinned:
-            field.choose(gene)
-            field.toggle_pin(gene)
-    field.choose(GENES[0])
-    field.combo.showPopup()
+        if gene not in state.pinned:
+            section.presenter.choose(gene)
+            section.presenter.toggle_pin(gene)
+    section.presenter.choose(GENES[0])
+    section.field.showPopup()
 
 
 def measured(window: Window) -> None:
