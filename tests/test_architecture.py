@@ -202,6 +202,24 @@ def test_qt_and_napari_stay_in_the_viewer():
     assert not _users(QT, [n for n in MODULES if _top(n) != "viewer" and n != "bench.in_window"])
 
 
+def test_mypy_leaves_out_nothing_but_qt_widgets():
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    left_out = {name for override in overrides if override.get("ignore_errors") for name in override["module"]}
+    widgets = {
+        f"napari_nh2st.{name}"
+        for name in MODULES
+        if name.startswith("viewer.")
+        and {_top(imported) for imported, _ in IMPORTS[name]} & {"qtpy", "superqt", "magicgui"}
+    }
+    assert left_out == widgets
+
+
+def test_presenters_know_no_qt():
+    presenters = [name for name in MODULES if "presenter" in name]
+    assert presenters
+    assert not _users({"qtpy", "superqt", "magicgui", "vispy"}, presenters)
+
+
 def _declared():
     """Names of the required distributions, lower case."""
     required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
