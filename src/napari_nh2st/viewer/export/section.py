@@ -108,7 +108,7 @@ class ExportSection(QWidget):
         """Offer devices beside "auto", which takes the first of them."""
         for name in names:
             self.devices.addItem(name, name)
-        self.devices.setItemText(0, f"automatic ({names[0]})")
+        self.devices.setItemText(0, f"auto ({names[0]})")
 
     def show_device(self, name: str) -> None:
         """Show which device is chosen."""

@@ -96,6 +96,7 @@ class GeneField(NarrowCombo):
         with signals_blocked(self):
             self._names.setStringList(genes)
             self.setCurrentIndex(genes.index(chosen) if chosen in genes else -1)
+        self.lineEdit().setCursorPosition(0)  # of a long name, the beginning is in sight
 
     def listed(self) -> list[str]:
         """Return the genes in the order in which they stand."""
@@ -108,6 +109,7 @@ class GeneField(NarrowCombo):
         with signals_blocked(self):
             self.setCurrentIndex(self.findText(gene, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive))
             self.setEditText(gene)
+        self.lineEdit().setCursorPosition(0)  # of a long name, the beginning is in sight
 
     def show_absent(self, text: str) -> None:
         """Show a text in grey: the model predicts no such gene."""
