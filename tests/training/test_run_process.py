@@ -43,10 +43,10 @@ def program(tmp_path: Path) -> list[str]:
     return [sys.executable, str(script)]
 
 
-def wait_for(job: RunProcess, *states: str) -> str:
+def wait_for(process: RunProcess, *states: str) -> str:
     until = time.monotonic() + 20
-    while (state := job.status().state) not in states:
-        assert time.monotonic() < until, f"still {state}: {job.tail()}"
+    while (state := process.status().state) not in states:
+        assert time.monotonic() < until, f"still {state}: {process.tail()}"
         time.sleep(0.02)
     return state
 
@@ -57,50 +57,50 @@ def test_command_is_what_a_person_would_type() -> None:
 
 
 def test_run_to_its_end(tmp_path: Path, program: list[str]) -> None:
-    job = RunProcess(tmp_path / "run")
-    assert job.status().state == "empty"
-    job.start(finetune_command(Path("quick"), job.folder), program=program)
-    wait_for(job, "done")
-    status = job.status()
-    assert status.model == job.folder / "model"
+    process = RunProcess(tmp_path / "run")
+    assert process.status().state == "empty"
+    process.start(finetune_command(Path("quick"), process.folder), program=program)
+    wait_for(process, "done")
+    status = process.status()
+    assert status.model == process.folder / "model"
     assert status.metrics.total_epochs == 5
     assert [x for x, _ in status.metrics.curve("val_pcc")] == [0, 1, 2, 3, 4]
     assert status.metrics.best() == pytest.approx(0.4)
 
 
 def test_another_session_follows_and_stops(tmp_path: Path, program: list[str]) -> None:
-    job = RunProcess(tmp_path / "run")
-    job.start(finetune_command(Path("endless"), job.folder), program=program)
-    wait_for(job, "running")
-    other = RunProcess(job.folder)  # as after closing and reopening the window
+    process = RunProcess(tmp_path / "run")
+    process.start(finetune_command(Path("endless"), process.folder), program=program)
+    wait_for(process, "running")
+    other = RunProcess(process.folder)  # as after closing and reopening the window
     assert other.status().active
     with pytest.raises(RuntimeError, match="already going on"):
-        other.start(finetune_command(Path("quick"), job.folder), program=program)
+        other.start(finetune_command(Path("quick"), process.folder), program=program)
     other.stop()
     assert wait_for(other, "cancelled") == "cancelled"
-    assert wait_for(job, "cancelled") == "cancelled"
+    assert wait_for(process, "cancelled") == "cancelled"
 
 
 def test_failure_is_one_line(tmp_path: Path, program: list[str]) -> None:
-    job = RunProcess(tmp_path / "run")
-    job.start(finetune_command(Path("broken"), job.folder), program=program)
-    wait_for(job, "failed")
-    assert job.status().message == "the sheet names no section"
-    assert RunProcess(job.folder).status().message == "the sheet names no section"
+    process = RunProcess(tmp_path / "run")
+    process.start(finetune_command(Path("broken"), process.folder), program=program)
+    wait_for(process, "failed")
+    assert process.status().message == "the sheet names no section"
+    assert RunProcess(process.folder).status().message == "the sheet names no section"
 
 
 def test_a_killed_run_says_so_and_nothing_of_an_earlier_end(tmp_path: Path, program: list[str]) -> None:
-    job = RunProcess(tmp_path / "run")
-    job.start(finetune_command(Path("broken"), job.folder), program=program)
-    wait_for(job, "failed")
-    job.start(finetune_command(Path("endless"), job.folder), program=program)
-    wait_for(job, "running")
-    with (job.folder / "log.txt").open("a") as log:
+    process = RunProcess(tmp_path / "run")
+    process.start(finetune_command(Path("broken"), process.folder), program=program)
+    wait_for(process, "failed")
+    process.start(finetune_command(Path("endless"), process.folder), program=program)
+    wait_for(process, "running")
+    with (process.folder / "log.txt").open("a") as log:
         log.write("epoch 1 of 5: training loss 0.512\n")
-    os.kill(job.record()["pid"], signal.SIGKILL)
-    wait_for(job, "failed")
-    assert job.status().message.startswith("its process was ended from outside")
-    assert RunProcess(job.folder).status().message == job.status().message
+    os.kill(process.record()["pid"], signal.SIGKILL)
+    wait_for(process, "failed")
+    assert process.status().message.startswith("its process was ended from outside")
+    assert RunProcess(process.folder).status().message == process.status().message
 
 
 @pytest.mark.parametrize(
@@ -117,23 +117,23 @@ def test_what_a_log_ends_with_is_told(tmp_path: Path, printed: str, says: str) -
 
 
 def test_resumed_run_is_not_taken_for_the_old_end(tmp_path: Path, program: list[str]) -> None:
-    job = RunProcess(tmp_path / "run")
-    job.start(finetune_command(Path("quick"), job.folder), program=program)
-    wait_for(job, "done")
-    job.start(finetune_command(Path("endless"), job.folder, resume=True), program=program)
-    assert job.status().state in ("starting", "running")
-    job.stop()
-    wait_for(job, "cancelled")
+    process = RunProcess(tmp_path / "run")
+    process.start(finetune_command(Path("quick"), process.folder), program=program)
+    wait_for(process, "done")
+    process.start(finetune_command(Path("endless"), process.folder, resume=True), program=program)
+    assert process.status().state in ("starting", "running")
+    process.stop()
+    wait_for(process, "cancelled")
 
 
 def test_half_written_line_waits(tmp_path: Path) -> None:
-    job = RunProcess(tmp_path)
+    process = RunProcess(tmp_path)
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"event": "started", "epoch": 0, "total_epochs": 3}) + '\n{"epoch": 1, "tr')
-    assert len(job.metrics().rows) == 1
+    assert len(process.metrics().rows) == 1
     with path.open("a") as file:
         file.write('ain_loss": 0.5}\n')
-    assert job.metrics().curve("train_loss") == [(1.0, 0.5)]
+    assert process.metrics().curve("train_loss") == [(1.0, 0.5)]
 
 
 def test_time_left_follows_the_pace(tmp_path: Path) -> None:

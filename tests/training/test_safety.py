@@ -178,21 +178,21 @@ def test_weights_that_are_no_numbers_are_not_kept(samples, tmp_path, monkeypatch
 
 def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
     log = MetricsFile(tmp_path / "metrics.jsonl")
-    requests, job = RunRequests(RunFolder(tmp_path), lambda: False, log), RunProcess(tmp_path)
+    requests, process = RunRequests(RunFolder(tmp_path), lambda: False, log), RunProcess(tmp_path)
     assert not requests.should_stop()
-    job.pause()
+    process.pause()
     answer: list[bool] = []
     thread = threading.Thread(target=lambda: answer.append(requests.should_stop()))
     thread.start()
     time.sleep(0.3)
     assert not answer
-    assert job.status().state == "paused"
-    job.unpause()
+    assert process.status().state == "paused"
+    process.unpause()
     thread.join(5)
     assert answer == [False]
     assert [line["event"] for line in events(tmp_path)] == ["paused", "resumed"]
-    job.pause()
-    job.stop()
+    process.pause()
+    process.stop()
     assert requests.should_stop()
 
 

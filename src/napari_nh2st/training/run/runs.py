@@ -63,17 +63,17 @@ class RunLine:
         return self.state in ACTIVE
 
 
-def line_of(job: RunProcess) -> RunLine:
+def line_of(process: RunProcess) -> RunLine:
     """Look at a run's files."""
-    status, record = job.status(), job.record()
+    status, record = process.status(), process.record()
     argv = [str(word) for word in record.get("argv", ())]
     sheet = Path(argv[argv.index("finetune") + 1]) if "finetune" in argv[:-1] else None
     started = float(record["started"]) if "started" in record else None
-    summary = None if status.active else read_summary(job.folder)
+    summary = None if status.active else read_summary(process.folder)
     best = status.metrics.best() if summary is None else summary.lines[-1].pcc
     return RunLine(
-        job.folder, status.state, started, best, status.model, sheet,
-        job.can_resume and sheet is not None, status.message,
+        process.folder, status.state, started, best, status.model, sheet,
+        process.can_resume and sheet is not None, status.message,
     )  # fmt: skip
 
 
@@ -111,11 +111,11 @@ def wait_for(runs: Sequence[str | Path], out: str | Path, cancelled: Callable[[]
         If the wait was ended.
     """
     before, run = [RunProcess(Path(r).expanduser()) for r in runs], RunFolder(Path(out).expanduser())
-    if not any(job.status().active for job in before):
+    if not any(process.status().active for process in before):
         return
     run.path.mkdir(parents=True, exist_ok=True)
-    _tell(run, event="queued", after=[str(job.folder) for job in before])
-    while any(job.status().active for job in before):
+    _tell(run, event="queued", after=[str(process.folder) for process in before])
+    while any(process.status().active for process in before):
         if cancelled() or run.stop.exists():
             _tell(run, event="cancelled")
             raise Nh2stError("stopped while it waited for other runs: nothing was trained")
