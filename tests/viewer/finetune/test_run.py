@@ -151,7 +151,7 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
     _, predict = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
     assert predict.models.model == str(run / "model")
     qtbot.waitUntil(lambda: predict.state.card is not None, timeout=WAIT)
-    assert predict.state.card.genes == list(shown.index) or set(predict.models.card.genes) == set(shown.index)
+    assert predict.state.card.genes == list(shown.index) or set(predict.state.card.genes) == set(shown.index)
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.long)])
