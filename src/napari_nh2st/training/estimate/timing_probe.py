@@ -283,7 +283,7 @@ class _Clock:
         self.times.append(time.perf_counter())
 
     def enough(self) -> bool:
-        """Whether to stop."""
+        """Return True after enough steps."""
         timed = len(self.times) > self.warm_up
         late = timed and self.times[-1] - self.times[self.warm_up - 1] > self.seconds
         return late or len(self.times) >= MOST_STEPS or self.cancelled()

@@ -33,7 +33,7 @@ class RunRequests:
         self.stop_asked = False
 
     def should_stop(self) -> bool:
-        """Whether to stop; holds as long as the run is paused."""
+        """Return True if the run should stop; wait while it is paused."""
         if self.folder.pause.exists() and not self._stops():
             self.log.say(event="paused")
             while self.folder.pause.exists() and not self._stops():

@@ -52,7 +52,7 @@ class RunMetrics:
 
     @property
     def training(self) -> bool:
-        """Whether it takes training steps, and not what comes before, between or after them."""
+        """True if it takes training steps, and not what comes before, between or after them."""
         return self.stage is None or self.stage.startswith("training")
 
     def curve(self, name: str) -> list[tuple[float, float]]:
@@ -71,7 +71,7 @@ class RunMetrics:
 
 
 def is_mark(row: dict[str, Any]) -> bool:
-    """Whether a row says more than a step's loss."""
+    """Return True if a row says more than a step's loss."""
     return not row.keys() <= _OF_A_STEP
 
 

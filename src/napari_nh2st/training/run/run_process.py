@@ -48,7 +48,7 @@ class RunStatus:
 
     @property
     def active(self) -> bool:
-        """Whether a process is at work on it."""
+        """True if a process is at work on it."""
         return self.state in ACTIVE
 
 
@@ -99,12 +99,12 @@ class RunProcess:
 
     @property
     def can_resume(self) -> bool:
-        """Whether a run was begun here, so that it can go on from its last epoch or from its preparations."""
+        """True if a run was begun here, so that it can go on from its last epoch or from its preparations."""
         return self._files.start.is_file()
 
     @property
     def pause_asked(self) -> bool:
-        """Whether the run is held, or will be after its current step."""
+        """True if the run is held, or will be after its current step."""
         return self._files.pause.is_file()
 
     def start(self, words: Sequence[str], *, program: Sequence[str] | None = None) -> None:

@@ -59,7 +59,7 @@ class RunLine:
 
     @property
     def active(self) -> bool:
-        """Whether a process is at work on it, or waits for its turn."""
+        """True if a process is at work on it, or waits for its turn."""
         return self.state in ACTIVE
 
 

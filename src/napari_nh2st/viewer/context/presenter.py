@@ -55,7 +55,7 @@ Arrived = deque[tuple[IntArray, npt.NDArray[Any]]]  # cells and their hidden vec
 
 @dataclass(frozen=True)
 class SlideOffer:
-    """What can be done over the whole slide.
+    """Actions that are possible over the whole slide.
 
     Attributes
     ----------
@@ -87,14 +87,14 @@ class ContextView(Protocol):
 
     @property
     def in_sight(self) -> bool:
-        """Whether a person sees the section: clicks on the canvas are for others while not."""
+        """True if a person sees the section: clicks on the canvas are for others while not."""
 
     def show_sentence(self, text: str) -> None:
         """Say what to do, or what the surroundings change."""
 
     @property
     def sentence_text(self) -> str:
-        """What is said now."""
+        """The current sentence."""
 
     def show_pictures(self, nine: Pictures | None) -> None:
         """Show the tile and its neighbours, or nothing."""

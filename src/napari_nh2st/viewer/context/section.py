@@ -58,12 +58,12 @@ class ContextSection(QWidget):
 
     @property
     def in_sight(self) -> bool:
-        """Whether a person sees the section."""
+        """True if a person sees the section."""
         return self.isVisible()
 
     @property
     def sentence_text(self) -> str:
-        """What is said now."""
+        """The current sentence."""
         return self.sentence.text()
 
     def show_sentence(self, text: str) -> None:

@@ -54,7 +54,7 @@ class ChoiceForm(Generic[M]):
 
     @property
     def preview(self) -> str:
-        """What will be written, in words; empty where nothing can be."""
+        """A sentence about the file to be written; empty if nothing can be written."""
         return "" if self.problem else self._words(self.result())
 
     def result(self) -> M:

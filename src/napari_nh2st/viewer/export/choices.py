@@ -1,4 +1,4 @@
-"""What can be chosen for a figure and for an export, and what will be written, in words. No Qt."""
+"""The choices for a figure and for an export, and in words what will be written. No Qt."""
 
 from __future__ import annotations
 

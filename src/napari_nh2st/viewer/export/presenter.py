@@ -77,7 +77,7 @@ class ExportPresenter:
 
     @property
     def is_shown(self) -> bool:
-        """Whether a heatmap is there of which a figure or a view can be saved."""
+        """True if a heatmap is there of which a figure or a view can be saved."""
         heatmap = self._workspace.heatmap
         return heatmap is not None and heatmap.present
 

@@ -1,1 +1,1 @@
-"""Choosing the gene that is shown: the search, the list, limits and colours, the value under the cursor."""
+"""The current gene: the search, the list, limits and colours, the value under the mouse."""

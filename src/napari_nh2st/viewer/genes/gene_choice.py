@@ -1,4 +1,4 @@
-"""Which gene is shown: the decisions behind the gene field, the order of its list and the pinned genes. No Qt."""
+"""Choice of the current gene: the decisions behind the gene field, the order of its list, pinned genes. No Qt."""
 
 from __future__ import annotations
 

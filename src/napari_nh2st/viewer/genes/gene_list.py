@@ -40,7 +40,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a typed text stands for.
+    """The meaning of a typed text.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ def percentile_words(percentile: float) -> str:
 
 
 class ValueDistribution:
-    """Where a value stands among all that is predicted of a gene; cheap to ask again and again."""
+    """Rank of a value among all predictions of a gene; quick to ask many times."""
 
     def __init__(self) -> None:
         self._of: tuple[PredictedMap | None, str] = None, ""

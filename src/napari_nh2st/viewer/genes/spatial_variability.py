@@ -1,4 +1,4 @@
-"""How each gene varies in space over the slide that is shown, measured in the background. No Qt."""
+"""Spatial variability of each gene on the current slide, measured in the background. No Qt."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SpatialVariability:
 
     measured = Signal()
     said = Signal(str)
-    """What to say of it now; empty where there is nothing to say."""
+    """The sentence about it now; empty if there is nothing to say."""
 
     def __init__(self, background: Threads) -> None:
         self._background = background
@@ -41,7 +41,7 @@ class SpatialVariability:
         self._stop = Event()
 
     def knows(self, prediction_map: PredictedMap) -> bool:
-        """Whether a map as it is now is measured, or being measured."""
+        """Return True if a map as it is now is measured, or being measured."""
         return (prediction_map, prediction_map.count) in (self._subject, self._asked)
 
     def measure(self, prediction_map: PredictedMap) -> None:

@@ -1,1 +1,1 @@
-"""Small widgets and helpers of any dock: layout, text, tables, background work. They know no slide and no gene."""
+"""Small widgets and helpers for any dock: layout, text, tables, background work. They know no slide and no gene."""

@@ -29,7 +29,7 @@ class Background:
 
     @property
     def busy(self) -> bool:
-        """Whether a thread is at work."""
+        """True if a thread is at work."""
         return bool(self._workers)
 
     def iterate(self, items: Iterator[Any], receive: Callable[[Any], None]) -> None:

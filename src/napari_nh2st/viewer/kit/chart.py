@@ -193,7 +193,7 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
     # Qt
 
     def hasHeightForWidth(self) -> bool:
-        """Whether the height follows the width."""
+        """Return True if the height follows the width."""
         return True
 
     def heightForWidth(self, width: int) -> int:
@@ -269,7 +269,7 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
         self.canvas.draw()
 
     def _ready(self) -> bool:
-        """Whether there is a canvas to draw on; matplotlib is loaded in the background first."""
+        """Return True if there is a canvas to draw on; matplotlib is loaded in the background first."""
         if self.canvas is None and hasattr(sys.modules.get("matplotlib.backends.backend_agg"), "FigureCanvasAgg"):
             self._make_canvas()
         elif self.canvas is None and not self._background.busy:

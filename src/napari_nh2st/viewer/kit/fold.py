@@ -43,7 +43,7 @@ class Fold(QWidget):
 
     @property
     def section(self) -> Any:
-        """What is folded; it is made when it is first asked for."""
+        """The folded widget; it is made on first use."""
         if self._section is None:
             self._section = self._make()
             self._section.setVisible(self.button.isChecked())

@@ -128,7 +128,7 @@ class GeneTable(QWidget):
 
     @property
     def frame(self) -> Any:
-        """What is shown, in the order in which it is shown; None where nothing is."""
+        """The table as it is shown, in its order; None if it is empty."""
         return self._model.frame
 
     def show_frame(

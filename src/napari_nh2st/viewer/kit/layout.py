@@ -11,7 +11,7 @@ _DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the firs
 
 
 class Caption(QLabel):
-    """What stands in front of a control: as wide as the widest one, in whatever font.
+    """A label in front of a control: as wide as the widest one, in any font.
 
     Parameters
     ----------

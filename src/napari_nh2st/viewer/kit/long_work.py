@@ -1,4 +1,4 @@
-"""What presenters ask of the window to work off the GUI thread. No Qt: `kit.background` and `kit.task` do it."""
+"""The interfaces through which presenters work off the GUI thread. No Qt: `kit.background` and `kit.task` do it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LongWork(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether something is being worked on."""
+        """True if something is being worked on."""
 
     def start(
         self,

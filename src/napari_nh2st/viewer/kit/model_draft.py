@@ -192,7 +192,7 @@ class Draft(Generic[M]):
         self.change(name, self.fields[name].default)
 
     def is_default(self, name: str) -> bool:
-        """Whether a field has the default of its model."""
+        """Return True if a field has the default of its model."""
         field, value = self.fields[name], self.value(name)
         return value == field.default or (isinstance(value, str) and value == field.text(field.default))
 

@@ -25,7 +25,7 @@ class Host(Protocol):
 
     @property
     def background(self) -> Threads:
-        """Where work is done."""
+        """The threads that do the work."""
 
     def when_closing(self, call: Callable[[], None]) -> None:
         """Call a function when the dock is closed."""
@@ -63,7 +63,7 @@ class Task(QWidget):
 
     @property
     def running(self) -> bool:
-        """Whether something is being worked on."""
+        """True if something is being worked on."""
         return self._stop is not None
 
     def start(

@@ -43,7 +43,7 @@ class Banner(Sentence):
 
 
 class Note(Sentence):
-    """What should be known and is no alarm: it stays in sight, quieter than a banner."""
+    """A note that stays in sight and is no alarm: quieter than a banner."""
 
     def __init__(self) -> None:
         super().__init__()

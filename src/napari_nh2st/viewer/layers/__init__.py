@@ -1,1 +1,1 @@
-"""The napari layers that the plugin draws, and the frame they stand in."""
+"""The napari layers that the plugin draws, and their frame."""

@@ -1,4 +1,4 @@
-"""Where the colour bars of maps stand on the canvas, how large they are, and how words beside them are broken.
+"""Colour bars of maps on the canvas: their places, their sizes and the line breaks of the words beside them.
 
 napari draws the bars: they follow colormap, limits and visibility of their layers, appear in pictures of the canvas,
 and stand in their cell of a grid. It does not name them, and does not look at how large the canvas is.
@@ -24,7 +24,7 @@ _GAPS = 50.0  # pixels that go above, between and below
 
 
 def has_bar(layer: Layer) -> bool:
-    """Whether a layer's colour bar is switched on."""
+    """Return True if a layer's colour bar is switched on."""
     return bool(getattr(getattr(layer, "colorbar", None), "visible", False))
 
 

@@ -163,12 +163,12 @@ class HeatmapLayer(MapLayer):
 
     @property
     def limits(self) -> Limits:
-        """What the two ends of the colours stand for."""
+        """Values at the two ends of the colours."""
         return self._limits.now
 
     @property
     def by_hand(self) -> bool:
-        """Whether the limits are those that the user gave this gene."""
+        """True if the limits are those that the user gave this gene."""
         return not self.style.locked and self._key in self.style.by_hand
 
     def forget_limits(self) -> None:
@@ -213,7 +213,7 @@ class HeatmapLayer(MapLayer):
 
     @property
     def can_smooth(self) -> bool:
-        """Whether the map is small enough."""
+        """True if the map is small enough."""
         return self.map.rows * self.map.columns <= SMOOTHED
 
     def _image(self) -> F32:

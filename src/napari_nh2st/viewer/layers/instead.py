@@ -1,4 +1,4 @@
-"""What is shown instead of the prediction, and the prediction again: two maps on top of one another mean nothing."""
+"""Show another map instead of the prediction, and go back: two maps on top of each other mean nothing."""
 
 from __future__ import annotations
 

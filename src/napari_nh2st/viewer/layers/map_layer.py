@@ -27,7 +27,7 @@ Later = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True)
 class Look:
-    """How a layer is drawn at first; the user may change it.
+    """The first look of a layer; the user may change it.
 
     Attributes
     ----------

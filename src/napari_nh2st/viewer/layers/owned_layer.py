@@ -26,12 +26,12 @@ class OwnedLayer:
 
     @property
     def present(self) -> bool:
-        """Whether the layer is in the viewer."""
+        """True if the layer is in the viewer."""
         return self.layer is not None and self.layer in self.viewer.layers
 
     @property
     def visible(self) -> bool:
-        """Whether the layer is there and not hidden."""
+        """True if the layer is there and not hidden."""
         return self.layer is not None and self.present and bool(self.layer.visible)
 
     def hide(self) -> None:

@@ -50,7 +50,7 @@ _POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Role:
-    """What a layer is to the plugin.
+    """The role of a layer in the plugin.
 
     Attributes
     ----------

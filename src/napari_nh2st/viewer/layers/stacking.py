@@ -1,4 +1,4 @@
-"""What lies on top of what: the one place that says so. The user may move any layer afterwards."""
+"""The order of layers, bottom to top, in one place. The user may move any layer afterwards."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class TileValues(MapLayer):
 
     @property
     def limits(self) -> Limits:
-        """What the two ends of the colours stand for."""
+        """Values at the two ends of the colours."""
         return self._limits.now
 
     def draw(self, values: F32, limits: Limits, *, gene: str = "", label: str = "") -> None:

@@ -38,7 +38,7 @@ UNIT = "ln(1 + counts per 10,000)"
 
 @dataclass(frozen=True)
 class Offer:
-    """What a person can do now.
+    """Actions that are possible now.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class MeasuredView(Protocol):
 
     @property
     def in_sight(self) -> bool:
-        """Whether a person sees the section: nothing is compared behind their back."""
+        """True if a person sees the section: nothing is compared behind their back."""
 
     def show_offer(self, offer: Offer) -> None:
         """Offer what can be done now."""

@@ -178,7 +178,7 @@ class MeasuredSection(QWidget):
 
     @property
     def in_sight(self) -> bool:
-        """Whether a person sees the section."""
+        """True if a person sees the section."""
         return self.isVisible()
 
     def show_offer(self, offer: Offer) -> None:

@@ -1,1 +1,1 @@
-"""Choosing slide, model and region, and predicting there: the job, the live view, the tissue mask."""
+"""Choice of slide, model and region, and the prediction: the job, the live view, the tissue mask."""

@@ -1,4 +1,4 @@
-"""What the NH2ST dock does, without Qt: one job at a time, its state, and everything predicted so far.
+"""The work of the NH2ST dock, without Qt: one job at a time, its state, and everything predicted so far.
 
 The work of a job is an iterator of events that a runner drives off the GUI thread; events come back through
 `Controller.receive` on the GUI thread. Each job ends in exactly one of Done, Stopped and Failed. A job
@@ -43,7 +43,7 @@ _FULL = 0.5  # of the memory may be asked for at once: blocks at the edge of tis
 
 
 class View(Protocol):
-    """What the controller tells; all calls come on the GUI thread."""
+    """The listener of the controller; all calls come on the GUI thread."""
 
     def status_changed(self, status: Status) -> None:
         """Take the job's new state, counts or step."""
@@ -100,7 +100,7 @@ class Controller:
 
     @property
     def running(self) -> bool:
-        """Whether a job is going on."""
+        """True if a job is going on."""
         return self.status.state is State.RUNNING
 
     def predict(self, request: Request) -> None:
@@ -118,7 +118,7 @@ class Controller:
 
     @property
     def following(self) -> bool:
-        """Whether a job is going on that the view has asked for."""
+        """True if a job is going on that the view has asked for."""
         return self.running and self.status.follow
 
     def cancel(self) -> None:

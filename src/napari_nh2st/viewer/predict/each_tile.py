@@ -1,4 +1,4 @@
-"""What is worked out for every tile of a map: asked for, gone on with, shown instead of the prediction. No Qt."""
+"""Work for every tile of a map: start it, go on later, show it instead of the prediction. No Qt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COVERING = (Kind.NOVELTY, Kind.MEASURED, Kind.DIFFERENCE)  # marks and spots wo
 
 
 class Answers(Protocol):
-    """What was worked out for the tiles of a map, and the layer that draws it."""
+    """Results for the tiles of a map, and the layer that draws them."""
 
     @property
     def map(self) -> PredictedMap:
@@ -60,12 +60,12 @@ class EachTile(Generic[A]):
 
     @property
     def in_sight(self) -> bool:
-        """Whether the layer of the map that is shown is in sight."""
+        """True if the layer of the map that is shown is in sight."""
         return self.current is not None and self.current.image.visible
 
     @property
     def more(self) -> int:
-        """How many tiles were predicted since."""
+        """Number of tiles predicted since."""
         shown, answers = self._workspace.map, self.current
         return 0 if shown is None or answers is None else max(0, shown.count - answers.count)
 

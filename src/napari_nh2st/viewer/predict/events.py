@@ -1,4 +1,4 @@
-"""What passes between a job, the controller and the dock: a request, its events, and a status for a person."""
+"""Messages between a job, the controller and the dock: a request, its events, and a status for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_nh2st.viewer.state.predicted_map import PredictedMap, Preview
 
 
 class State(Enum):
-    """Where the last job stands."""
+    """State of the last job."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -27,7 +27,7 @@ class State(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What to predict.
+    """A request to predict.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Step:
-    """What is going on now, in words."""
+    """The current step, in words."""
 
     text: str
 

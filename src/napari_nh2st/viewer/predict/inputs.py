@@ -1,4 +1,4 @@
-"""What a job stands on: one slide, model, detail, tissue and device, and what is kept for the next question to them."""
+"""Inputs of a prediction: one slide, model, detail, tissue and device, kept open for the next question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models can be chosen, and how their folders are called. No Qt."""
+"""Models to choose from, and names for their folders. No Qt."""
 
 from __future__ import annotations
 

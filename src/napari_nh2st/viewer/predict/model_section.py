@@ -1,4 +1,4 @@
-"""Which model, in one line what it is, and on which device it runs."""
+"""The choice of the model, with one line about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where to predict: what the window shows, what was drawn, or everything, in level-0 pixels.
+"""Regions to predict: the visible part, a drawn shape or the whole slide, in level-0 pixels.
 
 Works on napari's models, without a window. World is in micrometres, (y, x), with pixel centres on integers:
 continuous level-0 pixel = slide data coordinate + 0.5 (docs/architecture.md, frames).
@@ -25,7 +25,7 @@ _ELLIPSE_POINTS = 64
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Where to predict on one slide.
+    """The part of one slide to predict.
 
     Attributes
     ----------

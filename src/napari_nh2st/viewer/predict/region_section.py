@@ -1,4 +1,4 @@
-"""Where to predict, and how finely."""
+"""The part of the slide to predict, and the detail."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COARSE_ONLY = (
 
 
 class RegionSection(QWidget):
-    """What I see, drawn shape, or whole slide; coarse or fine."""
+    """Buttons for *what I see*, *shape* and *whole slide*; coarse or fine detail."""
 
     def __init__(self, state: DockState, preferences: Preferences) -> None:
         super().__init__()

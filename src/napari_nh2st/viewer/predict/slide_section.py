@@ -1,4 +1,4 @@
-"""Which slide, and how large its pixels are."""
+"""The choice of the slide, and its pixel size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READABLE = (".svs", ".ndpi", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
 
 def is_slide_layer(layer: Any) -> bool:
-    """Whether a layer is a slide: one that our reader made, or a colour image from a file that ours can open."""
+    """Return True if a layer is a slide: one that our reader made, or a colour image from a file that ours can open."""
     if not isinstance(layer, Image) or map_of(layer) is not None:
         return False
     return slide_of(layer) is not None or (layer.rgb and str(layer.source.path or "").lower().endswith(READABLE))

@@ -1,4 +1,4 @@
-"""What the sections of the dock share: its state, the maps in sight, and ways to ask the engine. No Qt."""
+"""Everything that the sections of the dock share: its state, the maps in sight, ways to ask the engine. No Qt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OTHER = (
 
 
 class Workspace:
-    """Where the sections of the dock find what they share.
+    """Everything that the sections of the dock share.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Workspace:
 
     @property
     def map(self) -> PredictedMap | None:
-        """What is shown, None where nothing was predicted or opened."""
+        """The current map, None if nothing was predicted or opened."""
         return self.state.map
 
     @property

@@ -1,1 +1,1 @@
-"""Regions that are drawn, domains that are found, and the genes that differ between them."""
+"""Drawn regions, domains, and the genes that differ between them."""

@@ -40,7 +40,7 @@ class RegionsView(Protocol):
 
     @property
     def folded(self) -> bool:
-        """Whether nobody can see the section: nothing is measured then."""
+        """True if nobody can see the section: nothing is measured then."""
 
     @property
     def region(self) -> str:

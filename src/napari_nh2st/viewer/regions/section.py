@@ -55,7 +55,7 @@ class RegionsSection(QWidget):
 
     @property
     def folded(self) -> bool:
-        """Whether nobody can see the section."""
+        """True if nobody can see the section."""
         return self.isHidden()
 
     @property

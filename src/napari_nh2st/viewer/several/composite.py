@@ -21,7 +21,7 @@ class CompositeView(Protocol):
 
     @property
     def genes(self) -> tuple[str, ...]:
-        """What stands in the fields, empty for no gene."""
+        """Texts of the fields, empty for no gene."""
 
     def list_genes(self, genes: Sequence[str]) -> None:
         """Suggest these genes in each field."""

@@ -70,7 +70,7 @@ class CompositePart(QWidget):
 
     @property
     def genes(self) -> tuple[str, ...]:
-        """What stands in the fields, empty for no gene."""
+        """Texts of the fields, empty for no gene."""
         return tuple(combo.currentText() for combo in self.combos)
 
     def list_genes(self, genes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the folds "Several genes" and "Several slides" say. No Qt: it is tested as text."""
+"""Messages of the folds "Several genes" and "Several slides". No Qt: they are tested as text."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class NameCombo(NarrowCombo):
 
     @property
     def field(self) -> QLineEdit:
-        """Where a name is typed."""
+        """The field for a name."""
         field = self.lineEdit()
         assert field is not None
         return field

@@ -52,7 +52,7 @@ class SideBySide:
 
     @property
     def complete(self) -> bool:
-        """Whether all that is compared is still there, and in the grid."""
+        """True if all that is compared is still there, and in the grid."""
         return bool(self._viewer.canvas.grid.enabled) and all(layer in self._viewer.layers for layer in self._shown)
 
     def show(self) -> None:

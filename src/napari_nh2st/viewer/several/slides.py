@@ -52,7 +52,7 @@ class SlidesPresenter:
 
     @property
     def on(self) -> bool:
-        """Whether slides lie side by side."""
+        """True if slides lie side by side."""
         return self._side is not None
 
     # what the person does

@@ -1,1 +1,1 @@
-"""What is open, chosen and known, without a window: the predicted map, the services, the remembered choices."""
+"""The dock's state without a window: slide, model, map, gene, style; the services, the remembered choices."""

@@ -1,4 +1,4 @@
-"""What the NH2ST dock shows: one model that tells its listeners what changed. No Qt."""
+"""The state of the NH2ST dock: one model that tells its listeners what changed. No Qt."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class DockState:
 
     @property
     def ready(self) -> bool:
-        """Whether something can be predicted: a slide whose pixel size is known, and a usable model."""
+        """True if something can be predicted: a slide whose pixel size is known, and a usable model."""
         return self.slide is not None and self.slide.mpp is not None and self.card is not None
 
     def request_gene(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a sentence is said to the person at the dock. No Qt."""
+"""Sentences for the person at the dock. No Qt."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class PredictedMap:
 
     @property
     def fine(self) -> bool:
-        """Whether cells are smaller than the tiles that the model looks at."""
+        """True if cells are smaller than the tiles that the model looks at."""
         return self.pitch < self.card.patch
 
     @property
@@ -123,7 +123,7 @@ class PredictedMap:
 
     @property
     def done(self) -> npt.NDArray[np.bool_]:
-        """Which cells carry a prediction, (rows * columns,)."""
+        """Mask of the predicted cells, (rows * columns,)."""
         found: npt.NDArray[np.bool_] = (self._state == PREDICTED).ravel()
         return found
 

@@ -1,4 +1,4 @@
-"""What the docks remember from one start to the next: one model, kept by napari as the plugin's settings. No Qt.
+"""Preferences of the docks, kept from one start to the next: one model, stored in napari's settings. No Qt.
 
 *File > Preferences > NH2ST* shows the same values and changes them.
 """
@@ -81,7 +81,7 @@ class Preferences:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where napari keeps a value: `separator` stands between the names of a list, for which napari has no type."""
+    """The place of a value in napari's settings; `separator` joins the names of a list, a type that napari lacks."""
 
     group: str
     name: str

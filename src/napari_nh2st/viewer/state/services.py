@@ -1,4 +1,4 @@
-"""What the docks ask of the rest of the package. Loaded on demand, off the GUI thread; replaced in tests."""
+"""Services that the docks need from the package. Loaded on demand, off the GUI thread; replaced in tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How heatmaps are coloured."""
+"""Colours of heatmaps."""
 
 from __future__ import annotations
 

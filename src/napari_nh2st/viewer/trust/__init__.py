@@ -1,1 +1,1 @@
-"""How far to trust a gene: held-out figures, tissue unlike the training, the spread of answers."""
+"""Trust in a gene: held-out figures, tissue unlike the training tissue, the spread of answers."""

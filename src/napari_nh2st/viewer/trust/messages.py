@@ -1,4 +1,4 @@
-"""What the fold "Trust" says. No Qt: it is tested as text."""
+"""Messages of the fold "Trust". No Qt: they are tested as text."""
 
 from __future__ import annotations
 

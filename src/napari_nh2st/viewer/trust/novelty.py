@@ -29,7 +29,7 @@ _UNUSUAL, _UNLIKE = "#ff7b00", "#b00020"  # none of viridis, which the heatmap h
 
 
 class Novelty:
-    """How unlike the training tissue the tiles of a map are, and the layer that marks them."""
+    """Distances of a map's tiles from the training tissue, and the layer that marks them."""
 
     def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap) -> None:
         from napari.utils import Colormap
@@ -46,7 +46,7 @@ class Novelty:
 
     @property
     def count(self) -> int:
-        """How many tiles were compared."""
+        """Number of tiles compared."""
         return int(np.isfinite(self.values).sum())
 
     def missing(self) -> IntArray:

@@ -1,4 +1,4 @@
-"""How far to trust the gene in sight: figures in words, tissue unlike the training, and the spread. No Qt."""
+"""Trust in the current gene: figures in words, tissue unlike the training tissue, the spread. No Qt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from napari_nh2st.viewer.trust.spread import Spread, ask_all, why_not_comparable
 
 @dataclass(frozen=True)
 class Offer:
-    """What a button can do now.
+    """The state of a button.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class TissueCheck:
 
     @property
     def novelty(self) -> Novelty | None:
-        """What is known of the map that is shown, None where it was not asked for."""
+        """The comparison for the current map, None if it was not made."""
         return self._tiles.current
 
     def check(self) -> None:
@@ -141,7 +141,7 @@ class SpreadView(Protocol):
 
     @property
     def by_models(self) -> bool:
-        """Whether models are compared, not views."""
+        """True if models are compared, not views."""
 
     @property
     def ticked(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class Spread:
 
     @property
     def over(self) -> str:
-        """What is compared: "4 views"."""
+        """The answers compared, in words: "4 views"."""
         return count(1 + len(self.members), "model") if self.members else count(len(VIEWS), "view")
 
     def name(self, gene: str) -> str:

@@ -76,7 +76,7 @@ class SpreadPart(QWidget):
 
     @property
     def by_models(self) -> bool:
-        """Whether models are compared, not views."""
+        """True if models are compared, not views."""
         return bool(self._by_models.isChecked())
 
     @property
