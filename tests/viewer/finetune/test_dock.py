@@ -101,7 +101,7 @@ def dock(make_napari_viewer, qtbot, program: list[str]) -> FinetuneWidget:
 
 def fill(dock: FinetuneWidget, qtbot, sheet: Path) -> None:
     qtbot.keyClicks(dock.sections.sheet, str(sheet))
-    qtbot.waitUntil(lambda: dock.sections.good, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.sections.presenter.state.why_not == "", timeout=20_000)
     dock.run.setText(str(sheet.parent / "run"))
     qtbot.waitUntil(dock.start.isEnabled)
 
@@ -134,7 +134,7 @@ def test_a_section_that_stops_the_run_says_so_until_it_is_mended(dock, qtbot, sh
     data.obsm["spatial"] += 5000.0
     data.write_h5ad(sheet.parent / "A2.h5ad")
     qtbot.mouseClick(dock.sections.again, LEFT)
-    assert dock.start.toolTip() == "The sections are still being looked at"
+    assert dock.start.toolTip() == "The sections are still being checked"
     qtbot.waitUntil(lambda: dock.sections.stop.text() != "", timeout=20_000)
     assert [line[5] for line in cells(dock)] == ["look", "stop"]
     assert dock.sections.stop.text().startswith("A2: ")
@@ -164,9 +164,9 @@ def test_what_is_found_of_another_sheet_is_dropped(dock, qtbot, sheet: Path, mon
     one.write_text("\n".join(sheet.read_text().splitlines()[:2]) + "\n")
     dock.sections.sheet.setText(str(one))
     go_on.set()
-    qtbot.waitUntil(lambda: dock.sections.good, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.sections.presenter.state.why_not == "", timeout=20_000)
     assert [line[0] for line in cells(dock)] == ["A1"]
-    assert [f.sample.sample for f in dock.sections.facts] == ["A1"]
+    assert [f.sample.sample for f in dock.sections.presenter.facts] == ["A1"]
 
 
 def choose(combo, data: str | None) -> None:

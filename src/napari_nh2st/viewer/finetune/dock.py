@@ -33,7 +33,8 @@ from napari_nh2st.viewer.finetune.run_facts import LogFold, RunFacts
 from napari_nh2st.viewer.finetune.run_queue import RunQueue
 from napari_nh2st.viewer.finetune.run_queue_presenter import RunQueuePresenter
 from napari_nh2st.viewer.finetune.run_result import RunResultView
-from napari_nh2st.viewer.finetune.sections import SectionsPart
+from napari_nh2st.viewer.finetune.sections import Sections
+from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import indented, row, rule, scrolled
@@ -101,9 +102,10 @@ class FinetuneWidget(QScrollArea):
         layout.addStretch(1)
 
     def _make_fields(self) -> None:
-        self.sections = SectionsPart(self.background, self.viewer)
-        self.choices = ChoicesPart(self._services, self.background, lambda: self.sections.facts)
-        self.sections.changed.connect(self.choices.look_up)
+        self.sections = Sections(SectionsPresenter(self.background), self.viewer)
+        self.choices = ChoicesPart(self._services, self.background, lambda: list(self.sections.presenter.facts))
+        self.sections.presenter.state.events.overview.connect(self.choices.look_up)
+        self.sections.presenter.state.events.why_not.connect(self._update_start)
         self.choices.changed.connect(self._update_start)
         self.choices.change.clicked.connect(self.sections.show)
         self.run = QLineEdit(placeholderText="folder for the run")
@@ -146,8 +148,8 @@ class FinetuneWidget(QScrollArea):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._timer.stop()
             self.map.presenter.close()
-            for part in (self.sections, self.choices):
-                part.shut()
+            self.sections.close_down()
+            self.choices.shut()
             self.estimate.close_down()
             self.runs.close_down()
             self._draft.cleanup()
@@ -198,14 +200,14 @@ class FinetuneWidget(QScrollArea):
         """Write the run's settings and return the command that starts it; what goes on does so as it was begun."""
         before = self.runs.presenter.active_beside(job.folder)
         if job.can_resume:
-            sheet = line_of(job).sheet or self.sections.sheet_for(job.folder)
+            sheet = line_of(job).sheet or self.sections.presenter.sheet_for(job.folder)
             return finetune_command(sheet, job.folder, resume=True, after=before)
         return self._words(job.folder, job.folder, before)
 
     def _words(self, folder: Path, out: Path | None, before: Sequence[Path] = ()) -> list[str]:
         """Write what a run is made of into a folder, and return its command; without `out`, to be estimated."""
         return finetune_command(
-            self.sections.sheet_for(folder),
+            self.sections.presenter.sheet_for(folder),
             out,
             model=self.choices.base.currentData(),
             seed=self.choices.seed.value(),
@@ -316,7 +318,7 @@ class FinetuneWidget(QScrollArea):
         self.start.setEnabled(not why_not)
         if self._status.state == "empty":
             ready = f"Ready: press {self.start.text()}"
-            told = "A section stops the run: see above" if self.sections.stops else why_not
+            told = "A section stops the run: see above" if self.sections.presenter.state.overview.stops else why_not
             self.sentence.say(f"{told or ready}.")
         self._ask_estimate(new=not resumable and not self._status.active)
         tip = _RESUME if goes_on else _START
@@ -325,7 +327,7 @@ class FinetuneWidget(QScrollArea):
     def _ask_estimate(self, *, new: bool) -> None:
         """Have it estimated what a new run would take, with the choices as they stand."""
         self.estimate.setVisible(new)
-        if not new or self.sections.why_not or self.choices.why_not:
+        if not new or self.sections.presenter.state.why_not or self.choices.why_not:
             self.estimate.presenter.ask(None)
             return
         draft = Path(self._draft.name)
@@ -343,7 +345,7 @@ class FinetuneWidget(QScrollArea):
             return "This folder holds a finished run: choose another one"
         if self.job is not None and self.job.can_resume and line_of(self.job).sheet is not None:
             return ""  # it goes on as it was begun, whatever is chosen above
-        chosen = self.sections.why_not or self.choices.why_not
+        chosen = self.sections.presenter.state.why_not or self.choices.why_not
         return chosen or ("" if self.job is not None else "Choose a folder for the run first")
 
 

@@ -16,8 +16,10 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_nh2st.expression import Sample
+from napari_nh2st.viewer.finetune.sections_presenter import Editable
 from napari_nh2st.viewer.kit.texts import paragraphs
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ COLUMNS = {
     "spots": "Measured spots that lie over tissue",
     "genes": "Measured genes",
     "µm/px": f"Micrometres per pixel of the slide, from the sheet or from the slide itself; {_EDIT}",
-    "state": "good; look: something to know before the run; stop: a run would not start. Point at a row to read why",
+    "state": "good; look: something to know before the run; stop: the run would not start. Point at a row to read why",
 }
-_EDITABLE = (NAME, PATIENT, SIZE)
+_EDITABLE: dict[int, Editable] = {NAME: "sample", PATIENT: "patient", SIZE: "mpp"}
 _LINES_IN_SIGHT = 6
 # Of the Okabe and Ito colours, readable on dark and on light: ground and ink.
 _COLOURS = {"look": ("#f2c14e", "#201a05"), "stop": ("#d55e00", "#ffffff")}
@@ -58,10 +60,10 @@ class _Editing(QStyledItemDelegate):
             editor.setProperty(_FILLED, True)
 
 
-class SheetTable(QTableWidget):
+class SectionsTable(QTableWidget):
     """One line a section; its name, patient and pixel size can be changed, lines can be chosen and removed."""
 
-    edited = Signal(int, int, str)  # row, column, what was typed
+    edited = Signal(int, str, str)  # row, field, what was typed
     removing = Signal()  # the key for it was pressed
 
     def __init__(self) -> None:
@@ -85,7 +87,7 @@ class SheetTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for column in (NAME, PATIENT):  # a long one must not push the other out of sight
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
-        self.itemChanged.connect(lambda item: self.edited.emit(item.row(), item.column(), item.text().strip()))
+        self.itemChanged.connect(self._changed)
         self.show_sections([])
 
     @property
@@ -94,18 +96,21 @@ class SheetTable(QTableWidget):
         return sorted(index.row() for index in self.selectionModel().selectedRows())
 
     def show_sections(self, sections: Sequence[tuple[Sample, SectionFacts | None]]) -> None:
-        """Show sections with what was found of them, None where they have not been looked at yet."""
-        self.blockSignals(True)
-        self.setRowCount(len(sections))
-        for row, (sample, facts) in enumerate(sections):
-            if facts is None:
-                size = _UNKNOWN if sample.mpp is None else f"{sample.mpp:.4g}"
-                texts = (sample.sample, sample.patient, _UNKNOWN, _UNKNOWN, size, _UNKNOWN)
-                self._show_row(row, texts, [sample.sample, "Not looked at yet"])
-            else:
-                self._show_row(row, _texts(facts), [_summary(facts), *(f"{t[:1].upper()}{t[1:]}" for t in facts.says)])
-        self.blockSignals(False)
+        """Show sections with what is known of them, None where they are not checked yet."""
+        with signals_blocked(self):
+            self.setRowCount(len(sections))
+            for row, (sample, facts) in enumerate(sections):
+                if facts is None:
+                    size = _UNKNOWN if sample.mpp is None else f"{sample.mpp:.4g}"
+                    texts = (sample.sample, sample.patient, _UNKNOWN, _UNKNOWN, size, _UNKNOWN)
+                    self._show_row(row, texts, [sample.sample, "Not checked yet"])
+                else:
+                    notes = [f"{text[:1].upper()}{text[1:]}" for text in facts.says]
+                    self._show_row(row, _texts(facts), [_summary(facts), *notes])
         self._fit()
+
+    def _changed(self, item: QTableWidgetItem) -> None:
+        self.edited.emit(item.row(), _EDITABLE[item.column()], item.text().strip())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Ask for the chosen rows to be removed."""
