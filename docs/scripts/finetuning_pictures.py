@@ -73,7 +73,7 @@ class Dock:
         save(out, path)
 
     def state(self) -> str:
-        return self.dock.job.status().state
+        return self.dock.presenter.run.status().state
 
     def end(self) -> None:
         """Leave no process behind: they would go on without us."""
@@ -96,7 +96,7 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     dock.sections.sheet.setText(str(sheet))
     dock.run.setText(str(window.folder / "evening"))
     dock.choices.epochs.setValue(EPOCHS)
-    dock.choices.kind.setCurrentIndex(dock.choices.kind.findData("spatially-variable"))
+    dock.choices.panel.setCurrentIndex(dock.choices.panel.findData("spatially-variable"))
     dock.choices.number.setValue(GENES)
     wait(dock.start.isEnabled, 60)
     for combo, at in ((dock.choices.held_out, 2), (dock.choices.which, 2)):  # one patient, the last
@@ -113,9 +113,9 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     wait(dock.start.isEnabled, 60)
 
     dock.start.click()
-    wait(lambda: dock.job.metrics().stage is not None, 120)
+    wait(lambda: dock.presenter.run.metrics().stage is not None, 120)
     window.keep("preparing")
-    wait(lambda: len(dock.job.metrics().curve("val_pcc")) >= 4, 300)
+    wait(lambda: len(dock.presenter.run.metrics().curve("val_pcc")) >= 4, 300)
     dock.pause.click()
     wait(lambda: window.state() == "paused")
     wait(lambda: dock.map.presenter.prediction is not None)
@@ -137,8 +137,8 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     window.keep("done")
 
     dock.run.setText(str(window.folder / "night"))
-    wait(lambda: len(dock.job.metrics().curve("val_pcc")) >= 2, 300)
-    os.kill(dock.job.record()["pid"], signal.SIGKILL)
+    wait(lambda: len(dock.presenter.run.metrics().curve("val_pcc")) >= 2, 300)
+    os.kill(dock.presenter.run.record()["pid"], signal.SIGKILL)
     wait(lambda: window.state() == "failed")
     window.keep("failed")
 

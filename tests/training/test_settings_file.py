@@ -1,8 +1,10 @@
 """The settings as a file: what is written is read back, and a person's edit counts."""
 
 import pytest
+import yaml
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.run.settings_file import settings_of, write_settings
 
@@ -17,6 +19,14 @@ def test_what_is_written_is_read_back(tmp_path):
     assert "set in the dock\ntrain: everything\n" in text
     assert "# stop after so many epochs without a better score\npatience: 5\n" in text
     assert all(f"\n{name}:" in text for name in TrainingConfig.model_fields)
+
+
+def test_only_what_is_not_the_default_is_written_where_that_is_asked_for(tmp_path):
+    config = TrainingConfig(patience=9, architecture=Architecture(width=4))
+    path = write_settings(tmp_path, config, defaults=False)
+    written = yaml.safe_load(path.read_text())
+    assert written == {"patience": 9, "architecture": {"width": 4}}
+    assert settings_of(tmp_path) == config
 
 
 def test_an_edit_counts_and_a_wrong_one_is_named(tmp_path):

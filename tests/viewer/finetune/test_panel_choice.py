@@ -18,16 +18,18 @@ BOTH = [facts("A", "ERBB2", "KRT8", "CD3E"), facts("B", "ERBB2", "KRT8", "FLAT")
 
 
 def test_a_rule_chooses_among_the_shared_genes() -> None:
-    assert chosen_by_rule(BOTH, 1).says == "1 of the 2 genes shared by all sections"
-    assert chosen_by_rule(BOTH, 250).says == "All of the 2 genes shared by all sections"
-    assert chosen_by_rule(BOTH[:1], 250).says == "All of the 3 genes measured"
+    assert chosen_by_rule(BOTH, 1).sentence == "1 of the 2 genes shared by all sections"
+    assert chosen_by_rule(BOTH, 250).sentence == "All of the 2 genes shared by all sections"
+    assert chosen_by_rule(BOTH[:1], 250).sentence == "All of the 3 genes measured"
     assert chosen_by_rule([], 250) == PanelChoice()
 
 
 def test_a_list_says_what_is_left_out_and_where_it_lacks() -> None:
     choice = chosen_by_list(BOTH, "krt8;ERBB2, ERBB2\nCD3E\tNOWHERE")
     assert choice.genes == ["KRT8", "ERBB2"]
-    assert choice.says == ("2 genes of the list were measured in every section. Left out: CD3E (not in B), NOWHERE.")
+    assert choice.sentence == (
+        "2 genes of the list were measured in every section. Left out: CD3E (not in B), NOWHERE."
+    )
     assert not choice.why_not
 
 
@@ -38,6 +40,6 @@ def test_a_list_that_cannot_be_used_says_why() -> None:
 
 
 def test_a_model_brings_its_genes() -> None:
-    assert "KRT8" not in taken_over(BOTH, card()).says
-    assert "CD3E, FLAT" in taken_over(BOTH, card()).says
-    assert taken_over([facts("A", *card().genes)], card()).says == "The 4 genes of her2st"
+    assert "KRT8" not in taken_over(BOTH, card()).sentence
+    assert "CD3E, FLAT" in taken_over(BOTH, card()).sentence
+    assert taken_over([facts("A", *card().genes)], card()).sentence == "The 4 genes of her2st"

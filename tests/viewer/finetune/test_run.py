@@ -52,7 +52,7 @@ dock.run.setText(sys.argv[2])
 while not dock.start.isEnabled():
     QTest.qWait(20)
 dock.start.click()
-while dock.job.status().state != "running":
+while dock.presenter.run.status().state != "running":
     QTest.qWait(20)
 viewer.close()
 QTest.qWait(200)
@@ -112,10 +112,10 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
     qtbot.mouseClick(dock.start, LEFT)
     assert dock.sections.isHidden()
 
-    qtbot.waitUntil(lambda: len(dock.job.metrics().curve("test_pcc")) > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(dock.presenter.run.metrics().curve("test_pcc")) > 0, timeout=WAIT)
     qtbot.mouseClick(dock.pause, LEFT)
-    qtbot.waitUntil(lambda: dock.job.status().state == "paused", timeout=WAIT)
-    dock.follow()
+    qtbot.waitUntil(lambda: dock.presenter.run.status().state == "paused", timeout=WAIT)
+    dock.presenter.follow()
     drawn = len(dock.curves.told.curves["val_pcc"].y)
     assert not dock.curves.isHidden()
     assert dock.facts.facts.text().startswith("cpu, ")
@@ -126,12 +126,12 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
     qtbot.waitUntil(lambda: len(dock.curves.told.curves["val_pcc"].y) > drawn, timeout=WAIT)
 
     qtbot.mouseClick(dock.stop, LEFT)
-    qtbot.waitUntil(lambda: dock._status.state == "cancelled", timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.presenter.state.status.state == "cancelled", timeout=WAIT)
     assert dock.sentence.text().startswith("Stopped; the best model is kept.")
     assert dock.start.text() == "Go on"
     epoch = max(row["epoch"] for row in rows(run) if row.get("event") == "checkpoint")
     qtbot.mouseClick(dock.start, LEFT)
-    qtbot.waitUntil(lambda: dock._status.state == "done", timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.presenter.state.status.state == "done", timeout=WAIT)
     told = [row["epoch"] for row in rows(run) if row.get("event") == "checkpoint"]
     assert told == list(range(16))  # 8 with blocks held out, 8 with them; none twice
     assert epoch < 15
@@ -162,13 +162,13 @@ def test_killed_at_any_step_it_goes_on_at_a_press(make_napari_viewer, qtbot, sam
         qtbot.mouseClick(dock.start, LEFT)
         before = len(rows(run)) if (run / "metrics.jsonl").is_file() else 0
         wanted = before + drawn.randint(1, 100)  # a line a step, from the preparations on
-        qtbot.waitUntil(lambda wanted=wanted: len(dock.job.metrics().rows) >= wanted, timeout=WAIT)
-        os.kill(dock.job.record()["pid"], signal.SIGKILL)
-        qtbot.waitUntil(lambda: dock._status.state == "failed", timeout=WAIT)
+        qtbot.waitUntil(lambda wanted=wanted: len(dock.presenter.run.metrics().rows) >= wanted, timeout=WAIT)
+        os.kill(dock.presenter.run.record()["pid"], signal.SIGKILL)
+        qtbot.waitUntil(lambda: dock.presenter.state.status.state == "failed", timeout=WAIT)
         assert "ended early" in dock.sentence.text()
         assert dock.start.text() == "Go on"
     qtbot.mouseClick(dock.start, LEFT)
-    qtbot.waitUntil(lambda: dock._status.state == "done", timeout=5 * WAIT)
+    qtbot.waitUntil(lambda: dock.presenter.state.status.state == "done", timeout=5 * WAIT)
     figures = defaultdict(set)
     for row in rows(run):
         if row.get("event") == "checkpoint":
@@ -193,9 +193,9 @@ def test_napari_is_closed_and_opened_again(make_napari_viewer, qtbot, samples, r
     dock.runs.table.selectRow(0)
     qtbot.mouseClick(dock.runs.open, LEFT)
     assert dock.run.text() == str(run)
-    told = len(dock.job.metrics().rows)
-    qtbot.waitUntil(lambda: len(dock.job.metrics().rows) > told + 30, timeout=WAIT)
+    told = len(dock.presenter.run.metrics().rows)
+    qtbot.waitUntil(lambda: len(dock.presenter.run.metrics().rows) > told + 30, timeout=WAIT)
     assert not dock.curves.isHidden()
     qtbot.mouseClick(dock.stop, LEFT)
-    qtbot.waitUntil(lambda: dock._status.state == "cancelled", timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.presenter.state.status.state == "cancelled", timeout=WAIT)
     assert not dock.use.isHidden()

@@ -30,7 +30,9 @@ def settings_of(run: str | Path) -> TrainingConfig:
     return read_config(path if path.is_file() else None)
 
 
-def write_settings(run: str | Path, config: TrainingConfig, elsewhere: Mapping[str, str] | None = None) -> Path:
+def write_settings(
+    run: str | Path, config: TrainingConfig, elsewhere: Mapping[str, str] | None = None, *, defaults: bool = True
+) -> Path:
     """Write the settings into a run's folder, which is made if need be.
 
     Parameters
@@ -39,6 +41,8 @@ def write_settings(run: str | Path, config: TrainingConfig, elsewhere: Mapping[s
     config : TrainingConfig
     elsewhere : mapping, optional
         Settings that are not to be edited here: name -> where they are set.
+    defaults : bool
+        Whether settings that have their default are written too.
 
     Returns
     -------
@@ -47,16 +51,18 @@ def write_settings(run: str | Path, config: TrainingConfig, elsewhere: Mapping[s
     """
     path = Path(run) / FILE
     with finished_file(path) as draft:
-        draft.write_text(_HEAD + "".join(_entries(config, elsewhere or {})), "utf-8")
+        values = config.model_dump(mode="json", exclude_defaults=not defaults)
+        draft.write_text(_HEAD + "".join(_entries(values, elsewhere or {})), "utf-8")
     return path
 
 
-def _entries(config: TrainingConfig, elsewhere: Mapping[str, str]) -> list[str]:
-    values = config.model_dump(mode="json")
-    out = []
+def _entries(values: Mapping[str, Any], elsewhere: Mapping[str, str]) -> list[str]:
+    entries = []
     for name, field in TrainingConfig.model_fields.items():
+        if name not in values:
+            continue
         words = [field.description or "", f"set {elsewhere[name]}" if name in elsewhere else ""]
-        said = textwrap.wrap("; ".join(w for w in words if w), 110)
-        entry: dict[str, Any] = {name: values[name]}
-        out.append("\n" + "".join(f"# {line}\n" for line in said) + yaml.safe_dump(entry, sort_keys=False))
-    return out
+        comment = textwrap.wrap("; ".join(word for word in words if word), 110)
+        entry = yaml.safe_dump({name: values[name]}, sort_keys=False)
+        entries.append("\n" + "".join(f"# {line}\n" for line in comment) + entry)
+    return entries

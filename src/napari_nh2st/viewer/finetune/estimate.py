@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
 from napari_nh2st.viewer.finetune.estimate_presenter import Answer, EstimatePresenter
-from napari_nh2st.viewer.finetune.trial_process import TrialProcess
 from napari_nh2st.viewer.kit.layout import Caption, column, row
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs
 
@@ -20,13 +17,12 @@ class EstimateRow(QWidget):
 
     Parameters
     ----------
-    program : sequence of str, optional
-        The command line that tries a run; this Python's `-m napari_nh2st` by default.
+    presenter : EstimatePresenter
     """
 
-    def __init__(self, program: Sequence[str] | None = None) -> None:
+    def __init__(self, presenter: EstimatePresenter) -> None:
         super().__init__()
-        self.presenter = EstimatePresenter(TrialProcess(self, program))
+        self.presenter = presenter
         self.sentence = Sentence()
         line = row(self.sentence, stretch=0)
         line.insertWidget(0, Caption("Estimate", beside=self.sentence))
@@ -36,8 +32,7 @@ class EstimateRow(QWidget):
         self.presenter.state.events.answer.connect(self._show)
 
     def close_down(self) -> None:
-        """Leave no process behind, and ask nothing any more."""
-        self.presenter.close()
+        """Have nothing tried any more."""
         self._settled.cancel()
 
     def _settle(self, question: object) -> None:

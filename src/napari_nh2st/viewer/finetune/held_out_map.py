@@ -12,7 +12,6 @@ from napari_nh2st.viewer.finetune.spot_pictures import SpotPictures
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import Sentence
-from napari_nh2st.viewer.kit.threads import Threads
 from napari_nh2st.viewer.state.preferences import stored_preferences
 
 _TIP = (
@@ -26,12 +25,12 @@ class HeldOutMap(QWidget):
 
     Parameters
     ----------
-    threads : Threads
+    presenter : HeldOutMapPresenter
     """
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, presenter: HeldOutMapPresenter) -> None:
         super().__init__()
-        self.presenter = HeldOutMapPresenter(threads, _heatmap_colours)
+        self.presenter = presenter
         self.genes = GeneCombo("The gene to show, the best predicted ones first. Type any part of its symbol")
         self.genes.gene_chosen.connect(self.presenter.choose_gene)
         self.section = NarrowCombo("The section to show, of those with held-out spots")
@@ -72,7 +71,7 @@ class HeldOutMap(QWidget):
             self.genes.list_genes(choice.genes, choice.words, choice.gene)
 
 
-def _heatmap_colours() -> Colours:
+def heatmap_colours() -> Colours:
     """Return the colours (256, 4) that heatmaps have."""
     from napari.utils.colormaps import ensure_colormap
 

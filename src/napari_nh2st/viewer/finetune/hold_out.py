@@ -1,10 +1,10 @@
-"""What a run holds out, and what its figures will then say: the patient guard in words. No Qt."""
+"""Which spots a run holds out, and what its figures will then say: the patient guard in words. No Qt."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.viewer.kit.phrases import count
@@ -12,47 +12,54 @@ from napari_nh2st.viewer.kit.phrases import count
 if TYPE_CHECKING:
     from napari_nh2st.training.sections.section_check import SectionFacts
 
-Kind = Literal["blocks", "section", "patient"]
+HoldOutKind = Literal["blocks", "section", "patient"]
 _PARTS = {"head": "head", "last-blocks": "head and last blocks", "everything": "everything"}
+_OPTIMISTIC = "same-patient figures, optimistic for a new patient."
 
 
 @dataclass(frozen=True)
 class HoldOut:
-    """A choice: a block of each section, or a sample or patient of this name."""
+    """A choice: a block of each section, or the sections or patients of these names."""
 
-    kind: Kind = "blocks"
-    name: str = ""
+    kind: HoldOutKind = "blocks"
+    names: tuple[str, ...] = ()
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, list[str] | None]:
         """Return the settings of a run that say so."""
+        names = list(self.names) or None
         return {
-            "hold_out_sections": [self.name] if self.kind == "section" else None,
-            "hold_out_patients": [self.name] if self.kind == "patient" else None,
+            "hold_out_sections": names if self.kind == "section" else None,
+            "hold_out_patients": names if self.kind == "patient" else None,
         }
 
     def training(self, facts: Sequence[SectionFacts]) -> list[SectionFacts]:
         """Return the sections that are trained on."""
         if self.kind == "blocks":
             return list(facts)
-        return [f for f in facts if self.name != (f.sample.sample if self.kind == "section" else f.sample.patient)]
+        return [section for section in facts if self._name_of(section) not in self.names]
+
+    def offered(self, facts: Sequence[SectionFacts]) -> list[str]:
+        """Return the names among which one can be held out, each once, in the order of the sheet."""
+        return [] if self.kind == "blocks" else list(dict.fromkeys(map(self._name_of, facts)))
 
     def why_not(self, facts: Sequence[SectionFacts]) -> str:
         """Say why no run can be made with it; empty where one can, and where no section is known yet."""
-        left = len(self.training(facts))
-        if not facts or self.kind == "blocks" or 0 < left < len(facts):
+        if not facts or self.kind == "blocks":
             return ""
-        if left:
+        if not self.names or not set(self.names) <= set(self.offered(facts)):
             return f"Choose the {self.kind} to hold out"
-        return f"Holding out {self._what} leaves no section to train on: hold out a block of each section instead"
+        if self.training(facts):
+            return ""
+        return f"Holding out {self._who} leaves no section to train on: hold out a block of each section instead"
 
-    def says(self, facts: Sequence[SectionFacts], known: Collection[str] = ()) -> str:
+    def guard(self, facts: Sequence[SectionFacts], learnt: Collection[str] = ()) -> str:
         """Say what the figures will mean.
 
         Parameters
         ----------
         facts : sequence of SectionFacts
             Of all sections.
-        known : collection of str
+        learnt : collection of str
             Patients that the model to start from has learnt from already.
         """
         if not facts or self.why_not(facts):
@@ -60,36 +67,42 @@ class HoldOut:
         if self.kind == "blocks":
             part = TrainingConfig().inner_validation
             return f"A block of each section, {part:.0%}: says how well it fills in these sections, little of others."
-        held_out = [f.sample for f in facts if f not in self.training(facts)]
-        patient = held_out[0].patient
-        said = f"{self._what[:1].upper()}{self._what[1:]}"
+        training = self.training(facts)
+        held_out = [section for section in facts if section not in training]
+        patients = patients_of(held_out)
+        never = f"{self._who[:1].upper()}{self._who[1:]}"
         if self.kind == "patient":
-            said += f" ({count(len(held_out), 'section')})"
-        if any(f.sample.patient == patient for f in self.training(facts)):
-            also = f"Its patient {patient} is, so the figures are same-patient: optimistic for a new patient."
-            return f"{said} is never trained on. {also}"
-        if patient in known:
+            never += f" ({count(len(held_out), 'section')})"
+        never += f" {'is' if len(self.names) == 1 else 'are'} never trained on"
+        shared = [patient for patient in patients if patient in patients_of(training)]
+        if shared:
+            return f"{never}, but other sections of {_patients(shared)} are: {_OPTIMISTIC}"
+        if known := [patient for patient in patients if patient in learnt]:
             return (
-                f"{said} is never trained on, but the model to start from was trained on a patient {patient}: if that "
-                "is the same one, the figures are optimistic for a new patient."
+                f"{never}, but the model to start from has learnt from {_patients(known)}. If that is the same person, "
+                f"these are {_OPTIMISTIC}"
             )
-        also = "" if self.kind == "patient" else ", nor is any other section of its patient"
-        return f"{said} is never trained on{also}: cross-patient figures."
+        whose = "its patient" if len(patients) == 1 else "these patients"
+        nor = "" if self.kind == "patient" else f", nor is any other section of {whose}"
+        return f"{never}{nor}: cross-patient figures."
 
     def summary(self) -> str:
         """Say it in a word or two."""
-        return "holds out a block of each section" if self.kind == "blocks" else f"holds out {self._what}"
+        return "holds out a block of each section" if self.kind == "blocks" else f"holds out {self._who}"
 
     @classmethod
     def of(cls, config: TrainingConfig) -> HoldOut:
-        """Return what a run with these settings holds out; several sections or patients are named together."""
+        """Return what a run with these settings holds out."""
         if config.hold_out_sections:
-            return cls("section", ", ".join(config.hold_out_sections))
-        return cls("patient", ", ".join(config.hold_out_patients)) if config.hold_out_patients else cls()
+            return cls("section", tuple(config.hold_out_sections))
+        return cls("patient", tuple(config.hold_out_patients)) if config.hold_out_patients else cls()
 
     @property
-    def _what(self) -> str:
-        return self.name if self.kind == "section" else f"patient {self.name}"
+    def _who(self) -> str:
+        return ", ".join(self.names) if self.kind == "section" else _patients(self.names)
+
+    def _name_of(self, section: SectionFacts) -> str:
+        return section.sample.sample if self.kind == "section" else section.sample.patient
 
 
 def choices_words(config: TrainingConfig, base: str | None) -> str:
@@ -111,6 +124,10 @@ def choices_words(config: TrainingConfig, base: str | None) -> str:
     return f"{genes}; {_PARTS[config.train]}{start}; {HoldOut.of(config).summary()}"
 
 
-def patients(facts: Sequence[SectionFacts]) -> list[str]:
-    """Return the patients of a sheet, each once, in its order."""
-    return list(dict.fromkeys(f.sample.patient for f in facts))
+def patients_of(facts: Sequence[SectionFacts]) -> list[str]:
+    """Return the patients of sections, each once, in their order."""
+    return list(dict.fromkeys(section.sample.patient for section in facts))
+
+
+def _patients(names: Sequence[str]) -> str:
+    return f"patient{'' if len(names) == 1 else 's'} {', '.join(names)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_nh2st.model.card import Card
 from napari_nh2st.training.run.run_metrics import RunMetrics
 from napari_nh2st.training.run.run_process import RunStatus
-from napari_nh2st.viewer.kit.phrases import count, held_out_words, short
+from napari_nh2st.viewer.kit.phrases import clock, count, held_out_words, short
 
 if TYPE_CHECKING:
     from napari_nh2st.training.run.held_out_prediction import HeldOutPrediction, SectionPrediction
@@ -50,6 +50,13 @@ def run_sentence(status: RunStatus) -> str:
         if status.model
         else "Stopped before there was a model.",
     }[status.state]
+
+
+def progress_words(status: RunStatus) -> str:
+    """Say how far a run is: "epoch 3 of 8   0:12 left"."""
+    metrics, left = status.metrics, clock(status.seconds_left)
+    epoch = "" if metrics.epoch is None else f"epoch {metrics.epoch + 1} of {metrics.total_epochs}"
+    return "   ".join(part for part in (epoch, f"{left} left" if left else "") if part)
 
 
 def stage_words(metrics: RunMetrics) -> str:

@@ -1,15 +1,16 @@
-"""Which genes a run will learn, before it is started: what was chosen against what was measured. No Qt."""
+"""Which genes a run will learn: the choice against what was measured, before the run is started. No Qt."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nh2st.viewer.kit.phrases import count
 
 if TYPE_CHECKING:
+    from napari_nh2st.model.card import Card
     from napari_nh2st.training.sections.section_check import SectionFacts
 
 LISTED = "listed"
@@ -18,19 +19,19 @@ _NAMED = 8  # genes that are named before the rest is counted
 
 @dataclass(frozen=True)
 class PanelChoice:
-    """What comes of a choice.
+    """A choice of genes, looked up in the sections.
 
     Attributes
     ----------
-    says : str
-        A sentence for the person who chose.
+    sentence : str
+        For the person who chose.
     genes : list of str or None
         The listed genes that were measured in every section, as the sections spell them; None where no list was given.
     why_not : str
         Why no run can be made with it; empty where one can.
     """
 
-    says: str = ""
+    sentence: str = ""
     genes: list[str] | None = None
     why_not: str = ""
 
@@ -85,7 +86,7 @@ def chosen_by_list(facts: Sequence[SectionFacts], text: str) -> PanelChoice:
     return PanelChoice(" ".join(said), found, "" if found else f"No gene of the list was measured in {among}")
 
 
-def taken_over(facts: Sequence[SectionFacts], card: Any) -> PanelChoice:
+def taken_over(facts: Sequence[SectionFacts], card: Card) -> PanelChoice:
     """Say how many genes of the model to start from were measured."""
     from napari_nh2st.training.sections.section_check import shared_genes
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from qtpy.QtWidgets import QWidget
 
 from napari_nh2st.viewer.finetune.figure_bars import FigureBars
-from napari_nh2st.viewer.finetune.run_result_presenter import COLUMN_TIPS, Cards, RunResult, RunResultPresenter
+from napari_nh2st.viewer.finetune.run_result_presenter import COLUMN_TIPS, RunResult, RunResultPresenter
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column
 from napari_nh2st.viewer.kit.texts import Note, Sentence
-from napari_nh2st.viewer.kit.threads import Threads
 
 
 class RunResultView(QWidget):
@@ -17,13 +16,12 @@ class RunResultView(QWidget):
 
     Parameters
     ----------
-    cards : Cards
-    threads : Threads
+    presenter : RunResultPresenter
     """
 
-    def __init__(self, cards: Cards, threads: Threads) -> None:
+    def __init__(self, presenter: RunResultPresenter) -> None:
         super().__init__()
-        self.presenter = RunResultPresenter(cards, threads)
+        self.presenter = presenter
         self.summary, self.bars, self.caveats = Sentence(), FigureBars(), Note()
         self.sentence, self.table = Sentence(), GeneTable("held-out pcc")
         layout = column(self, spacing=4)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from napari_nh2st.viewer.finetune.cards import Cards
 from napari_nh2st.viewer.finetune.messages import result_words, summary_words
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.kit.threads import Threads
@@ -15,7 +16,6 @@ from napari_nh2st.viewer.kit.threads import Threads
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_nh2st.model.card import Card
     from napari_nh2st.training.run.summary import SummaryLine
 
 COLUMN_TIPS = {
@@ -23,13 +23,6 @@ COLUMN_TIPS = {
     "from": "Lower end of its 95% interval; at 0 or below, the gene was not predicted better than by chance",
     "to": "Upper end of its 95% interval",
 }
-
-
-class Cards(Protocol):
-    """Where the cards of models are read."""
-
-    def load_card(self, model: str) -> Card:
-        """Read a model's card."""
 
 
 @dataclass(frozen=True, eq=False)

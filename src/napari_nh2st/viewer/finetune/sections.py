@@ -87,9 +87,8 @@ class Sections(QWidget):
         self.bar.setFormat("checking section %v of %m")
 
     def close_down(self) -> None:
-        """Check nothing any more."""
+        """Read nothing any more."""
         self._read_soon.cancel()
-        self.presenter.close()
 
     # what the person does
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QLineEdit,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QToolButton,
@@ -189,6 +190,8 @@ def _widget(field: FormField, value: object) -> ValueWidget[Any]:
         made = create_widget(annotation=field.annotation, name=field.name, options=options)
     _show(made, field, value)
     for part in (made.native, *made.native.findChildren(QWidget)):
+        if isinstance(part, QPushButton):
+            part.setAutoDefault(False)  # Enter in another field of a dialog would press it
         if isinstance(part, QAbstractSpinBox):
             part.setKeyboardTracking(False)  # the first digit of a number is no number yet
         if isinstance(part, QLineEdit | QComboBox | QAbstractSpinBox):

@@ -1,0 +1,354 @@
+"""The decisions of the fine-tune dock: what can be started, what a run at work shows, what comes next. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Protocol
+
+from psygnal import SignalGroupDescriptor
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.training.run.run_process import RunProcess, RunState, RunStatus, finetune_command
+from napari_nh2st.training.run.runs import RunLine, line_of
+from napari_nh2st.training.run.settings_file import FILE as SETTINGS
+from napari_nh2st.training.run.settings_file import write_settings
+from napari_nh2st.viewer.finetune.cards import Cards
+from napari_nh2st.viewer.finetune.choices_presenter import ChoicesPresenter
+from napari_nh2st.viewer.finetune.estimate_presenter import EstimatePresenter, Trial
+from napari_nh2st.viewer.finetune.held_out_map_presenter import Colours, HeldOutMapPresenter
+from napari_nh2st.viewer.finetune.messages import progress_words, run_sentence
+from napari_nh2st.viewer.finetune.run_queue_presenter import RunQueuePresenter
+from napari_nh2st.viewer.finetune.run_result_presenter import RunResultPresenter
+from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter
+from napari_nh2st.viewer.finetune.settings_presenter import ELSEWHERE, SettingsPresenter
+from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.kit.threads import Threads
+from napari_nh2st.viewer.state.preferences import Preferences
+
+_START = "Start the run as a process of its own: it continues when napari is closed"
+_QUEUE = "Another run is at work: this one begins by itself when the other has ended"
+_RESUME = "Go on from the last finished epoch, with the settings that the run was started with"
+_NO_RUN = "There is no run at work to "
+_LOG_LINES = 200
+
+
+class FinetuneView(Protocol):
+    """What the presenter asks of the window."""
+
+    def edit_settings(self, settings: SettingsPresenter) -> None:
+        """Show all settings of the run."""
+
+    def open_file(self, path: Path) -> bool:
+        """Open a file in the program that the system has for it; tell whether it has one."""
+
+    def use_model(self, model: Path) -> None:
+        """Choose a model in the NH2ST dock."""
+
+
+@dataclass(frozen=True)
+class StartOffer:
+    """The button that starts a run."""
+
+    text: str = "Start"
+    tip: str = _START
+    reason_off: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: epochs done, of how many (0 where that is not known), and the same in words."""
+
+    done: int = 0
+    total: int = 0
+    words: str = ""
+
+
+@dataclass(eq=False)
+class FinetuneState:
+    """What the dock shows. It tells its listeners what changes.
+
+    Attributes
+    ----------
+    folder : str
+        Of the run, as it was typed.
+    status : RunStatus
+        Of the run in that folder.
+    sentence : str
+        Where the run stands, or what is missing before it can be started.
+    start : StartOffer
+    settings_off, pause_off, stop_off : str
+        Why the settings cannot be edited, the run not held, not stopped; empty where they can.
+    held : bool
+        Whether the run is held, or will be after its current step.
+    progress : Progress or None
+        None while no run is at work.
+    log : str
+        The end of what the run printed.
+    model : Path or None
+        Of a run that has ended.
+    choosing : bool
+        Whether sections and choices are in sight; a run at work needs the room.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    folder: str = ""
+    status: RunStatus = field(default_factory=lambda: RunStatus("empty"))
+    sentence: str = ""
+    start: StartOffer = StartOffer()
+    settings_off: str = ""
+    pause_off: str = ""
+    stop_off: str = ""
+    held: bool = False
+    progress: Progress | None = None
+    log: str = ""
+    model: Path | None = None
+    choosing: bool = True
+
+
+class FinetunePresenter:
+    """Starts runs, follows them through their files, and keeps the parts of the dock in step.
+
+    Parameters
+    ----------
+    view : FinetuneView
+    cards : Cards
+    threads : Threads
+    trial : Trial
+        Tries runs for their estimate.
+    colours : callable
+        Returns the colours (256, 4) that heatmaps have.
+    preferences : Preferences
+    program : sequence of str, optional
+        The command line that runs; this Python's `-m napari_nh2st` by default.
+
+    Attributes
+    ----------
+    run : RunProcess or None
+        In the folder that is named; None where none is.
+    """
+
+    def __init__(
+        self,
+        view: FinetuneView,
+        *,
+        cards: Cards,
+        threads: Threads,
+        trial: Trial,
+        colours: Callable[[], Colours],
+        preferences: Preferences,
+        program: Sequence[str] | None = None,
+    ) -> None:
+        self._view, self._preferences, self._program = view, preferences, program
+        self.run: RunProcess | None = None
+        self._followed: tuple[RunProcess | None, RunState] = (None, "empty")
+        self._draft = TemporaryDirectory(prefix="nh2st-")  # what an estimate is made of, while no run has begun
+        self.state = FinetuneState()
+        self.sections = SectionsPresenter(threads)
+        self.choices = ChoicesPresenter(cards, threads, lambda: self.sections.facts)
+        self.estimate = EstimatePresenter(trial)
+        self.queue = RunQueuePresenter(threads)
+        self.map = HeldOutMapPresenter(threads, colours)
+        self.result = RunResultPresenter(cards, threads)
+        self.sections.state.events.overview.connect(self.choices.look_up)
+        self.sections.state.events.why_not.connect(self.update)
+        self.choices.state.events.why_not.connect(self.update)
+        self.choices.choices.events.connect(self.update)
+        self.queue.state.events.lines.connect(self.update)
+        self.update()
+
+    def open_last(self) -> None:
+        """Show the run that was started last, and its sheet."""
+        self.choose_folder(self._preferences.last_run)
+        self.sections.type_sheet(self._preferences.last_sheet)
+        self.queue.refresh()
+
+    def close(self) -> None:
+        """Follow no more; the run goes on."""
+        self.sections.close()
+        self.choices.close()
+        self.estimate.close()
+        self.map.close()
+        self._draft.cleanup()
+
+    # what the person does
+
+    def choose_folder(self, text: str) -> None:
+        """Name the run's folder; one with a run in it shows that run."""
+        self.state.folder = text
+        self.run = RunProcess(Path(text.strip()).expanduser()) if text.strip() else None
+        self.choices.collapse(False)
+        self.follow()
+
+    def edit_settings(self) -> None:
+        """Show all settings; a file with a wrong one is mended by hand."""
+        if self.run is None:
+            return
+        try:
+            self._view.edit_settings(SettingsPresenter(self.run.folder, self.choices))
+        except Nh2stError as error:
+            self.state.sentence = error_words(error)
+            self.open_settings_file(self.run.folder / SETTINGS)
+
+    def open_settings_file(self, path: Path) -> None:
+        """Open the settings in the system's editor."""
+        if not self._view.open_file(path):
+            self.state.sentence = f"This system has no program for the settings: edit {path}"
+
+    def start(self) -> None:
+        """Start the run, let it wait for others, or go on with it."""
+        run = self.run
+        if run is None:
+            return
+        try:
+            run.start(self._command(run), program=self._program)
+        except OSError as error:
+            self.state.sentence = f"The run's folder cannot be used ({error.strerror or error}): choose another one."
+            return
+        except (RuntimeError, Nh2stError) as error:
+            self.state.sentence = f"The run could not be started: {error_words(error)}"
+            return
+        self.estimate.stop()
+        sheet = line_of(run).sheet
+        self._preferences.last_run = str(run.folder)
+        self._preferences.last_sheet = "" if sheet is None else str(sheet)
+        self.queue.add(run.folder)
+        self.follow()
+
+    def stop(self) -> None:
+        """End the run after its current step; the best model stays."""
+        if self.run is not None:
+            self.run.stop()
+            self.follow()
+
+    def pause(self) -> None:
+        """Hold the run, or let a held one go on."""
+        if self.run is None:
+            return
+        if self.run.pause_asked:
+            self.run.unpause()
+        else:
+            self.run.pause()
+        self.follow()
+
+    def open_run(self, line: RunLine) -> None:
+        """Show a run of the list, and its sheet."""
+        if line.sheet is not None:
+            self.sections.type_sheet(str(line.sheet))
+        self.choose_folder(str(line.folder))
+
+    def resume_run(self, line: RunLine) -> None:
+        """Go on with a run of the list."""
+        self.open_run(line)
+        self.start()
+
+    def use_model(self, model: Path | None) -> None:
+        """Choose a trained model in the NH2ST dock."""
+        if model is not None:
+            self._view.use_model(model)
+            self.state.sentence = f"The NH2ST dock uses {model}."
+
+    # what changes
+
+    def follow(self) -> None:
+        """Look at the run's files and show where it stands."""
+        run = self.run
+        status = RunStatus("empty") if run is None else run.status()
+        begun = run is not None and status.state != "empty"
+        self.state.log = run.tail(_LOG_LINES) if run is not None and begun else ""
+        self.state.held = run is not None and run.pause_asked and status.active
+        self.state.progress = _progress(status) if status.active else None
+        self.state.model = None if status.active else status.model  # a run at work may write another
+        self.state.status = status
+        self.map.show_run(run.folder if run is not None and begun else None, active=status.active)
+        self.map.refresh()
+        self.result.show_model(self.state.model)
+        if (run, status.state) != self._followed:
+            self._followed = run, status.state
+            started = status.active or status.state in ("done", "cancelled")
+            self.choices.collapse(started, None if run is None else run.folder)
+            self.state.choosing = not started
+            self.queue.refresh()
+        self.state.sentence = run_sentence(status)
+        self.update()
+
+    def update(self) -> None:
+        """Say what can be done now, and have it estimated what a new run would take."""
+        run, state, status = self.run, self.state, self.state.status
+        resumable = run is not None and run.can_resume
+        state.start = self._start_offer(resumable)
+        new = run is not None and not resumable and not status.active
+        state.settings_off = "" if new else _settings_off(run, status)
+        state.stop_off = "" if status.state in ("queued", "starting", "running", "paused") else f"{_NO_RUN}stop"
+        state.pause_off = "" if status.state in ("starting", "running", "paused") else f"{_NO_RUN}hold"
+        if status.state == "empty":
+            stops = "A section stops the run: see above" if self.sections.state.overview.stops else ""
+            state.sentence = f"{stops or state.start.reason_off or f'Ready: press {state.start.text}'}."
+        self._ask_estimate(new=not resumable and not status.active)
+
+    def _start_offer(self, resumable: bool) -> StartOffer:
+        run, status = self.run, self.state.status
+        goes_on = resumable and status.state != "done" and not status.active
+        waits = run is not None and bool(self.queue.active_beside(run.folder))
+        tip = _RESUME if goes_on else _START
+        return StartOffer(
+            "Queue" if waits else "Go on" if goes_on else "Start", f"{_QUEUE}. {tip}" if waits else tip, self._why_not()
+        )
+
+    def _why_not(self) -> str:
+        """Say why nothing can be started; empty where it can."""
+        run, status = self.run, self.state.status
+        if run is not None and status.active:
+            return "This run is at work already. To queue another one, choose another folder for it"
+        if run is not None and status.state == "done":
+            return "This folder holds a finished run: choose another one"
+        if run is not None and run.can_resume and line_of(run).sheet is not None:
+            return ""  # it goes on as it was begun, whatever is chosen above
+        chosen = self.sections.state.why_not or self.choices.state.why_not
+        return chosen or ("" if run is not None else "Choose a folder for the run first")
+
+    def _ask_estimate(self, *, new: bool) -> None:
+        if not new or self.sections.state.why_not or self.choices.state.why_not:
+            self.estimate.ask(None)
+            return
+        draft = Path(self._draft.name)
+        try:
+            words = self._words(draft, None)
+            self.estimate.ask(words, self.choices.config(draft if self.run is None else self.run.folder))
+        except (Nh2stError, OSError) as error:
+            self.estimate.ask(None, why_not=error_words(error))
+
+    def _command(self, run: RunProcess) -> list[str]:
+        """Write the run's settings and return the command that starts it; what goes on does so as it was begun."""
+        before = self.queue.active_beside(run.folder)
+        if run.can_resume:
+            sheet = line_of(run).sheet or self.sections.sheet_for(run.folder)
+            return finetune_command(sheet, run.folder, resume=True, after=before)
+        return self._words(run.folder, run.folder, before)
+
+    def _words(self, folder: Path, out: Path | None, before: Sequence[Path] = ()) -> list[str]:
+        """Write what a run is made of into a folder, and return its command; without `out`, to be estimated."""
+        choices = self.choices.choices
+        return finetune_command(
+            self.sections.sheet_for(folder),
+            out,
+            model=choices.base,
+            seed=None if out is None else choices.seed,  # it takes neither time nor memory
+            epochs=choices.epochs or None,
+            config=None if out is None else write_settings(folder, self.choices.config(folder), ELSEWHERE),
+            after=before,
+        )
+
+
+def _settings_off(run: RunProcess | None, status: RunStatus) -> str:
+    if run is None:
+        return "Choose a folder for the run first: its settings are kept there"
+    return "The settings are fixed when a run begins" + ("" if status.active else ": choose a new folder to set others")
+
+
+def _progress(status: RunStatus) -> Progress:
+    metrics = status.metrics
+    return Progress(metrics.epoch or 0, metrics.total_epochs or 0, progress_words(status))
