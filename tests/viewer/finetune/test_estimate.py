@@ -13,6 +13,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_nh2st.viewer.finetune import estimate
 from napari_nh2st.viewer.finetune.estimate import EstimateRow
+from napari_nh2st.viewer.finetune.estimate_presenter import EstimatePresenter
+from napari_nh2st.viewer.finetune.trial_process import TrialProcess
 from viewer.finetune.test_estimate_presenter import ABOUT, PRINTED
 
 pytestmark = pytest.mark.viewer
@@ -35,7 +37,8 @@ def row(qtbot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EstimateRow:
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
     window = QWidget()
-    made = EstimateRow([sys.executable, str(script), str(tmp_path)])
+    trial = TrialProcess(window, [sys.executable, str(script), str(tmp_path)])
+    made = EstimateRow(EstimatePresenter(trial))
     QVBoxLayout(window).addWidget(made)
     window.resize(320, 60)
     qtbot.addWidget(window)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_nh2st.viewer.finetune.held_out_map import HeldOutMap
+from napari_nh2st.viewer.finetune.held_out_map import HeldOutMap, heatmap_colours
+from napari_nh2st.viewer.finetune.held_out_map_presenter import HeldOutMapPresenter
 from viewer.finetune.fakes import FakeThreads
 from viewer.finetune.test_held_out_map_presenter import rewrite, section, write
 
@@ -27,7 +28,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shown(qtbot, threads, run) -> HeldOutMap:
-    made = HeldOutMap(threads)
+    made = HeldOutMap(HeldOutMapPresenter(threads, heatmap_colours))
     qtbot.addWidget(made)
     assert made.isHidden()
     made.resize(320, 400)

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgba
 from qtpy.QtCore import QPoint
 
 from napari_nh2st.viewer.finetune.run_result import RunResultView
+from napari_nh2st.viewer.finetune.run_result_presenter import RunResultPresenter
 from napari_nh2st.viewer.kit.colours import BLUE
 from viewer.fakes import FakeServices, card
 from viewer.finetune.fakes import FakeThreads
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.viewer
 def test_bars_say_what_each_model_is_and_go_with_the_run(qtbot, tmp_path: Path) -> None:
     services, threads = FakeServices(), FakeThreads()
     services.cards[str(tmp_path / "model")] = card()
-    result = RunResultView(services, threads)
+    result = RunResultView(RunResultPresenter(services, threads))
     qtbot.addWidget(result)
     result.resize(320, 500)
     result.show()

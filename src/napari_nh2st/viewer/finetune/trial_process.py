@@ -14,7 +14,7 @@ from napari_nh2st.training.run.detached_process import lower_priority
 Ended = Callable[[str, str], None]
 
 
-class TrialProcess:
+class TrialProcess(QObject):
     """The command line in a process of its own, which ends with the window.
 
     Parameters
@@ -26,19 +26,19 @@ class TrialProcess:
     """
 
     def __init__(self, parent: QObject, program: Sequence[str] | None = None) -> None:
+        super().__init__(parent)
         self.program = list(program or (sys.executable, "-m", "napari_nh2st"))
-        self._parent = parent
         self._process: QProcess | None = None
         self._alive: set[QProcess] = set()
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.end)
-        parent.destroyed.connect(partial(_kill_all, self._alive))
+        self.destroyed.connect(partial(_kill_all, self._alive))
 
     def start(self, words: Sequence[str], ended: Ended) -> None:
         """Start the command; `ended` gets what it printed and its errors, unless `end` is called first."""
         self.end()
-        process = self._process = QProcess(self._parent)
+        process = self._process = QProcess(self)
         self._alive.add(process)
         # the same priority as the run itself: beside other programs it then gets as much
         process.started.connect(lambda: lower_priority(int(process.processId())))
