@@ -49,9 +49,7 @@ class SettingsDialog(QDialog):
     def _lay_out(self) -> None:
         layout = column(self)
         layout.setContentsMargins(8, 8, 8, 8)
-        hint = Sentence(
-            "Bold settings differ from their default; ↺ brings the default back. Point at one to read on it."
-        )
+        hint = Sentence("Bold: not the default; ↺ brings the default back. Point at a setting to read what it does.")
         buttons = row(self.yaml, self.cancel, self.save)
         buttons.insertStretch(1, 1)
         for button in (self.yaml, self.cancel, self.save):

@@ -188,6 +188,8 @@ def _widget(field: FormField, value: object) -> ValueWidget[Any]:
     else:
         options = {"nullable": True, **field.options} if field.kind == "file" else _options(field)
         made = create_widget(annotation=field.annotation, name=field.name, options=options)
+        if field.kind == "switch":
+            made.native.setText("")  # its name stands before it
     _show(made, field, value)
     for part in (made.native, *made.native.findChildren(QWidget)):
         if isinstance(part, QPushButton):
