@@ -1,4 +1,4 @@
-"""Where the fine-tune dock reads the cards of models. No Qt."""
+"""Cards of models, as the fine-tune dock reads them. No Qt."""
 
 from __future__ import annotations
 

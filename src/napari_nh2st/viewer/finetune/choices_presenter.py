@@ -76,7 +76,7 @@ class Choices:
 
 @dataclass(eq=False)
 class ChoicesState:
-    """What follows from the choices. It tells its listeners what changes.
+    """Consequences of the choices. It tells its listeners what changes.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ class Curves(QWidget):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to draw yet."""
+        """True if there is nothing to draw yet."""
         return not any(curve.y for curve in self.told.curves.values())
 
     def show_metrics(self, metrics: RunMetrics) -> None:

@@ -36,7 +36,7 @@ _LOG_LINES = 200
 
 
 class FinetuneView(Protocol):
-    """What the presenter asks of the window."""
+    """The window, as the presenter uses it."""
 
     def edit_settings(self, settings: SettingsPresenter) -> None:
         """Show all settings of the run."""
@@ -59,7 +59,7 @@ class StartOffer:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: epochs done, of how many (0 where that is not known), and the same in words."""
+    """Progress of a run: epochs done, of how many (0 if not known), and the same in words."""
 
     done: int = 0
     total: int = 0
@@ -68,7 +68,7 @@ class Progress:
 
 @dataclass(eq=False)
 class FinetuneState:
-    """What the dock shows. It tells its listeners what changes.
+    """The state of the dock. It tells its listeners what changes.
 
     Attributes
     ----------

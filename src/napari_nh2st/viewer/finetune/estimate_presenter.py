@@ -1,4 +1,4 @@
-"""What a run will take: asked when a choice has settled, tried by a process of its own, remembered. No Qt."""
+"""The estimate of a run: asked when a choice has settled, tried by a separate process, remembered. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the run predicts the held-out spots just now, beside what was measured there."""
+"""The held-out spots as measured and as the run predicts them now, side by side."""
 
 from __future__ import annotations
 

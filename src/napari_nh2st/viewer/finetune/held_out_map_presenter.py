@@ -1,4 +1,4 @@
-"""Which gene of which section the map of held-out spots shows while a run goes on. No Qt."""
+"""The gene and the section that the map of held-out spots shows while a run goes on. No Qt."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class GeneChoice:
 
 @dataclass(eq=False)
 class HeldOutMapState:
-    """What the map shows. It tells its listeners what changes.
+    """The state of the map. It tells its listeners what changes.
 
     Attributes
     ----------

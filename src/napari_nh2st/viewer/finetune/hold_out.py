@@ -1,4 +1,4 @@
-"""Which spots a run holds out, and what its figures will then say: the patient guard in words. No Qt."""
+"""The spots that a run holds out, and the meaning of its figures: the patient guard in words. No Qt."""
 
 from __future__ import annotations
 

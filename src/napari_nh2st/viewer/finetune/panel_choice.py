@@ -1,4 +1,4 @@
-"""Which genes a run will learn: the choice against what was measured, before the run is started. No Qt."""
+"""The genes that a run will learn: the choice against the measured genes, before the run starts. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a run at work: where it computes and how fast, what it had to say, and what it printed."""
+"""Facts about a run at work: its device and speed, its notes, and the lines that it printed."""
 
 from __future__ import annotations
 

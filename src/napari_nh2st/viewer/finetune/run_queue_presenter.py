@@ -47,7 +47,7 @@ class RunQueueState:
 
     @property
     def active(self) -> bool:
-        """Whether a run is at work or waits, so that the list has to be looked at again."""
+        """True if a run is at work or waits, so that the list must be checked again."""
         return any(line.active for line in self.lines)
 
 

@@ -1,4 +1,4 @@
-"""Which sections a run is made with: from sheets, folders and open layers, checked in the background. No Qt."""
+"""The sections of a run: from sheets, folders and open layers, checked in the background. No Qt."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Overview:
 
     @property
     def complete(self) -> bool:
-        """Whether all sections are checked."""
+        """True if all sections are checked."""
         return len(self.facts) == len(self.rows)
 
 
@@ -137,7 +137,7 @@ class SectionsPresenter:
 
     @property
     def facts(self) -> tuple[SectionFacts, ...]:
-        """What is known of the sections that are checked."""
+        """Facts about the checked sections."""
         return self.state.overview.facts
 
     def sheet_for(self, run: Path) -> Path:
