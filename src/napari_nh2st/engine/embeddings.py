@@ -162,7 +162,7 @@ class DenseEmbeddings(Embeddings):
         )  # fmt: skip
 
     def corners(self, entries: FloatArray) -> IntArray:
-        """The whole entries around these."""
+        """Return the whole entries around these."""
         low, high = np.floor(entries), np.ceil(entries)
         mixed = [np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)]
         return np.concatenate([low, high, *mixed]).astype(np.int64)
