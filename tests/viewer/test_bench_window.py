@@ -3,13 +3,13 @@
 import pytest
 
 from napari_nh2st.bench import window
-from napari_nh2st.bench.data_sets import Material, Options
+from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 
 pytestmark = [pytest.mark.viewer, pytest.mark.long]
 
 
 def test_every_figure_of_the_window_is_measured(tmp_path):
-    made = Material(Options(tmp_path, "demo", repeat=1, quick=True, device="cpu", precision="fp32"))
+    made = DataSets(BenchOptions(tmp_path, "demo", repeat=1, quick=True, device="cpu", precision="fp32"))
     try:
         found = window.compare(made)
     finally:
