@@ -9,6 +9,7 @@ from typing import Any
 
 from superqt.utils import create_worker
 
+from napari_nh2st.viewer.kit.garbage import collect_on_gui_thread
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
 
 Work = Callable[[Tell, Cancelled], Any]
@@ -71,6 +72,7 @@ class Background:
         self._workers.add(worker)
         getattr(worker, signal).connect(partial(self._pass_on, receive))
         worker.finished.connect(partial(self._workers.discard, worker))
+        collect_on_gui_thread()
         worker.start()
 
     def _pass_on(self, receive: Callable[[Any], None], value: Any) -> None:
