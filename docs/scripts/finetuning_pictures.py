@@ -102,7 +102,7 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     for combo, at in ((dock.choices.held_out, 2), (dock.choices.which, 2)):  # one patient, the last
         combo.setCurrentIndex(at)
         combo.activated.emit(at)
-    wait(lambda: dock.start.isEnabled() and "this machine" in dock.estimate.sentence.text(), 120)
+    wait(lambda: dock.start.isEnabled() and "this machine" in dock.estimate.sentence.text(), 300)
     window.keep("ready")
     patient = dock.sections.table.item(1, 1)
     named = patient.text()

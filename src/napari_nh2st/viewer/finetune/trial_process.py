@@ -66,7 +66,10 @@ class TrialProcess(QObject):
         if process is not self._process:
             process.deleteLater()
             return
-        printed, errors = process.readAllStandardOutput(), process.readAllStandardError()
+        try:
+            printed, errors = process.readAllStandardOutput(), process.readAllStandardError()
+        except RuntimeError:  # Qt tells of the end of a process that it deletes with the window: nobody waits for it
+            return
         ended(*(bytes(part).decode("utf-8", "replace") for part in (printed, errors)))
 
 
