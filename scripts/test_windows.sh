@@ -24,8 +24,10 @@ run_group() {
 }
 export -f run_group
 
-# the largest first, in turn to each group
-grep -rlE "mark\.viewer" tests --include='test_*.py' | xargs ls -S |
+# in turn to each group: first the files that ask for more time than others, then the largest
+files=$(grep -rlE "mark\.viewer" tests --include='test_*.py')
+slow=$(grep -lE "mark\.timeout" $files)
+{ ls -S $slow; ls -S $files | grep -vxF "$slow"; } |
     awk -v groups="$groups" '{ files[NR % groups] = files[NR % groups] " " $0 }
-        END { for (g in files) print files[g] }' |
+        END { for (g = 1; g <= groups; g++) if (g % groups in files) print files[g % groups] }' |
     tr '\n' '\0' | xargs -0 -P "$lanes" -I{} bash -c 'run_group "$@"' _ {} "$@"

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nh2st.viewer.layers.removal import make_removal_safe
 
-pytestmark = pytest.mark.viewer
+pytestmark = [pytest.mark.viewer, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
 
 
