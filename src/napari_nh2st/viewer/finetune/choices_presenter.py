@@ -17,8 +17,8 @@ from napari_nh2st.training.run.settings_file import FILE, settings_of
 from napari_nh2st.viewer.finetune.cards import Cards
 from napari_nh2st.viewer.finetune.hold_out import HoldOut, HoldOutKind, choices_words, patients_of
 from napari_nh2st.viewer.finetune.panel_choice import LISTED, PanelChoice, chosen_by_list, chosen_by_rule, taken_over
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
-from napari_nh2st.viewer.kit.threads import Threads
 from napari_nh2st.viewer.predict.model_names import folder_name
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from napari_nh2st.viewer.finetune.run_queue_presenter import RunQueuePresenter
 from napari_nh2st.viewer.finetune.run_result_presenter import RunResultPresenter
 from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter
 from napari_nh2st.viewer.finetune.settings_presenter import ELSEWHERE, SettingsPresenter
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
-from napari_nh2st.viewer.kit.threads import Threads
 from napari_nh2st.viewer.state.preferences import Preferences
 
 _START = "Start the run as a process of its own: it continues when napari is closed"

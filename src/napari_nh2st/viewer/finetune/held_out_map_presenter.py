@@ -15,8 +15,8 @@ from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.training.run.held_out_prediction import FILE, HeldOutPrediction, SectionPrediction, read_held_out
 from napari_nh2st.viewer.finetune.held_out_spots import HeldOutSpots
 from napari_nh2st.viewer.finetune.messages import map_words
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
-from napari_nh2st.viewer.kit.threads import Threads
 
 NOTHING_YET = "The first map of held-out spots comes with the first epoch."
 FileStamp = tuple[int, int]  # of a file: when it was written, its size

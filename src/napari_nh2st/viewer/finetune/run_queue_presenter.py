@@ -12,8 +12,8 @@ from psygnal import SignalGroupDescriptor
 from napari_nh2st.training.run import runs
 from napari_nh2st.training.run.run_process import RunProcess
 from napari_nh2st.training.run.runs import RunLine
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
-from napari_nh2st.viewer.kit.threads import Threads
 
 _NOTHING_CHOSEN = "Choose a run in the list first"
 

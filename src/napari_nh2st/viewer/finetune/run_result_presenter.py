@@ -10,8 +10,8 @@ from psygnal import SignalGroupDescriptor
 
 from napari_nh2st.viewer.finetune.cards import Cards
 from napari_nh2st.viewer.finetune.messages import result_words, summary_words
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
-from napari_nh2st.viewer.kit.threads import Threads
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from psygnal import SignalGroupDescriptor
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression import Sample, read_sheet, write_sheet
 from napari_nh2st.expression.find import SHEET, find_sections, patient_of
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import count, error_words
-from napari_nh2st.viewer.kit.threads import Threads
 
 if TYPE_CHECKING:
     from napari_nh2st.training.sections.section_check import SectionFacts

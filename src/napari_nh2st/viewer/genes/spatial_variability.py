@@ -12,8 +12,8 @@ from psygnal import Signal
 from napari_nh2st.analysis.variability import some_places, variability
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.geometry import IntArray
+from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
-from napari_nh2st.viewer.kit.threads import Threads
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 MEASURING = "Measuring how each gene varies over the slide…"

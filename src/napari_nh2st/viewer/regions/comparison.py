@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_nh2st.analysis.regions import Comparison
 
-Regions = dict[str, list[FloatArray]]
+Regions = dict[str, list[FloatArray]]  # outlines (k, 2) of each region, level-0 pixels (x, y)
 Compared = tuple["Comparison", tuple[int, int, int]]  # and tiles in the first alone, in the second alone, in both
 
 

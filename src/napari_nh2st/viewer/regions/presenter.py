@@ -6,12 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.predict.events import Request
 from napari_nh2st.viewer.predict.inputs import edited_tissue
 from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.regions.comparison import Regions
 from napari_nh2st.viewer.regions.drawn import (
     Drawn,
     add_region_layer,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Shapes
 
-Regions = dict[str, list[FloatArray]]  # outlines (k, 2) of each region, level-0 pixels (x, y)
 Measured = tuple["pd.DataFrame", dict[str, int] | None]  # genes of each region; tiles of tissue in each
 
 
