@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "napari_nh2st"
 
 # Each line may import what stands in the lines before it. Parts of one line do not know each other.
 ORDER = [
-    {"errors", "geometry", "metrics", "provenance", "atomic", "terminal"},
+    {"errors", "geometry", "metrics", "provenance", "atomic", "terminal", "slide_path"},
     {"slides", "expression", "model"},
     {"engine"},
     {"training"},
@@ -51,7 +51,7 @@ ROOMS = {
 
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics", "safetensors.torch"}
 QT = {"qtpy", "napari", "magicgui", "superqt", "pyqtgraph", "vispy", "PySide6", "PyQt6", "PySide2", "PyQt5"}
-TORCH_FREE = ("errors", "geometry", "metrics", "provenance", "atomic", "slides", "expression", "formats")
+TORCH_FREE = ("errors", "geometry", "metrics", "provenance", "atomic", "slide_path", "slides", "expression", "formats")
 TORCH_FREE_MODULES = ("engine", "engine.prediction", "engine.store", "engine.places", "model", "model.card")
 
 # Import names that differ from the name on the package index.

@@ -21,6 +21,11 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
             "mpp_source": opened.mpp_source,
             "fingerprint": opened.fingerprint,
             "tissue_fraction": fraction,
+            "picture": opened.picture,
+            "pictures": [
+                {"number": p.number, "name": p.name, "shape": list(p.shape), "associated": p.associated}
+                for p in opened.pictures
+            ],
             "warnings": opened.warnings,
         }
         pixel = "not known" if opened.mpp is None else f"{opened.mpp:.4g} um ({opened.mpp_source})"
@@ -30,5 +35,8 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
     print(f"{slide}\nformat       {facts['format']}")
     print(f"levels       {', '.join(f'{w} x {h}' for h, w in levels)}")
     print(f"pixel        {pixel}\ntissue       {fraction:.0%} of the slide\nfingerprint  {facts['fingerprint']}")
+    for picture in opened.pictures if len(opened.pictures) > 1 else ():
+        about = "of the slide" if picture.associated else "another one"
+        print(f"picture      {picture.words}, {'this one' if picture.number == opened.picture else about}")
     for warning in opened.warnings:
         say(f"warning: {warning}")

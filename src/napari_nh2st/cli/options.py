@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from napari_nh2st.engine.device import Precision
     from napari_nh2st.engine.options import PredictionOptions
 
-SlideArg = Annotated[Path, typer.Argument(help="A slide: SVS, TIFF, OME-TIFF, NDPI, JPEG or PNG.", show_default=False)]
+SlideArg = Annotated[
+    Path,
+    typer.Argument(
+        help="A slide: SVS, TIFF, OME-TIFF, NDPI, JPEG or PNG. slide.tif#2 is the second picture of a file.",
+        show_default=False,
+    ),
+]
 SlidesArg = Annotated[
     list[Path],
     typer.Argument(metavar="SLIDE... or SAMPLES.csv", help="Slides, or a sample sheet.", show_default=False),

@@ -21,6 +21,7 @@ from napari_nh2st.cli.options import (
 )
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.terminal import Bar, interruptible, say
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _checked_genes(model: Model, genes: list[str] | None) -> list[str] | None:
 
 def _check_distinct(paths: list[Path]) -> None:
     """Refuse two slides of one name: results are named after the slide's file, and would meet in one folder."""
-    stems = [path.stem for path in paths]
+    stems = [slide_stem(path) for path in paths]
     twice = sorted({s for s in stems if stems.count(s) > 1})
     if twice:
         raise Nh2stError(f"several slides are named {', '.join(twice)}: predict them into folders of their own")
@@ -134,7 +135,7 @@ def _predict_one(
             say(f"warning: {warning}")
         store, total, encoded = _fill_store(slide, model, options, choices)
         warnings = warnings_for(slide, model.card, reference)  # reading may have found damage
-    outputs = [str(store.path), *_export(store, path.stem, choices)]
+    outputs = [str(store.path), *_export(store, slide_stem(path), choices)]
     row = {
         "path": str(path),
         "tiles_total": total,

@@ -22,6 +22,7 @@ from napari_nh2st.engine.store import SUFFIX, Header, PredictionStore
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.folder import Model, decoder_of, load_model
 from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.slides import Slide, open_slide
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def predict_places(
 def slide_facts(slide: Slide) -> dict[str, Any]:
     """Return the facts about a slide that a prediction keeps."""
     return {
-        "path": str(slide.path.resolve()),
+        "path": str(slide.path.absolute()),  # a link into a store keeps its own name
         "fingerprint": slide.fingerprint,
         "mpp": slide.mpp,
         "mpp_source": slide.mpp_source,
@@ -109,7 +110,7 @@ def store_for(folder: Path, slide: Slide, model: Model, pitch: int, options: Pre
     lattice = {"scale": scale, "pitch": pitch, "patch": card.patch}
     grid = tuple(int(np.ceil(v / scale / pitch)) for v in slide.shape)
     header = Header(signature, lattice, card, decoder_of(model.net), slide_facts(slide), facts)
-    path = folder / f"{slide.path.stem}{SUFFIX}"
+    path = folder / f"{slide_stem(slide.path)}{SUFFIX}"
     return PredictionStore.create(path, (grid[0], grid[1]), max(1, GROUP // pitch), header)
 
 

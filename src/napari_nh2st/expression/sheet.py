@@ -12,6 +12,7 @@ from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
+from napari_nh2st.slide_path import slide_file
 
 COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
 REQUIRED = ("sample", "patient", "slide", "expression", "format")
@@ -66,7 +67,7 @@ def _sample(row: dict[str, str], folder: Path, line: int, problems: list[str]) -
         problems.append(f"line {line}: the format {kind} needs a file in the column spots")
     slide, expression = folder / row["slide"], folder / row["expression"]
     for file in (slide, expression, spots):
-        if file is not None and not empty and not file.exists():
+        if file is not None and not empty and not slide_file(file).exists():
             problems.append(f"line {line}: there is no {file}")
     numbers = {c: _number(c, row.get(c, ""), line, problems) for c in _NUMBERS}
     if numbers["scale"] is not None and numbers["scale"] <= 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
+from napari_nh2st.slide_path import slide_file
 
 if TYPE_CHECKING:
     from napari_nh2st.slides import Slide
@@ -28,7 +28,7 @@ RGB = npt.NDArray[np.uint8]
 def find_slide(prediction: Prediction) -> tuple[Slide | None, str]:
     """Open the predicted slide; if it is missing or another one, return None and the reason."""
     path = prediction.slide.get("path")
-    if not path or not Path(path).exists():
+    if not path or not slide_file(path).exists():
         return None, f"the slide {path} was not used: it is not there any more"
     from napari_nh2st.slides import open_slide
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.geometry import IntArray, TileSet
 from napari_nh2st.provenance import DISTRIBUTION, repeat_command, versions
+from napari_nh2st.slide_path import slide_stem
 
 
 def tile_ids(places: TileSet) -> list[str]:
@@ -59,7 +59,7 @@ def slide_mpp(prediction: Prediction) -> float:
 
 def slide_name(prediction: Prediction) -> str:
     """Return the slide's file name without its ending: a library's name, a file's stem."""
-    return Path(str(prediction.slide.get("path") or "")).stem or "slide"
+    return slide_stem(str(prediction.slide.get("path") or "")) or "slide"
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Slides: opening, reading at any scale, pixel size with its provenance, tissue. No torch, no Qt."""
 
 from napari_nh2st.slides.formats import FORMATS
+from napari_nh2st.slides.picture import Picture
 from napari_nh2st.slides.slide import Slide, open_slide
 from napari_nh2st.slides.tissue import TissueMask
 
-__all__ = ["FORMATS", "Slide", "TissueMask", "open_slide"]
+__all__ = ["FORMATS", "Picture", "Slide", "TissueMask", "open_slide"]

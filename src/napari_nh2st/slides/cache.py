@@ -13,7 +13,7 @@ from typing import Any
 
 import platformdirs
 
-VERSION = 2
+VERSION = 3
 MARK = "complete.json"
 STALE_SECONDS = 24 * 3600
 

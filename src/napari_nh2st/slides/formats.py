@@ -12,18 +12,24 @@ from napari_nh2st.slides.source import Format, OtherFormatError, Source
 FORMATS: dict[str, Format] = {line.name: line for line in [*tiff.FORMATS, *plain.FORMATS]}
 
 
-def open_source(path: Path) -> tuple[str, Source]:
-    """Open a file with the first format that recognises it; return its name and the source.
+def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
+    """Open a file, or one of its pictures, with the first format that recognises it; return its name and the source.
 
     Raises
     ------
     SlideError
-        If no format recognises the file; it gives each format's reason.
+        If no format recognises the file (it gives each format's reason), or if there is no such picture.
     """
     reasons = []
     for line in FORMATS.values():
         try:
-            return line.name, line.open(path)
+            if number is not None and line.open_picture is not None:
+                return line.name, line.open_picture(path, number)
+            source = line.open(path)
+            if number in (None, 1):
+                return line.name, source
+            source.file.close()
+            raise SlideError(f"{path} has no picture {number}: it has only one")
         except OtherFormatError as reason:
             reasons.append(f"{line.name}: {reason}")
     raise SlideError(f"{path} is not a slide of a known format ({'; '.join(reasons)})")

@@ -12,9 +12,11 @@ import zarr
 
 from napari_nh2st.errors import MppNeeded, SlideError
 from napari_nh2st.geometry import Box
+from napari_nh2st.slide_path import slide_stem, split_picture
 from napari_nh2st.slides import mpp as pixel_size
 from napari_nh2st.slides.formats import open_source
 from napari_nh2st.slides.mpp import Mpp
+from napari_nh2st.slides.picture import Picture
 from napari_nh2st.slides.pyramid import complete_levels
 from napari_nh2st.slides.resample import Rgb, read_scaled, snap
 from napari_nh2st.slides.sniff import refuse_obvious
@@ -35,6 +37,11 @@ class Slide:
     Attributes
     ----------
     path : Path
+        As given, with the number of a picture if one was given.
+    pictures : list of Picture
+        All pictures of the file, in its order.
+    picture : int
+        The number of this one.
     format : str
         Its name in `FORMATS`.
     levels : list of zarr.Array
@@ -50,6 +57,8 @@ class Slide:
         self.format = name
         self.levels = levels
         self.fingerprint = source.fingerprint
+        self.pictures = source.pictures or [Picture(1, source.shape)]
+        self.picture = source.picture
         self.synthetic = source.synthetic
         self._source = source
         self._mpp = mpp
@@ -67,6 +76,11 @@ class Slide:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.fingerprint, self._mpp)
+
+    @property
+    def stem(self) -> str:
+        """The name for results: `slide` for `slide.tif`, `slide#2` for `slide.tif#2`."""
+        return slide_stem(self.path)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -215,7 +229,8 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     Parameters
     ----------
     path : str or Path
-        A pyramidal or plain TIFF (Aperio SVS, Hamamatsu NDPI, OME-TIFF, generic), JPEG or PNG.
+        A pyramidal or plain TIFF (Aperio SVS, Hamamatsu NDPI, OME-TIFF, generic), JPEG or PNG. `slide.tif#2` opens
+        the second picture of a file; without a number it is the largest.
     mpp : float, optional
         Micrometres per level-0 pixel; overrides the file.
 
@@ -231,10 +246,11 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     """
     path = Path(path)
     given = None if mpp is None else pixel_size.from_user(mpp)
-    refuse_obvious(path)
+    file, number = split_picture(path)
+    refuse_obvious(file)
     if given is not None and given.value is None:
         raise SlideError(given.problem)
-    name, source = open_source(path)
+    name, source = open_source(file, number)
     try:
         levels = complete_levels(source)
     except BaseException:

@@ -14,6 +14,7 @@ import zarr
 from napari_nh2st.slides.damage import Damage
 from napari_nh2st.slides.file import SlideFile
 from napari_nh2st.slides.mpp import Mpp
+from napari_nh2st.slides.picture import Picture
 
 Rgb = npt.NDArray[np.uint8]
 SYNTHETIC_MARK = "napari-nh2st procedural tissue"
@@ -48,6 +49,10 @@ class Source:
         Tiles that cannot be read.
     warnings : list of str
         Sentences for the user.
+    pictures : list of Picture
+        All pictures of the file; empty means this one alone.
+    picture : int
+        The number of the one that is open.
     """
 
     file: SlideFile
@@ -59,6 +64,8 @@ class Source:
     decode: Callable[[], Rgb] | None = None
     damage: Damage = field(default_factory=Damage)
     warnings: list[str] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    picture: int = 1
 
 
 @dataclass(frozen=True)
@@ -75,9 +82,12 @@ class Format:
         A few words for people.
     open : callable
         Path -> Source; raises `OtherFormatError` if the file is of another format, `SlideError` if it is damaged.
+    open_picture : callable or None
+        (path, number) -> Source of one picture of the file; None if such a file has only one.
     """
 
     name: str
     suffixes: tuple[str, ...]
     description: str
     open: Callable[[Path], Source]
+    open_picture: Callable[[Path, int], Source] | None = None

@@ -18,20 +18,17 @@ from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.damage import Damage
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import Mpp
+from napari_nh2st.slides.picture import Picture, choose_picture, left_out
 from napari_nh2st.slides.source import (
     MAX_FLAT_BYTES,
-    MAX_SIDE,
     SYNTHETIC_MARK,
     Format,
     OtherFormatError,
     Source,
 )
 from napari_nh2st.slides.tiff_level import TiffLevel
+from napari_nh2st.slides.tiff_pages import TiffPicture, tiff_pictures
 from napari_nh2st.slides.truncation import check_complete, check_directories
-
-# Series in which further images may be levels of the first; vendors' own series are complete as tifffile gives them.
-OPEN_KINDS = {"generic", "uniform", "shaped"}
-SAME_ASPECT = 0.01
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,8 @@ VENDORS = {
 }
 
 
-def open_vendor(name: str) -> Callable[[Path], Source]:
-    """Return the reader of one kind of TIFF, for the table of formats."""
+def open_vendor(name: str, number: int | None = None) -> Callable[[Path], Source]:
+    """Return the reader of one kind of TIFF, for the table of formats; with a number, of one picture in it."""
 
     def open_tiff(path: Path) -> Source:
         vendor = VENDORS[name]
@@ -60,7 +57,7 @@ def open_vendor(name: str) -> Callable[[Path], Source]:
             with _parsed(path, file) as tif:
                 if not vendor.is_it(tif):
                     raise OtherFormatError(f"a TIFF without the marks of {name}")
-                return _read(file, tif, vendor)
+                return _read(file, tif, vendor, number)
         except BaseException:
             file.close()
             raise
@@ -68,11 +65,15 @@ def open_vendor(name: str) -> Callable[[Path], Source]:
     return open_tiff
 
 
+def _format(name: str, suffixes: tuple[str, ...], description: str) -> Format:
+    return Format(name, suffixes, description, open_vendor(name), lambda path, n: open_vendor(name, n)(path))
+
+
 FORMATS = [
-    Format("aperio", (".svs",), "Aperio SVS", open_vendor("aperio")),
-    Format("ndpi", (".ndpi",), "Hamamatsu NDPI", open_vendor("ndpi")),
-    Format("ome-tiff", (".ome.tif", ".ome.tiff"), "OME-TIFF", open_vendor("ome-tiff")),
-    Format("tiff", (".tif", ".tiff"), "TIFF, tiled or in strips, with or without a pyramid", open_vendor("tiff")),
+    _format("aperio", (".svs",), "Aperio SVS"),
+    _format("ndpi", (".ndpi",), "Hamamatsu NDPI"),
+    _format("ome-tiff", (".ome.tif", ".ome.tiff"), "OME-TIFF"),
+    _format("tiff", (".tif", ".tiff"), "TIFF, tiled or in strips, with or without a pyramid"),
 ]
 
 
@@ -103,95 +104,58 @@ def _quiet() -> Iterator[None]:
         log.removeHandler(handler)
 
 
-def _read(file: SlideFile, tif: TiffFile, vendor: Vendor) -> Source:
+def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) -> Source:
     path = file.path
     tiff_mpp.refuse_other_files(tif, path)
-    index, series = largest_series(tif, path)
-    warnings = _plane_warnings(series, path)
-    pages = level_pages(tif, series)
-    base = pages[0]
-    levels: list[TiffLevel] = []
-    for page in pages:
-        try:
-            levels.append(TiffLevel(file, page, len(levels)))
-        except SlideError as error:
-            if page is base:
-                raise SlideError(f"{path}: {error}") from error
-            warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
-    check_complete(file, [level.tiles for level in levels])
-    if levels[0].flat:
-        levels = levels[:1]
+    pictures = tiff_pictures(tif, file)
+    listed = [Picture(n, p.shape, p.name, p.associated, p.reason) for n, p in enumerate(pictures, 1)]
+    opened = choose_picture(listed, number, path)
+    others = left_out(listed, opened, path)
+    chosen = pictures[opened.number - 1]
+    base = chosen.pages[0]
+    warnings = [*(others if number is None else []), *_plane_warnings(chosen.series, path)]
+    levels = _levels(file, chosen, warnings)
     damage = Damage()
     height, width = levels[0].shape
     for level in levels:
         level.enter_damage(damage, (height / level.shape[0], width / level.shape[1]))
-    description = str(base.description or "")
+    marks = levels[0].tiles.counts.tobytes()
+    if others:  # the pictures of one file differ, also where all else is the same
+        marks += repr([int(page.offset) for page in chosen.pages]).encode()
     flat = levels[0] if levels[0].flat else None
     return Source(
         file=file,
         shape=(height, width),
         levels=[] if flat else [as_array(level) for level in levels],
         decode=_decode_whole(flat, damage, path) if flat else None,
-        mpp=vendor.mpp(tif, base, index),
-        fingerprint=fingerprint(file, (height, width), levels[0].tiles.counts.tobytes()),
-        synthetic=SYNTHETIC_MARK in description,
+        mpp=vendor.mpp(tif, base, next((i for i, s in enumerate(tif.series) if s is chosen.series), 0)),
+        fingerprint=fingerprint(file, (height, width), marks),
+        synthetic=SYNTHETIC_MARK in str(base.description or ""),
         damage=damage,
         warnings=warnings,
+        pictures=listed,
+        picture=opened.number,
     )
 
 
-def largest_series(tif: TiffFile, path: Path) -> tuple[int, TiffPageSeries]:
-    """Return the image with the most pixels and its index; a label or macro image may come first.
-
-    Raises
-    ------
-    SlideError
-        If there is none, or its size is impossible.
-    """
-    images = [(i, s) for i, s in enumerate(tif.series) if "Y" in s.axes and "X" in s.axes]
-    if not images:
-        raise SlideError(f"{path} is a TIFF without an image")
-    for _, series in images:
-        page = series.keyframe
-        if max(page.imagelength, page.imagewidth) > MAX_SIDE:
-            size = f"{page.imagewidth} x {page.imagelength}"
-            raise SlideError(f"{path} says it is {size} pixels, which is not possible: the file is damaged")
-    return max(images, key=lambda item: item[1].keyframe.imagelength * item[1].keyframe.imagewidth)
+def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str]) -> list[TiffLevel]:
+    """Make the levels of a picture; say which page cannot be one."""
+    levels: list[TiffLevel] = []
+    for page in picture.pages:
+        try:
+            levels.append(TiffLevel(file, page, len(levels)))
+        except SlideError as error:
+            if page is picture.pages[0]:
+                raise SlideError(f"{file.path}: {error}") from error
+            warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
+    check_complete(file, [level.tiles for level in levels])
+    return levels[:1] if levels[0].flat else levels
 
 
-def level_pages(tif: TiffFile, series: TiffPageSeries) -> list[TiffPage]:
-    """Return the pages of the levels, finest first.
-
-    tifffile drops levels whose ratio differs from the one before. Reduced pages that follow the image and have its
-    proportions are therefore taken as well.
-    """
-    base = series.keyframe
-    candidates = [level.keyframe for level in series.levels[1:]]
-    candidates += [page for page in (base.pages or []) if isinstance(page, TiffPage)]
-    if series.kind in OPEN_KINDS:
-        others = (s for s in tif.series if s is not series)
-        candidates += [lv.keyframe for s in others for lv in s.levels if lv.keyframe.index > base.index]
-    pages = [base]
-    for page in sorted(candidates, key=lambda p: -p.imagelength * p.imagewidth):
-        if _is_level(page, pages[-1], base):
-            pages.append(page)
-    return pages
-
-
-def _is_level(page: TiffPage, finer: TiffPage, base: TiffPage) -> bool:
-    if not page.imagelength or not page.imagewidth:
-        return False
-    if page.imagelength >= finer.imagelength or page.imagewidth >= finer.imagewidth:
-        return False
-    if (page.samplesperpixel, page.bitspersample) != (base.samplesperpixel, base.bitspersample):
-        return False
-    y, x = base.imagelength / page.imagelength, base.imagewidth / page.imagewidth
-    rounding = 1 / min(page.imagelength, page.imagewidth)
-    return bool(abs(y - x) / min(y, x) < SAME_ASPECT + rounding)
-
-
-def _plane_warnings(series: TiffPageSeries, path: Path) -> list[str]:
+def _plane_warnings(series: TiffPageSeries | None, path: Path) -> list[str]:
     """Refuse separate channels, which are not colour; mention focal planes and times that are not shown."""
+    if series is None:
+        return []
     sizes = dict(zip(series.axes, series.shape, strict=True))
     planes = math.prod(n for axis, n in sizes.items() if axis not in "YXS")
     if planes <= 1:

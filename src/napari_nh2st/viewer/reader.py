@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_nh2st.errors import Nh2stError, SlideError
+from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.heatmap import heatmap_data
 from napari_nh2st.viewer.layers.removal import make_removal_safe
@@ -38,14 +39,15 @@ def get_reader(path: str | list[str]) -> Reader | None:
 def _may_open(path: Path) -> bool:
     if path.suffix == ".nh2st":
         return path.is_dir()
-    if path.suffix.lower() not in _SUFFIXES:
+    suffix = slide_file(path).suffix.lower()
+    if suffix not in _SUFFIXES:
         return False
-    if path.suffix.lower() in _OURS_ALONE:
+    if suffix in _OURS_ALONE:
         return True
     from napari_nh2st.slides import open_slide
 
     try:
-        open_slide(path)
+        open_slide(path).close()
     except SlideError:
         return False  # a stack or a mask, say: another reader's
     return True
