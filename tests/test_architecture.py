@@ -14,6 +14,7 @@ PACKAGE = ROOT / "src" / "napari_nh2st"
 # Each line may import what stands in the lines before it. Parts of one line do not know each other.
 ORDER = [
     {"errors", "geometry", "metrics", "provenance", "atomic", "terminal", "slide_path"},
+    {"reading"},
     {"slides", "expression", "model"},
     {"engine"},
     {"training"},
@@ -51,7 +52,18 @@ ROOMS = {
 
 TORCH = {"torch", "lightning", "pytorch_lightning", "torchmetrics", "safetensors.torch"}
 QT = {"qtpy", "napari", "magicgui", "superqt", "pyqtgraph", "vispy", "PySide6", "PyQt6", "PySide2", "PyQt5"}
-TORCH_FREE = ("errors", "geometry", "metrics", "provenance", "atomic", "slide_path", "slides", "expression", "formats")
+TORCH_FREE = (
+    "errors",
+    "geometry",
+    "metrics",
+    "provenance",
+    "atomic",
+    "slide_path",
+    "reading",
+    "slides",
+    "expression",
+    "formats",
+)
 TORCH_FREE_MODULES = ("engine", "engine.prediction", "engine.store", "engine.places", "model", "model.card")
 
 # Import names that differ from the name on the package index.
@@ -263,6 +275,37 @@ def test_nothing_is_unpickled():
                 wanted = node.arg == "weights_only"
                 assert isinstance(node.value, ast.Constant), _where(name, node.value.lineno)
                 assert node.value.value is wanted, _where(name, node.value.lineno)
+
+
+# Calls that parse text or take a whole file. For files that people give, `reading` alone makes them, within its limits.
+PARSERS = {"loads", "load", "safe_load", "read_csv", "read_table", "DictReader", "reader", "fromstring"}
+PARSING_MODULES = {"json", "yaml", "csv", "pd", "pandas", "tomllib", "ElementTree"}
+WHOLE_FILES = {"read_text"}
+OWN_FILES = {
+    "demo.recipe": "the recipes in the package",
+    "demo.her2st": "the reports in the repository",
+    "training.run.detached_process": "/proc",
+    "training.run.memory": "/proc",
+    "engine.block_files": "a dictionary through JSON and back",
+    "viewer.finetune.estimate_presenter": "what the estimate's own process prints",
+    "slides.tiff_mpp": "XML inside a TIFF file",
+}
+
+
+def test_only_reading_parses_the_files_of_people():
+    wrong = []
+    for name, file in MODULES.items():
+        if _top(name) in ("reading", "bench") or name in OWN_FILES:
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            owner = ast.unparse(node.func.value)
+            parses = owner in PARSING_MODULES and node.func.attr in PARSERS
+            model = node.func.attr == "model_validate_json" and not ast.unparse(node.args[0]).startswith("json.dumps")
+            if parses or model or node.func.attr in WHOLE_FILES:
+                wrong.append(f"{_where(name, node.lineno)} calls {ast.unparse(node.func)}")
+    assert not wrong
 
 
 def test_importing_changes_no_settings():

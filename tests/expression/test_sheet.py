@@ -61,3 +61,93 @@ def test_a_wrong_place_is_told(folder, numbers, said):
     (folder / "wrong.csv").write_text(f"{HEADER}A,P,A.tif,A.h5ad,h5ad,{numbers}\n")
     with pytest.raises(SampleError, match=f"line 2: {said}"):
         read_sheet(folder / "wrong.csv")
+
+
+PLAIN = "sample,patient,slide,expression,format,spots,mpp\n"
+ROW = "A,P,A.tif,A.h5ad,h5ad,,0.5\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{PLAIN}{ROW},,,,,,\n,,,,,,\n",
+        f"sep=,\r\n{PLAIN}{ROW}",
+        f"{PLAIN}{ROW}".replace(",", ";").replace("0.5", "0,5"),
+        f"sep=;\n{PLAIN}{ROW}".replace(",", ";"),
+        f"{PLAIN}{ROW}".replace(",", "\t").replace("0.5", "0,5"),
+        f"{PLAIN}{ROW}".replace("0.5", '"0,5"'),
+        f"{PLAIN}{ROW}".replace("sample", "Sample ").replace("mpp", "MPP"),
+        f"{PLAIN}{ROW}".replace("A.tif", '" A.tif "').replace("h5ad,,", "H5AD ,NA,"),
+        f"{PLAIN}{ROW}".replace("A.tif", "“A.tif”").replace("A,P", "'A',P\xa0"),
+        f"{PLAIN}{ROW}".replace("A.tif", "sub\\..\\A.tif"),
+        f"{PLAIN}{ROW}".replace("A.tif", "{folder}/A.tif"),
+        f"{PLAIN}{ROW}".replace("A.tif", "~/A.tif"),
+        f"{PLAIN}{ROW}".replace("\n", "\r"),
+        f"{PLAIN}{ROW}".replace("\n", ",,,\n"),
+        f"{PLAIN}{ROW}".replace("mpp\n", "mpp,note\n").replace("0.5\n", '0.5,"two\nlines"\n'),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_sheet_however_a_person_saved_it(folder, monkeypatch, text, encoding):
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "sub").mkdir(exist_ok=True)
+    (folder / "saved.csv").write_bytes(text.format(folder=folder).encode(encoding))
+    assert read_sheet(folder / "saved.csv") == [
+        Sample("A", "P", folder / "A.tif", folder / "A.h5ad", "h5ad", None, 0.5)
+    ]
+
+
+def test_a_sheet_in_windows_own_encoding(folder):
+    (folder / "saved.csv").write_bytes(f"{PLAIN}{ROW}".replace("A,P", "Sü,Größe").encode("cp1252"))
+    (sample,) = read_sheet(folder / "saved.csv")
+    assert (sample.sample, sample.patient) == ("Sü", "Größe")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (PLAIN + ROW.replace("A.tif", '"A.tif') + "x,y,z,w,h5ad\n" * 20_000, "a quote in line 2 is never closed"),
+        (PLAIN + ROW.replace("A.tif", '"A.tif'), "a quote in line 2 is never closed"),
+        (PLAIN + ROW.replace("A.tif", '"A.tif') + ROW.replace("A.tif", '"A.tif'), "line 2: .*a quote is not closed"),
+        (PLAIN + ROW.replace("A.tif", "A,1.tif"), "line 2: it has 8 cells, the line of names has 7: put quotes"),
+        (PLAIN + ROW.replace("A.tif", "x" * 200_000), "line 2 has a cell of more than 131072 letters"),
+        (PLAIN + ROW.replace("A.tif", "x" * 5_000), "line 2: there is no .*xx"),
+        (PLAIN + ROW.replace("A.tif", "A\0.tif"), "line 2 holds a NUL character"),
+        (PLAIN + ROW.replace("A.tif", "loop"), "line 2: there is no .*loop"),
+        (PLAIN + ROW.replace("A.tif", "~nobody_of_that_name/A.tif"), "line 2: there is no .*~nobody"),
+        (PLAIN + ROW.replace("0.5", "1e400"), "line 2: mpp '1e400' is not a number"),
+        (PLAIN + ROW.replace("0.5", '"1,234"'), "line 2: mpp '1,234' may be of thousands or decimal"),
+        (PLAIN + ROW + ",,,,,,\n" + ROW, r"the sample A stands there more than once \(lines 2, 4\)"),
+        (PLAIN.replace("patient", "slide") + ROW, "lacks the column patient"),
+        (PLAIN.replace("spots", "slide") + ROW, "names the column slide twice"),
+        (PLAIN + "".join(f"A{n},,x,y,h5ad,,\n" for n in range(2_000)), "and [0-9]+ more problems"),
+        ("PK\x03\x04", "Excel workbook or another zip archive: open it and save the sheet as “CSV UTF-8”"),
+        (PLAIN.encode() + b"\xc3\x28,P,A.tif,A.h5ad,h5ad,,\n", "line 2 holds bytes that are no UTF-8 text: save it as"),
+    ],
+)
+def test_a_sheet_that_cannot_be_read_says_in_one_line_what_to_change(folder, text, said):
+    if not (folder / "loop").is_symlink():
+        (folder / "loop").symlink_to("loop")
+    (folder / "odd.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SampleError, match=said) as caught:
+        read_sheet(folder / "odd.csv")
+    assert len(str(caught.value)) <= 2_000
+    assert "\n" not in str(caught.value)
+
+
+def test_links_keep_the_names_that_the_sheet_gives(folder, tmp_path):
+    (tmp_path / "slide.tif").symlink_to(folder / "A.tif")
+    (tmp_path / "counts.h5ad").symlink_to(folder / "A.h5ad")
+    (tmp_path / "sheet.csv").write_text(PLAIN + "A,P,slide.tif,counts.h5ad,h5ad,,\n")
+    (sample,) = read_sheet(tmp_path / "sheet.csv")
+    assert (sample.slide, sample.expression) == (tmp_path / "slide.tif", tmp_path / "counts.h5ad")
+    write_sheet([sample], tmp_path / "again.csv")
+    assert ",slide.tif,counts.h5ad," in (tmp_path / "again.csv").read_text()
+
+
+def test_names_that_excel_would_run_are_written_as_text(sample, folder):
+    odd = replace(sample, sample="=1+1", patient="@SUM(A1)", x=-5.0)
+    write_sheet([odd], folder / "odd.csv")
+    assert read_sheet(folder / "odd.csv") == [odd]
+    assert "'=1+1,'@SUM(A1)," in (folder / "odd.csv").read_text()
+    assert ",-5.0," in (folder / "odd.csv").read_text()

@@ -272,7 +272,7 @@ def test_what_is_asked_for_is_checked(tmp_path, genes, state):
     for arguments, facts, said in [
         ((ckpt, gene_list(tmp_path / "few", 4), out), {"mpp": 0.5}, "has 4 genes, but .* predicts 5"),
         ((ckpt, None, out), {"mpp": 0.5}, "--genes"),
-        ((ckpt, tmp_path / "none.txt", out), {"mpp": 0.5}, "not a text file of gene symbols"),
+        ((ckpt, tmp_path / "none.txt", out), {"mpp": 0.5}, "cannot read the gene symbols"),
         ((ckpt, genes, out), {}, "--mpp"),
         ((ckpt, genes, out), {"mpp": 50}, "no model can be made of .*: mpp"),
         ((ckpt, genes, tmp_path / "taken"), {"mpp": 0.5}, "exists already"),

@@ -79,5 +79,5 @@ def test_a_table_that_is_none_says_so_in_one_line(tmp_path: Path, text: str) -> 
     with pytest.raises(Nh2stError, match="gene_names") as told:
         load_names(path)
     assert "\n" not in str(told.value)
-    with pytest.raises(Nh2stError, match="cannot be read"):
+    with pytest.raises(Nh2stError, match="cannot read the gene names"):
         load_names(tmp_path / "absent.tsv")

@@ -14,6 +14,7 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.reading import read_lines
 
 CONTROLS = 50  # scanpy's defaults: control genes per level of expression,
 LEVELS = 25  # levels into which the panel is cut,
@@ -75,11 +76,7 @@ def read_gmt(path: str | Path) -> list[GeneSet]:
         It names the line that has another form.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not a text file" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise Nh2stError(f"{path.name} cannot be read: {reason}") from error
+    lines = read_lines(path, "the gene sets")
     sets: dict[str, GeneSet] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

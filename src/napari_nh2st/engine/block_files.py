@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.engine.windows import BlockIndex
+from napari_nh2st.reading import contents, parse_json
 
 ABOUT, JOURNAL, VALUES = "about.json", "done", "values"
 FORMAT = 2
@@ -104,7 +105,7 @@ class BlockFolder:
     def _read_about(self, about: dict[str, Any]) -> dict[str, Any] | None:
         """Return the folder's own description, or None where the folder must be started again."""
         try:
-            described: dict[str, Any] = json.loads((self.path / ABOUT).read_text(encoding="utf-8"))
+            described: dict[str, Any] = parse_json(contents(self.path / ABOUT))
             fits = {k: v for k, v in described.items() if k != "label"} == about
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, AttributeError):
             return None

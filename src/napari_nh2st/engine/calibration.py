@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.engine.device import computing, has_fast_bf16
 from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.reading import contents, parse_json
 from napari_nh2st.slides.cache import cache_folder
 
 # Gain in speed for which an exception is made: trials on a busy machine differ by a fifth.
@@ -75,7 +76,7 @@ def _calibrate(name: str, folder: str, threads: int) -> Calibration:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        entries = json.loads(path.read_text("utf-8"))
+        entries = parse_json(contents(path))
     except (OSError, ValueError):
         return {}
     return entries if isinstance(entries, dict) else {}

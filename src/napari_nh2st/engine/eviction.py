@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from napari_nh2st.engine.block_files import ABOUT, JOURNAL, alone, remove, total
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.reading import contents, parse_json
 
 LIMIT_VARIABLE = "NH2ST_CACHE_LIMIT"
 LIMIT = 20 * 10**9
@@ -113,18 +113,19 @@ def entries(parent: Path) -> list[Entry]:
 
 def _entry(folder: Path) -> Entry | None:
     try:
-        label = json.loads((folder / ABOUT).read_text(encoding="utf-8")).get("label")
+        label = parse_json(contents(folder / ABOUT)).get("label")
     except (OSError, ValueError, AttributeError):
         label = None
+    label = label if isinstance(label, str) else ""
     try:
         blocks, size = total(folder)
         used = (folder / JOURNAL).stat().st_mtime
     except OSError:  # of an earlier version, or damaged: it cannot be in use
         try:
-            return Entry(folder, label or "", None, folder_bytes(folder), folder.stat().st_mtime, False)
+            return Entry(folder, label, None, folder_bytes(folder), folder.stat().st_mtime, False)
         except OSError:
             return None
-    return Entry(folder, label or "", blocks, size, used, _in_use(folder, used))
+    return Entry(folder, label, blocks, size, used, _in_use(folder, used))
 
 
 def _in_use(folder: Path, used: float) -> bool:

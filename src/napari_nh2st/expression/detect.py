@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.visium import visium_folder
+from napari_nh2st.reading import read_head
 
 _TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
@@ -60,7 +60,7 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     folder = visium_folder(path)
     if folder is not None:
         return MeasurementFiles(
-            folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder
+            folder.absolute().parent.name if folder.name == "outs" else folder.name, "visium", folder
         )
     if path.suffix.lower() == ".h5ad":
         return MeasurementFiles(path.stem, "h5ad", path)
@@ -90,8 +90,4 @@ def _stem(path: Path) -> str:
 
 
 def _header(path: Path) -> list[str]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            return file.readline().rstrip("\r\n").split("\t")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise SampleError(f"cannot read {path}: {error}") from error
+    return [name.casefold() for name in read_head(path, SampleError)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, read_sheet
 from napari_nh2st.expression.visium import visium_folder
+from napari_nh2st.reading import expanded, read_head
 
 SHEET = "samples.csv"
 # Endings of images that `slides` may open. Of two images of one name, one a whole slide and one a picture of it, the
@@ -76,7 +76,7 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
     SampleError
         If there is no such folder.
     """
-    folder = Path(folder).expanduser().resolve()
+    folder = expanded(folder).absolute()
     if not folder.is_dir():
         raise SampleError(f"there is no folder {folder}")
     if folder.name == "outs" and visium_folder(folder) is not None:
@@ -137,9 +137,8 @@ def _sheets(folder: Path) -> list[Path]:
 
 def _columns(path: Path) -> set[str]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return {c.strip() for c in next(csv.reader([file.readline(10_000)]), [])}
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return {c.casefold() for c in read_head(path, SampleError, wanted=REQUIRED)}
+    except SampleError:
         return set()
 
 
@@ -212,8 +211,8 @@ def _with_image(measurement: MeasurementFiles, images: list[Path], says: list[st
     label = f"{measurement.name} ({measurement.expression.name})"
     if len(images) == 1:
         patient = patient_of(measurement.expression) if measurement.format == "h5ad" else ""
-        spots = measurement.spots and measurement.spots.resolve()
-        slide, expression = images[0].resolve(), measurement.expression.resolve()
+        spots = measurement.spots and measurement.spots.absolute()
+        slide, expression = images[0].absolute(), measurement.expression.absolute()
         yield Sample(measurement.name, patient, slide, expression, measurement.format, spots)
     elif images:
         says.append(f"{label}: which is its image, {' or '.join(p.name for p in images)}? Name it in a sample sheet")

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nh2st.errors import SampleError
+from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression.visium import FRAME, frame_of, read_visium
+from napari_nh2st.reading import read_frame
 
 if TYPE_CHECKING:
     import anndata as ad
+    import pandas as pd
 
     from napari_nh2st.expression.sample import Sample
+
+
+_POSITIONS = ("x", "y", "pixel_x", "pixel_y")
+_FARTHEST = 1e9  # pixels: no slide is wider
 
 
 @dataclass(frozen=True)
@@ -102,16 +108,12 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
     Rows are joined by spot id, never by position in the file; a spot that only one file knows is left out.
     """
     import anndata as ad
-    import pandas as pd
     import scipy.sparse as sp
 
     if spots is None:
         raise SampleError("st-tsv needs the file with the spots' positions")
-    counts = pd.read_csv(expression, sep="\t", index_col=0)
-    positions = pd.read_csv(spots, sep="\t")
-    lacking = [c for c in ("x", "y", "pixel_x", "pixel_y") if c not in positions.columns]
-    if lacking:
-        raise SampleError(f"{spots.name} lacks the column {', '.join(lacking)}")
+    counts = read_frame(expression, error=SampleError, index=True)
+    positions = _numbers(read_frame(spots, error=SampleError), spots)
     positions.index = [f"{round(x)}x{round(y)}" for x, y in zip(positions["x"], positions["y"], strict=True)]
     for name, table in ((expression.name, counts), (spots.name, positions)):
         if not table.index.is_unique:
@@ -127,6 +129,26 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
     data.obs["array_col"], data.obs["array_row"] = array[:, 0], array[:, 1]
     _assert_joined(data, counts, positions)
     return data
+
+
+def _numbers(positions: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Return the positions with their columns in lower case; refuse what are no numbers."""
+    import pandas as pd
+
+    positions.columns = positions.columns.astype(str).str.strip().str.casefold()
+    lacking = [c for c in _POSITIONS if c not in positions.columns]
+    if lacking:
+        raise SampleError(f"{file.name} lacks the column {', '.join(lacking)}")
+    positions = positions.loc[:, ~positions.columns.duplicated()].dropna(how="all").copy()
+    for column in _POSITIONS:
+        values = pd.to_numeric(positions[column], errors="coerce")
+        wrong = values.abs() > _FARTHEST if column.startswith("pixel") else ~(values.abs() <= _FARTHEST)
+        wrong |= values.isna() & positions[column].notna()
+        if wrong.any():
+            odd = one_line(positions[column][wrong].iloc[0], 60)
+            raise SampleError(f"{file.name}: {column} {odd!r} is no place that a spot can have")
+        positions[column] = values
+    return positions
 
 
 def _assert_joined(data: ad.AnnData, counts: Any, positions: Any) -> None:

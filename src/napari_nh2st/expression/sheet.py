@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from napari_nh2st.atomic import finished_file
-from napari_nh2st.errors import SampleError
+from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
+from napari_nh2st.reading import Row, Table, exists, expanded, number, read_table, written_cell
 from napari_nh2st.slide_path import slide_file
 
 COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
 REQUIRED = ("sample", "patient", "slide", "expression", "format")
 _NUMBERS = ("mpp", "scale", "x", "y")
+_ABSENT = {"na", "n/a", "nan", "none", "null", "-"}  # as R, pandas and people write that there is nothing
+_TOLD = 10  # problems of a sheet that are told; more of them have the same cause
 
 
 def read_sheet(path: str | Path) -> list[Sample]:
-    """Read a sample sheet, a comma-separated file whose paths are relative to it.
+    """Read a sample sheet whose paths are relative to it: columns separated by commas, semicolons or tabs.
 
     Returns
     -------
@@ -32,53 +34,74 @@ def read_sheet(path: str | Path) -> list[Sample]:
     SampleError
         Naming every problem of the sheet at once: missing columns or files, unknown formats, repeated names.
     """
-    path = Path(path).expanduser()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in table]
-            columns = [c.strip() for c in table.fieldnames or ()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SampleError(f"cannot read the sample sheet {path}: {error}") from error
+    path = expanded(path)
+    table = read_table(path, "the sample sheet", SampleError, wanted=COLUMNS)
+    columns = [c.casefold() for c in table.columns]
     lacking = [c for c in REQUIRED if c not in columns]
     if lacking:
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}; a sheet has {', '.join(COLUMNS)}")
-    if not rows:
+    twice = [c for c in COLUMNS if columns.count(c) > 1]
+    if twice:
+        raise SampleError(f"{path} names the column {', '.join(twice)} twice: leave one of the two away")
+    if not table.rows:
         raise SampleError(f"{path} names no sample")
     problems: list[str] = []
-    samples = [_sample(row, path.parent, line, problems) for line, row in enumerate(rows, 2)]
-    repeated = [name for name, n in Counter(s.sample for s in samples).items() if n > 1]
-    if repeated:
-        problems.append(f"the sample {', '.join(repeated)} stands there more than once")
+    samples = [_sample(row, columns, table, path.parent, problems) for row in table.rows]
+    problems += _repeated(samples, table.rows)
     if problems:
-        raise SampleError(f"{path}: " + "; ".join(problems))
+        more = len(problems) - _TOLD
+        told = problems[:_TOLD] + ([f"and {more} more problems"] if more > 0 else [])
+        raise SampleError(f"{path}: " + "; ".join(told))
     return samples
 
 
-def _sample(row: dict[str, str], folder: Path, line: int, problems: list[str]) -> Sample:
-    empty = [c for c in REQUIRED if not row[c]]
-    if empty:
-        problems.append(f"line {line} leaves {', '.join(empty)} empty")
-    kind = row["format"]
+def _repeated(samples: Sequence[Sample], rows: Sequence[Row]) -> list[str]:
+    times = Counter(s.sample for s in samples if s.sample)
+    lines: dict[str, list[int]] = {}
+    for sample, row in zip(samples, rows, strict=True):
+        if times[sample.sample] > 1:
+            lines.setdefault(sample.sample, []).append(row.line)
+    return [
+        f"the sample {one_line(name, 80)} stands there more than once (lines {', '.join(map(str, of[:5]))}): "
+        "give each section a name of its own"
+        for name, of in lines.items()
+    ]
+
+
+def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, problems: list[str]) -> Sample:
+    said: list[str] = []
+    cells = dict(zip(columns, row.cells, strict=False)) | dict.fromkeys(columns[len(row.cells) :], "")
+    if any(row.cells[len(columns) :]):
+        said.append(
+            f"it has {len(row.cells)} cells, the line of names has {len(columns)}: put quotes around a cell with "
+            f"{'a comma' if table.delimiter == ',' else 'such a mark'} in it"
+        )
+    split = [c for c in COLUMNS if "\n" in cells.get(c, "") or "\r" in cells.get(c, "")]
+    if split:
+        said.append(f"{', '.join(split)} goes on over several lines: a quote is not closed")
+    files = {c: _file(cells.get(c, ""), folder) for c in ("slide", "expression", "spots")}
+    empty = [c for c in REQUIRED if not cells[c]]
+    if not said:
+        said += [
+            f"there is no {one_line(f, 300)}" for f in dict.fromkeys(files.values()) if f and not exists(slide_file(f))
+        ]
+        said += [f"it leaves {', '.join(empty)} empty"] if empty else []
+    kind = cells["format"].casefold()
     if kind and kind not in FORMATS:
-        problems.append(f"line {line}: unknown format {kind!r} (known: {', '.join(FORMATS)})")
-    spots = folder / row["spots"] if row.get("spots") else None
-    if kind in FORMATS and FORMATS[kind].needs_spots and spots is None:
-        problems.append(f"line {line}: the format {kind} needs a file in the column spots")
-    slide, expression = folder / row["slide"], folder / row["expression"]
-    for file in (slide, expression, spots):
-        if file is not None and not empty and not slide_file(file).exists():
-            problems.append(f"line {line}: there is no {file}")
-    numbers = {c: _number(c, row.get(c, ""), line, problems) for c in _NUMBERS}
+        said.append(f"unknown format {one_line(kind, 60)!r} (known: {', '.join(FORMATS)})")
+    if kind in FORMATS and FORMATS[kind].needs_spots and files["spots"] is None:
+        said.append(f"the format {kind} needs a file in the column spots")
+    numbers = {c: _number(c, cells.get(c, ""), table.delimiter, said) for c in _NUMBERS}
     if numbers["scale"] is not None and numbers["scale"] <= 0:
-        problems.append(f"line {line}: scale must be more than 0")
+        said.append("scale must be more than 0")
+    problems += [f"line {row.line}: {what}" for what in said]
     return Sample(
-        row["sample"],
-        row["patient"],
-        slide.resolve(),
-        expression.resolve(),
+        cells["sample"],
+        cells["patient"],
+        files["slide"] or folder,
+        files["expression"] or folder,
         kind,
-        spots and spots.resolve(),
+        files["spots"],
         numbers["mpp"],
         1.0 if numbers["scale"] is None else numbers["scale"],
         numbers["x"] or 0.0,
@@ -86,16 +109,31 @@ def _sample(row: dict[str, str], folder: Path, line: int, problems: list[str]) -
     )
 
 
-def _number(column: str, text: str, line: int, problems: list[str]) -> float | None:
-    if not text:
+def _file(text: str, folder: Path) -> Path | None:
+    """Return the absolute path that a cell names. Links keep their names: a store of files gives its own no meaning."""
+    if not text or text.casefold() in _ABSENT:
+        return None
+    file = folder / expanded(text)
+    if "\\" in text and not exists(slide_file(file)):  # written on Windows
+        file = folder / expanded(text.replace("\\", "/"))
+    file = file.absolute()
+    if ".." not in file.parts or file.name == "..":
+        return file
+    try:
+        return file.parent.resolve() / file.name
+    except (OSError, RuntimeError, ValueError):
+        return file
+
+
+def _number(column: str, text: str, delimiter: str, said: list[str]) -> float | None:
+    if not text or text.casefold() in _ABSENT:
         return None
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        problems.append(f"line {line}: {column} {text!r} is not a number")
-    return value
+        return number(text, comma=delimiter != ",")
+    except ValueError as error:
+        why = str(error) if str(error).startswith(("may", "is")) else "is not a number"
+        said.append(f"{column} {one_line(text, 60)!r} {why}")
+        return None
 
 
 def write_sheet(samples: Sequence[Sample], path: str | Path) -> None:
@@ -110,30 +148,33 @@ def write_sheet(samples: Sequence[Sample], path: str | Path) -> None:
     OSError
         If the file cannot be written.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     unnamed = [s.sample or s.slide.name for s in samples if not (s.sample and s.patient)]
     if unnamed or not samples:
         raise SampleError(f"no sheet was written: {', '.join(unnamed) or 'nothing'} has a name and a patient")
-    folder = path.parent.resolve()
-    with finished_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(COLUMNS)
-        table.writerows(_row(sample, folder) for sample in samples)
+    folder = path.parent.absolute()
+    try:
+        with finished_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            table.writerows(_row(sample, folder) for sample in samples)
+    except UnicodeEncodeError as error:
+        raise SampleError(f"no sheet was written: {error.object!a} is not text: rename that file") from error
 
 
 def _row(sample: Sample, folder: Path) -> list[str]:
     def written(path: Path | None) -> str:
         if path is None:
             return ""
-        path = path.resolve()
-        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+        path = path.absolute()
+        return written_cell(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path))
 
     numbers = {"mpp": sample.mpp, "scale": sample.scale, "x": sample.x, "y": sample.y}
     if (sample.scale, sample.x, sample.y) == (1.0, 0.0, 0.0):  # the slide's own pixels
         numbers = {"mpp": sample.mpp, "scale": None, "x": None, "y": None}
     return [
-        sample.sample,
-        sample.patient,
+        written_cell(sample.sample),
+        written_cell(sample.patient),
         written(sample.slide),
         written(sample.expression),
         sample.format,

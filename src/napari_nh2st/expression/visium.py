@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.errors import SampleError
+from napari_nh2st.reading import read_frame, read_json, reason
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -123,18 +123,11 @@ def _counts(folder: Path) -> ad.AnnData:
 
 
 def _positions(spatial: Path) -> pd.DataFrame:
-    import pandas as pd
-
     path = next((spatial / name for name in _POSITIONS if (spatial / name).exists()), None)
     if path is None:
         hd = " (Visium HD is not read)" if (spatial / "tissue_positions.parquet").exists() else ""
         raise SampleError(f"{spatial} holds neither {' nor '.join(_POSITIONS)}{hd}")
-    try:
-        with path.open(encoding="utf-8") as file:
-            headed = file.readline().startswith(_COLUMNS[0])
-        table = pd.read_csv(path) if headed else pd.read_csv(path, header=None, names=_COLUMNS)
-    except (OSError, ValueError) as error:
-        raise SampleError(f"cannot read {path}: {error}") from error
+    table = read_frame(path, error=SampleError, names=_COLUMNS)
     lacking = [c for c in _COLUMNS if c not in table.columns]
     if lacking:
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}")
@@ -149,11 +142,11 @@ def _frame(spatial: Path) -> dict[str, Any]:
     path = spatial / "scalefactors_json.json"
     if not path.exists():
         return {}
+    factors = read_json(path, error=SampleError)
     try:
-        factors = json.loads(path.read_text("utf-8"))
         return frame_of(factors, lambda name: _size(spatial, name))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise SampleError(f"cannot read {path}: {error}") from error
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise SampleError(f"cannot read {path}: {reason(error)}") from error
 
 
 def _size(spatial: Path, name: str) -> tuple[int, int] | None:

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
+from napari_nh2st.reading import contents, parse_json, reason
 
 VERSION: Literal[1] = 1
+_LIMIT = 10**7  # bytes
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Pair = tuple[Finite, Finite]
@@ -153,10 +155,9 @@ def load_display(path: str | Path) -> Display:
         If the file is missing, is no saved view, was written by another version, or has a wrong field.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        document = json.loads(text)
+        document = parse_json(contents(path, _LIMIT))
     except OSError as error:
-        raise Nh2stError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise Nh2stError(f"{path} cannot be read: {reason(error)}") from error
     except ValueError:  # neither text nor JSON
         document = None
     if not isinstance(document, dict) or "nh2st_display" not in document:
@@ -165,7 +166,7 @@ def load_display(path: str | Path) -> Display:
         version = document["nh2st_display"]
         raise Nh2stError(f"{path} is a view of another version of napari-nh2st (format {version}, here {VERSION})")
     try:
-        return Display.model_validate_json(text)
+        return Display.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise Nh2stError(f"{path}: {_first(error)}") from error
 

@@ -23,6 +23,7 @@ from napari_nh2st.model.encoder_file import SUFFIX, save_encoder
 from napari_nh2st.model.folder import save_model
 from napari_nh2st.model.nh2st import build
 from napari_nh2st.provenance import versions
+from napari_nh2st.reading import read_lines
 
 STRIDE: Final = 32
 PITCH_UM = 200  # between the spots of the arrays that NH2ST was published on
@@ -223,10 +224,8 @@ def _load(net: nn.Module, state: dict[str, Tensor], checkpoint: Path) -> None:
 
 
 def _read_genes(path: Path, rows: int, checkpoint: Path) -> list[str]:
-    try:
-        genes = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is not a text file of gene symbols, one a line") from error
+    lines = read_lines(path, "the gene symbols (a text file, one a line)", ModelError)
+    genes = [line.strip() for line in lines if line.strip()]
     if len(genes) != rows:
         raise ModelError(
             f"{path} has {len(genes)} genes, but {checkpoint} predicts {rows}: give the list it was made with"

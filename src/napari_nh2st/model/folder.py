@@ -18,10 +18,12 @@ from napari_nh2st.errors import ModelError
 from napari_nh2st.model.card import Card, GeneTrust
 from napari_nh2st.model.decoder import Decoder
 from napari_nh2st.model.reference import REFERENCE, Reference, read_reference, save_reference
+from napari_nh2st.reading import expanded, read_json
 
 if TYPE_CHECKING:
     from napari_nh2st.model.nh2st import NH2ST
 
+CARD_LIMIT = 64 * 10**6  # bytes
 WEIGHTS, CARD, README = "model.safetensors", "card.json", "README.md"
 
 
@@ -67,7 +69,7 @@ def find_model(name_or_path: str | Path) -> Path:
     bundled = _bundled_root() / str(name_or_path)
     if str(name_or_path) in bundled_models():
         return bundled
-    folder = Path(name_or_path).expanduser()
+    folder = expanded(name_or_path)
     if not folder.is_dir():
         names = ", ".join(bundled_models()) or "none"
         raise ModelError(f"no model {str(name_or_path)!r}: give a model folder or a bundled model ({names})")
@@ -86,8 +88,9 @@ def load_card(name_or_path: str | Path) -> Card:
         If there is no such model or its card is not valid.
     """
     folder = find_model(name_or_path)
+    document = read_json(folder / CARD, "the model's card", ModelError, most=CARD_LIMIT)
     try:
-        return Card.model_validate_json((folder / CARD).read_text("utf-8"))
+        return Card.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"]) or "card"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.reading import read_table
 
 # Symbol, then the names that people say or print on a stain; a name may stand for several genes. Only names of the gene
 # or of its product: MIB-1, for example, is an antibody to Ki-67 and also another gene's symbol, and is not listed.
@@ -267,19 +267,12 @@ def load_names(table: Path | None = None) -> GeneNames:
 
 
 def _read(table: Path, names: GeneNames) -> None:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter="\t")
-            head = next(lines, [])
-            if "symbol" not in head:
-                raise Nh2stError(
-                    f"{table} has no column “symbol”: it must be separated by tabs, as HGNC's complete set is"
-                )
-            wanted = ("symbol", "alias_symbol", "prev_symbol", "ensembl_gene_id")
-            places = [head.index(name) if name in head else len(head) for name in wanted]
-            for line in lines:
-                cells = [line[place].split("|") if place < len(line) and line[place] else [] for place in places]
-                if cells[0]:
-                    names.add(cells[0][0], *cells[1:])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Nh2stError(f"the gene names in {table} cannot be read: {error}") from error
+    wanted = ("symbol", "alias_symbol", "prev_symbol", "ensembl_gene_id")
+    read = read_table(table, "the gene names", wanted=wanted)
+    if "symbol" not in read.columns:
+        raise Nh2stError(f"{table} has no column “symbol”: it must be separated by tabs, as HGNC's complete set is")
+    places = [read.columns.index(name) if name in read.columns else len(read.columns) for name in wanted]
+    for row in read.rows:
+        cells = [row.cells[p].split("|") if p < len(row.cells) and row.cells[p] else [] for p in places]
+        if cells[0]:
+            names.add(cells[0][0], *cells[1:])

@@ -13,6 +13,8 @@ from typing import Any
 
 import platformdirs
 
+from napari_nh2st.reading import contents, parse_json
+
 VERSION = 3
 MARK = "complete.json"
 STALE_SECONDS = 24 * 3600
@@ -32,7 +34,7 @@ def slide_folder(fingerprint: str) -> Path:
 def load(folder: Path) -> dict[str, Any] | None:
     """Return the note of a complete folder, or None if the folder is absent or lacks files."""
     try:
-        note = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        note: dict[str, Any] = parse_json(contents(folder / MARK))
         return note if note["files"] == count_files(folder) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
+from napari_nh2st.reading import expanded, read_yaml
 
 Train = Literal["head", "last-blocks", "everything"]
 
@@ -22,7 +22,7 @@ class TrainingConfig(BaseModel):
     and on the encoder's cells.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(default="model", description="name of the model, as the list of models shows it")
     description: str = Field(default="", description="a sentence or two about the model, for its card")
@@ -182,11 +182,9 @@ def read_config(path: str | Path | None) -> TrainingConfig:
     """
     if path is None:
         return TrainingConfig()
+    values = read_yaml(expanded(path), "the settings")
     try:
-        values = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
-        return TrainingConfig.model_validate(values or {})
-    except (OSError, yaml.YAMLError) as error:
-        raise Nh2stError(f"cannot read the settings {path}: {error}") from error
+        return TrainingConfig.model_validate({} if values is None else values)
     except ValidationError as error:
         raise Nh2stError(f"{path}: {_wrong(error)}") from error
 

@@ -20,6 +20,7 @@ from safetensors.numpy import save
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
+from napari_nh2st.reading import parse_json
 from napari_nh2st.training.sections.section import Section
 
 FILE = "held_out.safetensors"
@@ -111,7 +112,7 @@ def read_held_out(run: Path) -> HeldOutPrediction | None:
         return None
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
+            facts = parse_json((file.metadata() or {})["facts"])
             arrays = [
                 [np.asarray(file.get_tensor(f"{i}.{k}"), np.float32) for k in ("around", "xy", "measured", "predicted")]
                 for i in range(len(facts["sections"]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.engine.device import choose_device
@@ -17,8 +18,17 @@ from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression import Sample
 from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.reading import read_json
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.run.run_folder import RunFolder
+
+
+class _Started(BaseModel):
+    """What start.json must hold."""
+
+    base: str | None
+    seed: int
+    samples: list[str]
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,14 @@ class RunSettings:
         Nh2stError
             If the sheet names other samples now.
         """
-        started = json.loads(folder.start.read_text("utf-8"))
-        if started["samples"] != [s.sample for s in samples]:
-            names = ", ".join(started["samples"])
+        try:
+            started = _Started.model_validate(read_json(folder.start, "the record of the run"))
+        except ValidationError as error:
+            raise Nh2stError(f"{folder.start} is damaged: start the run anew, with another --out") from error
+        if started.samples != [s.sample for s in samples]:
+            names = ", ".join(started.samples)
             raise Nh2stError(f"{folder.path} was started on {names}: resume it with the same sheet")
-        return cls(read_config(folder.config), started["base"], int(started["seed"]))
+        return cls(read_config(folder.config), started.base, started.seed)
 
 
 def record_environment(folder: RunFolder, config: TrainingConfig) -> None:

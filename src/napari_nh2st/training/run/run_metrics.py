@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
+
+from napari_nh2st.reading import parse_json
 
 _OF_A_STEP = {"step", "epoch", "seconds", "train_loss"}
 
@@ -82,7 +83,7 @@ def run_metrics(rows: list[dict[str, Any]], marks: list[int], before: int) -> Ru
     stage: dict[str, Any] = next((row for row in reversed(new) if "stage" in row or "total_epochs" in row), {})
     return RunMetrics(
         rows,
-        next((row["event"] for row in reversed(new) if row.get("event")), None),
+        next((row["event"] for row in reversed(new) if row.get("event") and isinstance(row["event"], str)), None),
         _last_whole(rows, "epoch"),
         _last_whole(marked, "total_epochs"),
         stage.get("stage"),
@@ -130,14 +131,14 @@ def _step(row: dict[str, Any]) -> int:
 
 
 def _number(value: Any) -> float | None:
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e300
     return float(value) if ok else None
 
 
 def parse_lines(lines: list[bytes]) -> list[dict[str, Any]]:
     """Parse lines of JSON; those that are broken are left out."""
     try:
-        rows = json.loads(b"[" + b",".join(lines) + b"]")  # at once is several times quicker than one by one
+        rows = parse_json(b"[" + b",".join(lines) + b"]", infinite=True)  # several times quicker than one by one
     except ValueError:
         rows = [parse_line(line) for line in lines]
     return [row for row in rows if isinstance(row, dict)]
@@ -146,7 +147,7 @@ def parse_lines(lines: list[bytes]) -> list[dict[str, Any]]:
 def parse_line(line: bytes) -> dict[str, Any] | None:
     """Parse a line of JSON; None where it is broken or no object."""
     try:
-        row = json.loads(line)
+        row = parse_json(line, infinite=True)
     except ValueError:
         return None
     return row if isinstance(row, dict) else None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_nh2st.atomic import finished_file
+from napari_nh2st.reading import contents
 from napari_nh2st.training.run.detached_process import detached, identity, lower_priority, unbuffered
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_metrics import (
@@ -33,6 +34,13 @@ RunState = Literal["empty", "queued", "starting", "running", "paused", "stopping
 
 ACTIVE: tuple[RunState, ...] = ("queued", "starting", "running", "paused", "stopping")
 _TERMINAL: dict[str, RunState] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
+_RECORD: dict[str, Any] = {
+    "pid": int,
+    "argv": list,
+    "started": (int, float),
+    "rows_before": int,
+    "log_before": int,
+}  # types in job.json
 _FRESH_SECONDS = 120.0  # a run that we did not start counts as alive while its files change
 
 
@@ -223,8 +231,11 @@ class RunProcess:
 
     def record(self) -> dict[str, Any]:
         """Return job.json: the command and when it was started; empty where the run was not started by us."""
-        path = self._files.process
-        return parse_line(path.read_bytes()) or {} if path.is_file() else {}
+        try:
+            record = parse_line(contents(self._files.process)) or {}
+        except OSError:
+            return {}
+        return {k: v for k, v in record.items() if isinstance(v, _RECORD.get(k, object))}
 
     def _forget(self) -> None:
         self._offset, self._rows, self._marks = 0, [], []

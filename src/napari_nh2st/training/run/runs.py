@@ -12,6 +12,7 @@ import platformdirs
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.reading import contents, parse_json
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_process import ACTIVE, RunProcess, RunState
 from napari_nh2st.training.run.summary import read_summary
@@ -134,10 +135,10 @@ def _whole(folder: str | Path) -> Path:
 
 def _listed() -> list[Path]:
     try:
-        folders = json.loads(registry_file().read_text("utf-8"))
+        folders = parse_json(contents(registry_file()))
     except (OSError, ValueError):  # not there yet, or broken: the runs themselves are elsewhere
         return []
-    return [Path(f) for f in folders if isinstance(f, str)] if isinstance(folders, list) else []
+    return [Path(f) for f in folders if isinstance(f, str) and "\0" not in f] if isinstance(folders, list) else []
 
 
 def _write(folders: Sequence[Path]) -> None:

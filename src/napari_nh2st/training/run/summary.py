@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from napari_nh2st.atomic import finished_file
+from napari_nh2st.reading import contents, parse_json
 
 FILE = "summary.json"
 
@@ -60,6 +61,6 @@ def write_summary(summary: Summary, run: Path) -> None:
 def read_summary(run: Path) -> Summary | None:
     """Read a run's summary; None where there is none, or none that can be read."""
     try:
-        return Summary.model_validate_json((run / FILE).read_text("utf-8"))
-    except (OSError, ValidationError):
+        return Summary.model_validate(parse_json(contents(run / FILE)))
+    except (OSError, ValueError):
         return None

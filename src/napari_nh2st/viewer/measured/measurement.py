@@ -66,8 +66,8 @@ class SlideMeasurement:
 
     def sample(self, slide: Slide) -> Sample:
         """Return the line of a sample sheet with which this measurement is read again."""
-        spots = self.files.spots and self.files.spots.resolve()
-        paths = slide.path.resolve(), self.files.expression.resolve()
+        spots = self.files.spots and self.files.spots.absolute()
+        paths = slide.path.absolute(), self.files.expression.absolute()
         return Sample(self.name, "", *paths, self.files.format, spots, **asdict(self.frame))
 
     def provenance(self, what: str, slide_facts: dict[str, Any], model: str | None) -> dict[str, Any]:

@@ -1,0 +1,275 @@
+"""Tables that people save: commas, semicolons or tabs, quotes, empty rows, decimal commas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_nh2st.errors import Nh2stError, one_line
+from napari_nh2st.reading.files import MB, contents, told
+from napari_nh2st.reading.text import read_text, text_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_HEAD = 2 * MB
+_SHEET_LIMIT = 64 * MB
+_FRAME_LIMIT = 4000 * MB
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t ]*', re.IGNORECASE)  # the first line, for Excel alone
+_BLANKS = " \t\r\n\v\f\xa0\u2007\u202f\u200b\ufeff"
+_QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "”": "”", "‘": "’", "«": "»", "»": "«"}
+_COMMANDS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with one is a formula to Excel
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that is not empty: the line it begins on, and its cells without blanks and quotes around them."""
+
+    line: int
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with named columns.
+
+    Attributes
+    ----------
+    columns : list of str
+        As they are called in the file, without blanks around them.
+    rows : list of Row
+    delimiter : str
+    """
+
+    columns: list[str]
+    rows: list[Row]
+    delimiter: str
+
+
+def read_table(
+    path: str | Path,
+    what: str = "",
+    error: type[Nh2stError] = Nh2stError,
+    *,
+    wanted: Sequence[str] = (),
+    most: int = _SHEET_LIMIT,
+) -> Table:
+    """Read a table with a line of column names; empty rows are left out.
+
+    Parameters
+    ----------
+    path : path
+    what, error
+        As in `told`.
+    wanted : sequence of str
+        Names of columns, lower case: what stands between most of them separates the columns.
+    most : int
+        Bytes.
+
+    Raises
+    ------
+    Nh2stError
+        Of the type `error`, on one line.
+    """
+    text = read_text(path, what, error, most=most, guess=True)
+    with told(path, what, error):
+        return parse_table(text, wanted)
+
+
+def parse_table(text: str, wanted: Sequence[str] = (), delimiter: str | None = None) -> Table:
+    """Parse a table.
+
+    Raises
+    ------
+    ValueError
+        It names the line that has another form.
+    """
+    text, said = _without_separator_line(text)
+    delimiter = delimiter or said or _delimiter(text, wanted)
+    rows = _rows(text, delimiter, 1 if said is None else 2)
+    head = next(rows, None)
+    return Table([] if head is None else head.cells, list(rows), delimiter)
+
+
+def read_lines(path: str | Path, what: str = "", error: type[Nh2stError] = Nh2stError) -> list[str]:
+    """Read the lines of a text file, without their ends."""
+    return re.split(r"\r\n|\n|\r", read_text(path, what, error, guess=True))
+
+
+def read_head(path: str | Path, error: type[Nh2stError] = Nh2stError, *, wanted: Sequence[str] = ()) -> list[str]:
+    """Read the names of the columns, plain or packed with gzip, from the beginning of a file."""
+    with told(path, "", error):
+        data = contents(path, _HEAD, unpack=True, cut=True)
+        whole = data if len(data) < _HEAD else data[: data.rfind(b"\n") + 1]
+        text, said = _without_separator_line(text_of(whole, guess=True))
+        row = next(_rows(text, said or _delimiter(text, wanted), 1), None)
+        return [] if row is None else row.cells
+
+
+def read_frame(
+    path: str | Path,
+    what: str = "",
+    error: type[Nh2stError] = Nh2stError,
+    *,
+    index: bool = False,
+    names: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Read a large table of numbers, plain or packed with gzip.
+
+    Parameters
+    ----------
+    path : path
+    what, error
+        As in `told`.
+    index : bool
+        Whether the first column names the rows.
+    names : sequence of str
+        The columns of a file that may lack the line of their names: it begins with another cell than the first of them.
+    """
+    import pandas as pd
+
+    with told(path, what, error):
+        data = contents(path, _FRAME_LIMIT, unpack=True)
+        decoded, said = _without_separator_line(text_of(data, guess=True))
+        delimiter = said or _delimiter(decoded, ())
+        bare = bool(names) and plain_cell(decoded[:1000].split(delimiter)[0]).casefold() != names[0]
+        try:
+            return pd.read_csv(
+                io.StringIO(decoded),
+                sep=delimiter,
+                index_col=0 if index else None,
+                header=None if bare else "infer",
+                names=list(names) if bare else None,
+                decimal=_decimal(decoded, delimiter),
+                skipinitialspace=True,
+            )
+        except pd.errors.EmptyDataError as cause:
+            raise ValueError("it is empty") from cause
+        except pd.errors.ParserError as cause:
+            raise ValueError(_parser_words(str(cause))) from cause
+
+
+def _decimal(text: str, delimiter: str) -> str:
+    """Return the decimal mark below the line of names: a comma only where nothing else can be meant."""
+    body = text.find("\n") + 1
+    if delimiter == "," or re.compile(r"\d,\d").search(text, body) is None:
+        return "."
+    return "." if re.compile(r"\d\.\d").search(text, body) else ","
+
+
+def _parser_words(said: str) -> str:
+    """Say pandas' complaint in a person's words; its rows begin at 0."""
+    if (opened := re.search(r"EOF inside string starting at row (\d+)", said)) is not None:
+        return f"a quote in row {int(opened[1]) + 1} is never closed: close it, or remove it"
+    if (ragged := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said)) is not None:
+        return f"line {ragged[2]} has {ragged[3]} cells, the lines above {ragged[1]}: quote cells with commas in them"
+    return said.removeprefix("Error tokenizing data. C error: ")
+
+
+def _without_separator_line(text: str) -> tuple[str, str | None]:
+    """Take off the line ``sep=;``, and return what it names."""
+    first, _, rest = text.partition("\n")
+    match = _SEPARATOR_LINE.fullmatch(first.strip("\r\n "))
+    return (text, None) if match is None or match[1] not in DELIMITERS else (rest, match[1])
+
+
+def _delimiter(text: str, wanted: Sequence[str]) -> str:
+    """Find what separates the columns: that which names the most wanted ones, else what stands most often there."""
+    head = next((line for line in io.StringIO(text, newline=None) if line.strip(_BLANKS + ",;|")), "")
+
+    def fits(delimiter: str) -> tuple[int, int]:
+        names = {plain_cell(cell).casefold() for cell in head.split(delimiter)}
+        return len(names & set(wanted)), head.count(delimiter)
+
+    if not wanted and "\t" in head:
+        return "\t"
+    return max(DELIMITERS, key=fits)
+
+
+def _rows(text: str, delimiter: str, first: int) -> Iterator[Row]:
+    """Split a text into rows, those without a cell left out."""
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=delimiter != "\t")
+    line, begun, ended = first, 0, 0
+    while True:
+        begun = ended
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ValueError(_row_words(text, begun, line, error)) from error
+        ended, begun_line, line = file.tell(), line, first + reader.line_num
+        if ended >= len(text) and _open_quote(text[begun:], delimiter):
+            raise ValueError(_unclosed(begun_line))
+        plain = [plain_cell(cell) for cell in cells]
+        if any(plain):
+            yield Row(begun_line, plain)
+
+
+def _open_quote(row: str, delimiter: str) -> bool:
+    """Tell whether the last row of a text ends within a quote."""
+    try:
+        list(csv.reader(io.StringIO(row, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
+
+
+def _unclosed(line: int) -> str:
+    return f"a quote in line {line} is never closed: close it, or remove it"
+
+
+def _row_words(text: str, begun: int, line: int, error: csv.Error) -> str:
+    if "field limit" not in str(error):
+        return f"line {line}: {one_line(error, 200)}"
+    end = text.find("\n", begun)
+    within = (len(text) if end < 0 else end) - begun > csv.field_size_limit()
+    return f"line {line} has a cell of more than {csv.field_size_limit()} letters" if within else _unclosed(line)
+
+
+def plain_cell(text: str) -> str:
+    """Return a cell without blanks and quotes around it, and without the mark that `written_cell` put before it."""
+    text = text.strip(_BLANKS)
+    if text.startswith("'") and text.lstrip("'").startswith(_COMMANDS):
+        return text[1:]
+    while len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
+        text = text[1:-1].strip(_BLANKS)
+    return text
+
+
+def written_cell(text: str) -> str:
+    """Return text for a cell of a table, marked so that Excel shows it and does not run it as a formula."""
+    return f"'{text}" if text.lstrip("'").startswith(_COMMANDS) else text
+
+
+def number(text: str, *, comma: bool) -> float:
+    """Return the finite number in a cell.
+
+    Parameters
+    ----------
+    text : str
+    comma : bool
+        Whether a comma is surely the decimal one, as where semicolons separate the columns. Otherwise ``1,234`` may be
+        either of two numbers, and is refused.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if re.fullmatch(r"[+-]?\d+,\d+", text):
+        if not comma and re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", text):
+            raise ValueError("may be of thousands or decimal: write it without a comma")
+        text = text.replace(",", ".")
+    value = float(text) if text.isascii() and "_" not in text else math.nan
+    if not math.isfinite(value):
+        raise ValueError("is not a number")
+    return value
