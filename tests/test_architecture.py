@@ -20,7 +20,7 @@ ORDER = [
     {"training"},
     {"evaluation"},
     {"analysis", "formats"},
-    {"demo"},
+    {"demo", "doctor"},
     {"viewer"},
     {"bench"},
     {"cli"},
@@ -210,8 +210,9 @@ def test_no_torch_where_none_belongs():
 
 
 def test_qt_and_napari_stay_in_the_viewer():
-    """And in the one module of the benchmark that runs in a window, in a process of its own."""
-    assert not _users(QT, [n for n in MODULES if _top(n) != "viewer" and n != "bench.in_window"])
+    """And in the few modules that are a process of their own: of the benchmark, and of `nh2st doctor`."""
+    processes = {"bench.in_window", "doctor.probes.window", "doctor.probes.plugin"}
+    assert not _users(QT, [n for n in MODULES if _top(n) != "viewer" and n not in processes])
 
 
 def test_mypy_leaves_out_nothing_but_qt_widgets():
@@ -288,6 +289,9 @@ OWN_FILES = {
     "training.run.memory": "/proc",
     "engine.block_files": "a dictionary through JSON and back",
     "viewer.finetune.estimate_presenter": "what the estimate's own process prints",
+    "doctor.child": "what the probes print",
+    "doctor.known_answers": "the table in the package",
+    "doctor.system": "/proc and /sys",
     "slides.tiff_mpp": "XML inside a TIFF file",
 }
 

@@ -15,6 +15,7 @@ from napari_nh2st.cli import (
     cache,
     convert,
     demo,
+    doctor,
     evaluate,
     export,
     figure,
@@ -47,6 +48,7 @@ for command in (
     export.export,
     figure.figure,
     cache.cache,
+    doctor.doctor,
     bench.bench,
 ):
     app.command()(command)

@@ -1,0 +1,73 @@
+"""Probe: a model is loaded, its weights are looked at, and it predicts the same patches several ways."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.doctor.child import probe_main, tell
+from napari_nh2st.doctor.known_answers import known_answer
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_nh2st.model.folder import Model
+
+PATCHES = 2
+Values = npt.NDArray[np.float32]
+
+
+def look_at_model(name: str, device: str = "auto") -> None:
+    """Tell whether a model's weights are finite, and whether its predictions repeat and agree."""
+    from napari_nh2st.engine.device import choose_device
+    from napari_nh2st.model.folder import load_model, load_reference
+
+    model = load_model(name)
+    tell("loaded", True)
+    state = model.net.state_dict()
+    tell("weights", sum(v.numel() for v in state.values()))
+    tell("not_finite", [key for key, v in state.items() if v.is_floating_point() and not bool(v.isfinite().all())])
+    reference = load_reference(name)
+    tell("reference", None if reference is None else reference.tiles)
+    cpu = choose_device("cpu")
+    first, second = predict_patches(model, cpu), predict_patches(model, cpu)
+    tell("predicted", bool(np.isfinite(first).all()))
+    tell("repeats", float(np.abs(first - second).max()))
+    tell("size", float(np.abs(first).max()))
+    known = known_answer(model.hash)
+    if known is not None:
+        tell("known", float(np.abs(first[:, : known.shape[1]] - known).max()))
+    chosen = choose_device(device)
+    tell("device", chosen.type)
+    if chosen.type != "cpu":
+        tell("device_differs", float(np.abs(first - predict_patches(model, chosen)).max()))
+
+
+def patches(side: int) -> npt.NDArray[np.uint8]:
+    """Return (n, side, side, 3) uint8 of coloured stripes, made of whole numbers alone: the same on every machine."""
+    n, y, x, c = np.ogrid[:PATCHES, :side, :side, :3]
+    stripes: npt.NDArray[np.uint8] = (128 + ((x * (3 + c) + y * (5 - c) + 37 * n) // 8 % 96)).astype(np.uint8)
+    return stripes
+
+
+def predict_patches(model: Model, device: torch.device) -> Values:
+    """Return (n, G) values of the patches, each without its surroundings, in fp32."""
+    from napari_nh2st.engine.model_runner import ModelRunner
+    from napari_nh2st.geometry import SELF
+    from napari_nh2st.model.folder import decoder_of
+
+    runner = ModelRunner(copy.deepcopy(model.net), device, "fp32")
+    embeddings = runner.encode_patches(patches(model.card.patch), lambda: False)
+    own = np.arange(PATCHES, dtype=np.int32)
+    present = np.zeros((PATCHES, 9), dtype=bool)
+    present[:, SELF] = True
+    hidden = runner.hidden_vectors(embeddings, own, np.repeat(own[:, None], 9, axis=1), present)
+    decoder = decoder_of(model.net)
+    return (hidden @ decoder.weight.T + decoder.bias).astype(np.float32)
+
+
+if __name__ == "__main__":
+    probe_main(look_at_model)

@@ -1,0 +1,45 @@
+"""Probes whose answers a test gives, and nothing of the machine."""
+
+import pytest
+
+from napari_nh2st.doctor.child import Answer
+from napari_nh2st.doctor.examination import Probes
+
+TORCH = {
+    "torch": "2.13.0", "cuda_build": None, "capability": "AVX2", "threads": 2, "mps": {}, "architectures": [],
+    "driver": 0, "cuda": False, "device": "cpu", "bf16": False, "adds_up": True,
+}  # fmt: skip
+NAPARI = {"napari": "0.9.2", "manifest": "", "version": "0.1.0", "imports": "", "disabled": False, "readers": {}}
+WINDOW = {
+    "binding": "PySide6 6.11.3", "qt": "6.11.3", "platform": "xcb", "screen": [1600, 1000, 1.0], "window": True,
+    "gl": {"version": "4.6", "renderer": "NVIDIA RTX", "vendor": "NVIDIA", "texture": 32768},
+}  # fmt: skip
+SLIDE = {
+    "opened": 0.1, "format": "aperio", "levels": [[2000, 3000], [500, 750]], "mpp": 0.5, "mpp_source": "aperio",
+    "level 0": {"bytes": 3e6, "seconds": 0.02, "error": ""}, "level 1": {"bytes": 1e6, "seconds": 0.02, "error": ""},
+    "tissue": 0.4, "tissue_seconds": 0.1, "warnings": [], "changed": False,
+}  # fmt: skip
+MODEL = {
+    "loaded": True, "weights": 1000, "not_finite": [], "reference": 500, "predicted": True, "repeats": 0.0, "size": 3.0,
+    "known": 0.001, "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture
+def probes():
+    """Return a maker: ``probes(compute=Answer(...))``; all other probes say that everything is well."""
+    made = []
+
+    def make(**answers):
+        sound = {"compute": TORCH, "plugin": NAPARI, "window": WINDOW, "slide": SLIDE, "model": MODEL}
+        table = {name: Answer(facts) for name, facts in sound.items()} | answers
+
+        def ask(probe, *arguments, seconds):
+            return table.get(probe, Answer(dict.fromkeys(arguments, "")))
+
+        made.append(Probes(ask))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
