@@ -12,10 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import own_settings  # noqa: F401  # before napari
+
+# isort: split
 import napari
 import numpy as np
 from PIL import Image
-from qtpy.QtCore import QPoint, QSettings, Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from screenshots import IMAGES, SIZE, settle, wait
 
@@ -186,7 +189,6 @@ def draw(out: Path, *, theme: str = "dark", font: float = 1.0, only: str | None 
     appearance = get_settings().appearance
     before = appearance.font_size
     with tempfile.TemporaryDirectory() as folder:
-        QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, folder)  # not the user's own
         write_sample_sheet(SECTIONS, folder, size_mm=(2.8, 2.2))
         appearance.font_size = round(before * font)
         try:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import own_settings  # noqa: F401  # before napari
+
+# isort: split
 import napari
 import numpy as np
-from napari import settings
 from napari.settings import get_settings
 from PIL import Image
 from qtpy.QtCore import Qt
@@ -157,8 +159,7 @@ def main() -> None:
     QApplication.instance() or QApplication([])
     looks = get_settings().appearance
     looks.font_size = round(looks.font_size * args.font)
-    own = mock.patch.object(settings, "_CFG_PATH", str(Path(tempfile.mkdtemp()) / "settings.yaml"))
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry, own:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry:
         registry.return_value = Path(folder) / "runs.json"
         sheet = write_sample_sheet(SECTIONS, folder, size_mm=(2.0, 1.6))
         window = Dock(Path(folder), args.theme)

@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import own_settings  # noqa: F401  # before napari
+
+# isort: split
 import napari
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont

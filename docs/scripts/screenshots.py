@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import own_settings  # noqa: F401  # before napari
+
+# isort: split
 import live_strip
 import napari
-from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
 from napari_nh2st.viewer import launch
@@ -77,7 +78,6 @@ def main() -> None:
     parser.add_argument("--model", default="demo", help="the model for --slide")
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    QSettings.setPath(QSettings.defaultFormat(), QSettings.Scope.UserScope, tempfile.mkdtemp())  # not the user's own
     makers = {"demo": demo, "live": live} | ({"slide": slide} if args.slide else {})
     for name, make in makers.items():
         if args.only in (None, name):
