@@ -75,7 +75,7 @@ class Window:
     def take(self, path: Path) -> None:
         settle()
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        Image.fromarray(pixels[..., :3]).quantize(256).save(path, optimize=True)  # a third of the size
+        Image.fromarray(pixels[..., :3]).quantize(256, kmeans=2).save(path, optimize=True)  # a third of the size
         print(path)
 
 
