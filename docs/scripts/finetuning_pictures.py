@@ -89,7 +89,8 @@ class Dock:
 
 
 def save(pixels: Any, path: Path) -> None:
-    Image.fromarray(np.ascontiguousarray(pixels)).quantize(256, kmeans=2).save(path, optimize=True)  # a third of the size
+    """Write a picture in 256 colours, a third of the size; kmeans keeps the colours of thin lines."""
+    Image.fromarray(np.ascontiguousarray(pixels)).quantize(256, kmeans=2).save(path, optimize=True)
     print(path)
 
 
