@@ -285,6 +285,8 @@ WHOLE_FILES = {"read_text"}
 OWN_FILES = {
     "demo.recipe": "the recipes in the package",
     "demo.her2st": "the reports in the repository",
+    "expression.apart": "what its own process answers",
+    "expression.apart_main": "what its own process is asked",
     "training.run.detached_process": "/proc",
     "training.run.memory": "/proc",
     "engine.block_files": "a dictionary through JSON and back",

@@ -63,7 +63,7 @@ def doubt(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], t
     spots : (n, 2) float64
         Pixels (x, y) of the image on which they were placed.
     image : mapping
-        Facts about that image: `expression.visium.frame_of`.
+        Facts about that image: `expression.frame.frame_of`.
     shape : (height, width)
         Of the slide, level-0 pixels.
     tissue : TissueMask

@@ -60,7 +60,7 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     folder = visium_folder(path)
     if folder is not None:
         return MeasurementFiles(
-            folder.absolute().parent.name if folder.name == "outs" else folder.name, "visium", folder
+            folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder
         )
     if path.suffix.lower() == ".h5ad":
         return MeasurementFiles(path.stem, "h5ad", path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_nh2st.errors import Cancelled, SampleError
+from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, read_sheet
@@ -104,28 +105,19 @@ def patient_of(path: Path) -> str:
 
     Nothing else of the file is read.
     """
-    import h5py
-    import numpy as np
-    from anndata.io import read_elem
-
-    try:
-        with h5py.File(path) as file:
-            there = [read_elem(file[place]) for place in ("obs/patient", "uns/patient") if place in file]
-            named = {str(value).strip() for values in there for value in np.unique(np.asarray(values, dtype=str))}
-    except Exception:  # whatever a file can do: reading the section says it
-        return ""
-    return named.pop() if len(named) == 1 and not named & {"", "nan"} else ""
+    return str(_facts(path)["patient"])
 
 
 def _is_prediction(path: Path) -> bool:
     """Tell whether an .h5ad is one of our own exports: it lies beside its slide and has its name."""
-    import h5py
+    return bool(_facts(path)["prediction"])
 
+
+def _facts(path: Path) -> dict[str, object]:
     try:
-        with h5py.File(path) as file:
-            return "uns/nh2st/content" in file
-    except OSError:
-        return False
+        return read_apart("h5ad-facts", path)[0]
+    except SampleError:  # reading the section says why
+        return {"patient": "", "prediction": False}
 
 
 def _sheets(folder: Path) -> list[Path]:

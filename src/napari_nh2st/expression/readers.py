@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError, one_line
-from napari_nh2st.expression.visium import FRAME, frame_of, read_visium
-from napari_nh2st.reading import read_frame
+from napari_nh2st.expression import columns
+from napari_nh2st.expression.apart import read_apart
+from napari_nh2st.expression.counts import SAYS, TISSUE, Counts, odd_value
+from napari_nh2st.expression.frame import FRAME
+from napari_nh2st.expression.visium import read_visium
+from napari_nh2st.reading import read_frame, reason
 
 if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
     from napari_nh2st.expression.sample import Sample
-
 
 _POSITIONS = ("x", "y", "pixel_x", "pixel_y")
 _FARTHEST = 1e9  # pixels: no slide is wider
@@ -49,35 +53,33 @@ def read_expression(sample: Sample) -> ad.AnnData:
     AnnData
         ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres (x, y) in
         level-0 pixels of the slide, placed there by the sample's scale, x and y; ``obs["total_counts"]`` over all
-        genes. Spots without any count are dropped: ``uns["nh2st"]["dropped"]`` says how many,
-        ``uns["nh2st"]["repeated"]`` how many genes repeated a name. ``var["gene_ids"]``: Ensembl ids, where the file
-        has them. ``uns["frame"]``: the image on which the spots were laid (`visium.frame_of`), perhaps empty.
+        genes. Spots that the file calls off tissue, and spots without any count, are left out:
+        ``uns["nh2st"]["off_tissue"]`` and ``["dropped"]`` say how many, ``["repeated"]`` how many genes repeated a
+        name, and ``["says"]`` has sentences on what else was chosen or ignored. ``var["gene_ids"]``: Ensembl ids,
+        where the file has them. ``uns["frame"]``: the image on which the spots were laid (`frame.frame_of`), perhaps
+        empty.
 
     Raises
     ------
     SampleError
         If the file cannot be read, spots have no position, or X holds no counts.
     """
-    import scipy.sparse as sp
-
     try:
         data = FORMATS[sample.format].read(sample.expression, sample.spots)
     except SampleError as error:
         raise SampleError(f"sample {sample.sample}: {error}") from error
-    except (OSError, EOFError, ValueError, KeyError) as error:
-        raise SampleError(f"sample {sample.sample}: cannot read {sample.expression}: {error}") from error
-    _check_spots(sample.sample, data)
-    data.obsm["spatial"] = sample.scale * data.obsm["spatial"] + (sample.x, sample.y)
-    data.X = sp.csr_matrix(data.X, dtype=np.float32)
-    values = data.X.data
-    odd = values[~((values >= 0) & (values == np.round(values)))]
-    if not len(values) or len(odd):
-        there = f"{odd[0]:.4g} stands there" if len(odd) else "there is none in it"
-        raise SampleError(
-            f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up): {there}"
-        )
+    except (OSError, EOFError, ValueError, KeyError, OverflowError, RecursionError, MemoryError) as error:
+        raise SampleError(f"sample {sample.sample}: cannot read {sample.expression}: {reason(error)}") from error
     repeated = int(data.var_names.duplicated().sum())
     data.var_names_make_unique()
+    data, off_tissue = _on_tissue(sample.sample, data)
+    _check_spots(sample.sample, data)
+    data.obsm["spatial"] = sample.scale * data.obsm["spatial"] + (sample.x, sample.y)
+    values = data.X.data
+    if odd := odd_value(values) or ("" if values.any() else "there is none in it"):
+        raise SampleError(
+            f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up): {odd}"
+        )
     totals = np.asarray(data.X.sum(axis=1)).ravel()
     data.obs["total_counts"] = totals
     kept = data[totals > 0].copy()
@@ -87,8 +89,21 @@ def read_expression(sample: Sample) -> ad.AnnData:
         "patient": sample.patient,
         "dropped": int((totals <= 0).sum()),
         "repeated": repeated,
+        "off_tissue": off_tissue,
+        "says": kept.uns.pop(SAYS, []),
     }
     return kept
+
+
+def _on_tissue(name: str, data: ad.AnnData) -> tuple[ad.AnnData, int]:
+    """Leave out the spots of which the file says that no tissue lies under them; count them."""
+    if TISSUE not in data.obs:
+        return data, 0
+    kept = data.obs.pop(TISSUE).to_numpy(dtype=bool)
+    if not kept.any():
+        raise SampleError(f"sample {name}: by its own word no spot lies under tissue")
+    off = int((~kept).sum())
+    return (data[kept].copy() if off else data), off
 
 
 def _check_spots(name: str, data: ad.AnnData) -> None:
@@ -107,34 +122,50 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
 
     Rows are joined by spot id, never by position in the file; a spot that only one file knows is left out.
     """
-    import anndata as ad
     import scipy.sparse as sp
 
     if spots is None:
         raise SampleError("st-tsv needs the file with the spots' positions")
-    counts = read_frame(expression, error=SampleError, index=True)
-    positions = _numbers(read_frame(spots, error=SampleError), spots)
-    positions.index = [f"{round(x)}x{round(y)}" for x, y in zip(positions["x"], positions["y"], strict=True)]
-    for name, table in ((expression.name, counts), (spots.name, positions)):
-        if not table.index.is_unique:
-            raise SampleError(f"{name} names the spot {table.index[table.index.duplicated()][0]} twice")
-    shared = counts.index[counts.index.isin(positions.index)]
+    table, positions = read_frame(expression, error=SampleError, index=True), _positions(spots)
+    if len(positions.index.intersection(table.columns)) > len(positions.index.intersection(table.index)):
+        table = table.T  # genes by spots
+    for name, index in ((expression.name, table.index), (spots.name, positions.index)):
+        if not index.is_unique:
+            raise SampleError(f"{name} names the spot {index[index.duplicated()][0]} twice")
+    shared = table.index[table.index.isin(positions.index)]
     if not len(shared):
         raise SampleError(f"{expression.name} and {spots.name} share no spot")
-    table, position = counts.loc[shared], positions.loc[shared]
-    data = ad.AnnData(sp.csr_matrix(table.to_numpy(dtype=np.float32)))
-    data.obs_names, data.var_names = shared.astype(str), table.columns.astype(str)
+    counts, position = sp.csr_matrix(_numbers(table.loc[shared], expression)), positions.loc[shared]
+    genes = columns.genes([str(name) for name in table.columns], {})
+    names = [str(name) for name in shared]
+    data = Counts(counts.data, counts.indices, counts.indptr, names, genes.symbols, ids=genes.ids).to_anndata()
     data.obsm["spatial"] = position[["pixel_x", "pixel_y"]].to_numpy(dtype=np.float64)
-    array = np.array([name.split("x") for name in shared], dtype=np.int64)
-    data.obs["array_col"], data.obs["array_row"] = array[:, 0], array[:, 1]
-    _assert_joined(data, counts, positions)
+    data.obs["array_col"] = position["x"].round().to_numpy(dtype=np.int64)
+    data.obs["array_row"] = position["y"].round().to_numpy(dtype=np.int64)
+    if TISSUE in position:
+        data.obs[TISSUE] = position[TISSUE].to_numpy(dtype=bool)
+    _assert_joined(data, table, positions)
     return data
 
 
-def _numbers(positions: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Return the positions with their columns in lower case; refuse what are no numbers."""
+def _numbers(table: pd.DataFrame, file: Path) -> npt.NDArray[np.float32]:
+    """Return counts (spots, genes); refuse what are no numbers."""
     import pandas as pd
 
+    for name in table.columns:
+        column = table[name]
+        if column.dtype.kind not in "iufb":
+            odd = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
+            word = one_line(odd.iloc[0] if len(odd) else "text", 40)
+            raise SampleError(f"{file.name}: {word!r} stands where a count of {one_line(name, 40)} should be")
+    return table.to_numpy(dtype=np.float32)
+
+
+def _positions(file: Path) -> pd.DataFrame:
+    """Read places by spot id ``XxY``: columns x, y, pixel_x, pixel_y, and under_tissue where the file says that."""
+    import pandas as pd
+
+    positions = read_frame(file, error=SampleError)
     positions.columns = positions.columns.astype(str).str.strip().str.casefold()
     lacking = [c for c in _POSITIONS if c not in positions.columns]
     if lacking:
@@ -148,63 +179,29 @@ def _numbers(positions: pd.DataFrame, file: Path) -> pd.DataFrame:
             odd = one_line(positions[column][wrong].iloc[0], 60)
             raise SampleError(f"{file.name}: {column} {odd!r} is no place that a spot can have")
         positions[column] = values
+    positions.index = [f"{round(x)}x{round(y)}" for x, y in zip(positions["x"], positions["y"], strict=True)]
+    says = columns.find(positions.columns, columns.UNDER_TISSUE)
+    if says is not None:
+        under = columns.under_tissue(positions[says].to_numpy())
+        if under is None:
+            raise SampleError(f"{file.name}: the column {says} holds something else than 0 and 1")
+        positions[TISSUE] = under
     return positions
 
 
-def _assert_joined(data: ad.AnnData, counts: Any, positions: Any) -> None:
+def _assert_joined(data: ad.AnnData, table: pd.DataFrame, positions: pd.DataFrame) -> None:
     """Check the first, a middle and the last spot against both files by id."""
     for i in {0, data.n_obs // 2, data.n_obs - 1}:
         name = data.obs_names[i]
-        total = float(counts.loc[name].sum())
-        x = float(positions.loc[name, "pixel_x"])
-        if not (np.isclose(float(data.X[i].sum()), total) and np.isclose(data.obsm["spatial"][i, 0], x)):
+        total, x = float(table.loc[name].sum(skipna=False)), float(positions.loc[name, "pixel_x"])
+        counts, at = float(data.X[i].sum()), data.obsm["spatial"][i, 0]
+        if not (np.isclose(counts, total, equal_nan=True) and np.isclose(at, x, equal_nan=True)):
             raise SampleError(f"the join by spot id failed at spot {name}")
 
 
 def _read_h5ad(expression: Path, spots: Path | None) -> ad.AnnData:
     """AnnData with counts in layers["counts"], X or raw, and spot centres (x, y) in obsm["spatial"]."""
-    import anndata as ad
-
-    data = ad.read_h5ad(expression)
-    if "spatial" not in data.obsm:
-        raise SampleError(f'{expression.name} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide')
-    matrices = [(data.layers.get("counts"), data.var), (data.X, data.var)]
-    if data.raw is not None:
-        matrices.append((data.raw.X, data.raw.var))
-    matrices = [(counts, var) for counts, var in matrices if counts is not None]
-    if not matrices:
-        raise SampleError(f"{expression.name} holds no counts")
-    counts, var = next((m for m in matrices if _whole(m[0])), matrices[0])
-    centres = np.asarray(data.obsm["spatial"], dtype=np.float64)
-    if centres.ndim != 2 or centres.shape[1] < 2:
-        raise SampleError(
-            f'{expression.name}: obsm["spatial"] has shape {centres.shape}, not two numbers (x, y) a spot'
-        )
-    out = ad.AnnData(counts)
-    out.obs_names, out.var_names = data.obs_names, var.index
-    if "gene_ids" in var:
-        out.var["gene_ids"] = var["gene_ids"].astype(str)
-    out.obsm["spatial"] = centres[:, :2]
-    out.uns[FRAME] = _h5ad_frame(data.uns)
-    return out
-
-
-def _whole(counts: Any) -> bool:
-    """Tell whether a matrix holds whole numbers, as counts are."""
-    values = counts.data if hasattr(counts, "tocsr") else np.asarray(counts)
-    return bool(np.array_equal(values, np.round(values)))
-
-
-def _h5ad_frame(uns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what scanpy and HEST keep about the image, under the name of the library."""
-    try:
-        library = next(iter(uns["spatial"].values()))
-        pictures = library.get("images", {})
-        return frame_of(
-            library.get("scalefactors", {}), lambda name: pictures[name].shape[:2] if name in pictures else None
-        )
-    except (KeyError, StopIteration, AttributeError, TypeError, ValueError):  # others keep other things there
-        return {}
+    return Counts.received(*read_apart("h5ad", expression)).to_anndata()
 
 
 FORMATS: dict[str, ExpressionFormat] = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import tenx_folder
+from napari_nh2st.expression.apart import read_apart
+from napari_nh2st.expression.columns import under_tissue
+from napari_nh2st.expression.counts import TISSUE, Counts
+from napari_nh2st.expression.frame import FRAME, frame_of
 from napari_nh2st.reading import read_frame, read_json, reason
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MATRIX = "filtered_feature_bc_matrix"
-FRAME = "frame"  # in uns: the image on which the spots were laid, as far as it is known
+_MOST_FACTORS = 1 << 20  # bytes
 _POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv")  # Space Ranger 2 and later; before, without a header
 _COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 
@@ -40,9 +43,9 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
     Returns
     -------
     AnnData
-        Raw counts of the spots under tissue, by barcode; ``var_names`` symbols, made unique; ``var["gene_ids"]``
-        Ensembl ids; ``obsm["spatial"]`` (x, y) in full-resolution pixels of the image that Space Ranger was given;
-        ``uns["frame"]`` as `frame_of` has it.
+        Raw counts by barcode; ``var_names`` symbols, made unique; ``var["gene_ids"]`` Ensembl ids;
+        ``obs["under_tissue"]``; ``obsm["spatial"]`` (x, y) in full-resolution pixels of the image that Space Ranger was
+        given; ``uns["frame"]`` as `frame.frame_of` has it.
 
     Raises
     ------
@@ -55,71 +58,33 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
             f"{expression} is no Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}) and the folder spatial"
         )
     positions = _positions(folder / "spatial")
-    data = _counts(folder)
-    positions = positions[positions["in_tissue"] == 1]
+    data = _counts(folder).to_anndata()
+    data.var_names_make_unique()  # Space Ranger's own symbols repeat
+    if not data.obs_names.is_unique:
+        raise SampleError(f"{folder} names a barcode twice")
     shared = data.obs_names[data.obs_names.isin(positions.index)]
     if not len(shared):
-        raise SampleError(f"{folder}: the matrix and the spots' positions share no barcode under tissue")
+        raise SampleError(f"{folder}: the matrix and the spots' positions share no barcode")
     data = data[shared].copy()
     position = positions.loc[shared]
     data.obsm["spatial"] = position[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=np.float64)
     for column in ("array_row", "array_col"):
         data.obs[column] = position[column].to_numpy()
+    data.obs[TISSUE] = position["in_tissue"].to_numpy(dtype=bool)
     data.uns[FRAME] = _frame(folder / "spatial")
     return data
-
-
-def frame_of(factors: Mapping[str, Any], size_of: Callable[[str], tuple[int, int] | None]) -> dict[str, Any]:
-    """Describe the image on which spots were laid, as far as it is known.
-
-    Parameters
-    ----------
-    factors : mapping
-        Space Ranger's scale factors: ``tissue_<name>_scalef`` pixels of the picture <name> per full-resolution pixel.
-    size_of : callable
-        Height and width of a picture by its name, None where it is not there.
-
-    Returns
-    -------
-    dict
-        ``shape``, (height, width) of the full-resolution image, exact to half a pixel of the picture; ``within``, that
-        half pixel in full-resolution pixels; ``spot_diameter`` in full-resolution pixels. What is not known is absent.
-    """
-    out: dict[str, Any] = {}
-    diameter = float(factors.get("spot_diameter_fullres") or 0)
-    if np.isfinite(diameter) and diameter > 0:
-        out["spot_diameter"] = diameter
-    sized = []
-    for key, value in factors.items():
-        name, scale = key.removeprefix("tissue_").removesuffix("_scalef"), float(value or 0)
-        if key == f"tissue_{name}_scalef" and scale > 0 and (size := size_of(name)) is not None:
-            sized.append((scale, size))
-    if sized:
-        scale, (height, width) = max(sized)  # the largest picture tells most exactly
-        out["shape"] = (height / scale, width / scale)
-        out["within"] = 0.5 / scale
-    return out
 
 
 def _matrix(folder: Path) -> Path | None:
     return next((p for p in (folder / f"{MATRIX}.h5", folder / MATRIX) if p.exists()), None)
 
 
-def _counts(folder: Path) -> ad.AnnData:
-    import scanpy as sc
-
+def _counts(folder: Path) -> Counts:
     path = _matrix(folder)
     assert path is not None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Variable names are not unique")  # the next lines make them so
-        try:
-            data = sc.read_10x_mtx(path) if path.is_dir() else sc.read_10x_h5(path)
-        except Exception as error:  # h5py, scipy and gzip each have their own
-            raise SampleError(f"cannot read {path}: {error}") from error
-        data.var_names_make_unique()
-    if not data.obs_names.is_unique:
-        raise SampleError(f"{path} names a barcode twice")
-    return data
+    if path.is_dir():
+        return tenx_folder.read(path)
+    return Counts.received(*read_apart("10x-h5", path))
 
 
 def _positions(spatial: Path) -> pd.DataFrame:
@@ -128,12 +93,20 @@ def _positions(spatial: Path) -> pd.DataFrame:
         hd = " (Visium HD is not read)" if (spatial / "tissue_positions.parquet").exists() else ""
         raise SampleError(f"{spatial} holds neither {' nor '.join(_POSITIONS)}{hd}")
     table = read_frame(path, error=SampleError, names=_COLUMNS)
+    table.columns = [str(c).strip() for c in table.columns]
     lacking = [c for c in _COLUMNS if c not in table.columns]
     if lacking:
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}")
-    table = table.set_index("barcode")
+    table = table.set_index(table["barcode"].astype(str).str.strip())
     if not table.index.is_unique:
         raise SampleError(f"{path} names the barcode {table.index[table.index.duplicated()][0]} twice")
+    for column in _COLUMNS[2:]:
+        if table[column].dtype.kind not in "iuf":
+            raise SampleError(f"{path}: the column {column} holds something else than numbers")
+    under = under_tissue(table["in_tissue"].to_numpy())
+    if under is None:
+        raise SampleError(f"{path}: the column in_tissue holds something else than 0 and 1")
+    table["in_tissue"] = under
     return table
 
 
@@ -142,7 +115,7 @@ def _frame(spatial: Path) -> dict[str, Any]:
     path = spatial / "scalefactors_json.json"
     if not path.exists():
         return {}
-    factors = read_json(path, error=SampleError)
+    factors = read_json(path, error=SampleError, most=_MOST_FACTORS)
     try:
         return frame_of(factors, lambda name: _size(spatial, name))
     except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -155,5 +128,8 @@ def _size(spatial: Path, name: str) -> tuple[int, int] | None:
     path = next((p for end in ("png", "jpg") if (p := spatial / f"tissue_{name}_image.{end}").exists()), None)
     if path is None:
         return None
-    with Image.open(path) as picture:
-        return picture.height, picture.width
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # a damaged picture tells nothing
+        return None

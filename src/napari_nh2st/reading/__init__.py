@@ -10,6 +10,7 @@ from napari_nh2st.reading.table import (
     read_frame,
     read_head,
     read_lines,
+    read_numbers,
     read_table,
     written_cell,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "read_head",
     "read_json",
     "read_lines",
+    "read_numbers",
     "read_table",
     "read_text",
     "read_yaml",

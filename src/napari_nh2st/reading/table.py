@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_nh2st.errors import Nh2stError, one_line
 from napari_nh2st.reading.files import MB, contents, told
 from napari_nh2st.reading.text import read_text, text_of
@@ -154,6 +157,40 @@ def read_frame(
             raise ValueError("it is empty") from cause
         except pd.errors.ParserError as cause:
             raise ValueError(_parser_words(str(cause))) from cause
+
+
+def read_numbers(
+    path: str | Path, what: str = "", error: type[Nh2stError] = Nh2stError, *, columns: int, skip: int, most: int
+) -> npt.NDArray[np.float64]:
+    """Read lines of numbers with blanks between them, plain or packed with gzip.
+
+    Parameters
+    ----------
+    path : path
+    what, error
+        As in `told`.
+    columns, skip : int
+        Numbers on a line, and lines before the first.
+    most : int
+        Bytes, unpacked.
+
+    Returns
+    -------
+    (lines, columns) float64
+    """
+    import pandas as pd
+
+    with told(path, what, error):
+        data = io.BytesIO(contents(path, most, unpack=True))
+        try:
+            frame = pd.read_csv(
+                data, sep=r"\s+", header=None, skiprows=skip, names=range(columns), index_col=False, dtype=np.float64
+            )
+        except pd.errors.EmptyDataError as cause:
+            raise ValueError("it has no numbers") from cause
+        except pd.errors.ParserError as cause:
+            raise ValueError(_parser_words(str(cause))) from cause
+        return frame.to_numpy()
 
 
 def _decimal(text: str, delimiter: str) -> str:

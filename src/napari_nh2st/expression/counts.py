@@ -1,0 +1,148 @@
+"""The counts of a section as they come from a file, before they are an AnnData: loads NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression.frame import FRAME
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+TISSUE = "under_tissue"  # in obs: whether the file says so of the spot
+SAYS = "says"  # in uns: sentences on what was chosen or ignored
+GENE_EXPRESSION = "Gene Expression"  # kind of a feature of Space Ranger
+_MOST = 1e9  # counts of a gene at a spot: more is damage
+_PART = 0.98  # of the library that the file names: less is a part of the genes
+
+
+@dataclass
+class Counts:
+    """A section as its file has it.
+
+    Attributes
+    ----------
+    data, indices, indptr : arrays
+        Whole numbers in compressed rows, or columns if `by_columns`.
+    spots, genes : list of str
+        Names of rows and columns.
+    ids : list of str or None
+        Ensembl ids of the genes without versions, "" where there is none.
+    centres : (n, 2) float64 or None
+        (x, y) in pixels of the image on which the spots were laid; None where the format keeps them elsewhere.
+    under_tissue : (n,) bool or None
+        As far as the file says it.
+    frame : dict
+        `visium.frame_of`.
+    says : list of str
+        Sentences on what was chosen or ignored.
+    """
+
+    data: npt.NDArray[Any]
+    indices: npt.NDArray[np.int32]
+    indptr: npt.NDArray[np.int64]
+    spots: list[str]
+    genes: list[str]
+    by_columns: bool = False
+    ids: list[str] | None = None
+    centres: npt.NDArray[np.float64] | None = None
+    under_tissue: npt.NDArray[np.bool_] | None = None
+    frame: dict[str, Any] = field(default_factory=dict)
+    says: list[str] = field(default_factory=list)
+
+    def header(self) -> dict[str, Any]:
+        """Return all but the arrays, for JSON."""
+        return {
+            "spots": self.spots,
+            "genes": self.genes,
+            "by_columns": self.by_columns,
+            "ids": self.ids,
+            "frame": self.frame,
+            "says": self.says,
+        }
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays that are there, by their names."""
+        names = ("data", "indices", "indptr", "centres", "under_tissue")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @classmethod
+    def received(cls, header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Counts:
+        """Put together what `header` and `arrays` gave."""
+        parts: dict[str, Any] = {**header, **arrays}
+        return cls(**parts)
+
+    def to_anndata(self) -> ad.AnnData:
+        """Return X in CSR float32 with centres, frame, sentences, ids and what lies under tissue, where it is known."""
+        import anndata as ad
+        import scipy.sparse as sp
+
+        shape = (len(self.spots), len(self.genes))
+        kind = sp.csc_matrix if self.by_columns else sp.csr_matrix
+        out = ad.AnnData(sp.csr_matrix(kind((self.data.astype(np.float32), self.indices, self.indptr), shape=shape)))
+        out.obs_names, out.var_names = self.spots, self.genes
+        if self.ids is not None:
+            out.var["gene_ids"] = self.ids
+        if self.centres is not None:
+            out.obsm["spatial"] = self.centres
+        if self.under_tissue is not None:
+            out.obs[TISSUE] = self.under_tissue
+        out.uns[FRAME], out.uns[SAYS] = self.frame, self.says
+        return out
+
+
+def odd_value(values: npt.NDArray[Any]) -> str:
+    """Say which of the values is no count; an empty text if all are."""
+    if values.dtype.kind not in "iuf":
+        return "complex numbers stand there" if values.dtype.kind == "c" else "no numbers stand there"
+    with np.errstate(invalid="ignore"):
+        good = (values >= 0) & (values <= _MOST)
+        if values.dtype.kind == "f":
+            good &= values == np.round(values)
+    odd = values[~good]
+    return f"{float(odd[0]):.4g} stands there" if len(odd) else ""
+
+
+def refuse_what_is_no_count(name: str, values: npt.NDArray[Any]) -> None:
+    """Raise an error if a matrix holds anything but whole numbers, 0 and up, and one of them at least.
+
+    Raises
+    ------
+    SampleError
+    """
+    odd = odd_value(values) or ("" if values.any() else "there is none in it")
+    if odd:
+        raise SampleError(f"{name} holds no raw counts (whole numbers, 0 and up): {odd}")
+
+
+def part_of_library(totals: npt.NDArray[np.float64], told: npt.NDArray[np.float64], column: str) -> str:
+    """Say that counts are of a part of the genes, where the file names larger libraries; else an empty text.
+
+    Parameters
+    ----------
+    totals, told : (n,) float64
+        Counts of each spot as added up, and as the file says.
+    column : str
+        Where it says so.
+    """
+    there = np.isfinite(told) & (told > 0) & (totals > 0)
+    if not there.any() or np.median(totals[there] / told[there]) >= _PART:
+        return ""
+    counted, library = np.median(totals[there]), np.median(told[there])
+    return (
+        f"its counts are of a part of the genes: {counted:,.0f} in the median spot of {library:,.0f} by {column}; "
+        "values per 10,000 come out too high: give the counts of all genes"
+    )
+
+
+def totals_of(counts: Counts) -> npt.NDArray[np.float64]:
+    """Return the counts of each spot (n,)."""
+    n = len(counts.spots)
+    values = counts.data.astype(np.float64)
+    rows = counts.indices if counts.by_columns else np.repeat(np.arange(n), np.diff(counts.indptr))
+    return np.bincount(rows, weights=values, minlength=n).astype(np.float64)
