@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,8 +18,11 @@ _UNITS: dict[LabelRecipe, str] = {
 }
 
 
+Symbol = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Architecture(_Strict):
@@ -40,22 +43,28 @@ class Architecture(_Strict):
     stride: Literal[16, 32] = Field(
         default=16, description="side of a cell of the encoder's map, in model pixels; a patch is seven cells wide"
     )
-    dim: int = Field(default=256, ge=8, description="length of the vector that stands for a place")
-    hidden: int = Field(default=256, ge=4, description="length of the vector from which genes are decoded")
-    heads: int = Field(default=8, ge=1, description="attention heads; the length of a place's vector is a multiple")
+    dim: int = Field(default=256, ge=8, le=8192, description="length of the vector that stands for a place")
+    hidden: int = Field(default=256, ge=4, le=8192, description="length of the vector from which genes are decoded")
+    heads: int = Field(
+        default=8, ge=1, le=512, description="attention heads; the length of a place's vector is a multiple"
+    )
     dropout: float = Field(
         default=0.5, ge=0, lt=1, description="part of the values left out in a step, against overfitting"
     )
     landmarks: int = Field(
         default=0,
         ge=0,
+        le=100_000,
         description="spots that the kernel head compares with, set in training; 0 is none. Variant context only",
     )
     kernel_on: Literal["both", "stain"] = Field(
         default="both", description="input of the kernel head: the encoder's map and the stain, or the stain alone"
     )
     kernel_rank: int = Field(
-        default=0, ge=0, description="length of the kernel head's vector, set in training. Variant context only"
+        default=0,
+        ge=0,
+        le=8192,
+        description="length of the kernel head's vector, set in training. Variant context only",
     )
     kernel_share: float = Field(
         default=0,
@@ -135,8 +144,8 @@ class Card(_Strict):
     synthetic: bool = Field(default=False, description="trained on procedural tissue: says nothing of real slides")
     architecture: Architecture = Architecture()
     mpp: float = Field(gt=0.05, lt=10, description="micrometres per model pixel")
-    pitch: int = Field(gt=0, description="distance to the neighbour places, model pixels")
-    genes: list[str] = Field(min_length=1, description="panel symbols, in the order of the decoder's rows")
+    pitch: int = Field(gt=0, le=100_000, description="distance to the neighbour places, model pixels")
+    genes: list[Symbol] = Field(min_length=1, description="panel symbols, in the order of the decoder's rows")
     ensembl: list[str | None] | None = None
     label_recipe: LabelRecipe = "ln1p-cp10k"
     gene_means: list[float] | None = Field(

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from napari_nh2st.errors import ModelError
 from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.model.encoder import ResNet18
-from napari_nh2st.model.encoder_file import SUFFIX, save_encoder
+from napari_nh2st.model.encoder_file import SUFFIX, WIDTHS, save_encoder
 from napari_nh2st.model.folder import save_model
 from napari_nh2st.model.nh2st import build
+from napari_nh2st.model.weights import check_finite, last_line, network_shapes
 from napari_nh2st.provenance import versions
 from napari_nh2st.reading import read_lines
 
@@ -113,8 +114,15 @@ def convert_checkpoint(
         raise ModelError(f"{checkpoint} does not say its pixel size: give the micrometres per pixel with --mpp")
     small = build(Architecture(variant="paper", encoder="resnet18", width=4, stride=STRIDE, dim=8, hidden=4), 1)
     ours = _renamed(state, _LAYERS, small, checkpoint, progress)
+    flat = [name for name in ("decoder.weight", "target.weight", "to_hidden.weight") if ours[name].ndim != 2]
+    if flat:
+        raise ModelError(f"{checkpoint} is of another network: {flat[0]} is no matrix")
+    _width(ours["encoder.conv1.weight"], checkpoint)
     symbols = _read_genes(Path(genes), len(ours["decoder.weight"]), checkpoint)
     card = _card(ours, symbols, float(mpp), pitch, name or checkpoint.stem, checkpoint.name)
+    for layer, shape in network_shapes(card.architecture, len(symbols)).items():
+        if tuple(ours[layer].shape) != shape:
+            raise ModelError(f"{checkpoint} is of another network than the published one: size mismatch for {layer}")
     net = build(card.architecture, len(symbols))
     _load(net, ours, checkpoint)
     return save_model(net.eval(), card, out)
@@ -128,9 +136,17 @@ def _convert_encoder(
         raise ModelError(f"{checkpoint} is neither a checkpoint of the released NH2ST nor one of a ResNet-18")
     if out.suffix != SUFFIX:
         raise ModelError(f"{checkpoint} holds an encoder alone: give an --out that ends in {SUFFIX}, not {out}")
-    encoder = ResNet18(len(state["conv1.weight"]), STRIDE)
+    encoder = ResNet18(_width(state["conv1.weight"], checkpoint), STRIDE)
     _load(encoder, _renamed(state, _ENCODER_LAYERS, encoder, checkpoint, progress), checkpoint)
     return save_encoder(encoder.eval(), out, source=checkpoint.name)
+
+
+def _width(first: Tensor, checkpoint: Path) -> int:
+    """Return the width of an encoder from its first layer, before anything of that width is made."""
+    if first.ndim != 4 or not WIDTHS[0] <= len(first) <= WIDTHS[1] or first.shape[1:] != (3, 7, 7):
+        shape = " x ".join(map(str, first.shape)) or "a single number"
+        raise ModelError(f"{checkpoint} is of another network: the encoder's first layer is {shape}")
+    return len(first)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -217,10 +233,12 @@ def _renamed(
 
 def _load(net: nn.Module, state: dict[str, Tensor], checkpoint: Path) -> None:
     try:
+        check_finite(state)
         net.load_state_dict(state, strict=False)  # names were compared; very old checkpoints lack batch counters
+    except ModelError as error:
+        raise ModelError(f"{checkpoint}: {error}") from error
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(f"{checkpoint} is of another network than the published one: {reason}") from error
+        raise ModelError(f"{checkpoint} is of another network than the published one: {last_line(error)}") from error
 
 
 def _read_genes(path: Path, rows: int, checkpoint: Path) -> list[str]:

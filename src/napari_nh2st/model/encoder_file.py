@@ -14,8 +14,10 @@ from safetensors.torch import save
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import ModelError
 from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.weights import put_weights, read_weights
 
 SUFFIX = ".safetensors"
+WIDTHS = (4, 64)
 
 
 def save_encoder(encoder: ResNet18, path: str | Path, **facts: str) -> Path:
@@ -65,22 +67,39 @@ def load_encoder(path: str | Path) -> ResNet18:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"no encoder file {path}")
+    facts = encoder_facts(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a {SUFFIX} file: nh2st convert makes one of a checkpoint") from error
-    try:
-        encoder = ResNet18(int(facts["width"]), int(facts["stride"]), int(facts.get("blocks", 2)))
+        width, stride, blocks = int(facts["width"]), int(facts["stride"]), int(facts.get("blocks", 2))
     except (KeyError, ValueError) as error:
         raise ModelError(f"{path} does not say an encoder's width and stride: is it a model's weights?") from error
+    if not WIDTHS[0] <= width <= WIDTHS[1] or stride not in (16, 32) or blocks not in (1, 2):
+        raise ModelError(
+            f"{path} says it holds an encoder of width {width}, stride {stride}, {blocks} blocks: there is no such one"
+        )
     try:
-        encoder.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(f"{path} does not hold the encoder it says it holds: {reason}") from error
+        # The widest layer as well, so that nothing is made that is larger than the file.
+        shapes = {"conv1.weight": (width, 3, 7, 7), "layer4.0.conv2.weight": (8 * width, 8 * width, 3, 3)}
+        state, _ = read_weights(path, shapes)
+        encoder = ResNet18(width, stride, blocks)
+        put_weights(encoder, state)
+    except ModelError as error:
+        raise ModelError(f"{path} does not hold the encoder it says it holds: {error}") from error
     return encoder.eval()
+
+
+def encoder_facts(path: str | Path) -> dict[str, str]:
+    """Read what a file says of itself, such as its width.
+
+    Raises
+    ------
+    ModelError
+        If it is no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{path} is not a {SUFFIX} file: nh2st convert makes one of a checkpoint") from error
 
 
 def encoder_hash(path: str | Path) -> str:

@@ -70,6 +70,8 @@ def find_model(name_or_path: str | Path) -> Path:
     if str(name_or_path) in bundled_models():
         return bundled
     folder = expanded(name_or_path)
+    if folder.is_file():
+        raise ModelError(f"{folder} is a file: give a model folder; nh2st convert makes one of a checkpoint")
     if not folder.is_dir():
         names = ", ".join(bundled_models()) or "none"
         raise ModelError(f"no model {str(name_or_path)!r}: give a model folder or a bundled model ({names})")
@@ -116,21 +118,17 @@ def load_model(name_or_path: str | Path) -> Model:
     ModelError
         If the folder is incomplete, or its weights do not fit its card.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from napari_nh2st.model.nh2st import build
+    from napari_nh2st.model.weights import network_shapes, put_weights, read_weights
 
     folder = find_model(name_or_path)
     card = load_card(folder)
-    net = build(card.architecture, len(card.genes))
     try:
-        state = load_file(folder / WEIGHTS)
-        state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-        net.load_state_dict(state)
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(f"the weights in {folder} do not fit its card: {reason}") from error
+        state, _ = read_weights(folder / WEIGHTS, network_shapes(card.architecture, len(card.genes)))
+        net = build(card.architecture, len(card.genes))
+        put_weights(net, state)
+    except ModelError as error:
+        raise ModelError(f"the weights in {folder} do not fit its card: {error}") from error
     return Model(card, net.eval(), weights_hash(folder), folder)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.errors import ModelError, Nh2stError
+from napari_nh2st.reading import reason
 
 REFERENCE = "reference.safetensors"
 UNUSUAL, UNLIKE = 1.0, 1.5
@@ -237,6 +238,27 @@ def read_reference(path: Path) -> Reference | None:
             Part(int(a), int(b), tensors[f"mean.{i}"], tensors[f"std.{i}"], tensors[f"turn.{i}"], float(usual))
             for i, ((a, b), usual) in enumerate(zip(tensors["bounds"], tensors["usual"], strict=True))
         ]
+        _check(parts, tensors["colours"])
         return Reference(parts, tensors["colours"], int(meta["tiles"]))
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): remove it, and the model works without it") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OSError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({reason(error)}): remove it, and the model works without it"
+        ) from error
+
+
+def _check(parts: Sequence[Part], colours: F32) -> None:
+    """Refuse parts that do not follow one another, or whose tables have other sizes than they say.
+
+    Raises
+    ------
+    ValueError
+    """
+    stops = [0, *(part.stop for part in parts)]
+    sound = bool(parts) and colours.ndim == 2 and colours.shape[1] == 3 and np.isfinite(colours).all()
+    for part, start in zip(parts, stops, strict=False):
+        n = part.stop - part.start
+        sound &= part.start == start and n > 0 and part.usual > 0
+        sound &= part.mean.shape == part.std.shape == (n,) and part.turn.shape == (n, n)
+        sound &= all(bool(np.isfinite(table).all()) for table in (part.mean, part.std, part.turn))
+    if not sound:
+        raise ValueError("its tables do not fit together")

@@ -44,5 +44,5 @@ def load_embedded(path: Path, origin: str) -> list[EmbeddedSection] | None:
                 return None
             count = 1 + max((int(key.split(".")[0]) for key in file.keys()), default=-1)  # noqa: SIM118 (it is no dict)
             return [EmbeddedSection(file.get_tensor(f"{i}.plain"), file.get_tensor(f"{i}.views")) for i in range(count)]
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, ValueError):
         return None

@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 
 from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import ModelError, Nh2stError
-from napari_nh2st.model.encoder_file import SUFFIX, save_encoder
+from napari_nh2st.model.encoder_file import SUFFIX, encoder_facts, save_encoder
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.pretraining.contrast import PretrainProgress, train_by_contrast
@@ -112,8 +111,7 @@ def _provenance(settings: PretrainSettings, losses: Sequence[float]) -> dict[str
 
 def pretrain_facts(path: str | Path) -> dict[str, str]:
     """Read what an encoder file says of itself, such as `loss_start` and `loss_end`: means of a tenth of the steps."""
-    with safe_open(path, framework="numpy") as file:
-        return dict(file.metadata() or {})
+    return encoder_facts(path)
 
 
 def _numbered(progress: Callable[[str, int, int], None], i: int, slides: int) -> Callable[[int, int], None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -117,12 +117,21 @@ def read_held_out(run: Path) -> HeldOutPrediction | None:
                 [np.asarray(file.get_tensor(f"{i}.{k}"), np.float32) for k in ("around", "xy", "measured", "predicted")]
                 for i in range(len(facts["sections"]))
             ]
-    except (SafetensorError, OSError, KeyError, ValueError):
+        named = zip(facts["sections"], arrays, strict=True)
+        sections = [SectionPrediction(str(s["name"]), float(s["spacing"]), *of) for s, of in named]
+        epoch = None if facts["epoch"] is None else int(facts["epoch"])
+        genes = [str(gene) for gene in facts["genes"]]
+        fits = all(_fits(section, len(genes)) for section in sections)
+        prediction = HeldOutPrediction(epoch, facts["what"], genes, str(facts["unit"]), sections)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, OverflowError):
         return None
-    sections = [
-        SectionPrediction(s["name"], s["spacing"], *of) for s, of in zip(facts["sections"], arrays, strict=True)
-    ]
-    return HeldOutPrediction(facts["epoch"], facts["what"], facts["genes"], facts["unit"], sections)
+    return prediction if fits and prediction.what in get_args(What) else None
+
+
+def _fits(section: SectionPrediction, genes: int) -> bool:
+    spots = len(section.xy)
+    shapes = [a.shape for a in (section.around, section.xy, section.measured, section.predicted)]
+    return shapes == [(len(section.around), 2), (spots, 2), (spots, genes), (spots, genes)]
 
 
 def section_prediction(
