@@ -14,10 +14,11 @@ from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.protocol import evaluate
-from napari_nh2st.expression import read_sheet
+from napari_nh2st.expression import Sample, read_sheet
 from napari_nh2st.expression.detect import detect
 from napari_nh2st.model.card import Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.slides import TissueMask, open_slide
+from napari_nh2st.training.sections.findings import examine
 from support.models import small_model
 from support.predictions import GENES as PANEL
 from support.predictions import prediction
@@ -38,35 +39,12 @@ def array(x0, y0, x1, y1, step=100.0):
     return np.stack(np.meshgrid(np.arange(x0, x1 + 1, step), np.arange(y0, y1 + 1, step)), axis=-1).reshape(-1, 2)
 
 
-def test_spots_over_the_tissue_raise_no_doubt():
-    assert measured.doubt(array(500, 400, 3500, 2600), {}, SHAPE, tissue()) == ""
-
-
-def test_an_image_of_another_size_is_named():
-    known = {"shape": (6000.0, 8000.0), "within": 4.0}
-    said = measured.doubt(array(500, 400, 3500, 2600), known, SHAPE, tissue())
-    assert said == "The spots were placed on an image of about 8,000 x 6,000 px; this slide has 4,000 x 3,000."
-    assert measured.guess(array(500, 400, 3500, 2600), known, SHAPE, tissue()) == Frame(0.5)
-
-
-def test_a_size_known_through_a_small_picture_is_known_roughly():
-    spots = array(500, 400, 900, 800)  # a corner, and yet sure: the image is the same
-    assert measured.doubt(spots, {"shape": (2995.0, 4004.0), "within": 4.0}, SHAPE, tissue()) == ""
-    assert measured.doubt(spots, {"shape": (2900.0, 4004.0), "within": 4.0}, SHAPE, tissue()) != ""
-
-
-def test_spots_beside_the_slide_are_counted():
+def test_spots_are_laid_by_their_image_else_over_the_tissue():
     spots = array(500, 400, 3500, 2600)
-    spots[:3] += 9000
-    assert measured.doubt(spots, {}, SHAPE, tissue()) == f"3 of {len(spots)} spots lie outside this slide."
-
-
-def test_spots_of_a_smaller_picture_lie_in_a_corner():
-    small = array(500, 400, 3500, 2600) / 8
-    assert "small corner" in measured.doubt(small, {}, SHAPE, tissue())
-    found = measured.guess(small, {}, SHAPE, tissue())
-    assert np.allclose(np.ptp(found.place(small), axis=0).prod(), 3200 * 2400)
-    middle = (found.place(small).min(axis=0) + found.place(small).max(axis=0)) / 2
+    assert measured.guess(spots, {"shape": (6000.0, 8000.0), "within": 4.0}, SHAPE, tissue()) == Frame(0.5)
+    found = measured.guess(spots / 8, {}, SHAPE, tissue())
+    assert np.allclose(np.ptp(found.place(spots / 8), axis=0).prod(), 3200 * 2400)
+    middle = (found.place(spots / 8).min(axis=0) + found.place(spots / 8).max(axis=0)) / 2
     assert np.allclose(middle, (2000, 1500))
 
 
@@ -94,15 +72,6 @@ def counts_at(spots, genes=PANEL):
     data = ad.AnnData(sp.csr_matrix(counts, dtype=np.float32))
     data.var_names, data.obsm["spatial"] = list(genes), np.asarray(spots, dtype=float)
     return data
-
-
-def test_spots_beside_the_slide_are_left_out_and_none_left_is_a_sentence():
-    data = counts_at([[10, 10], [50, 60], [5000, 10]])
-    kept = measured.on_slide("C5", data, Frame(2.0, 1, 1), SHAPE)
-    assert kept.obsm["spatial"].tolist() == [[21, 21], [101, 121]]
-    assert data.obsm["spatial"][0].tolist() == [10, 10]
-    with pytest.raises(SampleError, match="no spot of C5 lies on this slide"):
-        measured.on_slide("C5", data, Frame(1.0, -9000, 0), SHAPE)
 
 
 def small(**card_changes) -> tuple[Prediction, ad.AnnData]:
@@ -174,8 +143,9 @@ def compared(path, found, model, options, mpp=None):
     """As the dock does it, without one."""
     with open_slide(path, mpp=mpp) as slide:
         data = measured.read_measurement(found, slide.path)
-        assert measured.doubt(data.obsm["spatial"], data.uns["frame"], slide.shape, slide.tissue()) == ""
-        data = measured.on_slide(found.name, data, Frame(), slide.shape)
+        findings = examine(Sample(found.name, "", path, found.expression, found.format), data, slide)
+        assert findings.findings == ()
+        data = findings.admit(found.name, data)
         made, _ = predict_places(
             slide, model, measured.spots_of(data, model.card, slide.require_mpp()), options.for_scoring()
         )

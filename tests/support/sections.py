@@ -10,6 +10,7 @@ from support.slides import tiff
 
 GENES = ["DARK", "LIGHT", "NOISE", "REST"]
 PITCH = 144  # level-0 pixels at 1 um
+STAIN = (1.0, 0.6, 0.9)  # grey is no tissue
 
 
 def section(folder: Path, name: str, patient: str, seed: int, side: int = 1600) -> str:
@@ -17,7 +18,8 @@ def section(folder: Path, name: str, patient: str, seed: int, side: int = 1600) 
     rng = np.random.default_rng(seed)
     dark = gaussian_filter(rng.normal(size=(side // 8, side // 8)), 8)
     dark = np.kron((dark - dark.mean()) / dark.std(), np.ones((8, 8)))[:side, :side]
-    pixels = np.clip(170 - 35 * dark[..., None] + rng.normal(0, 4, (side, side, 3)), 20, 235).astype(np.uint8)
+    grey = np.clip(170 - 35 * dark[..., None] + rng.normal(0, 4, (side, side, 3)), 20, 235)
+    pixels = (grey * STAIN).astype(np.uint8)
     tiff(folder / f"{name}.tif", pixels, resolution=(1e4, 1e4), resolutionunit=3)
     at = np.arange(200, side - 200, PITCH)
     spots = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2).astype(float)

@@ -1,4 +1,4 @@
-"""Measured beside predicted: check that spots fit the slide, and score the prediction at them."""
+"""Measured beside predicted: propose how spots lie on a slide, and score the prediction at them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.detect import MeasurementFiles
 from napari_nh2st.geometry import Box, FloatArray, TileSet
+from napari_nh2st.training.sections.image_frame import scale_to
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from napari_nh2st.slides import TissueMask
 
 RECIPE = "ln1p-cp10k"  # of what is measured: `expression.labels`
-_CORNER = 1 / 3  # spots over less of the tissue, in both directions, were probably placed on a smaller picture
-_ROUNDING = 1.5  # pixels of the picture, from which a full-resolution size is known
-_SKEWED = 0.02  # height and width that differ by more are not one image at two scales
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,10 @@ def read_measurement(files: MeasurementFiles, slide: Path) -> ad.AnnData:
     return read_expression(Sample(files.name, "", slide, files.expression, files.format, files.spots))
 
 
-def doubt(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> str:
-    """Say why spots do not seem to be in a slide's own pixels; an empty text if they do.
+def guess(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:
+    """Propose a frame for spots on a slide: by the sizes of the two images, else by the extents of spots and tissue.
+
+    Somebody must look at the proposal.
 
     Parameters
     ----------
@@ -68,32 +68,8 @@ def doubt(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], t
         Of the slide, level-0 pixels.
     tissue : TissueMask
     """
-    height, width = shape
-    if "shape" in image and not _same_size(image, shape):
-        h, w = image["shape"]
-        return (
-            f"The spots were placed on an image of about {w:,.0f} x {h:,.0f} px; this slide has {width:,} x {height:,}."
-        )
-    outside = int((~Box(0, 0, width, height).contains(spots)).sum())
-    if outside:
-        return f"{outside:,} of {len(spots):,} spots lie outside this slide."
-    area = _tissue_box(tissue)
-    if "shape" not in image and area is not None:
-        extent = np.ptp(spots, axis=0)
-        if len(spots) > 1 and (extent < _CORNER * np.array([area.width, area.height])).all():
-            return "The spots cover only a small corner of the tissue: they may be in the pixels of a smaller picture."
-    return ""
-
-
-def guess(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:
-    """Propose a frame for spots on a slide: by the sizes of the two images, else by the extents of spots and tissue.
-
-    Somebody must look at the proposal; see `doubt` for the parameters.
-    """
-    if "shape" in image:
-        ratio = np.array(shape) / np.asarray(image["shape"])
-        if abs(ratio[0] / ratio[1] - 1) < _SKEWED:
-            return Frame(float(ratio.mean()))
+    if "shape" in image and (scale := scale_to(image, shape)) is not None:
+        return Frame(scale)
     area = _tissue_box(tissue) or Box(0, 0, shape[1], shape[0])
     extent = np.ptp(spots, axis=0)
     if not extent.all():
@@ -116,25 +92,6 @@ def spot_diameter(spots: FloatArray, image: Mapping[str, Any]) -> float:
 
     distance = KDTree(spots).query(spots, k=2)[0][:, 1]
     return float(np.median(distance)) / 2 or 1.0
-
-
-def on_slide(name: str, data: ad.AnnData, frame: Frame, shape: tuple[int, int]) -> ad.AnnData:
-    """Place a measurement on a slide of `shape` (height, width), and leave out spots that are not on it.
-
-    Raises
-    ------
-    SampleError
-        If there is none on it.
-    """
-    placed = frame.place(data.obsm["spatial"])
-    inside = Box(0, 0, shape[1], shape[0]).contains(placed)
-    if not inside.any():
-        raise SampleError(
-            f"no spot of {name} lies on this slide: check scale and offset, and whether it is this section"
-        )
-    out = data[inside].copy()
-    out.obsm["spatial"] = placed[inside]
-    return out
 
 
 def spots_of(data: ad.AnnData, card: Card, mpp: float) -> TileSet:
@@ -161,6 +118,8 @@ class Comparison:
         Number of spots without a prediction: not on the slide, or where the file is damaged.
     trained_as : str
         The training section that this one is; empty if it is none of them.
+    doubts : tuple of str
+        What to know of the section: `training.sections.findings`.
     """
 
     name: str
@@ -170,6 +129,7 @@ class Comparison:
     missing: list[str]
     left_out: int
     trained_as: str
+    doubts: tuple[str, ...] = ()
     _columns: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -249,11 +209,6 @@ def trained_on(card: Card, name: str, fingerprint: str | None) -> str:
     by_content = [t.sample for t in card.training if t.fingerprint and t.fingerprint == fingerprint]
     by_name = [t.sample for t in card.training if t.sample == name]
     return next(iter(by_content + by_name), "")
-
-
-def _same_size(image: Mapping[str, Any], shape: tuple[int, int]) -> bool:
-    slack = 2 * _ROUNDING * image["within"]
-    return bool((np.abs(np.asarray(image["shape"]) - np.asarray(shape)) <= slack).all())
 
 
 def _tissue_box(tissue: TissueMask) -> Box | None:

@@ -111,4 +111,6 @@ def _estimate(
     if as_json:
         print_json(forecast.model_dump())
     else:
+        for warning in forecast.warnings:
+            say(f"warning: {warning}")
         print(forecast)

@@ -124,7 +124,7 @@ def _summary(
 def _caveats(
     ended: FinishedRun, card: Card, scored: Sequence[Section], lines: list[SummaryLine], genes: int
 ) -> list[str]:
-    said = []
+    said = [f"{section.name}: {doubt}." for section in scored for doubt in section.doubts]
     trained = {s.patient for s in ended.sections}
     shared = sorted({s.patient for s in scored} & trained)
     new = sorted({s.patient for s in scored} - trained)

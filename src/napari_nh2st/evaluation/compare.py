@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,9 @@ from napari_nh2st.evaluation.splits import Split, parse_protocol
 from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
 from napari_nh2st.model.card import Card
 from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.slides import open_slide
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.sections.findings import SectionFindings, examine
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_section
 
@@ -47,13 +49,31 @@ Array = npt.NDArray[np.float32]
 class _Sections:
     """Sections, read once for each geometry, whatever the panel."""
 
-    data: dict[str, Any]
-    read: dict[tuple[str, float, int], Section]
+    data: dict[str, Any] = field(default_factory=dict)
+    read: dict[tuple[str, float, int], Section] = field(default_factory=dict)
+    findings: dict[str, SectionFindings] = field(default_factory=dict)
 
     def expression(self, sample: Sample) -> Any:
         if sample.sample not in self.data:
             self.data[sample.sample] = read_expression(sample)
         return self.data[sample.sample]
+
+    def examine(self, sample: Sample) -> SectionFindings:
+        """Compare a section's spots with its slide.
+
+        Raises
+        ------
+        SampleError, MppNeeded
+            If the section is refused.
+        """
+        if sample.sample not in self.findings:
+            data = self.expression(sample)
+            with open_slide(sample.slide, mpp=sample.mpp) as slide:
+                slide.require_mpp()
+                findings = examine(sample, data, slide)
+            findings.admit(sample.sample, data)
+            self.findings[sample.sample] = findings
+        return self.findings[sample.sample]
 
     def get(self, sample: Sample, card: Card, genes: list[str]) -> Section:
         """Read a section in the card's geometry, with the labels of these genes."""
@@ -115,7 +135,7 @@ def compare(
     config = TrainingConfig() if config is None else config
     if config.precision == "auto":  # the same models whatever the machine is fastest with
         config = config.model_copy(update={"precision": SCORING})
-    store, warnings = _Sections({}, {}), []
+    store, warnings = _Sections(), []
     for split in splits:
         warnings += _check(split, store)
     done = []
@@ -146,17 +166,18 @@ def _chosen(models: Iterable[str] | None) -> list[Baseline]:
 
 
 def _check(split: Split, store: _Sections) -> list[str]:
-    """Read the expression of every section of a split, so that errors come before hours are spent."""
-    for sample in (*split.train, *split.test):
-        store.expression(sample)
+    """Read every section of a split and compare it with its slide, so that errors come before hours are spent."""
+    warnings = [
+        f"{sample.sample}: {doubt}" for sample in (*split.train, *split.test) for doubt in store.examine(sample).doubts
+    ]
     shared = {s.patient for s in split.train} & {s.patient for s in split.test}
     new = sorted({s.patient for s in split.test} - shared)
     if shared and new:
-        return [
+        warnings.append(
             f"{split}: patients {', '.join(sorted(shared))} are on both sides and {', '.join(new)} are not: the split "
             "counts as same-patient; score them apart"
-        ]
-    return []
+        )
+    return warnings
 
 
 def _run_split(
@@ -215,10 +236,20 @@ def _run_split(
         "test": [s.sample for s in split.test],
         "kind": split.kind,
         "n_spots": sum(len(t.labels) for t in truths),
+        "left_out": _left_out(split, store),
+        "doubts": [f"{s.sample}: {doubt}" for s in split.test for doubt in store.examine(s).doubts],
         "seconds": round(time.monotonic() - started, 1),
         "models": models,
         "leak_alarm": _leak_alarm(models),
         "maps": _maps(main, models[main], test[0], card, measured, drawn[0]),
+    }
+
+
+def _left_out(split: Split, store: _Sections) -> dict[str, int]:
+    """Count the measured spots of the test sections that are not scored."""
+    return {
+        "off_slide": sum(store.examine(s).left_out for s in split.test),
+        "without_counts": sum(int(store.expression(s).uns["nh2st"]["dropped"]) for s in split.test),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
 from napari_nh2st.model.folder import Model, load_model
 from napari_nh2st.slides import open_slide
+from napari_nh2st.training.sections.findings import examine
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -39,6 +40,11 @@ class Scored:
         Spots, level-0 pixels.
     truth, predicted : (n, G) float32
         In label units.
+    left_out : dict of str to int
+        Measured spots that are not among them: ``off_slide``, ``damaged`` (parts of the slide's file) and
+        ``without_counts``.
+    doubts : tuple of str
+        What to know of the section, a line each.
     """
 
     sample: Sample
@@ -46,6 +52,8 @@ class Scored:
     centres: npt.NDArray[np.float64]
     truth: npt.NDArray[np.float32]
     predicted: npt.NDArray[np.float32]
+    left_out: dict[str, int] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 def split_kind(card: Card, sample: Sample) -> str:
@@ -95,6 +103,9 @@ def evaluate(
         if progress is not None:
             progress(f"{sample.sample}: reading and predicting")
         scored = predict_spots(sample, model, options)
+        warnings += [f"{sample.sample}: {doubt}" for doubt in scored.doubts]
+        if damaged := scored.left_out["damaged"]:
+            warnings.append(f"{sample.sample}: the slide's file is damaged at {damaged} spots: they are left out")
         lacking = len(model.card.genes) - len(scored.genes)
         if lacking:
             warnings.append(f"{sample.sample}: {lacking} genes of the panel were not measured and are left out")
@@ -110,11 +121,19 @@ def evaluate(
 def predict_spots(sample: Sample, model: Model, options: PredictionOptions) -> Scored:
     """Predict at the measured spots of a section, joined to the counts by spot id, in the precision of scores."""
     card = model.card
-    data, genes = measured_genes(sample.sample, read_expression(sample), card)
+    data = read_expression(sample)
+    dropped = int(data.uns["nh2st"]["dropped"])
+    data, genes = measured_genes(sample.sample, data, card)
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
+        slide.require_mpp()
+        findings = examine(sample, data, slide)
+        data = findings.admit(sample.sample, data)
         spots = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
         prediction, _ = predict_places(slide, model, spots, options.for_scoring())
-    return scored_at(sample, data, genes, prediction)
+    scored = scored_at(sample, data, genes, prediction)
+    damaged = len(prediction) - len(scored.truth)
+    left_out = {"off_slide": findings.left_out, "damaged": damaged, "without_counts": dropped}
+    return replace(scored, left_out=left_out, doubts=findings.doubts)
 
 
 def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData, list[str]]:
@@ -166,6 +185,8 @@ def split_of(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
         "test": [scored.sample.sample],
         "kind": split_kind(card, scored.sample),
         "n_spots": len(scored.truth),
+        "left_out": scored.left_out,
+        "doubts": list(scored.doubts),
         "models": figures_of(card, scored),
     }
 

@@ -24,6 +24,8 @@ class Sample:
         Micrometres per level-0 pixel, where the slide does not say it itself.
     scale, x, y : float
         Where spots lie that were laid on another image than the slide: at ``scale * spot + (x, y)``, level-0 pixels.
+    placed : bool
+        Whether somebody gave these three, if only as 1, 0 and 0: their word goes before the file's on its image.
     """
 
     sample: str
@@ -36,3 +38,8 @@ class Sample:
     scale: float = 1.0
     x: float = 0.0
     y: float = 0.0
+    placed: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.scale, self.x, self.y) != (1.0, 0.0, 0.0):
+            object.__setattr__(self, "placed", True)

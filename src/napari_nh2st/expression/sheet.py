@@ -106,6 +106,7 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
         1.0 if numbers["scale"] is None else numbers["scale"],
         numbers["x"] or 0.0,
         numbers["y"] or 0.0,
+        placed=any(numbers[c] is not None for c in ("scale", "x", "y")),
     )
 
 
@@ -170,7 +171,7 @@ def _row(sample: Sample, folder: Path) -> list[str]:
         return written_cell(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path))
 
     numbers = {"mpp": sample.mpp, "scale": sample.scale, "x": sample.x, "y": sample.y}
-    if (sample.scale, sample.x, sample.y) == (1.0, 0.0, 0.0):  # the slide's own pixels
+    if not sample.placed:  # the slide's own pixels
         numbers = {"mpp": sample.mpp, "scale": None, "x": None, "y": None}
     return [
         written_cell(sample.sample),

@@ -17,6 +17,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import load_model, put_reference, save_model
+from napari_nh2st.terminal import say
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
@@ -33,7 +34,7 @@ from napari_nh2st.training.run.trained_card import refitted_card, trained_card
 from napari_nh2st.training.run.training_pass import TrainedPass, TrainingPass
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections, hold_out_blocks, split_samples
 from napari_nh2st.training.sections.new_card import card_for
-from napari_nh2st.training.sections.section import load_sections
+from napari_nh2st.training.sections.section import Section, load_sections
 from napari_nh2st.training.trainer import is_first_process, quiet
 
 NOTHING_YET = "stopped before the first epoch was finished: there is no model to keep"
@@ -111,6 +112,7 @@ def finetune(
             begin_run(folder, settings, samples, resume)
         control = RunControl.of(folder, cancelled, writes=first, show_bar=progress and first)
         with control.report_failure(), quiet():
+            _tell_doubts([*sections, *held_out.sections], control)
             preparation = Preparation(folder, settings, sections, start, control)
             finished = _train(preparation, card, held_out, resume)
             if first:
@@ -120,6 +122,15 @@ def finetune(
             event = "cancelled" if control.requests.stop_asked else "done"
             control.log.say(event=event, model=str(finished.model))
     return finished.model
+
+
+def _tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
+    """Say in the terminal and in the metrics what to know of the sections."""
+    for section in sections:
+        for doubt in section.doubts:
+            control.log.say(note=f"{section.name}: {doubt}")
+            if control.show_bar:
+                say(f"warning: {section.name}: {doubt}")
 
 
 def _train(preparation: Preparation, card: Card, held_out: HeldOutSections, resume: bool) -> FinishedRun:

@@ -107,14 +107,15 @@ def test_spots_off_the_slide_are_left_out_and_none_left_is_a_sentence(measured: 
     spots = SPOTS.copy()
     spots[:2] += 5000
     measured.section.open([h5ad(tmp_path / "C9.h5ad", spots=spots)])
-    assert measured.view.doubt.startswith("2 of 80 spots lie outside this slide.")
-    measured.section.move(Frame())
-    measured.section.use()
-    assert "2 spots without a prediction left out." in measured_caveats(measured.section.comparison)
+    assert measured.view.doubt == ""
+    caveats = measured_caveats(measured.section.comparison)
+    assert "2 spots without a prediction left out." in caveats
+    assert "2 of 80 spots lie off the slide and are left out." in caveats
     measured.section.open([h5ad(tmp_path / "far.h5ad", spots=SPOTS + 1e5)])
+    assert measured.view.doubt.startswith("80 of 80 spots lie off ")
     measured.section.move(Frame())
     measured.section.use()
-    assert "no spot of far lies on this slide" in measured.view.work.said
+    assert "sample far: 80 of 80 spots lie off " in measured.view.work.said
     assert measured.view.offer.compare
 
 

@@ -28,6 +28,8 @@ class Estimate(BaseModel):
         Seconds by stage, in the order of a run; they add up to `seconds`.
     spots, steps : int
         Spots that are trained on, and optimiser steps in all.
+    warnings : list of str
+        What to know of the sections that were read, a line each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +40,7 @@ class Estimate(BaseModel):
     parts: dict[str, float]
     spots: int
     steps: int
+    warnings: list[str] = []
 
     @property
     def takes(self) -> str:

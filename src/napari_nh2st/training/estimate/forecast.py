@@ -48,6 +48,7 @@ def forecast(probe: TimingProbe, config: TrainingConfig) -> Estimate:
         parts=parts,
         spots=spots,
         steps=steps + again,
+        warnings=probe.doubts,
     )
 
 

@@ -16,13 +16,12 @@ from napari_nh2st.expression import Sample, labels
 from napari_nh2st.geometry import SELF, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.slides import Slide, open_slide
+from napari_nh2st.training.sections.findings import examine
 
 FloatArray = npt.NDArray[np.float64]
 
 # A section's crop larger than this is refused rather than swapped to disk.
 MAX_CROP_BYTES = 8 * 2**30
-# Spots off the slide beyond this part mean that the positions belong to another image.
-MAX_SPOTS_OFF = 0.05
 READ_BLOCK = 2048
 
 
@@ -52,6 +51,10 @@ class Section:
         Ids of the spots.
     number : int
         Which of a run's sections it is, from 0.
+    left_out : int
+        Spots that lie off the slide.
+    doubts : tuple of str
+        What to know of the section, a line each.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Section:
     corner: npt.NDArray[np.int64]
     ids: npt.NDArray[np.str_]
     number: int = 0
+    left_out: int = 0
+    doubts: tuple[str, ...] = ()
 
     def cut(self, x: int, y: int, width: int, height: int) -> npt.NDArray[np.uint8]:
         """Cut a box of pixels whose top-left is at (x, y) in the crop, (height, width, 3); white beyond the crop."""
@@ -97,14 +102,15 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
     Raises
     ------
     SampleError
-        If spots lie off the slide: their positions belong to another image.
+        If the section is refused (`findings.examine`).
     MppNeeded
         If neither the slide nor the sheet says how large a pixel is.
     """
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
         mpp = slide.require_mpp()
         scale = card.scale_on(mpp)
-        data = _on_slide(sample, data, slide)
+        findings = examine(sample, data, slide)
+        data = findings.admit(sample.sample, data)
         spots = TileSet.at(data.obsm["spatial"], scale=scale, pitch=card.pitch)
         places, present = neighbourhood(spots, card, slide_box(slide), slide.tissue())
         centres = places / scale  # (n, 9, 2) model pixels
@@ -130,18 +136,9 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         np.zeros(len(data), dtype=bool),
         corner,
         np.asarray(data.obs_names, dtype=str),
+        left_out=findings.left_out,
+        doubts=findings.doubts,
     )
-
-
-def _on_slide(sample: Sample, data: Any, slide: Slide) -> Any:
-    """Leave out the few spots that lie off the slide."""
-    inside = slide_box(slide).contains(data.obsm["spatial"])
-    if (~inside).mean() > MAX_SPOTS_OFF:
-        raise SampleError(
-            f"sample {sample.sample}: {int((~inside).sum())} of {len(inside)} spots lie off {sample.slide.name}: "
-            "are their positions in pixels of this image?"
-        )
-    return data[inside]
 
 
 def _read_crop(

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from napari_nh2st.engine.places import slide_box
 from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.slides import open_slide
-from napari_nh2st.training.sections.section import MAX_SPOTS_OFF
+from napari_nh2st.training.sections.findings import examine
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -31,9 +29,6 @@ SectionState = Literal["good", "look", "stop"]
 
 
 _TOO_FEW_SPOTS, _FEW_SPOTS = 5, 50
-
-
-_OFF_TISSUE = 0.5
 
 
 _MIXED = 1.5  # pixel sizes that differ by more than this are worth a word
@@ -106,25 +101,9 @@ def check_section(sample: Sample) -> SectionFacts:
 
 
 def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, counts: dict[str, object]) -> SectionFacts:
-    centres = np.asarray(data.obsm["spatial"], dtype=np.float64)
     mpp = slide.require_mpp()
-    inside = slide_box(slide).contains(centres)
-    off = int((~inside).sum())
-    pitch = float(np.median(cKDTree(centres).query(centres, min(5, len(centres)))[0][:, 1:])) if len(centres) > 1 else 0
-    side = max(pitch / 2, 1.0)
-    over = inside & (slide.tissue().fraction_at(centres, side) > _OFF_TISSUE / 2)
-    stop, look = [], []
-    if off > MAX_SPOTS_OFF * len(centres):
-        stop.append(
-            f"{off} of {len(centres)} spots lie off {slide.path.name} ({slide.shape[1]} x {slide.shape[0]} px): their "
-            "positions must be in pixels of this very image; those of another one are placed by scale, x and y"
-        )
-    elif off:
-        look.append(f"{off} spots lie off the slide and are left out")
-    if not over.any():
-        stop.append("no spot lies over tissue: do the positions (x, y) belong to this image, in this order?")
-    elif over.sum() < _OFF_TISSUE * len(centres):
-        look.append(f"only {int(over.sum())} of {len(centres)} spots lie over tissue: look at the positions")
+    findings = examine(sample, data, slide)
+    stop, look = list(findings.refusals), list(findings.doubts)
     dropped = int(data.uns["nh2st"]["dropped"])
     if dropped:
         look.append(f"{dropped} spots without any count are left out")
@@ -141,10 +120,10 @@ def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, counts: dict[s
         sample,
         "stop" if stop else "look" if look else "good",
         (*stop, *look),
-        on_tissue=int(over.sum()),
+        on_tissue=int(findings.on_tissue.sum()),
         mpp=mpp,
         mpp_source="sheet" if sample.mpp is not None else slide.mpp_source,
-        pitch_um=pitch * mpp or None,
+        pitch_um=findings.array.pixels * mpp or None,
         **counts,  # type: ignore[arg-type]
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.geometry import FloatArray
+from napari_nh2st.training.sections.findings import examine
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
 from napari_nh2st.viewer.kit.long_work import Tell
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -42,6 +43,8 @@ class SlideMeasurement:
         Why that seems not to be this slide's image; empty where there is no doubt.
     frame : Frame
         How spots lie on the slide; a proposal until it is `settled`.
+    placed : bool
+        Whether the person has said how they lie.
     comparison, made_with
         With the model that was chosen last, and what tells that model and pixel size from others.
     """
@@ -52,6 +55,7 @@ class SlideMeasurement:
     doubt: str
     frame: Frame
     settled: bool
+    placed: bool = False
     comparison: Comparison | None = None
     made_with: MadeWith | None = None
 
@@ -64,11 +68,15 @@ class SlideMeasurement:
         """Return the centres (n, 2) (x, y) of the spots on the slide and their diameter, level-0 pixels."""
         return self.frame.place(self.data.obsm["spatial"]), self.frame.scale * self.diameter
 
+    def use(self) -> None:
+        """Take the spots as they lie now."""
+        self.settled, self.placed = True, True
+
     def sample(self, slide: Slide) -> Sample:
         """Return the line of a sample sheet with which this measurement is read again."""
         spots = self.files.spots and self.files.spots.absolute()
         paths = slide.path.absolute(), self.files.expression.absolute()
-        return Sample(self.name, "", *paths, self.files.format, spots, **asdict(self.frame))
+        return Sample(self.name, "", *paths, self.files.format, spots, **asdict(self.frame), placed=self.placed)
 
     def provenance(self, what: str, slide_facts: dict[str, Any], model: str | None) -> dict[str, Any]:
         """Say what a layer of this measurement shows and where it comes from."""
@@ -98,11 +106,15 @@ def read_measurement(
     data = measured.read_measurement(files, slide.path)
     if cancelled():
         raise Cancelled("stopped")
-    spots, known = data.obsm["spatial"], data.uns["frame"]
-    about = spots, known, slide.shape, slide.tissue()
-    doubt = measured.doubt(*about)
-    frame = measured.guess(*about) if doubt else Frame()
-    return SlideMeasurement(files, data, measured.spot_diameter(spots, known), doubt, frame, settled=not doubt)
+    spots, image = data.obsm["spatial"], data.uns["frame"]
+    measurement = SlideMeasurement(files, data, measured.spot_diameter(spots, image), "", Frame(), settled=True)
+    doubt = next((f for f in examine(measurement.sample(slide), data, slide).findings if f.about_places), None)
+    if doubt is not None:
+        measurement.doubt, measurement.settled = doubt.sentence, False
+        measurement.frame = (
+            measured.guess(spots, image, slide.shape, slide.tissue()) if doubt.frame is None else Frame(*doubt.frame)
+        )
+    return measurement
 
 
 def compare_at_spots(
@@ -117,7 +129,10 @@ def compare_at_spots(
     from napari_nh2st.engine.prediction import Prediction
 
     slide, model, prediction_map = inputs.slide, inputs.model, inputs.map
-    data = measured.on_slide(measurement.name, measurement.data, measurement.frame, slide.shape)
+    data = measurement.data.copy()
+    data.obsm["spatial"] = measurement.frame.place(data.obsm["spatial"])
+    findings = examine(measurement.sample(slide), data, slide)
+    data = findings.admit(measurement.name, data)
     places = measured.spots_of(data, model.card, slide.require_mpp())
     session = inputs.session
     if inputs.tissue is not None or session.precision != "fp32":
@@ -129,5 +144,5 @@ def compare_at_spots(
         tell(chunk.done, chunk.total)
     facts = prediction_map.provenance | {"precision": "fp32"}
     prediction = Prediction(places, hidden, prediction_map.decoder, model.card, prediction_map.slide, facts)
-    left_out = measurement.data.n_obs - data.n_obs
-    return measured.compare(measurement.name, data, prediction, left_out=left_out)
+    comparison = measured.compare(measurement.name, data, prediction, left_out=findings.left_out)
+    return replace(comparison, doubts=findings.doubts)

@@ -60,7 +60,9 @@ def measured_caveats(comparison: Comparison) -> list[str]:
     missing, names = len(comparison.missing), ", ".join(comparison.missing[:_NAMED])
     more = f" and {missing - _NAMED} more" if missing > _NAMED else ""
     were = "was" if missing == 1 else "were"
+    doubts = [f"{text[:1].upper()}{text[1:]}." for text in comparison.doubts]
     said = (
+        *doubts,
         f"{missing} of the model's {count(len(card.genes), 'gene')} {were} not measured: {names}{more}."
         if missing
         else "",

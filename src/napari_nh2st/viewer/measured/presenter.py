@@ -199,7 +199,7 @@ class MeasuredPresenter:
     def use(self) -> None:
         """Take the spots as they lie now."""
         if self.measurement is not None:
-            self.measurement.settled = True
+            self.measurement.use()
             self.update()
 
     def remove(self) -> None:
