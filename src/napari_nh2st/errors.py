@@ -24,6 +24,10 @@ class SlideError(Nh2stError):
     """A slide cannot be opened or read."""
 
 
+class ForeignSlide(SlideError):
+    """A slide of a format that is not read here, and of which others may show an overview or overlapping tiles."""
+
+
 class MppNeeded(SlideError):
     """The slide has no believable pixel size: ask the caller."""
 

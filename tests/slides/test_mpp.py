@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_nh2st.errors import MppNeeded, SlideError
+from napari_nh2st.geometry import Box
 from napari_nh2st.slides import open_slide
-from support.slides import aperio, ndpi, ome, picture, tiff
+from support.slides import APERIO, aperio, leica, ndpi, ome, philips, picture, set_tile, shrunk, tiff, ventana
 
 PIXELS = picture(70, 80)
 
@@ -118,3 +120,85 @@ def test_the_user_goes_first_and_is_checked_too(tmp_path):
     for wrong in (0, -1, float("nan"), 499):
         with pytest.raises(SlideError, match=r"0\.05 to 10"):
             open_slide(path, mpp=wrong)
+
+
+def test_vendors_xml(tmp_path):
+    for made, source, mpp in (
+        (philips(tmp_path / "p.tiff", PIXELS), "philips", 0.5),
+        (leica(tmp_path / "l.scn", PIXELS, nm=250), "leica", 0.25),
+        (leica(tmp_path / "m.scn", PIXELS, nm=250, macro=False), "leica", 0.25),
+        (ventana(tmp_path / "v.bif", PIXELS, scan="0.2325"), "ventana", 0.2325),
+        (ventana(tmp_path / "v.tif", PIXELS, scan="0.465"), "ventana", 0.465),
+    ):
+        with open_slide(made) as slide:
+            assert (slide.mpp, slide.mpp_source, slide.warnings) == (pytest.approx(mpp), source, [])
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "nan", "1e9", "abc", "inf", ""])
+def test_vendors_xml_that_cannot_be_is_said_and_not_believed(tmp_path, said):
+    made = [ventana(tmp_path / "v.bif", PIXELS, scan=said)]
+    if said:
+        made.append(philips(tmp_path / "p.tiff", PIXELS, spacing=said))
+    for path in made:
+        with open_slide(path) as slide:
+            check_asked(slide, "says its pixels are")
+
+
+def test_a_leica_names_its_macro_and_its_levels(tmp_path):
+    with open_slide(leica(tmp_path / "l.scn", PIXELS)) as slide:
+        assert [(p.name, p.associated) for p in slide.pictures] == [("Macro", True), ("image_1", False)]
+        assert np.array_equal(slide.levels[0][:], PIXELS)
+
+
+def test_levels_of_a_philips_are_cut_to_the_image(tmp_path):
+    pixels = picture(640, 704)
+    with open_slide(philips(tmp_path / "p.tiff", pixels, levels=3)) as slide:
+        assert slide.level_shapes == [(640, 704), (320, 352), (160, 176)]
+        assert np.array_equal(slide.levels[1][:], shrunk(pixels, 320, 352))
+
+
+def test_tiles_that_a_philips_leaves_out_are_glass_and_no_damage(tmp_path):
+    path = philips(tmp_path / "p.tiff", picture(640, 704))
+    set_tile(path, 0, offset=0, count=0)
+    with open_slide(path) as slide:
+        assert (slide.levels[0][:64, :64] == 255).all()
+        assert (slide.warnings, slide.damaged(Box(0, 0, 10, 10))) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "mpp"),
+    [
+        ("um", 2, 0.5),
+        ("micron", 4, 0.25),
+        ("\\u00B5m", 2, 0.5),
+        ("nm", 0.002, 0.5),
+        ("cm", 20000, 0.5),
+        ("mm", 2000, 0.5),
+    ],
+)
+def test_imagejs_unit(tmp_path, unit, per_unit, mpp):
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit})
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert slide.mpp == pytest.approx(mpp, rel=1e-3)
+        assert slide.mpp_source == "imagej"
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "said"), [("pixel", 1, '"pixel"'), ("um", 1e6, "cannot be"), ("um", 0, "not say")]
+)
+def test_imagejs_unit_that_is_none(tmp_path, unit, per_unit, said):
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit})
+    with open_slide(tmp_path / "a.tif") as slide:
+        check_asked(slide, said)
+
+
+def test_contradicting_sizes_are_said(tmp_path):
+    description = APERIO.format(w=1, h=1, mpp=0.25)
+    for per_cm, contradict in ((20000, True), (40000, False), (39500, False), (1, False)):
+        path = tiff(tmp_path / "a.svs", PIXELS, description=description, resolution=(per_cm, per_cm), resolutionunit=3)
+        with open_slide(path) as slide:
+            assert (slide.mpp, slide.mpp_source) == (0.25, "aperio")
+            assert (
+                any("0.25 um" in line and "0.5 um (tiff resolution)" in line for line in slide.warnings) == contradict
+            )
+            assert len(slide.warnings) == contradict

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from napari_nh2st.errors import SlideError
+from napari_nh2st.errors import ForeignSlide, SlideError
 from napari_nh2st.slides import FORMATS, open_slide
 
 CASES = {
@@ -60,3 +60,97 @@ def test_slides_take_neither_torch_nor_qt():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# The first bytes of files that people take for slides, and what each must be called
+OTHER_FORMATS = {
+    "CZI": b"ZISRAWFILE",
+    "LIF": b"\x70\0\0\0\xaa\0\0\0\x2a",
+    "ND2": b"\xda\xce\xbe\x0a\x10\0\0\0",
+    "ZVI": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "ETS": b"SIS\0",
+    "DICOM": bytes(128) + b"DICM",
+    "iSyntax": b'<DataObject ObjectType="DPUfsImport">',
+    "SQLite": b"SQLite format 3\0",
+    "VMS": b"[Virtual Microscope Specimen]\r\nNoLayers=1\r\n",
+    "VMU": b"[Uncompressed Virtual Microscope Specimen]\n",
+    "NDPI slides": b"[NanoZoomer Digital Pathology Image Set]\n",
+    "AFI": b"<ImageList><Image><Path>a.svs</Path></Image></ImageList>",
+    "MIRAX": b"[GENERAL]\nSLIDE_VERSION = 01.02\n",
+    "HDF5": b"\x89HDF\r\n\x1a\n",
+    "NumPy": b"\x93NUMPY\1\0",
+    "PDF": b"%PDF-1.7",
+    "Photoshop": b"8BPS\0\1",
+    "WebP": b"RIFF\x10\0\0\0WEBPVP8 ",
+    "GIF": b"GIF89a",
+    "BMP": b"BM\0\1\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
+    "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "JPEG XL": b"\xff\x0a",
+    "HEIC": b"\0\0\0\x24ftypheic",
+    "video": b"\0\0\0\x24ftypisom",
+    "zip": b"PK\3\4\x14\0",
+    "gzip": b"\x1f\x8b\x08",
+    "tar": b"a.svs".ljust(257, b"\0") + b"ustar",
+    "macOS": b"\0\5\x16\7\0\2",
+    "zeros": bytes(8),
+}
+
+
+@pytest.mark.parametrize("name", ["slide.svs", "slide.tif", "slide.jpg", "slide"])
+@pytest.mark.parametrize("format", OTHER_FORMATS)
+def test_another_format_is_named_whatever_the_files_name(tmp_path, format, name):
+    path = tmp_path / name
+    path.write_bytes(OTHER_FORMATS[format].ljust(6000, b"\0"))
+    with pytest.raises(SlideError, match=rf"{format}.*(convert|save|unpack|name|export|open|download)") as error:
+        open_slide(path)
+    assert "\n" not in str(error.value)
+
+
+def overview(path):
+    from support.slides import generic, jpeg, picture
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in (".mrxs", ".jpg"):
+        return jpeg(path.with_suffix(".jpg"), picture()).rename(path)
+    return generic(path, picture())
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "said"),
+    [
+        ("CASE1.mrxs", "CASE1/Slidedat.ini", "MIRAX"),
+        ("CASE1.jpg", "CASE1/Slidedat.ini", "MIRAX"),
+        ("CASE1.mrxs", "", "MIRAX"),
+        ("Slide_7.vsi", "_Slide_7_/stack1/frame_t.ets", "Olympus"),
+        ("Slide_7.tif", "_Slide_7_/stack10001/frame_t_0.ets", "Olympus"),
+        ("Slide_7.vsi", "", "Olympus"),
+        ("a(1,0).jpg", "a.vms", "Hamamatsu"),
+        ("a_macro.jpg", "a.vms", "Hamamatsu"),
+        ("a.jpg", "a.vms", "Hamamatsu"),
+    ],
+)
+def test_an_overview_of_pixels_that_lie_beside_it_is_refused(tmp_path, name, beside, said):
+    path = overview(tmp_path / name)
+    if beside:
+        (tmp_path / beside).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / beside).write_bytes(b"\0" * 64)
+    with pytest.raises(ForeignSlide, match=rf"only .* {said}.*convert it to OME-TIFF") as error:
+        open_slide(path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_lies_beside_other_names_changes_nothing(tmp_path):
+    for beside in ("other/Slidedat.ini", "_other_/stack1/frame_t.ets", "other.vms"):
+        (tmp_path / beside).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / beside).write_bytes(b"\0")
+    for name in ("a.jpg", "a.tif"):
+        open_slide(overview(tmp_path / name)).close()
+
+
+def test_folders_of_slides_are_named(tmp_path):
+    cases = ("a.zarr", ".zattrs", "Zarr"), ("b.zarr", "zarr.json", "Zarr"), ("c", "Slidedat.ini", "MIRAX")
+    for name, file, said in cases:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("{}")
+        with pytest.raises(SlideError, match=f"{said} .*convert"):
+            open_slide(tmp_path / name)

@@ -172,7 +172,9 @@ def test_an_ome_file_that_points_elsewhere_is_refused(tmp_path, name):
         xml = file.ome_metadata
     uuid = "urn:uuid:11111111-2222-3333-4444-555555555555"
     xml = xml.replace("<TiffData ", '<TiffData FirstZ="0" ').split("<TiffData")[0]
-    xml += f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData></Pixels></Image></OME>'
+    xml += f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+    xml += f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="own.ome.tif">{uuid[:-1]}6</UUID></TiffData>'
+    xml += "</Pixels></Image></OME>"
     tifffile.imwrite(path, PIXELS, tile=(64, 64), photometric="rgb", description=xml, metadata=None)
     with pytest.raises(SlideError, match="another file") as error:
         open_slide(path)
@@ -183,6 +185,26 @@ def test_a_renamed_ome_file_is_not_taken_for_half_of_a_pair(tmp_path):
     path = ome(tmp_path / "a.ome.tif", PIXELS)
     path.rename(tmp_path / "b.ome.tif")
     assert np.array_equal(level_0(tmp_path / "b.ome.tif"), PIXELS)
+
+
+@pytest.mark.parametrize(("planes", "read"), [(1, True), (2, False)])
+def test_an_ome_file_with_all_its_planes_was_renamed(tmp_path, planes, read):
+    """One identifier in all of TiffData, none on the root, another name."""
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        f'DimensionOrder="XYCZT" Type="uint8" SizeX="233" SizeY="301" SizeC="3" SizeZ="{planes}" SizeT="1" '
+        'PhysicalSizeX="690" PhysicalSizeXUnit="nm" PhysicalSizeY="690" PhysicalSizeYUnit="nm">'
+        '<Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData IFD="0" PlaneCount="1">'
+        '<UUID FileName="slide.ome.tif">urn:uuid:7</UUID></TiffData></Pixels></Image></OME>'
+    )
+    path = tiff(tmp_path / "renamed.ome.tif", PIXELS, description=xml)
+    if not read:
+        with pytest.raises(SlideError, match="another file"):
+            open_slide(path)
+        return
+    with open_slide(path) as slide:
+        assert np.array_equal(slide.levels[0][:], PIXELS)
+        assert (slide.mpp, slide.mpp_source) == (pytest.approx(0.69), "ome")
 
 
 def test_dimensions_beyond_belief(tmp_path):

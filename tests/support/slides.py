@@ -83,6 +83,72 @@ def generic(path: Path, pixels: np.ndarray) -> Path:
     return tiff(path, pixels, resolution=(20000, 20000), resolutionunit="CENTIMETER")
 
 
+def philips(path: Path, pixels: np.ndarray, spacing: str = "0.0005", levels: int = 2) -> Path:
+    """A Philips TIFF: levels padded to whole tiles, each with its pixel spacing in the XML of the first page."""
+
+    def attribute(n: int) -> str:
+        size = spacing if n == 0 else f"{0.0005 * 2**n:.6f}"
+        value = f"&quot;{size}&quot; &quot;{size}&quot;"
+        return (
+            '<DataObject ObjectType="PixelDataRepresentation">'
+            f'<Attribute Name="DICOM_PIXEL_SPACING" PMSVR="IDoubleArray">{value}</Attribute></DataObject>'
+        )
+
+    about = "".join(attribute(n) for n in range(levels))
+    xml = f'<DataObject ObjectType="DPUfsImport"><Attribute Name="A">{about}</Attribute></DataObject>'
+    options = {"tile": (64, 64), "photometric": "rgb", "metadata": None, "software": "Philips DP v1.0"}
+    height, width = pixels.shape[:2]
+    with tifffile.TiffWriter(path) as file:
+        file.write(pixels, description=xml, **options)
+        for n in range(1, levels):
+            small = shrunk(pixels, height >> n, width >> n)
+            pad = [(0, -small.shape[0] % 64), (0, -small.shape[1] % 64), (0, 0)]
+            file.write(np.pad(small, pad), description="", **options)
+    return path
+
+
+def leica(path: Path, pixels: np.ndarray, nm: float = 500, macro: bool = True) -> Path:
+    """A Leica SCN: a macro photograph of the whole glass, and one scanned area."""
+    height, width = pixels.shape[:2]
+    glass = shrunk(pixels[::-1], 40, 120)
+
+    def image(name: str, ifd: int, shape: tuple[int, ...], view: tuple[float, float]) -> str:
+        size = f'sizeX="{shape[1]}" sizeY="{shape[0]}"'
+        seen = f'<view sizeX="{view[0]:g}" sizeY="{view[1]:g}" offsetX="0" offsetY="0"/>'
+        return f'<image name="{name}"><pixels {size}><dimension r="0" ifd="{ifd}" {size}/></pixels>{seen}</image>'
+
+    whole = (120 * 16000.0, 40 * 16000.0)
+    images = image("image_0", 0, glass.shape, whole) if macro else ""
+    images += image("image_1", int(macro), pixels.shape, (width * nm, height * nm))
+    xml = (
+        '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
+        f'<collection sizeX="{whole[0]:g}" sizeY="{whole[1]:g}">{images}</collection></scn>'
+    )
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for n, part in enumerate((glass, pixels) if macro else (pixels,)):
+            file.write(part, tile=(64, 64), photometric="rgb", metadata=None, description=xml if n == 0 else "")
+    return path
+
+
+def ventana(
+    path: Path, pixels: np.ndarray, joints: list[tuple[int, int]] | None = None, scan: str = "0.465", further: str = ""
+) -> Path:
+    """A Ventana BIF, or the TIFF that its scanner exports; `joints` are the overlaps of joined tiles."""
+    told = "".join(
+        f'<TileJointInfo FlagJoined="1" Direction="RIGHT" OverlapX="{x}" OverlapY="{y}"/>'
+        for x, y in joints or [(0, 0)]
+    )
+    xml = (
+        f'<EncodeInfo Ver="2"><SlideInfo><iScan ScanRes="{scan}" Magnification="20"/></SlideInfo>'
+        f'<SlideStitchInfo><ImageInfo AOIScanned="1">{told}{further}</ImageInfo></SlideStitchInfo></EncodeInfo>'
+    ).encode()
+    options: dict[str, Any] = {"photometric": "rgb", "metadata": None, "extratags": [(700, "B", len(xml), xml, True)]}
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        file.write(picture(40, 50, seed=9), description="Label Image", software="ScanOutputManager 1.1", **options)
+        file.write(pixels, tile=(64, 64), description="level=0 mag=20 quality=90", **options)
+    return path
+
+
 def jpeg(path: Path, pixels: np.ndarray) -> Path:
     Image.fromarray(pixels).save(path, quality=95, subsampling=0)
     return path
@@ -98,6 +164,9 @@ MAKERS: dict[str, tuple[Callable[[Path, np.ndarray], Path], str]] = {
     "aperio": (aperio, ".svs"),
     "ndpi": (ndpi, ".ndpi"),
     "ome-tiff": (ome, ".ome.tif"),
+    "philips": (philips, ".tiff"),
+    "leica": (leica, ".scn"),
+    "ventana": (lambda path, pixels: ventana(path, pixels, scan="0.5"), ".bif"),
     "tiff": (generic, ".tiff"),
     "jpeg": (jpeg, ".jpg"),
     "png": (png, ".png"),

@@ -19,7 +19,7 @@ from napari_nh2st.reading import expanded, read_head
 SHEET = "samples.csv"
 # Endings of images that `slides` may open. Of two images of one name, one a whole slide and one a picture of it, the
 # first is meant.
-WHOLE_SLIDES, PICTURES = (".svs", ".ndpi", ".tif", ".tiff"), (".jpg", ".jpeg", ".png")
+WHOLE_SLIDES, PICTURES = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff"), (".jpg", ".jpeg", ".png")
 _TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _AFTER_NAME = "_-. "  # what may follow a section's name in that of its image
 _DEPTH, _MOST = 4, 20_000  # folders below the chosen one; files

@@ -9,7 +9,9 @@ LOWEST, HIGHEST = 0.05, 10.0
 UNEQUAL = 0.01
 
 # Micrometres per unit, as OME-XML and people write the units.
-UNITS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6}
+UNITS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
+UNITS |= dict.fromkeys(("micron", "microns", "micrometer", "micrometre"), 1.0) | dict.fromkeys(("in", "inch"), 25400.0)
+CONTRADICTS = 0.1
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,22 @@ class Mpp:
     value : float or None
         None if nothing believable is known.
     source : str
-        "user", "aperio", "ome", "ndpi", "tiff resolution", or "none".
+        "user", "aperio", "ome", "ndpi", "philips", "leica", "ventana", "imagej", "tiff resolution", or "none".
     problem : str
-        The reason if there is no value, a clause whose subject is the file ("says its pixels are ..."); else empty.
+        A clause whose subject is the file ("says its pixels are ..."): the reason if there is no value, or what
+        contradicts it; else empty.
     """
 
     value: float | None
     source: str
     problem: str = ""
+
+    def beside(self, other: Mpp) -> Mpp:
+        """Note in `problem` where another place in the file gives another size; this one stays."""
+        if self.value is None or other.value is None or abs(self.value - other.value) <= CONTRADICTS * self.value:
+            return self
+        sizes = f"{self.value:.4g} um wide ({self.source}), and {other.value:.4g} um ({other.source})"
+        return Mpp(self.value, self.source, f"says its pixels are {sizes}: the first is taken")
 
 
 UNKNOWN = Mpp(None, "none", "does not say how large its pixels are")

@@ -111,7 +111,7 @@ class Slide:
     @property
     def warnings(self) -> list[str]:
         """Sentences for the user; damaged tiles are added as they are met."""
-        problem = [f"{self.path.name} {self._mpp.problem}"] if self._mpp.value is None else []
+        problem = [f"{self.path.name} {self._mpp.problem}"] if self._mpp.problem else []
         return [*self._source.warnings, *problem, *self._source.damage.sentences()]
 
     def require_mpp(self) -> float:

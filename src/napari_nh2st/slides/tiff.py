@@ -18,6 +18,7 @@ from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.damage import Damage
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import Mpp
+from napari_nh2st.slides.overlap import refuse_overlaps, ventana_xml
 from napari_nh2st.slides.picture import Picture, choose_picture, left_out
 from napari_nh2st.slides.source import (
     MAX_FLAT_BYTES,
@@ -27,6 +28,7 @@ from napari_nh2st.slides.source import (
     Source,
 )
 from napari_nh2st.slides.tiff_level import TiffLevel
+from napari_nh2st.slides.tiff_ome import refuse_other_files
 from napari_nh2st.slides.tiff_pages import TiffPicture, tiff_pictures
 from napari_nh2st.slides.truncation import check_complete, check_directories
 
@@ -43,6 +45,9 @@ VENDORS = {
     "aperio": Vendor(lambda tif: bool(tif.is_svs), tiff_mpp.aperio),
     "ndpi": Vendor(lambda tif: bool(tif.is_ndpi), tiff_mpp.ndpi),
     "ome-tiff": Vendor(lambda tif: bool(tif.is_ome), tiff_mpp.ome),
+    "philips": Vendor(lambda tif: bool(tif.is_philips), tiff_mpp.philips),
+    "leica": Vendor(lambda tif: bool(tif.is_scn), tiff_mpp.leica),
+    "ventana": Vendor(lambda tif: bool(ventana_xml(tif)), tiff_mpp.ventana),
     "tiff": Vendor(lambda tif: True, tiff_mpp.resolution),
 }
 
@@ -73,6 +78,9 @@ FORMATS = [
     _format("aperio", (".svs",), "Aperio SVS"),
     _format("ndpi", (".ndpi",), "Hamamatsu NDPI"),
     _format("ome-tiff", (".ome.tif", ".ome.tiff"), "OME-TIFF"),
+    _format("philips", (".tiff", ".tif"), "Philips TIFF"),
+    _format("leica", (".scn",), "Leica SCN"),
+    _format("ventana", (".bif", ".tif"), "Ventana BIF and TIFF whose tiles do not overlap"),
     _format("tiff", (".tif", ".tiff"), "TIFF, tiled or in strips, with or without a pyramid"),
 ]
 
@@ -106,7 +114,8 @@ def _quiet() -> Iterator[None]:
 
 def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) -> Source:
     path = file.path
-    tiff_mpp.refuse_other_files(tif, path)
+    refuse_other_files(tif, path)
+    refuse_overlaps(tif, path)
     pictures = tiff_pictures(tif, file)
     listed = [Picture(n, p.shape, p.name, p.associated, p.reason) for n, p in enumerate(pictures, 1)]
     opened = choose_picture(listed, number, path)
@@ -128,7 +137,7 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) ->
         shape=(height, width),
         levels=[] if flat else [as_array(level) for level in levels],
         decode=_decode_whole(flat, damage, path) if flat else None,
-        mpp=vendor.mpp(tif, base, next((i for i, s in enumerate(tif.series) if s is chosen.series), 0)),
+        mpp=vendor.mpp(tif, base, _series_index(tif, chosen)),
         fingerprint=fingerprint(file, (height, width), marks),
         synthetic=SYNTHETIC_MARK in str(base.description or ""),
         damage=damage,
@@ -136,6 +145,12 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) ->
         pictures=listed,
         picture=opened.number,
     )
+
+
+def _series_index(tif: TiffFile, picture: TiffPicture) -> int:
+    if picture.series is None or tif.is_philips:
+        return 0
+    return next((i for i, series in enumerate(tif.series) if series is picture.series), 0)
 
 
 def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str]) -> list[TiffLevel]:

@@ -65,6 +65,9 @@ class TiffLevel:
         self._damage: Damage | None = None
         self._colour = colour_of(page)
         self.tiles = tiles_of(page)
+        # Philips scanners leave out tiles without tissue
+        empty = (self.tiles.counts == 0) & (self.tiles.offsets == 0) & bool(page.parent.is_philips)
+        self._empty = empty.all(axis=0)
         height, width = self.tiles.size
         self._group = max(GROUP_ROWS // height, 1) if height < GROUP_ROWS < self.shape[0] else 1
         self.chunk = (height * self._group, width)
@@ -76,7 +79,7 @@ class TiffLevel:
 
     def enter_damage(self, damage: Damage, downsample: tuple[float, float]) -> None:
         """Report missing tiles now, and undecodable ones as they are met."""
-        missing = (self.tiles.counts == 0).any(axis=0)
+        missing = (self.tiles.counts == 0).any(axis=0) & ~self._empty
         step = (self.tiles.size[0] * downsample[0], self.tiles.size[1] * downsample[1])
         damage.add_level(self._index, missing, step)
         self._damage = damage

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 from typing import Any
 
 from tifffile import TiffFile, TiffPage
 
-from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.mpp import UNITS, UNKNOWN, Mpp, from_density, judge
+from napari_nh2st.slides.overlap import ventana_xml
+from napari_nh2st.slides.tiff_ome import elements, ome_pixels, parsed_xml
 
 # TIFF 6.0, section 8, ResolutionUnit: 2 is inch, 3 is centimetre; micrometres in each
 LENGTHS = {2: (25400.0, "inch"), 3: (10000.0, "cm")}
 
 
-def aperio(tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
+def aperio(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
     """Read MPP from the description of an Aperio slide, else the resolution tags."""
     said = re.search(r"(?:^|\|)\s*MPP\s*=\s*([^|\r\n]*)", str(page.description or ""))
     if said is None:
-        return resolution(tif, page, 0)
-    return judge(said[1].strip(), said[1].strip(), "aperio")
+        return resolution(tif, page, series)
+    return judge(said[1].strip(), said[1].strip(), "aperio").beside(_from_tags(page))
 
 
 def ndpi(_tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
@@ -31,7 +30,7 @@ def ndpi(_tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
 
 def ome(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
     """Read PhysicalSizeX and Y, with their units, else the resolution tags."""
-    pixels = _ome_pixels(tif, series)
+    pixels = ome_pixels(tif, series)
     x, y = (None, None) if pixels is None else (pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeY"))
     if pixels is None or (x is None and y is None):
         return resolution(tif, page, series)
@@ -41,15 +40,51 @@ def ome(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
         return Mpp(None, "none", f'gives the size of its pixels in "{unknown[0][:20]}", not a unit of length')
     if UNITS[units[0]] != UNITS[units[1]]:
         return Mpp(None, "none", f"gives the width of its pixels in {units[0]} and their height in {units[1]}")
-    return judge(x or y, y or x, "ome", factor=UNITS[units[0]], unit=units[0])
+    return judge(x or y, y or x, "ome", factor=UNITS[units[0]], unit=units[0]).beside(_from_tags(page))
 
 
-def resolution(_tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
-    """Read the generic resolution tags, if they have a unit."""
-    return _from_tags(page, "tiff resolution")
+def philips(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
+    """Read the first DICOM_PIXEL_SPACING, that of the finest level: height and width of a pixel in mm."""
+    root = parsed_xml(tif.philips_metadata)
+    spacings = [e.text for e in elements(root, "Attribute") if e.get("Name") == "DICOM_PIXEL_SPACING"]
+    numbers = (spacings[0] or "").replace('"', " ").split() if spacings else []
+    if len(numbers) != 2:
+        return resolution(tif, page, series)
+    return judge(numbers[1], numbers[0], "philips", factor=1e3, unit="mm").beside(_from_tags(page))
 
 
-def _from_tags(page: TiffPage, source: str) -> Mpp:
+def leica(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
+    """Divide the width of an image's view, in nm, by that of its pixels."""
+    images = [image for image in elements(parsed_xml(tif.pages.first.description), "image")]
+    views, pixels = (elements(images[series] if series < len(images) else None, name) for name in ("view", "pixels"))
+    try:
+        sizes = [float(views[0].get(f"size{a}", "")) / float(pixels[0].get(f"size{a}", "")) for a in "XY"]
+    except (IndexError, ValueError, ZeroDivisionError):
+        return resolution(tif, page, series)
+    return judge(sizes[0], sizes[1], "leica", factor=1e-3, unit="nm")
+
+
+def ventana(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
+    """Read ScanRes, um per pixel."""
+    said = re.search(r"""<iScan\b[^>]*?\bScanRes\s*=\s*["']([^"']*)["']""", ventana_xml(tif))
+    if said is None:
+        return resolution(tif, page, series)
+    return judge(said[1].strip(), said[1].strip(), "ventana").beside(_from_tags(page))
+
+
+def resolution(tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
+    """Read the generic resolution tags, if they have a unit, in ImageJ's words or in the tag."""
+    imagej = (tif.imagej_metadata or {}) if tif.is_imagej else {}
+    unit = str(imagej.get("unit", "")).encode().decode("unicode_escape", "ignore") if imagej.get("unit") else ""
+    if unit and int(page.tags.valueof(296) or 1) == 1:
+        if unit not in UNITS:
+            return Mpp(None, "none", f'gives the size of its pixels in "{unit[:20]}", not a unit of length')
+        x, y = (_ratio(page.tags.valueof(code)) for code in (282, 283))
+        return UNKNOWN if x is None or y is None else from_density(x, y, UNITS[unit], unit, "imagej")
+    return _from_tags(page)
+
+
+def _from_tags(page: TiffPage, source: str = "tiff resolution") -> Mpp:
     unit = LENGTHS.get(int(page.tags.valueof(296) or 0))
     x, y = (_ratio(page.tags.valueof(code)) for code in (282, 283))
     if unit is None or x is None or y is None:
@@ -62,45 +97,3 @@ def _ratio(value: Any) -> float | None:
         return float(value[0]) / float(value[1])
     except (TypeError, IndexError, ZeroDivisionError, ValueError):
         return None
-
-
-def _ome_root(tif: TiffFile) -> ElementTree.Element | None:
-    text = tif.ome_metadata
-    if not text or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return None
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        return None
-
-
-def _ome_pixels(tif: TiffFile, series: int) -> ElementTree.Element | None:
-    root = _ome_root(tif)
-    images = [] if root is None else [e for e in root.iter() if e.tag.rsplit("}", 1)[-1] == "Pixels"]
-    if len(images) == 1:
-        return images[0]
-    return images[series] if series < len(images) else None
-
-
-def refuse_other_files(tif: TiffFile, path: Path) -> None:
-    """Refuse an OME-TIFF that keeps some or all of its pixels in another file.
-
-    Raises
-    ------
-    SlideError
-        It names the other file, which is never opened: the name may lead anywhere.
-    """
-    root = _ome_root(tif) if tif.is_ome else None
-    if root is None:
-        return
-    own = root.get("UUID")
-    for element in root.iter():
-        name = element.get("FileName")
-        if element.tag.rsplit("}", 1)[-1] != "UUID" or name is None:
-            continue
-        elsewhere = bool(re.search(r"[/\\]", name)) or name == ".."
-        renamed = own is not None and (element.text or "").strip() == own
-        if elsewhere or not (renamed or name.lower() == path.name.lower()):
-            raise SlideError(
-                f'{path} keeps pixels in another file, "{name[:80]}", which is not read: join the files first'
-            )

@@ -14,6 +14,7 @@ from napari_nh2st.slides.file import SlideFile
 from napari_nh2st.slides.same_picture import Spot, same_picture, telling_spots
 from napari_nh2st.slides.source import MAX_SIDE
 from napari_nh2st.slides.tiff_level import TiffLevel
+from napari_nh2st.slides.tiff_ome import elements, parsed_xml
 
 # Series that tifffile puts together from sizes alone: every page is looked at anew.
 OPEN_KINDS = {"generic", "uniform", "shaped"}
@@ -178,7 +179,10 @@ def is_level(page: TiffPage, finer: TiffPage, base: TiffPage) -> bool:
 
 def _items(tif: TiffFile) -> Iterator[_Item]:
     """List the pages that may be pictures, in the order of the file."""
-    series = [s for s in tif.series if "Y" in s.axes and "X" in s.axes]
+    series = [s for s in _series(tif) if "Y" in s.axes and "X" in s.axes]
+    macro = _leica_macro(tif) if tif.is_scn else None
+    if macro is not None and macro < len(tif.series):
+        tif.series[macro].name = "Macro"
     if all(s.kind in OPEN_KINDS and not _has_planes_in_one_page(s) for s in series) and len(tif.pages) <= MAX_PAGES:
         for page in _whole_pages(tif):
             yield _Item(page, next((s for s in series if s.keyframe.index == page.index and len(s.pages) == 1), None))
@@ -195,6 +199,33 @@ def _items(tif: TiffFile) -> Iterator[_Item]:
     if len(tif.pages) <= MAX_PAGES:
         items += [_Item(page) for page in _whole_pages(tif) if page.index not in listed]
     yield from sorted(items, key=lambda item: item.page.index)
+
+
+def _series(tif: TiffFile) -> list[TiffPageSeries]:
+    """Return tifffile's series; of a Philips TIFF also if its pixel spacings make no sense."""
+    if not tif.is_philips:
+        return list(tif.series)
+    try:
+        return list(tif.series)
+    except (ValueError, ArithmeticError):
+        pages = [page for page in _whole_pages(tif) if page.is_tiled]
+    for n, page in enumerate(pages[1:], 1):  # levels are padded to whole tiles, and each is half of the one before
+        page.imagewidth = max(pages[0].imagewidth >> n, page.imagewidth - page.tilewidth + 1)
+        page.imagelength = max(pages[0].imagelength >> n, page.imagelength - page.tilelength + 1)
+    series = [TiffPageSeries([page], page.shape, page.dtype, page.axes, kind="philips") for page in pages]
+    series[0].levels.extend(series[1:])
+    return series[:1]
+
+
+def _leica_macro(tif: TiffFile) -> int | None:
+    """Return the series of a Leica SCN whose view is as large as the whole collection: the macro photograph."""
+    collection = next(iter(elements(parsed_xml(tif.pages.first.description), "collection")), None)
+    if collection is None:
+        return None
+    whole = [collection.get(f"size{axis}") for axis in "XY"]
+    views = [elements(image, "view") for image in elements(collection, "image")]
+    sizes = [[view[0].get(f"size{axis}") for axis in "XY"] if view else [] for view in views]
+    return sizes.index(whole) if whole in sizes and len(sizes) > 1 else None
 
 
 def _has_planes_in_one_page(series: TiffPageSeries) -> bool:
@@ -230,7 +261,8 @@ def _name(item: _Item) -> str:
         return name[:60]
     lines = str(item.page.description or "").strip().splitlines()
     named = [str(item.page.tags.valueof(285) or "")[:60], *(line.strip() for line in lines[:2])]
-    return next((text for text in named if text and (len(lines) == 1 or _ASSOCIATED.fullmatch(text))), "")[:60]
+    plain = (text for text in named if text and (len(lines) == 1 or _ASSOCIATED.fullmatch(text)))
+    return next((text[:60] for text in plain if not set("=<{") & set(text)), "")
 
 
 def _check_sizes(pages: list[TiffPage], path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari_nh2st.errors import Nh2stError, SlideError
+from napari_nh2st.errors import ForeignSlide, Nh2stError, SlideError
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.heatmap import heatmap_data
@@ -18,7 +18,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 # Formats that nothing else in napari reads: saying why one cannot be opened beats "no reader found".
-_OURS_ALONE = (".svs", ".ndpi")
+_OURS_ALONE = (".svs", ".ndpi", ".scn", ".bif", ".mrxs", ".vsi")
 _SUFFIXES = (*_OURS_ALONE, ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
 
@@ -48,6 +48,8 @@ def _may_open(path: Path) -> bool:
 
     try:
         open_slide(path).close()
+    except ForeignSlide:
+        return True  # other readers would show an overview, or overlapping tiles: `_read` says so
     except SlideError:
         return False  # a stack or a mask, say: another reader's
     return True

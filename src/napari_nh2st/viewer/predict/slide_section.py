@@ -17,7 +17,7 @@ from napari_nh2st.viewer.layers.roles import map_of, slide_of
 from napari_nh2st.viewer.predict.messages import mpp_words
 from napari_nh2st.viewer.state.dock_state import DockState
 
-READABLE = (".svs", ".ndpi", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
+READABLE = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
 
 def is_slide_layer(layer: Any) -> bool:

@@ -1,0 +1,75 @@
+"""The description of an OME-TIFF: its images, and the files that hold their pixels."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from tifffile import TiffFile
+
+from napari_nh2st.errors import SlideError
+
+
+def parsed_xml(text: str | None) -> ElementTree.Element | None:
+    """Parse the XML of a file; None if there is none, if it is damaged, or if it defines entities of its own."""
+    if not text or "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, RecursionError):
+        return None
+
+
+def elements(root: ElementTree.Element | None, name: str) -> list[ElementTree.Element]:
+    """Return all elements of a name, whatever their namespace."""
+    return [] if root is None else [e for e in root.iter() if str(e.tag).rsplit("}", 1)[-1] == name]
+
+
+def ome_pixels(tif: TiffFile, series: int) -> ElementTree.Element | None:
+    """Return the element Pixels of a series."""
+    images = elements(parsed_xml(tif.ome_metadata), "Pixels")
+    if len(images) == 1:
+        return images[0]
+    return images[series] if series < len(images) else None
+
+
+def refuse_other_files(tif: TiffFile, path: Path) -> None:
+    """Refuse an OME-TIFF that keeps some or all of its pixels in another file.
+
+    A file that was renamed names itself otherwise: by the identifier of the whole, or by one identifier for all of its
+    planes, all of which are there.
+
+    Raises
+    ------
+    SlideError
+        It names the other file, which is never opened: the name may lead anywhere.
+    """
+    root = parsed_xml(tif.ome_metadata) if tif.is_ome else None
+    if root is None:
+        return
+    files = [element for element in elements(root, "UUID") if element.get("FileName") is not None]
+    identifiers = {(element.text or "").strip() for element in files}
+    own = root.get("UUID")
+    complete = len(identifiers) == 1 and identifiers != {""} and _planes(root) <= len(tif.pages)
+    for element in files:
+        name = str(element.get("FileName"))
+        elsewhere = bool(re.search(r"[/\\]", name)) or name == ".."
+        renamed = complete or (own is not None and (element.text or "").strip() == own)
+        if elsewhere or not (renamed or name.lower() == path.name.lower()):
+            raise SlideError(
+                f'{path} keeps pixels in another file, "{name[:80]}", which is not read: join the files first'
+            )
+
+
+def _planes(root: ElementTree.Element) -> int:
+    """Count the planes of all images: Z x T x channels, a colour image being one."""
+    planes = 0
+    for pixels in elements(root, "Pixels"):
+        try:
+            sizes = [int(pixels.get(f"Size{axis}", "1")) for axis in "ZTC"]
+            samples = [int(channel.get("SamplesPerPixel", "1")) for channel in elements(pixels, "Channel")]
+        except ValueError:
+            return 2**31
+        planes += sizes[0] * sizes[1] * max(sizes[2] // max(samples, default=1), 1)
+    return planes
