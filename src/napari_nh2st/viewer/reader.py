@@ -18,7 +18,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 # Formats that nothing else in napari reads: saying why one cannot be opened beats "no reader found".
-_OURS_ALONE = (".svs", ".ndpi", ".scn", ".bif", ".mrxs", ".vsi")
+_OURS_ALONE = (".svs", ".ndpi", ".scn", ".bif")
+_OVERVIEWS = (".mrxs", ".vsi")  # opened nowhere in napari: the line says what they are
 _SUFFIXES = (*_OURS_ALONE, ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
 
@@ -40,10 +41,10 @@ def _may_open(path: Path) -> bool:
     if path.suffix == ".nh2st":
         return path.is_dir()
     suffix = slide_file(path).suffix.lower()
+    if suffix in _OVERVIEWS or suffix in _OURS_ALONE:
+        return True
     if suffix not in _SUFFIXES:
         return False
-    if suffix in _OURS_ALONE:
-        return True
     from napari_nh2st.slides import open_slide
 
     try:
