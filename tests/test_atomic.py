@@ -1,7 +1,10 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
+from napari_nh2st import atomic
 from napari_nh2st.atomic import finished_file, finished_folder
 
 
@@ -85,3 +88,47 @@ def test_a_folder_is_overwritten_only_when_asked_and_when_complete(tmp_path):
         (draft / "new").write_text("1")
     assert [p.name for p in target.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+def _drafts(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say which processes are gone")
+def test_what_a_killed_process_has_left_goes_when_the_same_target_is_written_again(tmp_path, monkeypatch):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getppid()):
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda pid=pid: pid)
+            for name in ("a.csv", "b.csv"):
+                atomic._beside(tmp_path / name, ".csv").write_text("half")
+            draft = atomic._beside(tmp_path / "a.csv", ".part")
+            draft.mkdir()
+            (draft / "x").write_text("half")
+    assert len(_drafts(tmp_path)) == 6
+    with finished_file(tmp_path / "a.csv") as file:
+        file.write_text("whole")
+    left = _drafts(tmp_path)
+    assert len(left) == 4  # another target's, and a living process's
+    assert sum(f"-{gone.pid}-" in name for name in left) == 1
+
+
+def test_a_folder_s_draft_has_no_suffix_that_a_reader_takes(tmp_path):
+    with finished_folder(tmp_path / "a.nh2st") as draft:
+        assert draft.suffix == ".part"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say which processes are gone")
+def test_a_folder_comes_back_when_a_process_was_killed_in_mid_replacement(tmp_path, monkeypatch):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with monkeypatch.context() as other:
+        other.setattr(os, "getpid", lambda: gone.pid)
+        old = atomic._beside(tmp_path / "model", ".old")
+    old.mkdir()
+    (old / "card.json").write_text("{}")
+    with pytest.raises(RuntimeError), finished_folder(tmp_path / "model", overwrite=True):
+        raise RuntimeError
+    assert [p.name for p in (tmp_path / "model").iterdir()] == ["card.json"]
+    assert not _drafts(tmp_path)

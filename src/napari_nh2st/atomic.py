@@ -1,22 +1,80 @@
 """Files and folders that are either finished or not there.
 
 A draft is written beside the target under a hidden name and renamed when it is complete, so an error, a full disk or
-a stop leaves nothing half-written under the final name.
+a stop leaves nothing half-written under the final name. A draft's name says for which target it is and which process
+writes it: what a killed process has left goes when the same target is written again.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import platform
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Folders that no reader takes for a result: a draft, and what a new one is about to replace.
+_UNFINISHED, _REPLACED = ".part", ".old"
 
-def _beside(target: Path) -> Path:
-    """Name a hidden sibling with the target's suffix (writers need it), short even if the target's name is long."""
-    return target.with_name(f".nh2st-{secrets.token_hex(4)}{target.suffix}")
+
+def _beside(target: Path, suffix: str) -> Path:
+    """Name a hidden sibling, short even if the target's name is long."""
+    return target.with_name(f"{_prefix(target)}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+def _prefix(target: Path) -> str:
+    return f".nh2st-{_digest(target.name)}-"
+
+
+def _digest(text: str) -> str:
+    return f"{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
+
+
+@functools.lru_cache(maxsize=1)
+def _machine() -> str:
+    """Name this machine, or this container: where the same number means the same process."""
+    try:
+        processes = str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        processes = ""
+    return _digest(f"{platform.node()} {processes}")
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the drafts of a target whose processes are gone; one that ended in mid-replacement is put back first."""
+    start = f"{_prefix(target)}{_machine()}-"
+    try:
+        with os.scandir(target.parent) as entries:
+            drafts = [entry.name for entry in entries if entry.name.startswith(start)]
+    except OSError:
+        return
+    for name in drafts:
+        pid = name[len(start) :].split("-")[0]
+        if pid.isdecimal() and not _alive(int(pid)):
+            path = target.with_name(name)
+            if path.suffix == _REPLACED and not target.exists():
+                path.rename(target)
+            elif path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _sync(path: Path) -> None:
@@ -53,7 +111,8 @@ def finished_file(path: str | Path) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder: give the name of a file")
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = _beside(target)
+    remove_leftovers(target)
+    draft = _beside(target, target.suffix)
     try:
         yield draft
         _sync(draft)
@@ -89,7 +148,8 @@ def finished_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pa
     if not overwrite and target.is_dir() and any(target.iterdir()):
         raise FileExistsError(f"{target} exists already: give another name or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = _beside(target)
+    remove_leftovers(target)
+    draft = _beside(target, _UNFINISHED)
     draft.mkdir()
     try:
         yield draft
@@ -103,7 +163,7 @@ def _swap(draft: Path, target: Path) -> None:
     if not target.exists():
         draft.rename(target)
         return
-    old = _beside(target)
+    old = _beside(target, _REPLACED)
     target.rename(old)
     try:
         draft.rename(target)

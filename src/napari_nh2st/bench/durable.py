@@ -88,8 +88,7 @@ def killed(data_sets: DataSets) -> Findings:
 
 def finished_tiles(folder: Path) -> int:
     """Count the tiles that a prediction folder vouches for."""
-    store = PredictionStore(find_prediction(folder))
-    return int((np.asarray(store._state[:]) != 0).sum())
+    return PredictionStore(find_prediction(folder)).done
 
 
 def _kill_when_begun(words: list[object], folder: Path, data_sets: DataSets) -> bool:

@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.atomic import finished_file, finished_folder
+from napari_nh2st.engine.file_lock import has_name, try_lock
 from napari_nh2st.engine.windows import BlockIndex
 from napari_nh2st.reading import contents, parse_json
 
@@ -95,7 +96,7 @@ class BlockFolder:
                 with suppress(OSError), finished_file(self.path / ABOUT) as draft:
                     draft.write_text(json.dumps({**about, "label": label}), encoding="utf-8")
             journal = self._open_journal()
-            if _hold(journal) and _same(journal, self.path / JOURNAL):
+            if try_lock(journal, shared=True) and has_name(journal, self.path / JOURNAL):
                 self._align(journal)
                 return journal
             os.close(journal)  # somebody has just moved the folder away, or is about to
@@ -266,57 +267,21 @@ def total(path: Path) -> tuple[int, int]:
     return int((sizes > 0).sum()), int(sizes.sum(dtype=np.int64))
 
 
-# Who uses a folder. On POSIX an advisory lock, which the system gives back when its process ends, however it ends.
-# On Windows a folder with an open file in it cannot be renamed, which is all that is needed.
-if sys.platform == "win32":
-
-    def _hold(journal: int) -> bool:
-        return True
-
-    @contextmanager
-    def alone(path: Path) -> Iterator[bool]:
-        """Tell whether no process uses a folder, and keep it so meanwhile."""
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Tell whether no process uses a folder, and keep it so meanwhile."""
+    if sys.platform == "win32":  # a folder with an open file in it cannot be renamed, which is all that is needed
         yield True
-
-else:
-    import fcntl
-
-    def _hold(journal: int) -> bool:
-        try:
-            fcntl.flock(journal, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks: the least recently used goes first all the same
-            pass
-        return True
-
-    @contextmanager
-    def alone(path: Path) -> Iterator[bool]:
-        """Tell whether no process uses a folder, and keep it so meanwhile."""
-        try:
-            journal = os.open(path / JOURNAL, os.O_RDONLY)
-        except OSError:
-            yield True
-            return
-        try:
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
-        except OSError:
-            free = True
-        try:
-            yield free
-        finally:
-            os.close(journal)
-
-
-def _same(journal: int, path: Path) -> bool:
-    """Tell whether an open file still has its name."""
+        return
     try:
-        return os.path.samestat(os.fstat(journal), path.stat())
+        journal = os.open(path / JOURNAL, os.O_RDONLY)
     except OSError:
-        return False
+        yield True
+        return
+    try:
+        yield try_lock(journal)
+    finally:
+        os.close(journal)
 
 
 def remove(path: Path) -> bool:

@@ -21,7 +21,7 @@ STALE_SECONDS = 24 * 3600
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 # Only what has such a name is ever looked at or removed, whatever else lies in the folder.
 NAME = re.compile(r"[0-9a-f]{24}")
-LEFT = re.compile(r"\.([0-9a-f]{24}\.[0-9a-f]{8}-old|nh2st-[0-9a-f]{8})")
+LEFT = re.compile(r"\.([0-9a-f]{24}\.[0-9a-f]{8}-old|nh2st-[0-9a-f]{8}[-0-9a-f]*(\.part|\.old)?)")
 
 
 @dataclass(frozen=True)

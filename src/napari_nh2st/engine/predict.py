@@ -17,8 +17,9 @@ from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.engine.result_header import Header
 from napari_nh2st.engine.session import Session
-from napari_nh2st.engine.store import SUFFIX, Header, PredictionStore
+from napari_nh2st.engine.store import SUFFIX, PredictionStore
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.folder import Model, decoder_of, load_model
 from napari_nh2st.provenance import repeat_command, versions

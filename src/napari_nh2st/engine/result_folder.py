@@ -1,0 +1,76 @@
+"""Making a prediction folder: in one step, in the place of what cannot be believed, never of something else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from napari_nh2st.atomic import finished_folder
+from napari_nh2st.engine.file_lock import LOCK, FolderLock
+from napari_nh2st.engine.result_header import Facts, read_header, write_header
+from napari_nh2st.engine.tile_arrays import METADATA, ArrayFolder
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.decoder import Decoder
+
+_OURS = {METADATA, LOCK, "hidden", "seal", "state", "count", "weight", "bias"}
+
+
+def write_decoder(arrays: dict[str, ArrayFolder], decoder: Decoder) -> None:
+    """Write weight and bias."""
+    arrays["weight"].write((0, 0), decoder.weight)
+    arrays["bias"].write((0,), decoder.bias)
+
+
+def fill(folder: Path, meta: Facts, decoder: Decoder) -> None:
+    """Make an empty folder a prediction without tiles."""
+    (folder / LOCK).touch()
+    write_header(folder, meta)
+    _, stored = read_header(folder)
+    arrays = {name: ArrayFolder(folder / name, spec) for name, spec in stored.specs.items()}
+    for array in arrays.values():
+        array.write_metadata()
+    write_decoder(arrays, decoder)
+    count = arrays["count"]
+    count.write((0, 0), count.spec.empty_chunk())
+
+
+def start_again(path: Path, meta: Facts, decoder: Decoder, lock: FolderLock) -> FolderLock:
+    """Replace a folder in which nothing can be believed by one without tiles, and lock that.
+
+    Raises
+    ------
+    Nh2stError
+        If other files are in it.
+    """
+    others = sorted(p.name for p in path.iterdir() if p.name not in _OURS and not p.name.startswith("."))
+    if others:
+        raise Nh2stError(
+            f"{path} holds no prediction that can be read, but other files ({', '.join(others[:3])}): "
+            "choose another --out or remove it"
+        )
+    if os.name == "nt":  # a folder with an open file in it cannot be renamed there
+        lock.release()
+    with finished_folder(path, overwrite=True) as draft:
+        fill(draft, meta, decoder)
+    lock.release()
+    return FolderLock(path)
+
+
+def refuse_another(path: Path, stored: Facts, asked: Facts) -> None:
+    """Make sure that a folder holds what is asked for.
+
+    Raises
+    ------
+    Nh2stError
+        Naming what differs.
+    """
+    pairs = {name: (stored["signature"].get(name), asked["signature"].get(name)) for name in stored["signature"]}
+    pairs |= {name: (None, asked["signature"][name]) for name in asked["signature"] if name not in pairs}
+    pairs["lattice"] = stored["lattice"], asked["lattice"]
+    differs = sorted(name for name, (there, wanted) in pairs.items() if there != wanted)
+    if "lattice" in differs and len(differs) > 1:  # it follows from the others
+        differs.remove("lattice")
+    if differs:
+        raise Nh2stError(
+            f"{path} holds a prediction with another {', '.join(differs)}: choose another --out or remove it"
+        )
