@@ -346,8 +346,10 @@ def test_one_process_writes_a_folder_and_the_lock_goes_with_it(sound, made, tmp_
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(Nh2stError, match=rf"process {holder.pid} on .* is writing .*A\.nh2st: wait"):
             predict(folder, made)
+        assert file_lock.who_writes(folder).startswith(f"process {holder.pid} on ")
         is_right(open_prediction(folder), made)  # reading is free
         holder.kill()
+    assert file_lock.who_writes(folder) == ""
     predict(folder, made)
 
 

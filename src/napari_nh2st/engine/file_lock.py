@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.reading import contents, parse_json
 
 LOCK = "lock"
 _WORDS_LIMIT = 4096
@@ -111,6 +112,18 @@ class FolderLock:
                 os.close(opened.file)
 
 
+def who_writes(folder: Path) -> str:
+    """Return the process that writes into a folder, in words; empty where none does."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return ""
+    try:
+        return "" if try_lock(file) else _holder(folder / LOCK)
+    finally:
+        os.close(file)
+
+
 def _acquire(folder: Path) -> int:
     path = folder / LOCK
     for _ in range(_ATTEMPTS):
@@ -148,8 +161,7 @@ def _sign(file: int) -> None:
 
 def _holder(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            words = json.loads(file.read(_WORDS_LIMIT))
+        words = parse_json(contents(path, _WORDS_LIMIT))
         return f"process {int(words['pid'])} on {str(words['host'])[:80]}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -11,7 +11,6 @@ import math
 import os
 import secrets
 import shutil
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
+
+from napari_nh2st.reading import contents, parse_json
 
 METADATA = "zarr.json"
 _LEVEL = 1
@@ -140,23 +141,12 @@ def read_plain_file(path: Path, most: int) -> bytes | None:
     OSError
         If the file is there and cannot be read.
     """
-    flags = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        file = os.open(path, os.O_RDONLY | flags)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+        return contents(path, most)
     except OSError:
-        if path.is_file():
+        if path.is_file() and path.stat().st_size <= most:
             raise
-        return None  # a folder, on Windows; a socket; a link to itself
-    try:
-        facts = os.fstat(file)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
-            return None
-        with os.fdopen(file, "rb", closefd=False) as opened:
-            return opened.read(most)
-    finally:
-        os.close(file)
+        return None
 
 
 def read_json(path: Path, most: int) -> Any:
@@ -169,8 +159,8 @@ def read_json(path: Path, most: int) -> Any:
     """
     data = read_plain_file(path, most)
     try:
-        return None if data is None else json.loads(data)
-    except (ValueError, RecursionError):
+        return None if data is None else parse_json(data, infinite=True)
+    except ValueError:
         return None
 
 

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 
 from napari_nh2st.doctor.child import error_line, probe_main, tell
-from napari_nh2st.engine.store import PredictionStore, find_prediction
+from napari_nh2st.engine.file_lock import who_writes
+from napari_nh2st.engine.store import DAMAGED, PredictionStore, find_prediction
 
 
 def look_at_prediction(path: str) -> None:
     """Tell what a folder holds, whether its values are numbers, and whether its slide is still there."""
-    store = PredictionStore(find_prediction(path))
+    folder = find_prediction(path)
+    tell("written_by", who_writes(folder))
+    store = PredictionStore(folder)
     tell("command", str(store.meta.get("provenance", {}).get("command", "")))
     _look_for_slide(store.meta.get("slide", {}))
     prediction = store.prediction()
+    tell("damaged", int(np.count_nonzero(store.states == DAMAGED)))
     tell("genes", len(prediction.genes))
     tell("not_finite", int(np.count_nonzero(~prediction.done)))
     tell("tiles", len(prediction))
