@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from napari_nh2st.doctor.child import Answer, ask
-from napari_nh2st.doctor.finding import Finding, Level, fault
+from napari_nh2st.doctor.finding import Finding, Level, fault, warning
 
 SECONDS = 60.0
 """The time that a probe of the installation may take: a slow disk reads napari and torch for half a minute."""
@@ -119,6 +119,8 @@ def _run(check: Check, probes: Probes) -> Finding | None:
     """Run a check; one that fails itself is a fault, and the others go on."""
     try:
         return check.run(probes)
+    except ImportError as error:
+        return warning(f"the check {check.name!r} cannot be made: {error}", "mend the installation first")
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         return fault(

@@ -12,6 +12,7 @@ from napari_nh2st.doctor.system import network_kind
 from napari_nh2st.slide_path import slide_file
 
 SECONDS = 120.0
+FEW = 5e5  # bytes of pixels, too few to time
 SLOW = 20e6  # bytes of pixels a second, below which a whole slide takes an evening
 _COPY_AGAIN = "copy or download the file again; if it is as bad at its source, scan or convert it again"
 
@@ -26,9 +27,10 @@ def opens(probes: Probes, path: Path, mpp: float | None) -> Finding:
     if "format" not in answer.facts:
         if answer.ended:
             return fault(f"opening it {answer.ended}", _COPY_AGAIN, *([answer.error] if answer.error else []))
+        there = slide_file(path).is_file()
+        mend = "if other programs open it, report that: nh2st doctor SLIDE --report FILE"
         return fault(
-            f"it cannot be opened: {answer.error}",
-            "nh2st info says the same; a slide that others open is worth a report",
+            f"it cannot be opened: {answer.error}", mend if there else "look where the file is and how it is named"
         )
     facts = answer.facts
     shapes = [f"{width} x {height}" for height, width in facts["levels"]]
@@ -66,12 +68,13 @@ def reads(probes: Probes, path: Path, mpp: float | None) -> Finding | None:
             return fault(f"level {i} cannot be read: {level['error']}", _COPY_AGAIN)
     speed = [level["bytes"] / max(level["seconds"], 1e-6) for level in levels]
     lines = [f"level {i}: {v / 1e6:.0f} MB/s" for i, v in enumerate(speed)]
-    if speed[0] < SLOW and levels[0]["seconds"] > 0.1:
+    if speed[0] < SLOW and levels[0]["bytes"] > FEW and levels[0]["seconds"] > 0.1:
         return warning(
             f"it is read slowly: {speed[0] / 1e6:.0f} MB of pixels a second",
             "copy it to a disk of this machine, or wait until others let go of the disk", *lines,
         )  # fmt: skip
-    return ok(f"every level can be read, {speed[0] / 1e6:.0f} MB of pixels a second", *lines)
+    pace = f", {speed[0] / 1e6:.0f} MB of pixels a second" if levels[0]["bytes"] > FEW else ""
+    return ok(f"every level can be read{pace}", *lines)
 
 
 def sound(probes: Probes, path: Path, mpp: float | None) -> Finding | None:

@@ -39,7 +39,7 @@ def look_at_model(name: str, device: str = "auto") -> None:
     tell("size", float(np.abs(first).max()))
     known = known_answer(model.hash)
     if known is not None:
-        tell("known", float(np.abs(first[:, : known.shape[1]] - known).max()))
+        tell("known", float(np.abs(first[:, : len(known[0])] - np.array(known)).max()))
     chosen = choose_device(device)
     tell("device", chosen.type)
     if chosen.type != "cpu":

@@ -1,12 +1,10 @@
-"""Probes whose answers a test gives, and nothing of the machine."""
-
-import pytest
+"""Answers of the doctor's probes on a machine where everything is well."""
 
 from napari_nh2st.doctor.child import Answer
 from napari_nh2st.doctor.examination import Probes
 
 TORCH = {
-    "torch": "2.13.0", "cuda_build": None, "capability": "AVX2", "threads": 2, "mps": {}, "architectures": [],
+    "torch": "2.13.0", "cuda_build": None, "capability": "AVX2", "threads": 1, "mps": {}, "architectures": [],
     "driver": 0, "cuda": False, "device": "cpu", "bf16": False, "adds_up": True,
 }  # fmt: skip
 NAPARI = {"napari": "0.9.2", "manifest": "", "version": "0.1.0", "imports": "", "disabled": False, "readers": {}}
@@ -23,23 +21,22 @@ MODEL = {
     "loaded": True, "weights": 1000, "not_finite": [], "reference": 500, "predicted": True, "repeats": 0.0, "size": 3.0,
     "known": 0.001, "device": "cpu",
 }  # fmt: skip
+PREDICTION = {
+    "command": "nh2st predict a.svs --model m --out out", "slide": "same", "genes": 6, "not_finite": 0, "tiles": 30,
+    "damaged": 0, "written_by": "",
+}  # fmt: skip
+SOUND = {
+    "compute": TORCH, "plugin": NAPARI, "window": WINDOW, "slide": SLIDE, "model": MODEL, "prediction": PREDICTION
+}  # fmt: skip
 
 
-@pytest.fixture
-def probes():
-    """Return a maker: ``probes(compute=Answer(...))``; all other probes say that everything is well."""
-    made = []
+def probes(**answers):
+    """Return probes that answer at once: as given (facts, or an `Answer`), else that everything is well."""
 
-    def make(**answers):
-        sound = {"compute": TORCH, "plugin": NAPARI, "window": WINDOW, "slide": SLIDE, "model": MODEL}
-        table = {name: Answer(facts) for name, facts in sound.items()} | answers
+    def ask(probe, *arguments, seconds):
+        answer = answers.get(probe, SOUND.get(probe))
+        if answer is None:  # packages and checkpoints: one fact an argument
+            answer = dict.fromkeys(arguments, "")
+        return answer if isinstance(answer, Answer) else Answer(answer)
 
-        def ask(probe, *arguments, seconds):
-            return table.get(probe, Answer(dict.fromkeys(arguments, "")))
-
-        made.append(Probes(ask))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    return Probes(ask)
