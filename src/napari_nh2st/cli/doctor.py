@@ -40,7 +40,6 @@ def doctor(
     Exit status 1 where there is a fault; warnings do not count.
     """
     from napari_nh2st.doctor.examination import Probes, examine
-    from napari_nh2st.doctor.privacy import Private
     from napari_nh2st.doctor.report import as_json as document
     from napari_nh2st.doctor.report import report_text
     from napari_nh2st.doctor.subject import Subject
@@ -61,7 +60,7 @@ def doctor(
         from napari_nh2st.atomic import finished_file
 
         with finished_file(report) as draft:
-            draft.write_text(report_text(diagnosis, Private.here(subject)), "utf-8")
+            draft.write_text(report_text(diagnosis, subject), "utf-8")
         say(f"report: {report}")
     if diagnosis.count("fault"):
         raise typer.Exit(1)

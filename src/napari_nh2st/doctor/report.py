@@ -13,7 +13,8 @@ from typing import Any
 from napari_nh2st.doctor.examination import Diagnosis, Result
 from napari_nh2st.doctor.finding import Finding, Level
 from napari_nh2st.doctor.privacy import Private
-from napari_nh2st.provenance import DISTRIBUTION, repeat_command
+from napari_nh2st.doctor.subject import Subject
+from napari_nh2st.provenance import DISTRIBUTION
 
 _WORDS: dict[Level, str] = {"ok": "fine", "warning": "warning", "fault": "FAULT"}
 _VARIABLES = (
@@ -60,28 +61,22 @@ def _fields(finding: Finding) -> dict[str, Any]:
     }
 
 
-def report_text(diagnosis: Diagnosis, private: Private, command: str | None = None) -> str:
-    """Return everything that was found, without names of people, machines, folders, slides and sections.
-
-    Parameters
-    ----------
-    diagnosis : Diagnosis
-    private : Private
-    command : str, optional
-        The command that was given; that of this process by default.
-    """
+def report_text(diagnosis: Diagnosis, subject: Subject) -> str:
+    """Return everything that was found, without names of people, machines, folders, slides and sections."""
     lines = ["nh2st doctor: a report without names and paths. Read it before you attach it to a bug.", ""]
-    lines += [f"command  {repeat_command() if command is None else command}", f"system   {platform.platform()}", ""]
+    lines += [f"system   {platform.platform()}", ""]
     for result in diagnosis.results:
         lines += [*lines_of(result, details=True), ""]
     lines += ["Environment", *(f"  {line}" for line in environment()), ""]
-    lines += ["Packages", *(f"  {line}" for line in installed()), "", diagnosis.counts]
-    return "\n".join(private.clean(line) for line in lines) + "\n"
+    private = Private(subject)
+    cleaned = [private.clean(line) for line in lines]
+    return "\n".join([*cleaned, "Packages", *(f"  {line}" for line in installed()), "", diagnosis.counts]) + "\n"
 
 
 def environment() -> list[str]:
-    """Return the variables that change how the program works."""
-    return [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)]
+    """Return the variables that change how the program works. A screen is told without the machine it belongs to."""
+    told = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)}
+    return [f"{name}={value.rpartition(':')[2] if name == 'DISPLAY' else value}" for name, value in told.items()]
 
 
 def installed() -> list[str]:

@@ -103,6 +103,8 @@ def _recognise_folder(folder: Path) -> tuple[Kind, Path]:
 
 
 def _is_bundled(name: str) -> bool:
-    from napari_nh2st.model.folder import bundled_models
-
+    try:
+        from napari_nh2st.model.folder import bundled_models
+    except ImportError:  # a broken installation is said by its own checks
+        return False
     return name in bundled_models()
