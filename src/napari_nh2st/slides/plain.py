@@ -15,6 +15,8 @@ from PIL.PngImagePlugin import PngImageFile
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import UNKNOWN, Mpp
+from napari_nh2st.slides.picture_rules import PictureFacts, picture_warnings, refuse_picture
+from napari_nh2st.slides.plain_facts import jpeg_end, jpeg_facts, png_facts
 from napari_nh2st.slides.source import (
     MAX_FLAT_BYTES,
     SYNTHETIC_MARK,
@@ -25,7 +27,7 @@ from napari_nh2st.slides.source import (
 )
 from napari_nh2st.slides.tiff_colour import over_white
 
-EXIF_ORIENTATION, EXIF_DESCRIPTION = 274, 270
+EXIF_DESCRIPTION = 270
 
 
 def open_jpeg(path: Path) -> Source:
@@ -34,8 +36,9 @@ def open_jpeg(path: Path) -> Source:
     try:
         if file.read(0, 3) != b"\xff\xd8\xff":
             raise OtherFormatError("does not begin like a JPEG")
+        facts = _checked(path, jpeg_facts(file))
         image = _header(path, JpegImageFile)
-        return _source(file, image, lambda: _decode_jpeg(file, image.mode))
+        return _source(file, image, facts, lambda: _decode_jpeg(file, image.mode))
     except BaseException:
         file.close()
         raise
@@ -48,9 +51,8 @@ def open_png(path: Path) -> Source:
         if file.read(0, 8) != b"\x89PNG\r\n\x1a\n":
             raise OtherFormatError("does not begin like a PNG")
         image = _header(path, PngImageFile)
-        if image.mode.startswith(("I", "F")):
-            raise SlideError(f"{path} has more than 8 bits per sample: convert it to 8-bit RGB")
-        return _source(file, image, lambda: _decode_by_pillow(path, PngImageFile))
+        facts = _checked(path, png_facts(file))
+        return _source(file, image, facts, lambda: _decode_by_pillow(path, PngImageFile))
     except BaseException:
         file.close()
         raise
@@ -60,6 +62,14 @@ FORMATS = [
     Format("jpeg", (".jpg", ".jpeg"), "JPEG", open_jpeg),
     Format("png", (".png",), "PNG", open_png),
 ]
+
+
+def _checked(path: Path, facts: PictureFacts) -> PictureFacts:
+    try:
+        refuse_picture(facts)
+    except SlideError as error:
+        raise SlideError(f"{path}: {error}") from error
+    return facts
 
 
 def _header(path: Path, kind: Callable[[str], Any]) -> Any:
@@ -75,12 +85,9 @@ def _header(path: Path, kind: Callable[[str], Any]) -> Any:
     return image
 
 
-def _source(file: SlideFile, image: ImageFile.ImageFile, decode: Callable[[], Rgb]) -> Source:
+def _source(file: SlideFile, image: ImageFile.ImageFile, facts: PictureFacts, decode: Callable[[], Rgb]) -> Source:
     width, height = image.size
-    warnings = []
     exif = image.getexif() if isinstance(image, JpegImageFile) else {}
-    if exif.get(EXIF_ORIENTATION, 1) not in (0, 1):
-        warnings.append("the file asks for the image to be turned; it is shown as it is stored")
     texts = [
         str(exif.get(EXIF_DESCRIPTION, "")),
         *(str(v)[:4096] for v in image.info.values() if isinstance(v, str | bytes)),
@@ -93,7 +100,7 @@ def _source(file: SlideFile, image: ImageFile.ImageFile, decode: Callable[[], Rg
         mpp=_mpp(image),
         fingerprint=fingerprint(file, (height, width)),
         synthetic=any(SYNTHETIC_MARK in text for text in texts),
-        warnings=warnings,
+        warnings=picture_warnings(facts),
     )
 
 
@@ -107,13 +114,14 @@ def _mpp(image: ImageFile.ImageFile) -> Mpp:
 
 def _decode_jpeg(file: SlideFile, mode: str) -> Rgb:
     data = file.read(0, file.size)
+    end = jpeg_end(data)
     # FF D9 ends a JPEG and FF DA begins its scans; neither occurs inside one. A thumbnail has its own pair, earlier.
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    if end is None and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise SlideError(f"{file.path} is cut short: it ends before its image does; copy it again")
     if mode not in ("RGB", "L"):
         return _decode_by_pillow(file.path, JpegImageFile)
     try:
-        pixels = imagecodecs.jpeg8_decode(data)
+        pixels = imagecodecs.jpeg8_decode(data[:end])
     except (RuntimeError, ValueError) as error:
         raise SlideError(f"{file.path} cannot be decoded: {error}") from error
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)

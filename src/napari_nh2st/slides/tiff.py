@@ -20,6 +20,7 @@ from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import Mpp
 from napari_nh2st.slides.overlap import refuse_overlaps, ventana_xml
 from napari_nh2st.slides.picture import Picture, choose_picture, left_out
+from napari_nh2st.slides.picture_rules import picture_warnings
 from napari_nh2st.slides.source import (
     MAX_FLAT_BYTES,
     SYNTHETIC_MARK,
@@ -27,6 +28,7 @@ from napari_nh2st.slides.source import (
     OtherFormatError,
     Source,
 )
+from napari_nh2st.slides.tiff_colour import facts_of
 from napari_nh2st.slides.tiff_level import TiffLevel
 from napari_nh2st.slides.tiff_ome import refuse_other_files
 from napari_nh2st.slides.tiff_pages import TiffPicture, tiff_pictures
@@ -122,7 +124,11 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) ->
     others = left_out(listed, opened, path)
     chosen = pictures[opened.number - 1]
     base = chosen.pages[0]
-    warnings = [*(others if number is None else []), *_plane_warnings(chosen.series, path)]
+    warnings = [
+        *(others if number is None else []),
+        *picture_warnings(facts_of(base)),
+        *_plane_warnings(chosen.series, path),
+    ]
     levels = _levels(file, chosen, warnings)
     damage = Damage()
     height, width = levels[0].shape

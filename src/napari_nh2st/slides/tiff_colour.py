@@ -10,15 +10,35 @@ import numpy.typing as npt
 from tifffile import TiffPage
 
 from napari_nh2st.errors import SlideError
+from napari_nh2st.slides.picture_rules import PictureFacts, refuse_picture
 
 Rgb = npt.NDArray[np.uint8]
 Colour = Callable[[npt.NDArray[Any]], Rgb]
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+WHITE_IS_ZERO, YCBCR = 0, 6
+KINDS = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}  # by PhotometricInterpretation
 ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples: colour already multiplied by its opacity, or not
 APERIO_YCBCR = 33003  # JPEG 2000 with the components Y, Cb, Cr, which the codestream does not say
 # Compressions whose decoder gives RGB, whatever the photometric tag
 CODEC_GIVES_RGB = {6, 7, 34892, 33007, 33003, 33004, 33005, 34712, 34927, 50001, 50002, 52546}
+
+
+def facts_of(page: TiffPage) -> PictureFacts:
+    """Return what the table of pictures asks about a page."""
+    bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
+    photometric = int(page.photometric)
+    kind = KINDS.get(photometric, str(getattr(page.photometric, "name", photometric)))
+    if kind == "cmyk" and page.compression in CODEC_GIVES_RGB:
+        kind = "CMYK in a codec"
+    numbers = "numbers" if page.dtype is None else "uint8" if page.dtype == bool else str(page.dtype)
+    orientation = page.tags.valueof(274)
+    return PictureFacts(
+        kind,
+        int(page.samplesperpixel),
+        int(bits),
+        numbers,
+        int(orientation) if isinstance(orientation, int) else 1,
+    )
 
 
 def colour_of(page: TiffPage) -> Colour:
@@ -34,28 +54,25 @@ def colour_of(page: TiffPage) -> Colour:
     SlideError
         If the samples have no clear meaning as 8-bit colour.
     """
-    if page.bitspersample == 1:
-        return _bilevel(page.photometric == WHITE_IS_ZERO)
-    if page.dtype is None or page.dtype != np.uint8 or page.bitspersample != 8:
-        kind = f"{page.bitspersample}-bit {'numbers' if page.dtype is None else page.dtype}"
-        raise SlideError(f"its samples are {kind}, with no known mapping to colour: convert it to 8-bit RGB")
-    samples, photometric = int(page.samplesperpixel), int(page.photometric)
+    facts = facts_of(page)
+    refuse_picture(facts)
     extra = int(page.extrasamples[0]) if page.extrasamples else 0
     alpha = extra in (ASSOCIATED, UNASSOCIATED)
-    if photometric == PALETTE and samples == 1:
+    if facts.kind == "palette":
         return _palette(page.colormap)
-    if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and samples <= 2:
-        return _grey(photometric == WHITE_IS_ZERO, alpha and samples == 2)
-    if photometric == YCBCR and page.compression not in CODEC_GIVES_RGB:
+    if facts.bits == 1:
+        return _bilevel(page.photometric == WHITE_IS_ZERO)
+    if facts.kind == "grey":
+        return _grey(page.photometric == WHITE_IS_ZERO, alpha and facts.channels == 2, 2**facts.bits - 1)
+    if facts.kind == "cmyk":
+        return _from_cmyk
+    if page.photometric == YCBCR and page.compression not in CODEC_GIVES_RGB:
         raise SlideError("its colours are YCbCr without a codec that converts them: convert it to RGB")
-    if photometric in (RGB, YCBCR) and samples in (3, 4):
-        if page.compression == APERIO_YCBCR and samples == 3:
-            return _from_ycbcr
-        if alpha and samples == 4:
-            return _multiplied_over_white if extra == ASSOCIATED else _over_white
-        return _first_three
-    name = getattr(page.photometric, "name", photometric)
-    raise SlideError(f"it has {samples} channels of kind {name}, not colour: convert it to 8-bit RGB")
+    if page.compression == APERIO_YCBCR and facts.channels == 3:
+        return _from_ycbcr
+    if alpha and facts.channels == 4:
+        return _multiplied_over_white if extra == ASSOCIATED else _over_white
+    return _first_three
 
 
 def _first_three(tile: npt.NDArray[Any]) -> Rgb:
@@ -85,9 +102,15 @@ def over_white(colour: npt.NDArray[Any], alpha: npt.NDArray[Any]) -> Rgb:
     return mixed.astype(np.uint8)
 
 
-def _grey(inverted: bool, alpha: bool) -> Colour:
+def _from_cmyk(tile: npt.NDArray[Any]) -> Rgb:
+    """Let each ink and black take their share of white light, as Pillow does for JPEG."""
+    lit = 255 - tile.astype(np.uint16)
+    return np.asarray((lit[:, :, :3] * lit[:, :, 3:4] + 127) // 255, dtype=np.uint8)
+
+
+def _grey(inverted: bool, alpha: bool, white: int = 255) -> Colour:
     def colour(tile: npt.NDArray[Any]) -> Rgb:
-        grey = np.asarray(tile[:, :, :1], dtype=np.uint8)
+        grey = np.asarray(tile[:, :, :1], dtype=np.uint8) * np.uint8(255 // white)
         rgb = np.repeat(255 - grey if inverted else grey, 3, axis=2)
         return over_white(rgb, tile[:, :, 1:2]) if alpha else rgb
 
@@ -105,7 +128,10 @@ def _bilevel(inverted: bool) -> Colour:
 def _palette(colormap: Any) -> Colour:
     if colormap is None:
         raise SlideError("it has palette colours but no palette")
-    table = (np.asarray(colormap).T >> 8).astype(np.uint8)
+    table = np.asarray(colormap).T
+    if table.max(initial=0) > 255:  # some programs write 8-bit colours, against TIFF 6.0, section 5
+        table = table >> 8
+    table = table.astype(np.uint8)
 
     def colour(tile: npt.NDArray[Any]) -> Rgb:
         return np.asarray(table[np.asarray(tile[:, :, 0])])
