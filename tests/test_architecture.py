@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "napari_nh2st"
 
 # Each line may import what stands in the lines before it. Parts of one line do not know each other.
 ORDER = [
-    {"errors", "geometry", "metrics", "provenance", "atomic", "terminal", "slide_path"},
+    {"errors", "geometry", "metrics", "provenance", "atomic", "terminal", "slide_path", "markup"},
     {"reading"},
     {"slides", "expression", "model"},
     {"engine"},
@@ -59,6 +59,7 @@ TORCH_FREE = (
     "provenance",
     "atomic",
     "slide_path",
+    "markup",
     "reading",
     "slides",
     "expression",
@@ -334,3 +335,32 @@ def test_the_picture_of_the_house_has_every_part():
     parts = {part for step in [*ORDER[:-1], *ROOMS["viewer"]] for part in step}
     assert parts <= set(written)
     assert "" not in written, "a part without a docstring"
+
+
+def _plain_text(node):
+    """Tell whether an expression is a text of our own, or has gone through the kit."""
+    if isinstance(node, ast.IfExp):
+        return _plain_text(node.body) and _plain_text(node.orelse)
+    if isinstance(node, ast.BoolOp):
+        return all(map(_plain_text, node.values))
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func).split(".")[-1] in ("plain_tip", "paragraphs", "toolTip")
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.strip("_").isupper())
+
+
+def test_tooltips_and_labels_are_plain_text():
+    """Qt takes what looks like HTML for it: a gene's name could bring a picture from a file."""
+    wrong = []
+    for name in (n for n in MODULES if _top(n) == "viewer"):
+        for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and node.args):
+                continue
+            called = ast.unparse(node.func).split(".")[-1]
+            text = {"setToolTip": -1, "showText": 1, "setItemData": 1}.get(called)
+            if called == "setItemData" and "ToolTipRole" not in ast.unparse(node):
+                continue
+            if text is not None and not _plain_text(node.args[text]):
+                wrong.append(f"{_where(name, node.lineno)}: {ast.unparse(node)}")
+    labels = [name for name in MODULES if any(i == "qtpy.QtWidgets.QLabel" for i, _ in IMPORTS[name])]
+    assert not wrong
+    assert set(labels) == {"viewer.kit.texts", "viewer.kit.chart", "viewer.finetune.curves"}

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from napari_nh2st.atomic import finished_file
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Nh2stError, one_line
 from napari_nh2st.evaluation.report_picture import picture
 from napari_nh2st.evaluation.report_words import (
     FIGURES,
@@ -23,6 +24,7 @@ from napari_nh2st.evaluation.report_words import (
     split_name,
     with_interval,
 )
+from napari_nh2st.markup import markdown_texts
 
 __all__ = ["dump", "markdown", "picture", "table", "write_report"]
 
@@ -132,9 +134,11 @@ def markdown(report: Mapping[str, Any], *, picture: str | None = None) -> str:
     str
         Markdown, ending in a newline.
     """
+    command = (report.get("provenance") or {}).get("command")
+    report = markdown_texts(dict(report))
     splits = report.get("splits") or []
-    parts = ["# Evaluation", _what_ran(report)]
-    parts += [f"![Genes by PCC, and maps of the best, median and worst gene]({picture})"] if picture else []
+    parts = ["# Evaluation", _what_ran(report, command)]
+    parts += [f"![Genes by PCC, and maps of the best, median and worst gene]({quote(picture)})"] if picture else []
     parts += _bullets("## Warnings", report.get("warnings") or [])
     for split in splits:
         parts += _split(split)
@@ -153,7 +157,7 @@ def _models(split: Mapping[str, Any]) -> Mapping[str, Any]:
     return split.get("models") or {}
 
 
-def _what_ran(report: Mapping[str, Any]) -> str:
+def _what_ran(report: Mapping[str, Any], command: str | None) -> str:
     """List protocol, budget, panel and the origin of the figures, as far as known."""
     source = report.get("provenance") or {}
     facts = {"protocol": report.get("protocol"), "budget": report.get("budget"), "genes": report.get("panel")}
@@ -161,8 +165,8 @@ def _what_ran(report: Mapping[str, Any]) -> str:
     versions = source.get("versions") or {}
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or None
     lines = [f"- {key}: {' '.join(str(value).split())}" for key, value in facts.items() if value is not None]
-    if source.get("command"):
-        lines += ["", "```text", str(source["command"]), "```"]
+    if command:
+        lines += ["", "```text", one_line(command).replace("```", "` ` `"), "```"]
     return "\n".join(lines) or "Where these figures come from was not recorded."
 
 

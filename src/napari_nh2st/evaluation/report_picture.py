@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation.report_words import kind_words, main_model, number, split_name
+from napari_nh2st.markup import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,14 +63,9 @@ def picture(report: Mapping[str, Any], path: str | Path) -> None:
     figure.savefig(path, format="png", metadata={"Description": "napari-nh2st evaluation"})
 
 
-def _plain(text: object) -> str:
-    """Keep Matplotlib from reading a name with dollars as a formula."""
-    return str(text).replace("$", r"\$")
-
-
 def _row(row: SubFigure, split: Mapping[str, Any]) -> None:
     spots = f", {split['n_spots']} spots" if split.get("n_spots") is not None else ""
-    row.suptitle(_plain(f"{split_name(split)}: {kind_words(split)}{spots}"), fontsize=14, fontweight="bold")
+    row.suptitle(figure_text(f"{split_name(split)}: {kind_words(split)}{spots}"), fontsize=14, fontweight="bold")
     left, right = np.asarray(row.subfigures(1, 2, width_ratios=[1, 1.75]))
     _ranks(left.subplots(), split)
     maps = split.get("maps") or {}
@@ -109,7 +105,7 @@ def _ranks(axis: Axes, split: Mapping[str, Any]) -> None:
 
 
 def _label(name: str, scores: Mapping[str, Any]) -> str:
-    return _plain(f"{name}, mean {number(scores.get('pcc_mean'))}")
+    return figure_text(f"{name}, mean {number(scores.get('pcc_mean'))}")
 
 
 def _places(values: Array) -> npt.NDArray[np.int64]:
@@ -131,16 +127,18 @@ def _maps(part: SubFigure, maps: Mapping[str, Any]) -> None:
         low, high = _limits(measured)
         for axis, values in zip(axes[:, column], (measured, predicted), strict=True):
             dots = _dots(axis, spots, values, spacing, (low, high))
-        axes[0, column].set_title(_plain(f"{gene['rank']}: {gene['gene']}\nPCC {number(gene['pcc'])}"), fontsize=12)
+        axes[0, column].set_title(
+            figure_text(f"{gene['rank']}: {gene['gene']}\nPCC {number(gene['pcc'])}"), fontsize=12
+        )
         bar = part.colorbar(dots, ax=list(axes[:, column]), location="bottom", shrink=0.7, aspect=20, extend="both")
         bar.ax.tick_params(labelsize=9.5)
     axes[0, 0].set_ylabel("measured", fontsize=12)
     axes[1, 0].set_ylabel("predicted", fontsize=12)
     _scale_bar(axes[1, 0], spots, spacing)
     model, section = maps.get("model", "the model"), maps.get("section", "?")
-    part.suptitle(_plain(f"Section {section}, predicted by {model}"), fontsize=12)
+    part.suptitle(figure_text(f"Section {section}, predicted by {model}"), fontsize=12)
     unit = maps.get("unit", "expression")
-    part.supxlabel(_plain(f"{unit}; one scale per gene, measured 1st to 99th percentile"), fontsize=10.5)
+    part.supxlabel(figure_text(f"{unit}; one scale per gene, measured 1st to 99th percentile"), fontsize=10.5)
 
 
 def _limits(measured: Array) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter
 from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids
+from napari_nh2st.reading import written_cell
 
 # Columns of a tile; the genes' columns follow. px: continuous level-0 pixels; um: the same times mpp.
 COLUMNS = ("tile", "row", "col", "x_px", "y_px", "x_um", "y_um")
@@ -35,7 +36,7 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str]) -> None:
     ids, index = tile_ids(places), rows_and_columns(places)
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow([*COLUMNS, *genes])
+        out.writerow([*COLUMNS, *map(written_cell, genes)])
         for start in range(0, len(prediction), _CHUNK):
             part = slice(start, start + _CHUNK)
             centres = places.centres[part]

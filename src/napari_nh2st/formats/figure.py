@@ -24,6 +24,7 @@ from napari_nh2st.formats.picture import RGB, part
 from napari_nh2st.formats.smooth import smoothed
 from napari_nh2st.formats.table import describe, slide_mpp
 from napari_nh2st.geometry import Box
+from napari_nh2st.markup import figure_text
 from napari_nh2st.provenance import repeat_command
 
 if TYPE_CHECKING:
@@ -326,7 +327,7 @@ def _draw_title(axes: Axes, letter: str, gene: str, note: str, width: float) -> 
         """Write on the line above the image, `x` mm from its left; return where the text ends."""
         at = x * MM * 72, 1.2 * MM * 72
         made = axes.annotate(
-            text, (0, 1), at, xycoords="axes fraction", textcoords="offset points", fontsize=size, **look
+            figure_text(text), (0, 1), at, xycoords="axes fraction", textcoords="offset points", fontsize=size, **look
         )
         return float(x + made.get_window_extent().width / axes.figure.dpi / MM)
 
@@ -360,7 +361,7 @@ def _draw_colour_bar(
     if bar.solids is not None:
         bar.solids.set_rasterized(True)  # a PDF's reader shows seams between its 256 pieces
     says = "\n".join(unit) + (f"\n{limits.note}" if limits.note.startswith("the same") else "")
-    bar.ax.set_xlabel(says, fontsize=SMALL, labelpad=1.2)
+    bar.ax.set_xlabel(figure_text(says), fontsize=SMALL, labelpad=1.2)
 
 
 def _metadata(path: Path, prediction: Prediction, display: Display, command: str) -> dict[str, Any]:

@@ -6,6 +6,8 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +17,7 @@ from pydantic import ValidationError
 
 from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.errors import ModelError
+from napari_nh2st.markup import markdown_text
 from napari_nh2st.model.card import Card, GeneTrust
 from napari_nh2st.model.decoder import Decoder
 from napari_nh2st.model.reference import REFERENCE, Reference, read_reference, save_reference
@@ -196,11 +199,13 @@ def decoder_of(net: NH2ST) -> Decoder:
 
 def readme(card: Card) -> str:
     """Write the model card that people and the Hugging Face hub read."""
+    said = {name: markdown_text(getattr(card, name) or "") for name in ("name", "description", "citation")}
+    licence = card.licence.lower() if re.fullmatch(r"[\w.+ -]+", card.licence) else json.dumps(card.licence.lower())
     warning = "\nTrained on procedural tissue with invented genes: it says nothing about real slides.\n"
-    citation = f"- data: {card.citation}\n" if card.citation else ""
+    citation = f"- data: {said['citation']}\n" if card.citation else ""
     return (
-        f"---\nlibrary_name: napari-nh2st\nlicense: {card.licence.lower()}\n"
-        f"tags: [histology, spatial-transcriptomics]\n---\n\n# {card.name}\n\n{card.description}\n"
+        f"---\nlibrary_name: napari-nh2st\nlicense: {licence}\n"
+        f"tags: [histology, spatial-transcriptomics]\n---\n\n# {said['name']}\n\n{said['description']}\n"
         f"{warning if card.synthetic else ''}\n"
         f"- predicts {len(card.genes)} genes in {card.unit}\n"
         f"- NH2ST, variant {card.architecture.variant}; {card.mpp:.4g} um per pixel, patches of {card.patch} px, "
@@ -213,17 +218,21 @@ def readme(card: Card) -> str:
 
 def _training_words(card: Card) -> str:
     if not card.training:
-        return "tissue that was not recorded" if card.tissue is None else f"{card.tissue}; sections not recorded"
+        return (
+            "tissue that was not recorded"
+            if card.tissue is None
+            else f"{markdown_text(card.tissue)}; sections not recorded"
+        )
     each = ", ".join(f"{t.sample} (patient {t.patient}, {t.spots} spots)" for t in card.training)
     tissue = "" if card.tissue is None else f", {card.tissue}"
-    return f"{card.trained_on}{tissue}: {each}"
+    return f"{card.trained_on}{markdown_text(tissue)}: {markdown_text(each)}"
 
 
 def _held_out_words(card: Card) -> str:
     if card.evaluation is None:
         return "not evaluated"
     e = card.evaluation
-    return f"mean PCC {e.pcc_mean:.3f} over {len(e.genes)} genes on {', '.join(e.samples)} ({e.kind})"
+    return f"mean PCC {e.pcc_mean:.3f} over {len(e.genes)} genes on {markdown_text(', '.join(e.samples))} ({e.kind})"
 
 
 def _best_genes(card: Card, n: int = 10) -> str:
@@ -235,12 +244,16 @@ def _best_genes(card: Card, n: int = 10) -> str:
     intervals = [t for t in figures.values() if t.low is not None]
     above = sum(not t.chance for t in intervals)
     counted = f"The interval lies above 0 for {above} of {len(intervals)} genes. " if intervals else ""
-    rows = "".join(f"| {gene} | {figures[gene].pcc:.2f} | {_interval(figures[gene])} |\n" for gene in best)
+    rows = "".join(f"| {_cell(gene)} | {figures[gene].pcc:.2f} | {_interval(figures[gene])} |\n" for gene in best)
     return (
         f"\n## Held out, {card.evaluation.kind_words}\n\n{counted}The {len(best)} best, chosen on that same tissue, "
         "so that their figures are on the high side:\n\n"
         f"| gene | PCC | 95% interval |\n|---|---|---|\n{rows}"
     )
+
+
+def _cell(gene: str) -> str:
+    return markdown_text(gene).replace("|", "\\|")
 
 
 def _interval(trust: GeneTrust) -> str:

@@ -13,6 +13,7 @@ from napari_nh2st.reading.table import (
     read_numbers,
     read_table,
     written_cell,
+    written_frame,
 )
 from napari_nh2st.reading.text import read_text, text_of
 
@@ -37,4 +38,5 @@ __all__ = [
     "text_of",
     "told",
     "written_cell",
+    "written_frame",
 ]

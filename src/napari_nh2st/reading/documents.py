@@ -36,10 +36,16 @@ def parse_json(text: bytes | str, *, infinite: bool = False) -> Any:
     text = text_of(text) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
         if infinite:
-            return json.loads(text, object_pairs_hook=_once)
-        return json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite)
+            value = json.loads(text, object_pairs_hook=_once)
+        else:
+            value = json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a letter (a lone surrogate)") from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -287,6 +287,16 @@ def written_cell(text: str) -> str:
     return f"'{text}" if text.lstrip("'").startswith(_COMMANDS) else text
 
 
+def written_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose names and text are as `written_cell` has them; numbers stay numbers."""
+    out = frame.rename(columns=lambda name: written_cell(str(name)))
+    for place, kind in enumerate(frame.dtypes):
+        if str(kind) in ("object", "category", "string", "str"):
+            cells = [written_cell(cell) if isinstance(cell, str) else cell for cell in frame.iloc[:, place]]
+            out.isetitem(place, cells)
+    return out
+
+
 def number(text: str, *, comma: bool) -> float:
     """Return the finite number in a cell.
 

@@ -11,6 +11,7 @@ from qtpy.QtGui import QBrush, QColor, QFont, QHelpEvent, QImage, QPainter, QPai
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_nh2st.viewer.context.marks import Mark
+from napari_nh2st.viewer.kit.texts import plain_tip
 
 GAP, LINE = 4, 3  # pixels between the tiles, and of the frame round each
 _WIDEST = 520
@@ -68,7 +69,7 @@ class ContextPicture(QWidget):
     def event(self, event: QEvent) -> bool:
         """Give each tile its own tooltip."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            QToolTip.showText(event.globalPos(), self.tip_at(event.pos()), self)
+            QToolTip.showText(event.globalPos(), plain_tip(self.tip_at(event.pos())), self)
             return True
         return bool(super().event(event))
 

@@ -14,7 +14,7 @@ from napari_nh2st.viewer.export.presenter import ExportPresenter
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 _DEVICES = "What computes. Automatic takes a graphics card where there is a usable one"
@@ -50,7 +50,7 @@ class ExportSection(QWidget):
 
         def entry(text: str, tip: str, call: Callable[[], None]) -> QAction:
             action = menu.addAction(text)
-            action.setToolTip(tip)
+            action.setToolTip(plain_tip(tip))
             action.triggered.connect(lambda: call())
             return action
 

@@ -15,7 +15,7 @@ from napari_nh2st.viewer.finetune.panel_choice import LISTED, PanelChoice
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 from napari_nh2st.viewer.predict.model_names import folder_name
 
 _TYPED_MS = 300
@@ -200,7 +200,7 @@ class ChoicesForm(QWidget):
         kind, offers = self.presenter.choices.hold_out.kind, self.presenter.state.hold_outs
         _offer(self.held_out, offers, kind)
         reason = next((offer.reason_off for offer in offers if offer.value == "patient"), "")
-        self.held_out.setToolTip(f"{_HOLD_OUT_TIP}. One patient: {reason}" if reason else _HOLD_OUT_TIP)
+        self.held_out.setToolTip(plain_tip(f"{_HOLD_OUT_TIP}. One patient: {reason}" if reason else _HOLD_OUT_TIP))
         self._show_names()
 
     def _show_names(self) -> None:
@@ -233,5 +233,5 @@ def _offer(combo: QComboBox, offers: Sequence[Offer], chosen: str) -> None:
                 combo.addItem(offer.label, offer.value)
         for at, offer in enumerate(offers):
             combo.model().item(at).setEnabled(not offer.reason_off)
-            combo.setItemData(at, offer.reason_off or offer.tip, Qt.ItemDataRole.ToolTipRole)
+            combo.setItemData(at, plain_tip(offer.reason_off or offer.tip), Qt.ItemDataRole.ToolTipRole)
         combo.setCurrentIndex(combo.findData(chosen))

@@ -47,7 +47,8 @@ class Curves(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.told = RunCurves()
-        self.legend = QLabel()
+        self.legend = QLabel()  # the only label with markup: of our own words and numbers
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

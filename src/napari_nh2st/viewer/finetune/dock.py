@@ -7,7 +7,7 @@ from pathlib import Path
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QProgressBar, QScrollArea
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QProgressBar, QScrollArea
 from superqt.utils import signals_blocked
 
 from napari_nh2st.training.run.run_process import RunStatus
@@ -25,7 +25,7 @@ from napari_nh2st.viewer.finetune.trial_process import TrialProcess
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import indented, row, rule, scrolled
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Label, Sentence
 from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.state.preferences import stored_preferences
 from napari_nh2st.viewer.state.services import Services
@@ -150,7 +150,7 @@ class FinetuneWidget(QScrollArea):
         for part in (self.bar, self.sentence, self.facts, self.curves, self.map, self.result, self.use, self.log):
             layout.addWidget(part)
         layout.addWidget(rule())
-        layout.addWidget(QLabel("Runs on this machine"))
+        layout.addWidget(Label("Runs on this machine"))
         layout.addWidget(self.runs)
         layout.addStretch(1)
 

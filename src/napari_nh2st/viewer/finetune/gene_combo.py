@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 from superqt import QSearchableComboBox
 from superqt.utils import signals_blocked
 
+from napari_nh2st.viewer.kit.texts import plain_tip
+
 _ITEMS_IN_SIGHT = 15
 _LETTERS = 26  # of an item: a name, its PCC
 
@@ -23,7 +25,7 @@ class GeneCombo(QSearchableComboBox):
         self._items = _Items(self)
         self._gene = ""
         self.setModel(self._items)
-        self.setToolTip(tooltip)
+        self.setToolTip(plain_tip(tooltip))
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setIconSize(QSize(0, 0))
         self.setMinimumContentsLength(6)

@@ -16,7 +16,7 @@ from napari_nh2st.viewer.finetune.run_queue_presenter import RunQueuePresenter, 
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import when
-from napari_nh2st.viewer.kit.texts import Sentence, paragraphs
+from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
 
 _EVERY_MS = 2000
 _LINES_IN_SIGHT = 5
@@ -87,7 +87,7 @@ class RunQueue(QWidget):
         self.table = QTableWidget(0, len(_COLUMNS))
         for at, (name, tip) in enumerate(_COLUMNS.items()):
             item = QTableWidgetItem(name)
-            item.setToolTip(tip)
+            item.setToolTip(plain_tip(tip))
             self.table.setHorizontalHeaderItem(at, item)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -129,7 +129,7 @@ class RunQueue(QWidget):
         tip = paragraphs([str(line.folder), *([line.message] if line.message else [])])
         for place, text in enumerate(texts):
             item = QTableWidgetItem(text)
-            item.setToolTip(tip)
+            item.setToolTip(plain_tip(tip))
             item.setData(Qt.ItemDataRole.UserRole, str(line.folder))
             self.table.setItem(at, place, item)
 

@@ -20,7 +20,7 @@ from superqt.utils import signals_blocked
 
 from napari_nh2st.expression import Sample
 from napari_nh2st.viewer.finetune.sections_presenter import Editable
-from napari_nh2st.viewer.kit.texts import paragraphs
+from napari_nh2st.viewer.kit.texts import paragraphs, plain_tip
 
 if TYPE_CHECKING:
     from napari_nh2st.training.sections.section_check import SectionFacts
@@ -70,7 +70,7 @@ class SectionsTable(QTableWidget):
         super().__init__(0, len(COLUMNS))
         for column, (name, tip) in enumerate(COLUMNS.items()):
             item = QTableWidgetItem(name)
-            item.setToolTip(tip)
+            item.setToolTip(plain_tip(tip))
             self.setHorizontalHeaderItem(column, item)
         trigger = QAbstractItemView.EditTrigger
         self.setEditTriggers(trigger.DoubleClicked | trigger.EditKeyPressed | trigger.AnyKeyPressed)

@@ -12,7 +12,7 @@ from napari_nh2st.viewer.genes.limits import GeneLimits
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import make_narrow
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 from napari_nh2st.viewer.layers.heatmap import COLORMAPS, SMOOTHED
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.style import PERCENTILES, Style
@@ -65,7 +65,7 @@ class LimitsForm(QWidget):
     def turn_percentiles(self, reason_off: str) -> None:
         """Turn the choice of percentiles off for a reason; empty turns it on."""
         self.percentiles.enabled = not reason_off
-        self.percentiles.native.setToolTip(reason_off or _PERCENTILES)
+        self.percentiles.native.setToolTip(plain_tip(reason_off or _PERCENTILES))
 
     def turn_reset(self, reason_off: str) -> None:
         """Turn the button off that resets the limits; empty turns it on."""

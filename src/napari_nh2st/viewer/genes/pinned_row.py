@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from superqt import QFlowLayout
 
 from napari_nh2st.viewer.kit.buttons import action_button
+from napari_nh2st.viewer.kit.texts import plain_tip
 
 _LOOK = "QPushButton { padding: 1px 5px; %s}"  # small: several of them fit into a line
 _GREY = "color: gray; "
@@ -23,9 +24,9 @@ class _Chip(QPushButton):
     unpinned = Signal()
 
     def __init__(self, gene: str) -> None:
-        super().__init__(gene)
+        super().__init__(gene.replace("&", "&&"))
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-        action = QAction(f"Unpin {gene}", self)
+        action = QAction(f"Unpin {gene}".replace("&", "&&"), self)
         action.triggered.connect(self.unpinned)
         self.addAction(action)
 
@@ -71,7 +72,9 @@ class PinnedRow(QWidget):
         for gene, chip in self.chips.items():
             known = predicted(gene)
             chip.setStyleSheet(_LOOK % ("" if known else _GREY))
-            chip.setToolTip(f"Show {gene}; Delete unpins it" if known else f"This model does not predict {gene}")
+            chip.setToolTip(
+                plain_tip(f"Show {gene}; Delete unpins it" if known else f"This model does not predict {gene}")
+            )
         self._shown = shown
         pinned = shown in self.chips
         does = f"{'Unpin' if pinned else 'Pin'} {shown}: pinned genes stay at hand, for you and in every slide"

@@ -15,7 +15,7 @@ from napari_nh2st.viewer.genes.limits_form import LimitsForm
 from napari_nh2st.viewer.genes.pinned_row import PinnedRow
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 _ORDERS = (
@@ -112,7 +112,7 @@ class GeneSection(QWidget):
         for i, (_, order, tip) in enumerate(_ORDERS):
             reason = reasons_off.get(order, "")
             self.order.model().item(i).setEnabled(not reason)
-            self.order.setItemData(i, reason or tip, Qt.ItemDataRole.ToolTipRole)
+            self.order.setItemData(i, plain_tip(reason or tip), Qt.ItemDataRole.ToolTipRole)
         with signals_blocked(self.order):
             self.order.setCurrentIndex(self.order.findData(chosen))
 
@@ -121,7 +121,7 @@ def _order_combo() -> NarrowCombo:
     made = NarrowCombo(_ORDER)
     for text, order, tip in _ORDERS:
         made.addItem(text, order)
-        made.setItemData(made.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        made.setItemData(made.count() - 1, plain_tip(tip), Qt.ItemDataRole.ToolTipRole)
     made.setMinimumContentsLength(3)
     made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
     return made

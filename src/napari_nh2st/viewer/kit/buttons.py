@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from qtpy.QtWidgets import QPushButton
 
+from napari_nh2st.viewer.kit.texts import plain_tip
+
 
 class ActionButton(QPushButton):
     """A push button whose tooltip says what it changes or, while it is off, why it is off.
@@ -30,14 +32,14 @@ class ActionButton(QPushButton):
     def set_reason_off(self, reason: str) -> None:
         """Turn the button off and say why; an empty reason turns it on."""
         self.setEnabled(not reason)
-        self.setToolTip(reason or self._tooltip)
+        self.setToolTip(plain_tip(reason or self._tooltip))
 
     def set_action(self, text: str, tooltip: str) -> None:
         """Give the button another meaning: *Pause* becomes *Go on*."""
         self._tooltip = tooltip
         self.setText(text)
         if self.isEnabled():
-            self.setToolTip(tooltip)
+            self.setToolTip(plain_tip(tooltip))
 
 
 def action_button(

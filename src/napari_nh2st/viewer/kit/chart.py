@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from qtpy.QtCore import QEvent, QObject, QSize
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QColor, QCursor, QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip
 from superqt.utils import QSignalThrottler
 
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.kit.texts import plain_tip
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -124,8 +125,9 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
 
     def __init__(self, name: str, tooltip: str = "") -> None:
         super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setAccessibleName(name)
-        self.setToolTip(tooltip)
+        self.setToolTip(plain_tip(tooltip))
         self.setWordWrap(True)
         # height for width, and no fixed height set on resizing: with that, a scroll bar that comes and goes with the
         # height would resize the chart for ever
@@ -210,7 +212,7 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
     def event(self, event: QEvent) -> bool:
         """Prefer what is said of the place under the mouse to the tooltip."""
         if event.type() == QEvent.Type.ToolTip and self._tip:
-            QToolTip.showText(QCursor.pos(), self._tip, self)
+            QToolTip.showText(QCursor.pos(), plain_tip(self._tip), self)
             return True
         return bool(super().event(event))
 
@@ -295,7 +297,7 @@ class Chart(QLabel):  # napari's style sheet gives a label the font and the colo
         tip = self.tip_at(event)
         if tip != self._tip:
             self._tip = tip
-            QToolTip.showText(QCursor.pos(), tip, self)
+            QToolTip.showText(QCursor.pos(), plain_tip(tip), self)
 
     def _drawn(self, event: Event) -> None:
         """Put the marks on a picture that was drawn anew, on another screen say."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
+from napari_nh2st.viewer.kit.texts import plain_tip
+
 
 def make_narrow(combo: QComboBox, letters: int = 6) -> None:
     """Have a combo box shorten what it shows, down to so many letters, instead of widening the dock."""
@@ -20,4 +22,4 @@ class NarrowCombo(QComboBox):
     def __init__(self, tooltip: str = "") -> None:
         super().__init__()
         make_narrow(self)
-        self.setToolTip(tooltip)
+        self.setToolTip(plain_tip(tooltip))

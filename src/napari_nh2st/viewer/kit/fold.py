@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_nh2st.viewer.kit.layout import column
+from napari_nh2st.viewer.kit.texts import plain_tip
 
 _LOOK = "QPushButton { text-align: left; border: none; background: transparent; padding: 4px 2px; }"
 
@@ -33,7 +34,7 @@ class Fold(QWidget):
         self.title, self._make = title, make
         self._section: QWidget | None = None
         self.button = QPushButton(f"▸  {title}")
-        self.button.setToolTip(tooltip)
+        self.button.setToolTip(plain_tip(tooltip))
         self.button.setCheckable(True)
         self.button.setStyleSheet(_LOOK)
         self.button.toggled.connect(self._toggled)

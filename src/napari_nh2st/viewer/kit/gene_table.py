@@ -11,8 +11,9 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QPushButton, QTableView, QWidget
 
 from napari_nh2st.atomic import finished_file
+from napari_nh2st.reading import written_frame
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,14 +49,16 @@ class _Frame(QAbstractTableModel):
         name = str(self.frame.index.name or "gene") if section == 0 else str(self.frame.columns[section - 1])
         if role == Qt.ItemDataRole.DisplayRole:
             return name
-        return self.tips.get(name) if role == Qt.ItemDataRole.ToolTipRole else None
+        return plain_tip(self.tips.get(name, "")) if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if self.frame is None or not index.isValid():
             return None
         if index.column() == 0:
-            shown = role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole)  # a long name is cut off
-            return str(self.frame.index[index.row()]) if shown else None
+            name = str(self.frame.index[index.row()])
+            if role == Qt.ItemDataRole.ToolTipRole:  # a long name is cut off
+                return plain_tip(name)
+            return name if role == Qt.ItemDataRole.DisplayRole else None
         value = self.frame.iat[index.row(), index.column() - 1]
         number = isinstance(value, int | float | np.number)
         if role == Qt.ItemDataRole.TextAlignmentRole:
@@ -174,9 +177,9 @@ class GeneTable(QWidget):
         target = Path(path)
         with finished_file(target) as draft:
             if self._saved is None:
-                self.frame.to_csv(draft)
+                written_frame(self.frame.reset_index()).to_csv(draft, index=False)
             else:
-                self._saved.to_csv(draft, index=False)
+                written_frame(self._saved).to_csv(draft, index=False)
         return target
 
     def changeEvent(self, event: QEvent) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_nh2st.viewer.kit.texts import Label
 
 _WIDEST = "Estimate  "  # of the captions: with it the controls of all rows begin at one line
 _GAP = 6
 _DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the first
 
 
-class Caption(QLabel):
+class Caption(Label):
     """A label in front of a control: as wide as the widest one, in any font.
 
     Parameters

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFrame,
     QGridLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QScrollArea,
@@ -27,7 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_nh2st.viewer.kit.layout import rule
 from napari_nh2st.viewer.kit.model_draft import Draft, FormField
-from napari_nh2st.viewer.kit.texts import paragraphs
+from napari_nh2st.viewer.kit.texts import Label, paragraphs, plain_tip
 
 AUTOMATIC = "automatic"
 _MOST = 10**9
@@ -49,7 +48,7 @@ class Row:
 
     def __init__(self, field: FormField, draft: Draft[Any], reason_off: str = "") -> None:
         self.field, self._draft, self._reason_off = field, draft, reason_off
-        self.label = QLabel(field.label)
+        self.label = Label(field.label)
         self.widget = _widget(field, draft.value(field.name))
         self.reset = QToolButton()
         self.reset.setText("↺")
@@ -76,7 +75,9 @@ class Row:
         font.setBold(not default)
         self.label.setFont(font)
         self.reset.setEnabled(not default and not self._reason_off)
-        self.reset.setToolTip("This is the default" if default else f"Back to the default: {_default(self.field)}")
+        self.reset.setToolTip(
+            plain_tip("This is the default" if default else f"Back to the default: {_default(self.field)}")
+        )
 
     def _chosen(self) -> object:
         value = self.widget.value
@@ -152,7 +153,7 @@ class ModelForm(QScrollArea):
         if self.rows and at > 1:
             self._grid.addWidget(rule(), at, 0, 1, 3)
             at += 1
-        heading = QLabel(title)
+        heading = Label(title)
         heading.setStyleSheet("QLabel { font-weight: 600; }")
         self._grid.addWidget(heading, at, 0, 1, 3)
         for line, name in enumerate(names, at + 1):

@@ -8,13 +8,21 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 
-class Sentence(QLabel):
+class Label(QLabel):
+    """Text that is only text: a label of Qt's own takes anything with tags in it, such as a gene's name, for HTML."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setText(text)
+
+
+class Sentence(Label):
     """Text that wraps and takes no room while it is empty."""
 
     def __init__(self, text: str = "", *, dim: bool = False) -> None:
         super().__init__(text)
         self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         # a long word (a path) must not widen the dock
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
@@ -50,6 +58,17 @@ class Note(Sentence):
         self.setStyleSheet("QLabel { border-left: 3px solid #f2c14e; padding: 0px 0px 0px 6px; font-size: 11px; }")
 
 
+class _Markup(str):
+    """Markup that `paragraphs` made."""
+
+
 def paragraphs(texts: list[str]) -> str:
     """Write texts as a tooltip that wraps: Qt lays plain text out on one endless line."""
-    return "<qt>" + "".join(f"<p>{escape(text)}</p>" for text in texts) + "</qt>"
+    return _Markup("<qt>" + "".join(f"<p>{escape(text)}</p>" for text in texts) + "</qt>")
+
+
+def plain_tip(text: str) -> str:
+    """Return a text for a tooltip, which Qt must not take for HTML; what `paragraphs` made stays as it is."""
+    if isinstance(text, _Markup) or "<" not in text:
+        return text
+    return paragraphs(text.split("\n"))

@@ -11,7 +11,7 @@ from napari_nh2st.viewer.kit.buttons import ActionButton, action_button
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.task import Task
-from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence
+from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence, plain_tip
 from napari_nh2st.viewer.layers.spots import SpotsLayer
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement
 from napari_nh2st.viewer.measured.messages import (
@@ -79,7 +79,7 @@ class MeasuredSection(QWidget):
             spin.setPrefix(f"{axis} ")
             spin.setSuffix(" px")
             spin.setMinimumWidth(60)
-            spin.setToolTip(f"Move the spots {way}, in pixels of this slide")
+            spin.setToolTip(plain_tip(f"Move the spots {way}, in pixels of this slide"))
         for spin in (self.scale, self.x, self.y):
             spin.valueChanged.connect(self._frame_edited)
         self.use = action_button("Use", "Take the spots as they lie now", self.presenter.use)
@@ -231,4 +231,4 @@ class MeasuredSection(QWidget):
     def show_difference_offer(self, tip: str, *, on: bool) -> None:
         """Offer the layer of differences."""
         self.show_difference.setEnabled(on)
-        self.show_difference.setToolTip(tip)
+        self.show_difference.setToolTip(plain_tip(tip))

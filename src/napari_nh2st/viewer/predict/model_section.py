@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence, paragraphs
+from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
 from napari_nh2st.viewer.predict.messages import model_details, model_words
 from napari_nh2st.viewer.predict.model_names import folder_name, model_names
 from napari_nh2st.viewer.state.dock_state import ChosenModel, DockState
@@ -80,8 +80,8 @@ class ModelSection(QWidget):
             except (Nh2stError, OSError) as error:
                 self.line.say(str(error))
         about = paragraphs([_TOOLTIP, *(model_details(card) if card else [])])
-        self.combo.setToolTip(about)
-        self.line.setToolTip(about)
+        self.combo.setToolTip(plain_tip(about))
+        self.line.setToolTip(plain_tip(about))
         self._state.choose_model(None if model is None else ChosenModel(model, card))
 
     def _ask(self) -> None:

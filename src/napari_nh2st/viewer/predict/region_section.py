@@ -7,6 +7,7 @@ from superqt.utils import signals_blocked
 
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.texts import plain_tip
 from napari_nh2st.viewer.state.dock_state import DockState, Where, has_fine_detail
 from napari_nh2st.viewer.state.preferences import Preferences
 
@@ -39,7 +40,7 @@ class RegionSection(QWidget):
         for name, text, tip in _CHOICES:
             button = QPushButton(text)  # segments: three radio buttons do not fit in 320 px
             button.setCheckable(True)
-            button.setToolTip(tip)
+            button.setToolTip(plain_tip(tip))
             self.buttons[name] = button
             self._group.addButton(button)
         self.detail = NarrowCombo(_DETAIL)

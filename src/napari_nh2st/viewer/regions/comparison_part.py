@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.task import Task
-from napari_nh2st.viewer.kit.texts import Note, Sentence
+from napari_nh2st.viewer.kit.texts import Label, Note, Sentence
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.comparison import ComparisonPresenter
 from napari_nh2st.viewer.regions.messages import ALIKE, COMPARISON_TIPS, ELSEWHERE
@@ -40,7 +40,7 @@ class ComparisonPart(QWidget):
         self.note = Note()
         layout = column(self)
         # no captions of a fixed width: they are cut off in a larger font
-        layout.addLayout(row(self._first, QLabel("with"), stretch=0))
+        layout.addLayout(row(self._first, Label("with"), stretch=0))
         layout.addLayout(row(self._second, self.button, stretch=0))
         for part in (self.task, self.outcome, self.table, self.note):
             layout.addWidget(part)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QSlider, QWidget
 
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.task import Task
-from napari_nh2st.viewer.kit.texts import Note, Sentence
+from napari_nh2st.viewer.kit.texts import Label, Note, Sentence
 from napari_nh2st.viewer.layers.domains import colour_of
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.domains import RESOLUTIONS, DomainsPresenter
@@ -43,7 +43,7 @@ class DomainsPart(QWidget):
         self.table = GeneTable("markers")
         self.note = Note()
         layout = column(self)
-        layout.addLayout(row(QLabel("few domains"), self.slider, QLabel("many"), stretch=1))
+        layout.addLayout(row(Label("few domains"), self.slider, Label("many"), stretch=1))
         for part in (self.button, self.task, self.sentence, self.choice, self.table, self.note):
             layout.addWidget(part)
         self.presenter = DomainsPresenter(workspace, self)

@@ -6,6 +6,8 @@ from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 from superqt.utils import signals_blocked
 
+from napari_nh2st.viewer.kit.texts import plain_tip
+
 _ROWS = 5  # in sight
 _EDITABLE = Qt.ItemFlag.ItemIsEditable
 
@@ -49,7 +51,7 @@ class RegionList(QTableWidget):
             for at, (name, words) in enumerate(regions.items()):
                 cells = QTableWidgetItem(name), QTableWidgetItem(words)
                 cells[1].setFlags(cells[1].flags() & ~_EDITABLE)
-                cells[1].setToolTip(words)
+                cells[1].setToolTip(plain_tip(words))
                 for i, cell in enumerate(cells):
                     self.setItem(at, i, cell)
             if regions:

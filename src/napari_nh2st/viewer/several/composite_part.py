@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QStringListModel, Qt
-from qtpy.QtWidgets import QCompleter, QHBoxLayout, QLabel, QListView, QWidget
+from qtpy.QtWidgets import QCompleter, QHBoxLayout, QListView, QWidget
 
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Label, Sentence
 from napari_nh2st.viewer.layers.composite import COLOURS, Composite
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.several.composite import CompositePresenter
@@ -26,7 +26,7 @@ class CompositePart(QWidget):
         super().__init__()
         self._genes = QStringListModel([""], self)
         self.combos: list[NameCombo] = []
-        self.scales: list[QLabel] = []
+        self.scales: list[Label] = []
         self.use_pinned = action_button("Use pinned", USE_PINNED_TIP, lambda: self.presenter.use_pinned())
         self.show_button = action_button("Show together", SHOW_TIP, lambda: self.presenter.show())
         self.sentence = Sentence()
@@ -39,11 +39,11 @@ class CompositePart(QWidget):
         self.presenter.update()
 
     def _line(self, name: str, colour: str) -> QHBoxLayout:
-        swatch = QLabel()
+        swatch = Label()
         swatch.setFixedSize(14, 14)
         swatch.setStyleSheet(f"QLabel {{ background: {colour}; border-radius: 2px; }}")
         combo = self._make_combo(name)
-        scale = QLabel()
+        scale = Label()
         scale.setToolTip(SCALE_TIP)
         self.combos.append(combo)
         self.scales.append(scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_nh2st.viewer.kit.layout import column
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.several.messages import PINNED_TIP
 from napari_nh2st.viewer.several.pinned import PinnedPresenter
@@ -28,7 +28,7 @@ class PinnedPart(QWidget):
     def show_offer(self, reason_off: str, *, on: bool) -> None:
         """Offer the layers, or say why none can be drawn."""
         self.box.setEnabled(on)
-        self.box.setToolTip(reason_off or PINNED_TIP)
+        self.box.setToolTip(plain_tip(reason_off or PINNED_TIP))
 
     def show_sentence(self, text: str) -> None:
         """Say what to do, or what the layers are."""

@@ -18,7 +18,7 @@ from napari_nh2st.analysis.spread import VIEWS
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.task import Task
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.trust.messages import SHOW_SPREAD, SPREAD_IS, SPREAD_TIP
 from napari_nh2st.viewer.trust.presenter import ModelChoice, Offer, SpreadPresenter
@@ -122,7 +122,7 @@ class SpreadPart(QWidget):
 def _item(choice: ModelChoice, ticked: bool) -> QListWidgetItem:
     item = QListWidgetItem(choice.name)
     item.setData(Qt.ItemDataRole.UserRole, choice.model)
-    item.setToolTip(choice.why_not or choice.model)
+    item.setToolTip(plain_tip(choice.why_not or choice.model))
     usable = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable
     item.setFlags(Qt.ItemFlag.NoItemFlags if choice.why_not else usable)
     item.setCheckState(Qt.CheckState.Checked if ticked and not choice.why_not else Qt.CheckState.Unchecked)
