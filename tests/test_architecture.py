@@ -13,8 +13,8 @@ PACKAGE = ROOT / "src" / "napari_nh2st"
 
 # Each line may import what stands in the lines before it. Parts of one line do not know each other.
 ORDER = [
-    {"errors", "geometry", "metrics", "provenance", "atomic", "terminal", "slide_path", "markup"},
-    {"reading"},
+    {"errors", "geometry", "metrics", "provenance", "atomic", "terminal", "slide_path"},
+    {"reading", "markup"},
     {"slides", "expression", "model"},
     {"engine"},
     {"training"},
