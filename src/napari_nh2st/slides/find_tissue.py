@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.morphology import remove_small_holes, remove_small_objects
+from skimage.morphology import remove_small_objects
 
 from napari_nh2st.slides.resample import Rgb
 from napari_nh2st.slides.tissue import Mask, TissueMask
+
+Density = npt.NDArray[np.float32]
 
 MASK_UM = 8.0
 MASK_SIDE = 1536
@@ -21,9 +23,22 @@ MAX_SIDE = 3000
 STRIP = 512
 # In mask pixels of 8 um: half the width of a gap that is closed, the largest hole filled, the largest speck dropped
 CLOSING, HOLE, SPECK = 8, 4000, 150
-DARK = 40  # of 255
-# In the measure of `tissue_in`: glass is paler than the first; a range below the second is all glass or all tissue
+# A speck is also no more than this part of a picture: in a small one, a small piece counts.
+SPECK_SHARE = 0.02
+# A gap at the border stays open if the part that is further than the first from tissue is larger than the second.
+OPEN_HALF, OPEN_AREA = 4, 100
+# Of 255: darker pixels whose channels differ by less than the second are black borders, gaps between strips, dust
+DARK, BLACK_RANGE = 40, 10
+# In the measure of `_Stain`: glass is paler than the first; a range below the second is all glass or all tissue
 PALEST_TISSUE, FLAT = 0.13, 0.01
+# Glass varies less than this over five pixels, and by the second in all
+EVEN, GLASS_RANGE = 0.004, 0.03
+# Tinted glass and pale tissue may have one density: the denser it is, the more of the view must be even to be glass.
+TINTS, GLASS_SHARES = (0.08, 0.09), (0.1, 0.5)
+# Shadows, dust and a coverslip's edge are grey: their colour is a smaller part of the stain than this
+GREY = 0.25
+# Green and blue ink: more density in red than in green by this much (H&E: less than 0.12), and this much stain
+INK, INK_STAIN = 0.15, 0.2
 
 
 def find_tissue(
@@ -49,7 +64,9 @@ def find_tissue(
     step = max(step, max(shape) / MAX_SIDE, 1.0)
     height, width = (int(np.ceil(side / step)) for side in shape)
     coarse = 1.0 if mpp is None else max(1.0, step * mpp / MASK_UM)
-    return TissueMask(tissue_in(read(0, 0, width, height, step), coarse), (step, step))
+    mask, ink = _tissue_and_ink(read(0, 0, width, height, step), coarse)
+    said = f"green or blue ink on {ink.mean():.1%} of the slide is not counted as tissue" if ink.any() else ""
+    return TissueMask(mask, (step, step), said)
 
 
 def tissue_in(pixels: Rgb, coarse: float = 1.0) -> Mask:
@@ -66,23 +83,116 @@ def tissue_in(pixels: Rgb, coarse: float = 1.0) -> Mask:
     Stain absorbs colours unequally. The measure is optical density minus half of its grey part, so shadows and dust
     count little. Otsu's threshold stays near the glass, so that a slide that is all glass or all tissue is not split.
     """
-    if np.median(pixels.max(axis=2)) < DARK:
-        return _bright_in(pixels, coarse)
-    stain = np.concatenate([_stain(pixels[i : i + STRIP]) for i in range(0, len(pixels), STRIP)])
-    stain = ndimage.gaussian_filter(stain, 1.0)
-    if np.ptp(stain) < FLAT:
-        return np.full(stain.shape, bool(stain.mean() > PALEST_TISSUE))
-    threshold = float(threshold_otsu(stain))  # type: ignore[no-untyped-call]
-    glass = float(np.median(stain[stain <= threshold]))
-    glass = glass if glass < PALEST_TISSUE else 0.0  # the paler half is tissue too: no glass in view
-    return _tidied(stain > np.clip(threshold, glass + 0.06, glass + 0.095), coarse)
+    return _tissue_and_ink(pixels, coarse)[0]
 
 
-def _stain(pixels: Rgb) -> npt.NDArray[np.float32]:
-    density = -np.log10((pixels.astype(np.float32) + 1) / 256)
-    stain: npt.NDArray[np.float32] = density.max(axis=2) - 0.5 * density.min(axis=2)
-    stain[pixels.max(axis=2) < DARK] = 0  # black borders, pen, gaps between scanned strips
-    return stain
+def _tissue_and_ink(pixels: Rgb, coarse: float) -> tuple[Mask, Mask]:
+    if _is_fluorescence(pixels):
+        return _bright_in(pixels, coarse), np.zeros(pixels.shape[:2], bool)
+    stain = _Stain(pixels)
+    stained = stain.stained()
+    ink = np.asarray(remove_small_objects(stain.ink, max_size=round(SPECK / coarse**2)), dtype=bool)
+    if ink.sum() * 2 > stained.sum():  # most of it: the stain itself is blue or green
+        return _tidied(stained, coarse), np.zeros_like(ink)
+    clear = ~ndimage.binary_dilation(ink, iterations=3)
+    return _tidied(stained & clear, coarse) & clear, ink
+
+
+def _is_fluorescence(pixels: Rgb) -> bool:
+    """Return True for bright tissue on a dark background, False also where black padding surrounds a stained slide."""
+    brightest, dimmest = pixels.max(axis=2), pixels.min(axis=2)
+    if np.median(brightest) >= DARK:
+        return False
+    lit = brightest >= DARK
+    if not lit.any() or np.median(brightest[lit]) < 120 or np.median(dimmest[lit]) < DARK:
+        return True
+    coloured = brightest[lit].astype(int) - dimmest[lit]
+    white = np.median(dimmest[lit]) > 200
+    return bool(np.percentile(coloured, 99) < BLACK_RANGE and not white)
+
+
+class _Stain:
+    """The stain in a view.
+
+    Attributes
+    ----------
+    density : (h, w) float32
+        Optical density minus half of its grey part, smoothed; 0 where nothing was scanned.
+    colour : (h, w) float32
+        Largest minus smallest density of the three colours, smoothed.
+    ink : (h, w) bool
+        True on green and blue ink.
+    padding : (h, w) bool
+        True on one white or grey, as around scanned parts; it may be glass.
+    threshold : float
+        Tissue has a higher `density`; infinite if there is none.
+    """
+
+    def __init__(self, pixels: Rgb) -> None:
+        parts = [self._measured(pixels[i : i + STRIP]) for i in range(0, len(pixels), STRIP)]
+        highest, lowest, self.ink, black = (np.concatenate(kind) for kind in zip(*parts, strict=True))
+        self.density = ndimage.gaussian_filter(highest - 0.5 * lowest, 1.0)
+        self.colour = ndimage.gaussian_filter(highest - lowest, 1.0)
+        self.padding = _uniform_grey(pixels)
+        self.threshold = self._threshold(~black)
+
+    @staticmethod
+    def _measured(pixels: Rgb) -> tuple[Density, Density, Mask, Mask]:
+        density = -np.log10((pixels.astype(np.float32) + 1) / 256)
+        brightest = pixels.max(axis=2)
+        black = (brightest < DARK) & (brightest - pixels.min(axis=2) < BLACK_RANGE)
+        density[black] = 0
+        highest, lowest = density.max(axis=2), density.min(axis=2)
+        ink = (density[:, :, 0] - density[:, :, 1] > INK) & (highest - 0.5 * lowest > INK_STAIN)
+        return highest, lowest, ink, black
+
+    def _threshold(self, scanned: Mask) -> float:
+        even = self._even()
+        inside = scanned & ~self.padding
+        if self._glass(inside, even) is not None:
+            scanned = inside  # else what looks like padding may be all the glass there is
+        values = self.density[scanned]
+        if not values.size:
+            return np.inf
+        if np.ptp(values) < FLAT:
+            return -np.inf if values.mean() > PALEST_TISSUE else np.inf
+        otsu = float(threshold_otsu(values))  # type: ignore[no-untyped-call]
+        glass = self._glass(scanned, even) or 0.0
+        return float(np.clip(otsu, glass + 0.06, glass + 0.095))
+
+    def _glass(self, scanned: Mask, even: Mask) -> float | None:
+        """Return the density of the glass, None if too little is in view to know it."""
+        pale = np.sort(self.density[scanned & even & (self.density < PALEST_TISSUE)])
+        if not pale.size:
+            return None
+        palest = pale[: np.searchsorted(pale, pale[len(pale) // 50] + GLASS_RANGE)]
+        glass = float(np.median(palest))
+        enough = np.interp(glass, TINTS, GLASS_SHARES)
+        return glass if len(palest) >= enough * np.count_nonzero(scanned) else None
+
+    def _even(self) -> Mask:
+        """Return True where the density hardly varies over five pixels."""
+        parts = []
+        for i in range(0, len(self.density), STRIP):
+            part = self.density[i : i + STRIP].astype(np.float64)
+            mean = ndimage.uniform_filter(part, 5)
+            parts.append(ndimage.uniform_filter(part**2, 5) - mean**2 < EVEN**2)
+        return np.concatenate(parts)
+
+    def stained(self) -> Mask:
+        """Return True where there is more stain than on glass, and not only a shadow."""
+        blurred = ndimage.binary_dilation(self.padding, iterations=2)
+        mask = (self.density > self.threshold) & ~blurred
+        coloured = mask & (self.colour >= GREY * self.density)
+        return np.asarray(coloured if coloured.sum() * 2 > mask.sum() else mask, dtype=bool)
+
+
+def _uniform_grey(pixels: Rgb) -> Mask:
+    """Return True where a view is one white or grey like the padding around scanned parts."""
+    green = pixels[:, :, 1]
+    grey = (pixels.max(axis=2) - pixels.min(axis=2) < 4) & ((green >= 254) | (green < 200))
+    even = ndimage.maximum_filter(green, 3) - ndimage.minimum_filter(green, 3) <= 1
+    return np.asarray(grey & even, dtype=bool)
 
 
 def _bright_in(pixels: Rgb, coarse: float) -> Mask:
@@ -99,9 +209,42 @@ def _tidied(mask: Mask, coarse: float) -> Mask:
     if reach:
         wide = np.pad(mask, reach, mode="edge")
         closed = np.concatenate([_closed(wide, i, reach) for i in range(0, len(mask), STRIP)])
-        mask = mask | closed
-    mask = remove_small_holes(mask, max_size=round(HOLE / coarse**2))
-    return np.asarray(remove_small_objects(mask, max_size=round(SPECK / coarse**2)), dtype=bool)
+        mask = mask | (closed & ~_open_gaps(closed & ~mask, coarse))
+    mask = mask | _holes(mask, HOLE / coarse**2)
+    speck = min(SPECK / coarse**2, SPECK_SHARE * mask.size)
+    return np.asarray(remove_small_objects(mask, max_size=round(speck)), dtype=bool)
+
+
+def _open_gaps(filled: Mask, coarse: float) -> Mask:
+    """Return the closed gaps that run to the border and are wider and longer than fat cells."""
+    if not any(side.any() for side in (filled[0], filled[-1], filled[:, 0], filled[:, -1])):
+        return np.zeros(filled.shape, bool)
+    half = OPEN_HALF / coarse
+    wide = ndimage.distance_transform_edt(np.pad(filled, 1, mode="edge"))[1:-1, 1:-1] > half
+    gaps, count = ndimage.label(wide)
+    long = np.bincount(gaps.ravel(), minlength=count + 1) >= OPEN_AREA / coarse**2
+    long &= _at_border(gaps, count)
+    if not long.any():
+        return np.zeros(filled.shape, bool)
+    return np.asarray(filled & (ndimage.distance_transform_edt(~long[gaps]) <= half + 1), dtype=bool)
+
+
+def _at_border(labels: npt.NDArray[np.int32], count: int) -> Mask:
+    """Return for each label, 0 to `count`, whether it touches the border; False for 0."""
+    touches = np.zeros(count + 1, bool)
+    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        touches[side] = True
+    touches[0] = False
+    return touches
+
+
+def _holes(mask: Mask, largest: float) -> Mask:
+    """Return the gaps that tissue surrounds; glass that touches the border of the picture is none of them."""
+    gaps, count = ndimage.label(~mask)
+    sizes = np.bincount(gaps.ravel(), minlength=count + 1)
+    hole = (sizes <= largest) & ~_at_border(gaps, count)
+    hole[0] = False
+    return np.asarray(hole[gaps], dtype=bool)
 
 
 def _closed(wide: Mask, top: int, reach: int) -> Mask:

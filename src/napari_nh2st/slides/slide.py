@@ -110,9 +110,10 @@ class Slide:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences for the user; damaged tiles are added as they are met."""
+        """Sentences for the user; damaged tiles are added as they are met, and what `tissue` left out."""
         problem = [f"{self.path.name} {self._mpp.problem}"] if self._mpp.problem else []
-        return [*self._source.warnings, *problem, *self._source.damage.sentences()]
+        left_out = [self._tissue.remark] if self._tissue is not None and self._tissue.remark else []
+        return [*self._source.warnings, *problem, *self._source.damage.sentences(), *left_out]
 
     def require_mpp(self) -> float:
         """Return the micrometres per level-0 pixel.

@@ -21,10 +21,13 @@ class TissueMask:
         True on tissue. Mask pixel (i, j) covers level-0 rows [i, i + 1) * steps[0] and columns [j, j + 1) * steps[1].
     steps : (float, float)
         Level-0 pixels per mask pixel in y and x.
+    remark : str
+        A sentence on what was not counted as tissue, or "".
     """
 
     mask: Mask
     steps: tuple[float, float]
+    remark: str = ""
     _sums: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
