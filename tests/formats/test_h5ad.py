@@ -109,3 +109,16 @@ def test_scanpy_draws_without_an_image(tmp_path):
     for axes in _draw(adata, color="CD74", spot_size=112):
         assert not axes.get_images()
         assert axes.collections[0].get_array().size == adata.n_obs
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_file(tissue, tmp_path):
+    """HDF5 itself would end the process: it has nothing to do with the disk."""
+    resource = pytest.importorskip("resource")
+    made, (soft, hard) = prediction(slide_path=tissue), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            export(made, "h5ad", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [p for p in tmp_path.iterdir() if p.suffix == ".h5ad"]

@@ -11,9 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
+from napari_nh2st.atomic import finished_file
 from napari_nh2st.demo.genes import GENES, PITCH
 from napari_nh2st.demo.tissue import MARK, SIZE_MM, Section, make_section, write_slide
 from napari_nh2st.errors import Cancelled
+from napari_nh2st.formats.h5ad import write_file
 
 DEPTH = 30_000
 """Mean number of counts at a spot; spots vary by a quarter (log-normal)."""
@@ -70,7 +72,8 @@ def write_sample_sheet(
         section = make_section(seed, size_mm=size_mm, mpp=mpp)
         name = f"S{seed}"
         write_slide(section, folder / f"{name}.tif")
-        measure(section).write_h5ad(folder / f"{name}.h5ad", compression="gzip")
+        with finished_file(folder / f"{name}.h5ad") as draft:
+            write_file(measure(section), draft)
         rows.append((name, f"synthetic-{seed}", f"{name}.tif", f"{name}.h5ad", "h5ad", mpp))
         if progress is not None:
             progress(done + 1, len(seeds))

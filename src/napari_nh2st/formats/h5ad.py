@@ -8,6 +8,7 @@ provenance.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,9 +119,27 @@ def to_anndata(prediction: Prediction, genes: Sequence[str] | None = None) -> an
     )
 
 
+def write_file(data: anndata.AnnData, path: Path) -> None:
+    """Write an h5ad file that is complete in memory first: HDF5 crashes the process where a disk is full.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the file cannot be written; what there is of it is the caller's to remove.
+    """
+    import h5py
+    from anndata.io import write_elem
+
+    memory = io.BytesIO()
+    data.strings_to_categoricals()
+    with h5py.File(memory, "w") as file:
+        write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
+    path.write_bytes(memory.getbuffer())
+
+
 def write(prediction: Prediction, path: Path, genes: Sequence[str]) -> None:
     """Write an h5ad file."""
-    to_anndata(prediction, genes).write_h5ad(path, compression="gzip")
+    write_file(to_anndata(prediction, genes), path)
 
 
 EXPORTER = Exporter("h5ad", ".h5ad", "AnnData with the tissue image, for scanpy and squidpy (h5ad)", write)
