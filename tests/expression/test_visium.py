@@ -7,7 +7,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample, by_panel, read_expression
+from napari_nh2st.expression import Sample, read_expression
 from support import visium
 
 GENES = ["A", "B", "C", "D"]
@@ -84,20 +84,6 @@ def test_an_h5ad_may_hold_its_counts_in_three_places(tmp_path, where):
     found = read(tmp_path / "c.h5ad", "h5ad")
     assert np.array_equal(found.X.toarray(), COUNTS)
     assert list(found.var_names) == GENES
-
-
-def test_genes_are_found_by_symbol_then_by_ensembl_id(tmp_path):
-    visium.outs(tmp_path, COUNTS, GENES, ids=["ENSG1", "ENSG2", "ENSG3", "ENSG4"])
-    data = read(tmp_path)
-    named = by_panel(data, ["A", "NEW", "X"], ["ENSG9", "ENSG3.12", None])
-    assert list(named.var_names) == ["A", "B", "NEW", "D"]
-    assert np.array_equal(named.X.toarray(), COUNTS)
-    assert list(data.var_names) == GENES
-    assert by_panel(data, ["A", "X"], None) is data
-    by_id = data.copy()
-    del by_id.var["gene_ids"]
-    by_id.var_names = ["ENSG1.1", "ENSG2.3", "ENSG3.1", "ENSG4"]
-    assert list(by_panel(by_id, ["A", "B"], ["ENSG1", "ENSG2"]).var_names) == ["A", "B", "ENSG3.1", "ENSG4"]
 
 
 def _no_positions(outs):

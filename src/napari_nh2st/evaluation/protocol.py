@@ -15,10 +15,12 @@ from napari_nh2st.engine.predict import predict_places, provenance
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import kind_of
-from napari_nh2st.expression import Sample, by_panel, labels, read_expression, read_sheet
+from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
+from napari_nh2st.expression.panel_match import MATCH, match_panel, match_words
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
 from napari_nh2st.model.folder import Model, load_model
+from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.findings import examine
 
@@ -41,10 +43,12 @@ class Scored:
     truth, predicted : (n, G) float32
         In label units.
     left_out : dict of str to int
-        Measured spots that are not among them: ``off_slide``, ``damaged`` (parts of the slide's file) and
-        ``without_counts``.
+        Measured spots that are not among them: ``off_slide``, ``damaged`` (parts of the slide's file),
+        ``without_counts`` and ``off_tissue`` (by the file's own word).
     doubts : tuple of str
         What to know of the section, a line each.
+    panel : dict
+        How the model's genes were found among the measured ones: `PanelMatch.figures`.
     """
 
     sample: Sample
@@ -54,6 +58,7 @@ class Scored:
     predicted: npt.NDArray[np.float32]
     left_out: dict[str, int] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    panel: dict[str, Any] = field(default_factory=dict)
 
 
 def split_kind(card: Card, sample: Sample) -> str:
@@ -109,6 +114,8 @@ def evaluate(
         lacking = len(model.card.genes) - len(scored.genes)
         if lacking:
             warnings.append(f"{sample.sample}: {lacking} genes of the panel were not measured and are left out")
+        if len(model.card.genes) > scored.panel["by_symbol"]:
+            warnings.append(f"{sample.sample}: genes of the panel: {match_words(scored.panel)}")
         if sample.sample in {t.sample for t in model.card.training}:
             warnings.append(
                 f"{sample.sample} was among the training sections: its figures say nothing about new slides"
@@ -122,7 +129,7 @@ def predict_spots(sample: Sample, model: Model, options: PredictionOptions) -> S
     """Predict at the measured spots of a section, joined to the counts by spot id, in the precision of scores."""
     card = model.card
     data = read_expression(sample)
-    dropped = int(data.uns["nh2st"]["dropped"])
+    dropped, off_tissue = (int(data.uns["nh2st"][key]) for key in ("dropped", "off_tissue"))
     data, genes = measured_genes(sample.sample, data, card)
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
         slide.require_mpp()
@@ -132,7 +139,7 @@ def predict_spots(sample: Sample, model: Model, options: PredictionOptions) -> S
         prediction, _ = predict_places(slide, model, spots, options.for_scoring())
     scored = scored_at(sample, data, genes, prediction)
     damaged = len(prediction) - len(scored.truth)
-    left_out = {"off_slide": findings.left_out, "damaged": damaged, "without_counts": dropped}
+    left_out = {"off_slide": findings.left_out, "damaged": damaged, "without_counts": dropped, "off_tissue": off_tissue}
     return replace(scored, left_out=left_out, doubts=findings.doubts)
 
 
@@ -144,10 +151,12 @@ def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData,
     SampleError
         If none of them was measured.
     """
-    named = by_panel(data, card.genes, card.ensembl)
+    named, match = match_panel(data, card.genes, card.ensembl, other_symbols)
     genes = [g for g in card.genes if g in named.var_names]
     if not genes:
         raise SampleError(f"sample {name}: none of the model's genes were measured: do the gene names match?")
+    named = named.copy() if named is data else named
+    named.uns["nh2st"] = {**named.uns.get("nh2st", {}), MATCH: match.figures()}
     return named, genes
 
 
@@ -156,7 +165,9 @@ def scored_at(sample: Sample, data: ad.AnnData, genes: list[str], prediction: Pr
     done = prediction.done
     truth = labels(data, genes)
     assert len(truth) == len(prediction), "spots and predictions must be the same, in the same order"
-    return Scored(sample, genes, prediction.places.centres[done], truth[done], prediction.matrix(genes)[done])
+    panel = data.uns.get("nh2st", {}).get(MATCH, {})
+    predicted = prediction.matrix(genes)[done]
+    return Scored(sample, genes, prediction.places.centres[done], truth[done], predicted, panel=panel)
 
 
 def figures_of(card: Card, scored: Scored) -> dict[str, dict[str, Any]]:
@@ -187,6 +198,7 @@ def split_of(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
         "n_spots": len(scored.truth),
         "left_out": scored.left_out,
         "doubts": list(scored.doubts),
+        "panel": scored.panel,
         "models": figures_of(card, scored),
     }
 

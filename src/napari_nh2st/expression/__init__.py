@@ -1,8 +1,8 @@
 """Measured expression: sample sheets, readers, panels and labels. Never imports torch."""
 
-from napari_nh2st.expression.labels import by_panel, choose_panel, labels
-from napari_nh2st.expression.readers import FORMATS, read_expression
+from napari_nh2st.expression.labels import choose_panel, labels
+from napari_nh2st.expression.readers import FORMATS, read_expression, remarks
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import read_sheet, write_sheet
 
-__all__ = ["FORMATS", "Sample", "by_panel", "choose_panel", "labels", "read_expression", "read_sheet", "write_sheet"]
+__all__ = ["FORMATS", "Sample", "choose_panel", "labels", "read_expression", "read_sheet", "remarks", "write_sheet"]

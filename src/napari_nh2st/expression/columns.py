@@ -171,7 +171,6 @@ class GeneColumns:
 
     symbols: list[str]
     ids: list[str] | None
-    says: list[str]
 
 
 def genes(names: Sequence[str], columns: dict[str, list[str]]) -> GeneColumns:
@@ -190,7 +189,6 @@ def genes(names: Sequence[str], columns: dict[str, list[str]]) -> GeneColumns:
         Symbols are those of the index, or of a column of symbols where the index holds Ensembl ids; a gene without
         a symbol keeps its id.
     """
-    says: list[str] = []
     names = [str(name).strip() for name in names]
     ids = ensembl_ids(names)
     if ids is None:
@@ -199,7 +197,6 @@ def genes(names: Sequence[str], columns: dict[str, list[str]]) -> GeneColumns:
         column = next((columns[c] for c in _symbol_columns(columns)), None)
         if column is not None:
             names = [_symbol(s) or known or n for s, known, n in zip(column, ids, names, strict=True)]
-            says.append("its genes are named by Ensembl ids; the symbols beside them are taken")
     else:
         ids = ids or next((found for c in columns.values() if (found := ensembl_ids(c)) is not None), None)
     genome = {m.group(1) if (m := _GENOME.match(name)) else "" for name in names}
@@ -208,7 +205,7 @@ def genes(names: Sequence[str], columns: dict[str, list[str]]) -> GeneColumns:
     blank = [i for i, name in enumerate(names) if not name or name.casefold() == "nan"]
     for i in blank:
         names[i] = (ids[i] if ids else "") or f"unnamed-{i + 1}"
-    return GeneColumns(list(names), ids, says)
+    return GeneColumns(list(names), ids)
 
 
 def _symbol_columns(columns: dict[str, list[str]]) -> list[str]:

@@ -57,7 +57,7 @@ def read(path: Path) -> Counts:
         if len(centres) != len(names):
             raise SampleError(f"{path.name}: {len(names):,} spots, but {len(centres):,} centres")
         out = Counts(matrix.data, matrix.indices, matrix.indptr, names, gene_columns.symbols, matrix.by_columns)
-        out.ids, out.centres, out.says = gene_columns.ids, centres, [*gene_columns.says, *where]
+        out.ids, out.centres, out.says = gene_columns.ids, centres, list(where)
         _refuse_several_slides(file, path.name, spots)
         _read_tissue(out, [t for t in (spots, table) if t is not None])
         _read_library(out, spots)

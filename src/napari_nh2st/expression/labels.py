@@ -26,37 +26,6 @@ def normalised(data: ad.AnnData) -> ad.AnnData:
     return out
 
 
-def by_panel(data: ad.AnnData, genes: Sequence[str], ensembl: Sequence[str | None] | None) -> ad.AnnData:
-    """Give measured genes the names of a panel, where the symbols differ and the Ensembl ids do not.
-
-    Parameters
-    ----------
-    data : AnnData
-        With ``var["gene_ids"]``, or Ensembl ids for names; else nothing is renamed.
-    genes : sequence of str
-        Symbols of the panel.
-    ensembl : sequence of (str or None), or None
-        Their Ensembl ids; versions (".12") do not count.
-
-    Returns
-    -------
-    AnnData
-        The same counts.
-    """
-    lacking = {_id(e): g for g, e in zip(genes, ensembl or (), strict=False) if e and g not in data.var_names}
-    ids = [_id(str(i)) for i in data.var.get("gene_ids", data.var_names)]
-    if lacking.keys().isdisjoint(ids):
-        return data
-    out = data.copy()
-    # pop: where an id stands twice, the first is taken
-    out.var_names = [lacking.pop(i, name) for i, name in zip(ids, data.var_names, strict=True)]
-    return out
-
-
-def _id(ensembl: str) -> str:
-    return ensembl.split(".")[0]
-
-
 def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
     """Label recipe "ln1p-cp10k": ln(1 + counts per 10,000 of the spot's whole library), raw, not smoothed.
 

@@ -95,6 +95,14 @@ def read_expression(sample: Sample) -> ad.AnnData:
     return kept
 
 
+def remarks(data: ad.AnnData) -> tuple[str, ...]:
+    """Say what a file says of itself that changes what is read from it, a line each."""
+    kept = data.uns.get("nh2st", {})
+    off = int(kept.get("off_tissue", 0))
+    left = [f"{off:,} spots do not lie under tissue, as the file says, and are left out"] if off else []
+    return (*left, *kept.get("says", ()))
+
+
 def _on_tissue(name: str, data: ad.AnnData) -> tuple[ad.AnnData, int]:
     """Leave out the spots of which the file says that no tissue lies under them; count them."""
     if TISSUE not in data.obs:

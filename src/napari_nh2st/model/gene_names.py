@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
@@ -180,6 +182,9 @@ _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "κ": "kappa", "λ": "lamb
 _FOLDED = str.maketrans({**_GREEK, **dict.fromkeys("-‐‑– \t\u00a0", "")})  # hyphens of any kind, and blanks
 _VERSION = re.compile(r"^(ens[a-z]*\d+)\.\d+$")
 FILE = "gene_names.tsv"
+HUMAN_FILE = Path(__file__).with_name("human_genes.tsv.gz")  # written by docs/scripts/human_genes.py
+HUMAN_COLUMNS = ("symbol", "prev_symbol", "ensembl_gene_id")
+_HUMAN = 0.8  # of a panel's symbols must be those of human genes, before they are taken for such
 
 
 def fold(text: str) -> str:
@@ -276,3 +281,63 @@ def _read(table: Path, names: GeneNames) -> None:
         cells = [row.cells[p].split("|") if p < len(row.cells) and row.cells[p] else [] for p in places]
         if cells[0]:
             names.add(cells[0][0], *cells[1:])
+
+
+@dataclass(frozen=True)
+class HumanGenes:
+    """Symbols of human genes by HGNC, the gene nomenclature committee.
+
+    Attributes
+    ----------
+    ids : dict
+        Symbol of today -> Ensembl id.
+    earlier : dict
+        Symbol of today -> symbols that the gene had before.
+    later : dict
+        Symbol of before -> those of today.
+    """
+
+    ids: dict[str, str]
+    earlier: dict[str, list[str]]
+    later: dict[str, list[str]]
+
+    def today(self, symbol: str) -> str | None:
+        """Return today's symbol of a gene; None where it is not known, or two genes had that symbol."""
+        if symbol in self.ids:
+            return symbol
+        later = self.later.get(symbol, [])
+        return later[0] if len(later) == 1 else None
+
+
+@lru_cache(maxsize=1)
+def human_genes() -> HumanGenes:
+    """Return the package's own table."""
+    genes = HumanGenes({}, {}, {})
+    for line in gzip.decompress(HUMAN_FILE.read_bytes()).decode().splitlines()[1:]:
+        symbol, before, known = line.split("\t")
+        genes.ids[symbol] = known
+        for name in before.split("|") if before else ():
+            genes.earlier.setdefault(symbol, []).append(name)
+            genes.later.setdefault(name, []).append(symbol)
+    return genes
+
+
+def other_symbols(symbol: str) -> list[str]:
+    """Return the symbols that a gene had before or has today; not those that mean another gene today."""
+    genes = human_genes()
+    today = genes.today(symbol)
+    if today is None:
+        return []
+    names = [today, *(n for n in genes.earlier.get(today, ()) if genes.today(n) == today)]
+    return [name for name in names if name != symbol]
+
+
+def ensembl_ids(symbols: Sequence[str]) -> list[str | None] | None:
+    """Return the Ensembl ids of a panel's genes, None for those that are not known.
+
+    None for the whole panel, if most of its symbols are not those of human genes.
+    """
+    genes = human_genes()
+    today = [genes.today(symbol) for symbol in symbols]
+    ids = [None if name is None else genes.ids[name] for name in today]
+    return ids if sum(known is not None for known in ids) >= _HUMAN * len(ids) else None

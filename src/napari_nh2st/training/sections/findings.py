@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample
+from napari_nh2st.expression import Sample, remarks
 from napari_nh2st.training.sections.array_pitch import ArrayPitch, array_pitch
 from napari_nh2st.training.sections.image_frame import PADDED, same_size, scale_to
 from napari_nh2st.training.sections.placement import GOOD_SHARE, Ground, Placement, all_on_slide, better
@@ -88,12 +88,15 @@ class SectionFindings:
         Refusals first.
     on_slide, on_tissue : (n,) bool
     array : ArrayPitch
+    remarks : tuple of str
+        What the file says of itself that changes what is read: `expression.remarks`.
     """
 
     findings: tuple[Finding, ...]
     on_slide: npt.NDArray[np.bool_]
     on_tissue: npt.NDArray[np.bool_]
     array: ArrayPitch
+    remarks: tuple[str, ...] = ()
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -103,7 +106,7 @@ class SectionFindings:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What to know of the section, a line each."""
-        return tuple(f.text for f in self.findings if not f.refuses)
+        return (*(f.text for f in self.findings if not f.refuses), *self.remarks)
 
     @property
     def left_out(self) -> int:
@@ -136,7 +139,7 @@ def examine(sample: Sample, data: ad.AnnData, slide: Slide) -> SectionFindings:
     """
     section = _Examined(sample, data, slide)
     findings = sorted(section.findings(), key=lambda f: not f.refuses)
-    return SectionFindings(tuple(findings), section.fit.on_slide, section.fit.on_tissue, section.array)
+    return SectionFindings(tuple(findings), section.fit.on_slide, section.fit.on_tissue, section.array, remarks(data))
 
 
 class _Examined:

@@ -9,8 +9,10 @@ import numpy as np
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression.panel_match import match_panel
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
+from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.sections.section import Section, load_section
 
@@ -68,7 +70,7 @@ class HeldOutSections:
         SampleError
             If none of the panel's genes were measured there, or as `load_section` does.
         """
-        data = [read_expression(s) for s in samples]
+        data = [match_panel(read_expression(s), card.genes, card.ensembl, other_symbols)[0] for s in samples]
         genes = [g for g in card.genes if all(g in d.var_names for d in data)]
         if samples and not genes:
             names = ", ".join(s.sample for s in samples)

@@ -9,9 +9,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from napari_nh2st.expression import Sample
+from napari_nh2st.expression.columns import ensembl_id
 from napari_nh2st.expression.panels import choose_genes
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import Model
+from napari_nh2st.model.gene_names import ensembl_ids
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.config import TrainingConfig
 
@@ -48,9 +50,26 @@ def card_for(
         mpp=mpp,
         pitch=pitch,
         genes=genes,
+        ensembl=_ids(genes, data, start),
         gene_means=[0.0] * len(genes),
         base=None if start is None else f"{start.card.name} {start.hash}",
     )
+
+
+def _ids(genes: Sequence[str], data: Sequence[Any], start: Model | None) -> list[str | None] | None:
+    """Return Ensembl ids of the panel: those of the base model, of the files, or of today's human genes."""
+    ids: dict[str, str] = {}
+    sources: list[dict[str, str | None]] = [dict(zip(genes, ensembl_ids(genes) or (), strict=False))]
+    for section in data:
+        if "gene_ids" in section.var:
+            sources.append(
+                dict(zip(map(str, section.var_names), map(ensembl_id, section.var["gene_ids"]), strict=True))
+            )
+    if start is not None and start.card.ensembl is not None:
+        sources.append(dict(zip(start.card.genes, start.card.ensembl, strict=True)))
+    for source in sources:  # the surest last
+        ids |= {gene: known for gene in genes if (known := source.get(gene))}
+    return [ids.get(gene) for gene in genes] if ids else None
 
 
 def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig) -> tuple[float, int]:

@@ -13,8 +13,10 @@ from scipy.spatial import cKDTree
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, labels
+from napari_nh2st.expression.panel_match import match_panel
 from napari_nh2st.geometry import SELF, TileSet
 from napari_nh2st.model.card import Card
+from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.slides import Slide, open_slide
 from napari_nh2st.training.sections.findings import examine
 
@@ -111,6 +113,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         scale = card.scale_on(mpp)
         findings = examine(sample, data, slide)
         data = findings.admit(sample.sample, data)
+        data, _ = match_panel(data, card.genes, card.ensembl, other_symbols)
         spots = TileSet.at(data.obsm["spatial"], scale=scale, pitch=card.pitch)
         places, present = neighbourhood(spots, card, slide_box(slide), slide.tissue())
         centres = places / scale  # (n, 9, 2) model pixels

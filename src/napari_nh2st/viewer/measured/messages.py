@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_nh2st.expression.panel_match import match_words
 from napari_nh2st.viewer.kit.phrases import count
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ def measured_caveats(comparison: Comparison) -> list[str]:
     missing, names = len(comparison.missing), ", ".join(comparison.missing[:_NAMED])
     more = f" and {missing - _NAMED} more" if missing > _NAMED else ""
     were = "was" if missing == 1 else "were"
+    panel, found = comparison.scored.panel, len(comparison.scored.genes)
     doubts = [f"{text[:1].upper()}{text[1:]}." for text in comparison.doubts]
     said = (
         *doubts,
         f"{missing} of the model's {count(len(card.genes), 'gene')} {were} not measured: {names}{more}."
         if missing
         else "",
+        f"The model's genes were found {match_words(panel)}." if panel.get("by_symbol", 0) < found else "",
         f"{count(comparison.left_out, 'spot')} without a prediction left out." if comparison.left_out else "",
         f"{count(constant, 'gene')} measured the same in every spot: PCC 0." if constant else "",
         ""
