@@ -18,7 +18,7 @@ SLIDE = {
     "tissue": 0.4, "tissue_seconds": 0.1, "warnings": [], "changed": False,
 }  # fmt: skip
 MODEL = {
-    "loaded": True, "weights": 1000, "not_finite": [], "reference": 500, "predicted": True, "repeats": 0.0, "size": 3.0,
+    "loaded": True, "weights": 1000, "reference": 500, "predicted": True, "repeats": 0.0, "size": 3.0,
     "known": 0.001, "device": "cpu",
 }  # fmt: skip
 PREDICTION = {

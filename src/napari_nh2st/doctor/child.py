@@ -79,9 +79,9 @@ def ask(probe: str, *arguments: str, seconds: float, program: Sequence[str] | No
     seconds : float
         Then it is ended.
     program : sequence of str, optional
-        A command that tells facts; this Python with the probe's module by default.
+        A command that tells facts, in the place of this Python with the probe.
     """
-    command = program or (sys.executable, "-m", f"{_PROBES}.{probe}")
+    command = program or (sys.executable, "-m", _PROBES, probe)
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
         process = subprocess.Popen([*command, *arguments], **pipes, **_of_its_own())

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nh2st.doctor.child import Answer
 from napari_nh2st.doctor.examination import Probes
 from napari_nh2st.doctor.finding import Finding, fault, ok, warning
 from napari_nh2st.doctor.system import free_bytes, network_kind
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.reading import read_json
 from napari_nh2st.training.run.run_folder import RunFolder
-from napari_nh2st.training.run.run_process import RunProcess
+
+if TYPE_CHECKING:
+    from napari_nh2st.training.run.run_process import RunProcess
 
 SECONDS = 120.0
 _LOG_LINES = 12
@@ -21,7 +23,7 @@ _LITTLE, _FULL = 2 * 10**9, 2 * 10**8
 
 def state(_: Probes, folder: Path) -> Finding:
     """Say where the run stands, and how it goes on."""
-    process = RunProcess(folder)
+    process = _process(folder)
     status = process.status()
     log = tuple(line for line in process.tail(_LOG_LINES).splitlines() if line.strip())
     if status.state == "empty":
@@ -38,6 +40,12 @@ def state(_: Probes, folder: Path) -> Finding:
     epoch, total = status.metrics.epoch, status.metrics.total_epochs
     where = "" if epoch is None or total is None else f", epoch {epoch + 1} of {total}"
     return ok(f"it is at work ({status.state}{where})", *log)
+
+
+def _process(folder: Path) -> RunProcess:
+    from napari_nh2st.training.run.run_process import RunProcess  # needs what a broken installation may lack
+
+    return RunProcess(folder)
 
 
 def _go_on(process: RunProcess, folder: Path) -> str:
@@ -63,7 +71,7 @@ def resume_command(process: RunProcess, folder: Path) -> str:
 
 def log_errors(_: Probes, folder: Path) -> Finding | None:
     """Look for warnings in what the run told of itself."""
-    notes = RunProcess(folder).status().metrics.notes
+    notes = _process(folder).status().metrics.notes
     if not notes:
         return None
     return warning("; ".join(n.rstrip(".") for n in notes[-3:]), "read its log if the figures surprise you", *notes)
@@ -71,6 +79,7 @@ def log_errors(_: Probes, folder: Path) -> Finding | None:
 
 def started_with(_: Probes, folder: Path) -> Finding | None:
     """Read what the run was started with, which a resumed run needs."""
+    from napari_nh2st.reading import read_json
     from napari_nh2st.training.config import read_config
 
     files = RunFolder(folder)

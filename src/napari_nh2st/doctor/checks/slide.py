@@ -26,7 +26,7 @@ def opens(probes: Probes, path: Path, mpp: float | None) -> Finding:
     answer = _answer(probes, path, mpp)
     if "format" not in answer.facts:
         if answer.ended:
-            return fault(f"opening it {answer.ended}", _COPY_AGAIN, *([answer.error] if answer.error else []))
+            return fault(f"opening it {answer.why}", _COPY_AGAIN)
         there = slide_file(path).is_file()
         mend = "if other programs open it, report that: nh2st doctor SLIDE --report FILE"
         return fault(

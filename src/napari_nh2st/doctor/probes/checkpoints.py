@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_nh2st.doctor.child import error_line, probe_main, tell
+from napari_nh2st.doctor.child import error_line, tell
 
 
-def read_checkpoints(*files: str) -> None:
+def probe(*files: str) -> None:
     """Tell for each file its epoch, or why it cannot be read."""
     import torch
 
@@ -25,7 +25,3 @@ def read_checkpoints(*files: str) -> None:
                 tell(name, {"epoch": int(checkpoint["epoch"])})
         except Exception as error:
             tell(name, {"error": error_line(error)})
-
-
-if __name__ == "__main__":
-    probe_main(read_checkpoints)

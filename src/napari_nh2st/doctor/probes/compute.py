@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_nh2st.doctor.child import probe_main, tell
+from napari_nh2st.doctor.child import tell
 
 
-def look_at_torch() -> None:
+def probe() -> None:
     """Tell torch's build, threads, graphics cards, and whether the device of `auto` adds up."""
     import torch
 
@@ -57,7 +57,3 @@ def _compute() -> None:
     answer = torch.nn.functional.conv2d(values.to(device), kernel.to(device)).cpu()
     expected = [63.0 + 9 * (6 * row + column) for row in range(4) for column in range(4)]
     tell("adds_up", right.flatten().tolist() == expected == answer.flatten().tolist())
-
-
-if __name__ == "__main__":
-    probe_main(look_at_torch)

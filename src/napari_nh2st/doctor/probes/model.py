@@ -1,4 +1,4 @@
-"""Probe: a model is loaded, its weights are looked at, and it predicts the same patches several ways."""
+"""Probe: a model is loaded, and predicts the same patches several ways."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.doctor.child import probe_main, tell
+from napari_nh2st.doctor.child import tell
 from napari_nh2st.doctor.known_answers import known_answer
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ PATCHES = 2
 Values = npt.NDArray[np.float32]
 
 
-def look_at_model(name: str, device: str = "auto") -> None:
-    """Tell whether a model's weights are finite, and whether its predictions repeat and agree."""
+def probe(name: str, device: str = "auto") -> None:
+    """Tell whether a model can be loaded, and whether its predictions repeat and agree."""
     from napari_nh2st.engine.device import choose_device
     from napari_nh2st.model.folder import load_model, load_reference
 
@@ -29,7 +29,6 @@ def look_at_model(name: str, device: str = "auto") -> None:
     tell("loaded", True)
     state = model.net.state_dict()
     tell("weights", sum(v.numel() for v in state.values()))
-    tell("not_finite", [key for key, v in state.items() if v.is_floating_point() and not bool(v.isfinite().all())])
     reference = load_reference(name)
     tell("reference", None if reference is None else reference.tiles)
     cpu = choose_device("cpu")
@@ -67,7 +66,3 @@ def predict_patches(model: Model, device: torch.device) -> Values:
     hidden = runner.hidden_vectors(embeddings, own, np.repeat(own[:, None], 9, axis=1), present)
     decoder = decoder_of(model.net)
     return (hidden @ decoder.weight.T + decoder.bias).astype(np.float32)
-
-
-if __name__ == "__main__":
-    probe_main(look_at_model)

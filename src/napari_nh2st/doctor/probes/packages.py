@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 
-from napari_nh2st.doctor.child import error_line, probe_main, tell
+from napari_nh2st.doctor.child import error_line, tell
 
 
-def try_imports(*modules: str) -> None:
+def probe(*modules: str) -> None:
     """Import modules, and tell for each "begun", then "" or why it cannot be imported."""
     for module in modules:
         tell(module, "begun")
@@ -17,7 +17,3 @@ def try_imports(*modules: str) -> None:
             tell(module, error_line(error))
         else:
             tell(module, "")
-
-
-if __name__ == "__main__":
-    probe_main(try_imports)

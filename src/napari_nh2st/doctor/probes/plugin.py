@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from napari_nh2st.doctor.child import error_line, probe_main, tell
+from napari_nh2st.doctor.child import error_line, tell
 from napari_nh2st.provenance import DISTRIBUTION
 
 
-def look_at_napari() -> None:
+def probe() -> None:
     """Tell whether npe2 finds the plugin and can import its parts, and what napari's settings say about it."""
     import napari
 
@@ -40,7 +40,3 @@ def _settings() -> None:
     settings = get_settings()
     tell("disabled", DISTRIBUTION in settings.plugins.disabled_plugins)
     tell("readers", {str(pattern): str(name) for pattern, name in settings.plugins.extension2reader.items()})
-
-
-if __name__ == "__main__":
-    probe_main(look_at_napari)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_nh2st.doctor.child import error_line, probe_main, tell
+from napari_nh2st.doctor.child import error_line, tell
 from napari_nh2st.engine.file_lock import who_writes
 from napari_nh2st.engine.store import DAMAGED, PredictionStore, find_prediction
 
 
-def look_at_prediction(path: str) -> None:
+def probe(path: str) -> None:
     """Tell what a folder holds, whether its values are numbers, and whether its slide is still there."""
     folder = find_prediction(path)
     tell("written_by", who_writes(folder))
@@ -40,7 +40,3 @@ def _look_for_slide(facts: dict[str, Any]) -> None:
             tell("slide", "same" if slide.fingerprint == facts["fingerprint"] else "other")
     except Exception as error:
         tell("slide", error_line(error))
-
-
-if __name__ == "__main__":
-    probe_main(look_at_prediction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from napari_nh2st.doctor.child import error_line, probe_main, tell
+from napari_nh2st.doctor.child import error_line, tell
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.slides import Slide, open_slide
 
@@ -13,7 +13,7 @@ BLOCK = 512
 _PLACES = ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.25, 0.75))
 
 
-def look_at_slide(path: str, mpp: str = "") -> None:
+def probe(path: str, mpp: str = "") -> None:
     """Tell what a slide is, how quickly it is read, and what went wrong meanwhile."""
     before = _state(path)
     started = time.perf_counter()
@@ -60,7 +60,3 @@ def _state(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-if __name__ == "__main__":
-    probe_main(look_at_slide)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from napari_nh2st.doctor.child import probe_main, tell
+from napari_nh2st.doctor.child import tell
 
 _SECONDS = 10.0
 
 
-def open_window() -> None:
+def probe() -> None:
     """Tell how far it gets: the Qt binding, a window, a canvas that has drawn, and what draws it."""
     import qtpy
     from qtpy.QtWidgets import QApplication, QMainWindow
@@ -68,7 +68,3 @@ def _binding() -> str:
     import qtpy
 
     return str(qtpy.API)
-
-
-if __name__ == "__main__":
-    probe_main(open_window)
