@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from napari_nh2st.engine.store import open_prediction
 from support.slides import picture, tiff
@@ -97,3 +98,29 @@ def test_ctrl_c_keeps_what_was_computed(slide, model, tmp_path):
     row = json.loads(done.stdout)["slides"][0]
     assert row["tiles_skipped"] > 0
     assert row["tiles_encoded"] < row["tiles_total"]
+
+
+def test_the_pictures_of_a_file_are_predicted_apart(nh2st, model, tmp_path):
+    """Their results, exports and caches differ, and the one that was left out is named."""
+    dark, red = (picture(900, 1000, seed=n) // 3 + 90 for n in (1, 2))
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as file:
+        for pixels in (dark, red[:700, :800]):
+            file.write(
+                pixels, tile=(256, 256), photometric="rgb", metadata=None, resolution=(1e4, 1e4), resolutionunit=3
+            )
+    words = ["--model", model.path, "--out", tmp_path / "out", "--format", "csv", "--json"]
+    status, out, err = nh2st("predict", path, f"{path}#2", *words)
+    assert status == 0, err
+    rows = json.loads(out)["slides"]
+    assert [Path(p).name for row in rows for p in row["outputs"]] == [
+        "two.nh2st",
+        "two.csv",
+        "two#2.nh2st",
+        "two#2.csv",
+    ]
+    first, second = (open_prediction(row["outputs"][0]) for row in rows)
+    assert first.slide["fingerprint"] != second.slide["fingerprint"]
+    assert (first.slide["shape"], second.slide["shape"]) == ([900, 1000], [700, 800])
+    assert [sum("#2" in line for line in row["warnings"]) for row in rows] == [1, 0]
+    assert nh2st("figure", rows[1]["outputs"][0], "--gene", "G1", "--out", tmp_path / "a.png")[0] == 0

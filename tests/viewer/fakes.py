@@ -14,6 +14,7 @@ from napari_nh2st.errors import Cancelled, MppNeeded
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Architecture, Card, Evaluation, GeneTrust
 from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.slides import Picture
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Event, Request, State
 
@@ -44,6 +45,7 @@ class FakeSlide:
         image = np.full((*shape, 3), (230, 190, 215), dtype=np.uint8)
         image[::40] = (150, 90, 160)
         self.levels = [image, image[::4, ::4].copy()]
+        self.pictures, self.picture = [Picture(1, shape)], 1
         self.mask = FakeMask(np.ones((shape[0] // 16, shape[1] // 16), bool), (16.0, 16.0))
         self.mask.mask[:, :8] = False
 

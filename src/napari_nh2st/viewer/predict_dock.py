@@ -114,6 +114,7 @@ class PredictWidget(QScrollArea):
         self.workspace.notices.said.connect(self.job.sentence.say)
         self.slides.layer_changed.connect(self.presenter.choose_slide)
         self.slides.mpp_given.connect(self.presenter.give_mpp)
+        self.slides.picture_chosen.connect(self.presenter.choose_picture)
         self.job.start.connect(self.presenter.predict)
         self.job.cancel.connect(self.presenter.cancel)
         shortcut = QShortcut(QKeySequence("Ctrl+Shift+G"), self)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.kit.phrases import clock, count, error_words, held_out_words
 from napari_nh2st.viewer.predict.events import State, Status
 
+if TYPE_CHECKING:
+    from napari_nh2st.slides import Picture, Slide
+
+OTHER_PICTURE = (
+    "This layer is not the picture of its file that would be predicted: remove it, and open the file with the reader "
+    "napari-nh2st."
+)
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
 NO_MPP = "This file does not say how large its pixels are: type it above (µm per pixel) and press Set."
 NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
@@ -17,6 +26,18 @@ def mpp_words(mpp: float | None, source: str) -> str:
     if mpp is None:
         return "pixel size unknown"
     return f"{mpp:.4g} µm/px ({'typed in' if source == 'user' else source})"
+
+
+def pictures_to_choose(slide: Slide) -> list[Picture]:
+    """Return the pictures of a slide's file, without its label and the like; none if there is only the open one."""
+    listed = [p for p in slide.pictures if not p.associated or p.number == slide.picture]
+    return listed if len(listed) > 1 else []
+
+
+def picture_words(picture: Picture) -> str:
+    """Write number, name and size of a picture in a slide's file."""
+    name = f"{picture.name}, " if picture.name else ""
+    return f"{picture.number}: {name}{picture.shape[1]:,} x {picture.shape[0]:,} px"
 
 
 def model_words(card: Card) -> str:

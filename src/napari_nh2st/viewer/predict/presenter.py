@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Nh2stError, SlideError
+from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.kit.long_work import Threads
+from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.roles import layer_of_slide, map_of, slide_of
 from napari_nh2st.viewer.layers.slide_layer import set_slide
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Event, State, Status
 from napari_nh2st.viewer.predict.live import Live
 from napari_nh2st.viewer.predict.maps_on_screen import Call, MapsOnScreen, Pace
-from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN
+from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN, OTHER_PICTURE
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -162,7 +164,36 @@ class PredictPresenter:
             failed=self.workspace.notices.complain,
         )
 
+    def choose_picture(self, number: int) -> None:
+        """Open another picture of the chosen slide's file, or choose it where it is open."""
+        slide = self.state.slide
+        if slide is None or number == slide.picture:
+            return
+        self._background.call(
+            *(self._services.open_slide, f"{slide_file(slide.path)}#{number}"),
+            then=self._picture_opened,
+            failed=self._picture_not_opened,
+        )
+
+    def _picture_opened(self, slide: Slide) -> None:
+        layer = layer_of_slide(self._viewer, slide.fingerprint)
+        if layer is None:
+            data, meta, _ = slide_layer_data(slide)
+            layer = self._viewer.add_image(data, **meta)
+        else:
+            slide.close()
+        if layer is not self.state.slide_layer:
+            self.choose_slide(layer)
+
+    def _picture_not_opened(self, error: Exception) -> None:
+        self.workspace.notices.complain(error)
+        self.state.events.slide.emit(self.state.slide)  # the list points at the picture that is open
+
     def _file_opened(self, layer: Layer, slide: Slide) -> None:
+        if _height_and_width(layer) != slide.shape:  # another reader may draw another page, or what it takes for one
+            slide.close()
+            self.workspace.notices.complain(SlideError(OTHER_PICTURE))
+            return
         set_slide(self._viewer, layer, slide, move=False)
         if layer is self.state.slide_layer:
             self.choose_slide(layer)
@@ -304,3 +335,7 @@ class PredictPresenter:
         if self._status.state is State.RUNNING:
             self._show_status()
         self.maps.draw(final=final)
+
+
+def _height_and_width(layer: Layer) -> tuple[int, ...]:
+    return tuple(int(n) for n in (layer.data[0] if getattr(layer, "multiscale", False) else layer.data).shape[:2])

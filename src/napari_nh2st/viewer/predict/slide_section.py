@@ -14,7 +14,7 @@ from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.layers.roles import map_of, slide_of
-from napari_nh2st.viewer.predict.messages import mpp_words
+from napari_nh2st.viewer.predict.messages import mpp_words, picture_words, pictures_to_choose
 from napari_nh2st.viewer.state.dock_state import DockState
 
 READABLE = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
@@ -32,12 +32,16 @@ class SlideSection(QWidget):
 
     layer_changed = Signal(object)
     mpp_given = Signal(float)
+    picture_chosen = Signal(int)
 
     def __init__(self, viewer: Any, state: DockState, connections: Connections) -> None:
         super().__init__()
         self._viewer, self._state = viewer, state
         self._layers: list[Any] = []
         self.combo = NarrowCombo("The slide to predict on: one of the slides that are open")
+        self.pictures = NarrowCombo("The pictures of this file: another section, say. Choosing one opens it as a slide")
+        self.pictures_row = QWidget()
+        self.pictures_row.setLayout(row(self.pictures, label="Picture", stretch=0))
         self.size = Sentence()
         self.size.setToolTip("How many micrometres a pixel is wide, and where that number comes from")
         self.edit = QPushButton("edit")
@@ -46,9 +50,11 @@ class SlideSection(QWidget):
         self.field = self._make_field()
         layout = column(self, spacing=2)
         layout.addLayout(row(self.combo, label="Slide", stretch=0))
+        layout.addWidget(self.pictures_row)
         layout.addLayout(indented_pair(self.size, self.edit))
         layout.addLayout(indented(self.field))
         self.combo.currentIndexChanged.connect(self._tell)
+        self.pictures.activated.connect(lambda index: self.picture_chosen.emit(self.pictures.itemData(index)))
         for name in ("inserted", "removed", "reordered"):
             connections.add(getattr(viewer.layers.events, name), self.refresh)
         connections.add(viewer.layers.events.renamed, self._rename)
@@ -104,8 +110,20 @@ class SlideSection(QWidget):
     def _tell(self, index: int = 0) -> None:
         self.layer_changed.emit(self.layer)
 
+    def _show_pictures(self) -> None:
+        """List the pictures of the chosen slide's file, if there are others than its label and the like."""
+        slide = self._state.slide
+        listed = [] if slide is None else pictures_to_choose(slide)
+        with signals_blocked(self.pictures):
+            self.pictures.clear()
+            for picture in listed:
+                self.pictures.addItem(picture_words(picture), picture.number)
+            self.pictures.setCurrentIndex(next((i for i, p in enumerate(listed) if p.number == slide.picture), -1))
+        self.pictures_row.setVisible(bool(listed))
+
     def _show_slide(self) -> None:
         """Show the pixel size of the chosen slide; ask for it where it is not known."""
+        self._show_pictures()
         slide = self._state.slide
         self.size.say("" if slide is None else mpp_words(slide.mpp, slide.mpp_source))
         self.edit.setVisible(slide is not None and slide.mpp is not None)
