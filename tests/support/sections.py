@@ -4,7 +4,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 
 from support.slides import tiff
 
@@ -35,6 +35,32 @@ def section(folder: Path, name: str, patient: str, seed: int, side: int = 1600) 
 def sheet(folder: Path, *sections: tuple[str, str, int]) -> Path:
     """Write a sheet of (name, patient, seed)."""
     lines = [section(folder, *s) for s in sections]
+    path = folder / "samples.csv"
+    path.write_text("sample,patient,slide,expression,format,mpp\n" + "\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def detailed_section(folder: Path, name: str, patient: str, seed: int, side: int = 1600) -> str:
+    """Write a section with detail that can be recognised, 30 genes and counts that no other has; return its line."""
+    rng = np.random.default_rng(seed)
+    fine, wide = (gaussian_filter(rng.normal(size=(side // 8, side // 8)), sigma) for sigma in (1.5, 8))
+    dark = zoom(30 * fine / fine.std() + 25 * wide / wide.std(), 8, order=1)
+    pixels = np.clip(np.array([170, 120, 165]) - dark[..., None] * [1, 1.2, 0.8], 20, 250).astype(np.uint8)
+    tiff(folder / f"{name}.tif", pixels, resolution=(1e4, 1e4), resolutionunit=3)
+    at = np.arange(200, side - 200, PITCH)
+    spots = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2).astype(float)
+    level = np.array([dark[int(y) - 56 : int(y) + 56, int(x) - 56 : int(x) + 56].mean() for x, y in spots]) / 40
+    rates = np.exp(np.outer(level, np.linspace(-1, 1, 30))) * np.linspace(5, 80, 30)
+    data = ad.AnnData(rng.poisson(rates).astype(np.float32))
+    data.obs_names, data.var_names = [f"{name}-{i}" for i in range(len(spots))], [f"G{i}" for i in range(30)]
+    data.obsm["spatial"] = spots
+    data.write_h5ad(folder / f"{name}.h5ad")
+    return f"{name},{patient},{name}.tif,{name}.h5ad,h5ad,"
+
+
+def detailed_sheet(folder: Path, *sections: tuple[str, str, int]) -> Path:
+    """Write a sheet of (name, patient, seed), with `detailed_section`."""
+    lines = [detailed_section(folder, *s) for s in sections]
     path = folder / "samples.csv"
     path.write_text("sample,patient,slide,expression,format,mpp\n" + "\n".join(lines) + "\n", "utf-8")
     return path

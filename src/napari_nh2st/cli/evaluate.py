@@ -9,7 +9,7 @@ import typer
 
 from napari_nh2st.cli.options import DeviceOption, JsonOption, names, prediction_options
 from napari_nh2st.cli.output import print_json
-from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.terminal import interruptible, say
 
 if TYPE_CHECKING:
@@ -122,7 +122,12 @@ def _score_model(samples: list[Sample], name: str, options: PredictionOptions, u
     model = load_model(name)
     report = score(samples, model, options=options, progress=say)
     if update_card:
-        card = with_figures(model.card, report)
+        try:
+            card = with_figures(model.card, report)
+        except SampleError:
+            for warning in report["warnings"]:
+                say(f"warning: {warning}")
+            raise
         save_card(card, model.path)
         figures = card.evaluation
         if figures is not None:

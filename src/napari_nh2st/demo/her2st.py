@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_nh2st.demo.recipe import bundle_folder
+from napari_nh2st.engine.descriptor_file import put_descriptors, read_descriptors
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation.protocol import evaluation_of
 from napari_nh2st.model.card import Evaluation
@@ -85,7 +86,9 @@ def train(sheet: Path, reports: Path, run: Path, bundle: Path | None = None) -> 
     made = {k: v for k, v in model.card.versions.items() if k != "command"}
     card = model.card.model_copy(update={"evaluation": figures.model_copy(update={"genes": known}), "versions": made})
     folder = (bundle_folder() if bundle is None else bundle) / NAME
-    return save_model(model.net, card, folder, half=True, reference=load_reference(run / "model"))
+    save_model(model.net, card, folder, half=True, reference=load_reference(run / "model"))
+    put_descriptors(read_descriptors(run / "model"), folder)
+    return folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from napari_nh2st.demo.genes import GENES
 from napari_nh2st.demo.run import MODELS
 from napari_nh2st.demo.sheet import write_sample_sheet
 from napari_nh2st.demo.tissue import make_section, sample_slide
+from napari_nh2st.engine.descriptor_file import put_descriptors, read_descriptors
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.predict import predict_places
@@ -125,6 +126,7 @@ def train(out: Path, bundle: Path | None = None, models: Sequence[str] = MODELS)
         card = model.card.model_copy(update={"evaluation": evaluate(model)})
         reference = load_reference(run_folder / "model")
         written.append(save_model(model.net, card, bundle / name, half=True, reference=reference))
+        put_descriptors(read_descriptors(run_folder / "model"), bundle / name)
     return written
 
 

@@ -149,7 +149,7 @@ def limits_of(slide: Slide, card: Card) -> list[str]:
     """Return the limits of the model's training, as sentences: its figures do not cover this slide."""
     if card.synthetic or slide.synthetic or not card.training:  # then the problems say more, or nothing is known
         return []
-    own = next((t.sample for t in card.training if t.fingerprint and t.fingerprint == slide.fingerprint), None)
+    own = next((t.sample for t in card.seen if t.fingerprint and t.fingerprint == slide.fingerprint), None)
     if own is not None:
         return [
             f"This slide ({own}) was among the training sections of the model {card.name!r}: "

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
 from napari_nh2st.evaluation.baselines.colour import COLOUR
 from napari_nh2st.evaluation.baselines.coordinates import COORDINATES
 from napari_nh2st.evaluation.protocol import model_name, predict_spots, split_of, with_figures
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import kind_of
+from napari_nh2st.expression.patients import patient_key, patient_keys, written_twice
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import load_model, save_card
 from napari_nh2st.training.run.finished_run import FinishedRun
@@ -55,7 +57,8 @@ def _of_sections(ended: FinishedRun, card: Card) -> Summary:
     model, options = load_model(ended.model), PredictionOptions(device=config.device, cache=False)
     scored = [predict_spots(sample, model, options) for sample in held_out.samples]
     warnings: list[str] = []
-    splits = [split_of(card, s, warnings) for s in scored]
+    seen = SeenSections.of(card, ended.model)
+    splits = [split_of(card, s, seen, warnings) for s in scored]
     card = with_figures(card, {"splits": splits})
     save_card(card, ended.model)
     predictions = []
@@ -109,7 +112,7 @@ def _line(name: str, about: str, figures: Sequence[dict[str, Any]], spots: Seque
 def _summary(
     ended: FinishedRun, card: Card, scored: Sequence[Section], lines: list[SummaryLine], names: list[str], genes: int
 ) -> Summary:
-    trained = [s.patient for s in ended.sections]
+    trained = [t.patient for t in card.seen]
     kind = "synthetic" if card.synthetic else kind_of(trained, [s.patient for s in scored])
     return Summary(
         kind=kind,
@@ -125,13 +128,19 @@ def _caveats(
     ended: FinishedRun, card: Card, scored: Sequence[Section], lines: list[SummaryLine], genes: int
 ) -> list[str]:
     said = [f"{section.name}: {doubt}." for section in scored for doubt in section.doubts]
-    trained = {s.patient for s in ended.sections}
-    shared = sorted({s.patient for s in scored} & trained)
-    new = sorted({s.patient for s in scored} - trained)
+    trained = patient_keys(t.patient for t in card.seen)
+    shared = sorted({s.patient for s in scored if patient_key(s.patient) in trained})
+    new = sorted({s.patient for s in scored} - set(shared))
+    said += written_twice([*(t.patient for t in card.seen), *(s.patient for s in scored)])
     if not ended.held_out.sections:
         said.append(
             "Blocks of its own training sections: they say how well it fills in, but little about another slide."
         )
+        if ended.learnt_before:
+            said.append(
+                f"{', '.join(ended.learnt_before)}: the model from which this run started has learnt from all of it, "
+                "the held-out block too; it does not count on the card."
+            )
     elif shared:
         also = f", {', '.join(new)} is not" if new else ""
         said.append(f"Patient {', '.join(shared)} is among those trained on{also}: optimistic for a new patient.")

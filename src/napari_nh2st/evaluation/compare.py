@@ -17,17 +17,20 @@ import numpy.typing as npt
 
 from napari_nh2st import metrics
 from napari_nh2st.engine.device import SCORING
+from napari_nh2st.engine.section_descriptor import describe_section
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines import BASELINES
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import Split, parse_protocol
 from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
+from napari_nh2st.expression.patients import patient_key, patient_keys, written_twice
 from napari_nh2st.model.card import Card
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.sections.findings import SectionFindings, examine
+from napari_nh2st.training.sections.held_apart import NamedSection, refuse_shared
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_section
 
@@ -52,6 +55,7 @@ class _Sections:
     data: dict[str, Any] = field(default_factory=dict)
     read: dict[tuple[str, float, int], Section] = field(default_factory=dict)
     findings: dict[str, SectionFindings] = field(default_factory=dict)
+    named: dict[str, NamedSection] = field(default_factory=dict)
 
     def expression(self, sample: Sample) -> Any:
         if sample.sample not in self.data:
@@ -59,7 +63,7 @@ class _Sections:
         return self.data[sample.sample]
 
     def examine(self, sample: Sample) -> SectionFindings:
-        """Compare a section's spots with its slide.
+        """Compare a section's spots with its slide, and describe it.
 
         Raises
         ------
@@ -71,7 +75,8 @@ class _Sections:
             with open_slide(sample.slide, mpp=sample.mpp) as slide:
                 slide.require_mpp()
                 findings = examine(sample, data, slide)
-            findings.admit(sample.sample, data)
+                findings.admit(sample.sample, data)
+                self.named[sample.sample] = NamedSection.of_sample(sample, describe_section(slide, data))
             self.findings[sample.sample] = findings
         return self.findings[sample.sample]
 
@@ -135,7 +140,7 @@ def compare(
     config = TrainingConfig() if config is None else config
     if config.precision == "auto":  # the same models whatever the machine is fastest with
         config = config.model_copy(update={"precision": SCORING})
-    store, warnings = _Sections(), []
+    store, warnings = _Sections(), written_twice(s.patient for s in samples)
     for split in splits:
         warnings += _check(split, store)
     done = []
@@ -170,7 +175,9 @@ def _check(split: Split, store: _Sections) -> list[str]:
     warnings = [
         f"{sample.sample}: {doubt}" for sample in (*split.train, *split.test) for doubt in store.examine(sample).doubts
     ]
-    shared = {s.patient for s in split.train} & {s.patient for s in split.test}
+    refuse_shared(*([store.named[sample.sample] for sample in side] for side in (split.train, split.test)))
+    trained = patient_keys(s.patient for s in split.train)
+    shared = {s.patient for s in split.test if patient_key(s.patient) in trained}
     new = sorted({s.patient for s in split.test} - shared)
     if shared and new:
         warnings.append(

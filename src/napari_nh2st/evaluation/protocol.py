@@ -12,8 +12,11 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.predict import predict_places, provenance
+from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
+from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.scores import Truth, score
+from napari_nh2st.evaluation.seen_in_training import seen_warning, settle_kinds, unchecked
 from napari_nh2st.evaluation.splits import kind_of
 from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
 from napari_nh2st.expression.panel_match import MATCH, match_panel, match_words
@@ -49,6 +52,8 @@ class Scored:
         What to know of the section, a line each.
     panel : dict
         How the model's genes were found among the measured ones: `PanelMatch.figures`.
+    descriptor : SectionDescriptor
+        By which the section is known again.
     """
 
     sample: Sample
@@ -59,11 +64,12 @@ class Scored:
     left_out: dict[str, int] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     panel: dict[str, Any] = field(default_factory=dict)
+    descriptor: SectionDescriptor = UNDESCRIBED
 
 
 def split_kind(card: Card, sample: Sample) -> str:
     """Return the kind of a split: by patient ids, whether the model has seen the section's patient."""
-    return kind_of([t.patient for t in card.training], [sample.patient])
+    return kind_of([t.patient for t in card.seen], [sample.patient])
 
 
 def evaluate(
@@ -87,7 +93,8 @@ def evaluate(
     Returns
     -------
     dict
-        ``splits``, one per section with its kind, ``warnings`` and ``provenance``.
+        ``splits``, one per section with its kind and the training section that it is, if any; ``warnings`` and
+        ``provenance``.
 
     Raises
     ------
@@ -97,7 +104,9 @@ def evaluate(
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     model = model if isinstance(model, Model) else load_model(model)
     options = (PredictionOptions() if options is None else options).for_scoring()
+    seen = SeenSections.of_model(model)
     splits: list[dict[str, Any]] = []
+    descriptors: list[SectionDescriptor] = []
     warnings: list[str] = []
     if model.card.label_recipe != "ln1p-cp10k":
         warnings.append(
@@ -116,11 +125,10 @@ def evaluate(
             warnings.append(f"{sample.sample}: {lacking} genes of the panel were not measured and are left out")
         if len(model.card.genes) > scored.panel["by_symbol"]:
             warnings.append(f"{sample.sample}: genes of the panel: {match_words(scored.panel)}")
-        if sample.sample in {t.sample for t in model.card.training}:
-            warnings.append(
-                f"{sample.sample} was among the training sections: its figures say nothing about new slides"
-            )
-        splits.append(split_of(model.card, scored, warnings))
+        splits.append(split_of(model.card, scored, seen, warnings))
+        descriptors.append(scored.descriptor)
+    warnings += settle_kinds(samples, descriptors, splits, seen)
+    warnings += unchecked(model.card, samples, splits, seen)
     warnings = list(dict.fromkeys(warnings))
     return {"splits": splits, "warnings": warnings, "provenance": provenance(model, options)}
 
@@ -128,19 +136,20 @@ def evaluate(
 def predict_spots(sample: Sample, model: Model, options: PredictionOptions) -> Scored:
     """Predict at the measured spots of a section, joined to the counts by spot id, in the precision of scores."""
     card = model.card
-    data = read_expression(sample)
-    dropped, off_tissue = (int(data.uns["nh2st"][key]) for key in ("dropped", "off_tissue"))
-    data, genes = measured_genes(sample.sample, data, card)
+    counts = read_expression(sample)
+    dropped, off_tissue = (int(counts.uns["nh2st"][key]) for key in ("dropped", "off_tissue"))
+    data, genes = measured_genes(sample.sample, counts, card)
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
         slide.require_mpp()
         findings = examine(sample, data, slide)
+        descriptor = describe_section(slide, counts)
         data = findings.admit(sample.sample, data)
         spots = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
         prediction, _ = predict_places(slide, model, spots, options.for_scoring())
     scored = scored_at(sample, data, genes, prediction)
     damaged = len(prediction) - len(scored.truth)
     left_out = {"off_slide": findings.left_out, "damaged": damaged, "without_counts": dropped, "off_tissue": off_tissue}
-    return replace(scored, left_out=left_out, doubts=findings.doubts)
+    return replace(scored, left_out=left_out, doubts=findings.doubts, descriptor=descriptor)
 
 
 def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData, list[str]]:
@@ -187,14 +196,18 @@ def model_name(card: Card) -> str:
     return f"nh2st-{card.architecture.variant}"
 
 
-def split_of(card: Card, scored: Scored, warnings: list[str]) -> dict[str, Any]:
+def split_of(card: Card, scored: Scored, seen: SeenSections, warnings: list[str]) -> dict[str, Any]:
     """Make a report's split of one section, and add to `warnings`."""
+    trained_as = seen.find(scored.descriptor, scored.sample.sample, scored.sample.patient)
+    if trained_as is not None:
+        warnings.append(seen_warning(scored.sample, trained_as))
     if card.gene_means is None:
         warnings.append(f"the card of {card.name} has no gene means: there is no mean profile to compare with")
     return {
         "train": [t.sample for t in card.training],
         "test": [scored.sample.sample],
-        "kind": split_kind(card, scored.sample),
+        "kind": split_kind(card, scored.sample) if trained_as is None else "same-patient",
+        "training_section": None if trained_as is None else trained_as.section.sample,
         "n_spots": len(scored.truth),
         "left_out": scored.left_out,
         "doubts": list(scored.doubts),
@@ -207,7 +220,7 @@ def with_figures(card: Card, report: dict[str, Any]) -> Card:
     """Replace the figures on a model's card by those of a report of `evaluate`.
 
     If some sections are of patients that the model has not seen, only those count, and the figures are cross-patient.
-    Training sections never count.
+    Training sections never count, and one section under two names counts once.
 
     Returns
     -------
@@ -218,10 +231,13 @@ def with_figures(card: Card, report: dict[str, Any]) -> Card:
     SampleError
         If the model was trained on every section of the report.
     """
-    trained = {t.sample for t in card.training}
-    splits = [s for s in report["splits"] if not set(s["test"]) & trained]
+    splits = [s for s in report["splits"] if s["training_section"] is None and "same_as" not in s]
     if not splits:
-        raise SampleError("every section was among the model's training sections: nothing here says how good it is")
+        also = [f"{s['test'][0]} is {s['training_section']}" for s in report["splits"]]
+        raise SampleError(
+            f"every section was among the model's training sections ({', '.join(also)}): nothing here says how good it "
+            "is, and the card stays as it was"
+        )
     new = [s for s in splits if s["kind"] == "cross-patient"]
     evaluation = evaluation_of(new or splits, model_name(card))
     evaluation = evaluation.model_copy(update={"kind": "synthetic"}) if card.synthetic else evaluation

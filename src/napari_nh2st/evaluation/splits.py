@@ -8,6 +8,7 @@ from typing import Literal
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample
+from napari_nh2st.expression.patients import patient_key, patient_keys
 
 CROSS_PATIENT, LEAVE_SECTION_OUT = "cross-patient", "leave-section-out"
 
@@ -35,8 +36,8 @@ class Split:
 
 
 def kind_of(train: Sequence[str], test: Sequence[str]) -> Kind:
-    """Return the kind of a split from the patients on both sides."""
-    return "same-patient" if set(train) & set(test) else "cross-patient"
+    """Return the kind of a split from the patients on both sides, however their names are written."""
+    return "same-patient" if patient_keys(train) & patient_keys(test) else "cross-patient"
 
 
 def parse_protocol(text: str, samples: Sequence[Sample]) -> list[Split]:
@@ -70,13 +71,20 @@ def parse_protocol(text: str, samples: Sequence[Sample]) -> list[Split]:
 
 
 def _cross_patient(samples: Sequence[Sample]) -> list[Split]:
-    patients = list(dict.fromkeys(s.patient for s in samples))
+    patients = list(dict.fromkeys(patient_key(s.patient) for s in samples))
     if len(patients) < 2:
+        names = dict.fromkeys(s.patient for s in samples)
         raise SampleError(
-            f"cross-patient needs at least two patients, the sheet has {', '.join(patients) or 'none'}: "
+            f"cross-patient needs at least two patients, the sheet has {', '.join(names) or 'none'}: "
             f"use {LEAVE_SECTION_OUT}, whose figures are same-patient"
         )
-    return [_split([s for s in samples if s.patient != p], [s for s in samples if s.patient == p]) for p in patients]
+    return [
+        _split(
+            [s for s in samples if patient_key(s.patient) != p],
+            [s for s in samples if patient_key(s.patient) == p],
+        )
+        for p in patients
+    ]
 
 
 def _explicit(text: str, samples: Sequence[Sample]) -> Split:

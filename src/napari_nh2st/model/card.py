@@ -154,6 +154,10 @@ class Card(_Strict):
     gene_stds: list[float] | None = Field(default=None, description="spread of each label over the training spots")
     training: list[TrainingSample] = Field(default_factory=list)
     training_mpp: list[float] = Field(default_factory=list, description="mpp of the training slides")
+    seen_before: list[TrainingSample] = Field(
+        default_factory=list,
+        description="training sections of the models it was fine-tuned from",
+    )
     base: str | None = Field(default=None, description="name and hash of the model it was fine-tuned from")
     encoder_hash: str | None = None
     evaluation: Evaluation | None = None
@@ -182,6 +186,11 @@ class Card(_Strict):
     def unit(self) -> str:
         """Unit of a predicted value, as colour bars and files show it."""
         return _UNITS[self.label_recipe]
+
+    @property
+    def seen(self) -> list[TrainingSample]:
+        """Sections that it has learnt from, those of the model it was fine-tuned from included."""
+        return [*self.training, *self.seen_before]
 
     @property
     def patients(self) -> int:

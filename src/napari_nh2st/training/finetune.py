@@ -12,7 +12,10 @@ from pathlib import Path
 import lightning as L
 import torch
 
+from napari_nh2st.engine.descriptor_file import Key, put_descriptors
 from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.section_descriptor import SectionDescriptor
+from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.model.card import Card
@@ -32,6 +35,7 @@ from napari_nh2st.training.run.reference import describe_training
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.trained_card import refitted_card, trained_card
 from napari_nh2st.training.run.training_pass import TrainedPass, TrainingPass
+from napari_nh2st.training.sections.held_apart import NamedSection, refuse_seen, refuse_shared, seen_among
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections, hold_out_blocks, split_samples
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_sections
@@ -105,6 +109,8 @@ def finetune(
     card = card_for(train, counts, settings.config, start)  # G genes, pixel size, pitch
     held_out = HeldOutSections.read(only_scored, card)
     sections = load_sections(train, counts, card)  # pixels (H, W, 3), nine places (n, 9, 2), labels (n, G) each
+    before = SeenSections() if start is None else SeenSections.of_model(start)
+    _check_apart(sections, held_out, before, settings)
     hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
 
     with explain_full_disk(folder):
@@ -114,9 +120,9 @@ def finetune(
         with control.report_failure(), quiet():
             _tell_doubts([*sections, *held_out.sections], control)
             preparation = Preparation(folder, settings, sections, start, control)
-            finished = _train(preparation, card, held_out, resume)
+            finished = _train(preparation, card, held_out, seen_among(sections, before), resume)
             if first:
-                _describe(finished, train)
+                _describe(finished, train, before)
                 control.log.say(stage="scoring beside simpler models")
                 finish(finished)
             event = "cancelled" if control.requests.stop_asked else "done"
@@ -133,7 +139,18 @@ def _tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
                 say(f"warning: {section.name}: {doubt}")
 
 
-def _train(preparation: Preparation, card: Card, held_out: HeldOutSections, resume: bool) -> FinishedRun:
+def _check_apart(
+    sections: Sequence[Section], held_out: HeldOutSections, before: SeenSections, settings: RunSettings
+) -> None:
+    """Refuse to hold out what is trained on, or what the model to start from has learnt from."""
+    scored = [NamedSection.of(section) for section in held_out.sections]
+    refuse_shared([NamedSection.of(section) for section in sections], scored)
+    refuse_seen(scored, before, str(settings.base))
+
+
+def _train(
+    preparation: Preparation, card: Card, held_out: HeldOutSections, learnt_before: list[str], resume: bool
+) -> FinishedRun:
     """Train with blocks held out, keep the best epoch, then train on everything."""
     folder, settings, control = preparation.folder, preparation.settings, preparation.control
     setup, reporter = _prepare(preparation, card, held_out)
@@ -152,14 +169,14 @@ def _train(preparation: Preparation, card: Card, held_out: HeldOutSections, resu
     blocks = _best_on_blocks(first)  # (k, G) measured and predicted, each
     if is_first_process():
         reporter.write_blocks(blocks, next_epoch(folder.best) - 1)
-    card = trained_card(setup, blocks)
+    card = trained_card(setup, blocks, learnt_before)
     _save(setup, card, folder)
     if trained is None:
         raise NotFinite(f"{broken}: the best epoch before that is kept; start again with a lower learning_rate")
 
     if settings.config.refit and not control.requests.stop_asked:
         _refit(preparation, card, trained)
-    return FinishedRun(folder.path, folder.model, settings, setup.sections, blocks, held_out)
+    return FinishedRun(folder.path, folder.model, settings, setup.sections, blocks, held_out, learnt_before)
 
 
 def _prepare(preparation: Preparation, card: Card, held_out: HeldOutSections) -> tuple[TrainingSetup, HeldOutReporter]:
@@ -234,8 +251,10 @@ def _save(setup: TrainingSetup, card: Card, folder: RunFolder) -> None:
         save_model(net, card, folder.model, half=setup.config.half)
 
 
-def _describe(finished: FinishedRun, samples: Sequence[Sample]) -> None:
-    """Keep beside the model what the tissue it was trained on looks like."""
+def _describe(finished: FinishedRun, samples: Sequence[Sample], before: SeenSections) -> None:
+    """Keep beside the model what its training sections are known by, and what their tissue looks like."""
+    own: dict[Key, SectionDescriptor] = {(s.name, s.fingerprint): s.descriptor for s in finished.sections}
+    put_descriptors({**before.descriptors, **own}, finished.model)
     device = finished.settings.config.device
     reference = describe_training(load_model(finished.model), samples, device=device)
     if reference is not None:

@@ -26,6 +26,8 @@ class FinishedRun:
         Of each of them, as the best epoch predicts it.
     held_out : HeldOutSections
         Sections that were not trained on.
+    learnt_before : list of str
+        Names of sections from which the model that the run started from had learnt already.
     """
 
     run: Path
@@ -34,3 +36,4 @@ class FinishedRun:
     sections: list[Section]
     blocks: list[HeldOutBlock]
     held_out: HeldOutSections
+    learnt_before: list[str]

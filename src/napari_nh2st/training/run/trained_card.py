@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,17 @@ from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.sections.section import Section
 
 
-def trained_card(setup: TrainingSetup, blocks: Sequence[HeldOutBlock]) -> Card:
-    """Make the card of a model whose best epoch predicts the held-out blocks so."""
+def trained_card(setup: TrainingSetup, blocks: Sequence[HeldOutBlock], learnt_before: Collection[str] = ()) -> Card:
+    """Make the card of a model whose best epoch predicts the held-out blocks so.
+
+    Blocks of sections from which the base model has learnt, `learnt_before`, do not count.
+    """
+    scored = [(s, b) for s, b in zip(setup.sections, blocks, strict=True) if s.name not in learnt_before]
     return setup.card.model_copy(
         update={
             "training": [_sample(section) for section in setup.sections],
             "training_mpp": [round(s.mpp, 6) for s in setup.sections],
-            "evaluation": _evaluation(setup, blocks),
+            "evaluation": _evaluation(setup, scored) if scored else None,
             "recipe": {"seed": setup.seed, **_recipe(setup.config)},
             "versions": {**versions(), "command": repeat_command()},
         }
@@ -54,10 +58,10 @@ def _recipe(config: TrainingConfig) -> dict[str, Any]:
     return {**plain, "precision": choose_precision(config.precision, choose_device(config.device))}
 
 
-def _evaluation(setup: TrainingSetup, held_out: Sequence[HeldOutBlock]) -> Evaluation:
+def _evaluation(setup: TrainingSetup, scored: Sequence[tuple[Section, HeldOutBlock]]) -> Evaluation:
     """Per-gene PCC on the held-out blocks, with an interval from resampling squares of spots."""
     scores, draws, weights = [], [], []
-    for section, block in zip(setup.sections, held_out, strict=True):
+    for section, block in scored:
         squares = metrics.spatial_blocks(section.centres[block.spots, SELF], side=2.0 * setup.card.pitch)
         scores.append(metrics.pcc(block.measured, block.predicted).per_gene)
         draws.append(metrics.bootstrap(block.measured, block.predicted, squares, seed=setup.seed).pcc)
@@ -70,7 +74,7 @@ def _evaluation(setup: TrainingSetup, held_out: Sequence[HeldOutBlock]) -> Evalu
     }
     return Evaluation(
         kind="synthetic" if setup.card.synthetic else "same-patient",
-        samples=[f"{s.name} (block)" for s in setup.sections],
+        samples=[f"{section.name} (block)" for section, _ in scored],
         pcc_mean=round(float(per_gene.mean()), 4),
         genes=genes,
     )

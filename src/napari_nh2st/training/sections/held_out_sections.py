@@ -10,6 +10,7 @@ import numpy as np
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.panel_match import match_panel
+from napari_nh2st.expression.patients import patient_key, patient_keys
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.gene_names import other_symbols
@@ -24,7 +25,7 @@ def split_samples(samples: Sequence[Sample], config: TrainingConfig) -> tuple[li
     -------
     train, held_out : list of Sample
         Each in the order of the sheet; nothing is held out where the settings name nothing: a block of each section
-        is then. A patient that is held out is so with all sections.
+        is then. A patient that is held out is so with all sections, however its name is written.
 
     Raises
     ------
@@ -32,12 +33,14 @@ def split_samples(samples: Sequence[Sample], config: TrainingConfig) -> tuple[li
         If the settings name a sample or patient that the sheet does not have, or all of it.
     """
     sections, patients = config.hold_out_sections or [], config.hold_out_patients or []
+    known = patient_keys(s.patient for s in samples)
     lacking = [f"sample {name}" for name in sections if name not in {s.sample for s in samples}]
-    lacking += [f"patient {name}" for name in patients if name not in {s.patient for s in samples}]
+    lacking += [f"patient {name}" for name in patients if patient_key(name) not in known]
     if lacking:
         names = ", ".join(f"{s.sample} (patient {s.patient})" for s in samples)
         raise SampleError(f"there is no {', '.join(lacking)} to hold out: the sheet has {names}")
-    held_out = [s for s in samples if s.sample in sections or s.patient in patients]
+    keys = patient_keys(patients)
+    held_out = [s for s in samples if s.sample in sections or patient_key(s.patient) in keys]
     train = [s for s in samples if s not in held_out]
     if not train:
         raise SampleError("all sections are held out: leave at least one to train on")

@@ -52,6 +52,7 @@ def card_for(
         genes=genes,
         ensembl=_ids(genes, data, start),
         gene_means=[0.0] * len(genes),
+        seen_before=[] if start is None else start.card.seen,
         base=None if start is None else f"{start.card.name} {start.hash}",
     )
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from napari_nh2st.engine.places import neighbourhood, slide_box
+from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, labels
 from napari_nh2st.expression.panel_match import match_panel
@@ -57,6 +58,8 @@ class Section:
         Spots that lie off the slide.
     doubts : tuple of str
         What to know of the section, a line each.
+    descriptor : SectionDescriptor
+        By which it is known again.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Section:
     number: int = 0
     left_out: int = 0
     doubts: tuple[str, ...] = ()
+    descriptor: SectionDescriptor = UNDESCRIBED
 
     def cut(self, x: int, y: int, width: int, height: int) -> npt.NDArray[np.uint8]:
         """Cut a box of pixels whose top-left is at (x, y) in the crop, (height, width, 3); white beyond the crop."""
@@ -126,6 +130,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
             )
         pixels = _read_crop(slide, corner, int(width), int(height), scale)
         fingerprint = slide.fingerprint
+        descriptor = describe_section(slide, data)
     return Section(
         sample.sample,
         sample.patient,
@@ -141,6 +146,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         np.asarray(data.obs_names, dtype=str),
         left_out=findings.left_out,
         doubts=findings.doubts,
+        descriptor=descriptor,
     )
 
 

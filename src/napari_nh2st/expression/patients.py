@@ -1,0 +1,33 @@
+"""Names of patients as people write them: "P01", "p01 " and "P1" are taken for one person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_PART = re.compile(r"\d+|[^\W\d_]+|[^\w\s.-]|[.-](?!\w)")
+
+
+def patient_key(name: str) -> str:
+    """Return what two ways of writing one patient share: without capitals, blanks, hyphens and leading zeros."""
+    parts = _PART.findall(name.casefold())
+    return " ".join(part.lstrip("0") or "0" if part.isdecimal() else part for part in parts) or name.strip().casefold()
+
+
+def patient_keys(names: Iterable[str]) -> set[str]:
+    """Return the keys of the patients that are named."""
+    return {patient_key(name) for name in names if name.strip()}
+
+
+def written_twice(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each patient whose name is written in several ways."""
+    ways: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        if name.strip():
+            ways.setdefault(patient_key(name), []).append(name)
+    return [
+        f"patients {' and '.join(same)} are taken for one person: write the name the same way, or, if they are several "
+        "people, give them names that differ in more than capitals, blanks and zeros"
+        for same in ways.values()
+        if len(same) > 1
+    ]
