@@ -2,7 +2,7 @@
 
 Measured on the five sections of her2st by `docs/scripts/near_copies.py`. In copies that were saved again, cropped,
 scaled with the pixel size told or not, turned, mirrored, blurred, made grey or stained otherwise, at least 38 keypoints
-agree, and 0.67 of those that can be compared. In consecutive cuts of one tumour at most 9 do, and 0.08.
+agree, and 0.67 of those that can be compared. In consecutive cuts of one tumour at most 12 do, and 0.13.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_nh2st.slides.keypoints import WORD, Keypoints
 
-ENOUGH, SHARE = 10, 0.25
+ENOUGH, SHARE = 12, 0.3
 """Keypoints, and their share of those that can be compared, that agree where two images show the same tissue."""
 
 _ALIKE = 0.8  # the cosine of two words that are alike
