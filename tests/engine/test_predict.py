@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from napari_nh2st.engine import block_encoder
+from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for, limits_of, neighbourhood, slide_box, warnings_for
-from napari_nh2st.engine.predict import predict_places, store_for
+from napari_nh2st.engine.predict import predict, predict_places, store_for
 from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import open_prediction, save_prediction
 from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
@@ -230,6 +231,31 @@ def test_what_auto_was_is_kept_with_the_results(slide, context, tmp_path, monkey
     assert open_prediction(tmp_path).provenance["precision"] == "bf16"
     with pytest.raises(Nh2stError, match="another precision"):
         store_for(tmp_path, slide, context, places.pitch, options(slide, precision="fp32"))
+
+
+@pytest.mark.parametrize("kept", ["bf16", "fp32"])
+def test_what_the_folder_has_wins_over_auto(slide, context, tmp_path, monkeypatch, kept):
+    """A second run on a busier machine would choose another precision: it goes on with that of the folder."""
+    region, mask = Box(500, 200, 1500, 900), everywhere(slide)
+    places = lattice_for(slide, context.card, region, pitch=64, tissue=mask)
+    first = options(slide, precision=kept)
+    predict_places(
+        slide,
+        context,
+        places.select(np.arange(3)),
+        replace(first, store=store_for(tmp_path, slide, context, 64, first)),
+    )
+    monkeypatch.setenv("NH2ST_PRECISION", {"bf16": "fp32", "fp32": "bf16"}[kept])
+    auto = options(slide, precision="auto")
+    whole = predict(slide, context, region=region, out=tmp_path, options=auto)  # nor is the pitch given
+    assert (whole.places.pitch, whole.provenance["precision"], len(whole)) == (64, kept, len(places))
+    settled = settle(tmp_path / "s.nh2st", slide, context, None, auto)
+    assert (settled.pitch, settled.options.precision, len(settled.notes)) == (64, kept, 2)
+    assert settle(tmp_path / "none.nh2st", slide, context, None, auto).notes == []
+    exact, _ = predict_places(slide, context, places, options(slide, precision=kept))
+    assert_same(whole.hidden, exact.hidden)
+    with pytest.raises(Nh2stError, match="another pitch"):
+        store_for(tmp_path, slide, context, 112, auto)
 
 
 def test_damaged_tiles_are_masked_not_guessed(tmp_path, context):

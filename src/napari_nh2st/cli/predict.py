@@ -154,16 +154,23 @@ def _fill_store(
     slide: Slide, model: Model, options: PredictionOptions, choices: _Choices
 ) -> tuple[PredictionStore, int, int]:
     """Predict what the slide's folder lacks; returns it, the number of tiles, and how many were encoded."""
+    from napari_nh2st.engine.going_on import settle
     from napari_nh2st.engine.places import lattice_for
-    from napari_nh2st.engine.predict import predict_places, store_for
+    from napari_nh2st.engine.predict import predict_places, results_folder, store_for
 
+    settled = settle(results_folder(choices.out, slide), slide, model, choices.pitch, options)
+    for note in settled.notes:
+        say(f"note: {note}")
+    options = settled.options
     try:
-        places = lattice_for(slide, model.card, choices.region, choices.pitch)
+        places = lattice_for(slide, model.card, choices.region, settled.pitch)
     except ValueError as error:
         raise Nh2stError(str(error)) from error
     if not len(places):
         raise Nh2stError(f"{slide.path}: there is no tissue {'in this region' if choices.region else 'on this slide'}")
     store = store_for(choices.out, slide, model, places.pitch, options)
+    if store.mended:
+        say(f"note: {store.mended} tiles of {store.path} were damaged: they are computed again")
     bar = Bar(slide.path.name)
     try:
         _, encoded = predict_places(slide, model, places, replace(options, store=store), lambda p: bar(p.done, p.total))

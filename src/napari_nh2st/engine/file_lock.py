@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from napari_nh2st.reading import contents, parse_json
 LOCK = "lock"
 _WORDS_LIMIT = 4096
 _ATTEMPTS = 5
+_SOON = 0.02  # seconds
 
 if sys.platform == "win32":
     import msvcrt
@@ -128,7 +130,7 @@ def _acquire(folder: Path) -> int:
     path = folder / LOCK
     for _ in range(_ATTEMPTS):
         file = _open(path)
-        if not try_lock(file):
+        if not _lock_soon(file):
             words = _holder(path)
             os.close(file)
             raise Nh2stError(
@@ -140,6 +142,15 @@ def _acquire(folder: Path) -> int:
             return file
         os.close(file)  # another process has just replaced the folder
     raise Nh2stError(f"{folder} is replaced by other processes again and again: try once more when they have ended")
+
+
+def _lock_soon(file: int) -> bool:
+    """Lock a file; somebody who only asks who writes has it for a moment."""
+    for _ in range(_ATTEMPTS):
+        if try_lock(file):
+            return True
+        time.sleep(_SOON)
+    return False
 
 
 def _open(path: Path) -> int:

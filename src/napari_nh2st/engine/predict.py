@@ -12,10 +12,11 @@ import numpy as np
 from napari_nh2st.engine.chunk import Progress
 from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION
+from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.groups import GROUP
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for
-from napari_nh2st.engine.precision import choose_precision
+from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.engine.result_header import Header
 from napari_nh2st.engine.session import Session
@@ -77,25 +78,34 @@ def slide_facts(slide: Slide) -> dict[str, Any]:
 
 def provenance(model: Model, options: PredictionOptions) -> dict[str, Any]:
     """Return the origin of a prediction: model hash, device, precision, versions and the command."""
-    device = choose_device(options.device)
+    device, precision = chosen(options)
     return {
         "model": model.card.name,
         "model_hash": model.hash,
         "device": str(device),
-        "precision": choose_precision(options.precision, device),
+        "precision": precision,
         "versions": versions(),
         "command": repeat_command(),
     }
 
 
+def results_folder(folder: Path, slide: Slide) -> Path:
+    """Name the folder in which the results of a slide last."""
+    return folder / f"{slide_stem(slide.path)}{SUFFIX}"
+
+
 def store_for(folder: Path, slide: Slide, model: Model, pitch: int, options: PredictionOptions) -> PredictionStore:
-    """Open or make the durable folder ``<slide stem>.nh2st`` for the whole lattice of a slide.
+    """Open or make the durable folder ``<slide stem>.nh2st`` for the whole lattice of a slide, and lock it for writing.
+
+    Device and precision that are "auto" are those of a folder that is there already.
 
     Raises
     ------
     Nh2stError
-        If the folder holds the prediction of another slide, model, pitch or precision.
+        If the folder holds the prediction of another slide, model, pitch or precision, or another process writes it.
     """
+    path = results_folder(folder, slide)
+    options = settle(path, slide, model, pitch, options).options
     card: Card = model.card
     scale = card.scale_on(slide.require_mpp())
     facts = provenance(model, options)
@@ -111,7 +121,6 @@ def store_for(folder: Path, slide: Slide, model: Model, pitch: int, options: Pre
     lattice = {"scale": scale, "pitch": pitch, "patch": card.patch}
     grid = tuple(int(np.ceil(v / scale / pitch)) for v in slide.shape)
     header = Header(signature, lattice, card, decoder_of(model.net), slide_facts(slide), facts)
-    path = folder / f"{slide_stem(slide.path)}{SUFFIX}"
     return PredictionStore.create(path, (grid[0], grid[1]), max(1, GROUP // pitch), header)
 
 
@@ -136,7 +145,7 @@ def predict(
     region : Box, optional
         Level-0 pixels; the whole slide by default.
     pitch : int, optional
-        Distance between tiles in model pixels; the patch size by default.
+        Distance between tiles in model pixels; by default that of a folder that is there, else the patch size.
     mpp : float, optional
         Micrometres per level-0 pixel, where the slide does not say so itself.
     out : path, optional
@@ -161,8 +170,16 @@ def predict(
     slide = slide if isinstance(slide, Slide) else open_slide(slide, mpp=mpp)
     model = model if isinstance(model, Model) else load_model(model)
     options = PredictionOptions() if options is None else options
-    pitch = model.card.patch if pitch is None else pitch
+    if out is None:
+        pitch = model.card.patch if pitch is None else pitch
+    else:
+        settled = settle(results_folder(Path(out), slide), slide, model, pitch, options)
+        pitch, options = settled.pitch, settled.options
     places = lattice_for(slide, model.card, region, pitch, options.tissue)
-    if out is not None:
-        options = replace(options, store=store_for(Path(out), slide, model, pitch, options))
-    return predict_places(slide, model, places, options, progress)[0]
+    if out is None:
+        return predict_places(slide, model, places, options, progress)[0]
+    store = store_for(Path(out), slide, model, pitch, options)
+    try:
+        return predict_places(slide, model, places, replace(options, store=store), progress)[0]
+    finally:
+        store.close()

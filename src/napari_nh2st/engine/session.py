@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.block_encoder import BlockEncoder
 from napari_nh2st.engine.chunk import Chunk
-from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.embeddings import DenseEmbeddings, PatchEmbeddings, read_patches
 from napari_nh2st.engine.groups import GroupLayout, PlaceGroup
 from napari_nh2st.engine.model_runner import F32, ModelRunner
 from napari_nh2st.engine.options import PredictionOptions, never
 from napari_nh2st.engine.places import damaged_at, lattice_for
-from napari_nh2st.engine.precision import choose_precision
+from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.read_ahead import reader_threads
 from napari_nh2st.engine.store import DAMAGED, EMPTY, PREDICTED
 from napari_nh2st.errors import Cancelled
@@ -69,8 +68,7 @@ class Session:
         self.slide, self.model = slide, model
         self.options = PredictionOptions() if options is None else options
         self.pitch = model.card.patch if pitch is None else pitch
-        device = choose_device(self.options.device)
-        self.runner = ModelRunner(model.net, device, choose_precision(self.options.precision, device))
+        self.runner = ModelRunner(model.net, *chosen(self.options))
         root = cache_folder() if self.options.cache else None
         self.dense: bool = model.net.dense
         self.embeddings: DenseEmbeddings | PatchEmbeddings = (

@@ -116,6 +116,7 @@ def finetune(
     with explain_full_disk(folder):
         if first:
             begin_run(folder, settings, samples, resume)
+            settings = settings.settled()
         control = RunControl.of(folder, cancelled, writes=first, show_bar=progress and first)
         with control.report_failure(), quiet():
             _tell_doubts([*sections, *held_out.sections], control)

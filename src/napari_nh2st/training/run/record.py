@@ -6,7 +6,8 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -29,6 +30,7 @@ class _Started(BaseModel):
     base: str | None
     seed: int
     samples: list[str]
+    precision: Literal["fp32", "bf16"] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,15 @@ class RunSettings:
         """Write config.yaml, for people and for reuse, and start.json, for resuming."""
         with finished_file(folder.config) as draft:
             draft.write_text(yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False), "utf-8")
-        started = {"base": self.base, "seed": self.seed, "samples": [s.sample for s in samples]}
+        started: dict[str, Any] = {"base": self.base, "seed": self.seed, "samples": [s.sample for s in samples]}
+        started["precision"] = self.settled().config.precision
         with finished_file(folder.start) as draft:
             draft.write_text(json.dumps({**started, "command": repeat_command()}, indent=1) + "\n", "utf-8")
+
+    def settled(self) -> RunSettings:
+        """Return the settings with the precision that "auto" means here: a run keeps it when it is resumed."""
+        precision = choose_precision(self.config.precision, choose_device(self.config.device))
+        return replace(self, config=self.config.model_copy(update={"precision": precision}))
 
     @classmethod
     def recorded(cls, folder: RunFolder, samples: Sequence[Sample]) -> RunSettings:
@@ -63,7 +71,10 @@ class RunSettings:
         if started.samples != [s.sample for s in samples]:
             names = ", ".join(started.samples)
             raise Nh2stError(f"{folder.path} was started on {names}: resume it with the same sheet")
-        return cls(read_config(folder.config), started.base, started.seed)
+        config = read_config(folder.config)
+        if config.precision == "auto" and started.precision is not None:
+            config = config.model_copy(update={"precision": started.precision})
+        return cls(config, started.base, started.seed)
 
 
 def record_environment(folder: RunFolder, config: TrainingConfig) -> None:
