@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -39,18 +41,124 @@ class Bar:
 
 
 def interruptible() -> Callable[[], bool]:
-    """Turn Ctrl+C into a `cancelled` question for the engine; a second Ctrl+C stops at once."""
+    """Turn Ctrl+C and SIGTERM into a `cancelled` question for the engine; a second one stops at once.
+
+    What does not answer is ended by force (`enforced_ends`): after SIGTERM, and after a second Ctrl+C.
+    """
     asked = threading.Event()
 
-    def stop(*_: Any) -> None:
+    def stop(signum: int, _: Any) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        if _guard is not None and signum == signal.SIGTERM:
+            _guard.terminated = True
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, stop)
+        if _guard is not None:
+            _guard.start()
     return asked.is_set
+
+
+GRACE_SECONDS = 1.5
+# A process of its own, because a signal's handler in Python waits for the main thread, and this one may never come back
+# from a library that holds the interpreter. What Python itself writes into the pipe does not wait.
+_GUARDING = f"""
+import os, select, signal, sys, time
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+interrupts, until = 0, None
+while True:
+    wait = None if until is None else max(0, until - time.monotonic())
+    if select.select([0], [], [], wait)[0]:
+        numbers = os.read(0, 64)
+        if not numbers:
+            break
+        interrupts += numbers.count(signal.SIGINT)
+        if until is None and (signal.SIGTERM in numbers or interrupts > 1):
+            until = time.monotonic() + {GRACE_SECONDS}
+    else:
+        os.write(2, b"error: ended by force; what was finished is kept, and the same command goes on\\n")
+        os.kill(int(sys.argv[1]), signal.SIGKILL)
+        break
+"""
+
+
+class _Guard:
+    """A small process that ends this one, `GRACE_SECONDS` after a signal that it has not answered."""
+
+    def __init__(self) -> None:
+        self.terminated = False
+        self._pipe = -1
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to guard; only once."""
+        if self._process is not None or os.name == "nt":  # Windows ends a process at once
+            return
+        ear, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        try:
+            words = [sys.executable, "-I", "-S", "-c", _GUARDING, str(os.getpid())]
+            self._process = subprocess.Popen(words, stdin=ear, stdout=subprocess.DEVNULL, start_new_session=True)
+            signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
+        except OSError:
+            self.stop()  # there is no room for another process: signals are answered as well as Python can
+        finally:
+            os.close(ear)
+
+    def stop(self) -> None:
+        """Stop guarding."""
+        if self._pipe < 0:
+            return
+        with suppress(ValueError):
+            signal.set_wakeup_fd(-1)
+        os.close(self._pipe)
+        self._pipe = -1
+        if self._process is not None:
+            self._process.wait()
+
+    def forget(self) -> None:
+        """Leave the guard to the process from which this one was forked."""
+        self._process = None
+        self.stop()
+
+
+_guard: _Guard | None = None
+
+
+def _forget_guard() -> None:
+    if _guard is not None:
+        _guard.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_guard)
+
+
+@contextmanager
+def enforced_ends() -> Iterator[None]:
+    """See to it that SIGTERM ends the process within two seconds, whatever runs, and so does a second Ctrl+C.
+
+    All files are written in one step, so an end at any moment loses only what is in flight.
+    """
+    global _guard
+    _guard = guard = _Guard()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        _guard = None
+        if guard.terminated:  # leaving Python may take longer than there is time
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+        guard.stop()
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def has_display() -> bool:

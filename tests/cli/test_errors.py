@@ -1,5 +1,7 @@
 """How a command fails: one line and status 1, or status 2 for wrong usage."""
 
+import errno
+
 import pytest
 from typer.testing import CliRunner
 
@@ -48,3 +50,24 @@ def test_bad_input_is_one_line_that_says_what_to_do(nh2st, slide, model, tmp_pat
 def test_wrong_usage_exits_with_2(words):
     done = CliRunner().invoke(cli.app, words)
     assert done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "memory does not suffice"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "--region"),
+        (ImportError("libx.so: failed to map segment from shared object"), "memory does not suffice"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory does not suffice"),
+        (OSError(errno.ENOSPC, "No space left on device", "/disk/x"), "the disk that holds /disk/x is full: free"),
+    ],
+)
+def test_memory_or_disk_that_does_not_suffice_is_one_line(nh2st, monkeypatch, error, said):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("napari_nh2st.engine.store.open_prediction", fail)
+    status, out, err = nh2st("export", "x.nh2st", "--format", "csv", "--out", "x.csv")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("error: ")
+    assert said in err

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+from napari_nh2st.engine import memory
 from napari_nh2st.engine.store import open_prediction
 from support.slides import picture, tiff
 
@@ -31,6 +32,14 @@ def test_predict_writes_what_it_says_and_a_second_run_encodes_nothing(nh2st, sli
     again = json.loads(nh2st(*words)[1])["slides"][0]
     assert (again["tiles_encoded"], again["tiles_skipped"]) == (0, row["tiles_total"])
     assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+def test_predict_says_so_before_it_begins(nh2st, slide, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
+    status, _, err = nh2st("predict", slide, "--model", model.path, "--out", tmp_path / "out")
+    assert (status, err.count("error: ")) == (1, 1)
+    assert "memory does not suffice: a prediction of" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_region_and_some_genes(nh2st, slide, model, tmp_path):

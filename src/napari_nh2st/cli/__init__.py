@@ -5,6 +5,7 @@ Exit status 0; or 1 with one line `error: ...` that says what to do (`--debug` f
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Annotated
 
@@ -26,7 +27,7 @@ from napari_nh2st.cli import (
     view,
 )
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.terminal import say
+from napari_nh2st.terminal import enforced_ends, say
 
 app = typer.Typer(
     add_completion=False,
@@ -54,6 +55,11 @@ for command in (
     app.command()(command)
 
 _state = {"debug": False}
+_BLAS_THREADS = 8
+_SHORT = (
+    "memory does not suffice: close other programs, or do less at once "
+    "(--region, a larger --pitch, fewer --genes); what was finished is kept"
+)
 
 
 def _version(asked: bool) -> None:
@@ -77,13 +83,39 @@ def main() -> None:
     # Before torch is loaded, and in our own process only: threads that spin while they wait made training six times
     # slower as soon as one other process wanted the processor.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Each of its threads takes memory of its own from the start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(min(_BLAS_THREADS, os.cpu_count() or 1)))
+    with enforced_ends():
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except KeyboardInterrupt:
         say("error: stopped")
         raise SystemExit(1) from None
-    except (Nh2stError, OSError) as error:
-        if _state["debug"]:
+    except (Nh2stError, OSError, MemoryError, RuntimeError, ImportError) as error:
+        short = _is_short_of_memory(error)
+        if _state["debug"] or not (short or isinstance(error, Nh2stError | OSError)):
             raise
-        say(f"error: {' '.join(str(error).split())}")
+        say(f"error: {_SHORT if short else _full_disk(error) or ' '.join(str(error).split())}")
         raise SystemExit(1) from None
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    """Tell whether Python, torch or the loader of a library found no memory."""
+    words = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (not isinstance(error, Nh2stError) and "alloc" in words and "memory" in words)
+        or "failed to map segment" in words
+    )
+
+
+def _full_disk(error: BaseException) -> str | None:
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return None
+    where = f" that holds {error.filename}" if error.filename else ""
+    return f"the disk{where} is full: free some space, then repeat the command; what was finished is kept"

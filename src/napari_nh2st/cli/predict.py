@@ -71,6 +71,8 @@ def predict(
     from napari_nh2st.model.folder import load_model
 
     box, exporters = _box(region), _checked_formats(formats)
+    if "h5ad" in exporters:
+        import anndata  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
     options = prediction_options(device, precision, interruptible())
     loaded = load_model(model)
     choices = _Choices(box, pitch, out, exporters, _checked_genes(loaded, names(genes)), quiet=as_json)
@@ -168,6 +170,7 @@ def _fill_store(
         raise Nh2stError(str(error)) from error
     if not len(places):
         raise Nh2stError(f"{slide.path}: there is no tissue {'in this region' if choices.region else 'on this slide'}")
+    _ask_for_memory(len(places), model, choices)
     store = store_for(choices.out, slide, model, places.pitch, options)
     if store.mended:
         say(f"note: {store.mended} tiles of {store.path} were damaged: they are computed again")
@@ -177,6 +180,18 @@ def _fill_store(
     except Cancelled:
         raise Nh2stError(f"stopped; what was predicted is kept in {store.path}, and the same command goes on") from None
     return store, len(places), encoded
+
+
+def _ask_for_memory(tiles: int, model: Model, choices: _Choices) -> None:
+    """Say before anything is computed that results would not fit into memory."""
+    from napari_nh2st.engine.memory import ask_for
+
+    width = model.net.decoder.in_features
+    ask_for(2 * 2 * tiles * width, f"a prediction of {tiles:,} tiles", "give a --region or a larger --pitch")
+    if choices.formats:
+        genes = len(model.card.genes if choices.genes is None else choices.genes)
+        what = f"writing {tiles:,} tiles x {genes:,} genes as {', '.join(choices.formats)}"
+        ask_for(2 * 4 * tiles * genes, what, "give --genes, or --format none and nh2st export --genes afterwards")
 
 
 def _export(store: PredictionStore, stem: str, choices: _Choices) -> list[str]:
