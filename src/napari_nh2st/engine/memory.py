@@ -13,7 +13,7 @@ _SPARE = 64 * 10**6  # for everything that is small
 def free_memory() -> int | None:
     """Return the bytes that this process can still take, None where the system does not say.
 
-    The least of what the machine has free, what its container may take, and what the process itself may (``ulimit -v``).
+    The least of what the machine has free, its container may take, and the process itself may take (``ulimit -v``).
     """
     known = [n for n in (_of_machine(), _of_container(), _of_process()) if n is not None]
     return max(0, min(known)) if known else None
