@@ -153,7 +153,10 @@ def _metadata(field: str) -> str:
 
 
 def _fits(version: str, specifier: str) -> bool:
-    from packaging.specifiers import SpecifierSet
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ImportError:  # `package_versions` says so
+        return True
 
     return SpecifierSet(specifier).contains(version, prereleases=True)
 
