@@ -339,6 +339,11 @@ def test_a_folder_that_is_nothing(tmp_path):
         recognise(tmp_path)
 
 
+def test_a_run_that_does_not_exist(tmp_path):
+    with pytest.raises(Nh2stError, match="RUN does not exist"):
+        recognise(tmp_path / "RUN")
+
+
 def test_known_values_are_of_the_patches_of_the_probe():
     assert model_probe.patches(112).shape == (2, 112, 112, 3)
     assert np.unique(model_probe.patches(112)).size > 90

@@ -65,7 +65,7 @@ def recognise(path: Path) -> tuple[Kind, Path]:
     Raises
     ------
     Nh2stError
-        If it is a folder that is nothing that can be examined.
+        If it is a folder that is nothing that can be examined, or there is no such thing.
     """
     path = path.expanduser()
     if path.is_dir():
@@ -78,6 +78,8 @@ def recognise(path: Path) -> tuple[Kind, Path]:
         return "run", path.parent
     if not path.exists() and _is_bundled(str(path)):
         return "model", path
+    if not path.exists() and not path.suffix:
+        raise Nh2stError(f"{path} does not exist: give a slide, RUN, MODEL or a folder that ends in .nh2st")
     return "slide", path
 
 
