@@ -5,7 +5,8 @@ have raised an error. After each walk, the window is closed in the middle of thi
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python tests/viewer/walking.py WALKS STEPS [SEED]
 
-prints how many steps of which kind were taken, the slowest of each, and what went wrong.
+prints how many steps of which kind were taken, the slowest of each (and of napari alone, without the dock), and what
+went wrong.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import napari
 import numpy as np
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from napari.utils.notifications import ErrorNotification, notification_manager
 from qtpy.QtCore import QPoint, Qt, QThreadPool, QtMsgType, qInstallMessageHandler
 from qtpy.QtTest import QTest
@@ -46,9 +47,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nh2st.errors import SlideError
 from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.predict_dock import PredictWidget
-from viewer.fakes import GENES, FakeServices, FakeSlide
+from viewer.fakes import GENES, FakeSlide
+from viewer.trust.services import TrustServices
 
 NONE = Qt.KeyboardModifier.NoModifier
 SLIDES = ("C4", "C5", "C6")
@@ -110,6 +114,18 @@ class NoDialogs:
             setattr(owner, name, real)
 
 
+class WalkServices(TrustServices):
+    """Small ones; exports go nowhere, and half of the files that are opened are no slides."""
+
+    def export(self, prediction: Any, name: str, path: str, genes: Any = ()) -> Path:
+        if name == "h5ad":
+            raise OSError(28, "No space left on device", path)
+        return Path(path)
+
+    def open_slide(self, path: str) -> FakeSlide:
+        raise SlideError(f"{path} is no slide")
+
+
 class Steps:
     """The steps that were taken, and the one of each kind that kept the window longest from answering."""
 
@@ -124,15 +140,21 @@ class Steps:
         self.story.append(f"{kind} {what}".rstrip())
 
 
-STEPS = Steps()
+STEPS, ALONE = Steps(), Steps()
 
 
 class Walk(RuleBasedStateMachine):
-    """A walk. Numbers choose among what is there at the moment."""
+    """A walk. Numbers choose among what is there at the moment; a step that has nothing to choose from is none.
+
+    No preconditions: what is there depends on threads, and hypothesis wants the same draws each time.
+    """
+
+    steps = STEPS
+    with_dock = True
 
     def __init__(self) -> None:
         super().__init__()
-        STEPS.story.clear()
+        self.steps.story.clear()
         self.threads = set(threading.enumerate())
         self.faults = Faults()
         self.dialogs = NoDialogs()
@@ -140,7 +162,8 @@ class Walk(RuleBasedStateMachine):
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1100, 800)
         self.canvas = self.viewer.window._qt_viewer.canvas.native
-        self.services = FakeServices(chunk=20)
+        self.services = WalkServices()
+        self.services.chunk = 20
         self.dock: PredictWidget | None = None
         self.pass_time()
 
@@ -153,9 +176,9 @@ class Walk(RuleBasedStateMachine):
             began = time.thread_time()  # of this thread: other programs do not count
             part()
             longest = max(longest, time.thread_time() - began)
-        STEPS.note(kind, what, longest)
+        self.steps.note(kind, what, longest)
         if self.faults.seen:
-            raise AssertionError("\n".join((*STEPS.story, *self.faults.seen)))
+            raise AssertionError("\n".join((*self.steps.story, *self.faults.seen)))
 
     def _draw(self) -> None:
         self.canvas.update()
@@ -178,14 +201,25 @@ class Walk(RuleBasedStateMachine):
 
     # what there is to do
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(predicted=st.booleans(), open_folds=st.booleans())
+    def begin(self, predicted: bool, open_folds: bool) -> None:
         self.add_slide(0)
+        if not self.with_dock:
+            make_removal_safe(self.viewer)  # napari alone would end the process sooner or later
+            return
         self.open_dock()
+        if predicted:
+            self.dock.where.buttons["whole"].click()
+            self.predict()
+            self.pass_time(0.5)
+        if open_folds:
+            for title, fold in self.dock.folds.items():
+                self.step("open", title, fold.button.click)
 
     @rule(n=number)
-    @precondition(lambda self: len(self.viewer.layers) < 14)
     def add_slide(self, n: int) -> None:
+        if len(self.viewer.layers) >= 14:
+            return
         slide = FakeSlide(mpp=None if n % 7 == 3 else 0.5)
         name = SLIDES[n % len(SLIDES)]
         slide.path, slide.fingerprint = Path(f"/nowhere/{name}.svs"), name * 4
@@ -194,8 +228,10 @@ class Walk(RuleBasedStateMachine):
         self.step("add slide", name, lambda: self.viewer.add_layer(layer))
 
     @rule()
-    @precondition(lambda self: self.dock is None)
     def open_dock(self) -> None:
+        if self.dock is not None or not self.with_dock:
+            return
+
         def show() -> None:
             self.dock = PredictWidget(self.viewer, self.services)
             self.docked = self.viewer.window.add_dock_widget(self.dock, name="NH2ST", area="right")
@@ -203,29 +239,33 @@ class Walk(RuleBasedStateMachine):
         self.step("open dock", "", show)
 
     @rule(n=st.integers(0, 9))
-    @precondition(lambda self: self.dock is not None)
     def close_dock(self, n: int) -> None:
+        if self.dock is None:
+            return
         if n:  # seldom
             return
         self.step("close dock", "", lambda: self.viewer.window.remove_dock_widget(self.docked))
         self.dock = None
 
     @rule(n=number)
-    @precondition(lambda self: self.dock is not None)
     def press(self, n: int) -> None:
+        if self.dock is None:
+            return
         if buttons := self.widgets(QAbstractButton):
             button = buttons[n % len(buttons)]
             self.step("press", button.text() or type(button).__name__, button.click)
 
     @rule()
-    @precondition(lambda self: self.dock is not None)
     def predict(self) -> None:
+        if self.dock is None:
+            return
         if self.dock.job.button.isEnabled():
             self.step("press", self.dock.job.button.text(), self.dock.job.button.click)
 
     @rule(n=number, m=number)
-    @precondition(lambda self: self.dock is not None)
     def choose(self, n: int, m: int) -> None:
+        if self.dock is None:
+            return
         combos = [combo for combo in self.widgets(QComboBox) if combo.count()]
         if combos:
             combo = combos[n % len(combos)]
@@ -238,8 +278,9 @@ class Walk(RuleBasedStateMachine):
             self.step("choose", combo.itemText(item), pick)
 
     @rule(n=number, text=st.sampled_from(TEXTS))
-    @precondition(lambda self: self.dock is not None)
     def type_text(self, n: int, text: str) -> None:
+        if self.dock is None:
+            return
         if fields := [field for field in self.widgets(QLineEdit) if not field.isReadOnly()]:
             field = fields[n % len(fields)]
 
@@ -255,8 +296,9 @@ class Walk(RuleBasedStateMachine):
             self.step("type", repr(text), enter)
 
     @rule(n=number, up=st.booleans())
-    @precondition(lambda self: self.dock is not None)
     def spin(self, n: int, up: bool) -> None:
+        if self.dock is None:
+            return
         if spins := self.widgets(QAbstractSpinBox):
             spin = spins[n % len(spins)]
             self.step("spin", type(spin).__name__, spin.stepUp if up else spin.stepDown)
@@ -300,32 +342,37 @@ class Walk(RuleBasedStateMachine):
             self.step("2D or 3D", "", lambda: setattr(self.viewer.dims, "ndisplay", 5 - self.viewer.dims.ndisplay))
 
     @rule(n=number)
-    @precondition(lambda self: len(self.viewer.layers) > 0)
     def select_layer(self, n: int) -> None:
+        if not self.viewer.layers:
+            return
         layer = self.layer(n)
         self.step("select layer", layer.name, lambda: setattr(self.viewer.layers.selection, "active", layer))
 
     @rule(n=number)
-    @precondition(lambda self: len(self.viewer.layers) > 0)
     def hide_or_show(self, n: int) -> None:
+        if not self.viewer.layers:
+            return
         layer = self.layer(n)
         self.step("hide or show layer", layer.name, lambda: setattr(layer, "visible", not layer.visible))
 
     @rule(n=number, text=st.sampled_from(("mine", "C5", "a very long name of a layer, as people give them")))
-    @precondition(lambda self: len(self.viewer.layers) > 0)
     def rename(self, n: int, text: str) -> None:
+        if not self.viewer.layers:
+            return
         layer = self.layer(n)
         self.step("rename layer", f"{layer.name} to {text}", lambda: setattr(layer, "name", text))
 
     @rule(n=number, m=number)
-    @precondition(lambda self: len(self.viewer.layers) > 1)
     def move(self, n: int, m: int) -> None:
+        if len(self.viewer.layers) < 2:
+            return
         layers = self.viewer.layers
         self.step("move layer", self.layer(n).name, lambda: layers.move(n % len(layers), m % len(layers)))
 
     @rule(n=number)
-    @precondition(lambda self: len(self.viewer.layers) > 0)
     def delete(self, n: int) -> None:
+        if not self.viewer.layers:
+            return
         layer = self.layer(n)
 
         def go() -> None:
@@ -335,8 +382,9 @@ class Walk(RuleBasedStateMachine):
         self.step("delete layer", layer.name, go)
 
     @rule(n=number, mode=st.sampled_from(MODES))
-    @precondition(lambda self: len(self.viewer.layers) > 0)
     def choose_tool(self, n: int, mode: str) -> None:
+        if not self.viewer.layers:
+            return
         layer = self.layer(n)
         if mode in {str(each) for each in getattr(layer, "_modeclass", ())}:
             self.step("tool", f"{mode} of {layer.name}", lambda: setattr(layer, "mode", mode))
@@ -356,8 +404,8 @@ class Walk(RuleBasedStateMachine):
             while (left := self._at_work()) and time.monotonic() < until:
                 self.pass_time(0.05)
             if self.faults.seen:
-                raise AssertionError("\n".join((*STEPS.story, "close", *self.faults.seen)))
-            assert not left, "\n".join((*STEPS.story, f"still at work after the window was closed: {left}"))
+                raise AssertionError("\n".join((*self.steps.story, "close", *self.faults.seen)))
+            assert not left, "\n".join((*self.steps.story, f"still at work after the window was closed: {left}"))
         finally:
             self.dialogs.__exit__()
             self.faults.close()
@@ -371,7 +419,14 @@ class Walk(RuleBasedStateMachine):
         return f"{pool} in Qt's pool, {ours}" if pool or ours else ""
 
 
-def walk(walks: int, steps: int, start: int = 0) -> Steps:
+class WalkAlone(Walk):
+    """The same without the dock: what napari itself takes."""
+
+    steps = ALONE
+    with_dock = False
+
+
+def walk(machine: type[Walk], walks: int, steps: int, start: int) -> None:
     """Take random walks, the same ones for the same `start`."""
     how = settings(
         max_examples=walks,
@@ -382,16 +437,20 @@ def walk(walks: int, steps: int, start: int = 0) -> Steps:
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    run_state_machine_as_test(seed(start)(Walk), settings=how)
-    return STEPS
+    run_state_machine_as_test(seed(start)(machine), settings=how)
 
 
 def main(walks: int, steps: int, start: int) -> Iterator[str]:
-    taken = walk(walks, steps, start)
-    yield f"{walks} walks, {sum(taken.taken.values())} steps, nothing went wrong"
-    for kind, count in taken.taken.most_common():
-        seconds, what = taken.slowest[kind]
-        yield f"{kind:20} {count:6} times, slowest {1000 * seconds:6.0f} ms: {what}"
+    walk(Walk, walks, steps, start)
+    yield f"{walks} walks, {sum(STEPS.taken.values())} steps, nothing went wrong"
+    walk(WalkAlone, max(walks // 4, 1), steps, start)
+    over = {}
+    for kind, count in STEPS.taken.most_common():
+        (seconds, what), alone = STEPS.slowest[kind], ALONE.slowest.get(kind, (0.0, ""))[0]
+        over[kind] = seconds - alone
+        napari = f", napari alone {1000 * alone:4.0f} ms" if kind in ALONE.slowest else ""
+        yield f"{kind:20} {count:6} times, slowest {1000 * seconds:4.0f} ms{napari}: {what}"
+    yield f"longest over napari's own: {1000 * max(over.values()):.0f} ms, {max(over, key=over.__getitem__)}"
 
 
 if __name__ == "__main__":
