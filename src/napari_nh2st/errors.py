@@ -3,13 +3,13 @@
 import re
 
 _LONGEST = 2000
-# Line ends, what a terminal obeys (escape sequences), and marks that turn the direction of writing.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
 def one_line(text: object, longest: int = _LONGEST) -> str:
     """Write a text from elsewhere on one line that a terminal only prints: without control characters, and cut."""
-    line = _UNPRINTABLE.sub(" ", str(text)[: 4 * longest]).strip()
+    # Not printable: line ends, what a terminal obeys (escape sequences), marks that turn the direction of writing.
+    line = "".join(c if c.isprintable() else "\0" for c in str(text)[: 4 * longest])
+    line = re.sub("\0+", " ", line).strip()
     return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
 
 

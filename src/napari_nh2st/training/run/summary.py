@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.reading import contents, parse_json
@@ -48,7 +48,7 @@ class Summary(_Strict):
     held_out: list[str]
     spots: int
     genes: int
-    lines: list[SummaryLine]
+    lines: list[SummaryLine] = Field(min_length=1)
     caveats: list[str] = []
 
 
