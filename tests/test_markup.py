@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_nh2st.evaluation.report import markdown
-from napari_nh2st.markup import figure_text, markdown_text
+from napari_nh2st.markup import figure_text, markdown_text, untagged
 from napari_nh2st.model.folder import readme
 from napari_nh2st.reading import plain_cell, written_frame
 from support.models import small_card
@@ -55,3 +55,8 @@ def test_a_table_for_excel_runs_nothing_and_keeps_its_numbers():
     assert not any(cell.startswith(("=", "@")) for row in [head, *rows] for cell in row)
     assert [row[1:] for row in rows] == [["-1.5", "1"], ["2.0", "-2"], ["-0.0", "3"]]
     assert [plain_cell(row[0]) for row in rows] == ["=1+1", "@x", "B"]
+
+
+def test_a_name_for_napari_has_no_tag_and_is_else_the_same():
+    assert untagged("<b>x</b> <!-- <?xml </") == "‹b>x‹/b> ‹!-- ‹?xml ‹/"
+    assert untagged("PCC < 0.5, a<1, HLA-A") == "PCC < 0.5, a<1, HLA-A"

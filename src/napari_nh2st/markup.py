@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_nh2st.errors import one_line
 
+_TAG = re.compile(r"<(?=[A-Za-z!/?])")
 _MARKS = re.compile(r"([\\`*\[\]<>&])")
 _AT_START = re.compile(r"^([#+=-])(?=\s|[#+=-])")
 
@@ -23,6 +24,11 @@ def markdown_texts(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [markdown_texts(item) for item in value]
     return markdown_text(value) if isinstance(value, str) else value
+
+
+def untagged(text: str) -> str:
+    """Return a text for places of napari's that take what begins like a tag for HTML: its status bar, its tooltips."""
+    return _TAG.sub("‹", text)
 
 
 def figure_text(text: object) -> str:

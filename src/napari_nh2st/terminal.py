@@ -15,7 +15,8 @@ from typing import Any
 
 
 def say(message: str) -> None:
-    """Print a line on standard error."""
+    """Print a line on standard error, without what a terminal would obey: texts of files stand in messages."""
+    message = "".join(c if c.isprintable() or c in "\n\t" else " " for c in message)
     print(message, file=sys.stderr, flush=True)
 
 

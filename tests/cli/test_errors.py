@@ -23,6 +23,7 @@ from napari_nh2st import cli
         (["info", "nowhere.svs"], "does not exist"),
         (["export", "{out}", "--format", "csv", "--out", "x.csv"], "not a prediction"),
         (["finetune", "nowhere.csv", "--out", "{out}"], "cannot read the sample sheet"),
+        (["predict", "nowhere.xlsx", "--model", "{model}", "--out", "{out}"], "cannot read the sample sheet"),
         (["evaluate", "nowhere.csv", "--model", "{model}"], "cannot read the sample sheet"),
     ],
 )

@@ -196,3 +196,10 @@ def test_the_real_sections_are_found(data_dir, tmp_path):
     assert (says, more) == ([], [])
     write_sheet([replace(s, patient="P") for s in found], tmp_path / "samples.csv")
     assert [replace(s, patient="") for s in read_sheet(tmp_path / "samples.csv")] == found
+
+
+def test_an_excel_workbook_in_place_of_a_sheet_is_named(tmp_path):
+    (tmp_path / "samples.xlsx").write_bytes(b"PK\x03\x04")
+    samples, says = find_sections(tmp_path)
+    assert not samples
+    assert "samples.xlsx: save its sample sheet as “CSV UTF-8”" in says

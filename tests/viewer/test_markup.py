@@ -68,13 +68,14 @@ def test_no_part_of_the_dock_shows_a_gene_s_name_as_markup(make_napari_viewer, q
     viewer.window.add_dock_widget(dock, name="NH2ST", area="right")
     qtbot.mouseClick(dock.where.buttons["whole"], Qt.MouseButton.LeftButton)
     qtbot.mouseClick(dock.job.button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: any(HOSTILE in str(layer.name) for layer in viewer.layers), timeout=10_000)
+    qtbot.waitUntil(lambda: any("‹img" in str(layer.name) for layer in viewer.layers), timeout=10_000)
     for fold in dock.folds.values():
         fold.open()
     dock.genes.pinned_row.pin.click()
     qtbot.wait(50)
     assert HOSTILE in dock.genes.pinned_row.chips
     assert _rich(dock) == []
+    assert not any("<" in layer.name for layer in viewer.layers)
     assert _labels_that_guess(dock) == []
 
 

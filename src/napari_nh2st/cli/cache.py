@@ -15,7 +15,7 @@ import typer
 
 from napari_nh2st.cli.options import JsonOption
 from napari_nh2st.cli.output import print_json
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Nh2stError, one_line
 from napari_nh2st.terminal import say
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _show(root: Path, listing: dict[str, list[Entry]], as_json: bool) -> None:
         for entry in reversed(folders):
             blocks = "" if entry.blocks is None else str(entry.blocks)
             what = (entry.label or entry.folder.name) + " (in use)" * entry.in_use
-            print(f"{kind:10} {size_text(entry.bytes):>10} {blocks:>7}  {_date(entry.used)}  {what}")
+            print(f"{kind:10} {size_text(entry.bytes):>10} {blocks:>7}  {_date(entry.used)}  {one_line(what)}")
 
 
 def _clear(root: Path, listing: dict[str, list[Entry]], yes: bool, as_json: bool) -> None:

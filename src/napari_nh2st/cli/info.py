@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_nh2st.cli.options import JsonOption, MppOption, SlideArg
 from napari_nh2st.cli.output import print_json
+from napari_nh2st.errors import one_line
 from napari_nh2st.terminal import say
 
 
@@ -37,6 +38,6 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
     print(f"pixel        {pixel}\ntissue       {fraction:.0%} of the slide\nfingerprint  {facts['fingerprint']}")
     for picture in opened.pictures if len(opened.pictures) > 1 else ():
         about = "of the slide" if picture.associated else "another one"
-        print(f"picture      {picture.words}, {'this one' if picture.number == opened.picture else about}")
+        print(f"picture      {one_line(picture.words)}, {'this one' if picture.number == opened.picture else about}")
     for warning in opened.warnings:
         say(f"warning: {warning}")

@@ -58,10 +58,11 @@ def prediction_options(device: str, precision: str, cancelled: Callable[[], bool
 def slides_and_mpp(paths: list[Path], mpp: float | None) -> list[tuple[Path, float | None]]:
     """Return slides with their mpp: as named, or from a sample sheet."""
     from napari_nh2st.expression import read_sheet
+    from napari_nh2st.expression.sheet import SHEETS
 
     slides: list[tuple[Path, float | None]] = []
     for path in paths:
-        if path.suffix.lower() == ".csv":
+        if path.suffix.lower() in SHEETS:
             slides += [(s.slide, mpp if mpp is not None else s.mpp) for s in read_sheet(path)]
         else:
             slides.append((path, mpp))

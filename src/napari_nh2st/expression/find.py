@@ -97,6 +97,7 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
         says.append(f"Only a part of {folder} was looked through: choose the folder in which the sections lie")
     if not samples:
         says.insert(0, NOTHING.format(folder))
+        says += [f"{p.name}: save its sample sheet as “CSV UTF-8”" for p in sorted(folder.glob("*.xls*"))[:3]]
     return _distinct(samples), says
 
 

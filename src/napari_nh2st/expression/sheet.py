@@ -16,6 +16,8 @@ from napari_nh2st.slide_path import slide_file
 
 COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
 REQUIRED = ("sample", "patient", "slide", "expression", "format")
+# Endings of sheets; those of Excel are told how to save them.
+SHEETS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".ods")
 _NUMBERS = ("mpp", "scale", "x", "y")
 _ABSENT = {"na", "n/a", "nan", "none", "null", "-"}  # as R, pandas and people write that there is nothing
 _TOLD = 10  # problems of a sheet that are told; more of them have the same cause

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.markup import untagged
 from napari_nh2st.viewer.kit.phrases import trust_words
 from napari_nh2st.viewer.layers.context_effect import effect_of
 from napari_nh2st.viewer.layers.roles import gene_of, map_of
@@ -93,7 +94,7 @@ class Hover:
             f"{percentile_words(percentile)} of what is predicted",
             trust_words(prediction_map.card, gene),
         ]
-        return " · ".join(part for part in parts if part)
+        return untagged(" · ".join(part for part in parts if part))
 
     def moved(self, event: object = None) -> None:
         """Say what is under the cursor, which has moved."""

@@ -21,7 +21,10 @@ def when(moment: float | None, now: float) -> str:
     """Write a moment (seconds since 1970) as people say it, today 09:40; nothing where it is not known."""
     if moment is None:
         return ""
-    then, today = datetime.fromtimestamp(moment), datetime.fromtimestamp(now).date()
+    try:
+        then, today = datetime.fromtimestamp(moment), datetime.fromtimestamp(now).date()
+    except (ValueError, OverflowError, OSError):  # of a damaged file
+        return ""
     days = (today - then.date()).days
     day = {0: "today", 1: "yesterday"}.get(days, f"{then.day} {then:%b}" if 0 < days < 300 else f"{then:%Y-%m-%d}")
     return f"{day} {then:%H:%M}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nh2st.markup import untagged
 from napari_nh2st.slide_path import split_picture
 from napari_nh2st.viewer.layers.roles import KEY, slide_role
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[str, Any], str]:
     """Return the slide as layer data: in micrometres where its pixel size is known, else in pixels."""
     meta: dict[str, Any] = {
-        "name": name or _layer_name(slide.path),
+        "name": untagged(name or _layer_name(slide.path)),
         "rgb": True,
         "metadata": {KEY: slide_role(slide)},
         **slide_frame(slide),

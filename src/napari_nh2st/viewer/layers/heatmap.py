@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.smooth import smoothed
+from napari_nh2st.markup import untagged
 from napari_nh2st.viewer.layers.colour_limits import ColourLimits, limits_of_layer
 from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
@@ -41,7 +42,7 @@ PREDICTED = "predicted expression"
 
 def heatmap_name(gene: str, prediction_map: PredictedMap) -> str:
     """Name a heatmap so that it cannot be taken for a measurement."""
-    return f"{gene}, predicted ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})"
+    return untagged(f"{gene}, predicted ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})")
 
 
 def heatmap_label(gene: str, prediction_map: PredictedMap) -> str:

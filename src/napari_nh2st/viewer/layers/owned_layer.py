@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_nh2st.markup import untagged
 from napari_nh2st.viewer.layers.stacking import place
 
 if TYPE_CHECKING:
@@ -21,8 +22,17 @@ class OwnedLayer:
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
         self.layer: Layer | None = None
-        self.name = ""  # that we would give it
+        self._name = ""
         self._named = ""  # that we gave it last
+
+    @property
+    def name(self) -> str:
+        """Name that we would give it."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = untagged(name)
 
     @property
     def present(self) -> bool:
@@ -49,7 +59,7 @@ class OwnedLayer:
         """Give the layer another name, unless the user gave it one."""
         self.name = name
         if self.layer is not None and self.layer.name == self._named:
-            self.layer.name = name
+            self.layer.name = self.name
             self._named = self.layer.name
 
     def _take(self, layer: Layer) -> None:

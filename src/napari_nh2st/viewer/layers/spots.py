@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import FloatArray
+from napari_nh2st.markup import untagged
 from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
 from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
@@ -51,7 +52,7 @@ class SpotsLayer(OwnedLayer):
         layer = Points(
             centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers
             size=diameter,
-            name=name,
+            name=untagged(name),
             metadata={KEY: Role(kind=self.kind, fingerprint=fingerprint_of(slide_layer))},
             **look,
             **_frame(slide_layer, mpp),
