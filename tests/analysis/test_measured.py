@@ -18,7 +18,7 @@ from napari_nh2st.expression import Sample, read_sheet
 from napari_nh2st.expression.detect import detect
 from napari_nh2st.model.card import Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.slides import TissueMask, open_slide
-from napari_nh2st.training.sections.findings import examine
+from napari_nh2st.training.sections.examine import examine
 from support.models import small_model
 from support.predictions import GENES as PANEL
 from support.predictions import prediction

@@ -20,7 +20,8 @@ from napari_nh2st.model.folder import Model
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.estimate.estimate_run import estimate
 from napari_nh2st.training.finetune import finetune
-from napari_nh2st.training.sections.findings import SectionFindings, examine
+from napari_nh2st.training.sections.examine import examine
+from napari_nh2st.training.sections.findings import SectionFindings
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections
 from napari_nh2st.training.sections.section import load_section
 from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter
@@ -176,11 +177,11 @@ def test_a_doubt_is_said_everywhere(name: str, tmp_path: Path, tissue: Path, mod
     (split,) = report["splits"]
     assert f"S: {text}" in report["warnings"]
     assert split["doubts"] == [text]
-    assert split["left_out"] == {"off_slide": findings.left_out, "damaged": 0, "without_counts": 0}
+    assert split["left_out"] == {**findings.left_out, "damaged": 0}
     assert split["n_spots"] == findings.on_slide.sum()
     (sample,) = read_sheet(sheet)
     section = load_section(sample, read_expression(sample), model.card)
-    assert (section.doubts, section.left_out) == ((text,), findings.left_out)
+    assert (section.doubts, section.left_out) == ((text,), findings.off_slide)
     state, says = row_of(sheet)
     assert state == "look"
     assert text in says

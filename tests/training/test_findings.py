@@ -8,10 +8,10 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from napari_nh2st.errors import SampleError
+from napari_nh2st.errors import MppNeeded, SampleError
 from napari_nh2st.expression import Sample, read_sheet
 from napari_nh2st.slides import TissueMask, open_slide
-from napari_nh2st.training.sections.findings import examine
+from napari_nh2st.training.sections.examine import examine
 
 SIDE, PITCH = 900, 50.0  # level-0 pixels, of 2 um
 SPOT = {"spot_diameter": 27.5}
@@ -25,7 +25,12 @@ def tissue() -> TissueMask:
 
 
 def slide(mpp=2.0, shape=(SIDE, SIDE), mask=None):
-    return SimpleNamespace(path=Path("s.tif"), shape=shape, mpp=mpp, tissue=lambda: mask or tissue())
+    def require_mpp():
+        raise MppNeeded("s.tif says its pixels are 72 um wide, which cannot be right; give the right value with --mpp")
+
+    return SimpleNamespace(
+        path=Path("s.tif"), shape=shape, mpp=mpp, tissue=lambda: mask or tissue(), require_mpp=require_mpp
+    )
 
 
 def grid(hexagonal=False):
@@ -124,7 +129,7 @@ def test_spots_off_the_slide():
 
     sample, data = placed(lambda p: far(p, 3))
     found = examine(sample, data, slide())
-    assert (found.refusals, found.left_out) == ((), 3)
+    assert (found.refusals, found.off_slide) == ((), 3)
     assert found.doubts == (f"3 of {data.n_obs} spots lie off the slide and are left out",)
     assert found.admit("S", data).n_obs == data.n_obs - 3
     sample, data = placed(lambda p: far(p, 20))
@@ -184,7 +189,13 @@ def test_a_pixel_size_that_contradicts_the_array(kind, hexagonal, frame, mpp, fi
     assert bool(refusals) == refused
     assert text.startswith(f"at {mpp:.3g} µm per pixel, neighbouring spots lie {PITCH * mpp:.3g} µm apart; those of ")
     assert text.endswith(f"the pixel size that fits is {fits} (column mpp)")
-    assert texts(sample, data, slide(None)) == ([], [])
+    (unknown,), _ = texts(sample, data, slide(None))
+    assert unknown == (
+        "s.tif says its pixels are 72 um wide, which cannot be right: fill in the column mpp, µm/px; for the pitch of "
+        f"{'Spatial Transcriptomics' if fits == '4' else 'Visium'}, it is {fits}"
+    )
+    with pytest.raises(MppNeeded, match=r"^sample S: s\.tif says"):
+        examine(sample, data, slide(None)).admit("S", data)
 
 
 def test_an_array_thinned_at_random_keeps_its_pitch():
@@ -199,6 +210,38 @@ def test_mirrored_rows_are_doubted_where_the_tissue_says_nothing():
     refusals, (doubt,) = texts(sample, data, slide(4.0, mask=whole))
     assert refusals == []
     assert doubt.startswith("the array's columns and rows run mirrored on this slide: are x and y exchanged")
+
+
+def test_spots_a_pitch_beside_are_doubted():
+    refusals, (doubt,) = texts(*placed(lambda p: p + np.array([0, 38])))
+    assert refusals == []
+    assert doubt.startswith("the spots follow the outline of the tissue better when they are moved by x ")
+
+
+def test_a_turned_slide_is_refused_unless_the_spots_follow_the_tissue():
+    whole = TissueMask.from_array(np.ones((9, 9)), (800, SIDE))
+    sample, data = placed(lambda p: p * 0.8, frame={"shape": (900.0, 800.0), "within": 2.0})
+    (refusal,), _ = texts(sample, data, slide(shape=(800, SIDE), mask=whole))
+    assert "one is turned by 90°" in refusal
+
+
+def test_spots_wider_than_their_pitch_are_in_other_pixels():
+    (refusal,), doubts = texts(*placed(lambda p: p / 6, hexagonal=True, frame=SPOT))
+    assert refusal.startswith(
+        "spots that are 27.5 px wide lie only 8.33 px apart: their places are in pixels of a smal"
+    )
+    assert float(refusal.rpartition(" ")[2]) == pytest.approx(6, rel=0.15)
+    assert doubts == []
+
+
+def test_what_the_file_says_of_itself_is_passed_on():
+    sample, data = section()
+    data.uns["nh2st"] = {"dropped": 2, "off_tissue": 5, "says": ["the counts of most genes are taken"]}
+    found = examine(sample, data, slide())
+    assert found.doubts[1:] == ("the counts of most genes are taken",)
+    assert found.doubts[0].startswith("5 spots do not lie under tissue, as the file says")
+    assert found.left_out == {"off_slide": 0, "off_tissue": 5, "without_counts": 2}
+    assert not found.findings[0].about_places
 
 
 def test_spots_in_a_corner_are_doubted_unless_the_array_is_that_small():

@@ -7,6 +7,7 @@ sections, and models get a test section without its labels.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +30,8 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.sections.findings import SectionFindings, examine
+from napari_nh2st.training.sections.examine import examine
+from napari_nh2st.training.sections.findings import SectionFindings
 from napari_nh2st.training.sections.held_apart import NamedSection, refuse_shared
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_section
@@ -73,7 +75,6 @@ class _Sections:
         if sample.sample not in self.findings:
             data = self.expression(sample)
             with open_slide(sample.slide, mpp=sample.mpp) as slide:
-                slide.require_mpp()
                 findings = examine(sample, data, slide)
                 findings.admit(sample.sample, data)
                 self.named[sample.sample] = NamedSection.of_sample(sample, describe_section(slide, data))
@@ -254,10 +255,10 @@ def _run_split(
 
 def _left_out(split: Split, store: _Sections) -> dict[str, int]:
     """Count the measured spots of the test sections that are not scored."""
-    return {
-        "off_slide": sum(store.examine(s).left_out for s in split.test),
-        "without_counts": sum(int(store.expression(s).uns["nh2st"]["dropped"]) for s in split.test),
-    }
+    total: Counter[str] = Counter()
+    for sample in split.test:
+        total.update(store.examine(sample).left_out)
+    return dict(total)
 
 
 def _seeds(baseline: Baseline, budget: Budget, seeds: Sequence[int] | None) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from napari_nh2st.model.card import Card, Evaluation, GeneTrust
 from napari_nh2st.model.folder import Model, load_model
 from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.slides import open_slide
-from napari_nh2st.training.sections.findings import examine
+from napari_nh2st.training.sections.examine import examine
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -46,8 +46,7 @@ class Scored:
     truth, predicted : (n, G) float32
         In label units.
     left_out : dict of str to int
-        Measured spots that are not among them: ``off_slide``, ``damaged`` (parts of the slide's file),
-        ``without_counts`` and ``off_tissue`` (by the file's own word).
+        Measured spots that are not among them: `SectionFindings.left_out`, and ``damaged`` parts of the slide's file.
     doubts : tuple of str
         What to know of the section, a line each.
     panel : dict
@@ -137,18 +136,16 @@ def predict_spots(sample: Sample, model: Model, options: PredictionOptions) -> S
     """Predict at the measured spots of a section, joined to the counts by spot id, in the precision of scores."""
     card = model.card
     counts = read_expression(sample)
-    dropped, off_tissue = (int(counts.uns["nh2st"][key]) for key in ("dropped", "off_tissue"))
     data, genes = measured_genes(sample.sample, counts, card)
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
-        slide.require_mpp()
         findings = examine(sample, data, slide)
-        descriptor = describe_section(slide, counts)
         data = findings.admit(sample.sample, data)
+        descriptor = describe_section(slide, counts)
         spots = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
         prediction, _ = predict_places(slide, model, spots, options.for_scoring())
     scored = scored_at(sample, data, genes, prediction)
     damaged = len(prediction) - len(scored.truth)
-    left_out = {"off_slide": findings.left_out, "damaged": damaged, "without_counts": dropped, "off_tissue": off_tissue}
+    left_out = {**findings.left_out, "damaged": damaged}
     return replace(scored, left_out=left_out, doubts=findings.doubts, descriptor=descriptor)
 
 

@@ -35,6 +35,7 @@ from napari_nh2st.training.run.reference import describe_training
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.trained_card import refitted_card, trained_card
 from napari_nh2st.training.run.training_pass import TrainedPass, TrainingPass
+from napari_nh2st.training.sections.examine import admit_sections
 from napari_nh2st.training.sections.held_apart import NamedSection, refuse_seen, refuse_shared, seen_among
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections, hold_out_blocks, split_samples
 from napari_nh2st.training.sections.new_card import card_for
@@ -105,6 +106,7 @@ def finetune(
 
     train, only_scored = split_samples(samples, settings.config)
     counts = [read_expression(sample) for sample in train]  # (n, genes) each
+    admit_sections(train, counts)
     start = None if settings.base is None else load_model(settings.base)
     card = card_for(train, counts, settings.config, start)  # G genes, pixel size, pitch
     held_out = HeldOutSections.read(only_scored, card)

@@ -32,7 +32,7 @@ from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.memory import memory_mb
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.training_pass import TrainingPass
-from napari_nh2st.training.sections.findings import examine
+from napari_nh2st.training.sections.examine import admit_sections
 from napari_nh2st.training.sections.held_out_sections import hold_out_blocks
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import FloatArray, Section, load_section, part_of
@@ -146,7 +146,7 @@ def probe_run(
     stage("reading")
     samples = [*train, *held_out]
     counts, seconds = _read(samples, cancelled)
-    counts, doubts = _examined(samples, counts)
+    counts, doubts = admit_sections(samples[: len(counts)], counts)
     counts_read = counts[: len(train)]
     card = card_for(train[: len(counts_read)], counts_read, config, base)
     spots = _spots(samples, counts, card)
@@ -188,23 +188,6 @@ def _read(samples: Sequence[Sample], cancelled: Callable[[], bool]) -> tuple[lis
             raise Cancelled(_STOPPED)
         out.append(read_expression(sample))
     return out, (time.perf_counter() - begin) / len(out)
-
-
-def _examined(samples: Sequence[Sample], counts: Sequence[Any]) -> tuple[list[Any], list[str]]:
-    """Compare the sections that were read with their slides: the spots that count, and what to know of them.
-
-    Raises
-    ------
-    SampleError, MppNeeded
-    """
-    admitted, doubts = [], []
-    for sample, data in zip(samples, counts, strict=False):
-        with open_slide(sample.slide, mpp=sample.mpp) as slide:
-            slide.require_mpp()
-            findings = examine(sample, data, slide)
-        admitted.append(findings.admit(sample.sample, data))
-        doubts += [f"{sample.sample}: {doubt}" for doubt in findings.doubts]
-    return admitted, doubts
 
 
 def _spots(samples: Sequence[Sample], counts: Sequence[Any], card: Card) -> list[FloatArray]:

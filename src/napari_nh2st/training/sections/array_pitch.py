@@ -85,6 +85,7 @@ def array_pitch(data: ad.AnnData, kind: str, scale: float = 1.0) -> ArrayPitch:
     mirrored = bool(np.linalg.det(steps) < 0)
     if abs(column / row / _HEX_RATIO - 1) < _NEAR_RATIO:
         return _visium(2 * column, kind, diameter, mirrored)
+    mirrored = mirrored and kind != "h5ad"  # there, people number rows and columns as they like
     if abs(column / row - 1) > _NEAR_RATIO:
         return ArrayPitch(spacing, mirrored=mirrored)
     pitch = (column * row) ** 0.5

@@ -1,41 +1,21 @@
-"""The gate between a section and anything that learns from it or scores it.
-
-A section is a slide, counts, and the places of its spots. Whoever trains on one, scores one or shows one asks
-`examine`, so that all say the same of it: `nh2st evaluate` and `nh2st finetune`, the rows of the fine-tune dock, and
-*Measured*.
-"""
+"""What is wrong with a section, or doubtful: the same for whoever learns from it, scores it or shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample, remarks
-from napari_nh2st.training.sections.array_pitch import ArrayPitch, array_pitch
-from napari_nh2st.training.sections.image_frame import PADDED, same_size, scale_to
-from napari_nh2st.training.sections.placement import GOOD_SHARE, Ground, Placement, all_on_slide, better
+from napari_nh2st.errors import MppNeeded, SampleError
+from napari_nh2st.training.sections.array_pitch import ArrayPitch
 
 if TYPE_CHECKING:
     import anndata as ad
 
-    from napari_nh2st.slides import Slide
-
-# Spots off the slide beyond this part mean that the positions belong to another image.
-MAX_SPOTS_OFF = 0.05
-Kind = Literal["off slide", "image", "pitch", "tissue", "corner", "mirrored"]
-
-_CORNER = 1 / 3  # spots over less of the tissue, in both directions, were probably placed on a smaller picture
-_PITCH_NEAR, _PITCH_FAR = 1.1, 1.25  # factors between pitches: worth a word, and too much
-_HALF = 0.5  # of the spots over tissue
-_CHANCE = 1.5  # times the tissue's part of the slide: what spots that know nothing of the tissue may reach
-_KNOWS = 0.65  # chance that a spot over tissue has more counts than one beside it
-_FEWEST = 20  # spots from which chance is judged
+Kind = Literal["file", "pixel size", "off slide", "image", "pitch", "tissue", "corner", "mirrored"]
+_PLACES = ("off slide", "image", "tissue", "corner", "mirrored")
 
 
 @dataclass(frozen=True)
@@ -75,7 +55,7 @@ class Finding:
     @property
     def about_places(self) -> bool:
         """True if the spots may lie elsewhere than they should."""
-        return self.kind != "pitch" and (self.kind != "off slide" or self.refuses)
+        return self.kind in _PLACES and (self.kind != "off slide" or self.refuses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +68,15 @@ class SectionFindings:
         Refusals first.
     on_slide, on_tissue : (n,) bool
     array : ArrayPitch
-    remarks : tuple of str
-        What the file says of itself that changes what is read: `expression.remarks`.
+    unread : dict of str to int
+        Spots of the file that were left out when it was read, by the reason.
     """
 
     findings: tuple[Finding, ...]
     on_slide: npt.NDArray[np.bool_]
     on_tissue: npt.NDArray[np.bool_]
     array: ArrayPitch
-    remarks: tuple[str, ...] = ()
+    unread: dict[str, int]
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -106,241 +86,27 @@ class SectionFindings:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What to know of the section, a line each."""
-        return (*(f.text for f in self.findings if not f.refuses), *self.remarks)
+        return tuple(f.text for f in self.findings if not f.refuses)
 
     @property
-    def left_out(self) -> int:
+    def off_slide(self) -> int:
         """Number of spots that lie off the slide and are left out."""
         return int((~self.on_slide).sum())
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Spots that are left out: ``off_slide``, ``off_tissue`` by the file's word, ``without_counts``."""
+        return {"off_slide": self.off_slide, **self.unread}
 
     def admit(self, name: str, data: ad.AnnData) -> ad.AnnData:
         """Return the spots on the slide.
 
         Raises
         ------
-        SampleError
+        SampleError, MppNeeded
             If the section is refused: one line, with all reasons.
         """
         if self.refusals:
-            raise SampleError(f"sample {name}: {'; '.join(self.refusals)}")
+            unknown = any(f.kind == "pixel size" for f in self.findings)
+            raise (MppNeeded if unknown else SampleError)(f"sample {name}: {'; '.join(self.refusals)}")
         return data if self.on_slide.all() else data[self.on_slide].copy()
-
-
-def examine(sample: Sample, data: ad.AnnData, slide: Slide) -> SectionFindings:
-    """Compare the spots of a section with its slide. It finds the slide's tissue: not on a GUI thread.
-
-    Parameters
-    ----------
-    sample : Sample
-    data : AnnData
-        From `read_expression`.
-    slide : Slide
-        With the pixel size of the sample; where none is known, the array's pitch is not compared with it.
-    """
-    section = _Examined(sample, data, slide)
-    findings = sorted(section.findings(), key=lambda f: not f.refuses)
-    return SectionFindings(tuple(findings), section.fit.on_slide, section.fit.on_tissue, section.array, remarks(data))
-
-
-class _Examined:
-    """One section, and the questions to it."""
-
-    def __init__(self, sample: Sample, data: ad.AnnData, slide: Slide) -> None:
-        self.sample, self.slide, self.data = sample, slide, data
-        self.spots = np.asarray(data.obsm["spatial"], dtype=np.float64)
-        self.image: dict[str, Any] = dict(data.uns.get("frame", {}))
-        self.array = array_pitch(data, sample.format, sample.scale)
-        self.ground = Ground(slide.tissue(), slide.shape, self.array.pixels)
-        self.fit = self.ground.fit(self.spots)
-
-    def findings(self) -> Iterator[Finding]:
-        image, place = self._image(), self._places()
-        pitch = self._pitch()
-        if image is not None:
-            yield image
-        if place is not None and not self._explained(place, image):
-            yield place
-        if (few := self._few_off()) is not None:
-            yield few
-        if pitch is not None and not any(f is not None and self._mends_pitch(f) for f in (image, place)):
-            yield pitch
-        if image is None and place is None and (corner := self._corner()) is not None:
-            yield corner
-        if self.array.mirrored and (place is None or "exchanged" not in place.text):
-            says = "the array's columns and rows run mirrored on this slide"
-            yield Finding("mirrored", says, "are x and y exchanged, or is the image mirrored?")
-
-    # the image on which the spots were placed
-
-    @cached_property
-    def factor(self) -> float | None:
-        """The slide's pixels per pixel of the spots' own image, None where that is not known or is 1."""
-        if "shape" not in self.image or same_size(self.image, self.slide.shape):
-            return None
-        return scale_to(self.image, self.slide.shape)
-
-    def _image(self) -> Finding | None:
-        if "shape" not in self.image:
-            return None
-        (h, w), (height, width) = self.image["shape"], self.slide.shape
-        says = (
-            f"the spots were placed on an image of about {w:,.0f} x {h:,.0f} px; this slide has {width:,} x {height:,}"
-        )
-        if self.sample.placed:
-            return self._placed_elsewhere(says)
-        if same_size(self.image, self.slide.shape):
-            return None
-        factor = self.factor
-        if factor is None:
-            return Finding("image", says, "if it is another part of the tissue, give scale, x and y")
-        frame = (float(f"{factor:.4g}"), 0.0, 0.0)
-        give = f"give scale {factor:.4g}, or scale 1 if the positions are in pixels of this slide"
-        small = 1 / PADDED < factor < PADDED
-        return Finding("image", says, give, refuses=not (small or self._fits_as_is(factor)), frame=frame)
-
-    def _placed_elsewhere(self, says: str) -> Finding | None:
-        """Doubt a scale that somebody gave, where the sizes of both images say another."""
-        factor = scale_to(self.image, self.slide.shape)
-        if factor is None or self.sample.x or self.sample.y or abs(self.sample.scale / factor - 1) < 0.02:
-            return None
-        return Finding("image", says, f"scale is {self.sample.scale:.4g}, their sizes say {factor:.4g}")
-
-    def _fits_as_is(self, factor: float) -> bool:
-        """Tell whether tissue or array show that the spots lie in this slide's pixels already."""
-        scaled = self.ground.fit(factor * self.spots, factor)
-        if self.fit.share >= GOOD_SHARE and scaled.share < self.fit.share - 0.15:
-            return True
-        return self.array.sure and self._ratio is not None and 1 / _PITCH_NEAR < self._ratio < _PITCH_NEAR
-
-    # where the spots lie
-
-    def _places(self) -> Finding | None:
-        off = int((~self.fit.on_slide).sum())
-        if off > MAX_SPOTS_OFF * len(self.spots):
-            return self._off(off)
-        on = int(self.fit.on_tissue.sum())
-        if self.fit.share >= GOOD_SHARE:
-            return None
-        total = len(self.spots)
-        says = f"only {on:,} of {total:,} spots lie over tissue" if on else "no spot lies over tissue"
-        scale = 1 / self._ratio if self._ratio is not None and self.array.sure else None
-        placement = better(self.ground, self.spots, self.fit, scale) if total >= _FEWEST else None
-        if placement is not None:
-            return self._better(says, placement)
-        mend = "look at the positions: do x and y belong to this image, in this order?"
-        return Finding("tissue", says, mend, refuses=not on or self._no_better_than_chance())
-
-    def _off(self, off: int) -> Finding:
-        height, width = self.slide.shape
-        says = f"{off:,} of {len(self.spots):,} spots lie off {self.slide.path.name} ({width:,} x {height:,} px)"
-        placement = all_on_slide(self.ground, self.spots, self.fit, MAX_SPOTS_OFF)
-        frame = None
-        if not self.sample.placed and self.factor is not None:
-            mend = f"give scale {self.factor:.4g}"
-            frame = (float(f"{self.factor:.4g}"), 0.0, 0.0)
-        elif placement is not None:
-            on = int(placement.fit.on_tissue.sum())
-            mend = f"{placement.words}, {on:,} would lie over tissue; mend the positions"
-        else:
-            mend = (
-                "their positions must be in pixels of this very image; those of another one are placed by scale, x "
-                "and y"
-            )
-        return Finding("off slide", says, mend, refuses=True, frame=frame)
-
-    def _few_off(self) -> Finding | None:
-        off = int((~self.fit.on_slide).sum())
-        if not 0 < off <= MAX_SPOTS_OFF * len(self.spots):
-            return None
-        return Finding("off slide", f"{off:,} of {len(self.spots):,} spots lie off the slide and are left out")
-
-    def _better(self, says: str, placement: Placement) -> Finding:
-        on = int(placement.fit.on_tissue.sum())
-        if placement.frame is None:
-            return Finding("tissue", says, f"{placement.words}, {on:,} would; mend the positions", True)
-        scale, x, y = placement.frame
-        moved, sample = scale == 1, self.sample
-        frame = (float(f"{scale * sample.scale:.4g}"), round(scale * sample.x + x), round(scale * sample.y + y))
-        give = f"x {frame[1]} and y {frame[2]}" if moved else f"scale {frame[0]:.3g}"
-        mend = f"{placement.words}, {on:,} would; give {give}, if this is their slide"
-        return Finding("tissue", says, mend, not moved or self.fit.share < _HALF, frame)
-
-    def _no_better_than_chance(self) -> bool:
-        """Tell whether neither the places of the spots nor their counts know anything of the tissue."""
-        over, inside = self.fit.on_tissue, self.fit.on_slide
-        if len(self.spots) < _FEWEST or self.fit.share >= _HALF:
-            return False
-        if self.fit.share > _CHANCE * self.slide.tissue().fraction:
-            return False
-        counts = self.data.obs["total_counts"].to_numpy(dtype=np.float64)
-        return _more(counts[over], counts[inside & ~over]) < _KNOWS
-
-    def _corner(self) -> Finding | None:
-        area = _tissue_size(self.ground)
-        if "shape" in self.image or area is None or len(self.spots) < 2:
-            return None
-        if self.array.sure and self._ratio is not None and 1 / _PITCH_NEAR < self._ratio < _PITCH_NEAR:
-            return None  # a small array on large tissue
-        if not (np.ptp(self.spots, axis=0) < _CORNER * area).all():
-            return None
-        says = "the spots cover only a small corner of the tissue: they may be in the pixels of a smaller picture"
-        return Finding("corner", says)
-
-    # how far apart they lie
-
-    @cached_property
-    def _ratio(self) -> float | None:
-        """The pitch on the slide relative to that of the platform, None where one is not known."""
-        mpp = self.slide.mpp
-        if mpp is None or not (self.array.um and self.array.pixels):
-            return None
-        return self.array.pixels * mpp / self.array.um
-
-    def _pitch(self) -> Finding | None:
-        ratio, array, mpp = self._ratio, self.array, self.slide.mpp
-        if ratio is None or mpp is None:
-            return None
-        off = max(ratio, 1 / ratio)
-        if off < (_PITCH_NEAR if array.sure else _PITCH_FAR):
-            return None
-        says = (
-            f"at {mpp:.3g} µm per pixel, neighbouring spots lie {array.pixels * mpp:.3g} µm apart; those of "
-            f"{array.platform} lie {array.um:g} µm apart"
-        )
-        mend = f"the pixel size that fits is {array.um / array.pixels:.3g} (column mpp)"
-        return Finding("pitch", says, mend, refuses=array.sure and off >= _PITCH_FAR)
-
-    def _mends_pitch(self, finding: Finding) -> bool:
-        """Tell whether the scale that mends a finding mends the pitch too."""
-        if finding.frame is None or self._ratio is None:
-            return False
-        after = self._ratio * finding.frame[0] / self.sample.scale
-        return 1 / _PITCH_NEAR < after < _PITCH_NEAR
-
-    def _explained(self, place: Finding, image: Finding | None) -> bool:
-        """Tell whether the size of the image explains already why spots lie badly."""
-        return (
-            image is not None
-            and image.refuses
-            and place.refuses
-            and self.factor is not None
-            and self.ground.fit(self.factor * self.spots, self.factor).share >= GOOD_SHARE
-        )
-
-
-def _more(some: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> float:
-    """Chance that one of some is larger than one of the others."""
-    if not (len(some) and len(others)):
-        return 0.5
-    ordered = np.sort(others)
-    below, up_to = np.searchsorted(ordered, some, "left"), np.searchsorted(ordered, some, "right")
-    return float((below + up_to).mean() / 2 / len(others))
-
-
-def _tissue_size(ground: Ground) -> npt.NDArray[np.float64] | None:
-    """Width and height of the box round all tissue, level-0 pixels; None where there is none."""
-    mask, (y, x) = ground.tissue.mask, ground.tissue.steps
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return None
-    return np.array([(columns[-1] + 1 - columns[0]) * x, (rows[-1] + 1 - rows[0]) * y])

@@ -19,7 +19,7 @@ from napari_nh2st.geometry import SELF, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.slides import Slide, open_slide
-from napari_nh2st.training.sections.findings import examine
+from napari_nh2st.training.sections.examine import examine
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -113,10 +113,10 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         If neither the slide nor the sheet says how large a pixel is.
     """
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
-        mpp = slide.require_mpp()
-        scale = card.scale_on(mpp)
         findings = examine(sample, data, slide)
         data = findings.admit(sample.sample, data)
+        mpp = slide.require_mpp()
+        scale = card.scale_on(mpp)
         data, _ = match_panel(data, card.genes, card.ensembl, other_symbols)
         spots = TileSet.at(data.obsm["spatial"], scale=scale, pitch=card.pitch)
         places, present = neighbourhood(spots, card, slide_box(slide), slide.tissue())
@@ -144,7 +144,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         np.zeros(len(data), dtype=bool),
         corner,
         np.asarray(data.obs_names, dtype=str),
-        left_out=findings.left_out,
+        left_out=findings.off_slide,
         doubts=findings.doubts,
         descriptor=descriptor,
     )

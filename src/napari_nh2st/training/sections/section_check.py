@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
+from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.slides import open_slide
-from napari_nh2st.training.sections.findings import examine
+from napari_nh2st.training.sections.examine import examine
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -93,16 +93,12 @@ def check_section(sample: Sample) -> SectionFacts:
     try:
         with open_slide(sample.slide, mpp=sample.mpp) as slide:
             return _beside_slide(sample, data, slide, counts)
-    except MppNeeded:
-        says = f"{sample.slide.name} does not say how large its pixels are: fill in the column mpp, µm/px"
-        return SectionFacts(sample, "stop", (says,), **counts)
     except (Nh2stError, OSError) as error:
         return SectionFacts(sample, "stop", (f"the slide cannot be used: {error}",), **counts)
 
 
 def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, counts: dict[str, object]) -> SectionFacts:
-    mpp = slide.require_mpp()
-    findings = examine(sample, data, slide)
+    findings, mpp = examine(sample, data, slide), slide.mpp
     stop, look = list(findings.refusals), list(findings.doubts)
     dropped = int(data.uns["nh2st"]["dropped"])
     if dropped:
@@ -123,7 +119,7 @@ def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, counts: dict[s
         on_tissue=int(findings.on_tissue.sum()),
         mpp=mpp,
         mpp_source="sheet" if sample.mpp is not None else slide.mpp_source,
-        pitch_um=findings.array.pixels * mpp or None,
+        pitch_um=findings.array.pixels * (mpp or 0) or None,
         **counts,  # type: ignore[arg-type]
     )
 

@@ -15,7 +15,7 @@ from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.geometry import FloatArray
-from napari_nh2st.training.sections.findings import examine
+from napari_nh2st.training.sections.examine import examine
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
 from napari_nh2st.viewer.kit.long_work import Tell
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -144,5 +144,5 @@ def compare_at_spots(
         tell(chunk.done, chunk.total)
     facts = prediction_map.provenance | {"precision": "fp32"}
     prediction = Prediction(places, hidden, prediction_map.decoder, model.card, prediction_map.slide, facts)
-    comparison = measured.compare(measurement.name, data, prediction, left_out=findings.left_out)
+    comparison = measured.compare(measurement.name, data, prediction, left_out=findings.off_slide)
     return replace(comparison, doubts=findings.doubts)
