@@ -108,7 +108,7 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
     Raises
     ------
     SampleError
-        If the section is refused (`findings.examine`).
+        If the section is refused (`examine.examine`).
     MppNeeded
         If neither the slide nor the sheet says how large a pixel is.
     """
