@@ -31,6 +31,13 @@ def test_a_hang_is_ended_together_with_its_children():
     assert time.monotonic() - started < 6
 
 
+def test_a_cancel_ends_it():
+    started = time.monotonic()
+    answer = ask("any", "import time; time.sleep(60)", seconds=60, program=PYTHON, cancelled=lambda: True)
+    assert answer.ended == "was stopped"
+    assert time.monotonic() - started < 6
+
+
 def test_an_exception_is_one_line():
     answer = run("probe_main(lambda *_: 1 / 0)")
     assert (answer.ended, answer.error, answer.whole) == ("", "ZeroDivisionError: division by zero", False)

@@ -169,7 +169,7 @@ def test_a_sound_installation_has_no_fault(tmp_path):
 def test_a_window_with_a_canvas_is_opened(nh2st, monkeypatch):
     from napari_nh2st.doctor.child import ask
 
-    def only_the_window(probe, *arguments, seconds):
+    def only_the_window(probe, *arguments, seconds, cancelled):
         return ask(probe, seconds=seconds) if probe == "window" else Answer(doctor.SOUND.get(probe, {}))
 
     monkeypatch.setattr(examination, "Probes", lambda: Probes(only_the_window))

@@ -33,7 +33,7 @@ SOUND = {
 def probes(**answers):
     """Return probes that answer at once: as given (facts, or an `Answer`), else that everything is well."""
 
-    def ask(probe, *arguments, seconds):
+    def ask(probe, *arguments, seconds, cancelled):
         answer = answers.get(probe, SOUND.get(probe))
         if answer is None:  # packages and checkpoints: one fact an argument
             answer = dict.fromkeys(arguments, "")

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 MARK = "nh2st-fact "
 _PROBES = "napari_nh2st.doctor.probes"
 _END_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,13 @@ def error_line(error: BaseException) -> str:
     return text if isinstance(error, Nh2stError) else f"{type(error).__name__}: {text}"[:500].rstrip(": ")
 
 
-def ask(probe: str, *arguments: str, seconds: float, program: Sequence[str] | None = None) -> Answer:
+def ask(
+    probe: str,
+    *arguments: str,
+    seconds: float,
+    cancelled: Callable[[], bool] = lambda: False,
+    program: Sequence[str] | None = None,
+) -> Answer:
     """Run a probe and return what it told.
 
     Parameters
@@ -78,6 +86,8 @@ def ask(probe: str, *arguments: str, seconds: float, program: Sequence[str] | No
     *arguments : str
     seconds : float
         Then it is ended.
+    cancelled : callable
+        Ends it as well.
     program : sequence of str, optional
         A command that tells facts, in the place of this Python with the probe.
     """
@@ -87,12 +97,15 @@ def ask(probe: str, *arguments: str, seconds: float, program: Sequence[str] | No
         process = subprocess.Popen([*command, *arguments], **pipes, **_of_its_own())
     except OSError as error:
         return Answer(ended=f"could not be started: {error.strerror or error}")
-    try:
-        out, err = process.communicate(timeout=seconds)
-        ended = _ending(process.returncode)
-    except subprocess.TimeoutExpired:
-        out, err = _end(process)
-        ended = f"did not answer within {seconds:.0f} s"
+    until, ended = time.monotonic() + seconds, None
+    while ended is None:
+        try:
+            out, err = process.communicate(timeout=_LOOK_SECONDS)
+            ended = _ending(process.returncode)
+        except subprocess.TimeoutExpired:
+            if cancelled() or time.monotonic() > until:
+                out, err = _end(process)
+                ended = "was stopped" if cancelled() else f"did not answer within {seconds:.0f} s"
     facts = _facts(out)
     if "error" in facts:  # it ended in an orderly way
         return Answer({name: value for name, value in facts.items() if name != "error"}, "", str(facts["error"]))

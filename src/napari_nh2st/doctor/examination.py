@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from napari_nh2st.doctor.child import Answer, ask
 from napari_nh2st.doctor.finding import Finding, Level, fault, warning
+from napari_nh2st.errors import Cancelled
 
 SECONDS = 60.0
 """The time that a probe of the installation may take: a slow disk reads napari and torch for half a minute."""
@@ -27,21 +29,30 @@ class Probes:
     def __init__(self, ask: Ask = ask) -> None:
         self._ask = ask
         self._pool = ThreadPoolExecutor(4)
+        self._stopped = threading.Event()
         self._answers: dict[tuple[str, ...], Future[Answer]] = {}
 
     def begin(self, probe: str, *arguments: str, seconds: float = SECONDS) -> Future[Answer]:
         """Start a probe, unless it was started before."""
         key = (probe, *arguments)
         if key not in self._answers:
-            self._answers[key] = self._pool.submit(self._ask, probe, *arguments, seconds=seconds)
+            self._answers[key] = self._pool.submit(
+                self._ask, probe, *arguments, seconds=seconds, cancelled=self._stopped.is_set
+            )
         return self._answers[key]
 
     def answer(self, probe: str, *arguments: str, seconds: float = SECONDS) -> Answer:
         """Return what a probe told; waits for it."""
         return self.begin(probe, *arguments, seconds=seconds).result()
 
+    @property
+    def closed(self) -> bool:
+        """True if nothing is asked any more."""
+        return self._stopped.is_set()
+
     def close(self) -> None:
-        """Start nothing more."""
+        """Start nothing more, and end what still runs."""
+        self._stopped.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -105,9 +116,16 @@ def examine(groups: Sequence[Group], probes: Probes, on_result: Callable[[Result
     probes : Probes
     on_result : callable, optional
         Gets the findings of each group as soon as they are there.
+
+    Raises
+    ------
+    Cancelled
+        If the probes were closed meanwhile.
     """
     results = []
     for group in groups:
+        if probes.closed:
+            raise Cancelled("the examination was stopped")
         findings = {check.name: finding for check in group.checks if (finding := _run(check, probes)) is not None}
         results.append(Result(group.title, findings, group.named))
         if on_result is not None:

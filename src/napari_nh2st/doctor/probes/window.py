@@ -12,6 +12,7 @@ _SECONDS = 10.0
 def probe() -> None:
     """Tell how far it gets: the Qt binding, a window, a canvas that has drawn, and what draws it."""
     import qtpy
+    from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication, QMainWindow
 
     tell("binding", f"{qtpy.API_NAME} {qtpy.PYQT_VERSION or qtpy.PYSIDE_VERSION}")
@@ -23,6 +24,7 @@ def probe() -> None:
         tell("screen", [screen.size().width(), screen.size().height(), screen.devicePixelRatio()])
     window = QMainWindow()
     window.resize(160, 120)
+    window.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)  # somebody may be typing in another
     window.show()
     application.processEvents()
     tell("window", True)

@@ -9,6 +9,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
+from napari_nh2st.viewer.export.check_dialog import CheckDialog
 from napari_nh2st.viewer.export.choice_dialog import ChoiceDialog
 from napari_nh2st.viewer.export.presenter import ExportPresenter
 from napari_nh2st.viewer.kit.buttons import action_button
@@ -34,13 +35,16 @@ class ExportSection(QWidget):
         self.export = action_button("Export…", _EXPORT, lambda: self.ask_export())
         self.command = action_button("Copy as command", _COMMAND, lambda: self.presenter.copy_command())
         self.more = QPushButton("More…")
-        self.more.setToolTip("Python code, a figure for print, and views that can be saved and loaded")
+        self.more.setToolTip(
+            "Python code, a figure for print, views that can be saved and loaded, and a check of this installation"
+        )
         self._make_menu()
         self.note = Sentence()
         layout = column(self)
         layout.addLayout(row(self.devices, self.more, label="Runs on", stretch=0))
         layout.addLayout(row(self.export, self.command))  # three do not fit in large letters
         layout.addWidget(self.note)
+        self._workspace = workspace
         self.presenter = ExportPresenter(workspace, self)
         self.devices.currentIndexChanged.connect(lambda: self.presenter.choose_device(str(self.devices.currentData())))
 
@@ -68,6 +72,12 @@ class ExportSection(QWidget):
         self.load_view = entry(
             "Load view…", "Show the gene, the colours and the part of the slide that were saved", self._ask_load_view
         )
+        menu.addSeparator()
+        self.check = entry(
+            "Check this installation…",
+            "Look for what is wrong with the installation, the display or the slide, and write a report for a bug",
+            self.ask_check,
+        )
         menu.aboutToShow.connect(self._show_what_can_be_done)
         self.more.setMenu(menu)
 
@@ -86,6 +96,12 @@ class ExportSection(QWidget):
         """Ask for the format, the genes and the file of an export."""
         form = self.presenter.export_form()
         return None if form is None else self._open(ChoiceDialog(self, "Export", form, self.presenter.save_table))
+
+    def ask_check(self) -> CheckDialog:
+        """Look for what is wrong with the installation, the display and the slide."""
+        dialog = CheckDialog(self, self._workspace.background, self._workspace.state.slide)
+        dialog.show()
+        return dialog
 
     def _open(self, dialog: ChoiceDialog) -> ChoiceDialog:
         dialog.open()
