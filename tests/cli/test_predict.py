@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 from napari_nh2st.engine import memory
+from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import open_prediction
 from support.slides import picture, tiff
 
@@ -133,3 +134,32 @@ def test_the_pictures_of_a_file_are_predicted_apart(nh2st, model, tmp_path):
     assert (first.slide["shape"], second.slide["shape"]) == ([900, 1000], [700, 800])
     assert [sum("#2" in line for line in row["warnings"]) for row in rows] == [1, 0]
     assert nh2st("figure", rows[1]["outputs"][0], "--gene", "G1", "--out", tmp_path / "a.png")[0] == 0
+
+
+def test_a_slide_that_goes_away_stops_the_run_and_the_same_command_goes_on(nh2st, slide, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))
+    words = ["predict", slide, "--model", model.path, "--format", "csv", "--out"]
+    real = Session.stream
+
+    def going_away(self, *args, **options):
+        for chunk in real(self, *args, **options):
+            yield chunk
+            break
+        with monkeypatch.context() as patch:
+            patch.setattr("napari_nh2st.slides.file._read_all", _gone)
+            self.slide.read(0, 0, 8, 8, 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "stream", going_away)
+        status, _, err = nh2st(*words, tmp_path / "out")
+    assert status == 1
+    assert "(Stale file handle): is its disk still there? What was predicted is kept in" in err.splitlines()[-1]
+    assert err.splitlines()[-1].endswith("and the same command goes on when the slide is back")
+    for folder in ("out", "undisturbed"):
+        assert nh2st(*words, tmp_path / folder)[0] == 0
+    mended, undisturbed = (pd.read_csv(tmp_path / folder / "ä slide.csv") for folder in ("out", "undisturbed"))
+    pd.testing.assert_frame_equal(mended, undisturbed, rtol=4e-3)
+
+
+def _gone(*_):
+    raise OSError(116, "Stale file handle")

@@ -240,6 +240,27 @@ def test_a_disk_that_fails_is_one_line_and_a_return_is_noticed(tmp_path, context
     assert sum(len(c.indices) for c in one.stream(places)) == len(places)
 
 
+def test_nothing_of_a_slide_that_was_replaced_is_predicted_or_kept(tmp_path, context, monkeypatch):
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))
+    path, other = (tiff(tmp_path / f"{i}.tif", picture(1500, 2300, seed=i), **MPP) for i in (0, 1))
+    content = path.read_bytes()
+    with open_slide(path) as slide:
+        one = session(slide, context, cache=True)
+        places = one.places()
+        stream = one.stream(places, focus=FOCUS)
+        next(stream)
+        path.write_bytes(other.read_bytes())
+        with pytest.raises(SlideError, match="has changed since it was opened: open it again"):
+            list(stream)
+    path.write_bytes(content)
+    found = []
+    for cached in (True, False):
+        with open_slide(path) as slide:
+            one = session(slide, context, cache=cached)
+            found.append(collect(one.stream(places), len(places), context.net.decoder.in_features))
+    assert_same(*found)
+
+
 def _gone(*_):
     raise OSError(116, "Stale file handle")
 

@@ -20,7 +20,7 @@ from napari_nh2st.cli.options import (
     slides_and_mpp,
 )
 from napari_nh2st.cli.output import print_json
-from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.errors import Cancelled, Nh2stError, SlideAway
 from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.terminal import Bar, interruptible, say
 
@@ -179,6 +179,9 @@ def _fill_store(
         _, encoded = predict_places(slide, model, places, replace(options, store=store), lambda p: bar(p.done, p.total))
     except Cancelled:
         raise Nh2stError(f"stopped; what was predicted is kept in {store.path}, and the same command goes on") from None
+    except SlideAway as error:
+        kept = f"What was predicted is kept in {store.path}, and the same command goes on when the slide is back"
+        raise SlideAway(f"{error} {kept}") from error
     return store, len(places), encoded
 
 

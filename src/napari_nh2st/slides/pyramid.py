@@ -62,7 +62,7 @@ def _open(folder: Path) -> Level:
 def _build(source: Source, store: LocalStore | MemoryStore) -> dict[str, Any]:
     """Write the missing levels; return their names and the tiles that could not be decoded."""
     names: list[str] = []
-    index = len(source.levels)
+    index, failures = len(source.levels), source.file.failures
     finer: Level
     if source.levels:
         finer = source.levels[-1]
@@ -74,6 +74,7 @@ def _build(source: Source, store: LocalStore | MemoryStore) -> dict[str, Any]:
         names.append(str(index))
         finer = _halve(finer, store, names[-1])
         index += 1
+    source.file.verify(failures)  # or the cache would keep white, or another slide, for good
     reason = "noted when its overview was built"
     return {"levels": names, "undecodable": [[*tile, reason] for tile in source.damage.undecodable]}
 

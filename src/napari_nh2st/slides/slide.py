@@ -171,7 +171,7 @@ class Slide:
         Raises
         ------
         SlideError
-            If the slide was closed or can no longer be read, or if the rectangle is too large.
+            If the slide was closed, has changed or can no longer be read, or if the rectangle is too large.
         """
         if not (math.isfinite(scale) and scale > 0 and width >= 0 and height >= 0):
             raise ValueError(f"cannot read {width} x {height} pixels at scale {scale}")
@@ -190,10 +190,7 @@ class Slide:
 
         failures = self._source.file.failures
         pixels = read_scaled(fetch, shape, (y0, x0), (height, width), step)
-        if self._source.file.failures != failures:
-            raise SlideError(
-                f"{self.path} can no longer be read ({self._source.file.reason}): is its disk still there?"
-            )
+        self._source.file.verify(failures)  # also of pixels that came from the cache
         return pixels
 
     def tissue(self) -> TissueMask:
@@ -265,6 +262,6 @@ def _reopen(path: Path, fingerprint: str, mpp: Mpp) -> Slide:
     slide = open_slide(path)
     if slide.fingerprint != fingerprint:
         slide.close()
-        raise SlideError(f"{path} has changed since it was opened")
+        raise SlideError(f"{path} has changed since it was opened: open it again")
     slide._mpp = mpp
     return slide

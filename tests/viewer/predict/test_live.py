@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Nh2stError, SlideAway
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.viewer.predict import view_steps
 from napari_nh2st.viewer.predict.events import Around, Arrived, Request, State
 from napari_nh2st.viewer.predict.live import Live
+from napari_nh2st.viewer.predict.messages import status_sentence
 from napari_nh2st.viewer.predict.region import Region
 from napari_nh2st.viewer.predict.view_steps import around, nearest, preview_places
 from napari_nh2st.viewer.state.services import Services
@@ -192,6 +193,24 @@ def test_a_file_that_fails_ends_it(window: Window) -> None:
     assert window.ends() == [State.FAILED]
     window.start()
     assert len(window.services.sessions) == 2  # opened anew: the old one may have met a broken file
+    assert window.done_in(RIGHT) == 1
+
+
+def test_a_slide_that_is_away_is_said_and_followed_again_when_it_is_back(window: Window) -> None:
+    window.services.fail = SlideAway("C9.svs can no longer be read: is its disk still there?")
+    window.start()
+    window.live.heard(window.controller.status)
+    assert status_sentence(window.controller.status) == (
+        "That did not work: C9.svs can no longer be read: is its disk still there? "
+        "When it is back, move the view to go on."
+    )
+    assert window.live.on
+    window.live.rested()  # still away: said again
+    window.play()
+    assert window.ends() == [State.FAILED, State.FAILED]
+    window.live.heard(window.controller.status)
+    window.services.fail = None
+    window.move(RIGHT)
     assert window.done_in(RIGHT) == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Nh2stError, SlideAway
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Request, State, Status
 
@@ -59,8 +59,13 @@ class Live:
         self._controller.predict(request)
 
     def heard(self, status: Status) -> None:
-        """Stop to follow where a job was cancelled or failed: a person decides how it goes on."""
-        if self.on and status.state in (State.CANCELLED, State.FAILED):
+        """Stop to follow where a job was cancelled or failed: a person decides how it goes on.
+
+        A slide that is out of reach may come back: then the next view is followed again.
+        """
+        if status.state is State.FAILED and isinstance(status.error, SlideAway):
+            self._asked = None
+        elif self.on and status.state in (State.CANCELLED, State.FAILED):
             self.on = False
 
     def _pause(self, why: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_nh2st.errors import SlideAway
 from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.kit.phrases import clock, count, error_words, held_out_words
 from napari_nh2st.viewer.predict.events import State, Status
@@ -114,6 +115,9 @@ def _following(status: Status) -> str:
         return f"All in sight is predicted. {rest}" if status.total else f"No tissue in sight. {rest}"
     if status.state is State.FAILED:
         why = error_words(status.error)
-        return f"That did not work: {why}{'' if why[-1] in '.?!' else '.'} The view is no longer followed."
+        then = "The view is no longer followed."
+        if isinstance(status.error, SlideAway):
+            then = "When it is back, move the view to go on."
+        return f"That did not work: {why}{'' if why[-1] in '.?!' else '.'} {then}"
     kept = f" {_share(status)}% of the tissue is predicted." if status.share else ""
     return f"Stopped.{kept} Press Predict to follow the view again."
