@@ -80,6 +80,7 @@ FILES: dict[str, tuple[str, Callable[[Path], Path]]] = {
 
 
 def of_slide(slide: object) -> Answer:
+    slide.tissue()  # finding it may add a warning
     return Answer(slide.level_shapes, slide.mpp, slide.warnings)
 
 

@@ -7,6 +7,7 @@ import os
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.geometry import Box
@@ -157,3 +158,32 @@ def test_the_other_headers_of_webp():
     extended = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + (79).to_bytes(3, "little") + (47).to_bytes(3, "little")
     assert declared_size(extended) == (48, 80)
     assert declared_size(b"nothing") is None
+
+
+def test_a_file_without_any_of_its_tiles_is_refused(tmp_path):
+    path = tiff(tmp_path / "a.tif", picture(100, 60))
+    for index in range(2):
+        set_tile(path, index, count=0)
+    with pytest.raises(SlideError, match="none of its 2 tiles is in the file"):
+        open_slide(path)
+
+
+def test_an_offset_beyond_what_a_disk_can_have_ends_the_chain(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(100, 60), bigtiff=True, photometric="rgb", metadata=None)
+    data = path.read_bytes()
+    at = int.from_bytes(data[8:16], "little")
+    entries = int.from_bytes(data[at : at + 8], "little")
+    next_at = at + 8 + 20 * entries
+    path.write_bytes(data[:next_at] + b"\xff" * 8 + data[next_at + 8 :])
+    with open_slide(path) as slide:
+        assert slide.shape == (100, 60)
+
+
+def test_tiles_with_other_channels_than_the_image_are_damaged(tmp_path):
+    path = tiff(tmp_path / "a.tif", picture(40, 50), tile=None)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[284].overwrite(3)  # no planar configuration
+    with open_slide(path) as slide:
+        assert (slide.levels[0][:] == 255).all()
+        assert any("1 tile is undecodable" in line for line in slide.warnings)

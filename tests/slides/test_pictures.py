@@ -230,3 +230,41 @@ def test_info_lists_them(tmp_path, monkeypatch, capsys):
 def test_an_aperio_keeps_its_levels(tmp_path):
     with open_slide(aperio(tmp_path / "a.svs", SECTION)) as slide:
         assert len(slide.pictures) == 1
+
+
+OME = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+    'DimensionOrder="XYCZT" Type="uint8" SizeX="800" SizeY="600" SizeC="3" SizeZ="1" SizeT="1">'
+    '<Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData IFD="0" PlaneCount="1"/></Pixels></Image></OME>'
+)
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.svs", "Aperio |AppMag = 20|MPP = 0.5"), ("a.ome.tif", OME)])
+def test_pages_of_which_the_vendor_says_nothing_are_looked_at(tmp_path, name, text):
+    """A tiled second page of an Aperio is no scanner's thumbnail; a page may be in no image of the OME-XML."""
+    described = {"description": text.encode()}
+    levels = (
+        (HALF, described if "svs" in name else {}),
+        (shrunk(SECTION, 150, 200), {**described, "description": None}),
+    )
+    with open_slide(pages(tmp_path / name, (SECTION, described), *levels)) as slide:
+        assert slide.level_shapes == [(600, 800), (300, 400), (150, 200)]
+        assert len(slide.pictures) == 1
+    with open_slide(
+        pages(tmp_path / name, (SECTION, described), (NOT_LEVELS["another section"], levels[0][1]))
+    ) as slide:
+        assert slide.level_shapes == [(600, 800)]
+        assert any("#2 (400 x 300 px)" in line for line in slide.warnings)
+
+
+def test_pages_as_other_programs_write_them(tmp_path):
+    from PIL import Image
+
+    first, *rest = (Image.fromarray(p) for p in (SECTION, OTHER, HALF))
+    first.save(tmp_path / "pillow.tif", save_all=True, append_images=rest)
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([SECTION, OTHER]), photometric="rgb")
+    with open_slide(tmp_path / "pillow.tif") as slide:
+        assert [p.shape for p in slide.pictures] == [(600, 800)] * 2
+        assert slide.level_shapes == [(600, 800), (300, 400)]
+    with open_slide(f"{tmp_path / 'stack.tif'}#2") as slide:
+        assert np.array_equal(slide.levels[0][:], OTHER)

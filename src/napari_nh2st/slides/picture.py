@@ -71,5 +71,5 @@ def left_out(pictures: Sequence[Picture], opened: Picture, path: Path) -> list[s
         return []
     named = "; ".join(f"{p.words}, which {p.reason}" if p.reason else p.words for p in others[:SAID])
     more = f"; and {len(others) - SAID} more" if len(others) > SAID else ""
-    count = "another picture, which is" if len(others) == 1 else f"{len(others)} other pictures, which are"
-    return [f"the file has {count} left out: {named}{more}; open one with {path.name}#{others[0].number}"]
+    count, one = ("another picture", "it") if len(others) == 1 else (f"{len(others)} other pictures", "one")
+    return [f"the file has {count}, left out here: {named}{more}; open {one} as {path.name}#{others[0].number}"]

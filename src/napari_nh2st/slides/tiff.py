@@ -170,6 +170,9 @@ def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str]) -> list[
                 raise SlideError(f"{file.path}: {error}") from error
             warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
     check_complete(file, [level.tiles for level in levels])
+    tiles = levels[0].tiles.counts
+    if not tiles.any() and not levels[0].sparse:
+        raise SlideError(f"{file.path} is damaged: none of its {tiles.size} tiles is in the file; copy it again")
     return levels[:1] if levels[0].flat else levels
 
 

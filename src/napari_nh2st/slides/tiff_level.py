@@ -65,8 +65,8 @@ class TiffLevel:
         self._damage: Damage | None = None
         self._colour = colour_of(page)
         self.tiles = tiles_of(page)
-        # Philips scanners leave out tiles without tissue
-        empty = (self.tiles.counts == 0) & (self.tiles.offsets == 0) & bool(page.parent.is_philips)
+        self.sparse = bool(page.parent.is_philips)  # its scanners leave out tiles without tissue
+        empty = (self.tiles.counts == 0) & (self.tiles.offsets == 0) & self.sparse
         self._empty = empty.all(axis=0)
         height, width = self.tiles.size
         self._group = max(GROUP_ROWS // height, 1) if height < GROUP_ROWS < self.shape[0] else 1
@@ -114,7 +114,13 @@ class TiffLevel:
                 self._note(row, column, error)
                 return None
         tile = np.concatenate(planes, axis=2) if len(planes) > 1 else planes[0]
-        return self._colour(tile)
+        rgb = self._colour(tile)
+        if rgb.shape != (*self.tiles.size, 3):
+            self._note(
+                row, column, ValueError(f"it has {tile.shape[2]} channels and {tile.shape[1]} x {tile.shape[0]} px")
+            )
+            return None
+        return rgb
 
     def _note(self, row: int, column: int, error: Exception) -> None:
         if self._damage is not None:

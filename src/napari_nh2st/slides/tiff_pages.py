@@ -57,6 +57,17 @@ class TiffPicture:
         """Height and width of the finest level."""
         return int(self.pages[0].imagelength), int(self.pages[0].imagewidth)
 
+    def finer_than(self, page: TiffPage) -> TiffPage | None:
+        """Return the level after which a page comes in size; None if the page cannot be a level."""
+        finer = [p for p in self.pages if p.imagelength * p.imagewidth > page.imagelength * page.imagewidth]
+        coarser = next((p for p in self.pages if p not in finer), None)
+        fits = bool(finer) and is_level(page, finer[-1], self.pages[0])
+        return finer[-1] if fits and (coarser is None or is_level(coarser, page, self.pages[0])) else None
+
+    def add(self, page: TiffPage) -> None:
+        """Add a level in its place."""
+        self.pages = sorted([*self.pages, page], key=lambda p: -p.imagelength * p.imagewidth)
+
 
 @dataclass(eq=False)
 class _Item:
@@ -107,15 +118,15 @@ class _Sorting:
         page, rank, name = item.page, self._rank[id(item)], _name(item)
         kind = int(page.subfiletype or 0)
         picture = TiffPicture([page], item.series, name, bool(_ASSOCIATED.fullmatch(name)))
-        larger = [(r, p) for r, p in self._pictures if is_level(page, p.pages[-1], p.pages[0])]
+        larger = [(r, p) for r, p in self._pictures if p.finer_than(page) is not None]
         if kind & MASK:
             picture.name, picture.reason = name or "mask", "is a mask"
         elif not picture.associated and self._is_level(item, kind, rank, larger, picture):
             return
         self._pictures.append((rank, picture))
         for level in sorted(item.further, key=lambda p: -p.imagelength * p.imagewidth):
-            if is_level(level, picture.pages[-1], page):
-                picture.pages.append(level)
+            if picture.finer_than(level) is not None:
+                picture.add(level)
 
     def _is_level(
         self, item: _Item, kind: int, rank: int, larger: list[tuple[int, TiffPicture]], picture: TiffPicture
@@ -125,21 +136,22 @@ class _Sorting:
         if item.of is not None:
             own = [p for _, p in before if p.pages[0] is item.of]
             if own:
-                own[0].pages.append(item.page)
+                own[0].add(item.page)
             return bool(own)
         if kind & REDUCED and before:
-            max(before, key=lambda pair: pair[0])[1].pages.append(item.page)
+            max(before, key=lambda pair: pair[0])[1].add(item.page)
             return True
         if item.further or not larger:
             return False
         for other_rank, other in sorted(larger, key=lambda pair: pair[0], reverse=True):
-            if not other.associated and self._same(other.pages[-1], item.page):
+            finer = None if other.associated else other.finer_than(item.page)
+            if finer is not None and self._same(finer, item.page):
                 if other_rank < rank:
-                    other.pages.append(item.page)
+                    other.add(item.page)
                     return True
                 picture.name, picture.associated = picture.name or "thumbnail", True
                 return False
-        picture.reason = "does not show the same as a larger one"
+        picture.reason = "shows something else"
         return False
 
     def _same(self, fine: TiffPage, coarse: TiffPage) -> bool:
@@ -191,6 +203,8 @@ def _items(tif: TiffFile) -> Iterator[_Item]:
     listed: set[int] = set()
     items: list[_Item] = []
     for s in series:
+        if s.kind == "svs" and s.name == "Thumbnail" and s.keyframe.is_tiled:  # no scanner's: it may be anything
+            s.name = ""
         levels = [level.keyframe for level in s.levels[1:]]
         listed |= {p.index for level in s.levels for p in level.pages if p is not None}
         rest = [*levels, *(p for p in _sub_pages(s.keyframe))]

@@ -29,7 +29,7 @@ def check_directories(file: SlideFile) -> None:
     offset_format = "Q" if wide else "I"
 
     def number(at: int, kind: str) -> int:
-        data = file.read(at, struct.calcsize(kind))
+        data = file.read(at, struct.calcsize(kind)) if at < file.size else b""  # 64-bit offsets lead anywhere
         return int(struct.unpack(order + kind, data)[0]) if len(data) == struct.calcsize(kind) else 0
 
     offset = number(8 if version == 43 else 4, offset_format)
