@@ -199,9 +199,9 @@ def read_header(folder: Path) -> tuple[Facts, Stored]:
 def _refuse_newer(folder: Path, meta: Facts) -> None:
     card = meta.get("card")
     card_schema = card.get("schema_version") if isinstance(card, dict) else None
-    for what, version, ours in (("results", meta.get("schema"), SCHEMA), ("card", card_schema, SCHEMA_VERSION)):
+    for what, version, ours in (("form", meta.get("schema"), SCHEMA), ("card", card_schema, SCHEMA_VERSION)):
         if isinstance(version, int) and version > ours:
             raise NewerResult(
-                f"{folder} was made by a newer version of napari-nh2st (its {what} have version {version}, "
+                f"{folder} was made by a newer version of napari-nh2st (its {what} is of version {version}, "
                 f"this one reads up to {ours}): update napari-nh2st, or predict into another folder"
             )

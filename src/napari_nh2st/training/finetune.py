@@ -24,7 +24,7 @@ from napari_nh2st.terminal import say
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
-from napari_nh2st.training.run.begin import begin_run, check_folder, explain_full_disk, wait_until_ready
+from napari_nh2st.training.run.begin import alone_in, begin_run, check_folder, explain_full_disk, wait_until_ready
 from napari_nh2st.training.run.checkpoints import next_epoch
 from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.finished_run import FinishedRun
@@ -115,7 +115,7 @@ def finetune(
     _check_apart(sections, held_out, before, settings)
     hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
 
-    with explain_full_disk(folder):
+    with explain_full_disk(folder), alone_in(folder, first):
         if first:
             begin_run(folder, settings, samples, resume)
             settings = settings.settled()

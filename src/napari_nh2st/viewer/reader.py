@@ -87,4 +87,6 @@ def read_prediction(path: Path) -> LayerData:
         prediction_map = PredictedMap.of(open_prediction(path))
     except ValueError as error:
         raise Nh2stError(f"{path.name}: {error}") from error
+    except KeyError as error:
+        raise Nh2stError(f"{path.name} does not say how large its slide is ({error}): predict again") from error
     return *heatmap_data(prediction_map, first_gene(prediction_map.card)), "image"

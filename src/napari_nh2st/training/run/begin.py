@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from napari_nh2st.engine.file_lock import FolderLock
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample
 from napari_nh2st.training.run.record import RunSettings, record_environment
@@ -40,6 +41,26 @@ def begin_run(folder: RunFolder, settings: RunSettings, samples: Sequence[Sample
     folder.checkpoints.mkdir(exist_ok=True)
     folder.ready.unlink(missing_ok=True)
     record_environment(folder, settings.config)
+
+
+@contextmanager
+def alone_in(folder: RunFolder, first: bool) -> Iterator[None]:
+    """Keep other runs out of the folder meanwhile; `first` is the one process of a run that writes.
+
+    Raises
+    ------
+    Nh2stError
+        If another run writes there; the message names its process.
+    """
+    if not first:
+        yield
+        return
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(folder.path)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def wait_until_ready(folder: RunFolder, cancelled: Callable[[], bool]) -> None:

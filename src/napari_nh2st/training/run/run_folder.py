@@ -8,6 +8,7 @@ RUN/summary.json               the held-out figures, beside those of simpler mod
 RUN/model/                     the model, once there is one
 RUN/stop                       asks for a stop that keeps the best model so far
 RUN/pause                      holds the run after the current step, as long as it is there
+RUN/lock                       which process writes just now
 RUN/job.json, log.txt          the command and what it printed, where a window started it
 RUN/checkpoints/               what a resumed run goes on from
 """
