@@ -39,7 +39,7 @@ def test_one_process_reads_one_file_after_another(tmp_path, readers):
 
 def test_a_bad_file_ends_its_process_and_harms_no_other(tmp_path, readers):
     (tmp_path / "bad.h5ad").write_bytes(b"not HDF5")
-    with pytest.raises(SampleError, match=r"bad\.h5ad"):
+    with pytest.raises(SampleError, match=r"bad\.h5ad: it is no HDF5 file"):
         apart.read_apart("h5ad", tmp_path / "bad.h5ad")
     assert readers._idle == []
     assert apart.read_apart("h5ad", made(tmp_path / "d.h5ad"))[0]["genes"] == ["A", "B", "C", "D"]

@@ -70,6 +70,11 @@ def test_centres_by_the_names_of_their_columns(tmp_path, change):
     assert np.array_equal(read(tmp_path, change).centres, CENTRES)
 
 
+def test_a_record_array_counts_by_its_names(tmp_path):
+    records = np.rec.fromarrays([Y, X], names=["row", "col"])
+    assert np.array_equal(read(tmp_path, lambda data: data.obsm.update(spatial=records)).centres, CENTRES)
+
+
 def test_rows_of_a_table_are_joined_by_name(tmp_path):
     def damage(file):
         names = file["obsm/spatial/_index"][()][::-1]

@@ -18,6 +18,12 @@ from napari_nh2st.expression.counts import Counts
 
 _IDLE = 60.0  # seconds without a request, after which the process ends
 _LONGEST = 300  # characters of an error
+_WORDS = {  # for what HDF5 says
+    "file signature not found": "it is no HDF5 file",
+    "truncated file": "it is cut off: copy or download it again",
+    "can't open directory": "it is packed in a way that HDF5 alone cannot unpack: save it with gzip or without packing",
+    "required filter": "it is packed in a way that HDF5 alone cannot unpack: save it with gzip or without packing",
+}
 READERS: dict[str, Callable[[Path], Counts | dict[str, Any]]] = {
     "h5ad": h5ad_file.read,
     "h5ad-facts": h5ad_file.facts,
@@ -51,7 +57,8 @@ def _answer(kind: str, path: Path, answers: IO[bytes]) -> None:
     except MemoryError:
         header, arrays = {"error": f"cannot read {path}: there is not enough memory for what it says it holds"}, {}
     except Exception as error:  # whatever h5py makes of a damaged file
-        said = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        said = next((words for sign, words in _WORDS.items() if sign in str(error)), "")
+        said = said or " ".join(str(error).split())[:_LONGEST] or type(error).__name__
         header, arrays = {"error": f"cannot read {path}: {said}"}, {}
     answers.write(json.dumps(header).encode("ascii") + b"\n")
     for array in arrays.values():

@@ -143,6 +143,9 @@ def _centres(file: Node, name: str, spots: Table) -> tuple[npt.NDArray[np.float6
         if values.ndim != 2 or values.shape[1] < 2:
             raise SampleError(f"{where} has shape {values.shape}, not two numbers (x, y) a spot")
         return values[:, :2], None
+    if hasattr(node, "dtype"):
+        fields = read_array(node).reshape(-1)  # (n, 1) from anndata
+        return columns.centres_of_table(fields.dtype.names or (), lambda n: real(fields[n], where), where), None
     if attribute(node, "encoding-type") not in ("dataframe", None):
         raise SampleError(f"{where} is no table: give two numbers (x, y) a spot")
     table = Table(node)
