@@ -12,6 +12,8 @@ from napari_nh2st.analysis.measured import Frame
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.engine.section_descriptor import SectionDescriptor
+from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.expression import Sample, read_sheet
@@ -125,6 +127,17 @@ def test_a_section_of_the_training_is_known_by_its_slide_or_its_name():
     made.slide["fingerprint"] = "other"
     assert measured.compare("renamed", data, made).trained_as == ""
     assert measured.compare("C5", data, made).trained_as == "C5"
+
+
+def test_a_changed_copy_of_a_training_section_is_known_by_its_descriptor():
+    made, data = small()
+    made.slide["fingerprint"] = "other"
+    own = SectionDescriptor("abc", marks=np.arange(50, dtype=np.uint32))
+    seen = SeenSections([(TrainingSample(sample="C5", patient="C", spots=3, fingerprint="abc"), own)])
+    copy = SectionDescriptor("other", marks=np.arange(20, dtype=np.uint32))
+    assert measured.compare("renamed", data, made, seen=seen, descriptor=copy).trained_as == "C5"
+    new = SectionDescriptor("other", marks=np.arange(100, 150, dtype=np.uint32))
+    assert measured.compare("C5", data, made, seen=seen, descriptor=new).trained_as == ""
 
 
 def same_table(found: measured.Comparison, report: dict) -> None:

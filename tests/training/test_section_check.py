@@ -191,3 +191,12 @@ def test_a_slide_without_pixel_size_asks_for_it(samples):
 def test_looking_can_be_stopped(samples):
     with pytest.raises(Cancelled):
         check_sections(samples, cancelled=lambda: True)
+
+
+def test_one_section_in_two_rows_and_a_patient_written_in_two_ways_are_said(samples):
+    a, b = check_sections(samples)
+    twin = replace(a, sample=replace(a.sample, sample="C", patient="p "))
+    stop, look = check_together([a, b, twin])
+    assert stop == []
+    assert "A (patient P) and C (patient p ) are one section (they lie on one slide): hold out both or none" in look[0]
+    assert look[1].startswith("patients P and p  are taken for one person")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_nh2st.engine.prediction import Prediction
+    from napari_nh2st.engine.section_descriptor import SectionDescriptor
+    from napari_nh2st.engine.seen_sections import SeenSections
     from napari_nh2st.evaluation.protocol import Scored
     from napari_nh2st.model.card import Card
     from napari_nh2st.slides import TissueMask
@@ -170,7 +172,15 @@ class Comparison:
         return frame.sort_values("PCC", ascending=False, kind="stable")
 
 
-def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: int = 0) -> Comparison:
+def compare(
+    name: str,
+    data: ad.AnnData,
+    prediction: Prediction,
+    *,
+    left_out: int = 0,
+    seen: SeenSections | None = None,
+    descriptor: SectionDescriptor | None = None,
+) -> Comparison:
     """Score a prediction at measured spots with the code of `nh2st evaluate`.
 
     Parameters
@@ -182,12 +192,18 @@ def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: in
     prediction : Prediction
     left_out : int
         Number of spots that were left out before.
+    seen : SeenSections, optional
+        Training sections of the model; those that the card names otherwise.
+    descriptor : SectionDescriptor, optional
+        Of this section, to look for among them; otherwise its slide's fingerprint must do.
 
     Raises
     ------
     SampleError
         If none of the model's genes was measured, or nothing could be predicted.
     """
+    from napari_nh2st.engine.section_descriptor import SectionDescriptor
+    from napari_nh2st.engine.seen_sections import SeenSections
     from napari_nh2st.evaluation.protocol import figures_of, measured_genes, model_name, scored_at  # loads torch
 
     card = prediction.card
@@ -200,15 +216,12 @@ def compare(name: str, data: ad.AnnData, prediction: Prediction, *, left_out: in
     panel = set(genes)
     missing = [g for g in card.genes if g not in panel]
     left_out += len(prediction) - len(scored.truth)
-    trained_as = trained_on(card, name, prediction.slide.get("fingerprint"))
-    return Comparison(name, card, scored, figures, missing, left_out, trained_as)
-
-
-def trained_on(card: Card, name: str, fingerprint: str | None) -> str:
-    """Return the training section that this slide is: by the slide's content, else by the section's name."""
-    by_content = [t.sample for t in card.training if t.fingerprint and t.fingerprint == fingerprint]
-    by_name = [t.sample for t in card.training if t.sample == name]
-    return next(iter(by_content + by_name), "")
+    seen = SeenSections.of(card) if seen is None else seen
+    descriptor = SectionDescriptor(prediction.slide.get("fingerprint")) if descriptor is None else descriptor
+    trained_as = seen.find(descriptor, name)
+    return Comparison(
+        name, card, scored, figures, missing, left_out, "" if trained_as is None else trained_as.section.sample
+    )
 
 
 def _tissue_box(tissue: TissueMask) -> Box | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from napari_nh2st.engine.section_descriptor import SectionDescriptor
 from napari_nh2st.expression import Sample
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.sections.section_check import SectionFacts
@@ -18,6 +20,11 @@ def facts(name: str, patient: str, *genes: str) -> SectionFacts:
 
 
 C4, C5, B1 = facts("C4", "C"), facts("C5", "C"), facts("B1", "B", "ERBB2")
+
+
+def same(one: SectionFacts, name: str, patient: str) -> SectionFacts:
+    """The same section under another name; `one` has a descriptor."""
+    return replace(facts(name, patient), descriptor=one.descriptor)
 
 
 def section(*names: str) -> HoldOut:
@@ -97,3 +104,23 @@ def test_a_run_is_summed_up_in_a_line() -> None:
     assert choices_words(listed, "her2st") == "2 listed genes; everything, from her2st; holds out C4, C5"
     taken = TrainingConfig(hold_out_patients=["B"])
     assert choices_words(taken, "her2st") == "the genes of her2st; head, from her2st; holds out patient B"
+
+
+def test_one_section_under_two_names_is_never_on_both_sides() -> None:
+    seen = replace(C4, descriptor=SectionDescriptor("abc"))
+    everything = [seen, C5, B1, same(seen, "S", "Z9")]
+    for choice in (section("S"), patient("Z9"), patient("C"), HoldOut()):
+        reason = choice.why_not(everything)
+        assert "C4 (patient C)" in reason
+        assert "S (patient Z9)" in reason
+        assert choice.guard(everything) == ""
+    assert section("B1").why_not(everything) == ""
+    assert section("C4", "S").why_not(everything) == ""
+
+
+def test_a_patient_written_in_two_ways_is_one() -> None:
+    everything = [C4, C5, facts("D1", "c "), B1]
+    assert patient("C").training(everything) == [B1]
+    assert patient().offered(everything) == ["C", "B"]
+    assert "other sections of patient c  are: same-patient figures" in section("D1").guard(everything)
+    assert "has learnt from patient B" in patient("B").guard(everything, {"b"})

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from napari_nh2st.engine.section_descriptor import WITNESSES, SectionDescriptor, Witness, across, same_sections
+from napari_nh2st.engine.section_descriptor import (
+    UNDESCRIBED,
+    WITNESSES,
+    SectionDescriptor,
+    Witness,
+    across,
+    same_sections,
+)
 from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample
@@ -18,7 +25,7 @@ class NamedSection:
 
     name: str
     patient: str
-    descriptor: SectionDescriptor
+    descriptor: SectionDescriptor = UNDESCRIBED
 
     def __str__(self) -> str:
         return f"{self.name} (patient {self.patient})" if self.patient else self.name
@@ -80,14 +87,21 @@ def refuse_seen(held_out: Sequence[NamedSection], before: SeenSections, base: st
     SampleError
         Naming it.
     """
+    if reason := learnt_before(held_out, before, base):
+        raise SampleError(reason)
+
+
+def learnt_before(held_out: Sequence[NamedSection], before: SeenSections, base: str) -> str:
+    """Say which held-out section the model to start from has learnt from; empty where it has from none."""
     for section in held_out:
         seen = before.find(section.descriptor, section.name, section.patient)
         if seen is not None:
             also = "" if seen.section.sample == section.name else f" is {seen.section.sample}, and"
-            raise SampleError(
+            return (
                 f"{section}{also} was among the training sections of {base}, from which this run starts: its figures "
                 "would say nothing; hold out another section, or start from no model"
             )
+    return ""
 
 
 def seen_among(sections: Sequence[Section], before: SeenSections) -> list[str]:

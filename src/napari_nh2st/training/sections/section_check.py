@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression.patients import written_twice
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.examine import examine
+from napari_nh2st.training.sections.held_apart import NamedSection, same_warnings
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -67,6 +70,8 @@ class SectionFacts:
     mpp_source : str
     pitch_um : float or None
         Median distance of a spot to its four nearest, micrometres.
+    descriptor : SectionDescriptor
+        By which the section is known again, under whatever name.
     """
 
     sample: Sample
@@ -79,6 +84,12 @@ class SectionFacts:
     mpp: float | None = None
     mpp_source: str = ""
     pitch_um: float | None = None
+    descriptor: SectionDescriptor = UNDESCRIBED
+
+    @property
+    def named(self) -> NamedSection:
+        """The section as the sheet names it now, with what it is known by."""
+        return NamedSection.of_sample(self.sample, self.descriptor)
 
 
 def check_section(sample: Sample) -> SectionFacts:
@@ -120,6 +131,7 @@ def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, counts: dict[s
         mpp=mpp,
         mpp_source="sheet" if sample.mpp is not None else slide.mpp_source,
         pitch_um=findings.array.pixels * (mpp or 0) or None,
+        descriptor=describe_section(slide, data),
         **counts,  # type: ignore[arg-type]
     )
 
@@ -206,6 +218,8 @@ def check_together(facts: Sequence[SectionFacts]) -> tuple[list[str], list[str]]
         look.append(
             f"spots lie {min(pitches):.0f} to {max(pitches):.0f} µm apart: neighbours are looked for at one distance"
         )
+    look += [f"{text}: hold out both or none, or remove one" for text in same_warnings([f.named for f in facts])]
+    look += written_twice(f.sample.patient for f in facts)
     patients = {f.sample.patient for f in facts}
     if len(facts) == 1:
         look.append("one section: a part of it is held out, which says little of any other slide")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from napari_nh2st.expression.patients import patient_key, patient_keys
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.viewer.kit.phrases import count
 
@@ -36,20 +37,31 @@ class HoldOut:
         """Return the sections that are trained on."""
         if self.kind == "blocks":
             return list(facts)
-        return [section for section in facts if self._name_of(section) not in self.names]
+        names = set(map(self._key, self.names))
+        return [section for section in facts if self._key(self._name_of(section)) not in names]
 
     def offered(self, facts: Sequence[SectionFacts]) -> list[str]:
         """Return the names among which one can be held out, each once, in the order of the sheet."""
+        if self.kind == "patient":
+            return patients_of(facts)
         return [] if self.kind == "blocks" else list(dict.fromkeys(map(self._name_of, facts)))
 
     def why_not(self, facts: Sequence[SectionFacts]) -> str:
         """Say why no run can be made with it; empty where one can, and where no section is known yet."""
-        if not facts or self.kind == "blocks":
+        if not facts:
             return ""
-        if not self.names or not set(self.names) <= set(self.offered(facts)):
-            return f"Choose the {self.kind} to hold out"
-        if self.training(facts):
-            return ""
+        training = self.training(facts)
+        if self.kind != "blocks":
+            if not self.names or not set(self.names) <= set(map(self._name_of, facts)):
+                return f"Choose the {self.kind} to hold out"
+            if not training:
+                return self._nothing_left
+        from napari_nh2st.training.sections.held_apart import not_apart  # loaded by the check of the sections
+
+        return not_apart([f.named for f in training], [f.named for f in facts if f not in training])
+
+    @property
+    def _nothing_left(self) -> str:
         return f"Holding out {self._who} leaves no section to train on: hold out a block of each section instead"
 
     def guard(self, facts: Sequence[SectionFacts], learnt: Collection[str] = ()) -> str:
@@ -74,10 +86,11 @@ class HoldOut:
         if self.kind == "patient":
             never += f" ({count(len(held_out), 'section')})"
         never += f" {'is' if len(self.names) == 1 else 'are'} never trained on"
-        shared = [patient for patient in patients if patient in patients_of(training)]
+        trained = patient_keys(section.sample.patient for section in training)
+        shared = [patient for patient in patients if patient_key(patient) in trained]
         if shared:
             return f"{never}, but other sections of {_patients(shared)} are: {_OPTIMISTIC}"
-        if known := [patient for patient in patients if patient in learnt]:
+        if known := [patient for patient in patients if patient_key(patient) in patient_keys(learnt)]:
             return (
                 f"{never}, but the model to start from has learnt from {_patients(known)}. If that is the same person, "
                 f"these are {_OPTIMISTIC}"
@@ -104,6 +117,9 @@ class HoldOut:
     def _name_of(self, section: SectionFacts) -> str:
         return section.sample.sample if self.kind == "section" else section.sample.patient
 
+    def _key(self, name: str) -> str:
+        return name if self.kind == "section" else patient_key(name)
+
 
 def choices_words(config: TrainingConfig, base: str | None) -> str:
     """Say in a line what a run is made of: "250 genes, highest mean; head, from her2st; holds out C5".
@@ -125,8 +141,11 @@ def choices_words(config: TrainingConfig, base: str | None) -> str:
 
 
 def patients_of(facts: Sequence[SectionFacts]) -> list[str]:
-    """Return the patients of sections, each once, in their order."""
-    return list(dict.fromkeys(section.sample.patient for section in facts))
+    """Return the patients of sections, each once, in their order, as the first section writes them."""
+    first: dict[str, str] = {}
+    for section in facts:
+        first.setdefault(patient_key(section.sample.patient), section.sample.patient)
+    return list(first.values())
 
 
 def _patients(names: Sequence[str]) -> str:

@@ -405,13 +405,15 @@ def first_sentences(texts: Sequence[str], most: int = 4, more_words: str = "and 
 
 def _check(sample: Sample, before: list[SectionFacts]) -> SectionFacts:
     """Check one section, and which genes it shares with those before. Slow: not on the GUI thread."""
+    from napari_nh2st.training.sections.held_apart import same_warnings
     from napari_nh2st.training.sections.section_check import SectionFacts, check_section, shared_genes
 
     try:
         facts = check_section(sample)
     except Exception as error:  # whatever a file can do: its row says so, the others are checked
         return SectionFacts(sample, "stop", (f"it cannot be read: {error_words(error)}",))
-    shared_genes([*before, facts])  # remembered: asked again on the GUI thread
+    shared_genes([*before, facts])  # remembered, as the pairs are: asked again on the GUI thread
+    same_warnings([other.named for other in (*before, facts)])
     return facts
 
 

@@ -127,6 +127,8 @@ def compare_at_spots(
 ) -> Comparison:
     """Predict at the spots of a measurement, and score it, as `nh2st evaluate` does. Not on the GUI thread."""
     from napari_nh2st.engine.prediction import Prediction
+    from napari_nh2st.engine.section_descriptor import describe_section
+    from napari_nh2st.engine.seen_sections import SeenSections
 
     slide, model, prediction_map = inputs.slide, inputs.model, inputs.map
     data = measurement.data.copy()
@@ -144,5 +146,12 @@ def compare_at_spots(
         tell(chunk.done, chunk.total)
     facts = prediction_map.provenance | {"precision": "fp32"}
     prediction = Prediction(places, hidden, prediction_map.decoder, model.card, prediction_map.slide, facts)
-    comparison = measured.compare(measurement.name, data, prediction, left_out=findings.off_slide)
+    comparison = measured.compare(
+        measurement.name,
+        data,
+        prediction,
+        left_out=findings.off_slide,
+        seen=SeenSections.of_model(model),
+        descriptor=describe_section(slide, data),
+    )
     return replace(comparison, doubts=findings.doubts)
