@@ -41,7 +41,8 @@ def read_sheet(path: str | Path) -> list[Sample]:
     columns = [c.casefold() for c in table.columns]
     lacking = [c for c in REQUIRED if c not in columns]
     if lacking:
-        raise SampleError(f"{path} lacks the column {', '.join(lacking)}; a sheet has {', '.join(COLUMNS)}")
+        there = f" (there: {one_line(', '.join(table.columns), 200)})" if table.columns else ""
+        raise SampleError(f"{path} lacks the column {', '.join(lacking)}{there}; a sheet has {', '.join(COLUMNS)}")
     twice = [c for c in COLUMNS if columns.count(c) > 1]
     if twice:
         raise SampleError(f"{path} names the column {', '.join(twice)} twice: leave one of the two away")

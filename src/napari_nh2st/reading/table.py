@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ _HEAD = 2 * MB
 _SHEET_LIMIT = 64 * MB
 _FRAME_LIMIT = 4000 * MB
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t ]*', re.IGNORECASE)  # the first line, for Excel alone
-_BLANKS = " \t\r\n\v\f\xa0\u2007\u202f\u200b\ufeff"
+_FIRST = 20  # lines among which that of the columns' names may stand, below a title or a comment
+_BLANKS = " \t\r\n\v\f\x1a\xa0\u2007\u202f\u200b\ufeff"
 _QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "”": "”", "‘": "’", "«": "»", "»": "«"}
 _COMMANDS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with one is a formula to Excel
 
@@ -97,8 +99,19 @@ def parse_table(text: str, wanted: Sequence[str] = (), delimiter: str | None = N
     text, said = _without_separator_line(text)
     delimiter = delimiter or said or _delimiter(text, wanted)
     rows = _rows(text, delimiter, 1 if said is None else 2)
-    head = next(rows, None)
-    return Table([] if head is None else head.cells, list(rows), delimiter)
+    return _below_names(list(rows), wanted, delimiter)
+
+
+def _below_names(rows: list[Row], wanted: Sequence[str], delimiter: str) -> Table:
+    """Take the line that has the most wanted names for that of the columns, the first one if it is as good."""
+    if not rows:
+        return Table([], [], delimiter)
+
+    def fits(row: Row) -> int:
+        return len({cell.casefold() for cell in row.cells} & set(wanted))
+
+    head = max(range(min(len(rows), _FIRST)), key=lambda n: (fits(rows[n]), -n))
+    return Table(rows[head].cells, rows[head + 1 :], delimiter)
 
 
 def read_lines(path: str | Path, what: str = "", error: type[Nh2stError] = Nh2stError) -> list[str]:
@@ -219,11 +232,13 @@ def _without_separator_line(text: str) -> tuple[str, str | None]:
 
 def _delimiter(text: str, wanted: Sequence[str]) -> str:
     """Find what separates the columns: that which names the most wanted ones, else what stands most often there."""
-    head = next((line for line in io.StringIO(text, newline=None) if line.strip(_BLANKS + ",;|")), "")
+    lines = (line for line in io.StringIO(text, newline=None) if line.strip(_BLANKS + ",;|"))
+    first = list(islice(lines, _FIRST if wanted else 1))
+    head = first[0] if first else ""
 
     def fits(delimiter: str) -> tuple[int, int]:
-        names = {plain_cell(cell).casefold() for cell in head.split(delimiter)}
-        return len(names & set(wanted)), head.count(delimiter)
+        cells = [{plain_cell(cell).casefold() for cell in line.split(delimiter)} for line in first]
+        return max((len(names & set(wanted)) for names in cells), default=0), head.count(delimiter)
 
     if not wanted and "\t" in head:
         return "\t"
