@@ -113,6 +113,12 @@ def test_what_says_nothing_of_people_stays(person, text):
     assert Private(Subject()).clean(text) == text
 
 
+def test_a_folder_with_a_word_of_the_program_garbles_nothing(monkeypatch, tmp_path):
+    (tmp_path / "doctor").mkdir()
+    monkeypatch.chdir(tmp_path / "doctor")
+    assert Private().clean("nh2st doctor --report FILE") == "nh2st doctor --report FILE"
+
+
 def test_packages_lie_where_python_is(person):
     text = f'File "{sys.prefix}/lib/python3/site-packages/torch/__init__.py", line 3'
     assert "torch/__init__.py" in Private().clean(text)

@@ -29,7 +29,9 @@ bin build cache config conda data dev demo desktop documents downloads env etc e
 local media mnt mount model models napari nh2st opt out output outs prediction predictions private project projects
 python results root run runs sample samples scan scans share shared slide slides src test tests tmp train training usr
 user users var venv volumes work workspace www checkpoints card job log metrics svs tif tiff ndpi jpg jpeg png ome h5ad
-csv json yaml txt safetensors ckpt her2st localhost the and for not with of in on is it to no a
+csv json yaml txt safetensors ckpt her2st localhost doctor report viewer installation display system environment
+packages torch numpy window screen memory check checks bug bugs case cases code main
+the and for not with of in on is it to no a
 """
 _GENERAL = frozenset(_GENERAL_WORDS.split())
 _OWN_FILE_WORDS = """

@@ -16,6 +16,7 @@ from napari_nh2st.doctor.privacy import Private
 from napari_nh2st.doctor.subject import Subject
 from napari_nh2st.provenance import DISTRIBUTION
 
+_HEAD = "nh2st doctor: a report without names and paths. Read it before you attach it to a bug."
 _WORDS: dict[Level, str] = {"ok": "fine", "warning": "warning", "fault": "FAULT"}
 _VARIABLES = (
     "NH2ST_", "OMP_", "MKL_", "OPENBLAS_", "NUMBA_", "QT_", "LIBGL_", "MESA_", "CUDA_VISIBLE", "PYTORCH_",
@@ -63,14 +64,16 @@ def _fields(finding: Finding) -> dict[str, Any]:
 
 def report_text(diagnosis: Diagnosis, subject: Subject) -> str:
     """Return everything that was found, without names of people, machines, folders, slides and sections."""
-    lines = ["nh2st doctor: a report without names and paths. Read it before you attach it to a bug.", ""]
-    lines += [f"system   {platform.platform()}", ""]
+    lines = [f"system   {platform.platform()}", ""]
     for result in diagnosis.results:
         lines += [*lines_of(result, details=True), ""]
     lines += ["Environment", *(f"  {line}" for line in environment()), ""]
     private = Private(subject)
     cleaned = [private.clean(line) for line in lines]
-    return "\n".join([*cleaned, "Packages", *(f"  {line}" for line in installed()), "", diagnosis.counts]) + "\n"
+    return (
+        "\n".join([_HEAD, "", *cleaned, "Packages", *(f"  {line}" for line in installed()), "", diagnosis.counts])
+        + "\n"
+    )
 
 
 def environment() -> list[str]:

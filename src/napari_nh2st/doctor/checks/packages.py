@@ -76,7 +76,7 @@ def package_versions(_: Probes) -> Finding:
         elif not requirement.specifier.contains(version, prereleases=True):
             wrong.append(requirement)
     if not missing and not wrong:
-        return ok(f"{len(lines)} packages are there in versions that fit", *lines)
+        return ok(f"{len(lines)} packages are there in versions that fit")
     parts = [f"{r.name} {_version(r.name)} does not fit {r.specifier}" for r in wrong]
     parts += [f"{r.name} is missing" for r in missing]
     words = " ".join(f'"{r.name}{r.specifier}"' for r in (*missing, *wrong))
