@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,9 @@ from napari_nh2st.expression import read_expression, read_sheet
 from napari_nh2st.model.folder import Model
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.estimate.estimate_run import estimate
-from napari_nh2st.training.finetune import finetune
+from napari_nh2st.training.finetune import finetune, tell_doubts
+from napari_nh2st.training.run.control import RunControl
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.sections.examine import examine
 from napari_nh2st.training.sections.findings import SectionFindings
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections
@@ -182,6 +185,10 @@ def test_a_doubt_is_said_everywhere(name: str, tmp_path: Path, tissue: Path, mod
     (sample,) = read_sheet(sheet)
     section = load_section(sample, read_expression(sample), model.card)
     assert (section.doubts, section.left_out) == ((text,), findings.off_slide)
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    tell_doubts([section], RunControl.of(folder, writes=True))
+    assert [json.loads(line)["note"] for line in folder.metrics.read_text().splitlines()] == [f"S: {text}"]
     state, says = row_of(sheet)
     assert state == "look"
     assert text in says
@@ -214,5 +221,7 @@ def test_measured_says_the_same(name: str, tmp_path: Path, tissue: Path, model: 
 def test_a_right_section_is_only_scored(columns: dict[str, Any], tmp_path: Path, tissue: Path, model: Model) -> None:
     sheet = write(tmp_path, tissue, OddSection("", False, spatial=DIAMETER, columns=columns))
     assert found_in(sheet).findings == ()
-    assert evaluate(sheet, model, options=OPTIONS)["warnings"] == []
+    report = evaluate(sheet, model, options=OPTIONS)
+    assert not [warning for warning in report["warnings"] if warning.startswith("S: ")]
+    assert report["splits"][0]["doubts"] == []
     assert row_of(sheet) == ("good", ())

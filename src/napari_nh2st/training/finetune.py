@@ -121,7 +121,7 @@ def finetune(
             settings = settings.settled()
         control = RunControl.of(folder, cancelled, writes=first, show_bar=progress and first)
         with control.report_failure(), quiet():
-            _tell_doubts([*sections, *held_out.sections], control)
+            tell_doubts([*sections, *held_out.sections], control)
             preparation = Preparation(folder, settings, sections, start, control)
             finished = _train(preparation, card, held_out, seen_among(sections, before), resume)
             if first:
@@ -133,7 +133,7 @@ def finetune(
     return finished.model
 
 
-def _tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
+def tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
     """Say in the terminal and in the metrics what to know of the sections."""
     for section in sections:
         for doubt in section.doubts:
