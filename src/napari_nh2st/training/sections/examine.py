@@ -104,14 +104,15 @@ class _Examined:
         pitch = None if overlap else self._pitch()
         if image is not None:
             yield image
+        unexplained = image is None and (place is None or (place.kind == "tissue" and place.frame is None))
+        if unexplained and (corner := self._corner()) is not None:
+            yield corner
         if place is not None and not self._explained(place, image):
             yield place
         if (few := self._few_off()) is not None:
             yield few
         if pitch is not None and not any(f is not None and self._mends_pitch(f) for f in (image, place)):
             yield pitch
-        if image is None and place is None and (corner := self._corner()) is not None:
-            yield corner
         if self.array.mirrored and (place is None or "exchanged" not in place.text):
             says = "the array's columns and rows run mirrored on this slide"
             yield Finding("mirrored", says, "are x and y exchanged, or is the image mirrored?")
