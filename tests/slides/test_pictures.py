@@ -268,3 +268,15 @@ def test_pages_as_other_programs_write_them(tmp_path):
         assert slide.level_shapes == [(600, 800), (300, 400)]
     with open_slide(f"{tmp_path / 'stack.tif'}#2") as slide:
         assert np.array_equal(slide.levels[0][:], OTHER)
+
+
+def test_a_sample_sheet_may_name_a_picture(tmp_path):
+    from napari_nh2st.expression import read_sheet
+
+    path = pages(tmp_path / "a.tif", (SECTION,), (OTHER,))
+    (tmp_path / "s.h5ad").write_bytes(b"")
+    (tmp_path / "s.csv").write_text("sample,patient,slide,expression,format\nS,P,a.tif#2,s.h5ad,h5ad\n")
+    (sample,) = read_sheet(tmp_path / "s.csv")
+    assert str(sample.slide) == f"{path}#2"
+    with open_slide(sample.slide) as slide:
+        assert np.array_equal(slide.levels[0][:], OTHER)

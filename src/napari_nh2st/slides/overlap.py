@@ -36,6 +36,8 @@ def refuse_overlaps(tif: TiffFile, path: Path) -> None:
     ForeignSlide
         It names the scanner and says what to do.
     """
+    if tif.is_svs or tif.is_ndpi or tif.is_ome or tif.is_philips or tif.is_scn:
+        return
     joints = [joint for joint in _JOINT.findall(ventana_xml(tif)) if _attribute(joint, "FlagJoined") != "0"]
     overlap = max((abs(_whole(_attribute(j, f"Overlap{axis}"))) for j in joints for axis in "XY"), default=0)
     maker = "Ventana"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -211,7 +211,7 @@ def _items(tif: TiffFile) -> Iterator[_Item]:
         items.append(_Item(s.keyframe, s, further=[p for p in rest if is_level(p, s.keyframe, s.keyframe)]))
         items += [_Item(p) for p in levels if not is_level(p, s.keyframe, s.keyframe)]
     if len(tif.pages) <= MAX_PAGES:
-        items += [_Item(page) for page in _whole_pages(tif) if page.index not in listed]
+        items += [_Item(page) for page in _whole_pages(tif, listed)]
     yield from sorted(items, key=lambda item: item.page.index)
 
 
@@ -257,8 +257,11 @@ def _planes(series: TiffPageSeries) -> int:
     return count
 
 
-def _whole_pages(tif: TiffFile) -> Iterator[TiffPage]:
-    for page in tif.pages:
+def _whole_pages(tif: TiffFile, but: Collection[int] = ()) -> Iterator[TiffPage]:
+    for index in range(len(tif.pages)):
+        if index in but:
+            continue
+        page = tif.pages[index]
         whole = page if isinstance(page, TiffPage) else page.aspage()
         if whole.imagelength and whole.imagewidth:
             yield whole
