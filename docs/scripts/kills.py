@@ -1,6 +1,6 @@
 """kill -9 at random moments of predicting, fine-tuning, exporting, filling the cache and making a folder.
 
-    python docs/scripts/kills.py [--kills 100] [--seed 0]
+    python docs/scripts/kills.py [--kills 100] [--seed 0] [--kinds predict export ...]
 
 Commands run as in a terminal, each in a process of its own, on a small slide with a small model. After every kill, what
 has its final name must be whole. The same command is then begun again, and killed again; the last one of each row runs
@@ -86,7 +86,10 @@ def killed(act: Callable[[], object], log: Path, after: float) -> bool:
     """Kill after some seconds; False if it had ended before."""
     pid, until = begin(act, log), time.monotonic() + after
     while time.monotonic() < until:
-        if os.waitpid(pid, os.WNOHANG)[0]:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            if status:
+                raise BrokenPromiseError(f"a command that goes on ended with an error:\n{log.read_text()[-3000:]}")
             return False
         time.sleep(0.001)
     os.kill(pid, signal.SIGKILL)
@@ -329,9 +332,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", choices=list(SHARES), default=list(SHARES))
     asked = parser.parse_args()
     try:
-        tally = run(asked.kills, asked.seed)
+        tally = run(asked.kills, asked.seed, tuple(asked.kinds))
     except BrokenPromiseError as broken:
         sys.exit(f"broken: {broken}")
     print(f"{tally.kills.total()} kills -9; {tally.early.total()} commands more had ended before they were killed")
