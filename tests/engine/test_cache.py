@@ -519,3 +519,28 @@ def test_the_label_is_the_latest(tmp_path):
         open_cache(tmp_path, label=label).put((0, 0), block(0))
         (entry,) = eviction.entries(tmp_path / "embeddings")
         assert (entry.label, entry.blocks) == (wanted, 1)
+
+
+@pytest.mark.parametrize("years", [-20, 20])
+def test_a_clock_that_jumps_keeps_nothing_for_ever(tmp_path, monkeypatch, years):
+    """A time to come says nothing: what has one goes first, whichever way the clock has moved since."""
+    second = 365 * 86400
+    for slide, used in (("now", 0), ("before", 3600), ("to come", -100 * second)):
+        filled(tmp_path, slide, 1, used=used)
+    parent = eviction.embeddings_folder(tmp_path)
+    used = [entry.used for entry in eviction.entries(parent)]
+    assert used[0] > time.time() > used[2] - 60
+    assert used[1] < used[2]
+    moved = time.time() + years * second
+    monkeypatch.setattr(time, "time", lambda: moved)
+    eviction.make_room(parent, 0, parent / "none", 0)
+    assert not eviction.entries(parent)
+
+
+@pytest.mark.parametrize("used", [-1e8, 1e8])
+def test_what_a_killed_process_left_is_swept_whatever_its_time(tmp_path, used):
+    left = tmp_path / ".nh2st-00000000"
+    left.mkdir()
+    os.utime(left, (time.time() - used,) * 2)
+    eviction.sweep(tmp_path)
+    assert not left.exists()

@@ -1,6 +1,7 @@
 """The list of runs, and runs that wait for others."""
 
 import json
+import os
 import threading
 import time
 
@@ -112,3 +113,18 @@ def test_a_line_says_where_a_run_stands(tmp_path):
 def test_the_command_names_the_runs_before_it_and_its_settings(tmp_path):
     words = finetune_command(tmp_path / "s.csv", tmp_path / "c", config=tmp_path / "x.yaml", after=[tmp_path / "a"])
     assert words[4:] == ["--config", str(tmp_path / "x.yaml"), "--after", str(tmp_path / "a")]
+
+
+def test_a_list_that_cannot_be_written_stops_no_run(tmp_path, monkeypatch):
+    (tmp_path / "a file").touch()
+    monkeypatch.setattr(runs, "registry_file", lambda: tmp_path / "a file" / "runs.json")
+    runs.remember(tmp_path)
+    runs.forget(tmp_path)
+    assert runs.known_runs() == []
+
+
+@pytest.mark.parametrize("seconds", [-1e9, 1e9])
+def test_a_run_of_another_time_is_not_at_work(tmp_path, seconds):
+    folder = at_work(tmp_path / "run")
+    os.utime(folder / "metrics.jsonl", (time.time() + seconds,) * 2)
+    assert not RunProcess(folder).status().active

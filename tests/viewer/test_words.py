@@ -38,6 +38,7 @@ def test_opening_the_dock_loads_no_torch() -> None:
 def test_when() -> None:
     now = datetime(2026, 3, 2, 0, 30).timestamp()
     assert when(now - 60, now) == "today 00:29"
+    assert when(1e20, now) == when(float("nan"), now) == ""
     assert when(now - 3600, now) == "yesterday 23:30"
     assert when(now - 2 * 86400, now) == "28 Feb 00:30"
     assert when(now - 400 * 86400, now) == "2025-01-26 00:30"

@@ -108,7 +108,9 @@ def entries(parent: Path) -> list[Entry]:
     except OSError:
         return []
     folders = [entry for p in names if (entry := _entry(p)) is not None]
-    return sorted(folders, key=lambda e: e.used)
+    # A time to come is of a clock that was wrong: it says nothing of how recently the folder was used.
+    latest = time.time() + RECENT_SECONDS
+    return sorted(folders, key=lambda e: (e.used <= latest, e.used))
 
 
 def _entry(folder: Path) -> Entry | None:
@@ -130,7 +132,7 @@ def _entry(folder: Path) -> Entry | None:
 
 def _in_use(folder: Path, used: float) -> bool:
     if os.name == "nt":  # nothing but a try to rename it could tell
-        return time.time() - used < RECENT_SECONDS
+        return abs(time.time() - used) < RECENT_SECONDS
     with alone(folder) as free:
         return not free
 
@@ -193,7 +195,7 @@ def sweep(parent: Path, seconds: float = STALE_SECONDS) -> None:
         return
     for path in left:
         try:
-            if path.name.endswith("-old") or time.time() - path.stat().st_mtime > seconds:
+            if path.name.endswith("-old") or abs(time.time() - path.stat().st_mtime) > seconds:
                 shutil.rmtree(path, ignore_errors=True)
         except OSError:
             continue

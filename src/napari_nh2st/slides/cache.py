@@ -101,7 +101,7 @@ def _sweep(parent: Path) -> None:
     """Remove the leftovers of builds that were killed a day or more ago."""
     for left in parent.glob(".*-v*.*"):
         try:
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            if abs(time.time() - left.stat().st_mtime) > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
         except OSError:
             continue

@@ -254,4 +254,4 @@ class RunProcess:
         if "pid" in record:
             return identity(int(record["pid"])) == record.get("identity") is not None
         path = self._files.metrics
-        return path.exists() and time.time() - path.stat().st_mtime < _FRESH_SECONDS
+        return path.exists() and abs(time.time() - path.stat().st_mtime) < _FRESH_SECONDS
