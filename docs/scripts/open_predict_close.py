@@ -1,6 +1,6 @@
 """Open, predict and close one slide again and again in one process; prints the count and what has grown.
 
-Run ``python docs/scripts/open_predict_close.py [CYCLES]``. It ends with 1 if memory, handles or threads grow with the cycles.
+Run ``python docs/scripts/open_predict_close.py [CYCLES]``. It ends with 1 if memory, handles or threads grow.
 """
 
 from __future__ import annotations
