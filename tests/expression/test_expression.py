@@ -10,6 +10,7 @@ import scanpy as sc
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import FORMATS, Sample, choose_panel, labels, read_expression, read_sheet
+from napari_nh2st.expression.counts import doubtful_counts
 from support import visium
 from support.slides import picture, tiff
 
@@ -195,3 +196,21 @@ def test_empty_sheets(tmp_path, text, said):
 def test_the_real_sections_join_as_documented(data_dir):
     found = {s.sample: read_expression(s).n_obs for s in read_sheet(data_dir / "her2st" / "samples.csv")}
     assert found == {"B4": 283, "C2": 187, "C3": 180, "C4": 184, "C5": 181}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda counts: (counts > 100).astype(int), "nothing but 0 and 1 stands there"),
+        (
+            lambda counts: np.round(counts / counts.sum(axis=1, keepdims=True) * 1e4),
+            "all spots have about 10,000 counts",
+        ),
+        (lambda counts: counts, None),
+    ],
+)
+def test_whole_numbers_that_are_no_counts_are_told(change, said):
+    rng = np.random.default_rng(0)
+    counts = change(rng.poisson(100, (40, 30)) * rng.integers(1, 4, (40, 1)))
+    says = doubtful_counts(counts[counts > 0], counts.sum(axis=1))
+    assert [text.startswith(said) for text in says] == [True] * (said is not None)

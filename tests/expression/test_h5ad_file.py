@@ -294,6 +294,170 @@ def test_groups_without_end_are_refused(tmp_path):
         read(tmp_path, damage=lambda f: f.create_group("uns/" + "g/" * 100))
 
 
+BARCODES = [
+    "AAACAAGTATCTCCCA",
+    "AAACACCAATAACTGC",
+    "AAACAGAGCGACTCCT",
+    "AAACAGCTTTCAGAAG",
+    "AAACAGGGTCTATATT",
+    "AAACAGTGTTCCTGGG",
+]
+
+
+def joined(data, places=lambda centres: centres + 7, **columns):
+    """Two sections in one file, as after anndata.concat, which keeps no picture."""
+    other = data.copy()
+    other.obsm["spatial"] = places(other.obsm["spatial"])
+    return ad.concat([data, other], index_unique="-", **columns)
+
+
+def with_barcodes(data):
+    data.obs_names = [f"{b}-1" for b in BARCODES]
+    return data
+
+
+def with_array(data):
+    data.obs["array_row"], data.obs["array_col"] = np.arange(6), 2 * np.arange(6)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: joined(data, label="library_id"), r"obs\['library_id'\]"),
+        (lambda data: joined(with_barcodes(data)), "barcodes that stand there twice"),
+        (lambda data: joined(with_array(data)), "places on the array that stand there twice"),
+        (lambda data: joined(data, lambda centres: centres), "spot centres that stand there twice"),
+    ],
+)
+def test_sections_that_were_joined_are_refused(tmp_path, change, said):
+    with pytest.raises(SampleError, match=f"several slides, whose places lie on one another, by {said}"):
+        read(tmp_path, change)
+
+
+def test_two_arrays_side_by_side_on_one_slide_are_read(tmp_path):
+    def change(data):
+        return joined(with_array(with_barcodes(data)), lambda centres: centres + 5000, label="batch")
+
+    assert len(read(tmp_path, change).spots) == 12
+
+
+def test_what_is_no_gene_is_left_out_and_told(tmp_path):
+    def change(data):
+        data.var["feature_types"] = ["Gene Expression", "Antibody Capture", "Gene Expression", "Gene Expression"]
+        data.obs["total_counts"] = 1e6  # of all features
+
+    for kind in (np.asarray, sp.csr_matrix, sp.csc_matrix):
+        counts = read(tmp_path, lambda data, kind=kind: (change(data), setattr(data, "X", kind(data.X)))[0])
+        assert np.array_equal(dense(counts), COUNTS[:, [0, 2, 3]])
+        assert counts.genes == ["A", "C", "D"]
+        assert counts.says == ["1 features that are no genes are left out (Antibody Capture)"]
+    with pytest.raises(SampleError, match="no counts of genes, but of Antibody Capture"):
+        read(tmp_path, lambda data: data.var.insert(0, "feature_types", ["Antibody Capture"] * 4))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda data: data.T.copy(), lambda data: ad.AnnData(data.X.T, var=with_barcodes(data).obs)]
+)
+def test_genes_in_rows_are_refused(tmp_path, change):
+    with pytest.raises(SampleError, match="genes in its rows and spots in its columns"):
+        read(tmp_path, change)
+
+
+def test_a_matrix_turned_against_its_tables_is_refused(tmp_path):
+    with pytest.raises(SampleError, match="X has genes in its rows"):
+        read(tmp_path, damage=replaced("X", COUNTS.T))
+
+
+def pictures(*names, **obs):
+    def change(data):
+        factors = {"tissue_hires_scalef": 0.1}
+        data.uns["spatial"] = {"is_single": True} | {
+            name: {"images": {"hires": np.zeros((20 + i, 30, 3))}, "scalefactors": factors}
+            for i, name in enumerate(names)
+        }
+        for column, value in obs.items():
+            data.obs[column] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "height"),
+    [
+        (pictures("z"), 200),  # CELLxGENE writes is_single beside it
+        (pictures("a", "b", library_id="b"), 210),
+        (pictures("a", "b"), None),
+    ],
+)
+def test_the_picture_of_these_spots(tmp_path, change, height):
+    assert read(tmp_path, change).frame.get("shape") == (height and (height, 300.0))
+
+
+def test_rows_and_columns_of_the_array_are_read(tmp_path):
+    assert read(tmp_path, with_array).array.tolist() == [[i, 2 * i] for i in range(6)]
+    assert read(tmp_path, only_obs(array_row="a", array_col="b", x=X, y=Y)).array is None
+
+
+@pytest.mark.parametrize("name", ["spatial", "X_spatial", "Spatial", "X_Spatial"])
+def test_names_of_the_centres(tmp_path, name):
+    def change(data):
+        data.obsm[name] = np.c_[data.obsm.pop("spatial"), np.zeros(6)]  # with a depth
+
+    assert np.array_equal(read(tmp_path, change).centres, CENTRES)
+
+
+def test_other_places_are_named(tmp_path):
+    with pytest.raises(SampleError, match=r"if one of obsm\['spatial3d'\] holds them, name it so"):
+        read(tmp_path, lambda data: data.obsm.update(spatial3d=data.obsm.pop("spatial")))
+
+
+SEURAT = {"row": Y / 10, "col": X / 100, "imagerow": Y, "imagecol": X}
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (lambda d: d.obs.insert(0, "in_tissue", [np.nan, 1, 0, 1, 1, 1]), [0, 1, 0, 1, 1, 1]),
+        (only_obs(tissue=[1, 1, 0, 1, 1, 1], **SEURAT), [1, 1, 0, 1, 1, 1]),
+        (only_obs(tissue=["lung"] * 6, x=X, y=Y), None),
+    ],
+)
+def test_tissue_as_scanpy_and_seurat_name_it(tmp_path, change, kept):
+    under = read(tmp_path, change).under_tissue
+    assert (under if kept is None else under.tolist()) == kept
+
+
+def test_pixels_that_obs_has_the_other_way_round_are_told(tmp_path):
+    (says,) = read(tmp_path, lambda d: also(d, X, Y)).says
+    assert says.endswith("are exchanged: which are right?")
+    assert read(tmp_path, lambda d: also(d, Y, X)).says == []
+
+
+def also(data, row, col):
+    data.obs["pxl_row_in_fullres"], data.obs["pxl_col_in_fullres"] = row, col
+
+
+def test_corrected_counts_are_told(tmp_path):
+    (says,) = read(
+        tmp_path, lambda d: d.obs.insert(0, "nCount_Spatial", np.asarray(d.X).sum(axis=1) * [1, 1, 0.5, 1, 1, 1])
+    ).says
+    assert says.startswith('1 spots have more counts than obs["nCount_Spatial"] says')
+
+
+def test_two_genomes_are_told_and_their_names_are_plain(tmp_path):
+    def change(data):
+        data.var_names = ["GRCh38_A", "GRCh38_B", "mm10___A2", "mm10___B2"]
+        data.var["gene_ids"] = ["GRCh38_ENSG00000000001", "GRCh38_ENSG00000000002"] + [
+            f"mm10___ENSMUSG0000000000{i}" for i in (1, 2)
+        ]
+
+    counts = read(tmp_path, change)
+    assert counts.genes == ["A", "B", "A2", "B2"]
+    assert counts.ids[:3] == ["ENSG00000000001", "ENSG00000000002", "ENSMUSG00000000001"]
+    assert counts.says == ["its genes are of 2 genomes (GRCh38, mm10)"]
+
+
 def test_files_of_old_anndata(tmp_path):
     """A table as a record array, a sparse matrix by h5sparse's attributes, raw.X and categories kept apart."""
 

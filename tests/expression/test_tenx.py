@@ -61,6 +61,25 @@ def test_antibodies_are_no_genes(matrix):
     assert np.array_equal(dense(counts)[:6], COUNTS[:, 1:])
 
 
+def test_a_matrix_of_antibodies_alone_is_refused(matrix):
+    path, reader = matrix
+    if path.suffix == ".h5":
+        rewrite(path, "matrix/features/feature_type", lambda v: [b"Antibody Capture"] * 4)
+    else:
+        rewrite(path, "features.tsv.gz", lambda t: t.replace("Gene Expression", "Antibody Capture"))
+    with pytest.raises(SampleError, match="no counts of genes, but of Antibody Capture"):
+        reader(path)
+
+
+def test_genomes_before_names_are_taken_off_and_told(tmp_path):
+    ids = [f"GRCh38_{i}" for i in IDS[:2]] + ["mm10___ENSMUSG00000000001", "mm10___ENSMUSG00000000002"]
+    visium.outs(tmp_path, COUNTS, ["GRCh38_A", "GRCh38_B", "mm10___A2", "mm10___B2"], ids=ids)
+    counts = tenx_file.read(tmp_path / "outs" / "filtered_feature_bc_matrix.h5")
+    assert counts.genes == ["A", "B", "A2", "B2"]
+    assert counts.ids == [*IDS[:2], "ENSMUSG00000000001", "ENSMUSG00000000002"]
+    assert counts.says == ["its genes are of 2 genomes (GRCh38, mm10)"]
+
+
 @pytest.mark.parametrize(
     ("place", "change", "said"),
     [

@@ -135,3 +135,10 @@ def test_a_folder_that_does_not_fit_is_one_line(tmp_path, spoil, words):
 def test_an_empty_folder_says_what_is_missing(tmp_path):
     with pytest.raises(SampleError, match="is no Visium folder"):
         read(tmp_path)
+
+
+def test_barcodes_without_a_position_are_counted(tmp_path):
+    visium.outs(tmp_path, COUNTS, GENES)
+    path = tmp_path / "outs" / "spatial" / "tissue_positions.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("AAAC0001-1")))
+    assert read(tmp_path).uns["nh2st"]["says"] == ["1 barcodes of the matrix have no position, and are left out"]

@@ -212,6 +212,15 @@ def test_mirrored_rows_are_doubted_where_the_tissue_says_nothing():
     assert doubt.startswith("the array's columns and rows run mirrored on this slide: are x and y exchanged")
 
 
+def test_rows_of_a_hexagonal_array_tell_what_is_exchanged_in_an_h5ad_too():
+    whole = TissueMask.from_array(np.ones((9, 9)), (SIDE, SIDE))
+    assert texts(*section(hexagonal=True, numbered=True), slide(mask=whole)) == ([], [])
+    sample, data = placed(lambda p: p[:, ::-1], hexagonal=True, numbered=True)
+    data.obs.iloc[0] = np.nan  # as scanpy left the first spot of Space Ranger 2
+    _, (doubt,) = texts(sample, data, slide(mask=whole))
+    assert doubt.startswith("the array's columns and rows run mirrored on this slide: are x and y exchanged")
+
+
 def test_spots_a_pitch_beside_are_doubted():
     refusals, (doubt,) = texts(*placed(lambda p: p + np.array([0, 38])))
     assert refusals == []

@@ -94,6 +94,10 @@ def _axis(name: str) -> tuple[tuple[str, ...], str]:
     return tuple(words), rest
 
 
+PIXELS = 1
+"""Rank up to which a pair of columns names pixels in so many words."""
+
+
 def _rank(words: tuple[str, ...], axis: str) -> int:
     if "fullres" in words:
         return 0
@@ -153,9 +157,21 @@ def under_tissue(values: Sequence[object] | npt.NDArray[np.generic]) -> npt.NDAr
     return np.array([w in yes for w in words], dtype=bool)
 
 
+def without_genomes(names: Sequence[str]) -> list[str]:
+    """Return names without the genome before them (GRCh38_ERBB2), if most have one."""
+    there = sum(_GENOME.match(name) is not None for name in names)
+    return [_GENOME.sub("", name) for name in names] if there > _MOST * len(names) else list(names)
+
+
+def several_genomes(names: Sequence[str]) -> list[str]:
+    """Say that names are of several genomes, as those of a graft in a mouse are."""
+    genomes = sorted({m.group(1) for name in names if (m := _GENOME.match(str(name))) is not None})
+    return [f"its genes are of {len(genomes)} genomes ({', '.join(genomes)})"] if len(genomes) > 1 else []
+
+
 def ensembl_id(text: object) -> str:
     """Return an Ensembl id without its version, or an empty text."""
-    word = str(text).strip()
+    word = _GENOME.sub("", str(text).strip())
     return word.split(".")[0].upper() if _ENSEMBL.fullmatch(word) else ""
 
 
@@ -199,9 +215,7 @@ def genes(names: Sequence[str], columns: dict[str, list[str]]) -> GeneColumns:
             names = [_symbol(s) or known or n for s, known, n in zip(column, ids, names, strict=True)]
     else:
         ids = ids or next((found for c in columns.values() if (found := ensembl_ids(c)) is not None), None)
-    genome = {m.group(1) if (m := _GENOME.match(name)) else "" for name in names}
-    if len(genome) == 1 and "" not in genome:
-        names = [_GENOME.sub("", name) for name in names]
+    names = without_genomes(names)
     blank = [i for i, name in enumerate(names) if not name or name.casefold() == "nan"]
     for i in blank:
         names[i] = (ids[i] if ids else "") or f"unnamed-{i + 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 TISSUE = "under_tissue"  # in obs: whether the file says so of the spot
 SAYS = "says"  # in uns: sentences on what was chosen or ignored
 GENE_EXPRESSION = "Gene Expression"  # kind of a feature of Space Ranger
+_OTHER_KINDS = ("antibody", "crispr", "multiplexing", "antigen", "peaks", "custom", "vdj", "hashtag", "adt")
 _MOST = 1e9  # counts of a gene at a spot: more is damage
 _PART = 0.98  # of the library that the file names: less is a part of the genes
+_FEWEST, _DEEP = 20, 200  # spots, and counts of a spot, from which counts may look odd
+_ALIKE = 0.01  # libraries that differ by less are no coincidence
 
 
 @dataclass
@@ -37,6 +41,8 @@ class Counts:
         (x, y) in pixels of the image on which the spots were laid; None where the format keeps them elsewhere.
     under_tissue : (n,) bool or None
         As far as the file says it.
+    array : (n, 2) float64 or None
+        Rows and columns of the spots on their array, where the file has them.
     frame : dict
         `visium.frame_of`.
     says : list of str
@@ -52,6 +58,7 @@ class Counts:
     ids: list[str] | None = None
     centres: npt.NDArray[np.float64] | None = None
     under_tissue: npt.NDArray[np.bool_] | None = None
+    array: npt.NDArray[np.float64] | None = None
     frame: dict[str, Any] = field(default_factory=dict)
     says: list[str] = field(default_factory=list)
 
@@ -68,7 +75,7 @@ class Counts:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays that are there, by their names."""
-        names = ("data", "indices", "indptr", "centres", "under_tissue")
+        names = ("data", "indices", "indptr", "centres", "under_tissue", "array")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @classmethod
@@ -92,6 +99,8 @@ class Counts:
             out.obsm["spatial"] = self.centres
         if self.under_tissue is not None:
             out.obs[TISSUE] = self.under_tissue
+        if self.array is not None:
+            out.obs["array_row"], out.obs["array_col"] = self.array.T
         out.uns[FRAME], out.uns[SAYS] = self.frame, self.says
         return out
 
@@ -120,6 +129,48 @@ def refuse_what_is_no_count(name: str, values: npt.NDArray[Any]) -> None:
         raise SampleError(f"{name} holds no raw counts (whole numbers, 0 and up): {odd}")
 
 
+def only_genes(name: str, kinds: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+    """Tell genes from other features (antibodies, guides) by the kinds that Space Ranger gives them.
+
+    Returns
+    -------
+    (genes,) bool, or None
+        None where all are genes, or are of kinds that nobody knows.
+
+    Raises
+    ------
+    SampleError
+        If there are other features only.
+    """
+    kept = np.array([kind.strip() == GENE_EXPRESSION for kind in kinds], dtype=bool)
+    if kept.any():
+        return None if kept.all() else kept
+    others = [kind for kind in kinds if kind.strip().casefold().startswith(_OTHER_KINDS)]
+    if others and len(others) == len(kinds):
+        raise SampleError(f"{name} holds no counts of genes, but of {others[0]}")
+    return None
+
+
+def doubtful_counts(values: npt.NDArray[Any], totals: npt.NDArray[np.float64]) -> list[str]:
+    """Say where whole numbers look as if they were no counts.
+
+    Parameters
+    ----------
+    values : (nnz,) numbers
+    totals : (n,) float64
+        Of each spot.
+    """
+    totals = totals[totals > 0]
+    if len(totals) < _FEWEST:
+        return []
+    if values.max(initial=0) <= 1:
+        return ["nothing but 0 and 1 stands there, which tells what was seen, not how much: give the raw counts"]
+    middle = float(np.median(totals))
+    if middle >= _DEEP and np.mean(np.abs(totals / middle - 1) < _ALIKE) > 1 - _ALIKE:
+        return [f"all spots have about {middle:,.0f} counts, as after normalising and rounding: give the raw counts"]
+    return []
+
+
 def part_of_library(totals: npt.NDArray[np.float64], told: npt.NDArray[np.float64], column: str) -> str:
     """Say that counts are of a part of the genes, where the file names larger libraries; else an empty text.
 
@@ -137,6 +188,18 @@ def part_of_library(totals: npt.NDArray[np.float64], told: npt.NDArray[np.float6
     return (
         f"its counts are of a part of the genes: {counted:,.0f} in the median spot of {library:,.0f} by {column}; "
         "values per 10,000 come out too high: give the counts of all genes"
+    )
+
+
+def beyond_library(totals: npt.NDArray[np.float64], told: npt.NDArray[np.float64], column: str) -> str:
+    """Say that counts are more than were counted, as after SCTransform; else an empty text. See `part_of_library`."""
+    there = np.isfinite(told) & (told > 0) & (totals > 0)
+    more = totals[there] * _PART > told[there]
+    if not there.any() or more.mean() < _ALIKE * 5:
+        return ""
+    return (
+        f"{int(more.sum()):,} spots have more counts than {column} says, as after correcting them (SCTransform): give "
+        "the raw counts"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.columns import fold
-from napari_nh2st.expression.counts import Counts, odd_value, part_of_library, totals_of
+from napari_nh2st.expression.counts import Counts, beyond_library, odd_value, only_genes, part_of_library, totals_of
 from napari_nh2st.expression.frame import frame_of
 from napari_nh2st.expression.hdf5 import (
     Matrix,
@@ -22,16 +23,20 @@ from napari_nh2st.expression.hdf5 import (
     attribute,
     child,
     members,
+    only_columns,
     open_checked,
     read_array,
     read_column,
     read_matrix,
     real,
 )
+from napari_nh2st.expression.several_slides import several_slides
 
 _NO_CENTRES = '{} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide'
-_SPATIAL = ("spatial", "X_spatial")
+_SPATIAL = ("spatial", "xspatial")  # folded
+_BARCODE = re.compile(r"[ACGT]{12,}(-\d+)?")
 _OF_COUNTS = ("count", "raw", "umi")  # a layer with one of these in its name may hold counts
+_NOT_KNOWN = ("", "nan", "none", "na", "<na>")
 _SLIDES = ("libraryid", "library", "sampleid", "sample", "batch", "slide", "section", "sectionid")
 
 
@@ -51,17 +56,20 @@ def read(path: Path) -> Counts:
             raise SampleError(f"{path.name} holds no obs and var: it is no AnnData file")
         spots = Table(obs)
         names = spots.index()
+        _refuse_turned(file, path.name)
         where, matrix, genes = _counts(file, path.name, len(names))
-        gene_columns = _genes(genes)
+        gene_columns, matrix, others = _genes(path.name, genes, matrix)
         centres, table = _centres(file, path.name, spots)
         if len(centres) != len(names):
             raise SampleError(f"{path.name}: {len(names):,} spots, but {len(centres):,} centres")
         out = Counts(matrix.data, matrix.indices, matrix.indptr, names, gene_columns.symbols, matrix.by_columns)
-        out.ids, out.centres, out.says = gene_columns.ids, centres, list(where)
-        _refuse_several_slides(file, path.name, spots)
+        out.ids, out.centres, out.array = gene_columns.ids, centres, _array(spots)
+        out.says = [*where, *others, *columns.several_genomes(genes.index()), *_exchanged(centres, spots)]
+        _refuse_several_slides(file, path.name, spots, out)
         _read_tissue(out, [t for t in (spots, table) if t is not None])
-        _read_library(out, spots)
-        out.frame = _frame(file)
+        if not others:  # a library that the file names holds them too
+            _read_library(out, spots)
+        out.frame = _frame(file, spots)
         return out
 
 
@@ -127,16 +135,36 @@ def _counts(file: Node, name: str, spots: int) -> tuple[list[str], Matrix, Table
     return says, best[1], best[2]
 
 
-def _genes(table: Table) -> columns.GeneColumns:
-    return columns.genes(table.index(), {c: table.texts(c) for c in table.columns if table.has_text(c)})
+def _refuse_turned(file: Node, name: str) -> None:
+    """Raise an error where genes stand in rows and spots in columns."""
+    var = child(file, "var")
+    spots = Table(var).index() if var is not None else []
+    barcodes = sum(_BARCODE.fullmatch(spot) is not None for spot in spots)
+    if barcodes > len(spots) / 2 or any(fold(key) in _SPATIAL for key, _ in members(child(file, "varm"))):
+        raise SampleError(f"{name} has genes in its rows and spots in its columns: turn it (adata.T) and save it again")
+
+
+def _genes(name: str, table: Table, matrix: Matrix) -> tuple[columns.GeneColumns, Matrix, list[str]]:
+    """Sort out the genes; what is none of them (antibodies, guides) is left out, and told."""
+    texts = {c: table.texts(c) for c in table.columns if table.has_text(c)}
+    names = table.index()
+    column = columns.find(texts, ("featuretypes", "featuretype"))
+    kept = None if column is None else only_genes(name, texts[column])
+    if column is None or kept is None:
+        return columns.genes(names, texts), matrix, []
+    others = sorted({kind for kind, gene in zip(texts[column], kept, strict=True) if not gene})
+    says = [f"{int((~kept).sum()):,} features that are no genes are left out ({', '.join(others[:4])})"]
+    texts = {c: [v for v, gene in zip(values, kept, strict=True) if gene] for c, values in texts.items()}
+    names = [n for n, gene in zip(names, kept, strict=True) if gene]
+    return columns.genes(names, texts), only_columns(matrix, kept), says
 
 
 def _centres(file: Node, name: str, spots: Table) -> tuple[npt.NDArray[np.float64], Table | None]:
     """Read the spot centres, and the table in which they stand, if that is not obs."""
-    obsm = child(file, "obsm")
-    node = next((n for key in _SPATIAL if (n := child(obsm, key)) is not None), None)
+    places = {fold(key): node for key, node in members(child(file, "obsm"))}
+    node = next((places[key] for key in _SPATIAL if key in places), None)
     if node is None:
-        return _centres_of_obs(name, spots), None
+        return _centres_of_obs(name, spots, [str(n.name).rpartition("/")[2] for n in places.values()]), None
     where = f"{name}: obsm[{str(node.name).rpartition('/')[2]!r}]"
     if hasattr(node, "dtype") and not node.dtype.names:
         values = real(read_array(node), where)
@@ -173,41 +201,76 @@ def _order(spots: list[str], rows: list[str], where: str) -> list[int] | None:
     return [place[spot] for spot in spots]
 
 
-def _centres_of_obs(name: str, spots: Table) -> npt.NDArray[np.float64]:
+def _centres_of_obs(name: str, spots: Table, others: list[str]) -> npt.NDArray[np.float64]:
     pair = columns.centres(spots.columns)
     if pair is None:
-        raise SampleError(_NO_CENTRES.format(name))
+        there = f"; if one of obsm[{', '.join(map(repr, others[:6]))}] holds them, name it so" if others else ""
+        raise SampleError(_NO_CENTRES.format(name) + there)
     values = np.stack([spots.numbers(pair.x), spots.numbers(pair.y)], axis=1)
     if columns.places_of_array(values):
         raise SampleError(f"{_NO_CENTRES.format(name)}; obs has only places on the array ({pair.x}, {pair.y})")
     return values
 
 
-def _refuse_several_slides(file: Node, name: str, spots: Table) -> None:
-    """Raise an error where spots of several slides, each with a picture of its own, stand in one file."""
+def _exchanged(centres: npt.NDArray[np.float64], spots: Table) -> list[str]:
+    """Say where obs names the same pixels the other way round."""
+    pair = columns.centres(spots.columns)
+    if pair is None or pair.rank > columns.PIXELS or not len(centres):
+        return []
+    try:
+        named = np.stack([spots.numbers(pair.x), spots.numbers(pair.y)], axis=1)
+    except SampleError:
+        return []
+    as_is, turned = (np.nanmedian(np.abs(centres - v), axis=0).max() for v in (named, named[:, ::-1]))
+    if not turned < 1 < as_is:
+        return []
+    return [f'by obs[{pair.x!r}] and obs[{pair.y!r}], x and y of obsm["spatial"] are exchanged: which are right?']
+
+
+def _array(spots: Table) -> npt.NDArray[np.float64] | None:
+    """Return rows and columns on the array (n, 2), where obs has them."""
+    names = [columns.find(spots.columns, (axis,)) for axis in ("arrayrow", "arraycol")]
+    try:
+        return np.stack([spots.numbers(name) for name in names if name is not None], axis=1) if all(names) else None
+    except SampleError:
+        return None
+
+
+def _refuse_several_slides(file: Node, name: str, spots: Table, counts: Counts) -> None:
+    """Raise an error where spots of several slides stand in one file: by their pictures, or by their places."""
+    groups = {c: spots.texts(c) for c in spots.columns if fold(c) in _SLIDES}
     libraries = {library for library, _ in members(child(child(file, "uns"), "spatial"))}
-    if len(libraries) < 2:
-        return
-    for column in spots.columns:
-        there = libraries & set(spots.texts(column)) if fold(column) in _SLIDES else set()
+    said = ""
+    for column, values in groups.items():
+        there = libraries & set(values)
         if len(there) > 1:
-            raise SampleError(
-                f"{name} holds spots of {len(there)} slides by obs[{column!r}] ({', '.join(sorted(there)[:4])}): "
-                "save each in a file of its own"
-            )
+            said = f"{len(there)} slides by obs[{column!r}] ({', '.join(sorted(there)[:4])})"
+    if not said and counts.centres is not None:
+        by = several_slides(counts.spots, counts.centres, counts.array, groups)
+        said = by and f"several slides, whose places lie on one another, by {by}"
+    if said:
+        raise SampleError(f"{name} holds spots of {said}: save each in a file of its own")
 
 
 def _read_tissue(counts: Counts, tables: list[Table]) -> None:
     for table in tables:
         column = columns.find(table.columns, columns.UNDER_TISSUE)
+        if column is None and columns.find(table.columns, ("imagerow",)):  # as Seurat names it
+            column = columns.find(table.columns, ("tissue",))
         if column is None:
             continue
-        values = columns.under_tissue(table.texts(column))
-        if values is None:
+        texts = table.texts(column)
+        known = np.array([text.strip().casefold() not in _NOT_KNOWN for text in texts])
+        values = columns.under_tissue([text for text, told in zip(texts, known, strict=True) if told])
+        if values is None or not known.any():
             counts.says.append(f"{column} says something else than 0 and 1, and is ignored")
-        else:
-            before = counts.under_tissue
-            counts.under_tissue = values if before is None else before & values
+            continue
+        if not known.all():
+            counts.says.append(f"{column} says nothing of {int((~known).sum()):,} spots: they are left out")
+        under = np.zeros(len(known), dtype=bool)
+        under[known] = values
+        before = counts.under_tissue
+        counts.under_tissue = under if before is None else before & under
 
 
 def _read_library(counts: Counts, spots: Table) -> None:
@@ -218,20 +281,30 @@ def _read_library(counts: Counts, spots: Table) -> None:
         told = spots.numbers(column)
     except SampleError:
         return
-    if says := part_of_library(totals_of(counts), told, f'obs["{column}"]'):
+    totals = totals_of(counts)
+    says = part_of_library(totals, told, f'obs["{column}"]')
+    if not says and fold(column).startswith("ncount"):  # of Seurat: of the assay of raw counts
+        says = beyond_library(totals, told, f'obs["{column}"]')
+    if says:
         counts.says.append(says)
 
 
-def _frame(file: Node) -> dict[str, Any]:
+def _frame(file: Node, spots: Table) -> dict[str, Any]:
     """Return what scanpy and HEST keep about the image, under the name of the library."""
-    for _, library in members(child(child(file, "uns"), "spatial")):
-        pictures = child(library, "images")
-        try:
-            factors = {key: float(read_array(node, 0)) for key, node in members(child(library, "scalefactors"))}
-            return frame_of(factors, lambda name: _size(child(pictures, name)))  # noqa: B023 - called here and now
-        except (SampleError, TypeError, ValueError):  # others keep other things there
-            return {}
-    return {}
+    kept = members(child(child(file, "uns"), "spatial"))
+    libraries = {name: node for name, node in kept if child(node, "scalefactors") is not None}
+    if len(libraries) > 1:  # of these spots, if they say which it is
+        named = {v for c in spots.columns if fold(c) in _SLIDES for v in spots.texts(c)}
+        libraries = {name: node for name, node in libraries.items() if name in named}
+    if len(libraries) != 1:
+        return {}
+    (library,) = libraries.values()
+    pictures = child(library, "images")
+    try:
+        factors = {key: float(read_array(node, 0)) for key, node in members(child(library, "scalefactors"))}
+        return frame_of(factors, lambda name: _size(child(pictures, name)))
+    except (SampleError, TypeError, ValueError):  # others keep other things there
+        return {}
 
 
 def _size(picture: Node | None) -> tuple[int, int] | None:

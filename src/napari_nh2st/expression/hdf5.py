@@ -277,6 +277,10 @@ def read_matrix(node: Node, rows: int, columns: int) -> Matrix:
         If the shape is another one, or it is damaged.
     """
     if isinstance(node, h5py.Dataset):
+        if node.shape == (columns, rows) != (rows, columns):
+            raise SampleError(
+                f"{_name(node)} has genes in its rows and spots in its columns: turn it, and save it again"
+            )
         if node.shape != (rows, columns):
             raise SampleError(
                 f"{_name(node)} has the shape {node.shape}, but there are {rows:,} spots and {columns:,} genes"
@@ -345,6 +349,20 @@ def _read_dense(node: Node) -> Matrix:
 
 def _joined(parts: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def only_columns(matrix: Matrix, kept: npt.NDArray[np.bool_]) -> Matrix:
+    """Return a matrix (spots, genes) with only some of its genes."""
+    shape = (matrix.shape[0], int(kept.sum()))
+    if matrix.by_columns:
+        lengths = np.diff(matrix.indptr)
+        there = np.repeat(kept, lengths)
+        ends = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
+        return Matrix(matrix.data[there], matrix.indices[there], ends, shape, by_columns=True)
+    place = np.cumsum(kept) - 1
+    there = kept[matrix.indices]
+    ends = np.concatenate([[0], np.cumsum(there)])[matrix.indptr].astype(np.int64)
+    return Matrix(matrix.data[there], place[matrix.indices[there]].astype(np.int32), ends, shape)
 
 
 def members(node: Node | None) -> Iterator[tuple[str, Node]]:

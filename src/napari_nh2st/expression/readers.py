@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.apart import read_apart
-from napari_nh2st.expression.counts import SAYS, TISSUE, Counts, odd_value
+from napari_nh2st.expression.counts import SAYS, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
 from napari_nh2st.expression.visium import read_visium
 from napari_nh2st.reading import read_frame, reason
@@ -90,7 +90,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
         "dropped": int((totals <= 0).sum()),
         "repeated": repeated,
         "off_tissue": off_tissue,
-        "says": kept.uns.pop(SAYS, []),
+        "says": [*kept.uns.pop(SAYS, []), *doubtful_counts(values, totals)],
     }
     return kept
 

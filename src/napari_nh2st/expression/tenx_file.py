@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression.columns import ensembl_id
-from napari_nh2st.expression.counts import GENE_EXPRESSION, Counts, refuse_what_is_no_count
-from napari_nh2st.expression.hdf5 import Matrix, Node, as_texts, child, members, open_checked, read_array, read_sparse
+from napari_nh2st.expression import columns
+from napari_nh2st.expression.counts import Counts, only_genes, refuse_what_is_no_count
+from napari_nh2st.expression.hdf5 import (
+    Node,
+    as_texts,
+    child,
+    members,
+    only_columns,
+    open_checked,
+    read_array,
+    read_sparse,
+)
 
 
 def read(path: Path) -> Counts:
@@ -43,16 +50,18 @@ def read(path: Path) -> Counts:
         matrix = read_sparse(
             group, None if shape is None else read_array(shape, 1), (len(symbols), len(barcodes)), by_columns=True
         ).turned()
-        genes = None if kinds is None else np.array([k == GENE_EXPRESSION for k in as_texts(read_array(kinds, 1))])
-        if genes is not None and len(genes) != len(symbols):
-            raise SampleError(f"{path.name}: {len(symbols):,} names of genes, but {len(genes):,} kinds")
-        if genes is not None and genes.any() and not genes.all():
+        kinds_of = None if kinds is None else as_texts(read_array(kinds, 1))
+        if kinds_of is not None and len(kinds_of) != len(symbols):
+            raise SampleError(f"{path.name}: {len(symbols):,} names of genes, but {len(kinds_of):,} kinds")
+        if kinds_of is not None and (genes := only_genes(path.name, kinds_of)) is not None:
             matrix = only_columns(matrix, genes)
             symbols = [s for s, kept in zip(symbols, genes, strict=True) if kept]
             ids = [i for i, kept in zip(ids, genes, strict=True) if kept]
         refuse_what_is_no_count(path.name, matrix.data)
-        out = Counts(matrix.data, matrix.indices, matrix.indptr, barcodes, symbols, matrix.by_columns)
-        out.ids = [ensembl_id(i) or i for i in ids]
+        names = columns.without_genomes(symbols)
+        out = Counts(matrix.data, matrix.indices, matrix.indptr, barcodes, names, matrix.by_columns)
+        out.ids = [columns.ensembl_id(i) or i for i in ids]
+        out.says = columns.several_genomes(symbols)
         return out
 
 
@@ -61,12 +70,3 @@ def _texts(group: Node, name: str) -> list[str]:
     if node is None:
         raise SampleError(f"{group.name} has no {name}: it is no matrix that Space Ranger wrote")
     return as_texts(read_array(node, 1))
-
-
-def only_columns(matrix: Matrix, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Matrix:
-    """Return a matrix in compressed rows with only some of its columns."""
-    place = np.cumsum(kept) - 1
-    there = kept[matrix.indices]
-    ends = np.concatenate([[0], np.cumsum(there)])[matrix.indptr]
-    shape = (matrix.shape[0], int(kept.sum()))
-    return Matrix(matrix.data[there], place[matrix.indices[there]].astype(np.int32), ends.astype(np.int64), shape)

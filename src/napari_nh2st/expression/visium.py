@@ -11,7 +11,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import tenx_folder
 from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.columns import under_tissue
-from napari_nh2st.expression.counts import TISSUE, Counts
+from napari_nh2st.expression.counts import SAYS, TISSUE, Counts
 from napari_nh2st.expression.frame import FRAME, frame_of
 from napari_nh2st.reading import read_frame, read_json, reason
 
@@ -65,6 +65,8 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
     shared = data.obs_names[data.obs_names.isin(positions.index)]
     if not len(shared):
         raise SampleError(f"{folder}: the matrix and the spots' positions share no barcode")
+    if lost := data.n_obs - len(shared):
+        data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} barcodes of the matrix have no position, and are left out"]
     data = data[shared].copy()
     position = positions.loc[shared]
     data.obsm["spatial"] = position[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=np.float64)

@@ -111,10 +111,13 @@ def _steps(data: ad.AnnData, centres: FloatArray) -> FloatArray | None:
     if not {"array_row", "array_col"} <= set(data.obs.columns):
         return None
     array = data.obs[["array_col", "array_row"]].to_numpy(dtype=np.float64)
-    array = array - array.mean(axis=0)
-    if not np.isfinite(array).all() or np.linalg.cond(array) > 100:
+    known = np.isfinite(array).all(axis=1)
+    if known.sum() < _FEWEST:
         return None
-    middle = centres - centres.mean(axis=0)
+    array = array[known] - array[known].mean(axis=0)
+    if np.linalg.cond(array) > 100:
+        return None
+    middle = centres[known] - centres[known].mean(axis=0)
     fit = np.linalg.lstsq(array, middle, rcond=None)[0]
     away = np.sqrt(((array @ fit - middle) ** 2).sum(axis=1).mean())
     steps: FloatArray = fit.T
