@@ -115,11 +115,13 @@ def test_the_command_names_the_runs_before_it_and_its_settings(tmp_path):
     assert words[4:] == ["--config", str(tmp_path / "x.yaml"), "--after", str(tmp_path / "a")]
 
 
-def test_a_list_that_cannot_be_written_stops_no_run(tmp_path, monkeypatch):
+def test_a_list_that_cannot_be_written_is_an_error_of_the_system(tmp_path, monkeypatch):
+    """Whoever remembers a run says so and goes on (test_run_queue_presenter.py)."""
     (tmp_path / "a file").touch()
     monkeypatch.setattr(runs, "registry_file", lambda: tmp_path / "a file" / "runs.json")
-    runs.remember(tmp_path)
-    runs.forget(tmp_path)
+    for change in (runs.remember, runs.forget):
+        with pytest.raises(OSError, match="a file"):
+            change(tmp_path)
     assert runs.known_runs() == []
 
 

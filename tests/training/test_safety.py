@@ -59,7 +59,8 @@ def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what, sh
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 10])
 def test_killed_at_any_step_and_resumed_it_ends_as_if_it_had_been_left_alone(samples, tmp_path, times):
     """All of it in processes of their own: this one has computed before, and that may turn a last digit."""
     config = tmp_path / "c.yaml"

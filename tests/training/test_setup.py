@@ -65,7 +65,8 @@ def test_pixels_in_memory_and_the_engine_answer_alike(samples, tmp_path, trained
     apart = np.abs(here - there.predicted)
     assert np.median(apart) < 0.01 * spread.max()
     assert apart.max() < 0.25 * spread.max()
-    assert np.corrcoef(here[:, 0], there.predicted[:, 0])[0, 1] > 0.995
+    dark = card.genes.index("DARK")  # it varies; the counts of REST hardly do
+    assert np.corrcoef(here[:, dark], there.predicted[:, dark])[0, 1] > 0.995
 
 
 def test_the_kernel_head_alone_learns_how_dark_tissue_is(samples):

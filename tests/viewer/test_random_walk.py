@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parent / "walking.py"
 
 
 @pytest.mark.parametrize(
-    ("walks", "steps"), [(3, 40), pytest.param(40, 60, marks=pytest.mark.long)], ids=["short", "long"]
+    ("walks", "steps"), [(2, 40), pytest.param(40, 60, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_nothing_that_a_person_does_raises_an_error_or_leaves_a_thread(tmp_path, walks, steps) -> None:
     said = run(SCRIPT, str(walks), str(steps), "7", settings=str(tmp_path / "settings.yaml"), timeout=1700)

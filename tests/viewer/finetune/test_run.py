@@ -154,7 +154,7 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
     assert predict.state.card.genes == list(shown.index) or set(predict.state.card.genes) == set(shown.index)
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_at_any_step_it_goes_on_at_a_press(make_napari_viewer, qtbot, samples, registry, run, times) -> None:
     dock = opened(make_napari_viewer(), qtbot, samples, run, epochs=6 * times)
     drawn = random.Random(times)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -143,6 +142,5 @@ def _listed() -> list[Path]:
 
 
 def _write(folders: Sequence[Path]) -> None:
-    # The list only saves looking for the runs, which lie elsewhere: without a home, or on a full disk, they go on.
-    with contextlib.suppress(OSError), finished_file(registry_file()) as draft:
+    with finished_file(registry_file()) as draft:
         draft.write_text(json.dumps([str(f) for f in folders[:_KEPT]], indent=1) + "\n", "utf-8")
