@@ -49,8 +49,10 @@ def main() -> int:
                 chosen.keep.mkdir(parents=True, exist_ok=True)
                 file = chosen.keep / re.sub(r"\W+", "-", f"{name} {said}")[:100]
                 file.write_bytes(counts.examples[said])
-    print(f"{f'{len(chosen.only or PARSERS)} parsers':26} {total[0]:7} {total[1]:7} {total[2]:8} {total[3]:7}")
-    return int(total[3] > 0)
+    inputs, read, refused, faults = total
+    parsers = len(chosen.only or PARSERS)
+    print(f"{parsers} parsers, {inputs:,} inputs: {read:,} read, {refused:,} refused in one line, {faults} faults")
+    return int(faults > 0)
 
 
 if __name__ == "__main__":

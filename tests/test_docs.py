@@ -50,6 +50,19 @@ def test_commands_and_their_options_exist(page):
         assert used <= options, f"nh2st {command}: {used - options}"
 
 
+def test_every_promise_names_tests_that_are_there():
+    import reliability
+
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    names = reliability.TEST.findall(page)
+    assert len(names) > 30
+    assert [name for name in names if not reliability.present(name)] == []
+    assert len(reliability.PROMISE.findall(page)) > 30
+    commands = [command for _, command, _ in reliability.TRIAL.findall(page)]
+    assert len(commands) == 5
+    assert [command for command in commands if not (ROOT / command.split()[1]).is_file()] == []
+
+
 def test_the_table_of_commands_is_complete():
     from napari_nh2st.cli import app
 

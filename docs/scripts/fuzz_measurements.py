@@ -14,6 +14,7 @@ import collections
 import gzip
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -190,15 +191,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    total: collections.Counter[str] = collections.Counter()
     for name in FORMATS:
         ends = list(trials(name, given.rounds, given.seed))
         counts = collections.Counter(end for _, end in ends)
-        wrong = [(number, end) for number, end in ends if end not in ("read", "refused")]
+        faults = [(number, end) for number, end in ends if end not in ("read", "refused")]
         print(
-            f"{name}: {len(ends)} damaged files, {counts['read']} read, {counts['refused']} refused, {len(wrong)} wrong"
+            f"{name}: {len(ends)} damaged files, {counts['read']} read, {counts['refused']} refused, {len(faults)} wrong"
         )
-        for number, end in wrong:
+        for number, end in faults:
             print(f"  seed {number}: {end}")
+        total.update(read=counts["read"], refused=counts["refused"], wrong=len(faults))
+    print(
+        f"{total.total():,} damaged files: {total['read']:,} read, {total['refused']:,} refused, {total['wrong']} wrong"
+    )
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":

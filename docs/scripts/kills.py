@@ -338,10 +338,13 @@ def main() -> None:
         tally = run(asked.kills, asked.seed, tuple(asked.kinds))
     except BrokenPromiseError as broken:
         sys.exit(f"broken: {broken}")
-    print(f"{tally.kills.total()} kills -9; {tally.early.total()} commands more had ended before they were killed")
     for promise, count in tally.checks.most_common():
         print(f"  kept {count} times: {promise}")
-    print(f"  largest difference of a predicted value: {tally.largest:.1e} of the largest value")
+    print(f"{tally.early.total()} commands had ended before they were killed")
+    print(
+        f"{tally.kills.total()} kills -9, {tally.checks.total()} checks, every promise kept; "
+        f"largest difference of a predicted value {tally.largest:.1e} of the largest"
+    )
 
 
 if __name__ == "__main__":

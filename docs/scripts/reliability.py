@@ -5,7 +5,8 @@
     python docs/scripts/reliability.py --run      # run the long trials too (an hour; windows need a display)
     python docs/scripts/reliability.py --run walks kills
 
-A row of the page names its tests: a file, or a file and the beginning of a test's name. The script writes the last column.
+A row of the page names its tests: a file, a folder, or a file and the beginning of a test's name. The last column is
+written here.
 Each trial is a script that prints a last line with its counts; the line goes into the page as it was printed.
 """
 

@@ -442,7 +442,6 @@ def walk(machine: type[Walk], walks: int, steps: int, start: int) -> None:
 
 def main(walks: int, steps: int, start: int) -> Iterator[str]:
     walk(Walk, walks, steps, start)
-    yield f"{walks} walks, {sum(STEPS.taken.values())} steps, nothing went wrong"
     walk(WalkAlone, max(walks // 4, 1), steps, start)
     over = {}
     for kind, count in STEPS.taken.most_common():
@@ -450,7 +449,8 @@ def main(walks: int, steps: int, start: int) -> Iterator[str]:
         over[kind] = seconds - alone
         napari = f", napari alone {1000 * alone:4.0f} ms" if kind in ALONE.slowest else ""
         yield f"{kind:20} {count:6} times, slowest {1000 * seconds:4.0f} ms{napari}: {what}"
-    yield f"longest over napari's own: {1000 * max(over.values()):.0f} ms, {max(over, key=over.__getitem__)}"
+    longest = f"longest over napari's own {1000 * max(over.values()):.0f} ms ({max(over, key=over.__getitem__)})"
+    yield f"{walks} walks, {sum(STEPS.taken.values())} steps, nothing went wrong; {longest}"
 
 
 if __name__ == "__main__":
