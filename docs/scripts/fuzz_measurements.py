@@ -194,17 +194,15 @@ def main() -> None:
     total: collections.Counter[str] = collections.Counter()
     for name in FORMATS:
         ends = list(trials(name, given.rounds, given.seed))
-        counts = collections.Counter(end for _, end in ends)
         faults = [(number, end) for number, end in ends if end not in ("read", "refused")]
-        print(
-            f"{name}: {len(ends)} damaged files, {counts['read']} read, {counts['refused']} refused, {len(faults)} wrong"
-        )
+        counts = collections.Counter(end for _, end in ends)
+        read, refused = counts["read"], counts["refused"]
+        print(f"{name}: {len(ends)} damaged files, {read} read, {refused} refused, {len(faults)} wrong", flush=True)
         for number, end in faults:
             print(f"  seed {number}: {end}")
-        total.update(read=counts["read"], refused=counts["refused"], wrong=len(faults))
-    print(
-        f"{total.total():,} damaged files: {total['read']:,} read, {total['refused']:,} refused, {total['wrong']} wrong"
-    )
+        total.update(files=len(ends), read=read, refused=refused, wrong=len(faults))
+    files, read, refused, wrong = (total[end] for end in ("files", "read", "refused", "wrong"))
+    print(f"{files:,} damaged files: {read:,} read, {refused:,} refused in one line, {wrong} wrong")
     sys.exit(bool(wrong))
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 TEST = re.compile(r"`(tests/[^`]+)`")
 PROMISE = re.compile(r"^\| (?P<promise>[^|]+) \| (?P<tests>[^|]*`tests/[^|]*) \| (?P<count>[^|]*) \|$", re.MULTILINE)
-TRIAL = re.compile(r"^\| (?P<what>[^|]+) \| `(?P<command>[^|`]+)` \| (?P<outcome>[^|]*) \|$", re.MULTILINE)
+TRIAL = re.compile(r"^\| (?P<what>[^|]+) \| `(?P<command>python [^|`]+)` \| (?P<outcome>[^|]*) \|$", re.MULTILINE)
 
 
 def collected() -> list[str]:
