@@ -23,6 +23,7 @@ GREY = PIXELS[:, :, 0]
 GREY_RGB = np.repeat(GREY[:, :, None], 3, axis=2)
 PALETTE = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
 TURNED, INKS, FRAMES, TRAILING = "to be turned", r"inks \(CMYK\)", "3 frames", "bytes follow the image"
+NO_COLOUR = "the image is grey"
 DEEP, COLOUR = "16-bit uint16.*convert it to 8-bit RGB", "channels.*not colour: convert it to 8-bit RGB"
 
 Make = Callable[[Path], Path]
@@ -178,10 +179,10 @@ CASES: dict[str, list[tuple[Make, np.ndarray | None, str, float]]] = {
         (
             tif(np.dstack([GREY, GREY]), photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig"),
             over_white(GREY, GREY_RGB),
-            "",
+            NO_COLOUR,
             1,
         ),
-        (saved(".png", np.dstack([GREY_RGB, GREY]), "LA"), over_white(GREY, GREY_RGB), "", 1),
+        (saved(".png", np.dstack([GREY_RGB, GREY]), "LA"), over_white(GREY, GREY_RGB), NO_COLOUR, 1),
         (tif(np.dstack([PIXELS // 2, np.full_like(GREY, 128)]), extrasamples=["assocalpha"]), PIXELS // 2 + 127, "", 1),
         (tif(np.dstack([PIXELS, GREY]), extrasamples=["unspecified"]), PIXELS, "", 0),
     ],
@@ -192,14 +193,14 @@ CASES: dict[str, list[tuple[Make, np.ndarray | None, str, float]]] = {
         (saved(".png", mode="P"), PALETTE[GREY], "", 0),
     ],
     "grey": [
-        (tif(GREY, photometric="minisblack"), GREY_RGB, "", 0),
-        (tif(255 - GREY, photometric="miniswhite"), GREY_RGB, "", 0),
-        (saved(".png", GREY), GREY_RGB, "", 0),
-        (saved(".jpg", GREY, quality=95), GREY_RGB, "", 2),
+        (tif(GREY, photometric="minisblack"), GREY_RGB, NO_COLOUR, 0),
+        (tif(255 - GREY, photometric="miniswhite"), GREY_RGB, NO_COLOUR, 0),
+        (saved(".png", GREY), GREY_RGB, NO_COLOUR, 0),
+        (saved(".jpg", GREY, quality=95), GREY_RGB, NO_COLOUR, 2),
     ],
     "few bits": [
-        (tif(GREY > 99, photometric="minisblack", tile=None), (GREY_RGB > 99) * 255, "", 0),
-        (saved(".png", GREY > 99), (GREY_RGB > 99) * 255, "", 0),
+        (tif(GREY > 99, photometric="minisblack", tile=None), (GREY_RGB > 99) * 255, NO_COLOUR, 0),
+        (saved(".png", GREY > 99), (GREY_RGB > 99) * 255, NO_COLOUR, 0),
     ],
     "inks": [
         (tif(np.dstack([255 - PIXELS, GREY * 0]), photometric="separated"), PIXELS, INKS, 0),

@@ -61,7 +61,26 @@ def _copied_with_the_old_time(path: Path, other: Path) -> None:
     os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
 
 
-@pytest.mark.parametrize("change", [_renamed_over, _same_size_in_place, _appended, _copied_with_the_old_time])
+def _in_place_with_the_old_time(path: Path, other: Path) -> None:
+    old = path.stat()
+    with path.open("r+b") as file:
+        file.write(other.read_bytes())
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+
+
+CHANGES = [
+    _renamed_over,
+    _same_size_in_place,
+    _appended,
+    _copied_with_the_old_time,
+    pytest.param(
+        _in_place_with_the_old_time,
+        marks=pytest.mark.skipif(os.name == "nt", reason="Windows keeps no time of the last change of a file's status"),
+    ),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_each_way_to_change_a_slide(tmp_path, change):
     path, other = (tiff(tmp_path / f"{i}.tif", picture(seed=i)) for i in (0, 1))
     with open_slide(path) as slide:
@@ -136,3 +155,48 @@ def test_overviews_are_not_kept_of_a_slide_that_fails_meanwhile(tmp_path, monkey
     assert not [p for p in (cache.cache_folder() / "slides").iterdir() if not p.name.startswith(".")]
     with open_slide(path) as slide:
         assert slide.levels[-1][:].mean() < 200
+
+
+def _touched_and_set_back(path: Path) -> None:
+    old = path.stat()
+    os.utime(path)
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+
+
+def _made_read_only(path: Path) -> None:
+    path.chmod(0o444)
+
+
+def _linked(path: Path) -> None:
+    os.link(path, path.with_name("link.tif"))
+
+
+def _from_another_folder(path: Path) -> None:
+    os.chdir(path.parent.parent)
+
+
+@pytest.mark.parametrize("change", [_touched_and_set_back, _made_read_only, _linked, _from_another_folder])
+def test_what_leaves_a_slide_as_it_is(tmp_path, monkeypatch, change):
+    monkeypatch.chdir(tmp_path)
+    path = tiff(Path("s.tif"), picture())
+    with open_slide(path) as slide:
+        read(slide)
+        change(path.absolute())
+        assert np.array_equal(slide.read(60, 0, 60, 60, 1), picture()[:60, 60:120])
+
+
+def test_a_link_that_leads_elsewhere(tmp_path):
+    one, two, link = (tmp_path / name for name in ("1.tif", "2.tif", "link.tif"))
+    for seed, path in enumerate((one, two)):
+        tiff(path, picture(seed=seed))
+    link.symlink_to(one)
+    with open_slide(link) as slide:
+        before = read(slide)
+        for target, error in ((two, OPEN_AGAIN), (tmp_path / "none", "No such file")):
+            link.unlink()
+            link.symlink_to(target)
+            with pytest.raises(SlideError, match=error):
+                read(slide)
+        link.unlink()
+        link.symlink_to(one)
+        assert np.array_equal(read(slide), before)

@@ -202,3 +202,70 @@ def test_contradicting_sizes_are_said(tmp_path):
                 any("0.25 um" in line and "0.5 um (tiff resolution)" in line for line in slide.warnings) == contradict
             )
             assert len(slide.warnings) == contradict
+
+
+SCALED = r"gives the size of its pixels, 0.25 um, of an image of 320 x 280 pixels, and this one is 80 x 70"
+SIZES = {
+    "as told": ("80x70 [0,0 80x70] (64x64) JPEG/RGB Q=70", 0.25),
+    "a part of the scan": ("46000x32914 [42673,5576 80x70] (240x240) JPEG/RGB Q=30;Aperio", 0.25),
+    "cut out by another program": ("900x300 [0,0 900x300] (240x240) JPEG/RGB", 0.25),
+    "trimmed": ("81x70 (64x64)", 0.25),
+    "tiles of its proportions": ("(160x140) JPEG/RGB", 0.25),
+    "shrunk with its description": ("320x280 [0,0 320x280] (64x64) JPEG/RGB Q=70", None),
+    "shrunk part": ("46000x32914 [42673,5576 320x280] (240x240)", None),
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_a_description_copied_from_a_larger_image(tmp_path, kind):
+    told, mpp = SIZES[kind]
+    description = f"Aperio Image Library v11.2.1\r\n{told}|AppMag = 40|MPP = 0.25"
+    with open_slide(tiff(tmp_path / "a.svs", PIXELS, description=description)) as slide:
+        assert slide.mpp == mpp
+        if mpp is None:
+            check_asked(slide, SCALED)
+
+
+def omexml(*images: tuple[int, int, float]) -> bytes:
+    """Images of (width, height, pixel size), each with the page of its number."""
+    parts = "".join(
+        f'<Image ID="Image:{n}"><Pixels ID="Pixels:{n}" DimensionOrder="XYCZT" Type="uint8" SizeX="{w}" SizeY="{h}" '
+        f'SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="{size}" PhysicalSizeY="{size}">'
+        f'<Channel ID="Channel:{n}:0" SamplesPerPixel="3"/><TiffData IFD="{n}" PlaneCount="1"/></Pixels></Image>'
+        for n, (w, h, size) in enumerate(images)
+    )
+    return f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{parts}</OME>'.encode()
+
+
+@pytest.mark.parametrize(
+    ("images", "mpp"),
+    [
+        ([(80, 70, 0.25)], 0.25),
+        ([(40, 50, 8), (80, 70, 0.25)], 0.25),
+        ([(320, 280, 0.25)], None),  # shrunk by a program that kept the description
+        ([(90, 300, 0.25)], 0.25),  # cut out
+    ],
+)
+def test_the_size_that_ome_tells_is_that_of_the_page(tmp_path, images, mpp):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path) as file:
+        for n, (width, height, _) in enumerate(images[:-1]):
+            text = omexml(*images) if n == 0 else None
+            file.write(picture(height, width), photometric="rgb", metadata=None, description=text)
+        text = omexml(*images) if len(images) == 1 else None
+        file.write(PIXELS, photometric="rgb", metadata=None, tile=(64, 64), description=text)
+    with open_slide(path) as slide:
+        assert (slide.shape, slide.mpp) == ((70, 80), mpp)
+        if mpp is None:
+            check_asked(slide, SCALED)
+
+
+def test_a_page_that_ome_does_not_tell_of_has_no_size_of_another(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(picture(50, 60), photometric="rgb", metadata=None, description=omexml((60, 50, 0.25), (30, 20, 8)))
+        file.write(picture(20, 30), photometric="rgb", metadata=None)
+        file.write(PIXELS, photometric="rgb", metadata=None)
+    with open_slide(path) as slide, open_slide(f"{path}#1") as first:
+        assert (slide.picture, slide.mpp) == (3, None)
+        assert first.mpp == 0.25

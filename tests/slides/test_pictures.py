@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slide_path import slide_file, slide_stem, split_picture
@@ -69,6 +70,7 @@ FILTERS = {
     "every second pixel": SECTION[::2, ::2],
     "a quarter": shrunk(SECTION, 150, 200),
     "an odd ratio": shrunk(SECTION, 250, 333),
+    "sides rounded otherwise": shrunk(SECTION, 301, 399),
 }
 
 
@@ -78,6 +80,48 @@ def test_a_page_that_shows_the_same_is_a_level_whatever_the_filter(tmp_path, kin
     with open_slide(pages(tmp_path / "a.tif", (SECTION, options), (FILTERS[kind], options))) as slide:
         assert slide.level_shapes == [(600, 800), FILTERS[kind].shape[:2]]
         assert (len(slide.pictures), slide.warnings[1:]) == (1, [])
+
+
+def stained(height: int = 600, width: int = 800) -> np.ndarray:
+    """Pink with fine nuclei, and glass with a tint too faint for strong compression."""
+    rng = np.random.default_rng(0)
+    out = np.asarray(Image.fromarray(rng.integers(0, 2, (height // 4, width // 4)).astype(np.uint8) * 255))
+    nuclei = np.repeat(np.repeat(out, 4, 0), 4, 1)[..., None] / 255
+    pixels = nuclei * (215, 150, 190) + (1 - nuclei) * (130, 90, 160) + rng.normal(0, 5, (height, width, 3))
+    tint = (np.arange(width) // 8 % 2 * 14)[None, :, None] * np.array([0, 0, 1])
+    pixels[: height // 3] = (240, 238, 235) - tint + rng.normal(0, 1, (1, width, 3))
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("quality", [10, 20, 40])
+def test_a_level_that_lost_its_fine_structure_is_one_still(tmp_path, quality):
+    fine = stained()
+    coarse = {"compression": "jpeg", "compressionargs": {"level": quality}}
+    with open_slide(pages(tmp_path / "a.tif", (fine,), (shrunk(fine, 300, 400), coarse))) as slide:
+        assert (slide.level_shapes, len(slide.pictures)) == ([(600, 800), (300, 400)], 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "level", "options"),
+    [((38, 50), True, {}), ((18, 24), True, {}), ((9, 12), False, {}), ((18, 24), False, {"compression": "jpeg"})],
+)
+def test_a_page_of_a_few_pixels_is_no_section(tmp_path, shape, level, options):
+    small = (shrunk(SECTION, *shape), {"tile": (16, 16), **options})
+    with open_slide(pages(tmp_path / "a.tif", (SECTION,), small)) as slide:
+        assert slide.level_shapes == [(600, 800), *([shape] if level else [])]
+        assert [p.associated for p in slide.pictures] == [False] + [True] * (not level)
+        assert not any("left out" in line for line in slide.warnings)
+
+
+def test_a_slide_smaller_than_its_macro_photograph_is_not_compared_with_it(tmp_path):
+    strips = {"tile": None, "rowsperstrip": 16, "description": "Aperio\r\nmacro 1200x900", "subfiletype": 9}
+    path = pages(
+        tmp_path / "a.svs",
+        (SECTION, {"description": "Aperio Image Library v11\r\n800x600|MPP = 0.5"}),
+        (picture(900, 1200, seed=2), strips),
+    )
+    with open_slide(path) as slide:
+        assert (slide.picture, slide.pictures[0].reason, slide.warnings) == (1, "", [])
 
 
 def test_what_the_file_says_goes_first(tmp_path):
@@ -258,8 +302,6 @@ def test_pages_of_which_the_vendor_says_nothing_are_looked_at(tmp_path, name, te
 
 
 def test_pages_as_other_programs_write_them(tmp_path):
-    from PIL import Image
-
     first, *rest = (Image.fromarray(p) for p in (SECTION, OTHER, HALF))
     first.save(tmp_path / "pillow.tif", save_all=True, append_images=rest)
     tifffile.imwrite(tmp_path / "stack.tif", np.stack([SECTION, OTHER]), photometric="rgb")

@@ -13,7 +13,7 @@ import tifffile
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides import open_slide
-from support.slides import aperio, ome, picture, shrunk, tiff, tile_place
+from support.slides import aperio, ndpi, ome, picture, shrunk, tiff, tile_place
 
 PIXELS = picture()
 
@@ -285,3 +285,29 @@ def test_a_forked_child_reads_right_pixels(tmp_path):
             pids.append(pid)
         assert all(np.array_equal(slide.read(10, 10, 200, 200, 1.0), expected) for _ in range(10))
         assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
+
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}], ids=str)
+def test_a_tiff_that_is_only_named_ndpi(tmp_path, options):
+    """NDPI is told by its content: of a classic TIFF it has the first bytes, and 64-bit offsets."""
+    path = tmp_path / "a.ndpi"
+    with tifffile.TiffWriter(path, **options) as file:
+        file.write(PIXELS, tile=(64, 64), photometric="rgb", metadata=None)
+    with open_slide(path) as slide:
+        assert slide.format == "tiff"
+        assert np.array_equal(slide.levels[0][:], PIXELS)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the file would take 4 GB")
+@pytest.mark.parametrize("name", ["a.ndpi", "a.tif"])
+def test_an_ndpi_beyond_4_gb_by_any_name(tmp_path, name):
+    data = ndpi(tmp_path / "small.ndpi", PIXELS).read_bytes()
+    directory = struct.unpack_from("<Q", data, 4)[0]
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.write(data[:4] + struct.pack("<Q", 2**32 + directory) + data[12:])
+        file.seek(2**32 + directory)
+        file.write(data[directory:])
+    with open_slide(path) as slide:
+        assert slide.format == "ndpi"
+        assert np.array_equal(slide.levels[0][:], PIXELS)

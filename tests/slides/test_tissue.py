@@ -229,3 +229,11 @@ def test_a_slides_mask_is_in_its_frame_and_kept(tmp_path):
         assert tissue.fraction == pytest.approx((kind > 0).mean(), abs=0.02)
         assert tissue.fraction_at([[600, 600], [30, 30]], 100).tolist() == [1, 0]
         assert slide.with_mpp(1.0).tissue().step == 8
+
+
+@pytest.mark.parametrize("shape", [(600, 800), (601, 803), (64, 2000)])
+@pytest.mark.parametrize("colour", [0, 255, 20])
+def test_the_white_outside_a_slide_is_no_tissue_of_a_dark_one(tmp_path, shape, colour):
+    path = tiff(tmp_path / "a.tif", np.full((*shape, 3), colour, np.uint8), compression="zlib")
+    with open_slide(path, mpp=1) as slide:
+        assert slide.tissue().fraction == 0

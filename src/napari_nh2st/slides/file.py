@@ -31,20 +31,21 @@ class SlideFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._at = path.absolute()  # the working folder may change
         self.closed = False
         self.failures, self.reason = 0, ""
         self._samples: bytes | None = None
         self._lock = threading.Lock()
         try:
             self._open()
-            opened, self._named = os.fstat(self._fd), _place(path.stat())
+            opened, self._named = os.fstat(self._fd), _place(self._at.stat())
         except OSError as error:
             raise SlideError(f"{path} cannot be opened: {error.strerror or error}") from error
         self.size = opened.st_size
         self._written = opened.st_mtime_ns
 
     def _open(self) -> None:
-        self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._fd = os.open(self._at, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._pid = os.getpid()
 
     def read(self, offset: int, count: int) -> bytes:
@@ -78,7 +79,7 @@ class SlideFile:
 
     def _trouble(self) -> str:
         """Say why the file is no longer what was opened, "" if it still is; called after its bytes were read."""
-        opened, named = os.fstat(self._fd), self.path.stat()
+        opened, named = os.fstat(self._fd), self._at.stat()
         if opened.st_size < self.size:
             return SHORTER
         if (opened.st_size, opened.st_mtime_ns) != (self.size, self._written):
@@ -89,7 +90,7 @@ class SlideFile:
         """Open the path anew if the same file stands there, moved back or on a drive that came back."""
         before, pid = self._fd, self._pid
         try:
-            named = self.path.stat()
+            named = self._at.stat()
             if (named.st_size, named.st_mtime_ns) != (self.size, self._written):
                 return CHANGED
             self._open()
@@ -166,8 +167,9 @@ class SlideFile:
             self.close()
 
 
-def _place(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+def _place(status: os.stat_result) -> tuple[int, ...]:
+    """Return what is looked at before the content is: the last one also tells a write whose time was set back."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read_all(fd: int, count: int) -> bytes:

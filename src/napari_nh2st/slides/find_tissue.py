@@ -67,9 +67,19 @@ def find_tissue(
     step = max(step, max(shape) / MAX_SIDE, 1.0)
     height, width = (int(np.ceil(side / step)) for side in shape)
     coarse = 1.0 if mpp is None else max(1.0, step * mpp / MASK_UM)
-    mask, ink = _tissue_and_ink(read(0, 0, width, height, step), coarse)
+    view = read(0, 0, width, height, step)
+    _clear_of_outside(view)
+    mask, ink = _tissue_and_ink(view, coarse)
     said = f"green or blue ink on {ink.mean():.1%} of the slide is not counted as tissue" if ink.any() else ""
     return TissueMask(mask, (step, step), said)
+
+
+def _clear_of_outside(view: Rgb) -> None:
+    """Overwrite the border of a view, into which the white outside a slide is mixed, with what lies next to it."""
+    height, width = view.shape[:2]
+    if min(height, width) > 4:
+        view[0], view[-2:] = view[1], view[-3]
+        view[:, 0], view[:, -2:] = view[:, 1], view[:, -3:-2]
 
 
 def tissue_in(pixels: Rgb, coarse: float = 1.0) -> Mask:

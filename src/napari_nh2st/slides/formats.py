@@ -32,4 +32,4 @@ def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
             raise SlideError(f"{path} has no picture {number}: it has only one")
         except OtherFormatError as reason:
             reasons.append(f"{line.name}: {reason}")
-    raise SlideError(f"{path} is not a slide of a known format ({'; '.join(reasons)})")
+    raise SlideError(f"{path} is not a slide of a known format ({'; '.join(reasons)}): convert it to OME-TIFF or PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LOWEST, HIGHEST = 0.05, 10.0
@@ -12,6 +13,8 @@ UNEQUAL = 0.01
 UNITS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
 UNITS |= dict.fromkeys(("micron", "microns", "micrometer", "micrometre"), 1.0) | dict.fromkeys(("in", "inch"), 25400.0)
 CONTRADICTS = 0.1
+SCALED = 0.02  # a side that differs by no more was trimmed or padded
+SMALLEST = 16  # pixels of a side; of smaller images the proportions are not known well
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,28 @@ class Mpp:
             return self
         sizes = f"{self.value:.4g} um wide ({self.source}), and {other.value:.4g} um ({other.source})"
         return Mpp(self.value, self.source, f"says its pixels are {sizes}: the first is taken")
+
+    def of_image(self, told: Sequence[tuple[int, int]], size: tuple[int, int]) -> Mpp:
+        """Withdraw the size where the file tells it of an image that has been made smaller or larger since.
+
+        Programs that scale an image copy its description as it is. A part of it, with other proportions, keeps the
+        size of its pixels.
+
+        Parameters
+        ----------
+        told : sequence of (width, height)
+            What the description says of the image; it may be empty.
+        size : (width, height)
+            What the image has.
+        """
+        if self.value is None or size in told:
+            return self
+        for width, height in told:
+            alike = abs(width * size[1] - height * size[0]) <= max(width, height, *size)  # sides are rounded
+            if alike and min(width, height, *size) > SMALLEST and abs(size[0] - width) > SCALED * width:
+                image = f"of an image of {width} x {height} pixels, and this one is {size[0]} x {size[1]}"
+                return Mpp(None, "none", f"gives the size of its pixels, {self.value:.4g} um, {image}")
+        return self
 
 
 UNKNOWN = Mpp(None, "none", "does not say how large its pixels are")

@@ -66,6 +66,12 @@ def _turned(facts: PictureFacts) -> str:
     )
 
 
+def _colourless(facts: PictureFacts) -> str:
+    if facts.kind != "grey":
+        return ""
+    return "the image is grey, as one channel of fluorescence is: models for H&E slides have learned from colour"
+
+
 def _inks(facts: PictureFacts) -> str:
     return "its inks (CMYK) are turned into colours without a profile" if facts.kind == "cmyk" else ""
 
@@ -81,7 +87,7 @@ def _trailing(facts: PictureFacts) -> str:
 
 
 REFUSED: tuple[Rule, ...] = (_depth, _colour)
-SAID: tuple[Rule, ...] = (_turned, _inks, _frames, _trailing)
+SAID: tuple[Rule, ...] = (_turned, _colourless, _inks, _frames, _trailing)
 
 
 def refuse_picture(facts: PictureFacts) -> None:

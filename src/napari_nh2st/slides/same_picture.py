@@ -12,13 +12,14 @@ from PIL import Image
 Rgb = npt.NDArray[np.uint8]
 Spot = tuple[float, float]  # centre, as parts of height and width
 
-SIDE = 32  # of a compared square, pixels of the smaller image
+SIDE = 32  # of a compared square, pixels of the smaller image; less if that is no more than two squares wide
 SMALLEST = 8
 CELLS = 8  # squares are averaged to this many cells a side: levels differ in their filters, not in what they show
 WHOLE_PIXELS = 4_000_000  # an image up to this size is looked at whole, to choose places that tell something
 FLAT = 3.0  # standard deviation of a square in which there is nothing to compare
 ALIKE = 0.7  # correlation
 FAR, FAR_CELL = 20.0, 70.0  # difference of mean colour, of 255: of a square, and of one of its cells
+FAINT = 20.0  # cells that differ by no more may have lost their content to compression
 ENOUGH = 2  # squares with content that must agree
 
 
@@ -65,7 +66,7 @@ def telling_spots(image: Readable) -> list[Spot]:
     if height * width > WHOLE_PIXELS:
         return [((i + 0.5) / 6, (j + 0.5) / 6) for i in range(6) for j in range(6)]
     pixels = _part(image, 0, 0, height, width)
-    side = min(SIDE, height, width)
+    side = _side(image.shape)
     if pixels is None or side < SMALLEST:
         return []
     rows, columns = height // side, width // side
@@ -75,6 +76,16 @@ def telling_spots(image: Readable) -> list[Spot]:
     dark = -blocks.mean(axis=4).min(axis=(1, 3))
     chosen = [*_best_of_cells(content), *_best(colour, 3), *_best(dark, 2)]
     return [((i + 0.5) * side / height, (j + 0.5) * side / width) for i, j in dict.fromkeys(chosen)]
+
+
+def is_tiny(shape: tuple[int, int]) -> bool:
+    """Return True for an image that is too small to show a section."""
+    return min(shape) < 2 * SIDE
+
+
+def _side(shape: tuple[int, int]) -> int:
+    """Return the side of a compared square; two fit into the image each way, as two must agree."""
+    return min(SIDE, min(shape) // 2)
 
 
 def _best_of_cells(content: npt.NDArray[np.float64], cells: int = 4) -> list[tuple[int, int]]:
@@ -95,7 +106,7 @@ def _best(values: npt.NDArray[np.float64], count: int) -> list[tuple[int, int]]:
 def _agrees(fine: Readable, coarse: Readable, spot: Spot) -> bool | None:
     """Compare one square; None if there is nothing to compare."""
     height, width = coarse.shape
-    side = min(SIDE, height, width)
+    side = _side(coarse.shape)
     if side < SMALLEST:
         return None
     top, left = (min(max(round(p * n - side / 2), 0), n - side) for p, n in zip(spot, coarse.shape, strict=True))
@@ -128,9 +139,11 @@ def _alike(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool | Non
     content = np.maximum(*spread) >= 2 * FLAT
     if not content.any():
         return None
-    if (np.minimum(*spread)[content] < FLAT / 2).any():
-        return False
-    return all(np.corrcoef(a[:, :, k].ravel(), b[:, :, k].ravel())[0, 1] >= ALIKE for k in np.flatnonzero(content))
+    if (np.minimum(*spread)[content] >= FLAT / 2).all() and all(
+        np.corrcoef(a[:, :, k].ravel(), b[:, :, k].ravel())[0, 1] >= ALIKE for k in np.flatnonzero(content)
+    ):
+        return True
+    return None if np.abs(a - b).max() <= FAINT else False
 
 
 def _part(image: Readable, top: int, left: int, bottom: int, right: int) -> Rgb | None:

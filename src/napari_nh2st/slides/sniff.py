@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.foreign import HEAD_BYTES, refuse_foreign, refuse_overviews
+
+# A pointer of git-annex is one line, or the target of a link that was copied as text
+ANNEX, ANNEX_WITHIN = b"annex/objects/", 256
 
 
 def refuse_obvious(path: Path) -> None:
@@ -30,11 +34,31 @@ def refuse_obvious(path: Path) -> None:
         raise SlideError(f"{path} cannot be opened: {error.strerror or error}") from error
     if head.startswith(b"version https://git-lfs"):
         raise SlideError(f"{path} is a git-lfs pointer and not the slide itself: run `git lfs pull`")
-    start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        raise SlideError(f"{path} is an HTML page, probably a server's error message: download the slide again")
+    if ANNEX in head[:ANNEX_WITHIN] and status.st_size <= HEAD_BYTES:
+        raise SlideError(f"{path} is a git-annex pointer and not the slide itself: run `git annex get`")
+    if page := _page(head):
+        raise SlideError(f"{path} is {page}, probably a server's error message: download the slide again")
     refuse_foreign(path, head)
     refuse_overviews(path)
+
+
+def _page(head: bytes) -> str:
+    """Name a page or message that a server sends in place of a file; "" if there is none."""
+    text = head[:512].removeprefix(b"\xef\xbb\xbf")
+    if text.startswith((b"\xff\xfe<\0", b"\xfe\xff\0<")):  # UTF-16
+        text = text[2:].replace(b"\0", b"")
+    text = re.sub(rb"^(?:\s+|<\?xml.*?\?>|<!--.*?-->)+", b"", text.lower(), flags=re.DOTALL)
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script")):
+        return "an HTML page"
+    if text.startswith((b"<error", b"<!doctype error")):
+        return "an XML message"
+    if re.match(rb'\{\s*"(?:error|errors|message|detail|status|code)"\s*:', text):
+        return "a JSON message"
+    return (
+        "a line of text"
+        if re.match(rb"(?:404|403|401|500|502|503)\b[^\0]{0,80}$|(?:access denied|not found)", text)
+        else ""
+    )
 
 
 def _folder(path: Path) -> str:

@@ -32,7 +32,7 @@ from napari_nh2st.slides.tiff_colour import facts_of
 from napari_nh2st.slides.tiff_level import TiffLevel
 from napari_nh2st.slides.tiff_ome import refuse_other_files
 from napari_nh2st.slides.tiff_pages import TiffPicture, tiff_pictures
-from napari_nh2st.slides.truncation import check_complete, check_directories
+from napari_nh2st.slides.truncation import check_complete, check_directories, has_wide_offsets
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _parsed(path: Path, file: SlideFile) -> Iterator[TiffFile]:
         raise OtherFormatError("does not begin like a TIFF")
     check_directories(file)
     try:
-        with _quiet(), TiffFile(path, _multifile=False) as tif:
+        with _quiet(), TiffFile(path, _multifile=False, is_ndpi=has_wide_offsets(file)) as tif:
             yield tif
     except (OtherFormatError, SlideError):
         raise

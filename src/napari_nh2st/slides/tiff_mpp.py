@@ -9,10 +9,13 @@ from tifffile import TiffFile, TiffPage
 
 from napari_nh2st.slides.mpp import UNITS, UNKNOWN, Mpp, from_density, judge
 from napari_nh2st.slides.overlap import ventana_xml
-from napari_nh2st.slides.tiff_ome import elements, ome_pixels, parsed_xml
+from napari_nh2st.slides.tiff_ome import elements, ome_pixels, parsed_xml, told_size
 
 # TIFF 6.0, section 8, ResolutionUnit: 2 is inch, 3 is centimetre; micrometres in each
 LENGTHS = {2: (25400.0, "inch"), 3: (10000.0, "cm")}
+
+# "46000x32914 [42673,5576 2220x2967] (240x240)": the scan, the part of it, and a tile, which is left out here
+_APERIO_SIZE = re.compile(r"(?<![\d(])(\d{1,7})x(\d{1,7})(?![\d)])")
 
 
 def aperio(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
@@ -20,7 +23,10 @@ def aperio(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
     said = re.search(r"(?:^|\|)\s*MPP\s*=\s*([^|\r\n]*)", str(page.description or ""))
     if said is None:
         return resolution(tif, page, series)
-    return judge(said[1].strip(), said[1].strip(), "aperio").beside(_from_tags(page))
+    size = judge(said[1].strip(), said[1].strip(), "aperio").beside(_from_tags(page))
+    first = str(page.description).partition("|")[0]
+    told = [(int(w), int(h)) for w, h in _APERIO_SIZE.findall(first)]
+    return size.of_image(told, (int(page.imagewidth), int(page.imagelength)))
 
 
 def ndpi(_tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
@@ -30,7 +36,7 @@ def ndpi(_tif: TiffFile, page: TiffPage, _series: int) -> Mpp:
 
 def ome(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
     """Read PhysicalSizeX and Y, with their units, else the resolution tags."""
-    pixels = ome_pixels(tif, series)
+    pixels = ome_pixels(tif, series, page)
     x, y = (None, None) if pixels is None else (pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeY"))
     if pixels is None or (x is None and y is None):
         return resolution(tif, page, series)
@@ -40,7 +46,8 @@ def ome(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
         return Mpp(None, "none", f'gives the size of its pixels in "{unknown[0][:20]}", not a unit of length')
     if UNITS[units[0]] != UNITS[units[1]]:
         return Mpp(None, "none", f"gives the width of its pixels in {units[0]} and their height in {units[1]}")
-    return judge(x or y, y or x, "ome", factor=UNITS[units[0]], unit=units[0]).beside(_from_tags(page))
+    size = judge(x or y, y or x, "ome", factor=UNITS[units[0]], unit=units[0]).beside(_from_tags(page))
+    return size.of_image([told_size(pixels)], (int(page.imagewidth), int(page.imagelength)))
 
 
 def philips(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
@@ -61,7 +68,9 @@ def leica(tif: TiffFile, page: TiffPage, series: int) -> Mpp:
         sizes = [float(views[0].get(f"size{a}", "")) / float(pixels[0].get(f"size{a}", "")) for a in "XY"]
     except (IndexError, ValueError, ZeroDivisionError):
         return resolution(tif, page, series)
-    return judge(sizes[0], sizes[1], "leica", factor=1e-3, unit="nm")
+    told = [(int(float(pixels[0].get("sizeX", ""))), int(float(pixels[0].get("sizeY", ""))))]
+    size = judge(sizes[0], sizes[1], "leica", factor=1e-3, unit="nm")
+    return size.of_image(told, (int(page.imagewidth), int(page.imagelength)))
 
 
 def ventana(tif: TiffFile, page: TiffPage, series: int) -> Mpp:

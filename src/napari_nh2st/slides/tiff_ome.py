@@ -6,9 +6,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from tifffile import TiffFile
+from tifffile import TiffFile, TiffPage
 
 from napari_nh2st.errors import SlideError
+
+NO_SIZE = (0, 0)
 
 
 def parsed_xml(text: str | None) -> ElementTree.Element | None:
@@ -26,12 +28,25 @@ def elements(root: ElementTree.Element | None, name: str) -> list[ElementTree.El
     return [] if root is None else [e for e in root.iter() if str(e.tag).rsplit("}", 1)[-1] == name]
 
 
-def ome_pixels(tif: TiffFile, series: int) -> ElementTree.Element | None:
-    """Return the element Pixels of a series."""
+def ome_pixels(tif: TiffFile, series: int, page: TiffPage) -> ElementTree.Element | None:
+    """Return the element Pixels of a series; if it tells another size than its page has, the only one that tells it."""
     images = elements(parsed_xml(tif.ome_metadata), "Pixels")
-    if len(images) == 1:
-        return images[0]
-    return images[series] if series < len(images) else None
+    own = images[series] if series < len(images) else None
+    size = (int(page.imagewidth), int(page.imagelength))
+    if own is not None and told_size(own) in (size, NO_SIZE):
+        return own
+    alike = [pixels for pixels in images if told_size(pixels) == size]
+    if len(alike) == 1 or len(images) == 1:
+        return [*alike, *images][0]
+    return None
+
+
+def told_size(pixels: ElementTree.Element) -> tuple[int, int]:
+    """Return the width and height that an element Pixels tells, `NO_SIZE` if it tells none."""
+    try:
+        return int(pixels.get("SizeX", "")), int(pixels.get("SizeY", ""))
+    except ValueError:
+        return NO_SIZE
 
 
 def refuse_other_files(tif: TiffFile, path: Path) -> None:

@@ -11,7 +11,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.file import SlideFile
-from napari_nh2st.slides.same_picture import Spot, same_picture, telling_spots
+from napari_nh2st.slides.same_picture import Spot, is_tiny, same_picture, telling_spots
 from napari_nh2st.slides.source import MAX_SIDE
 from napari_nh2st.slides.tiff_level import TiffLevel
 from napari_nh2st.slides.tiff_ome import elements, parsed_xml
@@ -141,17 +141,21 @@ class _Sorting:
         if kind & REDUCED and before:
             max(before, key=lambda pair: pair[0])[1].add(item.page)
             return True
+        larger = [pair for pair in larger if not pair[1].associated]
         if item.further or not larger:
             return False
         for other_rank, other in sorted(larger, key=lambda pair: pair[0], reverse=True):
-            finer = None if other.associated else other.finer_than(item.page)
+            finer = other.finer_than(item.page)
             if finer is not None and self._same(finer, item.page):
                 if other_rank < rank:
                     other.add(item.page)
                     return True
                 picture.name, picture.associated = picture.name or "thumbnail", True
                 return False
-        picture.reason = "shows something else"
+        if is_tiny(picture.shape):
+            picture.name, picture.associated = picture.name or "thumbnail", True
+        else:
+            picture.reason = "shows something else"
         return False
 
     def _same(self, fine: TiffPage, coarse: TiffPage) -> bool:

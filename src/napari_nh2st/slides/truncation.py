@@ -12,6 +12,29 @@ from napari_nh2st.slides.tiff_level import Tiles
 
 # There may be a directory and its tables between the tiles of two levels.
 GAP = 2**16
+NDPI_TAG, IMAGE_WIDTH = 65420, 256
+
+
+def has_wide_offsets(file: SlideFile) -> bool:
+    """Return True for an NDPI, a classic TIFF with 64-bit offsets, whatever its name.
+
+    Its first directory has the tag of Hamamatsu. Without a directory, as while it is written, the name decides.
+    """
+    if file.read(0, 4) != b"II*\0":
+        return False
+    if NDPI_TAG in _first_tags(file, "<Q"):
+        return True
+    return file.path.suffix.lower() == ".ndpi" and IMAGE_WIDTH not in _first_tags(file, "<I")
+
+
+def _first_tags(file: SlideFile, offset_format: str) -> tuple[int, ...]:
+    """Return the tags of the first directory of a little-endian classic TIFF; none if there is no directory."""
+    head = file.read(4, struct.calcsize(offset_format))
+    offset = struct.unpack(offset_format, head)[0] if len(head) == struct.calcsize(offset_format) else 0
+    count = file.read(offset, 2) if 0 < offset < file.size else b""
+    table = file.read(offset + 2, 12 * int.from_bytes(count, "little")) if len(count) == 2 else b""
+    tags = tuple(tag for tag, _ in struct.iter_unpack("<H10s", table[: len(table) // 12 * 12]))
+    return tags if list(tags) == sorted(tags) else ()
 
 
 def check_directories(file: SlideFile) -> None:
@@ -24,7 +47,7 @@ def check_directories(file: SlideFile) -> None:
     """
     order = "<" if file.read(0, 2) == b"II" else ">"
     version = struct.unpack(order + "H", file.read(2, 2))[0]
-    wide = version == 43 or file.path.suffix.lower() == ".ndpi"  # NDPI: a classic TIFF with 64-bit offsets
+    wide = version == 43 or has_wide_offsets(file)
     count_format, entry = ("Q", 20) if version == 43 else ("H", 12)
     offset_format = "Q" if wide else "I"
 
