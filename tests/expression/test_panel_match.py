@@ -4,7 +4,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from napari_nh2st.expression.panel_match import match_panel, match_words
+from napari_nh2st.expression.panel_match import match_panel, match_words, none_found
 from napari_nh2st.model.folder import load_model
 from napari_nh2st.model.gene_names import ensembl_ids, other_symbols
 
@@ -99,3 +99,16 @@ def test_the_bundled_panel_has_ids_and_is_found_by_them_alone():
 def test_a_panel_of_other_than_human_genes_gets_no_ids():
     assert ensembl_ids(["Erbb2", "Cd74", "DEMO-TUMORIN"]) is None
     assert ensembl_ids(["ERBB2", "AES"]) == ["ENSG00000141736", AES]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Erbb2", "Actb"], "it has Erbb2, as mice and rats do, where the model has ERBB2"),
+        (["erbb2", "actb"], "it has erbb2 where the model has ERBB2: write the names as the model does"),
+        (["ENSMUSG00000062312.7", "ENSMUSG00000029580"], "its Ensembl ids are of mice (ENSMUSG), a model's of humans"),
+        (["X", "Y"], "do the gene names match?"),
+    ],
+)
+def test_why_no_gene_was_found(names, said):
+    assert none_found(measured(names), ["CD74", "ERBB2"]) == said

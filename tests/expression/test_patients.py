@@ -1,11 +1,21 @@
 import pytest
 
-from napari_nh2st.expression.patients import patient_key, patient_keys, written_twice
+from napari_nh2st.expression.patients import nobody, patient_key, patient_keys, written_twice
 
 
 @pytest.mark.parametrize("name", ["P01", "p01 ", "P1", "p-1", "P 001", "P_1"])
 def test_ways_to_write_one_patient(name):
     assert patient_key(name) == patient_key("P1")
+
+
+def test_a_number_as_pandas_saves_it():
+    assert patient_key("1.0") == patient_key("01") == patient_key("1")
+
+
+@pytest.mark.parametrize("name", ["NA", "nan", " unknown", "?", "", "N/A", "None"])
+def test_what_names_nobody(name):
+    assert nobody(name)
+    assert not nobody(f"{name}1")
 
 
 @pytest.mark.parametrize(
@@ -19,6 +29,8 @@ def test_ways_to_write_one_patient(name):
         ("A1", "1A"),
         ("P", "P0"),
         ("é", "e"),
+        ("1.1", "1"),
+        ("P1.0", "P1"),
     ],
 )
 def test_names_of_several_patients(one, other):

@@ -124,6 +124,8 @@ def test_a_sheet_in_windows_own_encoding(folder):
         (PLAIN.replace("patient", "slide") + ROW, "lacks the column patient"),
         (PLAIN.replace("spots", "slide") + ROW, "names the column slide twice"),
         (PLAIN + "".join(f"A{n},,x,y,h5ad,,\n" for n in range(2_000)), "and [0-9]+ more problems"),
+        (PLAIN + ROW.replace(",P,", ",NA,"), "line 2: patient 'NA' names nobody: write whose tissue it is"),
+        (PLAIN.replace("mpp", "pixel_size") + ROW, r"the column pixel_size is not read: name it mpp \(µm per pixel\)"),
         ("PK\x03\x04", "Excel workbook or another zip archive: open it and save the sheet as “CSV UTF-8”"),
         (PLAIN.encode() + b"\xc3\x28,P,A.tif,A.h5ad,h5ad,,\n", "line 2 holds bytes that are no UTF-8 text: save it as"),
     ],

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import anndata as ad
@@ -142,3 +143,38 @@ def test_barcodes_without_a_position_are_counted(tmp_path):
     path = tmp_path / "outs" / "spatial" / "tissue_positions.csv"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("AAAC0001-1")))
     assert read(tmp_path).uns["nh2st"]["says"] == ["1 barcodes of the matrix have no position, and are left out"]
+
+
+def _as_pandas_saves(text):
+    head, *rows = text.splitlines()
+    return "\n".join([f",{head}", *(f"{i},{row}" for i, row in enumerate(rows))])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _as_pandas_saves,
+        lambda text: text.replace("pxl_row_in_fullres", "imagerow").replace("pxl_col_in_fullres", "imagecol"),
+        lambda text: text.partition("\n")[0].upper() + "\n" + text.partition("\n")[2],
+        lambda text: text.replace(",", "\t"),
+        lambda text: text.replace("-1,1,", "-1,TRUE,").replace("-1,0,", "-1,FALSE,"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_positions_however_they_were_saved(tmp_path, change, packed):
+    visium.outs(tmp_path, COUNTS, GENES)
+    path = tmp_path / "outs" / "spatial" / "tissue_positions.csv"
+    changed = change(path.read_text()).encode()
+    path.unlink()
+    path.with_name(path.name + ".gz" * packed).write_bytes(gzip.compress(changed) if packed else changed)
+    data = read(tmp_path)
+    assert data.obsm["spatial"].tolist() == [[100.0 * i, 10.0 * i] for i in range(6)]
+    assert data.uns["nh2st"]["off_tissue"] == 1
+
+
+def test_positions_without_a_column_at_their_end_are_refused(tmp_path):
+    visium.outs(tmp_path, COUNTS, GENES, version=1)
+    path = tmp_path / "outs" / "spatial" / "tissue_positions_list.csv"
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in path.read_text().splitlines()))
+    with pytest.raises(SampleError, match="lacks the column pxl_col_in_fullres"):
+        read(tmp_path)

@@ -19,7 +19,7 @@ from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.seen_in_training import seen_warning, settle_kinds, unchecked
 from napari_nh2st.evaluation.splits import kind_of
 from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
-from napari_nh2st.expression.panel_match import MATCH, match_panel, match_words
+from napari_nh2st.expression.panel_match import MATCH, match_panel, match_words, none_found
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
 from napari_nh2st.model.folder import Model, load_model
@@ -160,7 +160,7 @@ def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData,
     named, match = match_panel(data, card.genes, card.ensembl, other_symbols)
     genes = [g for g in card.genes if g in named.var_names]
     if not genes:
-        raise SampleError(f"sample {name}: none of the model's genes were measured: do the gene names match?")
+        raise SampleError(f"sample {name}: none of the model's genes were measured: {none_found(data, card.genes)}")
     named = named.copy() if named is data else named
     named.uns["nh2st"] = {**named.uns.get("nh2st", {}), MATCH: match.figures()}
     return named, genes

@@ -94,8 +94,8 @@ def _axis(name: str) -> tuple[tuple[str, ...], str]:
     return tuple(words), rest
 
 
-PIXELS = 1
-"""Rank up to which a pair of columns names pixels in so many words."""
+PIXELS, IMAGE = 1, 2
+"""Ranks up to which a pair of columns names pixels, or an image, in so many words."""
 
 
 def _rank(words: tuple[str, ...], axis: str) -> int:

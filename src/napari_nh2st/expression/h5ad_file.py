@@ -30,6 +30,7 @@ from napari_nh2st.expression.hdf5 import (
     read_matrix,
     real,
 )
+from napari_nh2st.expression.patients import nobody
 from napari_nh2st.expression.several_slides import several_slides
 
 _NO_CENTRES = '{} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide'
@@ -84,7 +85,7 @@ def facts(path: Path) -> dict[str, Any]:
         if uns is not None:
             named |= {_text(uns)} if getattr(uns, "shape", None) == () else set(as_texts(read_column(uns)))
         named = {name.strip() for name in named}
-        patient = named.pop() if len(named) == 1 and not named & {"", "nan"} else ""
+        patient = named.pop() if len(named) == 1 and not any(map(nobody, named)) else ""
         return {"patient": patient, "prediction": child(child(child(file, "uns"), "nh2st"), "content") is not None}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     import anndata as ad
 
 MATCH = "panel"  # in uns["nh2st"]: `PanelMatch.figures`
+
+_SPECIES = re.compile(r"ENS([A-Z]{3,6})G\d", re.IGNORECASE)
+_ANIMALS = {"MUS": "mice", "RNO": "rats", "SSC": "pigs", "DAR": "zebrafish", "MMU": "macaques", "CAF": "dogs"}
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,31 @@ def match_panel(
     missing = tuple(g for g in genes if g not in found)
     match = PanelMatch(ways["symbol"], ways["former"], ways["id"], missing)
     return _renamed(data, names, found), match
+
+
+def none_found(data: ad.AnnData, genes: Sequence[str]) -> str:
+    """Say why none of a panel's genes was found: another species, another case; else ask.
+
+    Parameters
+    ----------
+    data : AnnData
+    genes : sequence of str
+        Symbols of the panel.
+    """
+    names = [str(name) for name in data.var_names]
+    ids = [str(i) for i in data.var.get("gene_ids", names)]
+    species = [m.group(1) for i in ids if (m := _SPECIES.match(i)) is not None]
+    if len(species) > len(ids) / 2:
+        kind = max(set(species), key=species.count)
+        return f"its Ensembl ids are of {_ANIMALS.get(kind, 'another animal')} (ENS{kind}G), a model's of humans"
+    folded = {name.casefold(): name for name in names}
+    here = next(((folded[g.casefold()], g) for g in genes if g.casefold() in folded), None)
+    if here is None:
+        return "do the gene names match?"
+    name, gene = here
+    if name == name.capitalize() and name != gene:
+        return f"it has {name}, as mice and rats do, where the model has {gene}"
+    return f"it has {name} where the model has {gene}: write the names as the model does"
 
 
 def _renamed(data: ad.AnnData, names: list[str], found: dict[str, int]) -> ad.AnnData:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+_WHOLE = re.compile(r"(\d+)\.0+")  # a number as pandas saves it beside an empty cell
+_NOBODY = {"", "na", "n/a", "nan", "none", "null", "-", "?", "unknown", "unk", "n.a.", "#n/a"}
 _PART = re.compile(r"\d+|[^\W\d_]+|[^\w\s.-]|[.-](?!\w)")
 
 
 def patient_key(name: str) -> str:
     """Return what two ways of writing one patient share: without capitals, blanks, hyphens and leading zeros."""
-    parts = _PART.findall(name.casefold())
+    whole = _WHOLE.fullmatch(name.strip())
+    parts = _PART.findall(whole[1] if whole else name.casefold())
     return " ".join(part.lstrip("0") or "0" if part.isdecimal() else part for part in parts) or name.strip().casefold()
+
+
+def nobody(name: str) -> bool:
+    """Tell whether a name says that nobody knows whose tissue it is: it is no name that two sections may share."""
+    return name.strip().casefold() in _NOBODY
 
 
 def patient_keys(names: Iterable[str]) -> set[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import SampleError, one_line
+from napari_nh2st.expression.columns import fold
+from napari_nh2st.expression.patients import nobody
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.reading import Row, Table, exists, expanded, number, read_table, written_cell
@@ -20,6 +22,8 @@ REQUIRED = ("sample", "patient", "slide", "expression", "format")
 SHEETS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".ods")
 _NUMBERS = ("mpp", "scale", "x", "y")
 _ABSENT = {"na", "n/a", "nan", "none", "null", "-"}  # as R, pandas and people write that there is nothing
+# What people call the column mpp, folded: their slide's pixel size must not be passed over.
+_PIXEL_SIZES = {"mmp", "mpps", "mppum", "mppx", "pixelsize", "pixelsizeum", "umperpx", "umperpixel", "micronsperpixel"}
 _TOLD = 10  # problems of a sheet that are told; more of them have the same cause
 
 
@@ -48,6 +52,10 @@ def read_sheet(path: str | Path) -> list[Sample]:
         raise SampleError(f"{path} names the column {', '.join(twice)} twice: leave one of the two away")
     if not table.rows:
         raise SampleError(f"{path} names no sample")
+    if "mpp" not in columns and (other := next((c for c in table.columns if fold(c) in _PIXEL_SIZES), None)):
+        raise SampleError(
+            f"{path}: the column {one_line(other, 60)} is not read: name it mpp (µm per pixel), or remove it"
+        )
     problems: list[str] = []
     samples = [_sample(row, columns, table, path.parent, problems) for row in table.rows]
     problems += _repeated(samples, table.rows)
@@ -94,6 +102,8 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
         said.append(f"unknown format {one_line(kind, 60)!r} (known: {', '.join(FORMATS)})")
     if kind in FORMATS and FORMATS[kind].needs_spots and files["spots"] is None:
         said.append(f"the format {kind} needs a file in the column spots")
+    if (patient := cells["patient"]) and nobody(patient):
+        said.append(f"patient {one_line(patient, 60)!r} names nobody: write whose tissue it is")
     numbers = {c: _number(c, cells.get(c, ""), table.delimiter, said) for c in _NUMBERS}
     if numbers["scale"] is not None and numbers["scale"] <= 0:
         said.append("scale must be more than 0")
@@ -153,7 +163,7 @@ def write_sheet(samples: Sequence[Sample], path: str | Path) -> None:
         If the file cannot be written.
     """
     path = expanded(path)
-    unnamed = [s.sample or s.slide.name for s in samples if not (s.sample and s.patient)]
+    unnamed = [s.sample or s.slide.name for s in samples if not s.sample or nobody(s.patient)]
     if unnamed or not samples:
         raise SampleError(f"no sheet was written: {', '.join(unnamed) or 'nothing'} has a name and a patient")
     folder = path.parent.absolute()

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import tenx_folder
+from napari_nh2st.errors import SampleError, one_line
+from napari_nh2st.expression import columns, tenx_folder
 from napari_nh2st.expression.apart import read_apart
-from napari_nh2st.expression.columns import under_tissue
 from napari_nh2st.expression.counts import SAYS, TISSUE, Counts
 from napari_nh2st.expression.frame import FRAME, frame_of
 from napari_nh2st.reading import read_frame, read_json, reason
@@ -64,7 +63,10 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
         raise SampleError(f"{folder} names a barcode twice")
     shared = data.obs_names[data.obs_names.isin(positions.index)]
     if not len(shared):
-        raise SampleError(f"{folder}: the matrix and the spots' positions share no barcode")
+        raise SampleError(
+            f"{folder}: the matrix and the spots' positions share no barcode, as {one_line(data.obs_names[0], 40)} and "
+            f"{one_line(positions.index[0], 40)}: write them alike"
+        )
     if lost := data.n_obs - len(shared):
         data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} barcodes of the matrix have no position, and are left out"]
     data = data[shared].copy()
@@ -90,13 +92,17 @@ def _counts(folder: Path) -> Counts:
 
 
 def _positions(spatial: Path) -> pd.DataFrame:
-    path = next((spatial / name for name in _POSITIONS if (spatial / name).exists()), None)
+    names = [name + end for end in ("", ".gz") for name in _POSITIONS]
+    path = next((spatial / name for name in names if (spatial / name).exists()), None)
     if path is None:
         hd = " (Visium HD is not read)" if (spatial / "tissue_positions.parquet").exists() else ""
         raise SampleError(f"{spatial} holds neither {' nor '.join(_POSITIONS)}{hd}")
     table = read_frame(path, error=SampleError, names=_COLUMNS)
-    table.columns = [str(c).strip() for c in table.columns]
-    lacking = [c for c in _COLUMNS if c not in table.columns]
+    table.columns = [str(c).strip().casefold() for c in table.columns]
+    pair = columns.centres([*table.columns])
+    if pair is not None and pair.rank <= columns.IMAGE:  # imagerow and imagecol, as Seurat names them
+        table = table.rename(columns={pair.y: _COLUMNS[4], pair.x: _COLUMNS[5]})
+    lacking = [c for c in _COLUMNS if c not in table.columns or table[c].isna().all()]
     if lacking:
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}")
     table = table.set_index(table["barcode"].astype(str).str.strip())
@@ -105,7 +111,7 @@ def _positions(spatial: Path) -> pd.DataFrame:
     for column in _COLUMNS[2:]:
         if table[column].dtype.kind not in "iuf":
             raise SampleError(f"{path}: the column {column} holds something else than numbers")
-    under = under_tissue(table["in_tissue"].to_numpy())
+    under = columns.under_tissue(table["in_tissue"].to_numpy())
     if under is None:
         raise SampleError(f"{path}: the column in_tissue holds something else than 0 and 1")
     table["in_tissue"] = under

@@ -27,6 +27,7 @@ _HEAD = 2 * MB
 _SHEET_LIMIT = 64 * MB
 _FRAME_LIMIT = 4000 * MB
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t ]*', re.IGNORECASE)  # the first line, for Excel alone
+_LINE = 10_000  # letters of a first line that are looked at
 _FIRST = 20  # lines among which that of the columns' names may stand, below a title or a comment
 _BLANKS = " \t\r\n\v\f\x1a\xa0\u2007\u202f\u200b\ufeff"
 _QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "”": "”", "‘": "’", "«": "»", "»": "«"}
@@ -147,7 +148,7 @@ def read_frame(
     index : bool
         Whether the first column names the rows.
     names : sequence of str
-        The columns of a file that may lack the line of their names: it begins with another cell than the first of them.
+        The columns, lower case, of a file that may lack the line of their names: none of them stands in its first line.
     """
     import pandas as pd
 
@@ -155,7 +156,8 @@ def read_frame(
         data = contents(path, _FRAME_LIMIT, unpack=True)
         decoded, said = _without_separator_line(text_of(data, guess=True))
         delimiter = said or _delimiter(decoded, ())
-        bare = bool(names) and plain_cell(decoded[:1000].split(delimiter)[0]).casefold() != names[0]
+        first = decoded.lstrip("\ufeff\r\n").partition("\n")[0][:_LINE]
+        bare = bool(names) and not {plain_cell(cell).casefold() for cell in first.split(delimiter)} & set(names)
         try:
             return pd.read_csv(
                 io.StringIO(decoded),

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
-from napari_nh2st.expression.panel_match import match_panel
+from napari_nh2st.expression.panel_match import match_panel, none_found
 from napari_nh2st.expression.patients import patient_key, patient_keys
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
@@ -77,7 +77,8 @@ class HeldOutSections:
         genes = [g for g in card.genes if all(g in d.var_names for d in data)]
         if samples and not genes:
             names = ", ".join(s.sample for s in samples)
-            raise SampleError(f"none of the panel's genes were measured in the held-out {names}: do the names match?")
+            why = none_found(data[0], card.genes)
+            raise SampleError(f"none of the panel's genes were measured in the held-out {names}: {why}")
         narrow = card.model_copy(update={"genes": genes, "gene_means": None, "ensembl": None})
         sections = [load_section(s, d, narrow) for s, d in zip(samples, data, strict=True)]
         columns = [card.genes.index(g) for g in genes]

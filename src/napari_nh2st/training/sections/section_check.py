@@ -17,7 +17,7 @@ import numpy as np
 from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression
-from napari_nh2st.expression.patients import written_twice
+from napari_nh2st.expression.patients import nobody, written_twice
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.examine import examine
 from napari_nh2st.training.sections.held_apart import NamedSection, same_warnings
@@ -163,7 +163,7 @@ def named(facts: Sequence[SectionFacts]) -> list[SectionFacts]:
     out = []
     for fact in facts:
         sample = fact.sample
-        wrong = [] if sample.patient else [NO_PATIENT]
+        wrong = [NO_PATIENT] if nobody(sample.patient) else []
         if not sample.sample:
             wrong.append("the section has no name: give it one of its own")
         elif names[sample.sample] > 1:
