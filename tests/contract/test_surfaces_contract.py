@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.slides import open_slide
-from support.slides import MAKERS, aperio, jpeg, leica, picture, png, shrunk, tiff, ventana
+from support.slides import APERIO, MAKERS, aperio, jpeg, leica, picture, png, shrunk, tiff, ventana
 
 SECTION, OTHER = picture(300, 400, seed=1), picture(300, 400, seed=2)
 HALF = shrunk(SECTION, 150, 200)
@@ -73,6 +73,14 @@ FILES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "MIRAX": (".jpg", lambda path: beside(jpeg(path, SECTION), f"{path.stem}/Slidedat.ini")),
     "VSI": (".tif", lambda path: beside(tiff(path, SECTION), f"_{path.stem}_/stack1/frame_t.ets")),
     "16 bits": (".tif", lambda path: tiff(path, SECTION.astype(np.uint16))),
+    "marked and none": (".tif", lambda path: tiff(path, SECTION, [shrunk(OTHER, 150, 200)])),
+    "a copied description": (
+        ".svs",
+        lambda path: tiff(path, SECTION, description=APERIO.format(w=800, h=600, mpp=0.5)),
+    ),
+    "grey": (".png", lambda path: png(path, SECTION[:, :, 0])),
+    "a TIFF called NDPI": (".ndpi", lambda path: tiff(path, SECTION)),
+    "a page of a server": (".svs", with_bytes(b"<!-- x --><html>")),
     "CZI": (".svs", with_bytes(b"ZISRAWFILE".ljust(5000, b"\0"))),
     "empty": (".ndpi", with_bytes(b"")),
     "one picture": (".png#2", lambda path: png(path, SECTION)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slide_path import slide_file, slide_stem, split_picture
@@ -137,6 +137,29 @@ def test_what_the_file_says_goes_first(tmp_path):
         assert [p.name for p in slide.pictures] == ["", "mask"]
 
 
+def padded(pixels: np.ndarray) -> np.ndarray:
+    """To whole tiles, by which the proportions stay."""
+    return np.pad(pixels, [(0, 84), (0, 112), (0, 0)], constant_values=255)
+
+
+@pytest.mark.parametrize("sub", [False, True])
+@pytest.mark.parametrize("kind", ["another section", "mirrored", "padded"])
+def test_a_page_that_is_marked_as_a_level_and_plainly_is_none(tmp_path, kind, sub):
+    page = {**NOT_LEVELS, "padded": padded(HALF)}[kind]
+    path = pages(tmp_path / "a.tif", (SECTION, {"subifds": 1} if sub else {}), (page, REDUCED))
+    with open_slide(path) as slide, open_slide(f"{path}#2") as second:
+        assert slide.level_shapes == [(600, 800)]
+        assert any("which is marked as a level and shows something else" in line for line in slide.warnings)
+        assert np.array_equal(second.levels[0][:], page)
+
+
+def test_a_marked_level_with_a_drawing_or_another_filter_is_one(tmp_path):
+    sharp = np.asarray(Image.fromarray(HALF).filter(ImageFilter.UnsharpMask(2, 200, 0)))
+    for page in (NOT_LEVELS["a thin line"], NOT_LEVELS["black writing"], sharp, HALF // 16 * 16):
+        with open_slide(pages(tmp_path / "a.tif", (SECTION,), (page, REDUCED))) as slide:
+            assert slide.level_shapes == [(600, 800), (300, 400)]
+
+
 def test_levels_belong_to_the_section_before_them(tmp_path):
     other = shrunk(OTHER, 540, 720)
     written = ((SECTION,), (HALF, REDUCED), (other,), (shrunk(other, 270, 360), REDUCED))
@@ -203,6 +226,17 @@ def test_associated_images_are_listed_without_a_warning(tmp_path):
             ("Macro", True),
         ]
         assert slide.warnings == []
+
+
+def test_the_refusal_of_the_largest_picture_names_the_others(tmp_path):
+    path = pages(tmp_path / "a.tif", (SECTION.astype(np.uint16),), (HALF,))
+    with pytest.raises(
+        SlideError, match=r"16-bit.*convert it to 8-bit RGB; .*#2 \(400 x 300 px\).* a\.tif#2$"
+    ) as error:
+        open_slide(path)
+    assert "\n" not in str(error.value)
+    with open_slide(f"{path}#2") as slide:
+        assert np.array_equal(slide.levels[0][:], HALF)
 
 
 def test_pages_with_other_samples_are_named_too(tmp_path):

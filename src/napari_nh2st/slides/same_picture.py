@@ -16,6 +16,7 @@ SIDE = 32  # of a compared square, pixels of the smaller image; less if that is 
 SMALLEST = 8
 CELLS = 8  # squares are averaged to this many cells a side: levels differ in their filters, not in what they show
 WHOLE_PIXELS = 4_000_000  # an image up to this size is looked at whole, to choose places that tell something
+FEW_PIXELS, FEW_SPOTS = 300_000, 6  # the same, and how many places, for a page that the file calls a level
 FLAT = 3.0  # standard deviation of a square in which there is nothing to compare
 ALIKE = 0.7  # correlation
 FAR, FAR_CELL = 20.0, 70.0  # difference of mean colour, of 255: of a square, and of one of its cells
@@ -57,13 +58,14 @@ def same_picture(fine: Readable, coarse: Readable, spots: Sequence[Spot]) -> boo
     return agreed >= ENOUGH
 
 
-def telling_spots(image: Readable) -> list[Spot]:
+def telling_spots(image: Readable, whole: int = WHOLE_PIXELS) -> list[Spot]:
     """Choose where to compare: spread over the image, where it has most content, and where colours are strongest.
 
-    Drawings and masks have strong colours or black; a mere grid would miss a thin line.
+    Drawings and masks have strong colours or black; a mere grid would miss a thin line. An image of more than `whole`
+    pixels gets a grid all the same.
     """
     height, width = image.shape
-    if height * width > WHOLE_PIXELS:
+    if height * width > whole:
         return [((i + 0.5) / 6, (j + 0.5) / 6) for i in range(6) for j in range(6)]
     pixels = _part(image, 0, 0, height, width)
     side = _side(image.shape)
@@ -76,6 +78,18 @@ def telling_spots(image: Readable) -> list[Spot]:
     dark = -blocks.mean(axis=4).min(axis=(1, 3))
     chosen = [*_best_of_cells(content), *_best(colour, 3), *_best(dark, 2)]
     return [((i + 0.5) * side / height, (j + 0.5) * side / width) for i, j in dict.fromkeys(chosen)]
+
+
+def other_picture(fine: Readable, coarse: Readable) -> bool:
+    """Tell whether `coarse` shows something else than `fine`: more places differ than agree, and at least two.
+
+    This is not the contrary of `same_picture`: an empty image shows nothing else, and a level on which somebody has
+    drawn, or that was sharpened, differs at some places. Few places are looked at: such a page is hardly ever met, and
+    slides are to open at once.
+    """
+    spots = telling_spots(coarse, FEW_PIXELS)
+    answers = [_agrees(fine, coarse, spot) for spot in spots[:: max(len(spots) // FEW_SPOTS, 1)]]
+    return answers.count(False) >= max(answers.count(True) + 1, ENOUGH)
 
 
 def is_tiny(shape: tuple[int, int]) -> bool:

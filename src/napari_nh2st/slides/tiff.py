@@ -129,7 +129,7 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) ->
         *picture_warnings(facts_of(base)),
         *_plane_warnings(chosen.series, path),
     ]
-    levels = _levels(file, chosen, warnings)
+    levels = _levels(file, chosen, warnings, f"; {others[0]}" if others and number is None else "")
     damage = Damage()
     height, width = levels[0].shape
     for level in levels:
@@ -159,15 +159,15 @@ def _series_index(tif: TiffFile, picture: TiffPicture) -> int:
     return next((i for i, series in enumerate(tif.series) if series is picture.series), 0)
 
 
-def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str]) -> list[TiffLevel]:
-    """Make the levels of a picture; say which page cannot be one."""
+def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str], others: str = "") -> list[TiffLevel]:
+    """Make the levels of a picture; say which page cannot be one, and with `others` that there is another picture."""
     levels: list[TiffLevel] = []
     for page in picture.pages:
         try:
             levels.append(TiffLevel(file, page, len(levels)))
         except SlideError as error:
             if page is picture.pages[0]:
-                raise SlideError(f"{file.path}: {error}") from error
+                raise SlideError(f"{file.path}: {error}{others}") from error
             warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
     check_complete(file, [level.tiles for level in levels])
     tiles = levels[0].tiles.counts

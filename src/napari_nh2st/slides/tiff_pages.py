@@ -11,7 +11,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.file import SlideFile
-from napari_nh2st.slides.same_picture import Spot, is_tiny, same_picture, telling_spots
+from napari_nh2st.slides.same_picture import Spot, is_tiny, other_picture, same_picture, telling_spots
 from napari_nh2st.slides.source import MAX_SIDE
 from napari_nh2st.slides.tiff_level import TiffLevel
 from napari_nh2st.slides.tiff_ome import elements, parsed_xml
@@ -83,7 +83,8 @@ def tiff_pictures(tif: TiffFile, file: SlideFile) -> list[TiffPicture]:
     """Return the pictures of a TIFF in the order of the file.
 
     A page is a level of another if the file says so (a vendor's or OME's series, a SubIFD, a page marked as reduced
-    that follows), or if both show the same (`same_picture`). Everything else is a picture of its own.
+    that follows; the latter two unless they plainly show something else), or if both show the same (`same_picture`).
+    Everything else is a picture of its own.
 
     Raises
     ------
@@ -135,12 +136,10 @@ class _Sorting:
         before = [pair for pair in larger if pair[0] < rank]
         if item.of is not None:
             own = [p for _, p in before if p.pages[0] is item.of]
-            if own:
-                own[0].add(item.page)
-            return bool(own)
+            return bool(own) and self._add_marked(own[0], item.page, picture)
         if kind & REDUCED and before:
-            max(before, key=lambda pair: pair[0])[1].add(item.page)
-            return True
+            marked = max(before, key=lambda pair: pair[0])[1]
+            return self._add_marked(marked, item.page, picture)
         larger = [pair for pair in larger if not pair[1].associated]
         if item.further or not larger:
             return False
@@ -158,16 +157,31 @@ class _Sorting:
             picture.reason = "shows something else"
         return False
 
-    def _same(self, fine: TiffPage, coarse: TiffPage) -> bool:
-        self._compared += 1
-        if self._compared > MAX_COMPARED:
+    def _add_marked(self, owner: TiffPicture, page: TiffPage, picture: TiffPicture) -> bool:
+        """Add a page that the file calls a level, unless it plainly shows something else."""
+        finer = owner.finer_than(page)
+        levels = None if finer is None else self._comparable(finer, page)
+        if levels is not None and other_picture(*levels):
+            picture.reason = "is marked as a level and shows something else"
             return False
-        levels = [self._level(page) for page in (fine, coarse)]
-        if levels[0] is None or levels[1] is None:
+        owner.add(page)
+        return True
+
+    def _same(self, fine: TiffPage, coarse: TiffPage) -> bool:
+        levels = self._comparable(fine, coarse)
+        if levels is None:
             return False
         if id(coarse) not in self._spots:
             self._spots[id(coarse)] = telling_spots(levels[1])
-        return same_picture(levels[0], levels[1], self._spots[id(coarse)])
+        return same_picture(*levels, self._spots[id(coarse)])
+
+    def _comparable(self, fine: TiffPage, coarse: TiffPage) -> tuple[TiffLevel, TiffLevel] | None:
+        """Return two pages to be compared; None if one cannot be read in parts, or after many of them."""
+        self._compared += 1
+        levels = self._level(fine), self._level(coarse)
+        if self._compared > MAX_COMPARED or levels[0] is None or levels[1] is None:
+            return None
+        return levels[0], levels[1]
 
     def _level(self, page: TiffPage) -> TiffLevel | None:
         if id(page) not in self._levels:
