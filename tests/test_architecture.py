@@ -216,6 +216,26 @@ def test_qt_and_napari_stay_in_the_viewer():
     assert not _users(QT, [n for n in MODULES if _top(n) != "viewer" and n not in processes])
 
 
+def test_nothing_is_unpickled_downloaded_or_sent():
+    """Only the report of `nh2st doctor` imports `socket`, for the machine's name, which it takes out."""
+    libraries = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+    libraries |= {
+        "socket",
+        "ssl",
+        "http",
+        "urllib.request",
+        "urllib3",
+        "requests",
+        "httpx",
+        "aiohttp",
+        "ftplib",
+        "smtplib",
+    }
+    assert not _users(libraries, [n for n in MODULES if n != "doctor.privacy"])
+    unsafe = re.compile(r"allow_pickle=True|weights_only=False|read_pickle|shell=True|urlopen|load_state_dict_from_url")
+    assert [name for name, file in MODULES.items() if unsafe.search(file.read_text(encoding="utf-8"))] == []
+
+
 def test_mypy_leaves_out_nothing_but_qt_widgets():
     overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
     left_out = {name for override in overrides if override.get("ignore_errors") for name in override["module"]}
