@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 lanes=$((cores > 4 ? 4 : cores))
-groups=$((lanes * 3)) # few enough that napari is seldom loaded anew, enough that the lanes end together
+groups=$((lanes * 2)) # few enough that napari is seldom loaded anew, enough that the lanes end together
 
 run_group() {
     local log status=0 screen=()
