@@ -56,6 +56,7 @@ class Screen:
         self.dock = launch.open_dock(self.viewer)
         self.dock.use_model(model)
         self.drawn = 0
+        self._shown: Callable[[], bool] | None = None
         # napari has no public event for "drawn"; last, so that it is over when it is counted
         scene = self.viewer.window._qt_viewer.canvas._scene_canvas
         scene.events.draw.connect(self._count, position="last")
@@ -65,6 +66,8 @@ class Screen:
     def _count(self, event: Any = None) -> None:
         self._finish()
         self.drawn += 1
+        if self._shown is not None and self._shown():
+            self._shown = None
 
     def wait(self, done: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
         """Let the window live until `done`; a real event loop, as a person's would be."""
@@ -88,6 +91,11 @@ class Screen:
         """Wait for the next drawing to be over."""
         before = self.drawn
         self.wait(lambda: self.drawn > before, "a drawing", 30)
+
+    def until_drawn_with(self, there: Callable[[], bool], what: str) -> None:
+        """Wait until the canvas has drawn what is to be there; it may come and be drawn between two looks at it."""
+        self._shown = there
+        self.wait(lambda: self._shown is None, what)
 
     def move_to(self, centre: npt.NDArray[np.float64]) -> None:
         """Move the view to a place (x, y), level-0 pixels, and let it be drawn."""
@@ -179,8 +187,7 @@ def first_tiles(screen: Screen) -> tuple[float, list[float]]:
             screen.dock.live.rested()  # what the dock calls when the view has not moved for a while
         else:
             screen.dock.predict()
-        screen.wait(lambda: screen.in_sight > 0, "the first tile")
-        screen.until_drawn()
+        screen.until_drawn_with(lambda: screen.in_sight > 0, "the first tile")
         took.append(time.perf_counter() - started)
         screen.wait(screen.idle, "a view")
         screen.settle(0.3)
@@ -200,7 +207,7 @@ def heartbeat_while_predicting(screen: Screen, seconds: float) -> tuple[list[flo
         screen.wait(lambda: screen.idle() or time.monotonic() > until, "predicting", seconds + 60)
     prediction_map = screen.dock.controller.map
     count = 0 if prediction_map is None else prediction_map.count
-    screen.dock.cancel()
+    screen.dock.presenter.cancel()
     screen.wait(screen.idle, "stopping")
     screen.settle()
     return heart.late, count
@@ -329,6 +336,7 @@ def main() -> None:
     }
     print(json.dumps(parts[chosen.part]()), flush=True)
     screen.dock.shut_down()
+    screen.wait(lambda: not screen.dock.background.busy, "ending what was at work")  # as napari does before it quits
     screen.viewer.close()
 
 
