@@ -55,6 +55,32 @@ def test_the_longest_name_works(tmp_path):
     assert target.exists()
 
 
+@pytest.mark.parametrize("make", [finished_file, finished_folder])
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path, make):
+    (tmp_path / "file").write_text("mine")
+    for target in (tmp_path / "file" / "a", tmp_path / "file" / "b" / "a"):
+        with pytest.raises(FileExistsError, match=f"{tmp_path / 'file'} is a file"), make(target):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_to_a_folder_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "big disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "big disk")
+    with finished_folder(tmp_path / "link", overwrite=True) as draft:
+        (draft / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "big disk" / "new").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["big disk", "link"]
+    (tmp_path / "away").symlink_to(tmp_path / "unmounted" / "a")
+    with (
+        pytest.raises(FileExistsError, match="which is not there: remove the link"),
+        finished_folder(tmp_path / "away"),
+    ):
+        pass
+
+
 def test_a_name_of_the_other_kind_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")

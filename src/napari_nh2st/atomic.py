@@ -77,6 +77,17 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _make_parent(target: Path) -> None:
+    """Make the folders above a target."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next((p for p in target.parents if os.path.lexists(p) and not p.is_dir()), None)
+        if file is None:
+            raise
+        raise FileExistsError(f"{file} is a file, and no folder for {target.name}: give another name") from None
+
+
 def _sync(path: Path) -> None:
     """Flush a file to the disk before it gets its name."""
     with path.open("rb+") as file:
@@ -110,7 +121,7 @@ def finished_file(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder: give the name of a file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(target)
     remove_leftovers(target)
     draft = _beside(target, target.suffix)
     try:
@@ -143,11 +154,15 @@ def finished_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pa
         If the name is taken.
     """
     target = Path(path)
+    if target.is_symlink():  # what it leads to is replaced, not the link
+        if not target.exists():
+            raise FileExistsError(f"{target} is a link to {target.readlink()}, which is not there: remove the link")
+        target = target.resolve()
     if target.is_file():
         raise FileExistsError(f"{target} is a file: give the name of a folder")
     if not overwrite and target.is_dir() and any(target.iterdir()):
         raise FileExistsError(f"{target} exists already: give another name or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(target)
     remove_leftovers(target)
     draft = _beside(target, _UNFINISHED)
     draft.mkdir()

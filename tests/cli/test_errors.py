@@ -1,11 +1,13 @@
 """How a command fails: one line and status 1, or status 2 for wrong usage."""
 
 import errno
+import warnings
 
 import pytest
 from typer.testing import CliRunner
 
 from napari_nh2st import cli
+from napari_nh2st.errors import Nh2stError
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,9 @@ from napari_nh2st import cli
         ),
         (["predict", "{slide}", "{slide}", "--model", "{model}", "--out", "{out}"], "several slides are named"),
         (["info", "nowhere.svs"], "does not exist"),
+        (["predict", "{slide}", "--model", "{model}", "--out", "{file}"], "is a file, and no folder for"),
+        (["predict", "{slide}", "--model", "{model}", "--out", "{file}/a/b"], "is a file, and no folder for"),
+        (["info", "{prediction}"], "is a prediction, not a slide: nh2st doctor"),
         (["export", "{out}", "--format", "csv", "--out", "x.csv"], "not a prediction"),
         (["finetune", "nowhere.csv", "--out", "{out}"], "cannot read the sample sheet"),
         (["predict", "nowhere.xlsx", "--model", "{model}", "--out", "{out}"], "cannot read the sample sheet"),
@@ -28,7 +33,12 @@ from napari_nh2st import cli
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(nh2st, slide, model, tmp_path, words, said):
-    words = [w.format(slide=slide, model=model.path, out=tmp_path / "out") for w in words]
+    file, prediction = tmp_path / "a file", tmp_path / "a.nh2st"
+    file.touch()
+    prediction.mkdir()
+    words = [
+        w.format(slide=slide, model=model.path, out=tmp_path / "out", file=file, prediction=prediction) for w in words
+    ]
     status, out, err = nh2st(*words)
     assert status == 1
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
@@ -36,6 +46,16 @@ def test_bad_input_is_one_line_that_says_what_to_do(nh2st, slide, model, tmp_pat
     assert said in errors[0]
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_a_warning_is_one_line(nh2st, monkeypatch):
+    def warns(*_, **__):
+        warnings.warn("exported without\na tissue image", stacklevel=1)
+        raise Nh2stError("enough")
+
+    monkeypatch.setattr("napari_nh2st.engine.store.open_prediction", warns)
+    err = nh2st("export", "x.nh2st", "--format", "csv", "--out", "x.csv")[2]
+    assert err.splitlines() == ["warning: exported without a tissue image", "error: enough"]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +81,13 @@ def test_wrong_usage_exits_with_2(words):
         (ImportError("libx.so: failed to map segment from shared object"), "memory does not suffice"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory does not suffice"),
         (OSError(errno.ENOSPC, "No space left on device", "/disk/x"), "the disk that holds /disk/x is full: free"),
+        (OSError(errno.EACCES, "Permission denied", "/disk/x"), "/disk/x may not be read or written by you: choose"),
+        (OSError(errno.EROFS, "Read-only file system", "/disk/x"), "/disk/x lies on a drive that can only be read"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/disk/x"), "choose a shorter one"),
+        (OSError(errno.EIO, "Input/output error", "/disk/x"), "Input/output error: '/disk/x'"),
     ],
 )
-def test_memory_or_disk_that_does_not_suffice_is_one_line(nh2st, monkeypatch, error, said):
+def test_what_the_system_refuses_is_one_line(nh2st, monkeypatch, error, said):
     def fail(*_, **__):
         raise error
 

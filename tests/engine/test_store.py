@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from napari_nh2st.engine.store import (
     save_prediction,
 )
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Architecture, Evaluation
 from support.predictions import prediction
 
 CHUNK = 4
@@ -287,6 +289,65 @@ def test_a_folder_with_other_files_is_left_alone(made, tmp_path):
     with pytest.raises(Nh2stError, match=r"other files \(thesis.tex\).*choose another"):
         predict(folder, made)
     assert (folder / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_in_a_prediction_s_place(sound, made, tmp_path):
+    """A link to another disk is kept; one to nothing, or one that leads to itself, is told or mended."""
+    shutil.copytree(sound, tmp_path / "disk")
+    (tmp_path / "A.nh2st").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "zarr.json").write_text("{")
+    predict(tmp_path / "A.nh2st", made)
+    assert (tmp_path / "A.nh2st").is_symlink()
+    is_right(open_prediction(tmp_path / "disk"), made)
+    shutil.rmtree(tmp_path / "disk" / "hidden" / "c")
+    (tmp_path / "disk" / "hidden" / "c").symlink_to(tmp_path / "disk" / "hidden" / "c")
+    predict(tmp_path / "A.nh2st", made)
+    is_right(open_prediction(tmp_path / "A.nh2st"), made)
+    (tmp_path / "B.nh2st").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match="remove the link"):
+        predict(tmp_path / "B.nh2st", made)
+
+
+def test_what_file_managers_leave_in_folders_is_nobody_s_work(sound, made, tmp_path):
+    folder = tmp_path / "A.nh2st"
+    shutil.copytree(sound, folder)
+    for place in (folder, folder / "hidden", folder / "hidden" / "c" / "0"):
+        for name in (".DS_Store", "._zarr.json", "Thumbs.db", "desktop.ini"):
+            (place / name).write_bytes(b"x")
+    is_right(open_prediction(folder), made)
+    assert predict(folder, made) == 0
+    (folder / "zarr.json").write_text("{")
+    predict(folder, made)
+    is_right(open_prediction(folder), made)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"genes": ["CD74", "ERBB2", "IGKC", "D"]},
+        {"label_recipe": "log10-cp10k-panel-smoothed"},
+        {"pitch": 56},
+        {"architecture": Architecture(heads=4)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_same_weights_under_a_card_that_reads_them_otherwise_are_another_model(sound, made, tmp_path, change):
+    header = made[0]
+    shutil.copytree(sound, tmp_path / "A.nh2st")
+    other = replace(header, card=header.card.model_copy(update=change))
+    with pytest.raises(Nh2stError, match=f"another {next(iter(change))} on the model's card: choose another --out"):
+        predict(tmp_path / "A.nh2st", (other, *made[1:]))
+    is_right(open_prediction(tmp_path / "A.nh2st"), made)
+
+
+def test_what_has_become_known_of_a_model_reaches_what_it_has_predicted(sound, made, tmp_path):
+    header = made[0]
+    shutil.copytree(sound, tmp_path / "A.nh2st")
+    evaluation = Evaluation(kind="cross-patient", samples=["S9"], pcc_mean=0.2)
+    later = replace(header, card=header.card.model_copy(update={"evaluation": evaluation, "licence": "CC0"}))
+    assert predict(tmp_path / "A.nh2st", (later, *made[1:])) == 0
+    is_right(open_prediction(tmp_path / "A.nh2st"), (later, *made[1:]))
 
 
 def test_a_draft_is_no_prediction(made, tmp_path):

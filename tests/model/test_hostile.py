@@ -78,6 +78,47 @@ def test_a_card_that_asks_for_another_network_allocates_nothing(folder, monkeypa
     assert not built
 
 
+def figures(**more):
+    return {"kind": "cross-patient", "samples": ["S"], "pcc_mean": 0.4, "genes": {}, **more}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gene_stds": [1.0] * 3}, "gene_stds"),
+        ({"gene_stds": [-1.0] * 6}, "gene_stds"),
+        ({"training_mpp": [-1, 0]}, "training_mpp"),
+        ({"training": [{"sample": "a", "patient": "b", "spots": -4}]}, "spots"),
+        ({"genes": ["x\0y", "b", "c", "d", "e", "f"]}, "genes: a text holds a NUL"),
+        ({"name": "a\0b"}, "name: a text holds a NUL"),
+        ({"versions": {"a\0b": "1"}}, "versions: a text holds a NUL"),
+        ({"evaluation": figures(pcc_mean=7)}, "pcc_mean"),
+        ({"evaluation": figures(genes={"G1": {"pcc": -44}})}, "pcc"),
+        ({"evaluation": figures(genes={"G1": {"pcc": 0.5, "low": 0.9, "high": 0.1}})}, "below its beginning"),
+        ({"schema_version": 2}, "card: card schema 2 is newer"),
+    ],
+)
+def test_a_card_whose_figures_cannot_be(folder, values, said):
+    change_card(folder, **values)
+    refused(load_card, folder, said)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"PK\3\4" + bytes(40), "nh2st convert"),
+        (b"\x80\4" + bytes(40), "never opened"),
+        (bytes(100), "did not finish"),
+        (b"", "did not finish"),
+    ],
+)
+def test_another_file_under_the_name_of_weights_is_named(folder, data, said):
+    (folder / "model.safetensors").write_bytes(data)
+    refused(load_model, folder, said)
+
+
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"", b"[]", b"null", b"{" * 10**5, b'{"name": "\xe9"}'])
 def test_a_card_that_is_no_text_or_no_card(folder, data):
     (folder / "card.json").write_bytes(data)

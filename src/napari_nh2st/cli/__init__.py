@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from typing import Annotated
 
 import typer
@@ -26,7 +27,7 @@ from napari_nh2st.cli import (
     pretrain,
     view,
 )
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Nh2stError, one_line
 from napari_nh2st.terminal import enforced_ends, say
 
 app = typer.Typer(
@@ -91,7 +92,9 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            app()
     except KeyboardInterrupt:
         say("error: stopped")
         raise SystemExit(1) from None
@@ -99,7 +102,7 @@ def _run() -> None:
         short = _is_short_of_memory(error)
         if _state["debug"] or not (short or isinstance(error, Nh2stError | OSError)):
             raise
-        say(f"error: {_SHORT if short else _full_disk(error) or ' '.join(str(error).split())}")
+        say(f"error: {_SHORT if short else _words_of(error) or ' '.join(str(error).split())}")
         raise SystemExit(1) from None
 
 
@@ -114,8 +117,26 @@ def _is_short_of_memory(error: BaseException) -> bool:
     )
 
 
-def _full_disk(error: BaseException) -> str | None:
-    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+_ADVICE = {
+    errno.EACCES: "may not be read or written by you: choose another place, or ask its owner for the right",
+    errno.EPERM: "may not be changed by you: choose another place, or ask its owner for the right",
+    errno.EROFS: "lies on a drive that can only be read: choose another place",
+    errno.ENAMETOOLONG: "has too long a name: choose a shorter one",
+    errno.ELOOP: "is a link that leads back to itself: remove it",
+}
+
+
+def _words_of(error: BaseException) -> str | None:
+    """Say what to do about an error of the system."""
+    if not isinstance(error, OSError):
         return None
-    where = f" that holds {error.filename}" if error.filename else ""
-    return f"the disk{where} is full: free some space, then repeat the command; what was finished is kept"
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        where = f" that holds {error.filename}" if error.filename else ""
+        return f"the disk{where} is full: free some space, then repeat the command; what was finished is kept"
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{error.filename} {advice}" if advice and error.filename else None
+
+
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """Print a warning of ours, or of a library that we called, on one line."""
+    say(f"warning: {one_line(message)}")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from napari_nh2st.atomic import finished_folder
 from napari_nh2st.engine.file_lock import LOCK, FolderLock
-from napari_nh2st.engine.result_header import Facts, read_header, write_header
+from napari_nh2st.engine.result_header import Facts, checked, read_header, write_header
 from napari_nh2st.engine.tile_arrays import METADATA, ArrayFolder
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.decoder import Decoder
 
 _OURS = {METADATA, LOCK, "hidden", "seal", "state", "count", "weight", "bias"}
+_DESKTOPS = {"Thumbs.db", "desktop.ini", "Icon\r"}  # file managers leave them in every folder
+_READ_BY = ("architecture", "mpp", "pitch", "genes", "label_recipe")  # facts of a card that give its weights a meaning
 
 
 def write_decoder(arrays: dict[str, ArrayFolder], decoder: Decoder) -> None:
@@ -42,7 +44,7 @@ def start_again(path: Path, meta: Facts, decoder: Decoder, lock: FolderLock) -> 
     Nh2stError
         If other files are in it.
     """
-    others = sorted(p.name for p in path.iterdir() if p.name not in _OURS and not p.name.startswith("."))
+    others = sorted(p.name for p in path.iterdir() if p.name not in _OURS | _DESKTOPS and not p.name.startswith("."))
     if others:
         raise Nh2stError(
             f"{path} holds no prediction that can be read, but other files ({', '.join(others[:3])}): "
@@ -67,6 +69,9 @@ def refuse_another(path: Path, stored: Facts, asked: Facts) -> None:
     pairs = {name: (stored["signature"].get(name), asked["signature"].get(name)) for name in stored["signature"]}
     pairs |= {name: (None, asked["signature"][name]) for name in asked["signature"] if name not in pairs}
     pairs["lattice"] = stored["lattice"], asked["lattice"]
+    if stored["signature"].get("model") == asked["signature"].get("model"):  # the same weights
+        cards = stored["card"], asked["card"]
+        pairs |= {f"{name} on the model's card": (cards[0].get(name), cards[1].get(name)) for name in _READ_BY}
     differs = sorted(name for name, (there, wanted) in pairs.items() if there != wanted)
     if "lattice" in differs and len(differs) > 1:  # it follows from the others
         differs.remove("lattice")
@@ -74,3 +79,11 @@ def refuse_another(path: Path, stored: Facts, asked: Facts) -> None:
         raise Nh2stError(
             f"{path} holds a prediction with another {', '.join(differs)}: choose another --out or remove it"
         )
+
+
+def take_card(path: Path, stored: Facts, asked: Facts) -> bool:
+    """Write what has become known of the model since, such as its held-out figures; True if there was something."""
+    if stored["card"] == asked["card"]:
+        return False
+    write_header(path, checked({**stored, "card": asked["card"]}))
+    return True

@@ -73,7 +73,7 @@ class Header:
             "slide": self.slide,
             "provenance": self.provenance,
         }
-        return {**meta, "check": _check(meta)}
+        return checked(meta)
 
 
 class Lattice(BaseModel):
@@ -155,6 +155,11 @@ def digest_of(decoder: Decoder) -> str:
 def _check(meta: Mapping[str, Any]) -> str:
     kept = {name: value for name, value in meta.items() if name != "check"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def checked(meta: Facts) -> Facts:
+    """Return a description with a checksum over itself."""
+    return {**meta, "check": _check(meta)}
 
 
 def write_header(folder: Path, meta: Facts) -> None:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from napari_nh2st.atomic import finished_folder
 from napari_nh2st.engine.file_lock import FolderLock
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.engine.result_folder import fill, refuse_another, start_again, write_decoder
+from napari_nh2st.engine.result_folder import fill, refuse_another, start_again, take_card, write_decoder
 from napari_nh2st.engine.result_header import DamagedResult, Facts, Header, digest_of, read_header
 from napari_nh2st.engine.seals import Seals
 from napari_nh2st.engine.tile_arrays import METADATA, ArrayFolder, Place, remove_drafts
@@ -136,6 +136,8 @@ class PredictionStore:
                 store._open(path)
             else:
                 refuse_another(path, store.meta, meta)
+                if take_card(path, store.meta, meta):
+                    store._open(path)
             store._mend(decoder)
         except BaseException:
             store.close()

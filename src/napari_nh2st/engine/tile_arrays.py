@@ -6,6 +6,7 @@ looks like, its zarr.json must say the same, a chunk has the size that follows f
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -175,7 +176,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         try:
             draft.write_bytes(data)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
             _make_folder(path.parent)
             draft.write_bytes(data)
         if path.is_dir():
@@ -197,7 +200,9 @@ def remove_drafts(folder: Path) -> None:
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):  # a file where a folder belongs
+    except OSError as error:  # a file where a folder belongs, or a link in a circle
+        if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+            raise
         for part in (path, *path.parents):
             if os.path.lexists(part) and not part.is_dir():
                 part.unlink()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -19,10 +19,20 @@ _UNITS: dict[LabelRecipe, str] = {
 
 
 Symbol = Annotated[str, Field(min_length=1, max_length=200)]
+Correlation = Annotated[float, Field(ge=-1.001, le=1.001)]  # a hair more: sums are rounded
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        """Refuse NUL characters: HDF5 and C libraries end a text there."""
+        parts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
+        if any(isinstance(part, str) and "\0" in part for part in parts):
+            raise ValueError("a text holds a NUL character")
+        return value
 
 
 class Architecture(_Strict):
@@ -96,9 +106,15 @@ class Architecture(_Strict):
 class GeneTrust(_Strict):
     """Held-out correlation of one gene, with its interval."""
 
-    pcc: float
-    low: float | None = Field(default=None, description="lower end of the 95% interval")
-    high: float | None = None
+    pcc: Correlation
+    low: Correlation | None = Field(default=None, description="lower end of the 95% interval")
+    high: Correlation | None = None
+
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> GeneTrust:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"the interval of a PCC ends ({self.high:g}) below its beginning ({self.low:g})")
+        return self
 
     @property
     def chance(self) -> bool:
@@ -111,7 +127,7 @@ class Evaluation(_Strict):
 
     kind: Literal["cross-patient", "same-patient", "synthetic"]
     samples: list[str] = Field(description="what was held out; 'section (block)' where a part of a section was")
-    pcc_mean: float
+    pcc_mean: Correlation
     genes: dict[str, GeneTrust] = Field(default_factory=dict)
 
     @property
@@ -125,7 +141,7 @@ class TrainingSample(_Strict):
 
     sample: str
     patient: str
-    spots: int
+    spots: int = Field(ge=0)
     fingerprint: str | None = None
 
 
@@ -151,9 +167,13 @@ class Card(_Strict):
     gene_means: list[float] | None = Field(
         default=None, description="mean label of each gene over the training spots; None where that is not known"
     )
-    gene_stds: list[float] | None = Field(default=None, description="spread of each label over the training spots")
+    gene_stds: list[Annotated[float, Field(ge=0)]] | None = Field(
+        default=None, description="spread of each label over the training spots"
+    )
     training: list[TrainingSample] = Field(default_factory=list)
-    training_mpp: list[float] = Field(default_factory=list, description="mpp of the training slides")
+    training_mpp: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list, description="mpp of the training slides"
+    )
     seen_before: list[TrainingSample] = Field(
         default_factory=list,
         description="training sections of the models it was fine-tuned from",
@@ -173,8 +193,8 @@ class Card(_Strict):
         n = len(self.genes)
         if len(set(self.genes)) != n:
             raise ValueError("the panel names a gene twice")
-        if any(len(of) != n for of in (self.gene_means, self.ensembl) if of is not None):
-            raise ValueError(f"the panel has {n} genes, but gene_means or ensembl has another length")
+        if any(len(of) != n for of in (self.gene_means, self.gene_stds, self.ensembl) if of is not None):
+            raise ValueError(f"the panel has {n} genes, but gene_means, gene_stds or ensembl has another length")
         return self
 
     @property

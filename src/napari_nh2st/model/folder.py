@@ -99,7 +99,8 @@ def load_card(name_or_path: str | Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"]) or "card"
-        raise ModelError(f"{folder / CARD} is not a valid card: {where}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise ModelError(f"{folder / CARD} is not a valid card: {where}: {said}") from error
 
 
 def weights_hash(folder: Path) -> str:

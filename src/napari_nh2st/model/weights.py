@@ -50,6 +50,7 @@ def read_weights(path: Path, shapes: Mapping[str, Shape]) -> tuple[dict[str, Ten
     ModelError
         Saying what is wrong with the file, but not its name.
     """
+    _refuse_no_weights(path)
     try:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
@@ -60,6 +61,29 @@ def read_weights(path: Path, shapes: Mapping[str, Shape]) -> tuple[dict[str, Ten
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise ModelError(last_line(error)) from error
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, facts
+
+
+_NO_WEIGHTS = (
+    (b"version https://git-lfs", "is a git-lfs pointer and not the file itself: run `git lfs pull`"),
+    (b"<", "is a web page, probably a server's error message: download it again"),
+    (b"PK\3\4", "is a PyTorch checkpoint and no safetensors file: nh2st convert makes a model folder of one"),
+    (b"\x80", "is a pickle, which is never opened: ask for a safetensors file"),
+)
+
+
+def _refuse_no_weights(path: Path) -> None:
+    """Say what stands in a file that is no safetensors file, where that is known."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError:
+        return  # the reader says why
+    if not head.strip(b"\0"):
+        raise ModelError(f"{path.name} is empty: the download or copy did not finish")
+    if head[8:9] != b"{":
+        for begins, said in _NO_WEIGHTS:
+            if head.startswith(begins):
+                raise ModelError(f"{path.name} {said}")
 
 
 def _compare(name: str, shape: tuple[int, ...] | None, expected: Shape) -> None:

@@ -63,6 +63,8 @@ def _page(head: bytes) -> str:
 
 def _folder(path: Path) -> str:
     """Say what a folder is, and what to do."""
+    if path.suffix == ".nh2st":
+        return "a prediction, not a slide: nh2st doctor says what is in it, nh2st export makes a table of it"
     if any((path / name).is_file() for name in (".zattrs", ".zgroup", "zarr.json")):
         return "a Zarr folder, which is not read: convert it to OME-TIFF (QuPath and bfconvert do that)"
     if (path / "Slidedat.ini").is_file():
