@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import napari_nh2st
-from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.provenance import printable, repeat_command, versions
 
 
 def test_versions_name_what_numbers_depend_on():
@@ -37,3 +37,8 @@ def test_versions_import_nothing():
 )
 def test_the_command_can_be_pasted(argv, line):
     assert repeat_command(argv) == line
+
+
+def test_names_that_are_no_utf8_can_stand_in_every_text_file():
+    assert printable("a/\xfc\u03bb.tif") == "a/\xfc\u03bb.tif"
+    assert repeat_command(["nh2st", "info", "bad\udcff.tif"]).encode() == b"nh2st info 'bad\\xff.tif'"

@@ -1,5 +1,6 @@
 """Ends that are asked for: SIGTERM and Ctrl+C, whatever runs."""
 
+import json
 import os
 import signal
 import subprocess
@@ -70,3 +71,49 @@ def test_nothing_is_left_of_the_guard_and_a_fork_is_not_guarded():
     assert {n: signal.getsignal(n) for n in before} == before
     assert signal.set_wakeup_fd(-1) == -1
     assert threading.active_count() == threads
+
+
+CLOSED = "import sys; sys.argv = ['nh2st', *{words}]; from napari_nh2st.cli import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("words", "stream", "status", "said"),
+    [
+        (["cache", "clear"], "<&-", 0, b""),
+        (["cache"], ">&-", 0, b""),
+        (["info", "nowhere.tif"], "2>&-", 1, b""),
+        (["--version"], ">/dev/full", 1, b"is full"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_no_traceback(tmp_path, words, stream, status, said):
+    call = f'{sys.executable} -c "$0" {stream}'
+    done = subprocess.run(
+        ["sh", "-c", call, CLOSED.format(words=words)], capture_output=True, cwd=tmp_path,
+        env={**os.environ, "NH2ST_CACHE": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == status
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_letters_that_a_terminal_does_not_know_are_written_by_number():
+    body = r"from napari_nh2st.cli.output import print_json; print('\u03bb'); print_json(['\u03bb', '\xfc', '\udcff'])"
+    call = f"from napari_nh2st.terminal import open_streams; open_streams(); {body}"
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", call], capture_output=True, env=environment, check=True)
+        first, rest = done.stdout.decode(encoding).split("\n", 1)
+        assert first == ("\u03bb" if encoding == "utf-8" else "\\u03bb")
+        assert json.loads(rest) == ["\u03bb", "\xfc", "\udcff"]
+
+
+def test_a_folder_that_was_removed_is_no_place_to_work(tmp_path, nh2st, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert nh2st("info", "x.tif") == (
+        1,
+        "",
+        "error: the folder in which you are was removed: change to another one (cd)\n",
+    )

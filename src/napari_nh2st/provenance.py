@@ -48,6 +48,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def printable(text: str) -> str:
+    """Write a name of a file so that every text file can hold it: bytes that are no UTF-8 by their number."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def repeat_command(argv: Sequence[str] | None = None) -> str:
     """Return the shell command that runs this again.
 
@@ -67,4 +72,4 @@ def repeat_command(argv: Sequence[str] | None = None) -> str:
     program = Path(words[0]).name
     if program in {"__main__.py"}:
         program = "nh2st"
-    return shlex.join([program, *words[1:]])
+    return printable(shlex.join([program, *words[1:]]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,3 +164,25 @@ def test_a_slide_that_goes_away_stops_the_run_and_the_same_command_goes_on(nh2st
 
 def _gone(*_):
     raise OSError(116, "Stale file handle")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
+def test_a_slide_whose_name_is_no_utf8(nh2st, slide, model, tmp_path):
+    path = tmp_path / os.fsdecode(b"bad\xff.tif")
+    shutil.copy(slide, path)
+    words = [
+        "predict",
+        path,
+        "--model",
+        model.path,
+        "--out",
+        tmp_path,
+        "--format",
+        "h5ad,csv",
+        "--region",
+        "0,0,900,900",
+    ]
+    for _ in range(2):
+        status, _, err = nh2st(*words)
+        assert status == 0, err
+    assert open_prediction(tmp_path).slide["path"].endswith("bad\\xff.tif")

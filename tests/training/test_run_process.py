@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_nh2st.training.run.metrics_file import append_line
 from napari_nh2st.training.run.run_process import RunProcess, finetune_command
+from napari_nh2st.training.run.runs import line_of
 
 # Stands in for `python -m napari_nh2st`: writes what the contract says, slowly, and obeys RUN/stop.
 FAKE = """
@@ -134,6 +136,25 @@ def test_half_written_line_waits(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('ain_loss": 0.5}\n')
     assert process.metrics().curve("train_loss") == [(1.0, 0.5)]
+
+
+def test_a_line_that_was_cut_takes_no_other_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_line(path, {"event": "started", "total_epochs": 3})
+    path.write_bytes(path.read_bytes() + b'{"epoch": 1, "tr')
+    append_line(path, {"event": "resumed"})
+    append_line(path, {"epoch": 1, "train_loss": 0.5})
+    process = RunProcess(tmp_path)
+    assert process.metrics().event == "resumed"
+    assert process.metrics().curve("train_loss") == [(1.0, 0.5)]
+
+
+@pytest.mark.parametrize("key", ["pid", "started", "rows_before", "log_before"])
+@pytest.mark.parametrize("value", [10**400, -5, 1e300])
+def test_a_record_with_numbers_that_cannot_be_is_none(tmp_path: Path, key: str, value: float) -> None:
+    (tmp_path / "job.json").write_text(json.dumps({"argv": ["nh2st"], key: value}))
+    assert line_of(RunProcess(tmp_path)).state == "failed"
+    assert RunProcess(tmp_path).record() == {"argv": ["nh2st"]}
 
 
 def test_time_left_follows_the_pace(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,44 @@ def test_a_copy_of_the_best_that_reads_back_otherwise_does_not_take_the_last_one
     monkeypatch.undo()
     checkpoints._copy(best, last)
     assert last.read_bytes() == b"new"
+
+
+def _torn(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "gone"),
+    [
+        (lambda run: run.refit.write_bytes(b""), {"refit"}),
+        (lambda run: _torn(run.refit), {"refit"}),
+        (lambda run: _torn(run.last), {"last"}),
+        (lambda run: torch.save({"epoch": "x"}, run.last), {"last"}),
+        (lambda run: torch.save([1, 2], run.refit), {"refit"}),
+        (lambda run: torch.save({"epoch": 1, "state_dict": threading.Event}, run.refit), {"refit"}),
+        (lambda run: _torn(run.best), {"best", "last"}),
+        (lambda run: run.best.unlink(), {"last"}),
+        (lambda run: None, set()),
+    ],
+)
+def test_checkpoints_that_cannot_be_read_go_and_with_them_what_needs_them(straight, tmp_path, damage, gone):
+    shutil.copytree(straight / "checkpoints", tmp_path / "checkpoints")
+    run = RunFolder(tmp_path)
+    damage(run)
+    before = {name for name in ("best", "last", "refit") if getattr(run, name).is_file()}
+    said = checkpoints.remove_damaged(run)
+    assert before - {name for name in before if getattr(run, name).is_file()} == gone
+    assert all("trained again" in line for line in said)
+
+
+def test_a_run_with_a_damaged_checkpoint_ends_as_it_would_have(samples, straight, tmp_path):
+    run = tmp_path / "r"
+    shutil.copytree(straight, run)
+    shutil.rmtree(run / "model")
+    _torn(RunFolder(run).refit)
+    finetune(samples, run, progress=False, resume=True)
+    assert same_weights(run, straight)
+    assert any("refit.ckpt was damaged" in line.get("note", "") for line in events(run))
 
 
 def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch, short_epochs):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +29,7 @@ from napari_nh2st.cli import (
     view,
 )
 from napari_nh2st.errors import Nh2stError, one_line
-from napari_nh2st.terminal import enforced_ends, say
+from napari_nh2st.terminal import enforced_ends, open_streams, say
 
 app = typer.Typer(
     add_completion=False,
@@ -86,12 +87,14 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Each of its threads takes memory of its own from the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(min(_BLAS_THREADS, os.cpu_count() or 1)))
+    open_streams()
     with enforced_ends():
         _run()
 
 
 def _run() -> None:
     try:
+        _has_a_place()
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             app()
@@ -104,6 +107,14 @@ def _run() -> None:
             raise
         say(f"error: {_SHORT if short else _words_of(error) or ' '.join(str(error).split())}")
         raise SystemExit(1) from None
+
+
+def _has_a_place() -> None:
+    """Refuse to work in a folder that was removed: libraries end the process there, each in its own way."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise Nh2stError("the folder in which you are was removed: change to another one (cd)") from None
 
 
 def _is_short_of_memory(error: BaseException) -> bool:
@@ -137,6 +148,6 @@ def _words_of(error: BaseException) -> str | None:
     return f"{error.filename} {advice}" if advice and error.filename else None
 
 
-def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning of ours, or of a library that we called, on one line."""
     say(f"warning: {one_line(message)}")

@@ -107,9 +107,12 @@ def _sections(sheet: Path, samples: list[str] | None) -> list[Sample]:
 
 def _seeds(text: str | None) -> list[int] | None:
     try:
-        return None if text is None else [int(part) for part in names(text) or []]
+        seeds = None if text is None else [int(part) for part in names(text) or []]
+        if seeds is not None and not all(0 <= seed < 2**32 for seed in seeds):
+            raise ValueError
+        return seeds
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: give whole numbers, such as 0,1,2", param_hint="--seeds") from None
+        raise typer.BadParameter(f"{text!r}: give whole numbers from 0, such as 0,1,2", param_hint="--seeds") from None
 
 
 def _score_model(samples: list[Sample], name: str, options: PredictionOptions, update_card: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import SUFFIX, PredictionStore
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.folder import Model, decoder_of, load_model
-from napari_nh2st.provenance import repeat_command, versions
+from napari_nh2st.provenance import printable, repeat_command, versions
 from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.slides import Slide, open_slide
 
@@ -67,7 +67,7 @@ def predict_places(
 def slide_facts(slide: Slide) -> dict[str, Any]:
     """Return the facts about a slide that a prediction keeps."""
     return {
-        "path": str(slide.path.absolute()),  # a link into a store keeps its own name
+        "path": printable(str(slide.path.absolute())),  # a link into a store keeps its own name
         "fingerprint": slide.fingerprint,
         "mpp": slide.mpp,
         "mpp_source": slide.mpp_source,

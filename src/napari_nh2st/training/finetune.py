@@ -25,12 +25,12 @@ from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.begin import alone_in, begin_run, check_folder, explain_full_disk, wait_until_ready
-from napari_nh2st.training.run.checkpoints import next_epoch
+from napari_nh2st.training.run.checkpoints import next_epoch, remove_damaged
 from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.finished_run import FinishedRun
 from napari_nh2st.training.run.held_out_reporter import HeldOutReporter
 from napari_nh2st.training.run.preparation import Preparation
-from napari_nh2st.training.run.record import RunSettings
+from napari_nh2st.training.run.record import RunSettings, keep_to_measurements
 from napari_nh2st.training.run.reference import describe_training
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.trained_card import refitted_card, trained_card
@@ -121,6 +121,11 @@ def finetune(
             settings = settings.settled()
         control = RunControl.of(folder, cancelled, writes=first, show_bar=progress and first)
         with control.report_failure(), quiet():
+            if first and resume:
+                tell(remove_damaged(folder), control)
+            if first:
+                slides = {section.name: section.fingerprint for section in sections}
+                keep_to_measurements(folder, slides, counts)
             tell_doubts([*sections, *held_out.sections], control)
             preparation = Preparation(folder, settings, sections, start, control)
             finished = _train(preparation, card, held_out, seen_among(sections, before), resume)
@@ -135,11 +140,15 @@ def finetune(
 
 def tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
     """Say in the terminal and in the metrics what to know of the sections."""
-    for section in sections:
-        for doubt in section.doubts:
-            control.log.say(note=f"{section.name}: {doubt}")
-            if control.show_bar:
-                say(f"warning: {section.name}: {doubt}")
+    tell([f"{section.name}: {doubt}" for section in sections for doubt in section.doubts], control)
+
+
+def tell(notes: Sequence[str], control: RunControl) -> None:
+    """Say sentences in the terminal and in the metrics."""
+    for note in notes:
+        control.log.say(note=note)
+        if control.show_bar:
+            say(f"warning: {note}")
 
 
 def _check_apart(

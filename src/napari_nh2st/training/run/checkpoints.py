@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.training.network.network_module import NotFinite
+from napari_nh2st.training.run.run_folder import RunFolder
 
 _OTHER = "what was written to {} reads back as something else"
 
@@ -104,3 +105,31 @@ def _copy(source: Path, target: Path) -> None:
 def next_epoch(path: Path) -> int:
     """Epoch with which a run goes on from a checkpoint; 0 if there is none."""
     return int(torch.load(path, weights_only=True, map_location="cpu")["epoch"]) + 1 if path.is_file() else 0
+
+
+def remove_damaged(folder: RunFolder) -> list[str]:
+    """Remove checkpoints that cannot be read, and what cannot go on without them: that part is trained again.
+
+    Returns
+    -------
+    list of str
+        What was removed, as sentences.
+    """
+    damaged = [path for path in (folder.best, folder.last, folder.refit) if path.exists() and not _is_whole(path)]
+    for path in damaged:
+        path.unlink()
+    if folder.last.is_file() and not folder.best.is_file():  # the best epoch is among those that it would not do again
+        folder.last.unlink()
+    return [f"{path} was damaged: what it held is trained again" for path in damaged]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+        epoch, state = checkpoint["epoch"], checkpoint["state_dict"]
+        parts = [checkpoint[name] for name in ("loops", "callbacks", "optimizer_states", "lr_schedulers")]
+    except OSError:
+        raise
+    except Exception:  # torch and pickle raise errors of every kind
+        return False
+    return isinstance(epoch, int) and isinstance(state, dict) and None not in parts

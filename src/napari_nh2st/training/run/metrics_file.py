@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
+
+
+def append_line(path: Path, line: dict[str, Any]) -> None:
+    """Append a JSON object; what a killed process has left of a line keeps that line to itself."""
+    with path.open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        begun = file.read() not in (b"", b"\n")
+        file.write(b"\n" * begun + json.dumps(line).encode() + b"\n")
 
 
 class MetricsFile:
@@ -28,8 +38,7 @@ class MetricsFile:
         if self.path is None:
             return
         line = {"step": step, "epoch": epoch, "seconds": round(time.monotonic() - self._started, 2), **values}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path, line)
 
     def say(self, **values: Any) -> None:
         """Append a line, at the step and epoch of the last one."""

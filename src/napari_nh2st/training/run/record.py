@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.engine.device import choose_device
@@ -19,18 +21,25 @@ from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression import Sample
 from napari_nh2st.provenance import repeat_command, versions
-from napari_nh2st.reading import read_json
+from napari_nh2st.reading import read_json, read_yaml
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.run.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+
+LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 
 
 class _Started(BaseModel):
     """What start.json must hold."""
 
     base: str | None
-    seed: int
+    seed: int = Field(ge=0, le=LARGEST_SEED)
     samples: list[str]
     precision: Literal["fp32", "bf16"] | None = None
+    check: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class RunSettings:
             draft.write_text(yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False), "utf-8")
         started: dict[str, Any] = {"base": self.base, "seed": self.seed, "samples": [s.sample for s in samples]}
         started["precision"] = self.settled().config.precision
+        started["check"] = _check(_Started.model_validate(started), folder)
         with finished_file(folder.start) as draft:
             draft.write_text(json.dumps({**started, "command": repeat_command()}, indent=1) + "\n", "utf-8")
 
@@ -72,9 +82,60 @@ class RunSettings:
             names = ", ".join(started.samples)
             raise Nh2stError(f"{folder.path} was started on {names}: resume it with the same sheet")
         config = read_config(folder.config)
+        if started.check not in (None, _check(started, folder)):
+            raise Nh2stError(
+                f"{folder.start} or {folder.config} was changed since the run was started, and what it has learnt "
+                "does not go with that: put it back, or start another run with --config and another --out"
+            )
         if config.precision == "auto" and started.precision is not None:
             config = config.model_copy(update={"precision": started.precision})
         return cls(config, started.base, started.seed)
+
+
+def _check(started: _Started, folder: RunFolder) -> str:
+    """Return a checksum over everything that a run goes on with; the settings as they stand in config.yaml."""
+    facts = started.model_dump(mode="json", exclude={"check"}), read_yaml(folder.config, "the settings")
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def keep_to_measurements(folder: RunFolder, slides: Mapping[str, str], counts: Sequence[ad.AnnData]) -> None:
+    """Record what is trained on, or make sure that it is what a resumed run has trained on so far.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    slides : mapping
+        Fingerprints of slides by sample.
+    counts : sequence of AnnData
+        In the same order.
+
+    Raises
+    ------
+    Nh2stError
+        If a slide or its counts are others now.
+    """
+    pairs = zip(slides.items(), counts, strict=True)
+    now = {sample: f"{slide} {_digest_of(data)}" for (sample, slide), data in pairs}
+    if folder.measurements.is_file():
+        before = read_json(folder.measurements, "what the run is trained on")
+        if before != now:
+            other = [s for s in now if not isinstance(before, dict) or before.get(s) != now[s]]
+            raise Nh2stError(
+                f"the slide or the counts of {', '.join(other)} changed since {folder.path} was started: "
+                "put back what it was started on, or start another run with another --out"
+            )
+        return
+    with finished_file(folder.measurements) as draft:
+        draft.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
+
+
+def _digest_of(data: ad.AnnData) -> str:
+    """Return a checksum over the genes, the places of the spots, and the sums of the counts both ways."""
+    digest = hashlib.sha256(json.dumps(list(data.var_names)).encode())
+    sums = [np.asarray(data.X.sum(axis=axis, dtype=np.float64)).ravel() for axis in (0, 1)]
+    for values in (*sums, np.asarray(data.obsm["spatial"], dtype=np.float64)):
+        digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+    return digest.hexdigest()
 
 
 def record_environment(folder: RunFolder, config: TrainingConfig) -> None:

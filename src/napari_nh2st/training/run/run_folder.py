@@ -112,6 +112,11 @@ class RunFolder:
         return self.checkpoints / "embedded-apart.safetensors"
 
     @property
+    def measurements(self) -> Path:
+        """Checksums of what is trained on."""
+        return self.checkpoints / "measurements.json"
+
+    @property
     def ready(self) -> Path:
         """There once the first process has prepared what all processes train on."""
         return self.checkpoints / "ready"

@@ -88,6 +88,11 @@ def finetune_command(
     return words
 
 
+def _is_beyond(value: Any) -> bool:
+    """Tell whether this is a number that neither counts nor dates."""
+    return isinstance(value, int | float) and not 0 <= value < 1 << 53
+
+
 class RunProcess:
     """One run folder, and the process at work on it if there is one.
 
@@ -235,7 +240,7 @@ class RunProcess:
             record = parse_line(contents(self._files.process)) or {}
         except OSError:
             return {}
-        return {k: v for k, v in record.items() if isinstance(v, _RECORD.get(k, object))}
+        return {k: v for k, v in record.items() if isinstance(v, _RECORD.get(k, object)) and not _is_beyond(v)}
 
     def _forget(self) -> None:
         self._offset, self._rows, self._marks = 0, [], []

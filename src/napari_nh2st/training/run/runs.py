@@ -13,6 +13,7 @@ import platformdirs
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.reading import contents, parse_json
+from napari_nh2st.training.run.metrics_file import append_line
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_process import ACTIVE, RunProcess, RunState
 from napari_nh2st.training.run.summary import read_summary
@@ -125,8 +126,7 @@ def wait_for(runs: Sequence[str | Path], out: str | Path, cancelled: Callable[[]
 
 
 def _tell(run: RunFolder, **values: object) -> None:
-    with run.metrics.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
+    append_line(run.metrics, values)
 
 
 def _whole(folder: str | Path) -> Path:
