@@ -228,6 +228,14 @@ def test_associated_images_are_listed_without_a_warning(tmp_path):
         assert slide.warnings == []
 
 
+@pytest.mark.parametrize("name", ["macro", "Label image", "thumbnail"])
+def test_a_file_of_photographs_only_says_so(tmp_path, name):
+    path = pages(tmp_path / "a.tif", (SECTION, {"description": name}), (OTHER[:90], {"description": "label"}))
+    with open_slide(path) as slide, open_slide(f"{path}#1") as chosen:
+        assert sum(f'the picture is called "{name}": the file may hold no slide' in w for w in slide.warnings) == 1
+        assert not any("may hold no slide" in w for w in chosen.warnings)
+
+
 def test_the_refusal_of_the_largest_picture_names_the_others(tmp_path):
     path = pages(tmp_path / "a.tif", (SECTION.astype(np.uint16),), (HALF,))
     with pytest.raises(

@@ -73,3 +73,10 @@ def left_out(pictures: Sequence[Picture], opened: Picture, path: Path) -> list[s
     more = f"; and {len(others) - SAID} more" if len(others) > SAID else ""
     count, one = ("another picture", "it") if len(others) == 1 else (f"{len(others)} other pictures", "one")
     return [f"the file has {count}, left out here: {named}{more}; open {one} as {path.name}#{others[0].number}"]
+
+
+def overview_opened(opened: Picture) -> list[str]:
+    """Say that a picture is not the slide itself, by its name, in at most one sentence."""
+    if not opened.associated:
+        return []
+    return [f'the picture is called "{opened.name}": the file may hold no slide, only photographs or overviews of one']

@@ -19,7 +19,7 @@ from napari_nh2st.slides.damage import Damage
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import Mpp
 from napari_nh2st.slides.overlap import refuse_overlaps, ventana_xml
-from napari_nh2st.slides.picture import Picture, choose_picture, left_out
+from napari_nh2st.slides.picture import Picture, choose_picture, left_out, overview_opened
 from napari_nh2st.slides.picture_rules import picture_warnings
 from napari_nh2st.slides.source import (
     MAX_FLAT_BYTES,
@@ -125,7 +125,7 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) ->
     chosen = pictures[opened.number - 1]
     base = chosen.pages[0]
     warnings = [
-        *(others if number is None else []),
+        *([*others, *overview_opened(opened)] if number is None else []),
         *picture_warnings(facts_of(base)),
         *_plane_warnings(chosen.series, path),
     ]
