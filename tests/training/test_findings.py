@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import anndata as ad
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from napari_nh2st.errors import MppNeeded, SampleError
 from napari_nh2st.expression import Sample, read_sheet
@@ -221,6 +222,41 @@ def test_rows_of_a_hexagonal_array_tell_what_is_exchanged_in_an_h5ad_too():
     assert doubt.startswith("the array's columns and rows run mirrored on this slide: are x and y exchanged")
 
 
+def drawn_by_lot(places):
+    return np.random.default_rng(0).permutation(places)
+
+
+@pytest.mark.parametrize(("kind", "hexagonal"), [("visium", True), ("h5ad", True), ("h5ad", False), ("st-tsv", False)])
+def test_places_in_another_order_than_the_counts_are_refused_by_the_array(kind, hexagonal):
+    (refusal,), _ = texts(*placed(drawn_by_lot, kind, hexagonal=hexagonal, numbered=True))
+    assert "do not lie where their row and column on the array put them: places and counts are in ano" in refusal
+    refusals, (doubt,) = texts(*placed(lambda p: np.roll(p, 1, axis=0), "visium", hexagonal=True, numbered=True))
+    assert refusals == []
+    assert doubt.startswith("38 of 128 spots do not lie where")
+
+
+def test_two_arrays_on_one_slide_are_in_order():
+    sample, data = section("visium", hexagonal=True, numbered=True)
+    data.obs[["array_row", "array_col"]] -= data.obs[["array_row", "array_col"]].min()
+    upper = (data.obs["array_row"] >= 10).to_numpy()
+    data.obs.loc[upper, "array_row"] -= 10
+    refusals, doubts = texts(sample, data)
+    assert not any("row and column" in text for text in (*refusals, *doubts))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_neighbours_that_are_not_alike_are_doubted(shuffled):
+    places = section()[1].obsm["spatial"]
+    rng = np.random.default_rng(0)
+    rates = np.exp(np.outer(np.sin(places @ [0.01, 0.013]), rng.normal(size=120)))
+    data = ad.AnnData(sp.csr_matrix(rng.poisson(5 * rates).astype(np.float32)))
+    data.obsm["spatial"] = drawn_by_lot(places) if shuffled else places
+    data.obs["total_counts"], data.uns["frame"] = 100.0, {}
+    refusals, doubts = texts(section()[0], data)
+    words = ["neighbouring spots are no more alike than distant ones: are places and counts in the same order?"]
+    assert (refusals, doubts) == ([], words if shuffled else [])
+
+
 def test_spots_a_pitch_beside_are_doubted():
     refusals, (doubt,) = texts(*placed(lambda p: p + np.array([0, 38])))
     assert refusals == []
@@ -270,7 +306,7 @@ def test_few_or_equal_spots_are_judged(spots):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", ["as they are", "exchanged", "mirrored", "wrong pixel size"])
+@pytest.mark.parametrize("how", ["as they are", "exchanged", "mirrored", "wrong pixel size", "another order"])
 def test_real_sections(data_dir, how):
     """Of five sections all are right as they are; exchanged or mirrored, none passes."""
     for sample in read_sheet(data_dir / "her2st" / "samples.csv"):
@@ -283,6 +319,8 @@ def test_real_sections(data_dir, how):
                 data.obsm["spatial"] = spots[:, ::-1]
             elif how == "mirrored":
                 data.obsm["spatial"] = np.stack([opened.shape[1] - spots[:, 0], spots[:, 1]], axis=1)
+            elif how == "another order":
+                data.obsm["spatial"] = drawn_by_lot(spots)
             elif how == "wrong pixel size":
                 opened = opened.with_mpp(2 * sample.mpp)
             found = examine(sample, data, opened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -106,8 +106,35 @@ def _frame(data: ad.AnnData) -> Mapping[str, Any]:
     return frame
 
 
+def strays(data: ad.AnnData) -> FloatArray:
+    """Return how far each spot lies from where its row and column on the array put it, (k,) pixels.
+
+    Empty where the array is not known, or several arrays lie on the slide.
+    """
+    fit = _fitted(data, np.asarray(data.obsm["spatial"], dtype=np.float64))
+    if fit is None or len(np.unique(fit.array, axis=0)) < len(fit.array):
+        return np.zeros(0)
+    return np.linalg.norm(fit.array @ fit.steps.T - fit.places, axis=1)
+
+
 def _steps(data: ad.AnnData, centres: FloatArray) -> FloatArray | None:
     """Fit pixels to rows and columns: (2, 2), the steps (x, y) of a column and of a row; None where they fit badly."""
+    fit = _fitted(data, centres)
+    if fit is None:
+        return None
+    away = np.sqrt(((fit.array @ fit.steps.T - fit.places) ** 2).sum(axis=1).mean())
+    return None if away > _LOOSE * abs(np.linalg.det(fit.steps)) ** 0.5 else fit.steps
+
+
+class _Fitted(NamedTuple):
+    """Columns and rows on the array, places (x, y) on the slide, both round their means, and the steps between them."""
+
+    array: FloatArray
+    places: FloatArray
+    steps: FloatArray
+
+
+def _fitted(data: ad.AnnData, centres: FloatArray) -> _Fitted | None:
     if not {"array_row", "array_col"} <= set(data.obs.columns):
         return None
     array = data.obs[["array_col", "array_row"]].to_numpy(dtype=np.float64)
@@ -117,11 +144,8 @@ def _steps(data: ad.AnnData, centres: FloatArray) -> FloatArray | None:
     array = array[known] - array[known].mean(axis=0)
     if np.linalg.cond(array) > 100:
         return None
-    middle = centres[known] - centres[known].mean(axis=0)
-    fit = np.linalg.lstsq(array, middle, rcond=None)[0]
-    away = np.sqrt(((array @ fit - middle) ** 2).sum(axis=1).mean())
-    steps: FloatArray = fit.T
-    return None if away > _LOOSE * abs(np.linalg.det(steps)) ** 0.5 else steps
+    places = centres[known] - centres[known].mean(axis=0)
+    return _Fitted(array, places, np.linalg.lstsq(array, places, rcond=None)[0].T)
 
 
 def _hexagonal(centres: FloatArray) -> float | None:

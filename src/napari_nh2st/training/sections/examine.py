@@ -17,9 +17,10 @@ import numpy.typing as npt
 from napari_nh2st.errors import MppNeeded
 from napari_nh2st.expression import Sample, remarks
 from napari_nh2st.slides import open_slide
-from napari_nh2st.training.sections.array_pitch import array_pitch
+from napari_nh2st.training.sections.array_pitch import array_pitch, strays
 from napari_nh2st.training.sections.findings import Finding, SectionFindings
 from napari_nh2st.training.sections.image_frame import PADDED, same_size, scale_to
+from napari_nh2st.training.sections.likeness import neighbours_alike
 from napari_nh2st.training.sections.placement import (
     GOOD_SHARE,
     Ground,
@@ -44,6 +45,8 @@ _HALF = 0.5  # of the spots over tissue
 _CHANCE = 1.5  # times the tissue's part of the slide: what spots that know nothing of the tissue may reach
 _KNOWS = 0.65  # chance that a spot over tissue has more counts than one beside it
 _FEWEST, _MANY = 20, 50  # spots from which chance is judged, and the outline of the tissue
+_FAR_OFF, _SOME_FAR = 2.0, 0.02  # pitches from its row and column, and the part of the spots worth a word
+_ALIKE = 0.02  # mean correlation of neighbours below which places say nothing of the counts
 _OF_PITCH = 0.6  # diameters of Visium: 0.55 as printed, 0.65 as older files have it
 _OVERLAP = 2.5  # recorded diameters of spots, in pitches: no array has larger ones
 
@@ -99,6 +102,8 @@ class _Examined:
         yield from (Finding("file", remark) for remark in remarks(self.data))
         if (unknown := self._pixel_size()) is not None:
             yield unknown
+        if (order := self._order()) is not None:
+            yield order
         overlap = self._overlap()
         image, place = self._image(), overlap or self._places()
         pitch = None if overlap else self._pitch()
@@ -164,6 +169,20 @@ class _Examined:
         return self.array.sure and self._ratio is not None and 1 / _PITCH_NEAR < self._ratio < _PITCH_NEAR
 
     # where the spots lie
+
+    def _order(self) -> Finding | None:
+        """Find places in another order than the counts, by the rows and columns of the array or by the counts."""
+        away, pitch = strays(self.data), max(self.array.pixels, 1.0)
+        far = int((away > _FAR_OFF * pitch).sum())
+        if len(away) < _FEWEST or far < _SOME_FAR * len(away):
+            alike = None if len(away) else neighbours_alike(self.data, self.spots)
+            if alike is None or alike >= _ALIKE:
+                return None
+            says = "neighbouring spots are no more alike than distant ones"
+            return Finding("order", says, "are places and counts in the same order?")
+        says = f"{far:,} of {len(away):,} spots do not lie where their row and column on the array put them"
+        mend = "places and counts are in another order; join them by the spots' names"
+        return Finding("order", says, mend, refuses=far > _HALF * len(away))
 
     def _places(self) -> Finding | None:
         off = int((~self.fit.on_slide).sum())

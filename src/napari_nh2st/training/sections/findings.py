@@ -14,7 +14,7 @@ from napari_nh2st.training.sections.array_pitch import ArrayPitch
 if TYPE_CHECKING:
     import anndata as ad
 
-Kind = Literal["file", "pixel size", "off slide", "image", "pitch", "tissue", "corner", "mirrored"]
+Kind = Literal["file", "pixel size", "off slide", "image", "pitch", "tissue", "corner", "mirrored", "order"]
 _PLACES = ("off slide", "image", "tissue", "corner", "mirrored")
 
 
