@@ -112,3 +112,15 @@ def test_what_is_no_table_of_counts_is_one_line(tmp_path, counts, said):
 def test_what_is_no_table_of_places_is_one_line(tmp_path, places, said):
     with pytest.raises(SampleError, match=said):
         read(tmp_path, places=places)
+
+
+def test_spots_without_a_position_are_counted(tmp_path):
+    (says,) = read(tmp_path, COUNTS + "9x9\t1\t1\ntotal\t7\t6\n").uns["nh2st"]["says"]
+    assert says == "2 spots of c.tsv have no position, and are left out"
+
+
+def test_spots_that_are_named_row_first_are_refused(tmp_path):
+    counts = "\tA\n" + "".join(f"{y}x{x}\t1\n" for x in (1, 2, 3) for y in (1, 2))
+    places = "x\ty\tpixel_x\tpixel_y\n" + "".join(f"{x}\t{y}\t10\t20\n" for x in (1, 2, 3) for y in (1, 2))
+    with pytest.raises(SampleError, match=r"names its spots by row and column \(YxX\), p.tsv has x first"):
+        read(tmp_path, counts, places)

@@ -141,8 +141,17 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
         if not index.is_unique:
             raise SampleError(f"{name} names the spot {index[index.duplicated()][0]} twice")
     shared = table.index[table.index.isin(positions.index)]
+    turned = table.index.intersection(
+        [name.partition("x")[2] + "x" + name.partition("x")[0] for name in positions.index]
+    )
+    if len(turned) > len(shared):
+        raise SampleError(f"{expression.name} names its spots by row and column (YxX), {spots.name} has x first")
     if not len(shared):
-        raise SampleError(f"{expression.name} and {spots.name} share no spot")
+        examples = [one_line(index[0], 40) if len(index) else "nothing" for index in (table.index, positions.index)]
+        raise SampleError(
+            f"{expression.name} and {spots.name} share no spot ({' and '.join(examples)}): write them alike"
+        )
+    lost = len(table) - len(shared)
     counts, position = sp.csr_matrix(_numbers(table.loc[shared], expression)), positions.loc[shared]
     genes = columns.genes([str(name) for name in table.columns], {})
     names = [str(name) for name in shared]
@@ -152,6 +161,8 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
     data.obs["array_row"] = position["y"].round().to_numpy(dtype=np.int64)
     if TISSUE in position:
         data.obs[TISSUE] = position[TISSUE].to_numpy(dtype=bool)
+    if lost:
+        data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} spots of {expression.name} have no position, and are left out"]
     _assert_joined(data, table, positions)
     return data
 

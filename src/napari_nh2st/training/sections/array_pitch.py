@@ -114,7 +114,8 @@ def strays(data: ad.AnnData) -> FloatArray:
     fit = _fitted(data, np.asarray(data.obsm["spatial"], dtype=np.float64))
     if fit is None or len(np.unique(fit.array, axis=0)) < len(fit.array):
         return np.zeros(0)
-    return np.linalg.norm(fit.array @ fit.steps.T - fit.places, axis=1)
+    away: FloatArray = np.linalg.norm(fit.array @ fit.steps.T - fit.places, axis=1)
+    return away
 
 
 def _steps(data: ad.AnnData, centres: FloatArray) -> FloatArray | None:
