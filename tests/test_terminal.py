@@ -46,7 +46,7 @@ def ended(body, *signals):
 def test_what_does_not_answer_is_ended_by_force(signals):
     status, said, seconds = ended(DEAF, *signals)
     assert status == -signal.SIGKILL
-    assert said == "error: ended by force; what was finished is kept, and the same command goes on\n"
+    assert said == "error: stopped by force; what was finished is kept: repeat the command to go on\n"
     assert 1 < seconds < 3
 
 

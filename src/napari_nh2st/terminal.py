@@ -93,7 +93,7 @@ while True:
         if until is None and (signal.SIGTERM in numbers or interrupts > 1):
             until = time.monotonic() + {GRACE_SECONDS}
     else:
-        os.write(2, b"error: ended by force; what was finished is kept, and the same command goes on\\n")
+        os.write(2, b"error: stopped by force; what was finished is kept: repeat the command to go on\\n")
         os.kill(int(sys.argv[1]), signal.SIGKILL)
         break
 """

@@ -199,7 +199,7 @@ def test_a_limit_that_is_none_is_one_line(nh2st, root, monkeypatch):
     monkeypatch.setenv("NH2ST_CACHE_LIMIT", "lots")
     status, out, err = nh2st("cache")
     assert (status, out) == (1, "")
-    assert err == "error: NH2ST_CACHE_LIMIT: 'lots' is no size: give one such as 5GB or 500MB\n"
+    assert err == "error: NH2ST_CACHE_LIMIT: 'lots' is not a size: give one such as 5GB or 500MB\n"
     assert nh2st("cache", "clear", "--yes")[0] == 0
 
 

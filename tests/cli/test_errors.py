@@ -76,10 +76,10 @@ def test_wrong_usage_exits_with_2(words):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "memory does not suffice"),
+        (MemoryError(), "there is not enough memory"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "--region"),
-        (ImportError("libx.so: failed to map segment from shared object"), "memory does not suffice"),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory does not suffice"),
+        (ImportError("libx.so: failed to map segment from shared object"), "there is not enough memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "there is not enough memory"),
         (OSError(errno.ENOSPC, "No space left on device", "/disk/x"), "the disk that holds /disk/x is full: free"),
         (OSError(errno.EACCES, "Permission denied", "/disk/x"), "/disk/x may not be read or written by you: choose"),
         (OSError(errno.EROFS, "Read-only file system", "/disk/x"), "/disk/x lies on a drive that can only be read"),

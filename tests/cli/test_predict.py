@@ -40,7 +40,7 @@ def test_predict_says_so_before_it_begins(nh2st, slide, model, tmp_path, monkeyp
     monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
     status, _, err = nh2st("predict", slide, "--model", model.path, "--out", tmp_path / "out")
     assert (status, err.count("error: ")) == (1, 1)
-    assert "memory does not suffice: a prediction of" in err
+    assert "there is not enough memory: a prediction of" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -153,7 +153,7 @@ def test_torch_is_broken(answer, said):
 @pytest.mark.parametrize(
     ("facts", "card", "level", "said"),
     [
-        (TORCH, True, "warning", "built for processors alone"),
+        (TORCH, True, "warning", "built for the processor only"),
         (CUDA, False, "ok", "no NVIDIA graphics card"),
         (CUDA | {"driver": 11040}, True, "warning", "serves CUDA up to 11.4, torch is built for 12.8"),
         (CUDA | {"driver": 12080}, True, "warning", "cannot use it"),

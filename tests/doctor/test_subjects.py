@@ -112,9 +112,9 @@ def test_the_probe_finds_a_broken_level(tmp_path, capsys):
     [
         ("weights", {}, "ok", "1,000 weights"),
         ("predicts", {}, "ok", "as it was shipped"),
-        ("predicts", {"repeats": 0.5}, "fault", "other values the second time"),
-        ("predicts", {"known": 0.5}, "fault", "differ from those that it was shipped with"),
-        ("predicts", {"predicted": False}, "fault", "no numbers"),
+        ("predicts", {"repeats": 0.5}, "fault", "other values when they are predicted again"),
+        ("predicts", {"known": 0.5}, "fault", "differ from those recorded when it was shipped"),
+        ("predicts", {"predicted": False}, "fault", "not numbers"),
         ("device_agrees", {"device": "cuda", "device_differs": 0.001}, "ok", "agree"),
         ("device_agrees", {"device": "cuda", "device_differs": 0.5}, "fault", "cuda and the processor disagree"),
         ("device_agrees", {"device": "cuda"}, "fault", "cannot predict on cuda"),
@@ -271,10 +271,10 @@ def test_a_full_disk_under_a_run(run, monkeypatch):
     [
         ("readable", PREDICTION, "ok", "30 tiles of 6 genes"),
         ("readable", Answer(error="its zarr.json is missing"), "fault", "cannot be read: its zarr.json is missing"),
-        ("readable", PREDICTION | {"not_finite": 3}, "fault", "3 of 30 tiles hold no numbers"),
+        ("readable", PREDICTION | {"not_finite": 3}, "fault", "3 of 30 tiles hold values that are not numbers"),
         ("readable", PREDICTION | {"tiles": 0}, "warning", "nothing is predicted"),
         ("complete", PREDICTION | {"damaged": 2}, "warning", "2 tiles were left out"),
-        ("its_slide", PREDICTION | {"slide": "gone"}, "warning", "is not where it was"),
+        ("its_slide", PREDICTION | {"slide": "gone"}, "warning", "has moved or gone"),
         ("its_slide", PREDICTION | {"slide": "other"}, "fault", "another slide"),
         ("its_slide", PREDICTION | {"slide": "SlideError: x"}, "warning", "cannot be opened"),
         ("writer", PREDICTION | {"written_by": "process 12"}, "ok", "process 12"),
@@ -335,7 +335,7 @@ def test_a_damaged_prediction_is_still_one(tmp_path):
 
 
 def test_a_folder_that_is_nothing(tmp_path):
-    with pytest.raises(Nh2stError, match="is no run, prediction or model folder"):
+    with pytest.raises(Nh2stError, match="is not a run, prediction or model folder"):
         recognise(tmp_path)
 
 

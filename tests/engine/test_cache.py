@@ -360,7 +360,7 @@ def test_sizes(text, size):
 
 @pytest.mark.parametrize("text", ["", "GB", "-5GB", "5 XB", "5GB6", "i", "5i", "lots"])
 def test_what_is_no_size(text):
-    with pytest.raises(Nh2stError, match="is no size"):
+    with pytest.raises(Nh2stError, match="is not a size"):
         eviction.parse_size(text)
 
 
@@ -383,7 +383,7 @@ def test_the_default_is_a_tenth_of_a_small_disk(tmp_path, monkeypatch):
 
 def test_a_limit_that_is_none_is_said_and_the_default_holds(tmp_path, monkeypatch):
     monkeypatch.setenv("NH2ST_CACHE_LIMIT", "many")
-    with pytest.warns(RuntimeWarning, match="NH2ST_CACHE_LIMIT: 'many' is no size"):
+    with pytest.warns(RuntimeWarning, match="NH2ST_CACHE_LIMIT: 'many' is not a size"):
         cache = open_cache(tmp_path)
     cache.put((0, 0), block(0))
     assert folder_of(cache).is_dir()

@@ -39,7 +39,7 @@ def test_one_process_reads_one_file_after_another(tmp_path, readers):
 
 def test_a_bad_file_ends_its_process_and_harms_no_other(tmp_path, readers):
     (tmp_path / "bad.h5ad").write_bytes(b"not HDF5")
-    with pytest.raises(SampleError, match=r"bad\.h5ad: it is no HDF5 file"):
+    with pytest.raises(SampleError, match=r"bad\.h5ad: it is not an HDF5 file"):
         apart.read_apart("h5ad", tmp_path / "bad.h5ad")
     assert readers._idle == []
     assert apart.read_apart("h5ad", made(tmp_path / "d.h5ad"))[0]["genes"] == ["A", "B", "C", "D"]
@@ -84,7 +84,7 @@ def test_what_never_ends_is_one_line(tmp_path, readers, monkeypatch):
 def test_a_fifo_is_not_waited_for(tmp_path, kind, name):
     os.mkfifo(tmp_path / name)
     sample = Sample("S", "P", tmp_path, tmp_path / name, kind, tmp_path / name)
-    with pytest.raises(SampleError, match=r"no plain file|a pipe or a device"):
+    with pytest.raises(SampleError, match=r"not a plain file|a pipe or a device"):
         read_expression(sample)
 
 

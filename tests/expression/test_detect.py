@@ -51,12 +51,12 @@ def test_positions_may_be_given_with_the_counts_in_either_order(counts, tmp_path
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["a.csv"], "a.csv is no measurement"),
+        (["a.csv"], "a.csv is not a measurement"),
         (["nothing.h5ad"], "there is no"),
         (["P.tsv"], "holds the spots' positions"),
         (["C5.tsv.gz", "C5.tsv.gz"], "one must hold the counts"),
         (["a.csv", "C5.tsv.gz"], "that is 2 files"),
-        ([""], "is no measurement"),
+        ([""], "is not a measurement"),
         (["cut.tsv.gz"], "cannot read"),
     ],
 )

@@ -201,7 +201,7 @@ def test_the_real_sections_join_as_documented(data_dir):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda counts: (counts > 100).astype(int), "nothing but 0 and 1 stands there"),
+        (lambda counts: (counts > 100).astype(int), "its counts are only 0 and 1"),
         (
             lambda counts: np.round(counts / counts.sum(axis=1, keepdims=True) * 1e4),
             "all spots have about 10,000 counts",

@@ -115,7 +115,7 @@ def test_a_table_of_places_may_say_what_lies_under_tissue(tmp_path):
 def test_what_it_says_of_tissue_otherwise_is_ignored_and_told(tmp_path):
     counts = read(tmp_path, lambda data: data.obs.insert(0, "selected", ["tumour"] * 6))
     assert counts.under_tissue is None
-    assert counts.says == ["selected says something else than 0 and 1, and is ignored"]
+    assert counts.says == ["selected is ignored: it holds something other than 0 and 1"]
 
 
 def chosen(raw=None, layer=None, x=None):
@@ -159,7 +159,7 @@ def test_a_part_of_the_library_is_told(tmp_path):
         return data[:, :2].copy()
 
     (says,) = read(tmp_path, change).says
-    assert says.startswith("its counts are of a part of the genes: 23 in the median spot of 50")
+    assert says.startswith("its counts cover only some of the genes: 23 in the median spot of 50")
 
 
 BAD = {
@@ -265,7 +265,7 @@ DAMAGED = {
     "rows begin late": (sparse(indptr=(1, 1, 2, 3, 3, 3, 3)), "do not belong together"),
     "too few rows": (sparse(indptr=(0, 3)), "do not belong together"),
     "other lengths": (sparse(indices=(0, 1)), "do not belong together"),
-    "broken indices": (sparse(indices=(0.5, 1, 2)), "no whole numbers"),
+    "broken indices": (sparse(indices=(0.5, 1, 2)), "not whole numbers"),
     "other shape": (sparse(shape=(6, 5)), "has the shape"),
     "columns outside": (sparse(indptr=(0, 3, 3, 3, 3), indices=(9, 9, 9), kind="csc_matrix"), "outside of the matrix"),
     "larger than the file": (huge, "has the shape"),
@@ -325,9 +325,9 @@ def with_array(data):
     ("change", "said"),
     [
         (lambda data: joined(data, label="library_id"), r"obs\['library_id'\]"),
-        (lambda data: joined(with_barcodes(data)), "barcodes that stand there twice"),
-        (lambda data: joined(with_array(data)), "places on the array that stand there twice"),
-        (lambda data: joined(data, lambda centres: centres), "spot centres that stand there twice"),
+        (lambda data: joined(with_barcodes(data)), "barcodes that occur twice"),
+        (lambda data: joined(with_array(data)), "places on the array that occur twice"),
+        (lambda data: joined(data, lambda centres: centres), "spot centres that occur twice"),
     ],
 )
 def test_sections_that_were_joined_are_refused(tmp_path, change, said):
@@ -351,7 +351,7 @@ def test_what_is_no_gene_is_left_out_and_told(tmp_path):
         counts = read(tmp_path, lambda data, kind=kind: (change(data), setattr(data, "X", kind(data.X)))[0])
         assert np.array_equal(dense(counts), COUNTS[:, [0, 2, 3]])
         assert counts.genes == ["A", "C", "D"]
-        assert counts.says == ["1 features that are no genes are left out (Antibody Capture)"]
+        assert counts.says == ["1 features that are not genes are left out (Antibody Capture)"]
     with pytest.raises(SampleError, match="no counts of genes, but of Antibody Capture"):
         read(tmp_path, lambda data: data.var.insert(0, "feature_types", ["Antibody Capture"] * 4))
 

@@ -118,8 +118,8 @@ def test_a_sheet_in_windows_own_encoding(folder):
         (PLAIN + ROW.replace("A.tif", "loop"), "line 2: there is no .*loop"),
         (PLAIN + ROW.replace("A.tif", "~nobody_of_that_name/A.tif"), "line 2: there is no .*~nobody"),
         (PLAIN + ROW.replace("0.5", "1e400"), "line 2: mpp '1e400' is not a number"),
-        (PLAIN + ROW.replace("0.5", '"1,234"'), "line 2: mpp '1,234' may be of thousands or decimal"),
-        (PLAIN + ROW + ",,,,,,\n" + ROW, r"the sample A stands there more than once \(lines 2, 4\)"),
+        (PLAIN + ROW.replace("0.5", '"1,234"'), "line 2: mpp '1,234' has a comma that may be for decimals"),
+        (PLAIN + ROW + ",,,,,,\n" + ROW, r"the sample A is listed more than once \(lines 2, 4\)"),
         (ROW + ROW, r"lacks the column sample, .* \(there: A, P, A.tif, A.h5ad, h5ad, , 0.5\)"),
         (PLAIN.replace("patient", "slide") + ROW, "lacks the column patient"),
         (PLAIN.replace("spots", "slide") + ROW, "names the column slide twice"),
@@ -127,7 +127,7 @@ def test_a_sheet_in_windows_own_encoding(folder):
         (PLAIN + ROW.replace(",P,", ",NA,"), "line 2: patient 'NA' names nobody: write whose tissue it is"),
         (PLAIN.replace("mpp", "pixel_size") + ROW, r"the column pixel_size is not read: name it mpp \(µm per pixel\)"),
         ("PK\x03\x04", "Excel workbook or another zip archive: open it and save the sheet as “CSV UTF-8”"),
-        (PLAIN.encode() + b"\xc3\x28,P,A.tif,A.h5ad,h5ad,,\n", "line 2 holds bytes that are no UTF-8 text: save it as"),
+        (PLAIN.encode() + b"\xc3\x28,P,A.tif,A.h5ad,h5ad,,\n", "line 2 is not UTF-8 text: save it as"),
     ],
 )
 def test_a_sheet_that_cannot_be_read_says_in_one_line_what_to_change(folder, text, said):

@@ -72,7 +72,7 @@ def test_names_beyond_ascii_stay_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        (COUNTS.replace("5", "five"), "'five' stands where a count of A should be"),
+        (COUNTS.replace("5", "five"), r"'five' is not a count \(of A\)"),
         (COUNTS.replace("5", ""), "no raw counts"),
         (COUNTS.replace("5", "inf"), "no raw counts"),
         (COUNTS.replace("5", "-5"), "no raw counts"),
@@ -97,9 +97,9 @@ def test_what_is_no_table_of_counts_is_one_line(tmp_path, counts, said):
 @pytest.mark.parametrize(
     ("places", "said"),
     [
-        (PLACES.replace("30", "here"), "pixel_x 'here' is no place that a spot can have"),
-        (PLACES.replace("30", "inf"), "is no place"),
-        (PLACES.replace("2\t1\t30", "\t1\t30"), "is no place"),
+        (PLACES.replace("30", "here"), "pixel_x 'here' cannot be the place of a spot"),
+        (PLACES.replace("30", "inf"), "cannot be the place of a spot"),
+        (PLACES.replace("2\t1\t30", "\t1\t30"), "cannot be the place of a spot"),
         (PLACES.replace("pixel_x", "px"), "lacks the column pixel_x"),
         (PLACES.replace("2\t1\t", "1\t1\t"), "names the spot 1x1 twice"),
         (

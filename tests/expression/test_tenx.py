@@ -107,8 +107,8 @@ def test_a_damaged_file_is_refused(tmp_path, place, change, said):
     ("place", "change", "said"),
     [
         ("matrix.mtx.gz", lambda t: t.replace("integer", "complex"), "complex values, no counts"),
-        ("matrix.mtx.gz", lambda t: t.replace("coordinate", "array"), "no sparse matrix"),
-        ("matrix.mtx.gz", lambda t: t.replace("general", "symmetric"), "no sparse matrix"),
+        ("matrix.mtx.gz", lambda t: t.replace("coordinate", "array"), "not a sparse matrix"),
+        ("matrix.mtx.gz", lambda t: t.replace("general", "symmetric"), "not a sparse matrix"),
         ("matrix.mtx.gz", lambda t: t.replace("4 7 28", "4 7 9999999999"), "cannot have"),
         ("matrix.mtx.gz", lambda t: t.replace("4 7 28", "400000000 700000000 28"), "names"),
         ("matrix.mtx.gz", lambda t: t.replace("4 7 28", "4 7 27"), "damaged"),
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_refused(tmp_path, place, change, said):
         ("matrix.mtx.gz", lambda t: t.replace("\n1 1 1\n", "\n1 1 nan\n"), "no raw counts"),
         ("matrix.mtx.gz", lambda t: t.replace("\n1 1 1\n", "\n1 1 one\n"), "cannot read"),
         ("matrix.mtx.gz", lambda t: t + "1 1 1\n" * 100_000, "larger than"),
-        ("matrix.mtx.gz", lambda t: "", "no sparse matrix"),
+        ("matrix.mtx.gz", lambda t: "", "not a sparse matrix"),
         ("barcodes.tsv.gz", lambda t: "", "is empty"),
         ("features.tsv.gz", lambda t: t + "\0", "NUL"),
     ],
@@ -176,7 +176,7 @@ def test_spots_off_tissue_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("maybe", "something else than 0 and 1"), ("0", "no spot lies under tissue")]
+    ("word", "said"), [("maybe", "something other than 0 and 1"), ("0", "no spot lies under tissue")]
 )
 def test_what_positions_say_of_tissue(tmp_path, word, said):
     visium.outs(tmp_path, COUNTS, ["A", "B", "C", "D"])

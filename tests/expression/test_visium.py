@@ -134,7 +134,7 @@ def test_a_folder_that_does_not_fit_is_one_line(tmp_path, spoil, words):
 
 
 def test_an_empty_folder_says_what_is_missing(tmp_path):
-    with pytest.raises(SampleError, match="is no Visium folder"):
+    with pytest.raises(SampleError, match="is not a Visium folder"):
         read(tmp_path)
 
 

@@ -140,7 +140,7 @@ def test_text_is_read_in_the_encodings_that_programs_save(encoding):
     ],
 )
 def test_text_that_could_be_read_in_two_ways_is_not_guessed(text, encoding):
-    with pytest.raises(ValueError, match="line 2 holds bytes that are no UTF-8 text: save it as UTF-8"):
+    with pytest.raises(ValueError, match="line 2 is not UTF-8 text: save it as UTF-8"):
         text_of(f"sample\n{text},x\n".encode(encoding), guess=True)
 
 

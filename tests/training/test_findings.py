@@ -90,7 +90,7 @@ def test_a_right_section_raises_no_doubt(kind, numbered, hexagonal):
 def test_another_placement_that_fits_clearly_better_is_named(words, how):
     (refusal,), doubts = texts(*placed(how))
     assert f"{words}" in refusal
-    assert refusal.endswith(("would; mend the positions", "if this is their slide"))
+    assert refusal.endswith(("would; correct the positions", "if this is their slide"))
     assert doubts == []
 
 
@@ -119,7 +119,7 @@ def test_a_grid_over_everything_is_right_where_its_counts_know_the_tissue():
     data.obs["total_counts"] = np.where(over, 5000, 40)
     refusals, doubts = texts(sample, data)
     assert refusals == []
-    assert doubts[0].startswith(f"only {over.sum()} of {len(over)} spots lie over tissue: look at the positions")
+    assert doubts[0].startswith(f"only {over.sum()} of {len(over)} spots lie over tissue: check the positions")
 
 
 def test_spots_off_the_slide():
@@ -136,8 +136,8 @@ def test_spots_off_the_slide():
     sample, data = placed(lambda p: far(p, 20))
     (refusal,), _ = texts(sample, data)
     assert refusal == (
-        f"20 of {data.n_obs} spots lie off s.tif (900 x 900 px): their positions must be in pixels of this very image; "
-        "those of another one are placed by scale, x and y"
+        f"20 of {data.n_obs} spots lie off s.tif (900 x 900 px): give positions in pixels of this image; "
+        "if they are in pixels of another one, give scale, x and y"
     )
     with pytest.raises(SampleError, match="sample S: 20 of "):
         examine(sample, data, slide()).admit("S", data)
@@ -284,7 +284,7 @@ def test_what_the_file_says_of_itself_is_passed_on():
     data.uns["nh2st"] = {"dropped": 2, "off_tissue": 5, "says": ["the counts of most genes are taken"]}
     found = examine(sample, data, slide())
     assert found.doubts[1:] == ("the counts of most genes are taken",)
-    assert found.doubts[0].startswith("5 spots do not lie under tissue, as the file says")
+    assert found.doubts[0].startswith("5 spots are left out: the file says")
     assert found.left_out == {"off_slide": 0, "off_tissue": 5, "without_counts": 2}
     assert not found.findings[0].about_places
 

@@ -65,11 +65,11 @@ def test_spots_that_lie_off_the_image_stop_a_run(samples):
     ("how", "words"),
     [
         (lambda d: setattr(d, "X", d.X * 0.37), "no raw counts (whole numbers, 0 and up): "),
-        (lambda d: setattr(d, "X", -d.X), " stands there"),
-        (lambda d: setattr(d, "X", d.X * np.nan), "nan stands there"),
-        (lambda d: setattr(d, "X", d.X * 0), "there is none in it"),
+        (lambda d: setattr(d, "X", -d.X), "it contains -"),
+        (lambda d: setattr(d, "X", d.X * np.nan), "it contains nan"),
+        (lambda d: setattr(d, "X", d.X * 0), "all values are 0"),
         (lambda d: setattr(d, "obs_names", ["same"] * d.n_obs), "spot ids repeat (same)"),
-        (lambda d: d.obsm["spatial"].__setitem__(2, np.nan), "positions that are no numbers: 1"),
+        (lambda d: d.obsm["spatial"].__setitem__(2, np.nan), "positions that are not numbers: 1"),
         (lambda d: d.obsm.__delitem__("spatial"), "spatial"),
     ],
 )
@@ -100,7 +100,7 @@ def test_too_few_spots_stop_a_run(samples):
 def test_genes_of_one_name_are_told(samples):
     facts = change(samples[0], lambda data: setattr(data, "var_names", ["DARK", "DARK", "NOISE", "REST"]))
     assert facts.state == "look"
-    assert any("genes whose name stands there before: 1" in text for text in facts.says)
+    assert any("genes with the name of an earlier one: 1" in text for text in facts.says)
 
 
 def test_genes_in_another_order_are_the_same(samples):
@@ -138,7 +138,7 @@ def test_what_only_names_tell_needs_no_file(samples):
         ({"patient": ""}, "which patient is it?"),
         ({"sample": ""}, "has no name"),
         ({"sample": "B"}, "another section is named B too"),
-        ({"slide": second.sample.slide, "expression": second.sample.expression}, "stand there twice"),
+        ({"slide": second.sample.slide, "expression": second.sample.expression}, "are listed twice"),
     ):
         wrong = replace(first, sample=replace(first.sample, **changes))
         told = named([wrong, second])[0]

@@ -59,7 +59,7 @@ for command in (
 _state = {"debug": False}
 _BLAS_THREADS = 8
 _SHORT = (
-    "memory does not suffice: close other programs, or do less at once "
+    "there is not enough memory: close other programs, or do less at once "
     "(--region, a larger --pitch, fewer --genes); what was finished is kept"
 )
 

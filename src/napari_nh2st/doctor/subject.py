@@ -100,7 +100,7 @@ def _recognise_folder(folder: Path) -> tuple[Kind, Path]:
         names = ", ".join(p.name for p in inside)
         raise Nh2stError(f"{folder} holds several predictions: give one of {names}")
     raise Nh2stError(
-        f"{folder} is no run, prediction or model folder: give a slide, RUN, MODEL or a folder that ends in .nh2st"
+        f"{folder} is not a run, prediction or model folder: give a slide, RUN, MODEL or a folder that ends in .nh2st"
     )
 
 

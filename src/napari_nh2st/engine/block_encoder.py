@@ -28,7 +28,7 @@ class BlockEncoder:
     Attributes
     ----------
     largest : int
-        Blocks per side of a window; it shrinks where memory does not suffice.
+        Blocks per side of a window; it shrinks where there is not enough memory.
     fresh : set of (row, column)
         Blocks encoded since it was cleared.
     """
@@ -90,7 +90,7 @@ class BlockEncoder:
         return windows
 
     def _encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
-        """Encode a window; where memory does not suffice, its halves, and smaller windows from then on."""
+        """Encode a window; where there is not enough memory, its halves, and smaller windows from then on."""
         try:
             self.embeddings.encode(window, pixels, cancelled)
         except (RuntimeError, MemoryError) as error:

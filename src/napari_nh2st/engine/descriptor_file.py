@@ -114,5 +114,5 @@ def _keypoints(tensors: Arrays, i: int) -> Keypoints:
 
 def _shaped(array: npt.NDArray[Any], shape: Sequence[int], kind: type[np.generic]) -> npt.NDArray[Any]:
     if array.shape != tuple(shape) or array.dtype != kind or not np.isfinite(array).all():
-        raise ValueError(f"an array of {array.shape} {array.dtype} stands where {tuple(shape)} is expected")
+        raise ValueError(f"an array of {array.shape} {array.dtype} is there instead of {tuple(shape)}")
     return array

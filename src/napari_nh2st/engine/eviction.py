@@ -65,7 +65,7 @@ def parse_size(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?i?)b?\s*", text.lower())
     if match is None or match[2] not in UNITS:
-        raise Nh2stError(f"{text!r} is no size: give one such as 5GB or 500MB")
+        raise Nh2stError(f"{text!r} is not a size: give one such as 5GB or 500MB")
     return int(float(match[1]) * UNITS[match[2]])
 
 

@@ -102,7 +102,7 @@ class FolderLock:
         self._held: _Open | None = opened
 
     def release(self) -> None:
-        """Give the folder free. More than once does no harm."""
+        """Release the folder; more than once does no harm."""
         with self._guard:
             opened, self._held = self._held, None
             if opened is None:
@@ -115,7 +115,7 @@ class FolderLock:
 
 
 def who_writes(folder: Path) -> str:
-    """Return the process that writes into a folder, in words; empty where none does."""
+    """Name the process that writes into a folder; empty if none does."""
     try:
         file = os.open(folder / LOCK, os.O_RDWR | getattr(os, "O_BINARY", 0))
     except OSError:
@@ -141,11 +141,11 @@ def _acquire(folder: Path) -> int:
                 _sign(file)
             return file
         os.close(file)  # another process has just replaced the folder
-    raise Nh2stError(f"{folder} is replaced by other processes again and again: try once more when they have ended")
+    raise Nh2stError(f"{folder} is being replaced by other processes: try again when they have ended")
 
 
 def _lock_soon(file: int) -> bool:
-    """Lock a file; somebody who only asks who writes has it for a moment."""
+    """Lock a file; wait a moment for a process that only asks who writes."""
     for _ in range(_ATTEMPTS):
         if try_lock(file):
             return True

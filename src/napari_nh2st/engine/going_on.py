@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settled:
-    """Choices for a prediction that lasts in a folder.
+    """Choices for a prediction that is kept in a folder.
 
     Attributes
     ----------

@@ -36,8 +36,8 @@ def ask_for(size: int, what: str, instead: str) -> None:
     free = free_memory()
     if free is not None and free < size + _SPARE:
         raise Nh2stError(
-            f"memory does not suffice: {what} takes about {max(1, round((size + _SPARE) / 1e6)):,} MB, "
-            f"{free / 1e6:,.0f} MB are free: close other programs, or {instead}"
+            f"there is not enough memory: {what} takes about {max(1, round((size + _SPARE) / 1e6)):,} MB, "
+            f"and {free / 1e6:,.0f} MB are free; close other programs, or {instead}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Making a prediction folder: in one step, in the place of what cannot be believed, never of something else."""
+"""Making a prediction folder in one step. It may replace a damaged one, and nothing else."""
 
 from __future__ import annotations
 

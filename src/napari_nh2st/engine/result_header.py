@@ -104,7 +104,7 @@ class SlideShape(BaseModel):
 
 
 class Stored(BaseModel):
-    """What a sound zarr.json says."""
+    """The content of a sound zarr.json."""
 
     signature: Facts
     lattice: Lattice

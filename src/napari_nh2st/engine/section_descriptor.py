@@ -1,4 +1,4 @@
-"""A section's descriptor: what its slide shows and what was counted, by which the same section is known again.
+"""A section's descriptor: what its slide shows and what was counted, to recognise the same section.
 
 Two sections are the same where their spots lie on the same tissue of one slide, whatever the file is named, where their
 images show the same tissue, re-saved, cropped, scaled or turned, or where their counts are the same.
@@ -34,7 +34,7 @@ _GAP = 0.25  # of a section's side: several sections on one slide lie farther ap
 
 @dataclass(frozen=True, eq=False)
 class SectionDescriptor:
-    """What a section is known by again; neither its picture nor its counts can be read from it.
+    """Marks by which a section is recognised; neither its picture nor its counts can be read from them.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def box_of_spots(spots: Any, shape: tuple[int, int]) -> Box | None:
 
 
 def same_section(one: SectionDescriptor, other: SectionDescriptor) -> Witness | None:
-    """Say by what two sections are known to be the same; None where nothing says so.
+    """Find out by what two sections are the same; None where nothing says so.
 
     A few milliseconds for a new pair, then at once, in either order.
     """

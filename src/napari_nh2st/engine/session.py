@@ -124,7 +124,7 @@ class Session:
             Within a fraction of a window after it turns true. What was encoded stays in the cache, what was handed out
             stays in the store.
         Nh2stError
-            If the slide can no longer be read, or memory does not suffice.
+            If the slide can no longer be read, or there is not enough memory.
         """
         stopped = self._stopped(cancelled)
         with self._alone(stopped):

@@ -121,7 +121,7 @@ class PredictionStore:
                     raise
                 continue  # another process has just replaced it
             return cls._locked(path, meta, header.decoder, lock)
-        raise Nh2stError(f"{path} is made and removed by other processes again and again: wait until they have ended")
+        raise Nh2stError(f"{path} is being made and removed by other processes: wait until they have ended")
 
     @classmethod
     def _locked(cls, path: Path, meta: Facts, decoder: Decoder, lock: FolderLock) -> PredictionStore:

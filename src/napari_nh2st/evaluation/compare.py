@@ -274,7 +274,7 @@ def _seeds(baseline: Baseline, budget: Budget, seeds: Sequence[int] | None) -> t
 def _finite(predicted: Array, baseline: Baseline) -> Array:
     if not np.isfinite(predicted).all():
         raise Nh2stError(
-            f"{baseline.name} predicted values that are no numbers: this is a fault of ours, please report it"
+            f"{baseline.name} predicted values that are not numbers: this is a fault of ours, please report it"
         )
     return predicted
 

@@ -1,4 +1,4 @@
-"""Scored sections that the model has seen, whatever they are called: what a report says, and what no card counts."""
+"""Scored sections that the model has seen in training: warnings for the report; none counts on a card."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settle_kinds(
     splits: Sequence[dict[str, Any]],
     seen: SeenSections,
 ) -> list[str]:
-    """Follow what sections say of each other through a report, in place; return the warnings.
+    """Correct the kinds of a report's splits, in place, by what is known of its other sections; return the warnings.
 
     A patient of whom one section is a training section is a training patient, whatever the other sections say. Of two
     lines that are one section, the second is marked (``same_as``): it does not count on a card.

@@ -48,7 +48,7 @@ def read_apart(kind: str, path: Path) -> tuple[dict[str, Any], dict[str, npt.NDA
     Raises
     ------
     SampleError
-        If it is no plain file, cannot be read, takes too long, or ends the process that reads it.
+        If it is not a plain file, cannot be read, takes too long, or ends the process that reads it.
     """
     path = Path(path)
     try:
@@ -56,7 +56,7 @@ def read_apart(kind: str, path: Path) -> tuple[dict[str, Any], dict[str, npt.NDA
     except OSError as error:
         raise SampleError(f"cannot read {path}: {error}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise SampleError(f"cannot read {path}: it is no plain file")
+        raise SampleError(f"cannot read {path}: it is not a plain file")
     return _readers.ask(kind, path, _START + found.st_size / _RATE)
 
 

@@ -19,7 +19,7 @@ from napari_nh2st.expression.counts import Counts
 _IDLE = 60.0  # seconds without a request, after which the process ends
 _LONGEST = 300  # characters of an error
 _WORDS = {  # for what HDF5 says
-    "file signature not found": "it is no HDF5 file",
+    "file signature not found": "it is not an HDF5 file",
     "truncated file": "it is cut off: copy or download it again",
     "can't open directory": "it is packed in a way that HDF5 alone cannot unpack: save it with gzip or without packing",
     "required filter": "it is packed in a way that HDF5 alone cannot unpack: save it with gzip or without packing",

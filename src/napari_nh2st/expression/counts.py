@@ -106,15 +106,15 @@ class Counts:
 
 
 def odd_value(values: npt.NDArray[Any]) -> str:
-    """Say which of the values is no count; an empty text if all are."""
+    """Say which of the values is not a count; an empty text if all are."""
     if values.dtype.kind not in "iuf":
-        return "complex numbers stand there" if values.dtype.kind == "c" else "no numbers stand there"
+        return "it contains complex numbers" if values.dtype.kind == "c" else "it contains something other than numbers"
     with np.errstate(invalid="ignore"):
         good = (values >= 0) & (values <= _MOST)
         if values.dtype.kind == "f":
             good &= values == np.round(values)
     odd = values[~good]
-    return f"{float(odd[0]):.4g} stands there" if len(odd) else ""
+    return f"it contains {float(odd[0]):.4g}" if len(odd) else ""
 
 
 def refuse_what_is_no_count(name: str, values: npt.NDArray[Any]) -> None:
@@ -124,7 +124,7 @@ def refuse_what_is_no_count(name: str, values: npt.NDArray[Any]) -> None:
     ------
     SampleError
     """
-    odd = odd_value(values) or ("" if values.any() else "there is none in it")
+    odd = odd_value(values) or ("" if values.any() else "all values are 0")
     if odd:
         raise SampleError(f"{name} holds no raw counts (whole numbers, 0 and up): {odd}")
 
@@ -164,7 +164,7 @@ def doubtful_counts(values: npt.NDArray[Any], totals: npt.NDArray[np.float64]) -
     if len(totals) < _FEWEST:
         return []
     if values.max(initial=0) <= 1:
-        return ["nothing but 0 and 1 stands there, which tells what was seen, not how much: give the raw counts"]
+        return ["its counts are only 0 and 1, which say whether a gene was seen, not how often: give the raw counts"]
     middle = float(np.median(totals))
     if middle >= _DEEP and np.mean(np.abs(totals / middle - 1) < _ALIKE) > 1 - _ALIKE:
         return [f"all spots have about {middle:,.0f} counts, as after normalising and rounding: give the raw counts"]
@@ -186,7 +186,7 @@ def part_of_library(totals: npt.NDArray[np.float64], told: npt.NDArray[np.float6
         return ""
     counted, library = np.median(totals[there]), np.median(told[there])
     return (
-        f"its counts are of a part of the genes: {counted:,.0f} in the median spot of {library:,.0f} by {column}; "
+        f"its counts cover only some of the genes: {counted:,.0f} in the median spot of {library:,.0f} by {column}; "
         "values per 10,000 come out too high: give the counts of all genes"
     )
 

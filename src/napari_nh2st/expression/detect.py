@@ -64,7 +64,7 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
         )
     if path.suffix.lower() == ".h5ad":
         return MeasurementFiles(path.stem, "h5ad", path)
-    raise SampleError(f"{path.name} is no measurement that can be read: give {WANTED}")
+    raise SampleError(f"{path.name} is not a measurement that can be read: give {WANTED}")
 
 
 def _table(tables: list[Path]) -> MeasurementFiles:

@@ -1,4 +1,4 @@
-"""What an h5ad file says of a section: counts, spots, genes, what lies under tissue. Runs in a process of its own."""
+"""Sections in h5ad files: counts, spots, genes, what lies under tissue. Runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read(path: Path) -> Counts:
     with open_checked(path) as file:
         obs, var = child(file, "obs"), child(file, "var")
         if obs is None or var is None:
-            raise SampleError(f"{path.name} holds no obs and var: it is no AnnData file")
+            raise SampleError(f"{path.name} holds no obs and var: it is not an AnnData file")
         spots = Table(obs)
         names = spots.index()
         _refuse_turned(file, path.name)
@@ -121,7 +121,7 @@ def _counts(file: Node, name: str, spots: int) -> tuple[list[str], Matrix, Table
         if best is not None and size <= best[1].shape[1]:
             continue
         matrix = read_matrix(node, spots, size)
-        if problem := odd_value(matrix.data) or ("" if matrix.data.any() else "there is none in it"):
+        if problem := odd_value(matrix.data) or ("" if matrix.data.any() else "all values are 0"):
             odd.append(problem)
             continue
         if best is not None and matrix.data.max(initial=0) <= 1 < best[1].data.max(initial=0):
@@ -154,7 +154,7 @@ def _genes(name: str, table: Table, matrix: Matrix) -> tuple[columns.GeneColumns
     if column is None or kept is None:
         return columns.genes(names, texts), matrix, []
     others = sorted({kind for kind, gene in zip(texts[column], kept, strict=True) if not gene})
-    says = [f"{int((~kept).sum()):,} features that are no genes are left out ({', '.join(others[:4])})"]
+    says = [f"{int((~kept).sum()):,} features that are not genes are left out ({', '.join(others[:4])})"]
     texts = {c: [v for v, gene in zip(values, kept, strict=True) if gene] for c, values in texts.items()}
     names = [n for n, gene in zip(names, kept, strict=True) if gene]
     return columns.genes(names, texts), only_columns(matrix, kept), says
@@ -176,7 +176,7 @@ def _centres(file: Node, name: str, spots: Table) -> tuple[npt.NDArray[np.float6
         fields = read_array(node).reshape(-1)  # (n, 1) from anndata
         return columns.centres_of_table(fields.dtype.names or (), lambda n: real(fields[n], where), where), None
     if attribute(node, "encoding-type") not in ("dataframe", None):
-        raise SampleError(f"{where} is no table: give two numbers (x, y) a spot")
+        raise SampleError(f"{where} is not a table: give two numbers (x, y) a spot")
     table = Table(node)
     values = columns.centres_of_table(_in_order(table, node), table.numbers, where)
     order = _order(spots.index(), table.index(), where)
@@ -264,10 +264,10 @@ def _read_tissue(counts: Counts, tables: list[Table]) -> None:
         known = np.array([text.strip().casefold() not in _NOT_KNOWN for text in texts])
         values = columns.under_tissue([text for text, told in zip(texts, known, strict=True) if told])
         if values is None or not known.any():
-            counts.says.append(f"{column} says something else than 0 and 1, and is ignored")
+            counts.says.append(f"{column} is ignored: it holds something other than 0 and 1")
             continue
         if not known.all():
-            counts.says.append(f"{column} says nothing of {int((~known).sum()):,} spots: they are left out")
+            counts.says.append(f"{column} has no value for {int((~known).sum()):,} spots: they are left out")
         under = np.zeros(len(known), dtype=bool)
         under[known] = values
         before = counts.under_tissue

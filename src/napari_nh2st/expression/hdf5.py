@@ -56,7 +56,7 @@ def open_checked(path: Path) -> h5py.File:
     SampleError
         If it links anywhere, or takes bytes from another file.
     OSError
-        If it is no HDF5 file.
+        If it is not an HDF5 file.
     """
     file = h5py.File(path, "r")
     try:
@@ -74,7 +74,7 @@ def _check(file: h5py.File) -> None:
     while waiting:
         group, place, depth = waiting.pop()
         if depth > _DEEPEST:
-            raise SampleError(f"its groups lie more than {_DEEPEST} deep: that is no measurement")
+            raise SampleError(f"its groups lie more than {_DEEPEST} deep: that is not a measurement")
         names: list[bytes] = []
         group.links.iterate(names.append)
         for name in names:
@@ -86,7 +86,7 @@ def _check(file: h5py.File) -> None:
                 continue
             visited.add((info.fileno, info.addr))
             if len(visited) > _MOST_OBJECTS:
-                raise SampleError(f"it holds more than {_MOST_OBJECTS:,} objects: that is no measurement")
+                raise SampleError(f"it holds more than {_MOST_OBJECTS:,} objects: that is not a measurement")
             item = h5py.h5o.open(group, name)
             if isinstance(item, h5py.h5g.GroupID):
                 waiting.append((item, where, depth + 1))
@@ -122,7 +122,7 @@ def read_array(node: Node, ndim: int | None = None) -> npt.NDArray[Any]:
         If it declares more, or has another number of axes.
     """
     if not isinstance(node, h5py.Dataset):
-        raise SampleError(f"{_name(node)} is no array")
+        raise SampleError(f"{_name(node)} is not an array")
     _check_size(node)
     if ndim is not None and node.ndim != ndim:
         raise SampleError(f"{_name(node)} has {node.ndim} axes instead of {ndim}")
@@ -166,7 +166,7 @@ def read_column(node: Node, categories: Node | None = None) -> npt.NDArray[Any]:
         return _of_categories(read_array(codes, 1), read_column(names))
     values, mask = child(node, "values"), child(node, "mask")
     if values is None or mask is None:
-        raise SampleError(f"{_name(node)} is no column of a table")
+        raise SampleError(f"{_name(node)} is not a column of a table")
     out = read_array(values, 1)
     absent = read_array(mask, 1).astype(bool)
     if out.shape != absent.shape:
@@ -202,7 +202,7 @@ class Table:
             self._index = self._index if self._index in node else "index"
             self.columns = [n for n in node if n not in (self._index, "__categories")]
         else:
-            raise SampleError(f"{self.name} is no table")
+            raise SampleError(f"{self.name} is not a table")
         self._node = node
 
     def index(self) -> list[str]:
@@ -302,7 +302,7 @@ def read_sparse(node: Node, shape: Any, expected: tuple[int, int], by_columns: b
     parts = [child(node, name) for name in ("data", "indices", "indptr")]
     name = _name(node)
     if None in parts:
-        raise SampleError(f"{name} is no matrix: it lacks data, indices or indptr")
+        raise SampleError(f"{name} is not a matrix: it lacks data, indices or indptr")
     shape = np.atleast_1d(np.asarray(shape)) if shape is not None else np.array(expected)
     if shape.dtype.kind not in "iu" or tuple(shape.tolist()) != expected:
         raise SampleError(
@@ -319,7 +319,7 @@ def _check_sparse(
 ) -> None:
     """Check that compressed rows point where something is; `across` rows of `along` places."""
     if indices.dtype.kind not in "iu" or indptr.dtype.kind not in "iu":
-        raise SampleError(f"{name} is damaged: its indices are no whole numbers")
+        raise SampleError(f"{name} is damaged: its indices are not whole numbers")
     steps = np.diff(indptr.astype(np.int64))
     fits = len(indptr) == across + 1 and len(data) == len(indices)
     if not fits or indptr[0] != 0 or indptr[-1] != len(data) or (steps < 0).any():

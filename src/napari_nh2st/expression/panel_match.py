@@ -18,7 +18,7 @@ _ANIMALS = {"MUS": "mice", "RNO": "rats", "SSC": "pigs", "DAR": "zebrafish", "MM
 
 @dataclass(frozen=True)
 class PanelMatch:
-    """How the genes of a panel were found.
+    """The ways in which the genes of a panel were found.
 
     Attributes
     ----------

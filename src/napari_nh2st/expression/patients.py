@@ -11,7 +11,7 @@ _PART = re.compile(r"\d+|[^\W\d_]+|[^\w\s.-]|[.-](?!\w)")
 
 
 def patient_key(name: str) -> str:
-    """Return what two ways of writing one patient share: without capitals, blanks, hyphens and leading zeros."""
+    """Return a patient's key, equal for all ways to write the name: no capitals, blanks, hyphens or leading zeros."""
     whole = _WHOLE.fullmatch(name.strip())
     parts = _PART.findall(whole[1] if whole else name.casefold())
     return " ".join(part.lstrip("0") or "0" if part.isdecimal() else part for part in parts) or name.strip().casefold()

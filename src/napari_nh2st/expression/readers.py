@@ -76,7 +76,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
     _check_spots(sample.sample, data)
     data.obsm["spatial"] = sample.scale * data.obsm["spatial"] + (sample.x, sample.y)
     values = data.X.data
-    if odd := odd_value(values) or ("" if values.any() else "there is none in it"):
+    if odd := odd_value(values) or ("" if values.any() else "all values are 0"):
         raise SampleError(
             f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up): {odd}"
         )
@@ -99,7 +99,7 @@ def remarks(data: ad.AnnData) -> tuple[str, ...]:
     """Say what a file says of itself that changes what is read from it, a line each."""
     kept = data.uns.get("nh2st", {})
     off = int(kept.get("off_tissue", 0))
-    left = [f"{off:,} spots do not lie under tissue, as the file says, and are left out"] if off else []
+    left = [f"{off:,} spots are left out: the file says that they do not lie under tissue"] if off else []
     return (*left, *kept.get("says", ()))
 
 
@@ -109,7 +109,7 @@ def _on_tissue(name: str, data: ad.AnnData) -> tuple[ad.AnnData, int]:
         return data, 0
     kept = data.obs.pop(TISSUE).to_numpy(dtype=bool)
     if not kept.any():
-        raise SampleError(f"sample {name}: by its own word no spot lies under tissue")
+        raise SampleError(f"sample {name}: the file says that no spot lies under tissue")
     off = int((~kept).sum())
     return (data[kept].copy() if off else data), off
 
@@ -121,7 +121,7 @@ def _check_spots(name: str, data: ad.AnnData) -> None:
     lost = data.obs_names[~np.isfinite(data.obsm["spatial"]).all(axis=1)]
     if len(lost):
         raise SampleError(
-            f"sample {name}: positions that are no numbers: {len(lost)}, first of {lost[0]}; leave these out"
+            f"sample {name}: positions that are not numbers: {len(lost)}, first of {lost[0]}; leave these out"
         )
 
 
@@ -176,7 +176,7 @@ def _numbers(table: pd.DataFrame, file: Path) -> npt.NDArray[np.float32]:
         if column.dtype.kind not in "iufb":
             odd = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
             word = one_line(odd.iloc[0] if len(odd) else "text", 40)
-            raise SampleError(f"{file.name}: {word!r} stands where a count of {one_line(name, 40)} should be")
+            raise SampleError(f"{file.name}: {word!r} is not a count (of {one_line(name, 40)})")
     return table.to_numpy(dtype=np.float32)
 
 
@@ -196,14 +196,14 @@ def _positions(file: Path) -> pd.DataFrame:
         wrong |= values.isna() & positions[column].notna()
         if wrong.any():
             odd = one_line(positions[column][wrong].iloc[0], 60)
-            raise SampleError(f"{file.name}: {column} {odd!r} is no place that a spot can have")
+            raise SampleError(f"{file.name}: {column} {odd!r} cannot be the place of a spot")
         positions[column] = values
     positions.index = [f"{round(x)}x{round(y)}" for x, y in zip(positions["x"], positions["y"], strict=True)]
     says = columns.find(positions.columns, columns.UNDER_TISSUE)
     if says is not None:
         under = columns.under_tissue(positions[says].to_numpy())
         if under is None:
-            raise SampleError(f"{file.name}: the column {says} holds something else than 0 and 1")
+            raise SampleError(f"{file.name}: the column {says} holds something other than 0 and 1")
         positions[TISSUE] = under
     return positions
 

@@ -45,11 +45,11 @@ def _groupings(
         if 1 < len(numbers) < len(values) / 2:
             yield f"obs[{column!r}]", [numbers[value] for value in values]
     barcodes = [_BARCODE.search(name) for name in names]
-    yield "barcodes that stand there twice", _repeats([m.group() if m else i for i, m in enumerate(barcodes)])
+    yield "barcodes that occur twice", _repeats([m.group() if m else i for i, m in enumerate(barcodes)])
     for said, places in (("places on the array", array), ("spot centres", centres)):
         if places is not None:
             keys = [tuple(place) if np.isfinite(place).all() else i for i, place in enumerate(places.tolist())]
-            yield f"{said} that stand there twice", _repeats(keys)
+            yield f"{said} that occur twice", _repeats(keys)
 
 
 def _repeats(keys: Sequence[Hashable]) -> list[int]:

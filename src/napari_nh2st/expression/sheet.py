@@ -49,7 +49,7 @@ def read_sheet(path: str | Path) -> list[Sample]:
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}{there}; a sheet has {', '.join(COLUMNS)}")
     twice = [c for c in COLUMNS if columns.count(c) > 1]
     if twice:
-        raise SampleError(f"{path} names the column {', '.join(twice)} twice: leave one of the two away")
+        raise SampleError(f"{path} names the column {', '.join(twice)} twice: remove one of the two")
     if not table.rows:
         raise SampleError(f"{path} names no sample")
     if "mpp" not in columns and (other := next((c for c in table.columns if fold(c) in _PIXEL_SIZES), None)):
@@ -73,7 +73,7 @@ def _repeated(samples: Sequence[Sample], rows: Sequence[Row]) -> list[str]:
         if times[sample.sample] > 1:
             lines.setdefault(sample.sample, []).append(row.line)
     return [
-        f"the sample {one_line(name, 80)} stands there more than once (lines {', '.join(map(str, of[:5]))}): "
+        f"the sample {one_line(name, 80)} is listed more than once (lines {', '.join(map(str, of[:5]))}): "
         "give each section a name of its own"
         for name, of in lines.items()
     ]
@@ -145,7 +145,7 @@ def _number(column: str, text: str, delimiter: str, said: list[str]) -> float | 
     try:
         return number(text, comma=delimiter != ",")
     except ValueError as error:
-        why = str(error) if str(error).startswith(("may", "is")) else "is not a number"
+        why = str(error) if str(error).startswith(("has", "is")) else "is not a number"
         said.append(f"{column} {one_line(text, 60)!r} {why}")
         return None
 

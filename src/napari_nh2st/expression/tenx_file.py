@@ -34,7 +34,7 @@ def read(path: Path) -> Counts:
         if group is None:  # Cell Ranger before 3: a group for each genome
             genomes = [g for _, g in members(file) if child(g, "barcodes") is not None]
             if len(genomes) != 1:
-                raise SampleError(f"{path.name} holds {len(genomes) or 'no'} matrices of counts: one is wanted")
+                raise SampleError(f"{path.name} holds {len(genomes) or 'no'} matrices of counts: it should hold one")
             group = genomes[0]
         features = child(group, "features")
         symbols, ids = (
@@ -68,5 +68,5 @@ def read(path: Path) -> Counts:
 def _texts(group: Node, name: str) -> list[str]:
     node = child(group, name)
     if node is None:
-        raise SampleError(f"{group.name} has no {name}: it is no matrix that Space Ranger wrote")
+        raise SampleError(f"{group.name} has no {name}: Space Ranger did not write this matrix")
     return as_texts(read_array(node, 1))

@@ -89,7 +89,7 @@ def _declared(path: Path, names: tuple[int, int]) -> tuple[int, int]:
         lines = text_of(contents(path, _HEAD, unpack=True, cut=True), guess=True).splitlines()
     words = lines[0].casefold().split() if lines else []
     if len(words) < 5 or words[0] != "%%matrixmarket" or words[2] != "coordinate" or words[4] != "general":
-        raise SampleError(f"{path} is no sparse matrix in Matrix Market's format")
+        raise SampleError(f"{path} is not a sparse matrix in Matrix Market's format")
     if words[3] not in ("integer", "real"):
         raise SampleError(f"{path} holds {words[3]} values, no counts")
     place = next((i for i, line in enumerate(lines) if not line.startswith("%")), len(lines) - 1)

@@ -30,7 +30,7 @@ def visium_folder(path: Path) -> Path | None:
     Returns
     -------
     Path or None
-        None where there is no Visium folder.
+        None where there is not a Visium folder.
     """
     places = (path, path / "outs") if path.is_dir() else (path.parent,) if path.name == f"{MATRIX}.h5" else ()
     return next((p for p in places if (p / "spatial").is_dir() and _matrix(p) is not None), None)
@@ -54,7 +54,7 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
     folder = visium_folder(expression)
     if folder is None:
         raise SampleError(
-            f"{expression} is no Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}) and the folder spatial"
+            f"{expression} is not a Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}) and the folder spatial"
         )
     positions = _positions(folder / "spatial")
     data = _counts(folder).to_anndata()
@@ -110,10 +110,10 @@ def _positions(spatial: Path) -> pd.DataFrame:
         raise SampleError(f"{path} names the barcode {table.index[table.index.duplicated()][0]} twice")
     for column in _COLUMNS[2:]:
         if table[column].dtype.kind not in "iuf":
-            raise SampleError(f"{path}: the column {column} holds something else than numbers")
+            raise SampleError(f"{path}: the column {column} holds something other than numbers")
     under = columns.under_tissue(table["in_tissue"].to_numpy())
     if under is None:
-        raise SampleError(f"{path}: the column in_tissue holds something else than 0 and 1")
+        raise SampleError(f"{path}: the column in_tissue holds something other than 0 and 1")
     table["in_tissue"] = under
     return table
 

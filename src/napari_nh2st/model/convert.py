@@ -98,7 +98,7 @@ def convert_checkpoint(
     Raises
     ------
     ModelError
-        If the checkpoint cannot be read without running its contents, is of another network, or does not fit the
+        If the checkpoint cannot be read without running its contents, comes from another network, or does not fit the
         genes. Nothing is then left at ``out``.
     """
     checkpoint, out = Path(checkpoint), Path(out)
@@ -116,13 +116,15 @@ def convert_checkpoint(
     ours = _renamed(state, _LAYERS, small, checkpoint, progress)
     flat = [name for name in ("decoder.weight", "target.weight", "to_hidden.weight") if ours[name].ndim != 2]
     if flat:
-        raise ModelError(f"{checkpoint} is of another network: {flat[0]} is no matrix")
+        raise ModelError(f"{checkpoint} comes from another network: {flat[0]} is not a matrix")
     _width(ours["encoder.conv1.weight"], checkpoint)
     symbols = _read_genes(Path(genes), len(ours["decoder.weight"]), checkpoint)
     card = _card(ours, symbols, float(mpp), pitch, name or checkpoint.stem, checkpoint.name)
     for layer, shape in network_shapes(card.architecture, len(symbols)).items():
         if tuple(ours[layer].shape) != shape:
-            raise ModelError(f"{checkpoint} is of another network than the published one: size mismatch for {layer}")
+            raise ModelError(
+                f"{checkpoint} comes from another network than the published one: size mismatch for {layer}"
+            )
     net = build(card.architecture, len(symbols))
     _load(net, ours, checkpoint)
     return save_model(net.eval(), card, out)
@@ -145,7 +147,7 @@ def _width(first: Tensor, checkpoint: Path) -> int:
     """Return the width of an encoder from its first layer, before anything of that width is made."""
     if first.ndim != 4 or not WIDTHS[0] <= len(first) <= WIDTHS[1] or first.shape[1:] != (3, 7, 7):
         shape = " x ".join(map(str, first.shape)) or "a single number"
-        raise ModelError(f"{checkpoint} is of another network: the encoder's first layer is {shape}")
+        raise ModelError(f"{checkpoint} comes from another network: the encoder's first layer is {shape}")
     return len(first)
 
 
@@ -222,10 +224,14 @@ def _renamed(
     used = {old.split(".")[0] for old in layers}
     surplus = [k for k in rest if k.split(".")[0] in used] + [k for k in renamed if k not in wanted]
     if surplus:
-        raise ModelError(f"{checkpoint} is of another network: it has {_some(surplus)}, which the published one lacks")
+        raise ModelError(
+            f"{checkpoint} comes from another network: it has {_some(surplus)}, which the published one lacks"
+        )
     absent = [k for k in wanted if k not in renamed and not k.endswith("num_batches_tracked")]
     if absent:
-        raise ModelError(f"{checkpoint} is not complete or of another network: there is nothing for {_some(absent)}")
+        raise ModelError(
+            f"{checkpoint} is not complete or comes from another network: there is nothing for {_some(absent)}"
+        )
     if rest and progress is not None:
         progress(f"left out, no part of the network: {', '.join(sorted({k.split('.')[0] for k in rest}))}")
     return renamed
@@ -238,7 +244,9 @@ def _load(net: nn.Module, state: dict[str, Tensor], checkpoint: Path) -> None:
     except ModelError as error:
         raise ModelError(f"{checkpoint}: {error}") from error
     except RuntimeError as error:
-        raise ModelError(f"{checkpoint} is of another network than the published one: {last_line(error)}") from error
+        raise ModelError(
+            f"{checkpoint} comes from another network than the published one: {last_line(error)}"
+        ) from error
 
 
 def _read_genes(path: Path, rows: int, checkpoint: Path) -> list[str]:

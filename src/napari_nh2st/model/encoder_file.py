@@ -74,7 +74,7 @@ def load_encoder(path: str | Path) -> ResNet18:
         raise ModelError(f"{path} does not say an encoder's width and stride: is it a model's weights?") from error
     if not WIDTHS[0] <= width <= WIDTHS[1] or stride not in (16, 32) or blocks not in (1, 2):
         raise ModelError(
-            f"{path} says it holds an encoder of width {width}, stride {stride}, {blocks} blocks: there is no such one"
+            f"{path} says it holds an encoder of width {width}, stride {stride}, {blocks} blocks: there is none"
         )
     try:
         # The widest layer as well, so that nothing is made that is larger than the file.

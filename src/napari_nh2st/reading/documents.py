@@ -60,13 +60,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _twice(names: Iterable[str]) -> ValueError:
     earlier: set[str] = set()
     name = next((n for n in names if n in earlier or earlier.add(n)), "")  # type: ignore[func-returns-value]
-    return ValueError(f"it names {one_line(name, 60)!r} twice: leave one of the two away")
+    return ValueError(f"it names {one_line(name, 60)!r} twice: remove one of the two")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"it holds {text[:20]}, where a number must stand")
+        raise ValueError(f"it holds {text[:20]} instead of a number")
     return value
 
 

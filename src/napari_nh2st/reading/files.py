@@ -67,7 +67,7 @@ def contents(path: str | Path, most: int = TEXT_LIMIT, *, unpack: bool = False, 
     Raises
     ------
     OSError
-        If it cannot be read, is no plain file, or is longer.
+        If it cannot be read, is not a plain file, or is longer.
     """
     try:
         mode = Path(path).stat().st_mode

@@ -331,7 +331,7 @@ def number(text: str, *, comma: bool) -> float:
     """
     if re.fullmatch(r"[+-]?\d+,\d+", text):
         if not comma and re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", text):
-            raise ValueError("may be of thousands or decimal: write it without a comma")
+            raise ValueError("has a comma that may be for decimals or for thousands: write it without one")
         text = text.replace(",", ".")
     value = float(text) if text.isascii() and "_" not in text else math.nan
     if not math.isfinite(value):

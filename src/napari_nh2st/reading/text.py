@@ -64,11 +64,11 @@ def text_of(data: bytes, *, guess: bool = False) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8" or not guess or not _same_everywhere(data):
             line = data[: error.start].count(b"\n") + 1
-            raise ValueError(f"line {line} holds bytes that are no UTF-8 text: {_SAVE}") from error
+            raise ValueError(f"line {line} is not UTF-8 text: {_SAVE}") from error
         text = data.decode("cp1252")
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"line {line} holds a NUL character: it is no text file, or a damaged one")
+        raise ValueError(f"line {line} holds a NUL character: it is not a text file, or it is damaged")
     return text
 
 

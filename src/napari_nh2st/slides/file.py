@@ -16,7 +16,7 @@ SHORTER = "it is shorter than when it was opened"
 
 
 class SlideFile:
-    """A file read by offset, which notices that it is no longer the file that was opened.
+    """A file read by offset, which notices if it is no longer the file that was opened.
 
     Parameters
     ----------

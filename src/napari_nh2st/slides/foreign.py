@@ -103,7 +103,7 @@ def refuse_foreign(path: Path, head: bytes) -> None:
     """
     for foreign in FOREIGN:
         if foreign.is_it(head):
-            raise SlideError(f"{path} is {foreign.name}, which is not read: {foreign.advice}")
+            raise SlideError(f"{path} is {foreign.name}, which is not supported: {foreign.advice}")
     if len(head) >= 8 and not any(head):
         raise SlideError(f"{path} begins with nothing but zeros: the download or copy did not finish")
 

@@ -61,7 +61,7 @@ def _turned(facts: PictureFacts) -> str:
     if facts.orientation in UPRIGHT:
         return ""
     return (
-        "the file asks for the image to be turned; it is shown as it is stored, and spots that were laid on the turned "
+        "the file asks for the image to be turned; it is shown as it is stored, and spots placed on the turned "
         "image lie elsewhere"
     )
 

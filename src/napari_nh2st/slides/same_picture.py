@@ -1,4 +1,4 @@
-"""Whether the smaller of two images of a file shows the same as the larger, from a few places."""
+"""Comparison of two images of a file at a few places, to see if the smaller one shows the same as the larger."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def telling_spots(image: Readable, whole: int = WHOLE_PIXELS) -> list[Spot]:
 
 
 def other_picture(fine: Readable, coarse: Readable) -> bool:
-    """Tell whether `coarse` shows something else than `fine`: more places differ than agree, and at least two.
+    """Tell whether `coarse` shows something other than `fine`: more places differ than agree, and at least two.
 
     This is not the contrary of `same_picture`: an empty image shows nothing else, and a level on which somebody has
     drawn, or that was sharpened, differs at some places. Few places are looked at: such a page is hardly ever met, and

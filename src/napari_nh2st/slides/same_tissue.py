@@ -29,7 +29,7 @@ Sizes = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, order=True)
 class Agreement:
-    """How many keypoints of two images agree, and their share of those that lie where the two images overlap."""
+    """The number of keypoints of two images that agree, and their share where the images overlap."""
 
     keypoints: int = 0
     share: float = 0.0

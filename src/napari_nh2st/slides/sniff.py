@@ -66,7 +66,9 @@ def _folder(path: Path) -> str:
     if path.suffix == ".nh2st":
         return "a prediction, not a slide: nh2st doctor says what is in it, nh2st export makes a table of it"
     if any((path / name).is_file() for name in (".zattrs", ".zgroup", "zarr.json")):
-        return "a Zarr folder, which is not read: convert it to OME-TIFF (QuPath and bfconvert do that)"
+        return "a Zarr folder, which is not supported: convert it to OME-TIFF (QuPath and bfconvert do that)"
     if (path / "Slidedat.ini").is_file():
-        return "the folder of a MIRAX slide, which is not read: convert it to OME-TIFF (QuPath and bfconvert do that)"
+        return (
+            "the folder of a MIRAX slide, which is not supported: convert it to OME-TIFF (QuPath and bfconvert do that)"
+        )
     return "a folder: name the slide file in it"

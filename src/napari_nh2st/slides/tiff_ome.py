@@ -73,7 +73,7 @@ def refuse_other_files(tif: TiffFile, path: Path) -> None:
         renamed = complete or (own is not None and (element.text or "").strip() == own)
         if elsewhere or not (renamed or name.lower() == path.name.lower()):
             raise SlideError(
-                f'{path} keeps pixels in another file, "{name[:80]}", which is not read: join the files first'
+                f'{path} keeps pixels in another file, "{name[:80]}", which is not supported: join the files first'
             )
 
 

@@ -168,7 +168,7 @@ class TrainingConfig(BaseModel):
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> TrainingConfig:
         if self.hold_out_sections and self.hold_out_patients:
-            raise ValueError("hold out either sections or patients: leave one of the two away")
+            raise ValueError("hold out either sections or patients, not both")
         return self
 
 

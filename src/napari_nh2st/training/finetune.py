@@ -139,7 +139,7 @@ def finetune(
 
 
 def tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
-    """Say in the terminal and in the metrics what to know of the sections."""
+    """Report doubts about the sections in the terminal and in the metrics."""
     tell([f"{section.name}: {doubt}" for section in sections for doubt in section.doubts], control)
 
 
@@ -264,7 +264,7 @@ def _save(setup: TrainingSetup, card: Card, folder: RunFolder) -> None:
 
 
 def _describe(finished: FinishedRun, samples: Sequence[Sample], before: SeenSections) -> None:
-    """Keep beside the model what its training sections are known by, and what their tissue looks like."""
+    """Save the descriptors of the training sections and the reference of their tissue beside the model."""
     own: dict[Key, SectionDescriptor] = {(s.name, s.fingerprint): s.descriptor for s in finished.sections}
     put_descriptors({**before.descriptors, **own}, finished.model)
     device = finished.settings.config.device

@@ -67,7 +67,7 @@ def test_a_wrong_combination_is_said_and_kept(opened, qtbot, run: Path) -> None:
     type_in(qtbot, opened.row("hold_out_sections"), "C4")
     type_in(qtbot, opened.row("hold_out_patients"), "C")
     dialog = opened.dialog
-    assert dialog.problem.text() == "hold out either sections or patients: leave one of the two away"
+    assert dialog.problem.text() == "hold out either sections or patients, not both"
     assert dialog.save.reason_off == dialog.yaml.reason_off == dialog.problem.text()
     qtbot.mouseClick(dialog.save, LEFT)
     assert opened.results == []

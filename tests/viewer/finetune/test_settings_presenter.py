@@ -132,7 +132,7 @@ def test_a_wrong_combination_is_one_line_and_writes_nothing(dock, run: Path) -> 
     settings = SettingsPresenter(run, dock.presenter)
     settings.draft.change("hold_out_sections", ["C4"])
     settings.draft.change("hold_out_patients", ["B"])
-    assert settings.draft.problem == "hold out either sections or patients: leave one of the two away"
+    assert settings.draft.problem == "hold out either sections or patients, not both"
     with pytest.raises(ValidationError):
         settings.save()
     assert not run.exists()

@@ -121,7 +121,7 @@ def test_spots_off_the_slide_are_left_out_and_none_left_is_a_sentence(measured: 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("broken.h5ad", "cannot read"), ("notes.pdf", "is no measurement"), ("other.h5ad", "do the gene names match")],
+    [("broken.h5ad", "cannot read"), ("notes.pdf", "is not a measurement"), ("other.h5ad", "do the gene names match")],
 )
 def test_what_cannot_be_used_is_one_sentence(measured: Measured, tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "broken.h5ad").write_bytes(b"nothing")

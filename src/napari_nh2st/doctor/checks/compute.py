@@ -45,7 +45,7 @@ def graphics_card(probes: Probes) -> Finding | None:
         return None
     if not build:
         return warning(
-            f"there is an NVIDIA graphics card, but torch {facts['torch']} is built for processors alone",
+            f"there is an NVIDIA graphics card, but torch {facts['torch']} is built for the processor only",
             "for more speed, install a CUDA build of torch: see pytorch.org/get-started",
         )
     if not facts.get("cuda"):
@@ -67,7 +67,7 @@ def _unusable_card(card: bool, build: str, facts: Any) -> Finding:
         )
     return warning(
         f"there is an NVIDIA graphics card, but torch's CUDA {build} build cannot use it",
-        "run nvidia-smi: if it fails too, the driver is at fault and has to be installed again",
+        "run nvidia-smi: if it fails too, install the driver again",
     )
 
 
@@ -84,7 +84,7 @@ def _usable_cards(facts: Any) -> Finding:
     full = [c["name"] for c in cards if c["free"] < _FREE]
     if full:
         return warning(
-            f"the memory of {', '.join(full)} is nearly full", "end what else uses it (nvidia-smi says)", *lines
+            f"the memory of {', '.join(full)} is nearly full", "close what else uses it (nvidia-smi lists it)", *lines
         )
     return ok(f"torch sees {said}", *lines)
 
@@ -120,7 +120,8 @@ def apple_graphics(probes: Probes) -> Finding | None:
         return ok("torch computes on Apple's graphics card (mps)")
     if mps.get("built"):
         return warning(
-            "this macOS is too old for torch on Apple's graphics card", "update macOS; until then it is the processor"
+            "torch needs a newer macOS to use Apple's graphics card",
+            "update macOS; until then torch uses the processor",
         )
     return warning("this build of torch cannot use Apple's graphics card", _BUILD)
 
@@ -149,7 +150,7 @@ def threads(probes: Probes) -> Finding | None:
     ]
     lines = [f"{name}={value}" for name, value in told.items()]
     if odd:
-        return fault(f"{', '.join(odd)} is no number of threads", "unset it, or give a whole number", *lines)
+        return fault(f"{', '.join(odd)} is not a number of threads", "unset it, or give a whole number", *lines)
     numba = told.get("NUMBA_NUM_THREADS")
     if numba is not None and int(numba) > (os.cpu_count() or 1):
         return fault(

@@ -29,7 +29,7 @@ def screen(_: Probes) -> Finding:
     """Look for a screen."""
     platform = os.environ.get("QT_QPA_PLATFORM", "")
     if is_offscreen():
-        return warning(f"QT_QPA_PLATFORM={platform}: Qt opens windows that nobody sees", "unset QT_QPA_PLATFORM")
+        return warning(f"QT_QPA_PLATFORM={platform}: windows stay invisible", "unset QT_QPA_PLATFORM")
     if not has_display():
         more = ", or put xvfb-run -a before the command" if has_xvfb() else ""
         return warning(

@@ -54,7 +54,7 @@ def temporary_folder(_: Probes) -> Finding:
     for name in ("TMPDIR", "TEMP", "TMP"):
         told = os.environ.get(name)
         if told and not Path(told).is_dir():
-            return warning(f"{name} names {told}, which is no folder", f"make it, or unset {name}")
+            return warning(f"{name} names {told}, which is not a folder", f"make it, or unset {name}")
     try:
         folder = Path(tempfile.gettempdir())
     except OSError:
@@ -73,7 +73,7 @@ def working_folder(_: Probes) -> Finding:
     try:
         here = Path.cwd()
     except OSError:
-        return warning("the folder that this was called in does not exist any more", "change to another one: cd ~")
+        return warning("the current folder no longer exists", "change to another one: cd ~")
     free = free_bytes(here)
     if free is not None and free < _TOO_LITTLE:
         return fault(f"the disk of this folder has only {free / 1e6:.0f} MB free", "free some space")
@@ -124,7 +124,8 @@ def clock(_: Probes) -> Finding:
             ahead = Path(file.name).stat().st_mtime - now
         if abs(ahead) > _CLOCK_SECONDS:
             return warning(
-                f"the clock and the disk's differ by {abs(ahead):.0f} s", "set both clocks by one server (NTP)"
+                f"the clocks of this machine and of its disk differ by {abs(ahead):.0f} s",
+                "set both clocks from one time server (NTP)",
             )
     return ok("the clock is right, as far as files can tell")
 

@@ -97,15 +97,17 @@ def predicts(probes: Probes, name: str, device: str) -> Finding | None:
     if "size" not in facts:
         return fault(f"it cannot predict: {answer.why}", "update torch; " + _AGAIN)
     if not facts["predicted"]:
-        return fault("its predictions are no numbers", _AGAIN)
+        return fault("its predictions are not numbers", _AGAIN)
     allowed = SAME * max(1.0, facts["size"])
     if facts["repeats"] > allowed:
         return fault(
-            "the same patches give other values the second time", "update torch: this processor computes wrongly"
+            "the same patches give other values when they are predicted again",
+            "update torch: this processor computes wrongly",
         )
     if facts.get("known", 0.0) > allowed:
         return fault(
-            "its predictions differ from those that it was shipped with", "update torch: this machine computes wrongly"
+            "its predictions differ from those recorded when it was shipped",
+            "update torch: this machine computes wrongly",
         )
     more = ", as it was shipped" if "known" in facts else ""
     return ok(f"it predicts the same twice{more}")

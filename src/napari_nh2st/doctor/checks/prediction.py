@@ -27,7 +27,7 @@ def readable(probes: Probes, folder: Path) -> Finding:
     if "tiles" not in facts:
         return fault(f"it cannot be read: {answer.why}", again)
     if facts["not_finite"]:
-        return fault(f"{facts['not_finite']} of {facts['tiles']} tiles hold no numbers", again)
+        return fault(f"{facts['not_finite']} of {facts['tiles']} tiles hold values that are not numbers", again)
     if not facts["tiles"]:
         return warning("nothing is predicted in it yet", again)
     return ok(f"{facts['tiles']} tiles of {facts['genes']} genes can be read")
@@ -53,12 +53,12 @@ def its_slide(probes: Probes, folder: Path) -> Finding | None:
         return None
     if facts["slide"] == "gone":
         return warning(
-            "its slide is not where it was: values can be exported, but there is no tissue to draw them on",
+            "its slide has moved or gone: you can export values, but there is no tissue to draw them on",
             "bring the slide back, or say where it is: nh2st figure --slide SLIDE",
         )
     if facts["slide"] == "other":
         return fault(
-            "another slide has its slide's name now",
+            "another slide now has the name of its slide",
             "bring the right slide back, or predict this one into another folder",
         )
     if facts["slide"] != "same":

@@ -27,14 +27,14 @@ def state(_: Probes, folder: Path) -> Finding:
     status = process.status()
     log = tuple(line for line in process.tail(_LOG_LINES).splitlines() if line.strip())
     if status.state == "empty":
-        return warning("nothing was begun here", "nh2st finetune SAMPLES.csv --out RUN starts a run")
+        return warning("no run was started here", "nh2st finetune SAMPLES.csv --out RUN starts a run")
     if status.state == "failed":
         return fault(f"it ended early: {status.message.rstrip('.')}", _go_on(process, folder), *log)
     if status.state == "cancelled":
         kept = "; what it had learnt so far is a model" if status.model else ""
         return warning(f"it was stopped{kept}", _go_on(process, folder), *log)
     if status.state == "paused":
-        return warning("it is held", f"remove the file {RunFolder(folder).pause} to let it go on", *log)
+        return warning("it is paused", f"remove the file {RunFolder(folder).pause} to let it go on", *log)
     if status.state == "done":
         return ok("it is done", *log)
     epoch, total = status.metrics.epoch, status.metrics.total_epochs
@@ -90,7 +90,7 @@ def started_with(_: Probes, folder: Path) -> Finding | None:
         samples = len(started["samples"])
         read_config(files.config)
     except (Nh2stError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return fault(f"what it was started with cannot be read: {error}", "start it again in another folder")
+        return fault(f"its settings cannot be read: {error}", "start it again in another folder")
     return ok(f"started on {samples} section{'s' * (samples != 1)}; its settings can be read")
 
 

@@ -1,1 +1,1 @@
-"""What is tried in a process of its own, because it may crash or never end: one module a process."""
+"""Probes, each a process of its own, because it may crash or never end: one module a probe."""

@@ -25,7 +25,7 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
     Nh2stError
     """
     if resume and not folder.start.is_file():
-        raise Nh2stError(f"{folder.path} holds no run to resume: leave --resume away")
+        raise Nh2stError(f"{folder.path} holds no run to resume: start it without --resume")
     if not resume and (folder.last.exists() or folder.model.exists()):
         raise Nh2stError(f"{folder.path} holds a run already: choose another --out, or go on with --resume")
 

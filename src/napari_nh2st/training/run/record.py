@@ -33,7 +33,7 @@ LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 
 
 class _Started(BaseModel):
-    """What start.json must hold."""
+    """The content of a sound start.json."""
 
     base: str | None
     seed: int = Field(ge=0, le=LARGEST_SEED)

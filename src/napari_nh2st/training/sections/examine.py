@@ -145,7 +145,7 @@ class _Examined:
         factor = self.factor
         if factor is None and same_size(self.image, (width, height)):
             follows = self.fit.share >= GOOD_SHARE and self.fit.match >= _FOLLOWS
-            mend = "one is turned by 90°: give the slide as it was when the spots were laid"
+            mend = "one is turned by 90°: give the slide as it was when the spots were placed"
             return Finding("image", says, mend, refuses=not follows)
         if factor is None:
             return Finding("image", says, "if it is another part of the tissue, give scale, x and y")
@@ -197,7 +197,7 @@ class _Examined:
         placement = better(self.ground, self.spots, self.fit, scale) if total >= _FEWEST else None
         if placement is not None:
             return self._better(says, placement)
-        mend = "look at the positions: do x and y belong to this image, in this order?"
+        mend = "check the positions: are x and y of this image, and in this order?"
         return Finding("tissue", says, mend, refuses=not on or self._no_better_than_chance())
 
     def _outline(self) -> Finding | None:
@@ -210,7 +210,7 @@ class _Examined:
         frame = self._frame(placement)
         says = f"the spots follow the outline of the tissue better when they are {placement.words}"
         return Finding(
-            "tissue", says, f"look at the positions, or give x {frame[1]:.0f} and y {frame[2]:.0f}", False, frame
+            "tissue", says, f"check the positions, or give x {frame[1]:.0f} and y {frame[2]:.0f}", False, frame
         )
 
     def _frame(self, placement: Placement) -> tuple[float, float, float]:
@@ -229,12 +229,9 @@ class _Examined:
             frame = (float(f"{self.factor:.4g}"), 0.0, 0.0)
         elif placement is not None:
             on = int(placement.fit.on_tissue.sum())
-            mend = f"{placement.words}, {on:,} would lie over tissue; mend the positions"
+            mend = f"{placement.words}, {on:,} would lie over tissue; correct the positions"
         else:
-            mend = (
-                "their positions must be in pixels of this very image; those of another one are placed by scale, x "
-                "and y"
-            )
+            mend = "give positions in pixels of this image; if they are in pixels of another one, give scale, x and y"
         return Finding("off slide", says, mend, refuses=True, frame=frame)
 
     def _few_off(self) -> Finding | None:
@@ -246,7 +243,7 @@ class _Examined:
     def _better(self, says: str, placement: Placement) -> Finding:
         on = int(placement.fit.on_tissue.sum())
         if placement.frame is None:
-            return Finding("tissue", says, f"{placement.words}, {on:,} would; mend the positions", True)
+            return Finding("tissue", says, f"{placement.words}, {on:,} would; correct the positions", True)
         moved, frame = placement.frame[0] == 1, self._frame(placement)
         give = f"x {frame[1]} and y {frame[2]}" if moved else f"scale {frame[0]:.3g}"
         mend = f"{placement.words}, {on:,} would; give {give}, if this is their slide"
@@ -270,7 +267,9 @@ class _Examined:
             return None  # a small array on large tissue
         if not (np.ptp(self.spots, axis=0) < _CORNER * area).all():
             return None
-        says = "the spots cover only a small corner of the tissue: they may be in the pixels of a smaller picture"
+        says = (
+            "the spots cover only a small corner of the tissue: their positions may be in pixels of a smaller picture"
+        )
         return Finding("corner", says)
 
     # how large pixels and spots are, and how far apart they lie

@@ -1,4 +1,4 @@
-"""What is wrong with a section, or doubtful: the same for whoever learns from it, scores it or shows it."""
+"""Errors of a section, and doubts about it: the same for all that learns from it, scores it or shows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACES = ("off slide", "image", "tissue", "corner", "mirrored")
 
 @dataclass(frozen=True)
 class Finding:
-    """A doubt about a section.
+    """An error of a section, or a doubt about it.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class SectionFindings:
-    """Doubts about a section, and the spots that count.
+    """Errors of a section, doubts about it, and the spots that count.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class SectionFindings:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What to know of the section, a line each."""
+        """Doubts about the section, a line each."""
         return tuple(f.text for f in self.findings if not f.refuses)
 
     @property

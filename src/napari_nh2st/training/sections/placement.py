@@ -27,7 +27,7 @@ _COPY = 1.2  # a copy of a picture is smaller or larger by more; less looks as a
 
 @dataclass(frozen=True)
 class Fit:
-    """How well spots lie on the tissue.
+    """The fit of spots to the tissue.
 
     Attributes
     ----------

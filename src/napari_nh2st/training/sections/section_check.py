@@ -115,7 +115,7 @@ def _beside_slide(sample: Sample, data: ad.AnnData, slide: Slide, counts: dict[s
     if dropped:
         look.append(f"{dropped} spots without any count are left out")
     if repeated := int(data.uns["nh2st"]["repeated"]):
-        look.append(f"genes whose name stands there before: {repeated}; of each name the first one counts")
+        look.append(f"genes with the name of an earlier one: {repeated}; the first of each name counts")
     if data.n_obs < _TOO_FEW_SPOTS:
         stop.append(f"only {data.n_obs} spots: too few to hold some out and learn from the others; leave it away")
     elif data.n_obs < _FEW_SPOTS:
@@ -169,7 +169,7 @@ def named(facts: Sequence[SectionFacts]) -> list[SectionFacts]:
         elif names[sample.sample] > 1:
             wrong.append(f"another section is named {sample.sample} too: give each a name of its own")
         if files[sample.slide, sample.expression] > 1:
-            wrong.append("the same slide and counts stand there twice: remove one of the two")
+            wrong.append("the same slide and counts are listed twice: remove one of the two")
         first = 1 if fact.state == "stop" else 0  # what is wrong with the files is harder to mend
         says = (*fact.says[:first], *wrong, *fact.says[first:])
         out.append(replace(fact, state="stop", says=says) if wrong else fact)
