@@ -206,3 +206,12 @@ def test_a_limit_that_is_none_is_one_line(nh2st, root, monkeypatch):
 @pytest.mark.parametrize("words", [["cache", "nonsense"], ["cache", "--older-than", "-1"], ["cache", "--everything"]])
 def test_wrong_usage(nh2st, root, words):
     assert nh2st(*words)[0] == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_pipe_in_a_journal_s_place_does_not_hang(nh2st, root):
+    folder = embed(root, "a")._disk.path
+    (folder / "done").unlink()
+    os.mkfifo(folder / "done")
+    assert nh2st("cache")[0] == 0
+    assert nh2st("cache", "clear", "--yes")[0] == 0

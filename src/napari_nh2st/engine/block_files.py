@@ -223,9 +223,12 @@ def encode(values: Half) -> bytes:
     return packed + zlib.crc32(packed).to_bytes(CHECK_BYTES, "little")
 
 
+_MOST_BYTES = 1 << 30  # of a journal or a block
+
+
 def _decode(file: Path, shape: tuple[int, int, int]) -> Half | None:
     try:
-        data = file.read_bytes()
+        data = contents(file, _MOST_BYTES)
         packed, check = data[:-CHECK_BYTES], data[-CHECK_BYTES:]
         if not packed or zlib.crc32(packed).to_bytes(CHECK_BYTES, "little") != check:
             return None
@@ -261,7 +264,7 @@ def total(path: Path) -> tuple[int, int]:
     OSError
         If there is no journal.
     """
-    marks = decode_marks((path / JOURNAL).read_bytes())[::-1]
+    marks = decode_marks(contents(path / JOURNAL, _MOST_BYTES))[::-1]
     _, last = np.unique(marks[:, :2], axis=0, return_index=True)  # the first of the reversed marks
     sizes = marks[last, 2]
     return int((sizes > 0).sum()), int(sizes.sum(dtype=np.int64))
@@ -274,7 +277,7 @@ def alone(path: Path) -> Iterator[bool]:
         yield True
         return
     try:
-        journal = os.open(path / JOURNAL, os.O_RDONLY)
+        journal = os.open(path / JOURNAL, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         yield True
         return

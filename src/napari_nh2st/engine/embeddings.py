@@ -20,10 +20,11 @@ from napari_nh2st.engine.cache import EmbeddingCache
 from napari_nh2st.engine.model_runner import F32, U8, ModelRunner
 from napari_nh2st.engine.windows import BlockIndex, Window, cover
 from napari_nh2st.geometry import FloatArray, IntArray
+from napari_nh2st.provenance import printable
 
 if TYPE_CHECKING:
     from napari_nh2st.model.folder import Model
-    from napari_nh2st.slides import Slide
+from napari_nh2st.slides import Slide
 
 # Part of every cache signature: raise it when reading or preprocessing changes what an embedding holds.
 PREPROCESSING_VERSION = 2
@@ -80,7 +81,7 @@ class Embeddings(ABC):
             **({"view": view} if view else {}),
         }
         self.shape = grid[0], grid[1]
-        label = f"{slide.path.name}, {model.card.name}"
+        label = printable(f"{slide.path.name}, {model.card.name}")
         self.cache = EmbeddingCache(signature, cache_root, block, model.net.embedding_dim, label=label)
 
     def entries(self, centres: FloatArray) -> FloatArray:
