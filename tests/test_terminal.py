@@ -115,5 +115,5 @@ def test_a_folder_that_was_removed_is_no_place_to_work(tmp_path, nh2st, monkeypa
     assert nh2st("info", "x.tif") == (
         1,
         "",
-        "error: the folder in which you are was removed: change to another one (cd)\n",
+        "error: the current folder was removed: go to another one (cd)\n",
     )

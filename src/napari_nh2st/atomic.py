@@ -85,7 +85,7 @@ def _make_parent(target: Path) -> None:
         file = next((p for p in target.parents if os.path.lexists(p) and not p.is_dir()), None)
         if file is None:
             raise
-        raise FileExistsError(f"{file} is a file, and no folder for {target.name}: give another name") from None
+        raise FileExistsError(f"{file} is a file, so {target.name} cannot be made in it: give another name") from None
 
 
 def _sync(path: Path) -> None:

@@ -229,7 +229,7 @@ def drawn_by_lot(places):
 @pytest.mark.parametrize(("kind", "hexagonal"), [("visium", True), ("h5ad", True), ("h5ad", False), ("st-tsv", False)])
 def test_places_in_another_order_than_the_counts_are_refused_by_the_array(kind, hexagonal):
     (refusal,), _ = texts(*placed(drawn_by_lot, kind, hexagonal=hexagonal, numbered=True))
-    assert "do not lie where their row and column on the array put them: places and counts are in ano" in refusal
+    assert "do not lie where their row and column on the array put them: places and counts are in dif" in refusal
     refusals, (doubt,) = texts(*placed(lambda p: np.roll(p, 1, axis=0), "visium", hexagonal=True, numbered=True))
     assert refusals == []
     assert doubt.startswith("38 of 128 spots do not lie where")

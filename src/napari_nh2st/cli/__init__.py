@@ -114,7 +114,7 @@ def _has_a_place() -> None:
     try:
         Path.cwd()
     except FileNotFoundError:
-        raise Nh2stError("the folder in which you are was removed: change to another one (cd)") from None
+        raise Nh2stError("the current folder was removed: go to another one (cd)") from None
 
 
 def _is_short_of_memory(error: BaseException) -> bool:
@@ -129,9 +129,9 @@ def _is_short_of_memory(error: BaseException) -> bool:
 
 
 _ADVICE = {
-    errno.EACCES: "may not be read or written by you: choose another place, or ask its owner for the right",
-    errno.EPERM: "may not be changed by you: choose another place, or ask its owner for the right",
-    errno.EROFS: "lies on a drive that can only be read: choose another place",
+    errno.EACCES: "is not yours to read or write: choose another place, or ask its owner for permission",
+    errno.EPERM: "is not yours to change: choose another place, or ask its owner for permission",
+    errno.EROFS: "is on a read-only drive: choose another place",
     errno.ENAMETOOLONG: "has too long a name: choose a shorter one",
     errno.ELOOP: "is a link that leads back to itself: remove it",
 }

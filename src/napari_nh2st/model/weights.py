@@ -66,7 +66,7 @@ def read_weights(path: Path, shapes: Mapping[str, Shape]) -> tuple[dict[str, Ten
 _NO_WEIGHTS = (
     (b"version https://git-lfs", "is a git-lfs pointer and not the file itself: run `git lfs pull`"),
     (b"<", "is a web page, probably a server's error message: download it again"),
-    (b"PK\3\4", "is a PyTorch checkpoint and no safetensors file: nh2st convert makes a model folder of one"),
+    (b"PK\3\4", "is a PyTorch checkpoint, not a safetensors file: nh2st convert makes a model folder of one"),
     (b"\x80", "is a pickle, which is never opened: ask for a safetensors file"),
 )
 

@@ -181,7 +181,7 @@ class _Examined:
             says = "neighbouring spots are no more alike than distant ones"
             return Finding("order", says, "are places and counts in the same order?")
         says = f"{far:,} of {len(away):,} spots do not lie where their row and column on the array put them"
-        mend = "places and counts are in another order; join them by the spots' names"
+        mend = "places and counts are in different orders; join them by the spots' names"
         return Finding("order", says, mend, refuses=far > _HALF * len(away))
 
     def _places(self) -> Finding | None:
