@@ -173,7 +173,7 @@ def _fill_store(
     _ask_for_memory(len(places), model, choices)
     store = store_for(choices.out, slide, model, places.pitch, options)
     if store.mended:
-        say(f"note: {store.mended} tiles of {store.path} were damaged: they are computed again")
+        say(f"note: damaged tiles of {store.path}, computed again: {store.mended}")
     bar = Bar(slide.path.name)
     try:
         _, encoded = predict_places(slide, model, places, replace(options, store=store), lambda p: bar(p.done, p.total))
