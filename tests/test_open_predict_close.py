@@ -16,5 +16,5 @@ SCRIPT = Path(__file__).resolve().parents[1] / "docs/scripts/open_predict_close.
 def test_memory_handles_and_threads_stay_flat():
     done = subprocess.run([sys.executable, SCRIPT, "40"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    figures = json.loads(done.stdout)
+    figures = json.loads(done.stdout.splitlines()[0])
     assert (figures["cycles"], figures["growth"]["handles"], figures["growth"]["threads"]) == (40, 0, 0)

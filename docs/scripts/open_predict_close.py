@@ -29,7 +29,7 @@ MIB = 48
 
 
 def main() -> int:
-    """Run the cycles and print one line of JSON."""
+    """Run the cycles; print a line of JSON, and a sentence."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cycles", nargs="?", type=int, default=200)
     parser.add_argument("--model", default="demo", help="a model's name or folder")
@@ -45,6 +45,10 @@ def main() -> int:
     first, last = seen[min(WARM, len(seen) - 1)], seen[-1]
     growth = {name: round(last[name] - first[name], 1) for name in last}
     print(json.dumps({"cycles": len(seen), "tiles": tiles, "at_the_end": last, "growth": growth}))
+    print(
+        f"{len(seen)} cycles of {tiles} tiles; from the {WARM}th on {growth['mib']:+} MiB, "
+        f"{growth['handles']:+.0f} file handles, {growth['threads']:+.0f} threads"
+    )
     return int(growth["mib"] > MIB or growth["handles"] > 0 or growth["threads"] > 0)
 
 
