@@ -9,7 +9,7 @@ import torch
 
 from napari_nh2st.errors import ModelError
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
-from napari_nh2st.model.folder import bundled_models, decoder_of, load_card, load_model, readme, save_model
+from napari_nh2st.model.folder import bundled_models, decoder_of, load_card, load_model, readme, save_card, save_model
 from support.models import small_card, small_model
 
 
@@ -58,6 +58,45 @@ def test_a_card_that_does_not_hold_together_is_one_line(tmp_path):
     with pytest.raises(ModelError, match="another length") as error:
         load_card(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card["genes"].reverse(),
+        lambda card: card["genes"].__setitem__(0, "OTHER"),
+        lambda card: card.update(mpp=card["mpp"] / 2),
+        lambda card: card.update(pitch=card["pitch"] + 16),
+        lambda card: card.update(synthetic=not card["synthetic"]),
+        lambda card: card.update(evaluation={"kind": "cross-patient", "samples": ["S"], "pcc_mean": 0.99}),
+    ],
+    ids=["genes in another order", "another gene", "scale", "pitch", "kind of tissue", "figures"],
+)
+def test_a_card_that_was_edited_does_not_speak_for_its_weights(tmp_path, change):
+    folder = small_model(tmp_path).path
+    card = json.loads((folder / "card.json").read_text())
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="was changed after it was saved") as error:
+        load_card(folder)
+    assert "\n" not in str(error.value)
+    del card["seal"]  # as the line says, for who means it; cards of before have none
+    (folder / "card.json").write_text(json.dumps(card))
+    load_card(folder)
+
+
+def test_names_and_descriptions_of_a_card_may_be_edited(tmp_path):
+    folder = small_model(tmp_path).path
+    card = json.loads((folder / "card.json").read_text())
+    card |= {"name": "mine", "description": "for the ward", "licence": "MIT", "tissue": "breast"}
+    (folder / "card.json").write_text(json.dumps(card))
+    assert load_card(folder).name == "mine"
+
+
+def test_a_value_of_another_type_is_sealed_as_it_is_read(tmp_path):
+    model = small_model(tmp_path)
+    save_card(model.card.model_copy(update={"mpp": 1, "gene_means": None}), model.path)
+    assert load_card(model.path).mpp == 1.0
 
 
 def test_weights_of_another_card_are_refused(tmp_path):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CARD_LIMIT = 64 * 10**6  # bytes
 WEIGHTS, CARD, README = "model.safetensors", "card.json", "README.md"
+_FREE = ("schema_version", "name", "description", "licence", "tissue", "citation", "recipe", "versions")
+"""What anyone may edit on a card."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +96,36 @@ def load_card(name_or_path: str | Path) -> Card:
     """
     folder = find_model(name_or_path)
     document = read_json(folder / CARD, "the model's card", ModelError, most=CARD_LIMIT)
+    seal = document.pop("seal", None) if isinstance(document, dict) else None
     try:
-        return Card.model_validate(document)
+        card = Card.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"]) or "card"
         said = first["msg"].removeprefix("Value error, ")
         raise ModelError(f"{folder / CARD} is not a valid card: {where}: {said}") from error
+    if seal is not None and seal != _seal(card):
+        raise ModelError(
+            f"{folder / CARD} was changed after it was saved: its genes, scale or figures may not be the weights'. "
+            'Get the model from its source again. If you meant the change, delete the entry "seal"'
+        )
+    return card
+
+
+def _seal(card: Card) -> str:
+    """Checksum of what gives the weights their meaning and their figures; names and descriptions may change.
+
+    Values that are the default do not count, so that a field that comes with a later version breaks no older card.
+    """
+    meaning = card.model_dump(mode="json", exclude=set(_FREE), exclude_defaults=True)
+    text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _document(card: Card) -> str:
+    """Write the card as it stands in the folder, sealed."""
+    card = Card.model_validate_json(card.model_dump_json())  # as it will be read: 1 and 1.0 are one value
+    return json.dumps({**card.model_dump(mode="json"), "seal": _seal(card)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def weights_hash(folder: Path) -> str:
@@ -178,7 +203,7 @@ def save_model(
     folder = Path(folder)
     with finished_folder(folder, overwrite=True) as parts:
         save_file(state, parts / WEIGHTS)
-        (parts / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
+        (parts / CARD).write_text(_document(card), "utf-8")
         (parts / README).write_text(readme(card), "utf-8")
         (parts / WEIGHTS).chmod((parts / CARD).stat().st_mode)  # safetensors writes for the owner alone
         if reference is not None:
@@ -188,7 +213,7 @@ def save_model(
 
 def save_card(card: Card, folder: Path) -> None:
     """Replace the card of a model folder, and the README made from it; the weights stay."""
-    for name, text in ((CARD, card.model_dump_json(indent=1) + "\n"), (README, readme(card))):
+    for name, text in ((CARD, _document(card)), (README, readme(card))):
         with finished_file(folder / name) as draft:
             draft.write_text(text, "utf-8")
 
