@@ -124,7 +124,7 @@ def _seal(card: Card) -> str:
 
 def _document(card: Card) -> str:
     """Write the card as it stands in the folder, sealed."""
-    card = Card.model_validate_json(card.model_dump_json())  # as it will be read: 1 and 1.0 are one value
+    card = Card.model_validate(card.model_dump(mode="json"))  # as it will be read: 1 and 1.0 are one value
     return json.dumps({**card.model_dump(mode="json"), "seal": _seal(card)}, indent=1, ensure_ascii=False) + "\n"
 
 
