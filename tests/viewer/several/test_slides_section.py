@@ -202,3 +202,20 @@ def test_leaving_through_naparis_own_button_or_by_a_layer_that_goes(compared: Wi
     assert not viewer.canvas.grid.enabled
     assert not button.isEnabled()
     assert "second slide" in button.toolTip()
+
+
+@pytest.mark.parametrize("goes", ["A", "B"])
+def test_a_slide_that_goes_while_they_lie_side_by_side_takes_no_text_of_the_others_along(window: Window, goes) -> None:
+    """napari's grid has fewer cells then, and its texts are still those of before."""
+    for name in ("A", "B"):
+        window.choose(name)
+        window.predict()
+    window.choose(goes)
+    section = window.widget.folds["Several slides"].open()
+    window.qtbot.mouseClick(section.button, LEFT)
+    window.qtbot.wait(50)
+    other = "B" if goes == "A" else "A"
+    window.desk_heatmap(other).layer.visible = False
+    window.viewer.layers.remove(window.viewer.layers[goes])
+    window.qtbot.waitUntil(lambda: window.widget.slides.layer is window.viewer.layers[other])
+    window.qtbot.wait(50)

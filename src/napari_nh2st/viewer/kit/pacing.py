@@ -23,6 +23,11 @@ def timer(parent: QWidget, milliseconds: int, call: Call) -> QTimer:
     return made
 
 
+def soon(call: Call) -> None:
+    """Call when Qt is done with what it does now."""
+    QTimer.singleShot(0, call)
+
+
 class Pacing:
     """Spreads drawing over time, so that the window answers in between.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
+
+from psygnal import EmitLoopError
 
 from napari_nh2st.viewer.layers.colour_bar import CORNERS, FONT_SIZE, broken, has_bar, place_bar, span_words
 from napari_nh2st.viewer.layers.roles import MapRole, role_of
@@ -30,6 +33,27 @@ def show_legend(viewer: ViewerModel, event: Any = None) -> None:
     Call it when layers come, go, move, are shown or hidden, or get other limits, and when the canvas or its grid
     changes.
     """
+    try:
+        _show(viewer)
+    except EmitLoopError:
+        if not viewer.canvas.grid.enabled:
+            raise
+        # while a layer goes, napari's grid already has fewer cells and its texts still are those of before
+        _show_soon(viewer)
+
+
+def _show_soon(viewer: ViewerModel) -> None:
+    """Show the legend when napari is done with the layers; never mind if the window is closed by then."""
+    from napari_nh2st.viewer.kit.pacing import soon
+
+    def again() -> None:
+        with suppress(EmitLoopError, RuntimeError):
+            _show(viewer)
+
+    soon(again)
+
+
+def _show(viewer: ViewerModel) -> None:
     in_sight = list(_in_sight(viewer))
     grid = bool(viewer.canvas.grid.enabled)
     corners = [CORNERS[0 if grid else min(i, len(CORNERS) - 1)] for i in range(len(in_sight))]
