@@ -450,7 +450,7 @@ def main(walks: int, steps: int, start: int) -> Iterator[str]:
         napari = f", napari alone {1000 * alone:4.0f} ms" if kind in ALONE.slowest else ""
         yield f"{kind:20} {count:6} times, slowest {1000 * seconds:4.0f} ms{napari}: {what}"
     longest = f"longest over napari's own {1000 * max(over.values()):.0f} ms ({max(over, key=over.__getitem__)})"
-    yield f"{walks} walks, {sum(STEPS.taken.values())} steps, nothing went wrong; {longest}"
+    yield f"{walks} walks, {sum(STEPS.taken.values()):,} steps, nothing went wrong; {longest}"
 
 
 if __name__ == "__main__":
