@@ -20,24 +20,15 @@ def section(folder: Path, name: str, patient: str, seed: int, side: int = 1600) 
     dark = np.kron((dark - dark.mean()) / dark.std(), np.ones((8, 8)))[:side, :side]
     grey = np.clip(170 - 35 * dark[..., None] + rng.normal(0, 4, (side, side, 3)), 20, 235)
     pixels = (grey * STAIN).astype(np.uint8)
-    tiff(folder / f"{name}.tif", pixels, resolution=(1e4, 1e4), resolutionunit=3)
-    at = np.arange(200, side - 200, PITCH)
-    spots = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2).astype(float)
-    level = np.array([dark[int(y) - 56 : int(y) + 56, int(x) - 56 : int(x) + 56].mean() for x, y in spots])
+    spots, level = _array(dark)
     rates = np.stack([np.exp(level), np.exp(-level), np.ones_like(level), np.full_like(level, 20)], axis=1)
-    data = ad.AnnData(rng.poisson(rates * 60).astype(np.float32))
-    data.obs_names, data.var_names = [f"{name}-{i}" for i in range(len(spots))], GENES
-    data.obsm["spatial"] = spots
-    data.write_h5ad(folder / f"{name}.h5ad")
-    return f"{name},{patient},{name}.tif,{name}.h5ad,h5ad,"
+    _write(folder / name, pixels, spots, rng.poisson(rates * 60), GENES)
+    return _line(name, patient)
 
 
 def sheet(folder: Path, *sections: tuple[str, str, int]) -> Path:
     """Write a sheet of (name, patient, seed)."""
-    lines = [section(folder, *s) for s in sections]
-    path = folder / "samples.csv"
-    path.write_text("sample,patient,slide,expression,format,mpp\n" + "\n".join(lines) + "\n", "utf-8")
-    return path
+    return _sheet(folder, [section(folder, *s) for s in sections])
 
 
 def detailed_section(folder: Path, name: str, patient: str, seed: int, side: int = 1600) -> str:
@@ -46,21 +37,38 @@ def detailed_section(folder: Path, name: str, patient: str, seed: int, side: int
     fine, wide = (gaussian_filter(rng.normal(size=(side // 8, side // 8)), sigma) for sigma in (1.5, 8))
     dark = zoom(30 * fine / fine.std() + 25 * wide / wide.std(), 8, order=1)
     pixels = np.clip(np.array([170, 120, 165]) - dark[..., None] * [1, 1.2, 0.8], 20, 250).astype(np.uint8)
-    tiff(folder / f"{name}.tif", pixels, resolution=(1e4, 1e4), resolutionunit=3)
-    at = np.arange(200, side - 200, PITCH)
-    spots = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2).astype(float)
-    level = np.array([dark[int(y) - 56 : int(y) + 56, int(x) - 56 : int(x) + 56].mean() for x, y in spots]) / 40
-    rates = np.exp(np.outer(level, np.linspace(-1, 1, 30))) * np.linspace(5, 80, 30)
-    data = ad.AnnData(rng.poisson(rates).astype(np.float32))
-    data.obs_names, data.var_names = [f"{name}-{i}" for i in range(len(spots))], [f"G{i}" for i in range(30)]
-    data.obsm["spatial"] = spots
-    data.write_h5ad(folder / f"{name}.h5ad")
-    return f"{name},{patient},{name}.tif,{name}.h5ad,h5ad,"
+    spots, level = _array(dark)
+    rates = np.exp(np.outer(level / 40, np.linspace(-1, 1, 30))) * np.linspace(5, 80, 30)
+    _write(folder / name, pixels, spots, rng.poisson(rates), [f"G{i}" for i in range(30)])
+    return _line(name, patient)
 
 
 def detailed_sheet(folder: Path, *sections: tuple[str, str, int]) -> Path:
     """Write a sheet of (name, patient, seed), with `detailed_section`."""
-    lines = [detailed_section(folder, *s) for s in sections]
+    return _sheet(folder, [detailed_section(folder, *s) for s in sections])
+
+
+def _array(dark: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return spots in a square array, and the mean of `dark` under each."""
+    at = np.arange(200, len(dark) - 200, PITCH)
+    spots = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2).astype(float)
+    return spots, np.array([dark[int(y) - 56 : int(y) + 56, int(x) - 56 : int(x) + 56].mean() for x, y in spots])
+
+
+def _write(path: Path, pixels: np.ndarray, spots: np.ndarray, counts: np.ndarray, genes: list[str]) -> None:
+    """Write a slide of 1 um a pixel and its counts, as path.tif and path.h5ad."""
+    tiff(path.with_name(f"{path.name}.tif"), pixels, resolution=(1e4, 1e4), resolutionunit=3)
+    data = ad.AnnData(counts.astype(np.float32))
+    data.obs_names, data.var_names = [f"{path.name}-{i}" for i in range(len(spots))], genes
+    data.obsm["spatial"] = spots
+    data.write_h5ad(path.with_name(f"{path.name}.h5ad"))
+
+
+def _line(name: str, patient: str) -> str:
+    return f"{name},{patient},{name}.tif,{name}.h5ad,h5ad,"
+
+
+def _sheet(folder: Path, lines: list[str]) -> Path:
     path = folder / "samples.csv"
     path.write_text("sample,patient,slide,expression,format,mpp\n" + "\n".join(lines) + "\n", "utf-8")
     return path
