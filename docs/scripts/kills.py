@@ -36,7 +36,7 @@ class BrokenPromiseError(Exception):
 
 @dataclass
 class Tally:
-    """What was done and checked."""
+    """Counts of kills and of the checks after them."""
 
     kills: Counter[str] = field(default_factory=Counter)
     early: Counter[str] = field(default_factory=Counter)  # the command had ended before it was killed

@@ -1,4 +1,4 @@
-"""What a picture may be: every reader gives one answer to one property."""
+"""Properties that a picture may have: every reader gives one answer to each."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ RESOLUTION = {"resolution": (20000, 20000), "resolutionunit": 3}
 
 @dataclass
 class Answer:
-    """What a surface says about a file: the slide, or the line with which it refuses."""
+    """A surface's answer about a file: the slide, or the line with which it refuses."""
 
     levels: list[tuple[int, int]] | None = None
     mpp: float | None = None

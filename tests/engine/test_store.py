@@ -34,7 +34,7 @@ GRID = (4, 7)  # 2 chunks, the second cut off at the lattice's edge
 
 @pytest.fixture(scope="module")
 def made():
-    """What is predicted: every other tile of the lattice, one of them damaged in the slide."""
+    """A prediction of every other tile of the lattice, one of them damaged in the slide."""
     base = prediction(size=(500, 800), undone=0)
     header = Header(
         {"slide": "abc", "pitch": 112}, {"scale": 1.0, "pitch": 112, "patch": 112},

@@ -1,4 +1,4 @@
-"""What is given for a slide and is none: one line that says what it is."""
+"""Files that are given for slides and are none: one line says what each is."""
 
 from __future__ import annotations
 

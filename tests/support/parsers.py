@@ -47,7 +47,7 @@ class Parser:
 
 @dataclass
 class Counts:
-    """What became of the inputs of one parser; `faults` by their last line, each with one input."""
+    """Counts of one parser's inputs: read, refused or faults; `faults` by their last line, each with one input."""
 
     inputs: int = 0
     read: int = 0

@@ -115,7 +115,7 @@ class NoDialogs:
 
 
 class WalkServices(TrustServices):
-    """Small ones; exports go nowhere, and half of the files that are opened are no slides."""
+    """Small ones; exports go nowhere, the disk is full for h5ad, and a file that is opened is no slide."""
 
     def export(self, prediction: Any, name: str, path: str, genes: Any = ()) -> Path:
         if name == "h5ad":

@@ -16,7 +16,7 @@ from napari_nh2st.errors import ModelError
 from napari_nh2st.geometry import Box
 from napari_nh2st.model.card import TrainingSample
 from napari_nh2st.model.folder import CARD
-from napari_nh2st.reading import parse_json
+from napari_nh2st.reading import parse_json, reason
 from napari_nh2st.slides.keypoints import LEVELS, WORD, Keypoints
 
 DESCRIPTORS = "sections.safetensors"
@@ -69,10 +69,9 @@ def read_descriptors(folder: Path) -> dict[Key, SectionDescriptor]:
         keys = [(str(name), None if of is None else str(of)) for name, of in parse_json(meta["sections"])]
         return {key: _descriptor(key[1], tensors, i) for i, key in enumerate(keys)}
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"{path} cannot be read ({reason}): put it back, or remove it; without it, only unchanged copies of the "
-            "training sections are recognised"
+            f"{path} cannot be read ({reason(error)}): put it back, or remove it; without it, only unchanged copies of "
+            "the training sections are recognised"
         ) from error
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CARD_LIMIT = 64 * 10**6  # bytes
 WEIGHTS, CARD, README = "model.safetensors", "card.json", "README.md"
 _FREE = ("schema_version", "name", "description", "licence", "tissue", "citation", "recipe", "versions")
-"""What anyone may edit on a card."""
+"""Entries of a card that anyone may edit."""
 
 
 @dataclass(frozen=True, eq=False)

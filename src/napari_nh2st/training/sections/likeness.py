@@ -1,4 +1,4 @@
-"""How alike neighbouring spots are: not at all where places and counts belong to different spots."""
+"""The likeness of neighbouring spots: none where places and counts belong to different spots."""
 
 from __future__ import annotations
 
