@@ -385,3 +385,16 @@ def test_tooltips_and_labels_are_plain_text():
     labels = [name for name in MODULES if any(i == "qtpy.QtWidgets.QLabel" for i, _ in IMPORTS[name])]
     assert not wrong
     assert set(labels) == {"viewer.kit.texts", "viewer.kit.chart", "viewer.finetune.curves"}
+
+
+def test_no_number_in_the_window_is_minus_nothing():
+    """A value that rounds to nothing is 0.00, never -0.00: the format z says so."""
+    fixed = re.compile(r":[^{}]*?\.(?:\d|\{\w+\})f\}")
+    viewer = [n for n in MODULES if _top(n) == "viewer"]
+    wrong = [
+        f"{name}: {found}"
+        for name in (*viewer, "model.card", "formats.limits")
+        for found in fixed.findall(MODULES[name].read_text(encoding="utf-8"))
+        if "z" not in found
+    ]
+    assert not wrong

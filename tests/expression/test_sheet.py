@@ -119,7 +119,7 @@ def test_a_sheet_in_windows_own_encoding(folder):
         (PLAIN + ROW.replace("A.tif", "~nobody_of_that_name/A.tif"), "line 2: there is no .*~nobody"),
         (PLAIN + ROW.replace("0.5", "1e400"), "line 2: mpp '1e400' is not a number"),
         (PLAIN + ROW.replace("0.5", '"1,234"'), "line 2: mpp '1,234' has a comma that may be for decimals"),
-        (PLAIN + ROW + ",,,,,,\n" + ROW, r"the sample A is listed more than once \(lines 2, 4\)"),
+        (PLAIN + ROW + ",,,,,,\n" + ROW, r"sample A is listed twice \(lines 2, 4\)"),
         (ROW + ROW, r"lacks the column sample, .* \(there: A, P, A.tif, A.h5ad, h5ad, , 0.5\)"),
         (PLAIN.replace("patient", "slide") + ROW, "lacks the column patient"),
         (PLAIN.replace("spots", "slide") + ROW, "names the column slide twice"),

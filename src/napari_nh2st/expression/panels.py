@@ -157,7 +157,7 @@ def _nearest(places: npt.NDArray[np.float64]) -> object:
 
 
 PANELS: dict[str, PanelKind] = {
-    "highest-mean": PanelKind("genes of highest mean count", choose_panel),
+    "highest-mean": PanelKind("genes with the highest mean count", choose_panel),
     "most-variable": PanelKind("genes that vary most for their mean", _most_variable),
     "spatially-variable": PanelKind("genes that lie in patches (Moran's I)", _spatially_variable),
 }

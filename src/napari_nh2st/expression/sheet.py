@@ -73,10 +73,14 @@ def _repeated(samples: Sequence[Sample], rows: Sequence[Row]) -> list[str]:
         if times[sample.sample] > 1:
             lines.setdefault(sample.sample, []).append(row.line)
     return [
-        f"the sample {one_line(name, 80)} is listed more than once (lines {', '.join(map(str, of[:5]))}): "
+        f"sample {one_line(name, 80)} is listed {_times(len(of))} (lines {', '.join(map(str, of[:5]))}): "
         "give each section a name of its own"
         for name, of in lines.items()
     ]
+
+
+def _times(n: int) -> str:
+    return "twice" if n == 2 else f"{n} times"
 
 
 def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, problems: list[str]) -> Sample:

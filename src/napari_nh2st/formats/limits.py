@@ -32,6 +32,6 @@ def limits_of(values: npt.NDArray[Any], percentiles: tuple[float, float] = (1.0,
     if is_constant(low, high):  # a few cells differ from all the others
         low, high = float(finite.min()), float(finite.max())
     if is_constant(low, high):
-        note = f"the same everywhere: {low:.2f}" if finite.size > 1 else ""
+        note = f"the same everywhere: {low:z.2f}" if finite.size > 1 else ""
         return Limits(low - 0.5, low + 0.5, note)
     return Limits(low, high)

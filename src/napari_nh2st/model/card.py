@@ -244,6 +244,8 @@ class Card(_Strict):
         figures = self.evaluation.genes.get(gene) if self.evaluation else None
         if self.evaluation is None or figures is None:
             return "not evaluated"
-        interval = "" if figures.low is None or figures.high is None else f" ({figures.low:.2f} to {figures.high:.2f})"
+        interval = (
+            "" if figures.low is None or figures.high is None else f" ({figures.low:z.2f} to {figures.high:z.2f})"
+        )
         chance = ": not better than chance in the held-out tissue" if figures.chance else ""
-        return f"held-out PCC {figures.pcc:.2f}{interval}, {self.evaluation.kind_words}{chance}"
+        return f"held-out PCC {figures.pcc:z.2f}{interval}, {self.evaluation.kind_words}{chance}"

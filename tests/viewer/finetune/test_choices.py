@@ -78,15 +78,15 @@ def test_what_is_chosen_and_typed_reaches_the_choices(form, dock, qtbot) -> None
     press_down(form.base, qtbot)
     assert dock.choices.base == "her2st"
     assert [form.panel.itemText(at) for at in range(form.panel.count())] == [
-        "of the model to start from",
-        "genes that I list",
+        "those of the base model",
+        "my own list",
     ]
 
 
 def test_what_a_form_chooses_is_shown(form, dock) -> None:
     dock.choices.panel, dock.choices.number, dock.choices.gene_list = LISTED, 30, "KRT8"
     dock.choices.train, dock.choices.epochs = "everything", 12
-    assert (form.panel.currentText(), form.number.value(), form.list.toPlainText()) == ("genes that I list", 30, "KRT8")
+    assert (form.panel.currentText(), form.number.value(), form.list.toPlainText()) == ("my own list", 30, "KRT8")
     assert (form.train.currentData(), form.epochs.value()) == ("everything", 12)
 
 
@@ -104,7 +104,7 @@ def test_choices_fold_to_a_line_and_open_at_a_click(form, dock, qtbot) -> None:
     dock.give(C4, C5)
     dock.presenter.collapse(True)
     assert not form.panel.isVisible()
-    assert form.summed_up.text().startswith("250 genes, highest mean")
+    assert form.summed_up.text().startswith("250 genes, most highly expressed")
     qtbot.mouseClick(form.change, LEFT)
     assert form.panel.isVisible()
     assert form.change.isHidden() or not form.change.isVisible()

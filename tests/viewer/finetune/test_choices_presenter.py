@@ -121,7 +121,7 @@ def test_a_section_that_is_held_out_reaches_the_settings(dock, tmp_path: Path) -
     dock.settle()
     assert dock.state.panel_choice.sentence == "All of the 4 genes shared by the sections trained on"
     assert dock.state.guard.startswith("B1 is never trained on, nor is any other")
-    assert dock.presenter.summary == "250 genes, highest mean; head; holds out B1"
+    assert dock.presenter.summary == "250 genes, most highly expressed; head; holds out B1"
     run = tmp_path / "run"
     file = write_settings(run, dock.presenter.config(run))
     assert read_config(file) == TrainingConfig(name="run", hold_out_sections=["B1"])
@@ -166,7 +166,7 @@ def test_a_model_that_has_learnt_from_the_patient_is_told(dock) -> None:
 def test_choices_fold_to_a_line(dock) -> None:
     dock.give(C4, C5)
     dock.presenter.collapse(True)
-    assert dock.state.folded == "250 genes, highest mean; head; holds out a block of each section"
+    assert dock.state.folded == "250 genes, most highly expressed; head; holds out a block of each section"
     dock.choices.train = "everything"
     assert "; everything; " in dock.state.folded
     dock.presenter.unfold()
@@ -180,7 +180,7 @@ def test_choices_fold_to_a_line(dock) -> None:
 def test_the_line_says_what_the_run_was_started_with(dock, tmp_path: Path) -> None:
     dock.give(C4, C5)
     dock.presenter.collapse(True, tmp_path)
-    assert dock.state.folded.startswith("250 genes, highest mean; head; holds out a block")
+    assert dock.state.folded.startswith("250 genes, most highly expressed; head; holds out a block")
     run = tmp_path / "run"
     write_settings(run, TrainingConfig(genes=["ERBB2", "KRT8"], hold_out_sections=["C4", "C5"]))
     (run / "job.json").write_text('{"argv": ["nh2st", "finetune", "s.csv", "--model", "her2st"]}')
@@ -189,7 +189,7 @@ def test_the_line_says_what_the_run_was_started_with(dock, tmp_path: Path) -> No
     (run / "settings.yaml").write_text("nonsense: 1")
     dock.presenter.collapse(False)
     dock.presenter.collapse(True, run)
-    assert dock.state.folded.startswith("250 genes, highest mean")
+    assert dock.state.folded.startswith("250 genes, most highly expressed")
 
 
 def test_a_wrong_setting_in_the_file_is_named(dock, tmp_path: Path) -> None:

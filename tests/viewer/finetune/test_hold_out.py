@@ -46,7 +46,7 @@ def test_the_patient_guard() -> None:
     )
     assert patient("B").guard(everything) == "Patient B (1 section) is never trained on: cross-patient figures."
     assert patient("B").guard(everything, {"B"}) == (
-        "Patient B (1 section) is never trained on, but the model to start from has learnt from patient B. If that is "
+        "Patient B (1 section) is never trained on, but the base model has learnt from patient B. If that is "
         "the same person, these are same-patient figures, optimistic for a new patient."
     )
     assert HoldOut().guard([C4]).startswith("A block of each section, 15%: ")
@@ -99,7 +99,10 @@ def test_genes_are_those_of_the_sections_trained_on() -> None:
 
 
 def test_a_run_is_summed_up_in_a_line() -> None:
-    assert choices_words(TrainingConfig(), None) == "250 genes, highest mean; head; holds out a block of each section"
+    assert (
+        choices_words(TrainingConfig(), None)
+        == "250 genes, most highly expressed; head; holds out a block of each section"
+    )
     listed = TrainingConfig(genes=["ERBB2", "KRT8"], train="everything", hold_out_sections=["C4", "C5"])
     assert choices_words(listed, "her2st") == "2 listed genes; everything, from her2st; holds out C4, C5"
     taken = TrainingConfig(hold_out_patients=["B"])

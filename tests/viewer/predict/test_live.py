@@ -353,7 +353,7 @@ def test_a_view_larger_than_memory_is_filled_from_its_centre() -> None:
 def test_a_region_larger_than_memory_says_what_to_do() -> None:
     bench = Bench(memory=2 * 100 * 4 * 2)
     bench.predict(pitch=FINE)
-    assert "Copy as command" in str(bench.controller.status.error)
+    assert "Copy command line" in str(bench.controller.status.error)
     assert bench.services.asked == []
 
 

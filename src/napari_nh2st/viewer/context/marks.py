@@ -49,7 +49,7 @@ def marks_of(effects: NeighbourEffects, gene: str, column: int) -> list[Mark]:
 
 def _mark(index: int, gene: str, here: float, change: float, present: bool) -> Mark:
     if index == SELF:
-        return Mark(f"{here:.2f}", OWN_COLOUR, f"This tile: {gene} {here:.2f}")
+        return Mark(f"{here:z.2f}", OWN_COLOUR, f"This tile: {gene} {here:z.2f}")
     if not present:
         return Mark(tip=absent_tip(index), absent=True)
     colour = "" if abs(change) < _NOTHING else RAISE if change < 0 else LOWER  # where it adds, taking it away lowers

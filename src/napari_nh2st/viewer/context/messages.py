@@ -23,13 +23,13 @@ TABLE_TIPS = {
 
 def surroundings_words(gene: str, unit: str, here: float, change: float) -> str:
     """Say what a tile's surroundings change in one gene."""
-    return f"{gene} {here:.2f} {unit}. Without all of its surroundings: {here + change:.2f} ({signed(change)})."
+    return f"{gene} {here:z.2f} {unit}. Without all of its surroundings: {here + change:z.2f} ({signed(change)})."
 
 
 def neighbour_tip(index: int, gene: str, here: float, change: float) -> str:
     """Say what one neighbour of a tile changes; `index` is that of `geometry.NEIGHBOUR_STEPS`."""
     name = NEIGHBOURS[index]
-    return f"{name.capitalize()}. Without it {gene} is {here + change:.2f} ({signed(change)})"
+    return f"{name.capitalize()}. Without it {gene} is {here + change:z.2f} ({signed(change)})"
 
 
 def effect_words(gene: str, new: int) -> str:

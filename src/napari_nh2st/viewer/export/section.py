@@ -26,14 +26,14 @@ _COMMAND = (
 
 
 class ExportSection(QWidget):
-    """Export, copy as command, figures and views, and the device."""
+    """Export, copy the command line, figures and views, and the device."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.devices = NarrowCombo(_DEVICES)
         self.devices.addItem("automatic", "auto")
         self.export = action_button("Export…", _EXPORT, lambda: self.ask_export())
-        self.command = action_button("Copy as command", _COMMAND, lambda: self.presenter.copy_command())
+        self.command = action_button("Copy command line", _COMMAND, lambda: self.presenter.copy_command())
         self.more = QPushButton("More…")
         self.more.setToolTip(
             "Python code, a figure for print, views that can be saved and loaded, and a check of this installation"

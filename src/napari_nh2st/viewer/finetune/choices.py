@@ -38,7 +38,7 @@ class ChoicesForm(QWidget):
     ----------
     presenter : ChoicesPresenter
     models : sequence of str
-        Names of models to start from.
+        Names of base models.
     """
 
     def __init__(self, presenter: ChoicesPresenter, models: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ class ChoicesForm(QWidget):
         self.note = Sentence()
 
     def _make_base(self, models: Sequence[str]) -> None:
-        self.base = NarrowCombo("The model to start from. From scratch needs more sections and more time")
+        self.base = NarrowCombo("The model that the run starts from. From scratch needs more sections and more time")
         self.base.addItem("from scratch", None)
         for name in models:
             self.base.addItem(name, name)
@@ -106,10 +106,10 @@ class ChoicesForm(QWidget):
     def _lay_out(self) -> None:
         self._open = QWidget()
         layout = column(self._open)
-        layout.addLayout(row(self.panel, label="Panel", stretch=0))
+        layout.addLayout(row(self.panel, label="Genes", stretch=0))
         for part in (self.number, self.list, self.note):
             layout.addLayout(indented(part))
-        for label, part in (("Start", self.base), ("Train", self.train), ("Hold out", self.held_out)):
+        for label, part in (("Base model", self.base), ("Train", self.train), ("Hold out", self.held_out)):
             layout.addLayout(row(part, label=label, stretch=0))
         for part in (self.which, self.guard):
             layout.addLayout(indented(part))

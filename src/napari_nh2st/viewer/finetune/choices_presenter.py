@@ -16,7 +16,14 @@ from napari_nh2st.training.run.run_process import RunProcess
 from napari_nh2st.training.run.settings_file import FILE, settings_of
 from napari_nh2st.viewer.finetune.cards import Cards
 from napari_nh2st.viewer.finetune.hold_out import HoldOut, HoldOutKind, choices_words, patients_of
-from napari_nh2st.viewer.finetune.panel_choice import LISTED, PanelChoice, chosen_by_list, chosen_by_rule, taken_over
+from napari_nh2st.viewer.finetune.panel_choice import (
+    LISTED,
+    PANEL_NAMES,
+    PanelChoice,
+    chosen_by_list,
+    chosen_by_rule,
+    taken_over,
+)
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.predict.model_names import folder_name
@@ -49,7 +56,7 @@ class Choices:
     Attributes
     ----------
     base : str or None
-        Name or folder of the model to start from; None starts from scratch.
+        Name or folder of the base model; None starts from scratch.
     panel : str
         A key of `PANELS`, `FROM_BASE` or `LISTED`.
     number : int
@@ -122,7 +129,7 @@ class ChoicesPresenter:
 
     def __init__(self, cards: Cards, threads: Threads, facts: Callable[[], Sequence[SectionFacts]]) -> None:
         self._cards, self._threads, self._facts = cards, threads, facts
-        self._learnt: frozenset[str] = frozenset()  # patients of the model to start from
+        self._learnt: frozenset[str] = frozenset()  # patients of the base model
         self._answered = -1  # the last question that was answered
         self._fold: tuple[bool, Path | None] = (False, None)
         self.choices, self.state = Choices(), ChoicesState()
@@ -134,7 +141,7 @@ class ChoicesPresenter:
 
     @property
     def summary(self) -> str:
-        """The choices in a line: "250 genes, highest mean; head; holds out C5"."""
+        """The choices in a line: "250 genes, most highly expressed; head; holds out C5"."""
         base = None if self.choices.base is None else folder_name(self.choices.base)
         return choices_words(_DEFAULTS.model_copy(update=self._chosen()), base)
 
@@ -273,11 +280,11 @@ class ChoicesPresenter:
         self.state.guard = choices.hold_out.guard(facts, self._learnt)
 
     def _base_changed(self) -> None:
-        """Offer the genes that can be chosen: a model to start from brings its own."""
-        rules = [Offer(name, name.replace("-", " "), panel.description) for name, panel in PANELS.items()]
+        """Offer the genes that can be chosen: a base model brings its own."""
+        rules = [Offer(name, PANEL_NAMES[name], panel.description) for name, panel in PANELS.items()]
         if self.choices.base is not None:
-            rules = [Offer(FROM_BASE, "of the model to start from", "The genes that it predicts already")]
-        self.state.panels = (*rules, Offer(LISTED, "genes that I list", "Symbols that you type or paste"))
+            rules = [Offer(FROM_BASE, "those of the base model", "The genes that it predicts already")]
+        self.state.panels = (*rules, Offer(LISTED, "my own list", "Gene symbols that you type or paste"))
         if self.choices.panel in [offer.value for offer in self.state.panels]:
             self.look_up()
         else:
@@ -315,7 +322,7 @@ class _Lookup:
 
 
 def _learnt_before(everything: Sequence[SectionFacts], training: Sequence[SectionFacts], base: str, card: Card) -> str:
-    """Say which held-out section the model to start from has learnt from; empty where it has from none."""
+    """Say which held-out section the base model has learnt from; empty where it has from none."""
     from napari_nh2st.engine.seen_sections import SeenSections
     from napari_nh2st.model.folder import find_model
     from napari_nh2st.training.sections.held_apart import learnt_before

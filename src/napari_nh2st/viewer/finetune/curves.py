@@ -79,7 +79,7 @@ class Curves(QWidget):
         entries = [f'<span style="color:{colour}">▬</span>&nbsp;{_whole(name)}' for name, colour in names.items()]
         if self.told.best is not None:
             epoch, pcc = self.told.best
-            entries.append(f'<span style="color:{ORANGE}">◯</span>&nbsp;{_whole(f"best: epoch {epoch:g}, {pcc:.3f}")}')
+            entries.append(f'<span style="color:{ORANGE}">◯</span>&nbsp;{_whole(f"best: epoch {epoch:g}, {pcc:z.3f}")}')
         self.legend.setText(" &nbsp; ".join(entries))
 
 
@@ -127,7 +127,7 @@ class _CurvesChart(Chart):
             surface.write((left + surface.width) / 2, top + height / 2, "nothing yet", align="center").set_alpha(0.4)
             return axes
         for value, y in ((span[1], top + high / 2), (span[0], top + height - high / 2)):
-            surface.write(left - 4, y, f"{value:.2f}", align="right")
+            surface.write(left - 4, y, f"{value:z.2f}", align="right")
         if self.curves.second is not None:
             axes.axvline(self.curves.second, color=surface.ink, linestyle="--", linewidth=1)
         for line in lines:

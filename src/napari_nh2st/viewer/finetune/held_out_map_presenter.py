@@ -189,7 +189,7 @@ class HeldOutMapPresenter:
         pcc = self._scored.pcc[self.state.section]
         order = np.argsort(-np.nan_to_num(pcc, nan=-2.0), kind="stable").tolist()
         genes = tuple(prediction.genes[at] for at in order)
-        words = tuple("" if np.isnan(pcc[at]) else f"PCC {pcc[at]:.2f}" for at in order)
+        words = tuple("" if np.isnan(pcc[at]) else f"PCC {pcc[at]:z.2f}" for at in order)
         gene = self.gene if self.gene in genes else genes[0]
         self.state.choice = GeneChoice(genes, words, gene)
         at = prediction.genes.index(gene)

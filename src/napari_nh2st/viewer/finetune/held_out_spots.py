@@ -57,7 +57,7 @@ class HeldOutSpots:
     def tip(self, spot: int) -> str:
         """Say the values of a spot."""
         measured, predicted = (float(values[spot]) for values in self.values)
-        return f"measured {measured:.2f}, predicted {predicted:.2f} {self.unit}"
+        return f"measured {measured:z.2f}, predicted {predicted:z.2f} {self.unit}"
 
 
 @dataclass(frozen=True)

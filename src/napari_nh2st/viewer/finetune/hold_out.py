@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_nh2st.expression.patients import patient_key, patient_keys
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.viewer.finetune.panel_choice import PANEL_NAMES
 from napari_nh2st.viewer.kit.phrases import count
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class HoldOut:
         facts : sequence of SectionFacts
             Of all sections.
         learnt : collection of str
-            Patients that the model to start from has learnt from already.
+            Patients that the base model has learnt from already.
         """
         if not facts or self.why_not(facts):
             return ""
@@ -92,7 +93,7 @@ class HoldOut:
             return f"{never}, but other sections of {_patients(shared)} are: {_OPTIMISTIC}"
         if known := [patient for patient in patients if patient_key(patient) in patient_keys(learnt)]:
             return (
-                f"{never}, but the model to start from has learnt from {_patients(known)}. If that is the same person, "
+                f"{never}, but the base model has learnt from {_patients(known)}. If that is the same person, "
                 f"these are {_OPTIMISTIC}"
             )
         whose = "its patient" if len(patients) == 1 else "these patients"
@@ -122,7 +123,7 @@ class HoldOut:
 
 
 def choices_words(config: TrainingConfig, base: str | None) -> str:
-    """Say in a line what a run is made of: "250 genes, highest mean; head, from her2st; holds out C5".
+    """Say in a line what a run is made of: "250 genes, most highly expressed; head, from her2st; holds out C5".
 
     Parameters
     ----------
@@ -135,7 +136,7 @@ def choices_words(config: TrainingConfig, base: str | None) -> str:
     elif base is not None:
         genes = f"the genes of {base}"
     else:
-        genes = f"{count(config.panel, 'gene')}, {config.panel_kind.replace('-', ' ')}"
+        genes = f"{count(config.panel, 'gene')}, {PANEL_NAMES[config.panel_kind]}"
     start = "" if base is None else f", from {base}"
     return f"{genes}; {_PARTS[config.train]}{start}; {HoldOut.of(config).summary()}"
 

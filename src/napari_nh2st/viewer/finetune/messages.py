@@ -34,7 +34,7 @@ def run_sentence(status: RunStatus) -> str:
     """Say where a fine-tuning run stands."""
     best, at = status.metrics.best(), stage_words(status.metrics)
     what = "PCC on inner blocks" if status.metrics.curve("test_pcc") else "held-out PCC"
-    figure = f" Best {what} so far: {best:.3f}." if best is not None else ""
+    figure = f" Best {what} so far: {best:z.3f}." if best is not None else ""
     if status.state == "failed":
         return f"The run ended early: {status.message}"
     doing = "" if not at or at == "training" else f": {at}"
@@ -72,8 +72,8 @@ def run_facts(metrics: RunMetrics) -> str:
     device, memory, speed = (metrics.last(name) for name in ("device", "memory_mb", "spots_per_second"))
     said = (
         str(device or ""),
-        "" if not memory else f"{memory / 1000:.1f} GB" if memory >= 1000 else f"{memory:.0f} MB",
-        "" if not speed else f"{speed:,.0f} spots/s" if speed >= 10 else f"{speed:.1f} spots/s",
+        "" if not memory else f"{memory / 1000:z.1f} GB" if memory >= 1000 else f"{memory:z.0f} MB",
+        "" if not speed else f"{speed:z,.0f} spots/s" if speed >= 10 else f"{speed:z.1f} spots/s",
     )
     return ", ".join(part for part in said if part)
 
@@ -107,5 +107,5 @@ def map_words(gene: str, found: HeldOutPrediction, section: SectionPrediction, p
     """Say what a map of held-out spots shows and how well it agrees; `pcc` is None where a side does not vary."""
     where = section.name if found.what == "sections" else f"block of {section.name}"
     when = "finished model" if found.epoch is None else f"epoch {found.epoch + 1}"
-    agrees = "the same in every spot, no PCC" if pcc is None else f"PCC {pcc:.2f}"
+    agrees = "the same in every spot, no PCC" if pcc is None else f"PCC {pcc:z.2f}"
     return f"{gene}, {where}, {when}: {agrees} across {count(len(section.xy), 'spot')}"

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from napari_nh2st.training.sections.section_check import SectionFacts
 
 LISTED = "listed"
+# By the name of the setting `panel_kind`.
+PANEL_NAMES = {
+    "highest-mean": "most highly expressed",
+    "most-variable": "most variable",
+    "spatially-variable": "spatially variable",
+}
 _NAMED = 8  # genes that are named before the rest is counted
 
 
@@ -87,7 +93,7 @@ def chosen_by_list(facts: Sequence[SectionFacts], text: str) -> PanelChoice:
 
 
 def taken_over(facts: Sequence[SectionFacts], card: Card) -> PanelChoice:
-    """Say how many genes of the model to start from were measured."""
+    """Say how many genes of the base model were measured."""
     from napari_nh2st.training.sections.section_check import shared_genes
 
     shared, all_of_them = shared_genes(facts), count(len(card.genes), "gene")

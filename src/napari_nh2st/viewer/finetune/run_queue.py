@@ -57,7 +57,7 @@ class RunQueue(QWidget):
         )
         self.use = action_button("Use model", "Choose the trained model in the NH2ST dock", self._calling(on_use))
         self.forget = action_button(
-            "Forget", "Take the run off this list; its files stay", self._calling(presenter.forget)
+            "Remove from list", "Take the run off this list; its files stay", self._calling(presenter.forget)
         )
         layout = column(self, spacing=4)
         layout.addWidget(self.table)
@@ -114,7 +114,7 @@ class RunQueue(QWidget):
         with signals_blocked(self.table):
             self.table.setRowCount(len(lines))
             for at, line in enumerate(lines):
-                best = "" if line.best is None else f"{line.best:.3f}"
+                best = "" if line.best is None else f"{line.best:z.3f}"
                 self._show_row(at, line, (when(line.started, now), line.folder.name, run_state(line.state), best))
                 if line.folder == chosen:
                     self.table.selectRow(at)

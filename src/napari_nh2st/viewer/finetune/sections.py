@@ -82,7 +82,7 @@ class Sections(QWidget):
         self.remove = action_button(
             "Remove", "Take the chosen sections off the table (Delete); their files stay", self._remove
         )
-        self.again = action_button("Check again", "Read the files again after you have mended them", self._check_again)
+        self.again = action_button("Recheck", "Read the files again, once you have corrected them", self._check_again)
         self.bar = QProgressBar()
         self.bar.setFormat("checking section %v of %m")
 

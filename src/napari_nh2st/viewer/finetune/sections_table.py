@@ -177,9 +177,9 @@ def _summary(facts: SectionFacts) -> str:
         over = "" if facts.on_tissue is None else f", {facts.on_tissue:,} of them over tissue"
         parts.append(f"{facts.spots:,} spots{over}")
     if facts.depth is not None:
-        parts.append(f"{facts.depth:,.0f} counts in the median spot")
+        parts.append(f"{facts.depth:z,.0f} counts in the median spot")
     if facts.pitch_um:
-        parts.append(f"spots {facts.pitch_um:.0f} µm apart")
+        parts.append(f"spots {facts.pitch_um:z.0f} µm apart")
     if facts.mpp is not None:
         parts.append(f"pixel size from {facts.mpp_source}")
     return "; ".join(parts)

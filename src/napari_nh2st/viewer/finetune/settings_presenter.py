@@ -11,7 +11,7 @@ from napari_nh2st.viewer.kit.model_draft import Draft
 
 # The groups of the form. A test holds that every setting is in one.
 GROUPS = {
-    "Panel": ("panel_kind", "panel", "genes"),
+    "Genes": ("panel_kind", "panel", "genes"),
     "What is trained": ("train", "encoder_start", "pretrain_steps", "kernel_share", "landmarks", "gene_weight"),
     "How long": ("epochs", "patience", "learning_rate", "weight_decay", "ema"),
     "Held out": ("inner_validation", "hold_out_sections", "hold_out_patients", "refit"),
@@ -32,7 +32,7 @@ GROUPS = {
 }
 # In the settings file, above what the dock decides.
 ELSEWHERE = {name: "in the dock, which overrides this line" for name in IN_DOCK if name != "epochs"}
-_FROM_BASE = "The model to start from decides this"
+_FROM_BASE = "The base model decides this"
 
 
 class SettingsPresenter:
@@ -60,7 +60,7 @@ class SettingsPresenter:
         """The settings that cannot be changed just now -> why."""
         if self._choices.choices.base is None:
             return {}
-        genes = dict.fromkeys(("panel", "panel_kind"), "The model to start from brings its own genes")
+        genes = dict.fromkeys(("panel", "panel_kind"), "The base model brings its own genes")
         return genes | dict.fromkeys(("architecture", "mpp", "pitch"), _FROM_BASE)
 
     def save(self) -> Path:

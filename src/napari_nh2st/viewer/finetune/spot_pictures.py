@@ -143,7 +143,7 @@ def _image(box: SpotBox, layers: Sequence[tuple[npt.NDArray[np.float64], Rgba]],
 
 
 def _plot_colour_bar(surface: Surface, spots: HeldOutSpots) -> None:
-    low, high = (f"{value:.1f}" for value in spots.limits)
+    low, high = (f"{value:z.1f}" for value in spots.limits)
     line, top = surface.line, surface.height - 2.3 * surface.line
     left, right = (surface.wide(text) + 6 for text in (low, high))
     axes = surface.axes(left, top + 0.25 * line, max(surface.width - left - right, 10), 0.55 * line)

@@ -89,7 +89,7 @@ class Hover:
             return ""
         percentile = self._distribution.percentile(prediction_map, gene, value)
         parts = [
-            f"{gene} {value:.2f} {prediction_map.card.unit}",
+            f"{gene} {value:z.2f} {prediction_map.card.unit}",
             "" if effect is None else effect.words(gene, cell),
             f"{percentile_words(percentile)} of what is predicted",
             trust_words(prediction_map.card, gene),

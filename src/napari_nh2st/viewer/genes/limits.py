@@ -104,7 +104,7 @@ def limits_words(limits: ShownLimits, *, smooth: bool = False) -> str:
     smooth : bool
         Smoothing was asked for.
     """
-    ends = f"{limits.low:.2f} to {limits.high:.2f} {limits.unit}"
+    ends = f"{limits.low:z.2f} to {limits.high:z.2f} {limits.unit}"
     said = [f"{ends}, set by hand" if limits.by_hand else ends]
     if limits.note.startswith("the same"):
         said.append(f"{limits.gene} is {limits.note}")

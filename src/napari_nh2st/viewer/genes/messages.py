@@ -20,10 +20,10 @@ def gene_words(card: Card, gene: str, variability: float | None = None) -> str:
     found = card.evaluation.genes.get(gene) if card.evaluation else None
     parts = [gene]
     if variability is not None:
-        parts.append("constant" if isnan(variability) else f"I {variability:.2f}")
+        parts.append("constant" if isnan(variability) else f"I {variability:z.2f}")
     if found is not None:
-        interval = "" if found.low is None or found.high is None else f" ({found.low:.2f} to {found.high:.2f})"
-        parts.append(f"PCC {found.pcc:.2f}{interval}{', chance' if found.chance else ''}")
+        interval = "" if found.low is None or found.high is None else f" ({found.low:z.2f} to {found.high:z.2f})"
+        parts.append(f"PCC {found.pcc:z.2f}{interval}{', chance' if found.chance else ''}")
     return "   ".join(parts)
 
 

@@ -232,5 +232,5 @@ class GeneTable(QWidget):
 def _words(value: Any, digits: int = 2) -> str:
     if isinstance(value, float | np.floating):
         odd = abs(value) < 10.0**-digits or abs(value) >= 1000
-        return "" if np.isnan(value) else f"{value:.3g}" if odd else f"{value:.{digits}f}"
+        return "" if np.isnan(value) else f"{value:.3g}" if odd else f"{value:z.{digits}f}"
     return str(value)

@@ -37,12 +37,12 @@ def count(n: int, what: str) -> str:
 
 def short(figure: float) -> str:
     """Write a correlation in three digits: .291, -.012."""
-    return f"{round(figure, 3) + 0.0:.3f}".replace("0.", ".", 1)
+    return f"{figure:z.3f}".replace("0.", ".", 1)
 
 
 def signed(change: float) -> str:
     """Write a change with its sign; what rounds to nothing is +0.00, never -0.00."""
-    return f"{round(change, 2) + 0.0:+.2f}"
+    return f"{change:+z.2f}"
 
 
 def error_words(error: Exception | None) -> str:
@@ -61,7 +61,7 @@ def held_out_words(card: Card) -> str:
     if card.evaluation is None:
         return "Not evaluated on held-out tissue."
     e = card.evaluation
-    return f"Mean held-out PCC {e.pcc_mean:.2f} over {count(len(e.genes), 'gene')}, {e.kind_words}."
+    return f"Mean held-out PCC {e.pcc_mean:z.2f} over {count(len(e.genes), 'gene')}, {e.kind_words}."
 
 
 def trust_words(card: Card, gene: str) -> str:

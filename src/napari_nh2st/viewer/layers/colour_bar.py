@@ -65,4 +65,4 @@ def span_words(low: float, high: float) -> str:
     """Write what colours span, with two digits of how much that is at least."""
     span = abs(high - low)
     digits = 2 if span >= 0.1 or span == 0 else min(6, 1 - math.floor(math.log10(span)))
-    return f"{low:.{digits}f} to {high:.{digits}f}"
+    return f"{low:z.{digits}f} to {high:z.{digits}f}"

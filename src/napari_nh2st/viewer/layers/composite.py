@@ -145,7 +145,7 @@ def _lighter(colour: str) -> str:
 
 def limits_words(limits: Limits) -> str:
     """Write what colours span."""
-    return limits.note or f"{limits.low:.2f} to {limits.high:.2f}"
+    return limits.note or f"{limits.low:z.2f} to {limits.high:z.2f}"
 
 
 def _predicted_values(prediction_map: PredictedMap, gene: str) -> npt.NDArray[np.float32]:

@@ -67,6 +67,6 @@ def set_words(match: Match, card: Card) -> str:
         said += f"; missing: {', '.join(match.missing[:_MISSING])}{f' and {rest} more' if rest > 0 else ''}"
     trust = mean_trust(card, match.genes)
     if trust is not None:
-        said += f". Mean held-out PCC of its genes {trust[0]:.2f}"
+        said += f". Mean held-out PCC of its genes {trust[0]:z.2f}"
         said += f" ({trust[1]} of them evaluated)" if trust[1] < len(match.genes) else ""
     return said + "."

@@ -40,9 +40,8 @@ def measured_summary(comparison: Comparison) -> str:
     figures, scored = comparison.figures, comparison.scored
     low, high = figures["ci"]["pcc_mean"]
     genes, spots = count(len(scored.genes), "gene"), count(len(scored.truth), "spot")
-    return (
-        f"{comparison.name}: mean PCC {figures['pcc_mean']:.3f} ({low:.3f} to {high:.3f}) over {genes}, across {spots}."
-    )
+    interval = f"{low:z.3f} to {high:z.3f}"
+    return f"{comparison.name}: mean PCC {figures['pcc_mean']:z.3f} ({interval}) over {genes}, across {spots}."
 
 
 def measured_training(comparison: Comparison) -> str:

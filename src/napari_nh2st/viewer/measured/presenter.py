@@ -403,7 +403,7 @@ class MeasuredPresenter:
             self._view.show_gene(not_measured(comparison, gene) if gene else "", None)
         else:
             figures = comparison.figures["genes"][gene]
-            title = f"{gene}: PCC {figures['pcc']:.3f} ({figures['low']:.3f} to {figures['high']:.3f})"
+            title = f"{gene}: PCC {figures['pcc']:z.3f} ({figures['low']:z.3f} to {figures['high']:z.3f})"
             self._view.show_gene("", GeneDots(*values, title, comparison.same_unit))
         self.colour()
 
@@ -426,7 +426,7 @@ class MeasuredPresenter:
                 colours, limit = difference_colours(predicted - truth)
                 name = f"{gene}, predicted - measured ({comparison.name})"
                 self.difference.colour(colours, gene, name, features | {"difference": predicted - truth})
-                tip += f". The colours reach to {limit:.2f} on both sides, {comparison.card.unit}"
+                tip += f". The colours reach to {limit:z.2f} on both sides, {comparison.card.unit}"
         self._view.show_difference_offer(tip if comparison.same_unit else OTHER_UNIT, on=comparison.same_unit)
 
     def _heatmap_layer(self) -> Image | None:

@@ -49,7 +49,7 @@ class Scatter(Chart):
         if not len(self.measured):
             return
         line, spans = surface.line, [_span(v) for v in (self.measured, self.predicted)]
-        numbers = max(surface.wide(f"{v:.1f}") for v in spans[1])
+        numbers = max(surface.wide(f"{v:z.1f}") for v in spans[1])
         left, top = 1.4 * line + numbers, 1.5 * line
         width, height = surface.width - left - 0.6 * line, surface.height - top - 2.4 * line
         axes = surface.axes(left, top, width, height)
@@ -63,9 +63,9 @@ class Scatter(Chart):
         bottom = top + height
         surface.write(surface.width / 2, 0.65 * line, surface.shortened(self.title, surface.width), align="center")
         for value, y in ((spans[1][1], top + line / 2), (spans[1][0], bottom - line / 2)):
-            surface.write(left - 4, y, f"{value:.1f}", align="right")
-        surface.write(left, bottom + 2 + line / 2, f"{spans[0][0]:.1f}", align="left")
-        surface.write(left + width, bottom + 2 + line / 2, f"{spans[0][1]:.1f}", align="right")
+            surface.write(left - 4, y, f"{value:z.1f}", align="right")
+        surface.write(left, bottom + 2 + line / 2, f"{spans[0][0]:z.1f}", align="left")
+        surface.write(left + width, bottom + 2 + line / 2, f"{spans[0][1]:z.1f}", align="right")
         words = surface.shortened(f"measured, {self.unit}", surface.width)
         surface.write(surface.width / 2, bottom + 1.7 * line, words, align="center")
         words = "predicted, same unit" if self.same_unit else "predicted, unit of model"

@@ -366,7 +366,7 @@ def _region(
     if len(places) > most:
         raise Nh2stError(
             f"{len(places):,} tiles do not fit into memory, {most:,} do: take a smaller part or coarse detail, or "
-            "press “Copy as command”, which writes to disk"
+            "press “Copy command line”, which writes to disk"
         )
     missing = inputs.missing(places)
     yield Begun(inputs.map, len(places), len(places) - len(missing), inputs.tissue_tiles, warnings)

@@ -80,7 +80,7 @@ class DomainsPart(QWidget):
         for number, share in enumerate(shares, 1):
             swatch = QPixmap(_SWATCH, _SWATCH)
             swatch.fill(QColor(colour_of(number)))
-            self.choice.addItem(QIcon(swatch), f"{number}: {100 * share:.0f} % of the tissue", number)
+            self.choice.addItem(QIcon(swatch), f"{number}: {100 * share:z.0f} % of the tissue", number)
 
     def show_markers(self, genes: pd.DataFrame | None, saved: pd.DataFrame | None, title: str = "") -> None:
         """Show the genes of the chosen domain."""

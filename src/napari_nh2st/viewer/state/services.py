@@ -99,7 +99,7 @@ class Services:
         return slide_facts(slide)
 
     def provenance(self, request: Any, model: Any) -> dict[str, Any]:
-        """Return where a prediction comes from; the command is the line that "Copy as command" gives."""
+        """Return where a prediction comes from; the command is the line that "Copy command line" gives."""
         from napari_nh2st.engine.options import PredictionOptions
         from napari_nh2st.engine.predict import provenance
 

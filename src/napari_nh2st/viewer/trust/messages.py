@@ -77,7 +77,7 @@ def novelty_words(tiles: int, unusual: int, unlike: int) -> str:
 
 def _share(n: int, of: int) -> str:
     percent = 100 * n / of
-    return f"{percent:.0f}%" if percent >= 1 else "Less than 1%"
+    return f"{percent:z.0f}%" if percent >= 1 else "Less than 1%"
 
 
 def spread_words(gene: str, unit: str, over: str, median: float, contrast: float) -> str:
@@ -92,5 +92,5 @@ def spread_words(gene: str, unit: str, over: str, median: float, contrast: float
     contrast : float
         Standard deviation of the prediction over the same tiles.
     """
-    part = f": {100 * median / contrast:.0f}% of how much {gene} varies over these tiles" if contrast > 1e-6 else ""
+    part = f": {100 * median / contrast:z.0f}% of how much {gene} varies over these tiles" if contrast > 1e-6 else ""
     return f"{gene}: the answers of {over} typically differ by {median:.2g} {unit}{part}."
