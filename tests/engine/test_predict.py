@@ -328,7 +328,7 @@ def test_how_far_the_training_reaches_is_said_of_every_real_model(slide):
     (said,) = limits_of(slide, card)
     assert said == (
         "The model 'small-context' was trained on 1 section of 1 patient (HER2-positive breast tumours): "
-        "how right it is on any other tissue, stain or scanner has not been measured."
+        "accuracy on any other tissue, stain or scanner is unknown."
     )
     assert warnings_for(slide, card)[-1] == said
     assert limits_of(slide, small_card(training=[])) == []  # nothing is known of its training

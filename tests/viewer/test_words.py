@@ -66,6 +66,10 @@ def test_model_details() -> None:
         "Made here.",
         "Trained on B4, C2.",
         "Mean held-out PCC 0.30 over 1 gene, same patient.",
+        "PCC: correlation of predicted with measured values across spots. 1 is perfect, 0 is none.",
+        "In brackets: the 95% interval.",
+        "Held out: tissue that the model did not see in training.",
+        "Same patient: the model knows other tissue of these patients. Expect less in a new patient.",
         "Data: A. 2021",
         "Licence: MIT. Predictions, not measurements: for research use only.",
     ]

@@ -153,10 +153,10 @@ def limits_of(slide: Slide, card: Card) -> list[str]:
     if own is not None:
         return [
             f"This slide ({own}) was among the training sections of the model {card.name!r}: "
-            "what is drawn here is what the model has learnt, not a prediction of something new."
+            "you see what the model has learnt, not a prediction of something new."
         ]
     tissue = "" if card.tissue is None else f" ({card.tissue})"
     return [
         f"The model {card.name!r} was trained on {card.trained_on}{tissue}: "
-        "how right it is on any other tissue, stain or scanner has not been measured."
+        "accuracy on any other tissue, stain or scanner is unknown."
     ]

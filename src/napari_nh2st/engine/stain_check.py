@@ -80,7 +80,7 @@ def stain_problems(stain: SlideStain, card: Card, reference: Reference) -> list[
         ]
     if stain.colour is None or not len(reference.colours):
         return []
-    doubt = "How right the model is on such a stain is not known."
+    doubt = "Accuracy on this stain is unknown."
     shares = reference.colours / reference.colours.sum(axis=1, keepdims=True)
     off = stain.colour / stain.colour.sum() - shares
     away = np.linalg.norm(off, axis=1)

@@ -65,14 +65,25 @@ def choose_picture(pictures: Sequence[Picture], number: int | None, path: Path) 
 
 
 def left_out(pictures: Sequence[Picture], opened: Picture, path: Path) -> list[str]:
-    """Name the further pictures of a file that are not part of the slide, in at most one sentence."""
-    others = [p for p in pictures if p is not opened and not p.associated]
+    """Name the further pictures of a file that are not part of the slide and how to open one: one sentence, or none."""
+    says, others = left_out_words(pictures, opened), _others(pictures, opened)
+    one = "it" if len(others) == 1 else "one"
+    return [f"{says}; open {one} as {path.name}#{others[0].number}"] if others else []
+
+
+def left_out_words(pictures: Sequence[Picture], opened: Picture) -> str:
+    """Name the further pictures of a file that are not part of the slide; empty where there are none."""
+    others = _others(pictures, opened)
     if not others:
-        return []
+        return ""
     named = "; ".join(f"{p.words}, which {p.reason}" if p.reason else p.words for p in others[:SAID])
     more = f"; and {len(others) - SAID} more" if len(others) > SAID else ""
-    count, one = ("another picture", "it") if len(others) == 1 else (f"{len(others)} other pictures", "one")
-    return [f"the file has {count}, left out here: {named}{more}; open {one} as {path.name}#{others[0].number}"]
+    count = "another picture" if len(others) == 1 else f"{len(others)} other pictures"
+    return f"the file has {count}, left out here: {named}{more}"
+
+
+def _others(pictures: Sequence[Picture], opened: Picture) -> list[Picture]:
+    return [p for p in pictures if p is not opened and not p.associated]
 
 
 def overview_opened(opened: Picture) -> list[str]:

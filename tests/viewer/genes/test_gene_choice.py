@@ -23,6 +23,7 @@ class FakeGeneView:
         self.figures: Mapping[str, float] | None = None
         self.listed: list[str] = []
         self.chosen = self.absent = self.trust = self.measuring = self.order = ""
+        self.explained: list[str] = []
         self.pinned: dict[str, bool] = {}
         self.recent: list[str] = []
         self.reasons_off: dict[str, str] = {}
@@ -39,8 +40,8 @@ class FakeGeneView:
     def show_absent(self, text: str) -> None:
         self.absent = text
 
-    def say_trust(self, text: str) -> None:
-        self.trust = text
+    def say_trust(self, text: str, explained: Sequence[str] = ()) -> None:
+        self.trust, self.explained = text, list(explained)
 
     def say_measuring(self, text: str) -> None:
         self.measuring = text

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from napari_nh2st.slides import open_slide
-from napari_nh2st.viewer.predict.messages import picture_words, pictures_to_choose
+from napari_nh2st.viewer.predict.messages import dock_warnings, picture_words, pictures_to_choose
 from support.slides import picture, shrunk
 from viewer.fakes import FakeServices
 from viewer.without_window import Desk
@@ -38,6 +38,12 @@ def test_the_list_names_what_can_be_opened(desk):
     listed = pictures_to_choose(desk.state.slide)
     assert [picture_words(p) for p in listed] == ["1: 400 x 300 px", "2: left, 200 x 150 px"]
     assert any("#2" in line for line in desk.state.slide.warnings)
+    slide = desk.state.slide
+    assert dock_warnings([*slide.warnings, "a clause"], slide)[-2:] == [
+        'The file has another picture, left out here: #2 "left" (200 x 150 px), which shows something else. '
+        "Choose one from the list Picture.",
+        "A clause.",
+    ]
 
 
 def test_a_slide_with_a_label_alone_has_no_list(tmp_path):

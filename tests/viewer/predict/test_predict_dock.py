@@ -192,7 +192,7 @@ def test_edited_tissue_is_obeyed(dock: Dock) -> None:
 def test_warning_stands_in_plain_sight(dock: Dock) -> None:
     dock.services.warning = ["what it draws on this slide means nothing"]
     dock.widget.use_model("demo")
-    assert dock.widget.job.banner.text() == "what it draws on this slide means nothing"
+    assert dock.widget.job.banner.text() == "What it draws on this slide means nothing."
     dock.predict()
     assert not dock.widget.job.banner.isHidden()
 

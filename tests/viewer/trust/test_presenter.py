@@ -11,6 +11,7 @@ import pytest
 from napari_nh2st.analysis.spread import VIEWS
 from napari_nh2st.geometry import Box
 from napari_nh2st.model.card import Evaluation, TrainingSample
+from napari_nh2st.viewer.kit.phrases import KIND_MEANS, PCC_MEANS
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.trust.messages import NO_REFERENCE, SPREAD_IS, figures_words, novelty_words, spread_words
 from napari_nh2st.viewer.trust.presenter import SpreadPresenter, TissueCheck
@@ -84,7 +85,7 @@ def test_tiles_unlike_the_training_are_marked_and_counted(trust: Trust) -> None:
     x = trust.map.tiles(cells).centres[:, 0] / 1000
     assert np.array_equal(np.isfinite(layer.data.ravel()[cells]), np.float16(x) > 0.64)
     assert tuple(layer.contrast_limits) == (1, 2)  # orange below 1.5, red above
-    assert f"{100 * (x > 0.64).mean():.0f}% of the {len(cells)} predicted tiles are unlike" in trust.tissue.share
+    assert f"{100 * (x > 0.64).mean():.0f}% of {len(cells)} predicted tiles look different" in trust.tissue.share
     assert trust.names() == ["C9", "ERBB2, predicted (her2st)", layer.name]
     assert trust.tissue.legend
     assert trust.tissue.offer.more == ""
@@ -175,44 +176,43 @@ def test_another_slide_puts_it_away(trust: Trust) -> None:
 
 
 def test_models_that_cannot_be_compared_say_why(trust: Trust) -> None:
-    assert [(c.model, "none of the genes" in c.why_not) for c in trust.views.choices] == [
+    assert [(c.model, "shares no gene" in c.why_not) for c in trust.views.choices] == [
         ("demo", True),
         ("other", False),
     ]
     trust.predict()
     trust.views.by_models = True
     trust.spread.toggle()
-    assert "Tick one model" in trust.views.work.said
+    assert "Tick at least one model" in trust.views.work.said
 
 
 def test_figures_in_words():
-    first, measured, trained = figures_words(
-        card(training=[TrainingSample(sample="C2", patient="C", spots=9)]), "ERBB2"
-    )
-    assert first == "ERBB2: held-out PCC 0.41 (0.33 to 0.48), same patient."
-    assert measured.startswith("Measured on C5. These come from patients that the model was trained on")
-    assert trained == "Trained on C2 (1 section of 1 patient)."
+    assert figures_words(card(training=[TrainingSample(sample="C2", patient="C", spots=9)]), "ERBB2") == [
+        "ERBB2: held-out PCC 0.41 (0.33 to 0.48), same patient.",
+        PCC_MEANS,
+        "Held out: tissue that the model did not see in training. Here: C5.",
+        KIND_MEANS["same-patient"],
+        "Trained on C2 (1 section of 1 patient).",
+    ]
     across = Evaluation(kind="cross-patient", samples=[f"S{i}" for i in range(11)], pcc_mean=0.2, genes={})
     said = figures_words(card(evaluation=across), "XIST")
     assert said[0] == "her2st does not predict XIST."
-    assert "S7 and 3 more. Each time, the patient was left out" in said[1]
-    assert "not tried" in figures_words(card(evaluation=None), "")[0]
+    assert said[2].endswith("S7 and 3 more.")
+    assert said[3] == KIND_MEANS["cross-patient"]
+    assert "accuracy is unknown" in figures_words(card(evaluation=None), "")[0]
     assert figures_words(None, "ERBB2") == ["Choose a model above."]
 
 
 def test_shares_in_words():
-    assert novelty_words(200, 0, 0).startswith("All of the 200 predicted tiles are like")
+    assert novelty_words(200, 0, 0) == "All 200 predicted tiles look like the training tissue."
     said = novelty_words(200, 24, 6)
-    assert said == (
-        "12% of the 200 predicted tiles are unlike the tissue that this model was trained on, "
-        "3% are far from all of it."
-    )
-    assert "About 1% is expected" in novelty_words(1000, 4, 0)
+    assert said == "12% of 200 predicted tiles look different from the training tissue, 3% very different."
+    assert "About 1% is normal" in novelty_words(1000, 4, 0)
     assert novelty_words(1000, 4, 0).startswith("Less than 1%")
 
 
 def test_spread_claims_no_more_than_was_measured():
     assert "not the error" in SPREAD_IS
     said = spread_words("ERBB2", "ln(1 + counts per 10,000)", "4 views", 0.031, 0.31)
-    assert "differ by 0.031 ln(1 + counts per 10,000): 10% of how much ERBB2 varies" in said
+    assert said.endswith("differ by 0.031 ln(1 + counts per 10,000). That is 10% of how much ERBB2 varies here.")
     assert "%" not in spread_words("FLAT", "u", "4 views", 0.0, 0.0)

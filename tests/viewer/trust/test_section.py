@@ -78,7 +78,8 @@ def test_before_a_prediction_the_buttons_say_why_they_rest(dock: Dock) -> None:
     for button in (dock.tissue.button, dock.spread.button):
         assert not button.isEnabled()
         assert button.toolTip() == NO_MAP
-    assert "held-out PCC" in dock.section.figures.text() or "Measured on C5" in dock.section.figures.text()
+    assert "1 is perfect, 0 is none" in dock.section.figures.text()
+    assert "1 is perfect, 0 is none" in dock.widget.genes.trust.toolTip()
 
 
 @viewer
@@ -102,9 +103,9 @@ def test_spread_over_models_with_other_panels_and_pixels(dock: Dock) -> None:
     listed = {dock.spread.models.item(i).text(): dock.spread.models.item(i) for i in range(dock.spread.models.count())}
     assert set(listed) == {"demo", "other"}
     assert not listed["demo"].flags() & Qt.ItemFlag.ItemIsEnabled
-    assert "none of the genes" in listed["demo"].toolTip()
+    assert "shares no gene" in listed["demo"].toolTip()
     dock.click(dock.spread.button)
-    assert "Tick one model" in dock.spread.task.sentence.text()
+    assert "Tick at least one model" in dock.spread.task.sentence.text()
     dock.tick("other")
     dock.ask()
     shown, layer = dock.workspace.map, dock.layer("ERBB2, spread over 2 models (her2st)")

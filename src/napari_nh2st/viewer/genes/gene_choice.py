@@ -11,7 +11,7 @@ from napari_nh2st.model.gene_names import GeneNames
 from napari_nh2st.viewer.genes.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList, Meaning
 from napari_nh2st.viewer.genes.messages import NO_FIGURES, NO_MAP, absent_words, name_words
 from napari_nh2st.viewer.genes.spatial_variability import SpatialVariability
-from napari_nh2st.viewer.kit.phrases import trust_words
+from napari_nh2st.viewer.kit.phrases import figures_explained, trust_words
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 
@@ -30,8 +30,8 @@ class GeneView(Protocol):
     def show_absent(self, text: str) -> None:
         """Leave what was typed in the field, as a gene that the model does not predict."""
 
-    def say_trust(self, text: str) -> None:
-        """Say how far to trust the gene."""
+    def say_trust(self, text: str, explained: Sequence[str] = ()) -> None:
+        """Say how far to trust the gene; `explained` says what the figures mean, a line each."""
 
     def say_measuring(self, text: str) -> None:
         """Say that something is being measured."""
@@ -169,7 +169,8 @@ class GeneChoice:
             self._view.show_panel(self._panel, self._variability.figures)
 
     def _say_trust(self, named: str = "") -> None:
-        self._view.say_trust("" if self._card is None else named + trust_words(self._card, self.gene))
+        said = "" if self._card is None else named + trust_words(self._card, self.gene)
+        self._view.say_trust(said, figures_explained(self._card))
 
     def _pinned_elsewhere(self, genes: tuple[str, ...]) -> None:
         self._state.pinned = genes

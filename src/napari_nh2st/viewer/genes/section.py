@@ -15,7 +15,7 @@ from napari_nh2st.viewer.genes.limits_form import LimitsForm
 from napari_nh2st.viewer.genes.pinned_row import PinnedRow
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
+from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 _ORDERS = (
@@ -36,7 +36,6 @@ class GeneSection(QWidget):
         self.field = GeneField()
         self.order = _order_combo()
         self.trust, self.measuring = Sentence(), Sentence(dim=True)
-        self.trust.setToolTip("How well this gene was predicted on tissue that the model had not seen")
         self.pinned_row = PinnedRow()
         self.limits = LimitsForm(workspace)
         layout = column(self)
@@ -91,9 +90,10 @@ class GeneSection(QWidget):
         """Leave what was typed in the field, as a gene that the model does not predict."""
         self.field.show_absent(text)
 
-    def say_trust(self, text: str) -> None:
-        """Say how far to trust the gene."""
+    def say_trust(self, text: str, explained: Sequence[str] = ()) -> None:
+        """Say how far to trust the gene, and in the tooltip what the figures mean."""
         self.trust.say(text)
+        self.trust.setToolTip(paragraphs(list(explained)) if explained else "")
 
     def say_measuring(self, text: str) -> None:
         """Say that something is being measured."""

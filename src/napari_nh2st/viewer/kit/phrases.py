@@ -7,6 +7,17 @@ from datetime import datetime
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Card
 
+# What the words beside a figure mean, a line each: they stand wherever the figure stands.
+PCC_MEANS = "PCC: correlation of predicted with measured values across spots. 1 is perfect, 0 is none."
+INTERVAL_MEANS = "In brackets: the 95% interval."
+HELD_OUT_MEANS = "Held out: tissue that the model did not see in training."
+KIND_MEANS = {
+    "cross-patient": "Cross patient: these patients were new to the model. Expect about as much in a new patient.",
+    "same-patient": "Same patient: the model knows other tissue of these patients. Expect less in a new patient.",
+    "synthetic": "Synthetic tissue: drawn by a computer. The figure says nothing about real slides.",
+}
+COLOUR_RIDGE_MEANS = "Colour ridge: a simple model that sees only the tissue's colours. A useful model beats it."
+
 
 def clock(seconds: float | None) -> str:
     """Write a duration as people read it, 0:07 or 1:02:40; nothing where it is not known."""
@@ -45,6 +56,13 @@ def signed(change: float) -> str:
     return f"{change:+z.2f}"
 
 
+def sentence(text: str) -> str:
+    """Write a clause as a sentence: with a capital, which a file's name does not get, and a full stop."""
+    named = "." in text.partition(" ")[0].rstrip(".,:;")
+    begun = text if named else f"{text[:1].upper()}{text[1:]}"
+    return begun if not begun or begun.endswith((".", "!", "?", "…")) else f"{begun}."
+
+
 def error_words(error: Exception | None) -> str:
     """Write an error for a person: ours are sentences, others are named."""
     if isinstance(error, Nh2stError):
@@ -62,6 +80,13 @@ def held_out_words(card: Card) -> str:
         return "Not evaluated on held-out tissue."
     e = card.evaluation
     return f"Mean held-out PCC {e.pcc_mean:z.2f} over {count(len(e.genes), 'gene')}, {e.kind_words}."
+
+
+def figures_explained(card: Card | None) -> list[str]:
+    """Explain the held-out figures of a model, a line each; empty where it has none."""
+    if card is None or card.evaluation is None:
+        return []
+    return [PCC_MEANS, INTERVAL_MEANS, HELD_OUT_MEANS, KIND_MEANS[card.evaluation.kind]]
 
 
 def trust_words(card: Card, gene: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import SlideAway
 from napari_nh2st.model.card import Card
-from napari_nh2st.viewer.kit.phrases import clock, count, error_words, held_out_words
+from napari_nh2st.slides.picture import left_out_words
+from napari_nh2st.viewer.kit.phrases import clock, count, error_words, figures_explained, held_out_words, sentence
 from napari_nh2st.viewer.predict.events import State, Status
 
 if TYPE_CHECKING:
@@ -56,10 +58,22 @@ def model_details(card: Card) -> list[str]:
         card.description,
         f"Trained on {shown}." if samples else "",
         held_out_words(card),
+        *figures_explained(card),
         f"Data: {card.citation}" if card.citation else "",
         f"Licence: {card.licence}. Predictions, not measurements: for research use only.",
     )
     return [paragraph for paragraph in said if paragraph]
+
+
+def dock_warnings(warnings: Sequence[str], slide: Slide | None) -> list[str]:
+    """Write warnings as sentences for the dock, where further pictures of a file are chosen from a list."""
+    left_out = "" if slide is None else left_out_words(slide.pictures, _opened(slide))
+    there = f"{sentence(left_out)} Choose one from the list Picture."
+    return [there if left_out and text.startswith(left_out) else sentence(text) for text in warnings]
+
+
+def _opened(slide: Slide) -> Picture:
+    return next(p for p in slide.pictures if p.number == slide.picture)
 
 
 def status_sentence(status: Status) -> str:

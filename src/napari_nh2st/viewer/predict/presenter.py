@@ -15,7 +15,7 @@ from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Event, State, Status
 from napari_nh2st.viewer.predict.live import Live
 from napari_nh2st.viewer.predict.maps_on_screen import Call, MapsOnScreen, Pace
-from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN, OTHER_PICTURE
+from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN, OTHER_PICTURE, dock_warnings
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -266,7 +266,7 @@ class PredictPresenter:
             self._view.show_warnings([])
             self._view.show_limits([])
             return
-        self._view.show_warnings(self._services.warnings_for(slide, model.card, model.name))
+        self._view.show_warnings(dock_warnings(self._services.warnings_for(slide, model.card, model.name), slide))
         self._view.show_limits(self._services.limits_for(slide, model.card))
 
     def _say_ready(self) -> None:
@@ -311,7 +311,7 @@ class PredictPresenter:
     def _show_status(self) -> None:
         self._view.show_status(self._status)
         if self._status.warnings:
-            self._view.show_warnings(self._status.warnings)
+            self._view.show_warnings(dock_warnings(self._status.warnings, self.state.slide))
 
     def map_changed(self, prediction_map: PredictedMap) -> None:
         """Draw another map."""

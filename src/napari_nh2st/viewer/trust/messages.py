@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from napari_nh2st.model.card import Card
-from napari_nh2st.viewer.kit.phrases import count, trust_words
+from napari_nh2st.viewer.kit.phrases import HELD_OUT_MEANS, KIND_MEANS, PCC_MEANS, count, trust_words
 
 SPREAD_IS = (
-    "Spread is how far the answers differ. It is not the error: answers can agree and all be wrong. On sections that "
-    "models had not seen, the spread of views told nothing about the error, that of models little."
+    "Spread shows how far the answers differ. It is not the error: answers can agree and all be wrong. On tissue that "
+    "was new to our models, spread said little or nothing about the error."
 )
-TISSUE_IS = (
-    "Compares each tile with the tissue that the model was trained on. It does not say whether the prediction is right."
-)
-LEGEND = "Orange: more unlike than 99 of 100 training tiles. Red: far from all of them."
+TISSUE_IS = "Is this tissue like the training tissue? The check does not say whether a prediction is right."
+LEGEND = "Orange: less like the training tissue than 99 of 100 training tiles. Red: far from all of it."
 NO_REFERENCE = (
-    "There is no record of what this model's training tissue looks like: it was made by an earlier version, or from "
-    "too few tiles. Train it again to get one."
+    "This model keeps no record of its training tissue: an earlier version made it, or there were too few tiles. Train "
+    "it again to get one."
 )
-CHECK_TIP = "Compare the predicted tiles with the tissue that the model was trained on, and mark those that are unlike"
+CHECK_TIP = "Compare the predicted tiles with the training tissue, and mark the tiles that look different"
 SHOW_SPREAD = "Show spread"
-SPREAD_TIP = "Draw how far the answers differ; each view and each model takes about as long as the prediction did"
-SPREAD_BACK_TIP = "Hide the spread, and show the heatmap of the prediction again"
-ONE_MORE = "Tick one model at least."
-OTHER_UNIT = "It predicts another unit"
-OTHER_PANEL = "It predicts none of the genes of the chosen model"
-TOO_MANY_TILES = "These are too many tiles to keep several answers for: take coarse detail."
+SPREAD_TIP = "Draw how far the answers differ. Each view or model takes about as long as the prediction did"
+SPREAD_BACK_TIP = "Hide the spread and show the prediction again"
+ONE_MORE = "Tick at least one model."
+OTHER_UNIT = "It predicts in another unit"
+OTHER_PANEL = "It shares no gene with the chosen model"
+TOO_MANY_TILES = "There are too many tiles to keep several answers for. Choose coarse detail."
 _SHOWN = 8  # sections that are named
 
 
 def figures_words(card: Card | None, gene: str) -> list[str]:
-    """Say what the held-out figure of a gene is and where it comes from, a paragraph each."""
+    """Say what the held-out figure of a gene is, what it means and where it comes from, a paragraph each."""
     if card is None:
         return ["Choose a model above."]
     said = []
@@ -37,19 +35,13 @@ def figures_words(card: Card | None, gene: str) -> list[str]:
         figure = trust_words(card, gene)
         said.append(figure + "." if figure.startswith(card.name) else f"{gene}: {figure}.")
     if card.evaluation is not None:
-        said.append(f"Measured on {_named(card.evaluation.samples)}. {_KINDS[card.evaluation.kind]}")
+        said += [PCC_MEANS, f"{HELD_OUT_MEANS} Here: {_named(card.evaluation.samples)}."]
+        said.append(KIND_MEANS[card.evaluation.kind])
     elif not card.synthetic:
-        said.append("This model was not tried on tissue that it had not seen: how right it is, is not known.")
+        said.append("Nobody has tested this model on tissue that it had not seen. Its accuracy is unknown.")
     if card.training:
         said.append(f"Trained on {_named([t.sample for t in card.training])} ({card.trained_on}).")
     return said
-
-
-_KINDS = {
-    "cross-patient": "Each time, the patient was left out of the training: this is what to hope for in a new patient.",
-    "same-patient": "These come from patients that the model was trained on: in a new patient it is likely less right.",
-    "synthetic": "That is procedural tissue: the figure says nothing of real slides.",
-}
 
 
 def _named(samples: list[str]) -> str:
@@ -66,12 +58,12 @@ def novelty_words(tiles: int, unusual: int, unlike: int) -> str:
         Looked at; beyond 99% of training tiles, those that are far from all of them included; far from all.
     """
     if not unusual:
-        return f"All of the {count(tiles, 'predicted tile')} are like the tissue that this model was trained on."
-    far = f", {_share(unlike, tiles)} are far from all of it" if unlike else ""
-    expected = " About 1% is expected of a slide like those of the training." if unusual <= 0.05 * tiles else ""
+        return f"All {count(tiles, 'predicted tile')} look like the training tissue."
+    far = f", {_share(unlike, tiles)} very different" if unlike else ""
+    expected = " About 1% is normal, even on slides like those of the training." if unusual <= 0.05 * tiles else ""
     return (
-        f"{_share(unusual, tiles)} of the {count(tiles, 'predicted tile')} are unlike the tissue that this model was "
-        f"trained on{far}.{expected}"
+        f"{_share(unusual, tiles)} of {count(tiles, 'predicted tile')} look different from the training "
+        f"tissue{far}.{expected}"
     )
 
 
@@ -92,5 +84,5 @@ def spread_words(gene: str, unit: str, over: str, median: float, contrast: float
     contrast : float
         Standard deviation of the prediction over the same tiles.
     """
-    part = f": {100 * median / contrast:z.0f}% of how much {gene} varies over these tiles" if contrast > 1e-6 else ""
-    return f"{gene}: the answers of {over} typically differ by {median:.2g} {unit}{part}."
+    part = f" That is {100 * median / contrast:z.0f}% of how much {gene} varies here." if contrast > 1e-6 else ""
+    return f"{gene}: {over} typically differ by {median:.2g} {unit}.{part}"

@@ -21,7 +21,6 @@ class TrustSection(QWidget):
         super().__init__()
         self._state = workspace.state
         self.figures = Sentence()
-        self.figures.setToolTip("What the held-out figure of this gene means, and where it was measured")
         self.tissue = TissuePart(workspace)
         self.spread = SpreadPart(workspace)
         layout = column(self, spacing=8)
