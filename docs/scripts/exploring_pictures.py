@@ -127,6 +127,7 @@ def context(window: Window) -> None:
     viewer.scene.camera.zoom *= 2
     viewer.scene.camera.center = tuple(window.dock.workspace.map_slide_layer.data_to_world((y - 0.5, x - 0.5)))
     viewer.layers.selection.active = window.dock.heatmap.layer
+    section.pick.click()
     settle()
     canvas = viewer.window._qt_viewer.canvas.native
     middle = QPoint(canvas.width() // 2, canvas.height() // 2)

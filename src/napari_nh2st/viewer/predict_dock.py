@@ -165,8 +165,11 @@ class PredictWidget(QScrollArea):
         self.models.use(model)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Cancel with Esc, from wherever in the dock; fields pass it on."""
-        if event.key() == Qt.Key.Key_Escape and (self.controller.running or self.live.on):
+        """Put down the tool in hand with Esc, else cancel, from wherever in the dock; fields pass it on."""
+        tools = self.workspace.tools
+        if event.key() == Qt.Key.Key_Escape and tools.tool is not None:
+            tools.put_down()
+        elif event.key() == Qt.Key.Key_Escape and (self.controller.running or self.live.on):
             self.presenter.cancel()
         else:
             super().keyPressEvent(event)

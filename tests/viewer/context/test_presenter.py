@@ -11,7 +11,7 @@ from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.viewer.context.inspected import OUTLINE, pictures, squares
-from napari_nh2st.viewer.context.messages import ALONE_ANYWAY, CLICK_A_TILE, NOT_PREDICTED, OPEN_ITS_SLIDE, SHOW
+from napari_nh2st.viewer.context.messages import ALONE_ANYWAY, NOT_PREDICTED, OPEN_ITS_SLIDE, PICK_A_TILE, SHOW
 from napari_nh2st.viewer.context.presenter import ContextPresenter
 from napari_nh2st.viewer.layers.context_effect import effect_of, symmetric_limit
 from napari_nh2st.viewer.predict.workspace import NO_MAP
@@ -24,7 +24,7 @@ class FakeView:
 
     def __init__(self) -> None:
         self.tile_work, self.slide_work = FakeWork(), FakeWork()
-        self.in_sight, self.sentence_text, self.drawing = True, "", False
+        self.sentence_text, self.drawing = "", False
         self.nine = self.marks = self.table = self.offer = None
 
     def show_sentence(self, text) -> None:
@@ -86,7 +86,7 @@ def test_the_tile_under_the_cursor_and_why_there_is_none(context: Context) -> No
     context.section.inspect_under_cursor()
     assert context.view.sentence_text == NO_MAP
     context.predict()
-    assert context.view.sentence_text == CLICK_A_TILE
+    assert context.view.sentence_text == PICK_A_TILE
     context.inspect(2, 0)  # left of the tissue
     assert context.view.sentence_text == NOT_PREDICTED
     context.inspect(2, 3)
@@ -231,7 +231,7 @@ def test_another_model_puts_it_all_away(context: Context) -> None:
     assert not layer.visible
     assert context.view.sentence_text == NO_MAP
     context.use_model("her2st")
-    assert context.view.sentence_text == CLICK_A_TILE
+    assert context.view.sentence_text == PICK_A_TILE
     context.section.toggle()
     assert layer.visible
     assert not context.view.offer.more  # nothing is computed anew

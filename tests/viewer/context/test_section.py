@@ -10,7 +10,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.viewer.context.inspected import OUTLINE
-from napari_nh2st.viewer.context.messages import CLICK_A_TILE, NOT_PREDICTED
+from napari_nh2st.viewer.context.messages import NOT_PREDICTED, PICK_A_TILE
 from napari_nh2st.viewer.context.section import ContextSection
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.context_effect import effect_of
@@ -54,10 +54,16 @@ class Window:
         at = (world - np.asarray(camera.center)[-2:]) * camera.zoom + size / 2
         return QPoint(round(at[1]), round(at[0]))
 
+    def pick(self) -> None:
+        """Press *Pick a tile*."""
+        self.qtbot.mouseClick(self.section.pick, LEFT)
+
     def click(self, row: int, column: int) -> None:
         self.qtbot.mouseClick(self.canvas, LEFT, pos=self.pixel(row, column))
 
     def inspect(self, row: int, column: int) -> None:
+        if not self.section.pick.isChecked():
+            self.pick()
         self.click(row, column)
         self.until(lambda: not self.section.task.running and self.section.presenter.effects is not None)
         self.until(lambda: not self.section.picture.isHidden())
@@ -87,7 +93,7 @@ def test_a_click_shows_the_tile_its_neighbours_and_what_they_change(window: Wind
     assert section.sentence.text() == NO_MAP
     assert not section.show_button.isEnabled()
     window.predict()
-    assert section.sentence.text() == CLICK_A_TILE
+    assert section.sentence.text() == PICK_A_TILE
     chosen = set(window.viewer.layers.selection)
     window.inspect(2, 3)
     here = window.map.values("ERBB2")[2, 3]
@@ -143,6 +149,9 @@ def test_neighbours_without_tissue_are_hatched(window: Window) -> None:
 
 def test_clicks_that_are_none(window: Window) -> None:
     window.predict()
+    window.click(2, 3)
+    assert window.outline() is None  # the tool is not in hand
+    window.pick()
     start, end = window.pixel(2, 3), window.pixel(2, 3) + QPoint(40, 25)
     window.qtbot.mousePress(window.canvas, LEFT, pos=start)
     window.qtbot.mouseMove(window.canvas, end)
@@ -152,12 +161,20 @@ def test_clicks_that_are_none(window: Window) -> None:
     shapes.mode = "add_rectangle"
     window.click(2, 3)
     assert window.outline() is None  # something is being drawn
+    assert not window.section.pick.isChecked()
+    window.pick()
+    assert shapes.mode == "pan_zoom"
+    window.qtbot.keyClick(window.canvas, Qt.Key.Key_Escape)
+    assert not window.section.pick.isChecked()
     window.viewer.layers.remove(shapes)
     window.viewer.layers.selection.active = window.slide_layer
+    window.pick()
     window.widget.folds["Context"].open(False)
     window.click(2, 3)
     assert window.outline() is None
     window.widget.folds["Context"].open()
+    assert not window.section.pick.isChecked()
+    window.pick()
     window.click(2, 0)  # left of the tissue
     assert window.section.sentence.text() == NOT_PREDICTED
     window.inspect(2, 3)
@@ -176,6 +193,7 @@ def test_a_second_click_replaces_the_first(window: Window) -> None:
         return hidden(places, **more)
 
     session.hidden = slow
+    window.pick()
     window.click(2, 3)
     window.until(lambda: len(asked) == 1)
     window.click(3, 4)

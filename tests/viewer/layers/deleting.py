@@ -128,6 +128,8 @@ class Window:
         camera, size = self.viewer.scene.camera, np.array([self.canvas.height(), self.canvas.width()])
         at = (world - np.asarray(camera.center)[-2:]) * camera.zoom + size / 2
         self.viewer.layers.selection.active = self.workspace.map_slide_layer
+        if not self.folds["Context"].pick.isChecked():
+            self.folds["Context"].pick.click()
         QTest.mouseMove(self.canvas, QPoint(round(at[1]), round(at[0])))
         QTest.mouseClick(self.canvas, LEFT, NONE, QPoint(round(at[1]), round(at[0])))
         self.until(lambda: self.layers("inspected"))
@@ -175,7 +177,7 @@ class Window:
 
     def draw_regions(self) -> None:
         self.folds["Regions"].draw.click()
-        layer = self.viewer.layers[-1]
+        layer = self.layers("regions")[-1]
         layer.add_polygons(np.array([(0, 0), (0, 320), (480, 320), (480, 0)], dtype=float))
         layer.mode = "pan_zoom"
 

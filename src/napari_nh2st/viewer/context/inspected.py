@@ -11,6 +11,7 @@ from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, TileSet
 from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of
+from napari_nh2st.viewer.layers.stacking import to_top
 from napari_nh2st.viewer.predict.region import under_cursor
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -98,6 +99,7 @@ class Outline(OwnedLayer):
         frame = map_frame(cell, (float(corner[0]), float(corner[1])), card.mpp / place.scale, slide_layer)
         if self.layer is not None and self.present:
             self.layer.translate = frame["translate"]
+            to_top(self.viewer, self.layer)
         else:
             self._create(pixels, frame, slide_layer)
 

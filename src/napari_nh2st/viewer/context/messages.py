@@ -5,7 +5,9 @@ from __future__ import annotations
 from napari_nh2st.viewer.kit.phrases import count, signed
 
 NEIGHBOURS = ("above left", "above", "above right", "left", "this tile", "right", "below left", "below", "below right")
-CLICK_A_TILE = "Click a tile of the heatmap: its neighbouring tiles appear here, and what they change."
+PICK, DONE_PICKING = "Pick a tile", "Done picking"
+PICK_TIP = "Choose tiles of the heatmap with clicks until you press again or Esc"
+PICK_A_TILE = "Press “Pick a tile” and click the heatmap: the tile's neighbours appear here, and what they change."
 OPEN_ITS_SLIDE = "Open the slide from which this heatmap was made: its tiles are looked at again."
 NOT_PREDICTED = "Nothing is predicted here yet: click a coloured tile."
 ALONE_ANYWAY = "This model looks at each tile by itself: its surroundings change nothing."

@@ -24,16 +24,17 @@ from napari_nh2st.viewer.context.marks import Mark, marks_of
 from napari_nh2st.viewer.context.messages import (
     ALONE_ANYWAY,
     BACK_TIP,
-    CLICK_A_TILE,
     EVERY_TILE,
     NOT_PREDICTED,
     OPEN_ITS_SLIDE,
+    PICK_A_TILE,
     SHOW,
     SHOW_TIP,
     effect_words,
     surroundings_words,
 )
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
+from napari_nh2st.viewer.kit.tool_in_hand import Tool
 from napari_nh2st.viewer.layers.context_effect import ContextEffect, EffectLayer
 from napari_nh2st.viewer.layers.roles import slide_of
 from napari_nh2st.viewer.predict.each_tile import SHOW_PREDICTION, EachTile
@@ -85,10 +86,6 @@ class ContextView(Protocol):
     def slide_work(self) -> LongWork:
         """On every tile of the slide."""
 
-    @property
-    def in_sight(self) -> bool:
-        """True if a person sees the section: clicks on the canvas are for others while not."""
-
     def show_sentence(self, text: str) -> None:
         """Say what to do, or what the surroundings change."""
 
@@ -139,6 +136,7 @@ class ContextPresenter:
         self.effects: NeighbourEffects | None = None
         self._click = 0  # how many clicks there were: late pictures of earlier ones are dropped
         self._outline = Outline(workspace.viewer)
+        self.picker = Tool(self._take_picker)
         self._slide: EachTile[SlideEffect] = EachTile(workspace, self.show_state)
         self._arrived: tuple[SlideEffect, Arrived] | None = None
         state = workspace.state
@@ -152,11 +150,17 @@ class ContextPresenter:
 
     # one tile
 
+    def _take_picker(self) -> bool:
+        """Let clicks on the canvas choose a tile, where tiles are predicted."""
+        prediction_map = self._workspace.map
+        if prediction_map is None or not prediction_map.count:
+            self._view.show_sentence(NO_MAP)
+            return False
+        return True
+
     def _pressed(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Take a press on the canvas that is released where it was for a click on a tile."""
-        active = viewer.layers.selection.active
-        tool = str(getattr(active, "mode", "pan_zoom"))
-        if event.button != 1 or event.modifiers or tool != "pan_zoom" or not self._view.in_sight:
+        if event.button != 1 or event.modifiers or self._workspace.tools.tool is not self.picker:
             return
         start = np.array(event.pos)
         yield
@@ -329,7 +333,7 @@ class ContextPresenter:
     def show_hint(self) -> None:
         """Say what to do first."""
         prediction_map = self._workspace.map
-        self._view.show_sentence(NO_MAP if prediction_map is None or not prediction_map.count else CLICK_A_TILE)
+        self._view.show_sentence(NO_MAP if prediction_map is None or not prediction_map.count else PICK_A_TILE)
 
     def _gene_changed(self) -> None:
         self._show_numbers()
@@ -350,7 +354,7 @@ class ContextPresenter:
         prediction_map = self._workspace.map
         predicted = prediction_map is not None and prediction_map.count > 0
         if predicted and self._cell is None and self._view.sentence_text == NO_MAP:
-            self._view.show_sentence(CLICK_A_TILE)
+            self._view.show_sentence(PICK_A_TILE)
         looks = prediction_map is not None and looks_around(prediction_map.card)
         visible, more = self._slide.in_sight, self._slide.more
         self._view.show_slide_offer(

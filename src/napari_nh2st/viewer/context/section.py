@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_nh2st.viewer.context.marks import Mark
-from napari_nh2st.viewer.context.messages import EVERY_TILE, SHOW, SHOW_TIP, TABLE_TIPS
+from napari_nh2st.viewer.context.messages import DONE_PICKING, EVERY_TILE, PICK, PICK_TIP, SHOW, SHOW_TIP, TABLE_TIPS
 from napari_nh2st.viewer.context.picture import ContextPicture
 from napari_nh2st.viewer.context.presenter import ContextPresenter, Pictures, SlideOffer
 from napari_nh2st.viewer.kit.buttons import action_button
@@ -17,6 +17,7 @@ from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.tool_button import ToolButton
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,25 +42,21 @@ class ContextSection(QWidget):
         self.more = action_button(
             "Go on", "Compute it for the tiles that were predicted since", lambda: self.presenter.compute()
         )
-        self._lay_out()
         self.presenter = ContextPresenter(workspace, self)
+        self.pick = ToolButton(PICK, PICK_TIP, DONE_PICKING, self.presenter.picker, workspace.tools)
+        self._lay_out()
         self._drawing.timeout.connect(self.presenter.draw_arrived)
         self.presenter.show_hint()
         self.presenter.show_state()
 
     def _lay_out(self) -> None:
         layout = column(self)
-        for part in (self.picture, self.sentence, self.task, self.table, rule(), self.legend):
+        for part in (self.pick, self.picture, self.sentence, self.task, self.table, rule(), self.legend):
             layout.addWidget(part)
         buttons = row(self.show_button, self.more)
         buttons.addStretch(1)
         layout.addLayout(buttons)
         layout.addWidget(self.effect_task)
-
-    @property
-    def in_sight(self) -> bool:
-        """True if a person sees the section."""
-        return self.isVisible()
 
     @property
     def sentence_text(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nh2st.viewer.layers.instead import INSTEAD
-from napari_nh2st.viewer.layers.roles import HEATMAPS, Kind, Role, role_of
+from napari_nh2st.viewer.layers.roles import HEATMAPS, Kind, Role, kind_of, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -25,15 +25,33 @@ _HEIGHT = {kind: height for height, kinds in enumerate(ORDER) for kind in kinds}
 
 
 def place(viewer: ViewerModel, layer: Layer) -> None:
-    """Add a layer of ours right above what belongs below it on its slide, hence below the user's shapes.
+    """Add a layer right above what belongs below it on its slide, hence below the user's shapes.
 
-    What the user has selected stays selected.
+    The frame of the inspected tile comes to lie on everything, and a layer without a role right below it. What the user
+    has selected stays selected.
     """
     role, layers = role_of(layer), viewer.layers
-    below = [] if role is None else [other for other in layers if _belongs_below(role_of(other), role)]
     selected = set(layers.selection)
-    layers.insert(layers.index(below[-1]) + 1 if below else len(layers), layer)
+    layers.insert(_height(viewer, role), layer)
     layers.selection = selected & set(layers) or {layer}
+
+
+def to_top(viewer: ViewerModel, layer: Layer) -> None:
+    """Move a layer onto all others."""
+    if viewer.layers[-1] is not layer:
+        viewer.layers.move(viewer.layers.index(layer), len(viewer.layers))
+
+
+def _height(viewer: ViewerModel, role: Role | None) -> int:
+    """Return the index at which a layer with this role is put in."""
+    layers = viewer.layers
+    if role is not None and role.kind is Kind.OUTLINE:
+        return len(layers)
+    below = [i for i, other in enumerate(layers) if role is not None and _belongs_below(role_of(other), role)]
+    top = len(layers)
+    while top and kind_of(layers[top - 1]) is Kind.OUTLINE:
+        top -= 1
+    return below[-1] + 1 if below else top
 
 
 def _belongs_below(other: Role | None, role: Role) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell, Threads
+from napari_nh2st.viewer.kit.tool_in_hand import ToolInHand
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.maps_on_screen import MapsOnScreen
@@ -45,6 +46,8 @@ class Workspace:
     notices : Notices
         Where a sentence is said.
     requests : Requests
+    tools : ToolInHand
+        The tool that uses the mouse on the canvas.
     controller : Controller
         The job, and everything predicted so far.
     background : Threads
@@ -69,7 +72,9 @@ class Workspace:
         self.preferences = preferences or Preferences()
         self.notices = Notices()
         self.requests = Requests(viewer, state)
-        self._closing: list[Callable[[], None]] = []
+        self.tools = ToolInHand(viewer)
+        state.events.slide.connect(lambda: self.tools.put_down())
+        self._closing: list[Callable[[], None]] = [self.tools.close]
 
     @property
     def map(self) -> PredictedMap | None:

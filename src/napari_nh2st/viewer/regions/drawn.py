@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_nh2st.geometry import Box, FloatArray
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.predict.region import level0, outline_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer, Shapes
 
-    Place = Callable[[Any], FloatArray]  # world points (n, 2), (y, x), to level-0 pixels (x, y)
+    Placing = Callable[[Any], FloatArray]  # world points (n, 2), (y, x), to level-0 pixels (x, y)
 
 NAME, OTHER_NAMES = "name", ("label",)  # columns of features that say what a shape is called, the first is ours
+# modes of a shapes layer in which the mouse draws what encloses something
+DRAWING = frozenset({"add_polygon", "add_polygon_lasso", "add_rectangle", "add_ellipse"})
 _EDGE = 1 / 300  # of the slide's longer side
 
 
@@ -44,7 +47,7 @@ class Drawn:
     outline: FloatArray
 
 
-def place_on(heatmap: HeatmapLayer, slide_layer: Layer | None) -> Place | None:
+def place_on(heatmap: HeatmapLayer, slide_layer: Layer | None) -> Placing | None:
     """Return what places world points on the slide of a map: by its layer, else by the heatmap's; None without both."""
     if slide_layer is not None:
         return partial(level0, slide_layer)
@@ -61,7 +64,7 @@ def shapes_layers(viewer: ViewerModel) -> list[Shapes]:
     return [layer for layer in viewer.layers if isinstance(layer, Shapes)]
 
 
-def drawn_on(viewer: ViewerModel, place: Place) -> list[Drawn]:
+def drawn_on(viewer: ViewerModel, to_level0: Placing) -> list[Drawn]:
     """Return all shapes in sight that enclose something; those without a name get the next free number."""
     found = [
         (layer, index, _name(layer, index), outline)
@@ -71,7 +74,7 @@ def drawn_on(viewer: ViewerModel, place: Place) -> list[Drawn]:
         if (outline := outline_of(layer, index)) is not None
     ]
     numbers = _free(name for _, _, name, _ in found)
-    return [Drawn(layer, index, name or next(numbers), place(outline)) for layer, index, name, outline in found]
+    return [Drawn(layer, index, name or next(numbers), to_level0(outline)) for layer, index, name, outline in found]
 
 
 def by_name(drawn: list[Drawn]) -> dict[str, list[FloatArray]]:
@@ -120,8 +123,13 @@ def name_new(viewer: ViewerModel, layer: Shapes, first: int) -> None:
     set_names(layer, {i: next(numbers) for i in range(first, len(layer.data))})
 
 
+def region_layer(viewer: ViewerModel, name: str) -> Shapes | None:
+    """Return the layer of regions with this name, None where there is none: it goes on being drawn in."""
+    return next((layer for layer in shapes_layers(viewer) if layer.name == name), None)
+
+
 def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: float) -> Shapes:
-    """Add a layer to draw regions in, in micrometres, with the polygon tool in hand."""
+    """Add a layer to draw regions in, in micrometres."""
     import pandas as pd
     from napari.layers import Shapes
 
@@ -138,9 +146,7 @@ def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: floa
         units=("um", "um"),
     )
     layer.feature_defaults[NAME] = ""
-    viewer.add_layer(layer)
-    viewer.layers.selection.active = layer
-    layer.mode = "add_polygon"
+    place(viewer, layer)
     return layer
 
 

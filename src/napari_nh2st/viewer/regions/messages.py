@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 NO_REGIONS = "No regions yet: press Draw regions, click around a part of the tissue, and double-click to close it."
 NO_PLACE = "The slide and its heatmap are closed: open the slide again, or choose the gene."
-DRAW_TIP = "Add a layer to draw in; rectangles, ellipses and polygons of any shapes layer count as regions"
+DRAW, DONE_DRAWING = "Draw regions", "Done drawing"
+DRAW_TIP = "Draw polygons with the mouse until you press again or Esc; shapes of any shapes layer count as regions"
 OFF_THE_SLIDE = "off the slide"
 REGION_TIPS = {
     "mean": "Mean of the region's predicted tiles",

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.kit.tool_in_hand import Tool, rest
 from napari_nh2st.viewer.predict.events import Request
 from napari_nh2st.viewer.predict.inputs import edited_tissue
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.comparison import Regions
 from napari_nh2st.viewer.regions.drawn import (
+    DRAWING,
     Drawn,
     add_region_layer,
     by_name,
@@ -20,6 +22,7 @@ from napari_nh2st.viewer.regions.drawn import (
     name_new,
     on_slide,
     place_on,
+    region_layer,
     rename,
     shapes_layers,
 )
@@ -71,6 +74,8 @@ class RegionsPresenter:
         self._table: pd.DataFrame | None = None
         self._sizes: dict[int, int] = {}  # shapes of each layer, to tell which are new
         self._connections = Connections()
+        self.pen = Tool(self._take_pen, self._put_pen_down, DRAWING)
+        self._pen_on: Shapes | None = None
         events, state = workspace.viewer.layers.events, workspace.state
         self._connections.add(events.inserted, self._inserted)
         self._connections.add(events.removed, self._later)
@@ -84,15 +89,31 @@ class RegionsPresenter:
     # what is drawn
 
     def draw(self) -> None:
-        """Add a layer to draw in."""
+        """Take up the pen, or put it down."""
+        self._workspace.tools.toggle(self.pen)
+
+    def _take_pen(self) -> bool:
+        """Draw polygons in the slide's layer of regions, which is added where there is none."""
+        workspace = self._workspace
         try:
-            prediction_map = self._workspace.require_map()
+            prediction_map = workspace.require_map()
         except Nh2stError as error:
             self._view.show_sentence(str(error))
-            return
-        slide, slide_layer = prediction_map.slide, self._workspace.map_slide_layer
+            return False
+        slide, slide_layer = prediction_map.slide, workspace.map_slide_layer
         name = "regions" if slide_layer is None else f"regions ({slide_layer.name})"
-        add_region_layer(self._workspace.viewer, name, slide["shape"], float(slide["mpp"]))
+        layer = region_layer(workspace.viewer, name)
+        if layer is None:
+            layer = add_region_layer(workspace.viewer, name, slide["shape"], float(slide["mpp"]))
+        workspace.viewer.layers.selection.active = self._pen_on = layer
+        layer.visible = True
+        layer.mode = "add_polygon"
+        return True
+
+    def _put_pen_down(self) -> None:
+        layer, self._pen_on = self._pen_on, None
+        if layer is not None and layer.mode in DRAWING:  # else a tool of napari's is in hand
+            rest(layer)
 
     def _inserted(self, event: Any) -> None:
         if event.value in shapes_layers(self._workspace.viewer):

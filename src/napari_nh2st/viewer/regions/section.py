@@ -8,14 +8,14 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
-from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, rule
 from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.tool_button import ToolButton
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.comparison_part import ComparisonPart
 from napari_nh2st.viewer.regions.domains_part import DomainsPart
-from napari_nh2st.viewer.regions.messages import DRAW_TIP, REGION_TIPS
+from napari_nh2st.viewer.regions.messages import DONE_DRAWING, DRAW, DRAW_TIP, REGION_TIPS
 from napari_nh2st.viewer.regions.presenter import Regions, RegionsPresenter
 from napari_nh2st.viewer.regions.region_list import RegionList
 
@@ -31,7 +31,8 @@ class RegionsSection(QWidget):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._refresh = qdebounced(lambda: self.presenter.refresh(), timeout=_DRAWN_MS)
-        self.draw = action_button("Draw regions", DRAW_TIP, lambda: self.presenter.draw())
+        self.presenter = RegionsPresenter(workspace, self)
+        self.draw = ToolButton(DRAW, DRAW_TIP, DONE_DRAWING, self.presenter.pen, workspace.tools)
         self.sentence = Sentence()
         self.list = RegionList()
         self.table = GeneTable("regions")
@@ -42,7 +43,6 @@ class RegionsSection(QWidget):
         layout = column(self)
         for part in (self.draw, self.sentence, self.list, self.table, self.comparison, rule(), self.domains):
             layout.addWidget(part)
-        self.presenter = RegionsPresenter(workspace, self)
         self.list.chosen.connect(lambda name: self.presenter.show_genes())
         self.list.renamed.connect(self.presenter.rename)
         workspace.when_closing(self._refresh.cancel)
