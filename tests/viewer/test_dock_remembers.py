@@ -9,9 +9,10 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
+from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.state import preferences
-from viewer.fakes import FakeServices, card
+from viewer.fakes import FakeServices, FakeSlide, card
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -115,6 +116,29 @@ def test_a_folder_that_was_used_is_offered_again(start, tmp_path) -> None:
     again = start(folder).models
     assert again.model == "her2st"  # the run was used by the fine-tune dock, not chosen here
     assert again.combo.itemData(again.combo.count() - 1) == str(folder)
+
+
+def test_the_slide_decides_on_the_model_until_a_person_does(start, qtbot) -> None:
+    dock = start()
+    models = dock.models
+
+    def open_slide(*, synthetic: bool) -> str:
+        slide = FakeSlide()
+        slide.synthetic, slide.fingerprint = synthetic, f"{synthetic}"
+        data, meta, _ = slide_layer_data(slide)
+        dock.viewer.add_image(data, **meta)
+        assert dock.state.model_name == models.model
+        return models.model
+
+    assert open_slide(synthetic=True) == "demo"
+    assert models.line.text().endswith("Chosen for the demo tissue.")
+    assert open_slide(synthetic=False) == "her2st"
+    assert models.line.text().endswith("Chosen for real tissue.")
+    pick(qtbot, models.combo, 1)
+    assert (models.model, "Chosen" in models.line.text()) == ("demo", False)
+    assert open_slide(synthetic=False) == "demo"
+    assert open_slide(synthetic=True) == "demo"
+    assert start().models.model == "demo"
 
 
 def test_napari_s_preferences_change_an_open_dock(start) -> None:

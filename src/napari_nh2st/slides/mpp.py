@@ -13,6 +13,11 @@ UNEQUAL = 0.01
 UNITS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
 UNITS |= dict.fromkeys(("micron", "microns", "micrometer", "micrometre"), 1.0) | dict.fromkeys(("in", "inch"), 25400.0)
 CONTRADICTS = 0.1
+
+# Sources of a pixel size that a person gave. What repeats a prediction must name the size.
+TYPED, MEASURED = "user", "measured on the image"
+NOMINAL = {"20x": 0.5, "40x": 0.25}  # µm; scanners differ by a tenth and more
+GIVEN = (TYPED, MEASURED, *(f"nominal {objective}" for objective in NOMINAL))
 SCALED = 0.02  # a side that differs by no more was trimmed or padded
 SMALLEST = 16  # pixels of a side; of smaller images the proportions are not known well
 
@@ -26,7 +31,8 @@ class Mpp:
     value : float or None
         None if nothing believable is known.
     source : str
-        "user", "aperio", "ome", "ndpi", "philips", "leica", "ventana", "imagej", "tiff resolution", or "none".
+        "user", "aperio", "ome", "ndpi", "philips", "leica", "ventana", "imagej", "tiff resolution", or "none"; in the
+        viewer also another one of `GIVEN`.
     problem : str
         A clause whose subject is the file ("says its pixels are ..."): the reason if there is no value, or what
         contradicts it; else empty.

@@ -162,20 +162,33 @@ def test_failure_is_one_sentence_with_details(dock: Dock) -> None:
 
 def test_unknown_pixel_size_is_asked_for(make_napari_viewer, qtbot) -> None:
     dock = Dock(make_napari_viewer, qtbot, FakeSlide(mpp=None))
+    form = dock.widget.slides.pixel_size
     assert dock.says() == NO_MPP
-    assert not dock.widget.slides.field.isHidden()
-    dock.widget.slides.spin.setValue(0.5)
-    dock.click(dock.widget.slides.set)
+    assert not form.fields.isHidden()
+    dock.click(form.set)
+    assert dock.widget.state.slide.mpp is None, "a guess was taken"
+    qtbot.keyClicks(form.value, "0,5")
+    qtbot.keyClick(form.value, Qt.Key.Key_Return)
     layer = dock.viewer.layers[0]
-    assert dock.widget.slides.size.text() == "0.5 µm/px (typed in)"
+    assert form.text.text() == "0.5 µm/px (typed in)"
     np.testing.assert_allclose(layer.scale, 0.5)
     assert [str(u) for u in layer.units] == ["micrometer"] * 2
     dock.predict()
     assert dock.controller.status.state is State.DONE
-    dock.click(dock.widget.slides.edit)
-    dock.widget.slides.spin.setValue(0.25)
-    dock.click(dock.widget.slides.set)
+    dock.click(form.edit)
+    qtbot.keyClicks(form.value, "0.25")  # in place of the value of now
+    qtbot.keyClick(form.value, Qt.Key.Key_Return)
     assert len(dock.viewer.layers) == 1  # a heatmap of other tiles is taken away
+    np.testing.assert_allclose(layer.scale, 0.25)
+    dock.click(form.edit)
+    dock.click(form.back)
+    assert form.text.text() == "0.5 µm/px (typed in)"
+    dock.click(form.edit)
+    dock.click(form.objectives["40x"])
+    assert form.text.text() == "0.25 µm/px (nominal 40x)"
+    dock.until(lambda: dock.widget.state.slide.mpp == 0.25)
+    command = dock.widget.workspace.requests.whole_slide().command
+    assert "--mpp 0.25" in command, "the command line knows no objectives"
 
 
 def test_edited_tissue_is_obeyed(dock: Dock) -> None:

@@ -11,6 +11,7 @@ from napari_nh2st.doctor.report import report_text
 from napari_nh2st.doctor.subject import Subject
 from napari_nh2st.doctor.table import begin_probes, groups
 from napari_nh2st.slides import Slide
+from napari_nh2st.slides.mpp import GIVEN
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
 
@@ -41,7 +42,7 @@ class InstallationCheck:
 
     def __init__(self, background: Threads, view: CheckView, slide: Slide | None = None) -> None:
         self._background, self._view = background, view
-        given = slide.mpp if slide is not None and slide.mpp_source == "user" else None
+        given = slide.mpp if slide is not None and slide.mpp_source in GIVEN else None
         self._subject = Subject(slides=() if slide is None else (slide.path,), mpp=given)
         self._probes = Probes()
         self._report = ""

@@ -10,6 +10,7 @@ from napari_nh2st.engine.store import SUFFIX
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.figure import DPI
 from napari_nh2st.geometry import Box
+from napari_nh2st.slides.mpp import GIVEN
 from napari_nh2st.viewer.predict.events import Request
 
 OUT = "predictions"  # where the copied `nh2st predict` writes
@@ -55,7 +56,7 @@ def python_lines(request: Request, gene: tuple[str, str] | None) -> str:
         Whose values it takes.
     """
     box, slide = request.region.box, request.slide
-    mpp = f", mpp={slide.mpp:.6g}" if slide.mpp_source == "user" else ""
+    mpp = f", mpp={slide.mpp:.6g}" if slide.mpp_source in GIVEN else ""
     how = [] if box is None else [f"region=Box.from_xywh({', '.join(str(round(v)) for v in _xywh(box))})"]
     how += [] if request.pitch is None else [f"pitch={request.pitch}"]
     how += [] if request.device == "auto" else [f"options=PredictionOptions(device={request.device!r})"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression import Sample
+from napari_nh2st.slides.mpp import GIVEN
 from napari_nh2st.viewer.layers.roles import SlideRole, role_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,6 @@ def open_sections(viewer: ViewerModel) -> tuple[list[Sample], list[str]]:
         if role.measurement is None:
             lacking.append(layer.name)
         else:
-            mpp = role.slide.mpp if role.slide.mpp_source == "user" else None
+            mpp = role.slide.mpp if role.slide.mpp_source in GIVEN else None
             samples.append(replace(role.measurement, mpp=mpp))
     return samples, lacking

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from napari_nh2st.slides.mpp import GIVEN
 from napari_nh2st.viewer.predict.region import Region
 
 
@@ -21,7 +22,7 @@ def command_line(
         words += ["--region", ",".join(str(round(v)) for v in (box.x0, box.y0, box.width, box.height))]
     if pitch is not None:
         words += ["--pitch", str(pitch)]
-    if slide.mpp_source == "user":
+    if slide.mpp_source in GIVEN:
         words += ["--mpp", f"{slide.mpp:.6g}"]
     if device != "auto":
         words += ["--device", device]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import SlideAway
 from napari_nh2st.model.card import Card
+from napari_nh2st.slides.mpp import TYPED
 from napari_nh2st.slides.picture import left_out_words
 from napari_nh2st.viewer.kit.phrases import clock, count, error_words, figures_explained, held_out_words, sentence
 from napari_nh2st.viewer.predict.events import State, Status
@@ -19,7 +20,7 @@ OTHER_PICTURE = (
     "napari-nh2st."
 )
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
-NO_MPP = "This file does not say how large its pixels are: type it above (µm per pixel) and press Set."
+NO_MPP = "This file does not say how large its pixels are. Type it above, or press 20x or 40x."
 NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
 _SHOWN = 12  # sections named before the rest is counted
 
@@ -28,7 +29,7 @@ def mpp_words(mpp: float | None, source: str) -> str:
     """Write a pixel size and where it comes from."""
     if mpp is None:
         return "pixel size unknown"
-    return f"{mpp:.4g} µm/px ({'typed in' if source == 'user' else source})"
+    return f"{mpp:.4g} µm/px ({'typed in' if source == TYPED else source})"
 
 
 def pictures_to_choose(slide: Slide) -> list[Picture]:
@@ -48,6 +49,11 @@ def model_words(card: Card) -> str:
     tissue = "synthetic tissue" if card.synthetic else card.tissue or ""
     parts = (count(len(card.genes), "gene"), card.trained_on or "training not recorded", tissue)
     return ", ".join(part for part in parts if part)
+
+
+def suited_words(synthetic: bool) -> str:
+    """Say, behind `model_words`, that the slide decided on the model."""
+    return f". Chosen for {'the demo' if synthetic else 'real'} tissue."
 
 
 def model_details(card: Card) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
 
@@ -18,3 +20,15 @@ def folder_name(path: str) -> str:
     """Name a model folder: the run's folder says more than "model"."""
     folder = Path(path)
     return folder.parent.name if folder.name == "model" else folder.name
+
+
+def fitting_model(services: Services, *, synthetic: bool) -> str | None:
+    """Return the first bundled model for demo tissue or for real tissue, None where there is none of the kind.
+
+    On the other kind of tissue a model means nothing.
+    """
+    for name in services.models():
+        with suppress(Nh2stError, OSError):  # a damaged card is shown where that model is chosen
+            if services.load_card(name).synthetic == synthetic:
+                return name
+    return None

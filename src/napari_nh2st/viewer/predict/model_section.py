@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+from superqt.utils import signals_blocked
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
-from napari_nh2st.viewer.predict.messages import model_details, model_words
-from napari_nh2st.viewer.predict.model_names import folder_name, model_names
+from napari_nh2st.viewer.predict.messages import model_details, model_words, suited_words
+from napari_nh2st.viewer.predict.model_names import fitting_model, folder_name, model_names
 from napari_nh2st.viewer.state.dock_state import ChosenModel, DockState
 from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
@@ -18,7 +19,10 @@ _TOOLTIP = "The model that predicts: a bundled one, or a folder that a fine-tuni
 
 
 class ModelSection(QWidget):
-    """A combo box of the bundled models and of the folders used before, with one line about the chosen one."""
+    """A combo box of the bundled models and of the folders used before, with one line about the chosen one.
+
+    Until somebody chooses a model, the slide decides which one it is, and the line says so.
+    """
 
     def __init__(self, state: DockState, services: Services, preferences: Preferences) -> None:
         super().__init__()
@@ -33,10 +37,14 @@ class ModelSection(QWidget):
         layout.addLayout(indented(self.line))
         for name in model_names(services, preferences):
             self._add(name)
-        self._take_up(preferences.model)
+        self._by_slide, self._trouble = True, ""
+        with signals_blocked(self.combo):
+            self._take_up(preferences.model)
+            self._suit_slide()
         self.combo.currentIndexChanged.connect(self._chosen)
         self.combo.activated.connect(self._remember_choice)
         preferences.events.model.connect(self._take_up)
+        state.events.slide.connect(self._suit_slide)
         self._chosen()
 
     @property
@@ -47,6 +55,7 @@ class ModelSection(QWidget):
 
     def use(self, model: str) -> None:
         """Choose a model by its name or folder, adding the folder to the list."""
+        self._by_slide = False
         index = self.combo.findData(model)
         if index < 0:
             index = self._add(model)
@@ -56,12 +65,28 @@ class ModelSection(QWidget):
             self._chosen()  # trained anew in the same folder: its card may have changed
 
     def _take_up(self, model: str) -> None:
-        """Choose the remembered model; one whose folder is gone is left alone."""
+        """Choose the remembered model, or leave it to the slide; a model whose folder is gone is left alone."""
         index = self.combo.findData(model)
         if index >= 0:
+            self._by_slide = False
             self.combo.setCurrentIndex(index)
+        elif not model:
+            self._by_slide = True
+            self._suit_slide()
+
+    def _suit_slide(self) -> None:
+        """Choose the model that suits the slide, real tissue or the demo's, unless somebody has chosen one."""
+        if not self._by_slide:
+            return
+        slide = self._state.slide
+        name = fitting_model(self._services, synthetic=slide is not None and slide.synthetic)
+        if name is not None:
+            self.combo.setCurrentIndex(self.combo.findData(name))
+        self._show_line()
 
     def _remember_choice(self) -> None:
+        self._by_slide = False
+        self._show_line()
         self._preferences.model = self.model or ""
 
     def _add(self, path: str) -> int:
@@ -69,20 +94,27 @@ class ModelSection(QWidget):
         return self.combo.count() - 1
 
     def _chosen(self, index: int = 0) -> None:
-        model, card = self.model, None
-        if model is None:
-            self.line.say("")
-        else:
+        model, card, self._trouble = self.model, None, ""
+        if model is not None:
             try:
                 card = self._services.load_card(model)
-                self.line.say(model_words(card))
                 self._remember(model)
             except (Nh2stError, OSError) as error:
-                self.line.say(str(error))
+                self._trouble = str(error)
         about = paragraphs([_TOOLTIP, *(model_details(card) if card else [])])
         self.combo.setToolTip(plain_tip(about))
         self.line.setToolTip(plain_tip(about))
         self._state.choose_model(None if model is None else ChosenModel(model, card))
+        self._show_line()
+
+    def _show_line(self) -> None:
+        """Say what the chosen model is, and why it is chosen where nobody has chosen it."""
+        card, slide = self._state.card, self._state.slide
+        if card is None:
+            self.line.say(self._trouble)
+            return
+        why = "" if not self._by_slide or slide is None else suited_words(slide.synthetic)
+        self.line.say(model_words(card) + why)
 
     def _ask(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Model folder")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slides.mpp import TYPED
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.roles import layer_of_slide, map_of, slide_of
@@ -131,13 +132,13 @@ class PredictPresenter:
         if not self.controller.status.follow:
             self._say_ready()
 
-    def give_mpp(self, mpp: float) -> None:
-        """Take a pixel size for the chosen slide, in micrometres."""
+    def give_mpp(self, mpp: float, source: str = TYPED) -> None:
+        """Take a pixel size for the chosen slide, in micrometres, and where it comes from."""
         layer, slide = self.state.slide_layer, self.state.slide
         if slide is None or layer is None:
             return
         self.controller.abandon()
-        set_slide(self._viewer, layer, slide.with_mpp(mpp))
+        set_slide(self._viewer, layer, slide.with_mpp(mpp, source))
         self._viewer.fit_to_view()
         self.choose_slide(layer)
 

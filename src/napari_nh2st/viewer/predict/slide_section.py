@@ -6,15 +6,15 @@ from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt.utils import signals_blocked
 
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.connections import Connections
-from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.layers.roles import map_of, slide_of
-from napari_nh2st.viewer.predict.messages import mpp_words, picture_words, pictures_to_choose
+from napari_nh2st.viewer.predict.messages import picture_words, pictures_to_choose
+from napari_nh2st.viewer.predict.pixel_size_form import PixelSizeForm
 from napari_nh2st.viewer.state.dock_state import DockState
 
 READABLE = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
@@ -28,10 +28,10 @@ def is_slide_layer(layer: Any) -> bool:
 
 
 class SlideSection(QWidget):
-    """A combo box of the slide layers, their pixel size with its source, and a field to correct it."""
+    """A combo box of the slide layers, and the pixel size of the chosen one."""
 
     layer_changed = Signal(object)
-    mpp_given = Signal(float)
+    mpp_given = Signal(float, str)  # and its source
     picture_chosen = Signal(int)
 
     def __init__(self, viewer: Any, state: DockState, connections: Connections) -> None:
@@ -42,17 +42,11 @@ class SlideSection(QWidget):
         self.pictures = NarrowCombo("The pictures of this file: another section, say. Choosing one opens it as a slide")
         self.pictures_row = QWidget()
         self.pictures_row.setLayout(row(self.pictures, label="Picture", stretch=0))
-        self.size = Sentence()
-        self.size.setToolTip("How many micrometres a pixel is wide, and where that number comes from")
-        self.edit = QPushButton("edit")
-        self.edit.setToolTip("Correct the pixel size, where the file says it wrongly or not at all")
-        self.edit.clicked.connect(lambda: self.field.setVisible(self.field.isHidden()))
-        self.field = self._make_field()
+        self.pixel_size = PixelSizeForm(self.mpp_given.emit)
         layout = column(self, spacing=2)
         layout.addLayout(row(self.combo, label="Slide", stretch=0))
         layout.addWidget(self.pictures_row)
-        layout.addLayout(indented_pair(self.size, self.edit))
-        layout.addLayout(indented(self.field))
+        layout.addWidget(self.pixel_size)
         self.combo.currentIndexChanged.connect(self._tell)
         self.pictures.activated.connect(lambda index: self.picture_chosen.emit(self.pictures.itemData(index)))
         for name in ("inserted", "removed", "reordered"):
@@ -61,19 +55,6 @@ class SlideSection(QWidget):
         state.events.slide_layer.connect(self.choose)
         state.events.slide.connect(self._show_slide)
         self.refresh()
-
-    def _make_field(self) -> QWidget:
-        field = QWidget()
-        self.spin = QDoubleSpinBox(decimals=4, minimum=0.05, maximum=10.0, singleStep=0.01, value=0.5)
-        self.spin.setSuffix(" µm/px")
-        self.spin.setToolTip("Micrometres per pixel, 0.05 to 10. Scanners at 40x give about 0.25, at 20x about 0.5")
-        self.set = QPushButton("Set")
-        self.set.setToolTip("Take this pixel size for the slide")
-        self.set.clicked.connect(lambda: self.mpp_given.emit(self.spin.value()))
-        layout = row(self.spin, self.set, stretch=0)
-        field.setLayout(layout)
-        field.setVisible(False)
-        return field
 
     @property
     def layer(self) -> Any:
@@ -124,16 +105,4 @@ class SlideSection(QWidget):
     def _show_slide(self) -> None:
         """Show the pixel size of the chosen slide; ask for it where it is not known."""
         self._show_pictures()
-        slide = self._state.slide
-        self.size.say("" if slide is None else mpp_words(slide.mpp, slide.mpp_source))
-        self.edit.setVisible(slide is not None and slide.mpp is not None)
-        self.field.setVisible(slide is not None and slide.mpp is None)
-        if slide is not None and slide.mpp is not None:
-            self.spin.setValue(slide.mpp)
-
-
-def indented_pair(left: QWidget, right: QWidget) -> Any:
-    """Lay two widgets under the control of the row above, the second at the right edge."""
-    line = indented(left)
-    line.addWidget(right)
-    return line
+        self.pixel_size.presenter.show(self._state.slide)

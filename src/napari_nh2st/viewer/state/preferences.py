@@ -31,7 +31,7 @@ class Preferences:
     Attributes
     ----------
     model : str
-        Name or folder; empty takes the first one.
+        Name or folder; empty takes one that suits the slide.
     device : str
     where : {"view", "shape", "whole"}
     detail : {"coarse", "fine"}
