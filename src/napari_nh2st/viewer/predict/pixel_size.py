@@ -101,10 +101,10 @@ class PixelSize:
             self._view.show_measured("Draw a line along the scale bar: press at one end, let go at the other.")
             return None
         if not length:
-            self._view.show_measured(f"The line is {self._line:,.0f} pixels long. How long is the scale bar?")
+            self._view.show_measured(f"The line is {self._line:z,.0f} pixels long. How long is the scale bar?")
             return None
         mpp = length * UNITS[unit] / self._line
-        self._view.show_measured(f"The line is {self._line:,.0f} pixels long: {mpp:.4g} µm/px.")
+        self._view.show_measured(f"The line is {self._line:z,.0f} pixels long: {mpp:.4g} µm/px.")
         return mpp
 
     def enter_length(self, text: str, unit: str) -> None:
@@ -160,7 +160,7 @@ def doubted(mpp: float, shape: tuple[int, int]) -> str:
     """Say why a pixel size is hard to believe for a slide of so many pixels (height, width); empty where it is not."""
     length = max(shape) * mpp / 1000
     if length > GLASS:
-        why = f"With {mpp:.4g} µm/px this slide is {length:,.0f} mm long, longer than a glass slide."
+        why = f"With {mpp:.4g} µm/px this slide is {length:z,.0f} mm long, longer than a glass slide."
     elif not USUAL[0] <= mpp <= USUAL[1]:
         why = f"{mpp:.4g} µm/px is unusual: most scans have {USUAL[0]:g} to {USUAL[1]:g}."
     else:
