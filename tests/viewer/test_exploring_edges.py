@@ -127,7 +127,7 @@ def test_every_layer_says_what_it_shows_and_where_it_comes_from(make) -> None:
         assert facts["slide"]["fingerprint"] == "f" * 8
         assert facts["model_hash"] == "hash of her2st 0"
     plain = {layer.name for layer in ours if layer not in made}
-    assert plain <= {"C9", "inspected tile", "regions (C9)"}, plain
+    assert plain <= {"C9", "C9 · inspected tile", "C9 · regions"}, plain
 
 
 def test_layers_are_renamed_and_moved_by_the_user(make) -> None:

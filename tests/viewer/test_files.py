@@ -58,7 +58,7 @@ def test_prediction_folder_opens_as_a_heatmap(tmp_path: Path) -> None:
     path = save_prediction(made.prediction(), tmp_path / "C9.nh2st")
     ((data, meta, _),) = get_reader(str(path))(str(path))
     layer = Image(data, **meta)
-    assert layer.name == "ERBB2, predicted (her2st)"
+    assert layer.name == "C9 · ERBB2 · predicted"
     assert slide_of(layer) is None
     np.testing.assert_array_equal(map_of(layer).values("KRT8"), made.values("KRT8"))
     np.testing.assert_allclose(layer.data_to_world((0, 0)), (np.array(made.origin) - 0.5) * 0.5)

@@ -66,7 +66,7 @@ class Context(Desk):
         self.section.inspect_under_cursor()
 
     def outline(self) -> Any:
-        return next((layer for layer in self.viewer.layers if layer.name == OUTLINE), None)
+        return next((layer for layer in self.viewer.layers if layer.name == f"C9 · {OUTLINE}"), None)
 
     def effect(self) -> Any:
         return next((layer for layer in self.viewer.layers if effect_of(layer) is not None), None)
@@ -118,7 +118,7 @@ def test_the_effect_over_the_slide(context: Context) -> None:
     assert context.view.offer.on
     context.section.toggle()
     layer = context.effect()
-    assert layer.name == "ERBB2, context effect (her2st)"
+    assert layer.name == "C9 · ERBB2 · context effect"
     done = context.map.done.reshape(layer.data.shape)
     assert np.allclose(layer.data[done], 0.8, atol=2e-3)  # eight neighbours of 0.1
     assert np.isnan(layer.data[~done]).all()
@@ -129,7 +129,7 @@ def test_the_effect_over_the_slide(context: Context) -> None:
     assert "Orange" in context.view.offer.legend
     assert not context.view.offer.more
     context.state.choose_gene("CD3E")
-    assert layer.name == "CD3E, context effect (her2st)"
+    assert layer.name == "C9 · CD3E · context effect"
     assert np.allclose(layer.data[done], 1.6, atol=4e-3)
     assert len(context.services.sessions) == 1
     context.section.toggle()
@@ -198,7 +198,7 @@ def test_layers_may_be_deleted_at_any_time(context: Context) -> None:
     context.state.choose_gene("KRT8")
     assert context.effect() is None  # it stays away until it is asked for
     context.section.toggle()
-    assert context.effect().name == "KRT8, context effect (her2st)"
+    assert context.effect().name == "C9 · KRT8 · context effect"
     context.viewer.layers.remove(context.heatmap.layer)
     context.inspect(2, 4)
     context.viewer.layers.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import re
 import sys
 import tempfile
 import time
@@ -87,7 +88,7 @@ class Window:
             time.sleep(0.002)
 
     def layers(self, part: str) -> list[Any]:
-        return [layer for layer in self.viewer.layers if part in layer.name]
+        return [layer for layer in self.viewer.layers if re.search(part, layer.name)]
 
     def delete(self, layers: list[Any], *, hidden: bool) -> None:
         """Hide layers, all but the slide as a rule, then select and delete some as the bin below the list does."""
@@ -113,7 +114,7 @@ class Window:
 
     def pin(self) -> None:
         tick(self.folds["Several genes"].pinned.box)
-        for layer in self.layers(f"{GENES[2]}, predicted"):
+        for layer in self.layers(f"{GENES[2]} · predicted"):
             layer.visible = True
 
     def show_effect(self) -> None:
@@ -188,25 +189,25 @@ class Window:
 
     def edit_tissue(self) -> None:
         self.widget.tissue.button.click()
-        self.until(lambda: self.layers("tissue ("))
+        self.until(lambda: self.layers("tissue mask"))
 
 
-# a kind of layer: what brings it, and the part of its name that tells it from the others
+# a kind of layer: what brings it, and a pattern in its name that tells it from the others
 KINDS: dict[str, tuple[Callable[[Window], None], str]] = {
-    "heatmap": (Window.show_heatmap, "predicted (her2st, fine)"),
-    "pinned": (Window.pin, f"{GENES[2]}, predicted (her2st, fine)"),
+    "heatmap": (Window.show_heatmap, r"· predicted \(fine\)"),
+    "pinned": (Window.pin, f"{GENES[2]} · predicted, pinned"),
     "context effect": (Window.show_effect, "context effect"),
     "inspected tile": (Window.inspect, "inspected"),
     "spread": (Window.show_spread, "spread"),
     "tissue unlike the training": (Window.check_tissue, "unlike the training"),
-    "measured spots": (Window.measure, ", measured"),
+    "measured spots": (Window.measure, "· measured"),
     "difference": (Window.difference, "predicted - measured"),
-    "composite": (Window.combine, " + "),
+    "composite": (Window.combine, r" \+ "),
     "signature": (Window.score, "signature"),
     "regions": (Window.draw_regions, "regions"),
-    "tissue mask": (Window.edit_tissue, "tissue (C9"),
+    "tissue mask": (Window.edit_tissue, "tissue mask"),
     "domains": (Window.find_domains, "domains"),
-    "slide": (Window.show_slide, "C9"),
+    "slide": (Window.show_slide, "^C9$"),
 }
 COSTLY = ("measured spots", "composite", "signature", "regions", "tissue mask", "domains", "slide")  # to bring back
 

@@ -86,7 +86,7 @@ def test_the_layer_follows_its_map() -> None:
     viewer, shown = ViewerModel(), _map()
     _fill(shown, np.arange(3))
     made = Composite(viewer, shown, ["ERBB2", "KRT8"], HEX[:2])
-    assert viewer.layers[0].name == "ERBB2 + KRT8, predicted (her2st)"
+    assert viewer.layers[0].name == "C9 · ERBB2 + KRT8 · predicted"
     assert not made.layer.data.reshape(-1, 4)[3:, 3].any()
     _fill(shown, np.arange(3, shown.rows * shown.columns))
     assert made.update()
@@ -139,7 +139,7 @@ def test_pinned_genes_keep_to_their_genes_and_fill_up() -> None:
     pinned = PinnedLayers(viewer)
     _fill(shown, np.arange(5))
     pinned.show(shown, ["KRT8", "NOPE", "CD3E"], Style())
-    assert [layer.name for layer in viewer.layers] == ["KRT8, predicted (her2st)", "CD3E, predicted (her2st)"]
+    assert [layer.name for layer in viewer.layers] == ["C9 · KRT8 · predicted, pinned", "C9 · CD3E · predicted, pinned"]
     assert not any(layer.visible for layer in viewer.layers)
     _fill(shown, np.arange(5, 20))
     pinned.draw()
@@ -150,9 +150,9 @@ def test_pinned_genes_keep_to_their_genes_and_fill_up() -> None:
     assert np.isnan(viewer.layers[0].data).all()
     viewer.layers.remove(viewer.layers[0])
     pinned.show(shown, ["KRT8", "CD3E", "ERBB2"], Style())  # the one that was deleted stays away
-    assert [layer.name.split(",")[0] for layer in viewer.layers] == ["CD3E", "ERBB2"]
+    assert [layer.name.split(" · ")[1] for layer in viewer.layers] == ["CD3E", "ERBB2"]
     pinned.show(shown, ["ERBB2"], Style())
-    assert [layer.name.split(",")[0] for layer in viewer.layers] == ["ERBB2"]
+    assert [layer.name.split(" · ")[1] for layer in viewer.layers] == ["ERBB2"]
     pinned.remove()
     assert not len(viewer.layers)
 
@@ -164,4 +164,4 @@ def test_pinned_genes_of_another_model_take_the_place_of_the_first() -> None:
     for shown in (first, second):
         _fill(shown, np.arange(5))
         pinned.show(shown, ["KRT8"], Style())
-    assert [layer.name for layer in viewer.layers] == ["KRT8, predicted (demo)"]
+    assert [layer.name for layer in viewer.layers] == ["C9 · KRT8 · predicted, pinned"]

@@ -99,10 +99,10 @@ def test_order_names_and_selection(viewer) -> None:
     shapes = viewer.add_shapes(name="mine", units=("um", "um"))
     heatmap = HeatmapLayer(viewer, full_map(FakeSlide()), Style())
     heatmap.show("ERBB2")
-    assert [layer.name for layer in viewer.layers] == ["C9", "ERBB2, predicted (her2st)", "mine"]
+    assert [layer.name for layer in viewer.layers] == ["C9", "C9 · ERBB2 · predicted", "mine"]
     assert viewer.layers.selection.active is shapes
     heatmap.show("KRT8")
-    assert heatmap.layer.name == "KRT8, predicted (her2st)"
+    assert heatmap.layer.name == "C9 · KRT8 · predicted"
     heatmap.layer.name = "my favourite"
     heatmap.show("ERBB2")
     assert heatmap.layer.name == "my favourite"

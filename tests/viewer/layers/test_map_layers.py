@@ -67,13 +67,13 @@ def _effect(viewer: ViewerModel, prediction_map: PredictedMap) -> EffectLayer:
 
 def _draw_values(made: TileValues, gene: str) -> None:
     values = made.map.values(gene)
-    made.rename(f"{gene}, {made.role.kind}")
+    made.retitle(f"{gene} · {made.role.kind}")
     made.draw(values, limits_of(values), gene=gene, label=f"{gene}\nunit")
 
 
 def _marks(viewer: ViewerModel, prediction_map: PredictedMap) -> TileValues:
     made = TileValues(viewer, map_role(Kind.NOVELTY, prediction_map, "marks"), Look("inferno", bar=False))
-    made.rename("unlike the training")
+    made.retitle("unlike the training")
     made.draw(prediction_map.values("ERBB2"), Limits(0.2, 0.4))
     made.bring()
     return made
@@ -196,9 +196,9 @@ def test_two_of_a_name_are_told_apart_and_still_renamed() -> None:
     scene = Scene(EXAMPLES[0])
     other = HeatmapLayer(scene.viewer, full_map(), Style())
     other.show("ERBB2")
-    assert other.layer.name == "ERBB2, predicted (her2st) [1]"
+    assert other.layer.name == "C9 · ERBB2 · predicted [1]"
     other.show("KRT8")
-    assert other.layer.name == "KRT8, predicted (her2st)"
+    assert other.layer.name == "C9 · KRT8 · predicted"
 
 
 def test_hidden_it_stays_hidden_until_it_is_asked_for(on_map: Scene) -> None:
@@ -220,7 +220,7 @@ def test_deleted_it_stays_away_and_comes_back_when_it_is_asked_for(on_map: Scene
     made.hide()
     made.show_values()
     made.describe(gene="ERBB2")
-    made.rename("another")
+    made.retitle("another")
     assert list(on_map.viewer.layers) == [on_map.slide_layer, on_map.shapes]
     assert made.bring()
     assert list(on_map.viewer.layers) == [on_map.slide_layer, made.layer, on_map.shapes]
@@ -300,7 +300,7 @@ def test_the_values_follow_the_gene(on_map: Scene) -> None:
         np.testing.assert_array_equal(on_map.layer.data, on_map.map.values("KRT8"))
     if isinstance(on_map.made, MapLayer) and role_of(on_map.layer).gene:
         assert role_of(on_map.layer).gene == on_map.made.gene == "KRT8"
-        assert on_map.layer.name.startswith("KRT8, ")
+        assert on_map.layer.name.startswith("C9 · KRT8 · ")
 
 
 # the label beside the colour bar, and limits

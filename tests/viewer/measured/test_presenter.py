@@ -86,7 +86,7 @@ def test_a_gene_that_was_not_measured_is_a_sentence(measured: Measured, tmp_path
     measured.state.choose_gene("CD3E")
     assert measured.view.note == "CD3E was not measured in C9: there is nothing to compare it with."
     assert measured.view.dots is None
-    assert measured.names()[-1] == "CD3E, not measured (C9)"
+    assert measured.names()[-1] == "C9 · CD3E · not measured"
     assert np.ptp(measured.section.spots.layer.face_color, axis=0).max() == 0
     measured.state.choose_gene("KRT8")
     assert measured.view.note == ""
@@ -219,7 +219,7 @@ def test_the_difference_is_a_layer_of_its_own(measured: Measured, tmp_path: Path
     measured.predict()
     comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
     measured.section.toggle_difference(True)
-    assert measured.names()[-1] == "ERBB2, predicted - measured (C9)"
+    assert measured.names()[-1] == "C9 · ERBB2 · predicted - measured"
     truth, predicted = comparison.values("ERBB2")
     layer = measured.section.difference.layer
     np.testing.assert_allclose(layer.features["difference"], predicted - truth)
@@ -247,7 +247,7 @@ def test_layers_may_be_hidden_renamed_and_deleted(measured: Measured, tmp_path: 
     state.choose_gene("ERBB2")
     assert "mine" not in measured.names()
     section.toggle_spots(True)
-    assert measured.names()[-1] == "ERBB2, measured (C9)"
+    assert measured.names()[-1] == "C9 · ERBB2 · measured"
     measured.viewer.layers.remove(measured.heatmap.layer)
     state.choose_gene("KRT8")  # the heatmap is another layer from now on
     before = section.spots.layer.face_color.copy()

@@ -88,7 +88,7 @@ def test_a_dropped_file_is_scored_drawn_and_tabled(dock: Dock, tmp_path) -> None
     assert section.summary.text().startswith("C9: mean PCC ")
     assert section.summary.text().endswith("over 4 genes, across 80 spots.")
     assert found.values("ERBB2")[1] == pytest.approx(hidden_at(SPOTS)[:, 0].astype(np.float32), abs=1e-3)
-    assert dock.names()[1:] == ["ERBB2, predicted (her2st)", "ERBB2, measured (C9)"]
+    assert dock.names()[1:] == ["C9 · ERBB2 · predicted", "C9 · ERBB2 · measured"]
     layer = section.spots.layer
     np.testing.assert_allclose(layer.data, SPOTS[:, ::-1] - 0.5)
     np.testing.assert_allclose(layer.scale, dock.viewer.layers[0].scale)
@@ -111,7 +111,7 @@ def test_the_spots_follow_the_gene_and_the_limits(dock: Dock, tmp_path) -> None:
     index = section.table.view.model().index(row, 0)
     dock.qtbot.mouseClick(section.table.view.viewport(), LEFT, pos=section.table.view.visualRect(index).center())
     assert dock.workspace.state.gene == "KRT8"
-    assert dock.names()[1:] == ["KRT8, predicted (her2st)", "KRT8, measured (C9)"]
+    assert dock.names()[1:] == ["C9 · KRT8 · predicted", "C9 · KRT8 · measured"]
     assert section.scatter.title.startswith("KRT8: PCC ")
     np.testing.assert_array_equal(section.scatter.measured, found.values("KRT8")[0])
     before = section.spots.layer.face_color.copy()

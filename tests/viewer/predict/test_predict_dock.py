@@ -73,19 +73,19 @@ def test_predict_type_a_gene_walk_the_list(dock: Dock) -> None:
     assert dock.controller.status.state is State.DONE
     assert "Done" in dock.says()
     heatmap = dock.viewer.layers[-1]
-    assert heatmap.name == "ERBB2, predicted (her2st)"  # the gene that was predicted best
+    assert heatmap.name == "C9 · ERBB2 · predicted"  # the gene that was predicted best
     assert dock.widget.genes.trust.text() == "held-out PCC 0.41 (0.33 to 0.48), same patient"
     field = dock.widget.genes.field.lineEdit()
     dock.qtbot.mouseClick(field, LEFT)
     field.selectAll()
     dock.qtbot.keyClicks(field, "krt")
     dock.qtbot.keyClick(field, Qt.Key.Key_Return)
-    assert heatmap.name == "KRT8, predicted (her2st)"
+    assert heatmap.name == "C9 · KRT8 · predicted"
     assert dock.widget.genes.trust.text() == "not evaluated"
     dock.qtbot.keyClick(field, Qt.Key.Key_Up)  # the list goes from A to Z
-    assert heatmap.name == "FLAT, predicted (her2st)"
+    assert heatmap.name == "C9 · FLAT · predicted"
     dock.qtbot.keyClick(field, Qt.Key.Key_Down)
-    assert heatmap.name == "KRT8, predicted (her2st)"
+    assert heatmap.name == "C9 · KRT8 · predicted"
     assert dock.services.asked == [int(dock.controller.map.done.sum())]  # the model ran once
     field.selectAll()
     dock.qtbot.keyClicks(field, "FLAT")
@@ -287,10 +287,10 @@ def test_each_model_has_its_own_heatmap(dock: Dock) -> None:
     dock.widget.use_model("demo")
     dock.predict()
     names = [layer.name for layer in dock.viewer.layers if layer.visible]
-    assert names == ["C9", "ERBB2, predicted (demo)"]
+    assert names == ["C9", "C9 · ERBB2 · predicted"]
     dock.widget.use_model("her2st")
     names = [layer.name for layer in dock.viewer.layers if layer.visible]
-    assert names == ["C9", "ERBB2, predicted (her2st)"]
+    assert names == ["C9", "C9 · ERBB2 · predicted"]
 
 
 def test_another_slide_chosen_before_the_first_answer(dock: Dock) -> None:
@@ -320,7 +320,7 @@ def test_prediction_opened_from_a_file_is_taken_up(dock: Dock, tmp_path: Path) -
     (opened,) = dock.viewer.open(str(path), plugin="napari-nh2st")
     dock.viewer.layers.selection.active = opened
     dock.widget.state.request_gene("CD3E")
-    assert opened.name == "CD3E, predicted (her2st)"
+    assert opened.name == "C9 · CD3E · predicted"
     assert len(dock.services.asked) == 1
 
 

@@ -49,7 +49,7 @@ def test_a_prediction_fills_a_map_that_is_drawn_and_told() -> None:
     assert told == [("map", True), ("ended", 1)]
     assert desk.map.count == desk.job.status.total
     assert desk.job.status.state is State.DONE
-    assert desk.names() == ["C9", "ERBB2, predicted (her2st)"]
+    assert desk.names() == ["C9", "C9 · ERBB2 · predicted"]
     assert desk.state.limits.gene == "ERBB2"
     assert desk.state.limits.unit == card().unit
 
@@ -110,7 +110,7 @@ def test_a_map_that_is_made_for_another_slide_does_not_come_into_sight() -> None
     desk.open(other_slide())
     desk.background.release()
     assert desk.map is None
-    assert desk.viewer.layers[1].name == "ERBB2, predicted (her2st)"
+    assert desk.viewer.layers[1].name == "C9 · ERBB2 · predicted"
     assert not desk.viewer.layers[1].visible
     desk.presenter.choose_slide(layer)
     assert desk.map is not None

@@ -193,7 +193,7 @@ def test_domains_are_drawn_where_the_heatmap_lies(regions: Regions) -> None:
     regions.viewer.layers.selection.active = shapes
     regions.domains.find()
     layer = regions.domains.layer.layer
-    assert layer.name == "domains (her2st)"
+    assert layer.name == "C9 · domains (fine)"
     order = list(regions.viewer.layers)
     assert order.index(heatmap) < order.index(layer) < order.index(shapes)
     assert regions.viewer.layers.selection.active is shapes

@@ -84,7 +84,7 @@ def test_a_region_drawn_with_the_mouse_is_named_and_measured(make_napari_viewer,
     dock = Dock(make_napari_viewer, qtbot, show=True)
     dock.click(dock.section.draw)
     layer = dock.viewer.layers[-1]
-    assert (layer.name, layer.mode) == ("regions (C9)", "add_polygon")
+    assert (layer.name, layer.mode) == ("C9 · regions", "add_polygon")
     assert dock.viewer.layers.selection.active is layer
     canvas = dock.viewer.window._qt_viewer.canvas.native
     dock.qtbot.wait(1000)

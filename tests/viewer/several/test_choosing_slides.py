@@ -30,15 +30,15 @@ def test_the_chosen_slide_is_in_sight_and_the_other_one_is_put_away(desk: Desk) 
     choose(desk, "A")
     assert in_sight(desk) == ["A"]
     desk.predict()
-    assert in_sight(desk) == ["A", "ERBB2, predicted (her2st)"]
+    assert in_sight(desk) == ["A", "A · ERBB2 · predicted"]
     choose(desk, "B")
     assert in_sight(desk) == ["B"]
     assert desk.heatmap is None
     desk.predict()
-    assert in_sight(desk) == ["B", "ERBB2, predicted (her2st) [1]"]
+    assert in_sight(desk) == ["B", "B · ERBB2 · predicted"]
     choose(desk, "A")
-    assert in_sight(desk) == ["A", "ERBB2, predicted (her2st)"]
-    assert desk.heatmap.layer is desk.viewer.layers["ERBB2, predicted (her2st)"]
+    assert in_sight(desk) == ["A", "A · ERBB2 · predicted"]
+    assert desk.heatmap.layer is desk.viewer.layers["A · ERBB2 · predicted"]
 
 
 def test_what_the_user_hid_stays_hidden_and_their_own_layers_are_left_alone(desk: Desk) -> None:

@@ -52,16 +52,16 @@ def test_three_genes_in_one_image(composed: Composed) -> None:
     assert composed.view.genes == ("KRT8", "CD3E", "")
     composed.show("KRT8", "CD3E", " erbb2 ")
     assert composed.view.genes == ("KRT8", "CD3E", "ERBB2")
-    assert composed.in_sight() == ["C9", "KRT8 + CD3E + ERBB2, predicted (her2st)"]
+    assert composed.in_sight() == ["C9", "C9 · KRT8 + CD3E + ERBB2 · predicted"]
     assert [line.split()[1] for line in composed.legend()[1:]] == ["KRT8", "CD3E", "ERBB2"]
     limits = composed.part.current.gene_limits[0]
     assert composed.view.scales[0] == f"{limits.low:.2f} to {limits.high:.2f}"
     composed.state.choose_gene("CD3E")  # asked for: its heatmap comes out
-    assert composed.in_sight() == ["C9", "CD3E, predicted (her2st)"]
+    assert composed.in_sight() == ["C9", "C9 · CD3E · predicted"]
     assert composed.legend() == []
-    composed.viewer.layers["KRT8 + CD3E + ERBB2, predicted (her2st)"].visible = True
+    composed.viewer.layers["C9 · KRT8 + CD3E + ERBB2 · predicted"].visible = True
     assert len(composed.legend()) == 4
-    composed.viewer.layers.remove("KRT8 + CD3E + ERBB2, predicted (her2st)")
+    composed.viewer.layers.remove("C9 · KRT8 + CD3E + ERBB2 · predicted")
     assert composed.legend() == []
     composed.part.update()
     assert (composed.part.current, composed.view.scales) == (None, ["", "", ""])
@@ -71,7 +71,7 @@ def test_another_choice_takes_the_place_of_the_first(composed: Composed) -> None
     composed.predict()
     composed.show("KRT8", "", "")
     composed.show("", "CD3E", "ERBB2")
-    assert composed.names() == ["C9", "ERBB2, predicted (her2st)", "CD3E + ERBB2, predicted (her2st)"]
+    assert composed.names() == ["C9", "C9 · ERBB2 · predicted", "C9 · CD3E + ERBB2 · predicted"]
     assert composed.view.scales[0] == ""
 
 

@@ -43,20 +43,25 @@ def test_pinned_genes_become_layers_that_stay_with_their_gene(pinned: Pinned) ->
     pinned.predict()
     pinned.pin("KRT8", "CD3E", "NOPE")
     pinned.part.toggle(True)
-    assert pinned.names() == ["C9", "ERBB2, predicted (her2st)", "KRT8, predicted (her2st)", "CD3E, predicted (her2st)"]
+    assert pinned.names() == [
+        "C9",
+        "C9 · ERBB2 · predicted",
+        "C9 · KRT8 · predicted, pinned",
+        "C9 · CD3E · predicted, pinned",
+    ]
     assert pinned.in_sight() == pinned.names()[:2]
     assert "does not predict NOPE" in pinned.view.sentence
-    krt8 = pinned.viewer.layers["KRT8, predicted (her2st)"]
+    krt8 = pinned.viewer.layers["C9 · KRT8 · predicted, pinned"]
     krt8.visible = True
     pinned.viewer.layers.selection.active = krt8
     pinned.state.choose_gene("FLAT")
-    assert krt8.name == "KRT8, predicted (her2st)"
+    assert krt8.name == "C9 · KRT8 · predicted, pinned"
     np.testing.assert_array_equal(krt8.data, pinned.map.values("KRT8"))
-    assert pinned.heatmap.layer.name == "FLAT, predicted (her2st)"
+    assert pinned.heatmap.layer.name == "C9 · FLAT · predicted"
     pinned.pin("CD3E")
-    assert "KRT8, predicted (her2st)" not in pinned.viewer.layers
+    assert "C9 · KRT8 · predicted, pinned" not in pinned.viewer.layers
     pinned.part.toggle(False)
-    assert pinned.names() == ["C9", "FLAT, predicted (her2st)"]
+    assert pinned.names() == ["C9", "C9 · FLAT · predicted"]
 
 
 def test_when_nothing_is_pinned_any_more_the_layers_can_still_be_taken_away(pinned: Pinned) -> None:
@@ -65,7 +70,7 @@ def test_when_nothing_is_pinned_any_more_the_layers_can_still_be_taken_away(pinn
     pinned.part.toggle(True)
     pinned.pin()
     assert (pinned.view.on, pinned.view.reason_off, pinned.view.sentence) == (True, NO_PINNED, NO_PINNED)
-    assert pinned.names() == ["C9", "ERBB2, predicted (her2st)"]
+    assert pinned.names() == ["C9", "C9 · ERBB2 · predicted"]
     pinned.part.toggle(False)
     assert not pinned.view.on
 
@@ -79,7 +84,7 @@ def test_pinned_layers_fill_while_predicting(pinned: Pinned) -> None:
     prediction_map._state.reshape(-1)[some] = 0
     prediction_map.count -= 10
     pinned.workspace.maps.draw()
-    krt8 = pinned.viewer.layers["KRT8, predicted (her2st)"]
+    krt8 = pinned.viewer.layers["C9 · KRT8 · predicted, pinned"]
     assert np.isfinite(krt8.data).sum() == prediction_map.count
     pinned.predict()
     np.testing.assert_array_equal(krt8.data, prediction_map.values("KRT8"))

@@ -81,10 +81,10 @@ def test_a_tick_draws_the_pinned_genes_and_takes_them_away(fold: Fold) -> None:
     fold.pin("KRT8", "CD3E", "NOPE")
     fold.tick(fold.section.pinned.box)
     names = [layer.name for layer in fold.viewer.layers]
-    assert names == ["C9", "ERBB2, predicted (her2st)", "KRT8, predicted (her2st)", "CD3E, predicted (her2st)"]
+    assert names == ["C9", "C9 · ERBB2 · predicted", "C9 · KRT8 · predicted, pinned", "C9 · CD3E · predicted, pinned"]
     assert fold.in_sight == names[:2]
     assert "does not predict NOPE" in fold.section.pinned.sentence.text()
-    fold.viewer.layers["KRT8, predicted (her2st)"].visible = True
+    fold.viewer.layers["C9 · KRT8 · predicted, pinned"].visible = True
     assert fold.unit.startswith("KRT8, predicted")
     fold.tick(fold.section.pinned.box)
     assert [layer.name for layer in fold.viewer.layers] == names[:2]
@@ -101,14 +101,14 @@ def test_three_genes_in_one_image_by_clicks_and_keys(fold: Fold) -> None:
     field.selectAll()
     fold.qtbot.keyClicks(field, "erbb2")
     fold.click(part.show_button)
-    assert fold.in_sight == ["C9", "KRT8 + CD3E + ERBB2, predicted (her2st)"]
+    assert fold.in_sight == ["C9", "C9 · KRT8 + CD3E + ERBB2 · predicted"]
     limits = part.current.gene_limits[0]
     assert part.scales[0].text() == f"{limits.low:.2f} to {limits.high:.2f}"
     field.selectAll()
     fold.qtbot.keyClicks(field, "NOPE")
     fold.qtbot.keyClick(field, Qt.Key.Key_Return)
     assert "does not predict NOPE" in part.sentence.text()
-    fold.viewer.layers.remove("KRT8 + CD3E + ERBB2, predicted (her2st)")
+    fold.viewer.layers.remove("C9 · KRT8 + CD3E + ERBB2 · predicted")
     assert part.current is None
 
 
@@ -118,7 +118,7 @@ def test_a_pasted_signature_is_scored_by_a_click(fold: Fold) -> None:
     part.name.setCurrentText("luminal")
     fold.score("erbb2, NOPE")
     assert part.match.text().startswith("1 of its 2 genes is in the model; missing: NOPE.")
-    assert fold.in_sight == ["C9", "signature luminal (her2st)"]
+    assert fold.in_sight == ["C9", "C9 · signature luminal · predicted"]
     assert "press Score again" in part.task.sentence.text()
 
 

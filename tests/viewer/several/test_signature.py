@@ -55,13 +55,13 @@ def test_a_pasted_signature_is_scored_as_scanpy_does(scored: Scored) -> None:
     scored.view.write_genes("erbb2, NOPE")
     assert scored.view.match == "1 of its 2 genes is in the model; missing: NOPE. Mean held-out PCC of its genes 0.41."
     scored.part.score()
-    layer = scored.viewer.layers["signature luminal (her2st)"]
+    layer = scored.viewer.layers["C9 · signature luminal · predicted"]
     prediction = scored.map.prediction()
     adata = AnnData(prediction.matrix(), var=pd.DataFrame(index=prediction.genes))
     sc.tl.score_genes(adata, ["ERBB2"], n_bins=levels_for(4))
     np.testing.assert_allclose(layer.data.reshape(-1)[scored.map.done], adata.obs["score"], atol=1e-4)
     assert np.isnan(layer.data.reshape(-1)[~scored.map.done]).all()
-    assert [each.name for each in scored.viewer.layers if each.visible] == ["C9", "signature luminal (her2st)"]
+    assert [each.name for each in scored.viewer.layers if each.visible] == ["C9", "C9 · signature luminal · predicted"]
     overlays = scored.viewer.canvas.overlays.items()
     legend = [each.text for key, each in overlays if key.startswith("nh2st_legend") and each.visible]
     assert legend == [
@@ -97,7 +97,7 @@ def test_deleting_everything_while_it_scores(scored: Scored) -> None:
     scored.view.work.release()
     assert not scored.view.work.running
     assert scored.view.work.said.startswith(f"Scored {done} tiles")
-    assert scored.names() == ["signature pasted list (her2st)"]
+    assert scored.names() == ["C9 · signature pasted list · predicted"]
 
 
 def test_words_of_a_set() -> None:

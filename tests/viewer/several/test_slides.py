@@ -83,7 +83,7 @@ def test_side_by_side_and_back(compared: Slides) -> None:
     assert limits[0] == pytest.approx(np.percentile(both, (1, 99)), rel=1e-5)
     assert (compared.state.limits.low, compared.state.limits.high) == pytest.approx(limits[0], rel=1e-5)
     compared.state.choose_gene("KRT8")
-    assert [heatmap.layer.name.split(",")[0] for heatmap in heatmaps] == ["KRT8", "KRT8"]
+    assert [heatmap.layer.name.split(" · ")[1] for heatmap in heatmaps] == ["KRT8", "KRT8"]
     assert heatmaps[0].limits == heatmaps[1].limits
     heatmaps[0].layer.contrast_limits = (0.2, 0.3)  # by hand: the same colours still mean the same
     assert tuple(heatmaps[1].layer.contrast_limits) == (0.2, 0.3)

@@ -107,14 +107,14 @@ def test_a_job_that_goes_on_elsewhere_does_not_show_on_the_chosen_slide(window: 
     gate.set()
     window.qtbot.waitUntil(lambda: window.widget.controller.status.done > 0)
     assert window.in_sight == ["B"]
-    assert [layer.name for layer in window.viewer.layers] == ["A", "ERBB2, predicted (her2st)", "B"]
+    assert [layer.name for layer in window.viewer.layers] == ["A", "A · ERBB2 · predicted", "B"]
     assert window.heatmap is None
     window.services.gate = None
     gate.set()
     window.qtbot.waitUntil(lambda: not window.widget.controller.running)
     assert window.in_sight == ["B"]
     window.choose("A")
-    assert window.in_sight == ["A", "ERBB2, predicted (her2st)"]
+    assert window.in_sight == ["A", "A · ERBB2 · predicted"]
     assert np.isfinite(window.heatmap.layer.data).sum() == window.heatmap.map.count > 0
 
 
@@ -126,7 +126,7 @@ def test_selecting_a_heatmap_of_another_slide_chooses_that_slide(window: Window)
     window.viewer.layers.selection.active = heatmap.layer
     assert window.widget.slides.combo.currentText() == "A"
     assert window.heatmap is heatmap
-    assert window.in_sight == ["A", "ERBB2, predicted (her2st)"]
+    assert window.in_sight == ["A", "A · ERBB2 · predicted"]
 
 
 def test_two_windows_at_once_know_nothing_of_each_other(make_napari_viewer, qtbot) -> None:
@@ -136,11 +136,11 @@ def test_two_windows_at_once_know_nothing_of_each_other(make_napari_viewer, qtbo
     assert other.in_sight == ["B"]
     other.predict()
     other.gene("KRT8")
-    assert one.in_sight == ["A", "ERBB2, predicted (her2st)"]
-    assert other.in_sight == ["B", "KRT8, predicted (her2st)"]
+    assert one.in_sight == ["A", "A · ERBB2 · predicted"]
+    assert other.in_sight == ["B", "B · KRT8 · predicted"]
     assert (one.heatmap.gene, other.heatmap.gene) == ("ERBB2", "KRT8")
     other.choose("A")
-    assert one.in_sight == ["A", "ERBB2, predicted (her2st)"]
+    assert one.in_sight == ["A", "A · ERBB2 · predicted"]
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_side_by_side_and_back(compared: Window) -> None:
     assert limits[0] == pytest.approx(np.percentile(both, (1, 99)), rel=1e-5)
     assert f"{limits[0][0]:.2f} to {limits[0][1]:.2f}" in window.widget.genes.limits.sentence.text()
     window.gene("KRT8")
-    assert [heatmap.layer.name.split(",")[0] for heatmap in heatmaps] == ["KRT8", "KRT8"]
+    assert [heatmap.layer.name.split(" · ")[1] for heatmap in heatmaps] == ["KRT8", "KRT8"]
     assert heatmaps[0].limits == heatmaps[1].limits
     heatmaps[0].layer.contrast_limits = (0.2, 0.3)  # by hand: the same colours still mean the same
     window.qtbot.waitUntil(lambda: tuple(heatmaps[1].layer.contrast_limits) == (0.2, 0.3))

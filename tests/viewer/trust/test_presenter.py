@@ -80,13 +80,13 @@ def test_before_a_prediction_both_say_why_they_rest(trust: Trust) -> None:
 def test_tiles_unlike_the_training_are_marked_and_counted(trust: Trust) -> None:
     trust.predict()
     trust.check.check()
-    layer = trust.layer("unlike the training (her2st)")
+    layer = trust.layer("C9 · unlike the training")
     cells = np.flatnonzero(trust.map.done)
     x = trust.map.tiles(cells).centres[:, 0] / 1000
     assert np.array_equal(np.isfinite(layer.data.ravel()[cells]), np.float16(x) > 0.64)
     assert tuple(layer.contrast_limits) == (1, 2)  # orange below 1.5, red above
     assert f"{100 * (x > 0.64).mean():.0f}% of {len(cells)} predicted tiles look different" in trust.tissue.share
-    assert trust.names() == ["C9", "ERBB2, predicted (her2st)", layer.name]
+    assert trust.names() == ["C9", "C9 · ERBB2 · predicted", layer.name]
     assert trust.tissue.legend
     assert trust.tissue.offer.more == ""
 
@@ -106,18 +106,18 @@ def test_spread_over_views_follows_the_gene_without_the_model(trust: Trust) -> N
     trust.spread.toggle()
     assert [s["view"] for s in trust.services.sessions[-3:]] == list(VIEWS[1:])
     assert len(trust.services.asked) == before + 3
-    layer = trust.layer("ERBB2, spread over 4 views (her2st)")
+    layer = trust.layer("C9 · ERBB2 · spread over 4 views")
     assert np.allclose(layer.data, expected_spread(trust, "ERBB2"), atol=2e-3, equal_nan=True)
     assert layer.contrast_limits[0] == 0
-    assert not trust.layer("ERBB2, predicted").visible  # two heatmaps on top of one another mean nothing
+    assert not trust.layer("ERBB2 · predicted").visible  # two heatmaps on top of one another mean nothing
     assert not marks.visible
     assert "ln(1 + counts per 10,000)" in trust.views.sentence
     trust.state.choose_gene("KRT8")
-    assert layer.name == "KRT8, spread over 4 views (her2st)"
+    assert layer.name == "C9 · KRT8 · spread over 4 views"
     assert np.allclose(layer.data, expected_spread(trust, "KRT8"), atol=2e-3, equal_nan=True)
     assert len(trust.services.asked) == before + 3
     trust.spread.toggle()
-    assert (layer.visible, trust.layer("KRT8, predicted").visible, marks.visible) == (False, True, True)
+    assert (layer.visible, trust.layer("KRT8 · predicted").visible, marks.visible) == (False, True, True)
     trust.spread.toggle()
     assert layer.visible
     assert len(trust.services.asked) == before + 3  # nothing is asked twice
@@ -154,7 +154,7 @@ def test_layers_may_be_renamed_and_deleted_and_the_slide_too(trust: Trust) -> No
     trust.state.choose_gene("CD3E")
     assert trust.layer("spread over") is None  # it comes back only when it is asked for
     trust.spread.toggle()
-    assert trust.layer("CD3E, spread over").visible
+    assert trust.layer("CD3E · spread over").visible
     trust.viewer.layers.clear()
     trust.state.choose_gene("KRT8")
     assert not trust.views.work.running

@@ -108,7 +108,7 @@ def test_spread_over_models_with_other_panels_and_pixels(dock: Dock) -> None:
     assert "Tick at least one model" in dock.spread.task.sentence.text()
     dock.tick("other")
     dock.ask()
-    shown, layer = dock.workspace.map, dock.layer("ERBB2, spread over 2 models (her2st)")
+    shown, layer = dock.workspace.map, dock.layer("C9 · ERBB2 · spread over 2 models")
     cells = np.flatnonzero(shown.done)
     asked = dock.services.streams[-1]
     assert np.array_equal(asked.centres, shown.tiles(cells).centres)

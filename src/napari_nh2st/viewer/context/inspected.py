@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, TileSet
 from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.names import name_for
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of
 from napari_nh2st.viewer.layers.stacking import to_top
@@ -107,5 +108,5 @@ class Outline(OwnedLayer):
         from napari.layers import Image
 
         look = {"rgb": True, "blending": "translucent", "interpolation2d": "linear"}
-        role = Role(kind=Kind.OUTLINE, fingerprint=fingerprint_of(slide_layer))
-        self._take(Image(pixels, name=OUTLINE, metadata={KEY: role}, **look, **frame))
+        role = Role(kind=Kind.OUTLINE, fingerprint=fingerprint_of(slide_layer), title=OUTLINE)
+        self._take(Image(pixels, name=name_for(role, self.viewer), metadata={KEY: role}, **look, **frame))

@@ -65,11 +65,6 @@ def _rgb(colour: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(colour[1:]))
 
 
-def composite_name(genes: Sequence[str], prediction_map: PredictedMap) -> str:
-    """Name a composite so that it cannot be taken for a measurement."""
-    return f"{' + '.join(genes)}, predicted ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})"
-
-
 class Composite(MapLayer):
     """The layer of a composite, kept in step with its map.
 
@@ -85,15 +80,15 @@ class Composite(MapLayer):
         self, viewer: ViewerModel, prediction_map: PredictedMap, genes: Sequence[str], colours: Sequence[str]
     ) -> None:
         self.genes, self.colours = list(genes), list(colours)
-        what = "predicted expression of several genes"
-        super().__init__(viewer, map_role(Kind.COMPOSITE, prediction_map, what, genes=self.genes), Look(bar=False))
+        what, title = "predicted expression of several genes", f"{' + '.join(genes)} · predicted"
+        role = map_role(Kind.COMPOSITE, prediction_map, what, title=title, genes=self.genes)
+        super().__init__(viewer, role, Look(bar=False))
         self.values = np.zeros((self.map.rows, self.map.columns, 4), dtype=np.uint8)
         self._changes = Changes(self.map)
         self._changes.take()
         self._predicted = [_predicted_values(self.map, gene) for gene in genes]
         self._fitted = 0
         self.gene_limits: list[Limits] = []
-        self.rename(composite_name(genes, self.map))
         self._fit()
         self.bring()
 

@@ -101,6 +101,7 @@ class EffectLayer(TileValues):
             fingerprint=effect.map.slide.get("fingerprint"),
             map=effect.map,
             effect=effect,
+            title="context effect",
             provenance=provenance_of(effect.map, "predicted with surroundings less without"),
         )
         super().__init__(viewer, role, Look(Colormap(_COLOURS, name="blue to orange")))
@@ -114,4 +115,4 @@ class EffectLayer(TileValues):
         limit = symmetric_limit(values)
         label = f"{gene}, what the surroundings add\n{self.map.card.unit}"
         self.draw(values, Limits(-limit, limit), gene=gene, label=label)
-        self.rename(f"{gene}, context effect ({self.map.card.name})")
+        self.retitle(f"{gene} · context effect")

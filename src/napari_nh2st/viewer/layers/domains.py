@@ -44,9 +44,8 @@ class DomainsLayer(MapLayer):
     """The domains of a map, numbered from 1."""
 
     def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap) -> None:
-        super().__init__(viewer, map_role(Kind.DOMAINS, prediction_map, "domains"), _LOOK)
+        super().__init__(viewer, map_role(Kind.DOMAINS, prediction_map, "domains", title="domains"), _LOOK)
         self.values = np.zeros((prediction_map.rows, prediction_map.columns), dtype=np.uint8)
-        self.rename(f"domains ({prediction_map.card.name})")
 
     def show(self, image: npt.NDArray[np.integer[Any]]) -> None:
         """Draw domains (rows, columns), and bring the layer out, back if it was deleted."""

@@ -5,13 +5,12 @@ world = (c - 0.5) x mpp in micrometres, (y, x), c in continuous level-0 pixels; 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nh2st.markup import untagged
-from napari_nh2st.slide_path import split_picture
+from napari_nh2st.viewer.layers.names import slide_name
 from napari_nh2st.viewer.layers.roles import KEY, slide_role
 
 if TYPE_CHECKING:
@@ -23,18 +22,13 @@ if TYPE_CHECKING:
 def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[str, Any], str]:
     """Return the slide as layer data: in micrometres where its pixel size is known, else in pixels."""
     meta: dict[str, Any] = {
-        "name": untagged(name or _layer_name(slide.path)),
+        "name": untagged(name or slide_name(slide.path)),
         "rgb": True,
         "metadata": {KEY: slide_role(slide)},
         **slide_frame(slide),
     }
     levels = list(slide.levels)
     return (levels if len(levels) > 1 else levels[0]), {**meta, "multiscale": len(levels) > 1}, "image"
-
-
-def _layer_name(path: Path) -> str:
-    file, number = split_picture(path)
-    return file.name.split(".")[0] + ("" if number is None else f" #{number}")
 
 
 def slide_frame(slide: Slide) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.smooth import smoothed
-from napari_nh2st.markup import untagged
 from napari_nh2st.viewer.layers.colour_limits import ColourLimits, limits_of_layer
 from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
+from napari_nh2st.viewer.layers.names import name_for
 from napari_nh2st.viewer.layers.roles import KEY, Kind, MapRole, map_of, map_role, role_of
 from napari_nh2st.viewer.state.style import DEFAULT_COLORMAP, Style
 
@@ -40,9 +40,9 @@ HEATMAP = Look(DEFAULT_COLORMAP, opacity=0.7)
 PREDICTED = "predicted expression"
 
 
-def heatmap_name(gene: str, prediction_map: PredictedMap) -> str:
-    """Name a heatmap so that it cannot be taken for a measurement."""
-    return untagged(f"{gene}, predicted ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})")
+def heatmap_title(gene: str, kind: Kind = Kind.HEATMAP) -> str:
+    """Say what a heatmap shows, so that it cannot be taken for a measurement."""
+    return f"{gene} · predicted{', pinned' if kind is Kind.PINNED else ''}"
 
 
 def heatmap_label(gene: str, prediction_map: PredictedMap) -> str:
@@ -55,10 +55,11 @@ def heatmap_data(prediction_map: PredictedMap, gene: str) -> tuple[F32, dict[str
     """Return a heatmap as layer data, without a viewer: what a reader hands to napari, and `adopt` takes over."""
     values = prediction_map.values(gene)
     limits = limits_of(values)
+    role = map_role(Kind.HEATMAP, prediction_map, PREDICTED, gene=gene, title=heatmap_title(gene))
     meta = {
-        "name": heatmap_name(gene, prediction_map),
+        "name": name_for(role),
         "contrast_limits": (limits.low, limits.high),
-        "metadata": {KEY: map_role(Kind.HEATMAP, prediction_map, PREDICTED, gene=gene)},
+        "metadata": {KEY: role},
         **HEATMAP.as_arguments(),
         **map_frame(prediction_map.cell, prediction_map.origin, float(prediction_map.slide["mpp"])),
     }
@@ -99,7 +100,6 @@ class HeatmapLayer(MapLayer):
         role = role_of(layer)
         if isinstance(role, MapRole):
             self.role = role
-        self.name = self._named = layer.name
         self._limits.now = limits_of_layer(layer)
         if layer.data.shape == self.values.shape and layer.data.dtype == self.values.dtype:
             self.values = layer.data
@@ -109,14 +109,13 @@ class HeatmapLayer(MapLayer):
     def show(self, gene: str) -> None:
         """Draw a gene, from the hidden vectors; brings the layer back if it was deleted."""
         values = self.map.values(gene)
-        self.name = heatmap_name(gene, self.map)
-        self.describe(gene=gene, preview=self.map.preview is not None, label=heatmap_label(gene, self.map))
+        title, label = heatmap_title(gene, self.role.kind), heatmap_label(gene, self.map)
+        self.describe(gene=gene, title=title, preview=self.map.preview is not None, label=label)
         if not self.present:
             self._create()
         self.values[...] = values
         self._waiting.clear()
         self._fit_limits()
-        self.rename(self.name)
         self.show_values()
 
     def bring_out(self) -> None:

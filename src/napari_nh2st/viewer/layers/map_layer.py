@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.legend import show_legend
+from napari_nh2st.viewer.layers.names import name_for, name_layers
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, MapRole, give_role, layer_of_slide
 
@@ -100,9 +101,13 @@ class MapLayer(OwnedLayer):
         return fresh
 
     def describe(self, **changes: Any) -> None:
-        """Change what is known of the layer: its gene, its label, its legend."""
+        """Change what is known of the layer: its gene, its title, its label, its legend."""
         self.role = replace(self.role, **changes)
         self._give_role()
+
+    def retitle(self, title: str) -> None:
+        """Say what the layer shows; its name follows, unless the user gave it one."""
+        self.describe(title=title)
 
     def put(self, cells: IntArray, values: npt.NDArray[Any]) -> None:
         """Write the values of some cells, (n,) or (n, 4); `show_values` draws them."""
@@ -134,7 +139,7 @@ class MapLayer(OwnedLayer):
         own = layer_of_slide(self.viewer, self.role.fingerprint)
         frame = map_frame(self.map.cell, self.map.origin, float(self.map.slide["mpp"]), own)
         self._settled = False
-        layer = self._make(name=self.name, metadata={KEY: self.role}, **frame)
+        layer = self._make(name=name_for(self.role, self.viewer), metadata={KEY: self.role}, **frame)
         self._watch(layer)
         self._give_role()
         self._take(layer)
@@ -161,9 +166,11 @@ class MapLayer(OwnedLayer):
     def _give_role(self) -> None:
         if self.layer is not None:
             give_role(self.layer, self.role if self._settled else replace(self.role, label=""))
+            name_layers(self.viewer)
             show_legend(self.viewer)
 
     def _tell(self, event: Any = None) -> None:
+        name_layers(self.viewer)  # a model or a slide may have come or gone
         show_legend(self.viewer)
 
     def _divide_cells(self, image: npt.NDArray[Any]) -> None:

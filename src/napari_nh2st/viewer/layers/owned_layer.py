@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nh2st.markup import untagged
+from napari_nh2st.viewer.layers.names import name_layers
+from napari_nh2st.viewer.layers.roles import change_role
 from napari_nh2st.viewer.layers.stacking import place
 
 if TYPE_CHECKING:
@@ -22,17 +23,6 @@ class OwnedLayer:
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
         self.layer: Layer | None = None
-        self._name = ""
-        self._named = ""  # that we gave it last
-
-    @property
-    def name(self) -> str:
-        """Name that we would give it."""
-        return self._name
-
-    @name.setter
-    def name(self, name: str) -> None:
-        self._name = untagged(name)
 
     @property
     def present(self) -> bool:
@@ -55,15 +45,14 @@ class OwnedLayer:
             self.viewer.layers.remove(self.layer)
         self.layer = None
 
-    def rename(self, name: str) -> None:
-        """Give the layer another name, unless the user gave it one."""
-        self.name = name
-        if self.layer is not None and self.layer.name == self._named:
-            self.layer.name = self.name
-            self._named = self.layer.name
+    def retitle(self, title: str) -> None:
+        """Say what the layer shows; its name follows, unless the user gave it one."""
+        if self.layer is not None and self.present:
+            change_role(self.layer, title=title)
+            name_layers(self.viewer)
 
     def _take(self, layer: Layer) -> None:
         """Put a new layer where it belongs."""
         self.layer = layer
         place(self.viewer, layer)
-        self._named = layer.name  # napari numbers a name that is taken
+        name_layers(self.viewer)  # with a second model on a slide, all of them get longer names

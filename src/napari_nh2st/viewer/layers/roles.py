@@ -59,6 +59,8 @@ class Role:
         Of the slide that it shows or lies on.
     gene : str
         The gene that it shows, empty where it shows none.
+    title : str
+        What it shows, in its name behind the slide: "ERBB2 · predicted".
     provenance : mapping
         What it shows, and the slide, model and command that made it.
     """
@@ -66,6 +68,7 @@ class Role:
     kind: Kind
     fingerprint: str | None
     gene: str = ""
+    title: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -108,13 +111,17 @@ def slide_role(slide: Slide, measurement: Sample | None = None) -> SlideRole:
     return SlideRole(kind=Kind.SLIDE, fingerprint=slide.fingerprint, slide=slide, measurement=measurement)
 
 
-def map_role(kind: Kind, prediction_map: PredictedMap, what: str, *, gene: str = "", **more: Any) -> MapRole:
+def map_role(
+    kind: Kind, prediction_map: PredictedMap, what: str, *, gene: str = "", title: str = "", **more: Any
+) -> MapRole:
     """Return the role of a layer on the lattice of a map.
 
     Parameters
     ----------
     what : str
         What it shows, for its provenance: "predicted expression".
+    title : str
+        What it shows, for its name.
     more
         What else it takes to repeat it.
     """
@@ -123,6 +130,7 @@ def map_role(kind: Kind, prediction_map: PredictedMap, what: str, *, gene: str =
         fingerprint=prediction_map.slide.get("fingerprint"),
         map=prediction_map,
         gene=gene,
+        title=title,
         provenance=provenance_of(prediction_map, what, **more),
     )
 

@@ -48,9 +48,9 @@ def add_signature(
         How many of its genes the model has, for the legend.
     """
     what = "signature, scanpy score_genes"
-    role = map_role(Kind.SIGNATURE, prediction_map, what, signature=name, found=genes)
+    title = f"signature {name} · predicted"
+    role = map_role(Kind.SIGNATURE, prediction_map, what, title=title, signature=name, found=genes)
     layer = TileValues(viewer, role, replace(HEATMAP, colormap=colormap))
-    layer.rename(f"signature {name} ({prediction_map.card.name}{', fine' if prediction_map.fine else ''})")
     layer.put(cells, scores)
     layer.draw(layer.values, limits_of(scores))
     layer.describe(legend=((f"signature {name}, predicted", None), (genes, None), (UNIT, None)))

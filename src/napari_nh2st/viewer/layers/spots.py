@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import FloatArray
-from napari_nh2st.markup import untagged
 from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
 from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.names import name_for
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, change_role, fingerprint_of
 from napari_nh2st.viewer.state.style import Style
@@ -41,7 +41,7 @@ class SpotsLayer(OwnedLayer):
         super().__init__(viewer)
         self.kind = kind
 
-    def create(self, centres: FloatArray, diameter: float, slide_layer: Layer | None, mpp: float, name: str) -> None:
+    def create(self, centres: FloatArray, diameter: float, slide_layer: Layer | None, mpp: float, title: str) -> None:
         """Draw spots anew: centres (n, 2) (x, y) and diameter in level-0 pixels; above the slide and the heatmaps."""
         from napari.layers import Points
 
@@ -49,11 +49,12 @@ class SpotsLayer(OwnedLayer):
         look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_color": _EDGE, "border_width": 0.06}
         if self.kind is Kind.RINGS:
             look = {"face_color": "transparent", "border_color": _RING, "border_width": 0.15}
+        role = Role(kind=self.kind, fingerprint=fingerprint_of(slide_layer), title=title)
         layer = Points(
             centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers
             size=diameter,
-            name=untagged(name),
-            metadata={KEY: Role(kind=self.kind, fingerprint=fingerprint_of(slide_layer))},
+            name=name_for(role, self.viewer),
+            metadata={KEY: role},
             **look,
             **_frame(slide_layer, mpp),
         )
@@ -72,14 +73,14 @@ class SpotsLayer(OwnedLayer):
             self.layer.data = centres[:, ::-1] - 0.5
             self.layer.size = diameter
 
-    def colour(self, colours: Any, gene: str, name: str, values: dict[str, Any]) -> None:
+    def colour(self, colours: Any, gene: str, title: str, values: dict[str, Any]) -> None:
         """Show a gene: colours (n, 4) or one for all, and the values that the status line gives for a spot."""
         if self.layer is None or not self.present:
             return
         self.layer.features = values
         self.layer.face_color = colours
         change_role(self.layer, gene=gene)
-        self.rename(name)
+        self.retitle(title)
 
 
 def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> Rgba:

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_nh2st.viewer.layers.frames import mask_frame
 from napari_nh2st.viewer.layers.label_colours import label_colormap
+from napari_nh2st.viewer.layers.names import name_for
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of, kind_of
 from napari_nh2st.viewer.layers.stacking import place
 
@@ -32,12 +33,13 @@ def add_tissue_layer(viewer: ViewerModel, slide: Slide, tissue: TissueMask, slid
     """Add the tissue mask as a Labels layer that can be painted and erased, aligned with the slide."""
     from napari.layers import Labels
 
+    role = Role(kind=Kind.TISSUE, fingerprint=slide.fingerprint, title="tissue mask")
     layer = Labels(
         np.asarray(tissue.mask).astype(np.uint8),
-        name=f"tissue ({slide_layer.name})",
+        name=name_for(role, viewer),
         opacity=_OPACITY,
         colormap=label_colormap({}, others=_COLOUR),
-        metadata={KEY: Role(kind=Kind.TISSUE, fingerprint=slide.fingerprint)},
+        metadata={KEY: role},
         **mask_frame(tissue.steps, slide_layer),
     )
     place(viewer, layer)

@@ -352,8 +352,8 @@ class MeasuredPresenter:
             return
         self._view.show_frame(f"{measurement.doubt} {ASK_FRAME}", measurement.frame)
         if not self.rings.present:
-            name = f"{measurement.name}, spots: do they lie right?"
-            self.rings.create(*measurement.spots(), self._workspace.state.slide_layer, self._mpp(), name)
+            title = "measured spots to align"
+            self.rings.create(*measurement.spots(), self._workspace.state.slide_layer, self._mpp(), title)
 
     def _redraw(self, comparison: Comparison | None) -> None:
         """Draw another comparison, or none."""
@@ -382,7 +382,7 @@ class MeasuredPresenter:
             (self.difference, self.want_difference, "predicted less measured expression"),
         ):
             if wanted and not layer.present:
-                layer.create(comparison.scored.centres, diameter, state.slide_layer, self._mpp(), comparison.name)
+                layer.create(comparison.scored.centres, diameter, state.slide_layer, self._mpp(), layer.kind)
                 assert layer.layer is not None
                 change_role(layer.layer, provenance=measurement.provenance(what, facts, state.model_name))
                 self._hearing.add(layer.layer.events.visible, self._tick_layers)
@@ -414,18 +414,18 @@ class MeasuredPresenter:
             return
         values, tip = comparison.values(gene), DIFFERENCE_TIP
         if values is None:
-            name = f"{gene}, not measured ({comparison.name})"
-            self.spots.colour(NOT_MEASURED, gene, name, {})
-            self.difference.colour("transparent", gene, name, {})
+            title = f"{gene} · not measured"
+            self.spots.colour(NOT_MEASURED, gene, title, {})
+            self.difference.colour("transparent", gene, title, {})
         else:
             truth, predicted = values
             features = {"measured": truth, "predicted": predicted}
             colours = measured_colours(truth, self._on_its_scale(comparison, gene), self._workspace.state.style)
-            self.spots.colour(colours, gene, f"{gene}, measured ({comparison.name})", features)
+            self.spots.colour(colours, gene, f"{gene} · measured", features)
             if comparison.same_unit:
                 colours, limit = difference_colours(predicted - truth)
-                name = f"{gene}, predicted - measured ({comparison.name})"
-                self.difference.colour(colours, gene, name, features | {"difference": predicted - truth})
+                title = f"{gene} · predicted - measured"
+                self.difference.colour(colours, gene, title, features | {"difference": predicted - truth})
                 tip += f". The colours reach to {limit:z.2f} on both sides, {comparison.card.unit}"
         self._view.show_difference_offer(tip if comparison.same_unit else OTHER_UNIT, on=comparison.same_unit)
 

@@ -101,7 +101,7 @@ class RegionsPresenter:
             self._view.show_sentence(str(error))
             return False
         slide, slide_layer = prediction_map.slide, workspace.map_slide_layer
-        name = "regions" if slide_layer is None else f"regions ({slide_layer.name})"
+        name = "regions" if slide_layer is None else f"{slide_layer.name} · regions"
         layer = region_layer(workspace.viewer, name)
         if layer is None:
             layer = add_region_layer(workspace.viewer, name, slide["shape"], float(slide["mpp"]))

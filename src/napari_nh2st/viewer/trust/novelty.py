@@ -39,10 +39,9 @@ class Novelty:
         colours = Colormap(
             [_UNUSUAL, _UNLIKE], name="unlike the training", controls=[0.0, 0.5, 1.0], interpolation="zero"
         )
-        self.image = TileValues(
-            viewer, map_role(Kind.NOVELTY, prediction_map, "unlike the training"), Look(colours, bar=False)
-        )
-        self.image.rename(f"unlike the training ({prediction_map.card.name})")
+        what = "unlike the training"
+        role = map_role(Kind.NOVELTY, prediction_map, what, title=what)
+        self.image = TileValues(viewer, role, Look(colours, bar=False))
 
     @property
     def count(self) -> int:

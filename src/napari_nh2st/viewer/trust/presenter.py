@@ -246,7 +246,6 @@ class SpreadPresenter:
         self._view.work.start(f"Asking {spread.over}", work, take, self.show_state)
 
     def _show(self, spread: Spread) -> None:
-        spread.image.rename(spread.name(self._workspace.state.gene))
         self._tiles.bring_out(spread)
         self._draw()
 

@@ -43,7 +43,9 @@ class Spread:
         self.map, self.members = prediction_map, members
         self.cells: IntArray = np.empty(0, dtype=np.int64)
         self.answers: list[Answer] = []
-        self.image = TileValues(viewer, map_role(Kind.SPREAD, prediction_map, "spread"), Look("inferno"))
+        self.image = TileValues(
+            viewer, map_role(Kind.SPREAD, prediction_map, "spread", title="spread"), Look("inferno")
+        )
 
     @property
     def count(self) -> int:
@@ -54,10 +56,6 @@ class Spread:
     def over(self) -> str:
         """The answers compared, in words: "4 views"."""
         return count(1 + len(self.members), "model") if self.members else count(len(VIEWS), "view")
-
-    def name(self, gene: str) -> str:
-        """Name the layer."""
-        return f"{gene or 'gene'}, spread over {self.over} ({self.map.card.name})"
 
     def take_over(self, other: Spread | None) -> None:
         """Draw into the layer of another one of the same map."""
@@ -85,7 +83,7 @@ class Spread:
 
     def draw(self, gene: str) -> str:
         """Draw a gene, and return a sentence about it; where a model does not predict it, why nothing is drawn."""
-        self.image.rename(self.name(gene))
+        self.image.retitle(f"{gene or 'gene'} · spread over {self.over}")
         image = np.full((self.map.rows, self.map.columns), np.nan, dtype=np.float32)
         try:
             values = spread_over(self.answers, gene)
