@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import load_card, load_model, load_reference
+from napari_nh2st.slides import find_tissue
 from napari_nh2st.training.config import read_config
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.finetune import finetune
@@ -152,10 +155,53 @@ def test_resuming_on_other_samples_is_refused(straight, three_samples):
 
 
 def test_a_stop_before_the_first_epoch_leaves_no_half_trained_model(tmp_path, samples):
+    run = tmp_path / "r"
+
+    def stop_while_encoding():
+        told = events(run)
+        return bool(told) and told[-1].get("stage") == "looking at the tissue"
+
     with pytest.raises(Nh2stError, match="no model to keep"):
-        finetune(samples, tmp_path / "r", config=settings(), progress=False, cancelled=lambda: True)
-    assert not (tmp_path / "r" / "model").exists()
-    assert events(tmp_path / "r")[-1]["event"] == "failed"
+        finetune(samples, run, config=settings(), progress=False, cancelled=stop_while_encoding)
+    assert not (run / "model").exists()
+    assert events(run)[-1]["event"] == "cancelled"
+
+
+def test_a_folder_that_is_there_is_told_from_the_first_section_on(tmp_path, samples):
+    """A window makes the folder and follows the run in it; a stop is heard while sections are read."""
+    run = tmp_path / "r"
+    run.mkdir()
+    (run / "stop").touch()
+    os.utime(run / "stop", (1, 1))  # of an earlier run
+
+    def stop_at_the_slides():
+        told = events(run)
+        if told and told[-1]["stage"] == "reading the slides":
+            (run / "stop").touch()
+        return False
+
+    with pytest.raises(Nh2stError, match="no model to keep"):
+        finetune(samples, run, config=settings(), progress=False, cancelled=stop_at_the_slides)
+    told = events(run)
+    assert (told[0]["stage"], told[0]["done"], told[0]["total"]) == ("reading the sections", 0, 2)
+    assert [row["stage"] for row in told if "stage" in row] == [
+        "reading the sections", "finding the tissue", "reading the slides",
+    ]  # fmt: skip
+    assert told[-1]["event"] == "cancelled"
+    assert not (run / "start.json").exists()
+
+
+def test_the_tissue_of_a_section_is_found_once(tmp_path, samples, monkeypatch):
+    found = []
+    find = find_tissue.find_tissue
+    monkeypatch.setattr(find_tissue, "find_tissue", lambda *a: found.append(a) or find(*a))
+
+    def stop_when_read():
+        return (tmp_path / "r").is_dir()
+
+    with pytest.raises(Nh2stError, match="no model to keep"):
+        finetune(samples, tmp_path / "r", config=settings(), progress=False, cancelled=stop_when_read)
+    assert len(found) == 2
 
 
 def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples, short_epochs):

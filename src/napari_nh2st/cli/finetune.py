@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,7 @@ def finetune(
         raise typer.BadParameter("name a folder for the run, or ask for an --estimate only", param_hint="--out")
     if as_json and not estimate:
         raise typer.BadParameter("a run writes files: only an --estimate is printed", param_hint="--json")
+    since = time.time()
     from napari_nh2st.training.config import read_config, with_settings
     from napari_nh2st.training.run.runs import wait_for
 
@@ -72,8 +74,9 @@ def finetune(
     from napari_nh2st.training.run.run_folder import RunFolder
 
     folder = train(
-        sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled, finish=summarise
-    )
+        sheet, out, base=model, config=settings, seed=seed, resume=resume, cancelled=cancelled, finish=summarise,
+        since=since,
+    )  # fmt: skip
     from napari_nh2st.training.trainer import is_first_process
 
     if not is_first_process():

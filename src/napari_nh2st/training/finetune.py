@@ -6,8 +6,12 @@ last epoch) is in its folder, whole, and a resumed run ends as an undisturbed on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -19,14 +23,14 @@ from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.folder import load_model, put_reference, save_model
+from napari_nh2st.model.folder import Model, load_model, put_reference, save_model
 from napari_nh2st.terminal import say
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.begin import alone_in, begin_run, check_folder, explain_full_disk, wait_until_ready
 from napari_nh2st.training.run.checkpoints import next_epoch, remove_damaged
-from napari_nh2st.training.run.control import RunControl
+from napari_nh2st.training.run.control import RunControl, StoppedEarly
 from napari_nh2st.training.run.finished_run import FinishedRun
 from napari_nh2st.training.run.held_out_reporter import HeldOutReporter
 from napari_nh2st.training.run.preparation import Preparation
@@ -35,14 +39,12 @@ from napari_nh2st.training.run.reference import describe_training
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.trained_card import refitted_card, trained_card
 from napari_nh2st.training.run.training_pass import TrainedPass, TrainingPass
-from napari_nh2st.training.sections.examine import admit_sections
+from napari_nh2st.training.sections.examine import examine_sections
 from napari_nh2st.training.sections.held_apart import NamedSection, refuse_seen, refuse_shared, seen_among
 from napari_nh2st.training.sections.held_out_sections import HeldOutSections, hold_out_blocks, split_samples
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_sections
 from napari_nh2st.training.trainer import is_first_process, quiet
-
-NOTHING_YET = "stopped before the first epoch was finished: there is no model to keep"
 
 
 def finetune(
@@ -56,6 +58,7 @@ def finetune(
     progress: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
     finish: Callable[[FinishedRun], object] = lambda finished: None,
+    since: float | None = None,
 ) -> Path:
     """Train on measured sections and write a model folder.
 
@@ -79,6 +82,9 @@ def finetune(
     finish : callable
         Called with what came of the run, before the run says that it is done: `evaluation.after_training.summarise`
         scores held-out sections and simpler models.
+    since : float, optional
+        When the run began, in seconds since 1970, where that was before this call: requests in the folder that are
+        older were meant for another run.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def finetune(
     Nh2stError
         If the folder holds a run already, the run was stopped before there was anything to keep, or the disk is full.
     """
-    folder, first = RunFolder(Path(out).expanduser()), is_first_process()
+    since, folder, first = since or time.time(), RunFolder(Path(out).expanduser()), is_first_process()
     if first:
         check_folder(folder, resume)
     else:
@@ -104,18 +110,16 @@ def finetune(
     settings = RunSettings.recorded(folder, samples) if resume or not first else settings
     L.seed_everything(settings.seed, verbose=False)
 
-    train, only_scored = split_samples(samples, settings.config)
-    counts = [read_expression(sample) for sample in train]  # (n, genes) each
-    admit_sections(train, counts)
-    start = None if settings.base is None else load_model(settings.base)
-    card = card_for(train, counts, settings.config, start)  # G genes, pixel size, pitch
-    held_out = HeldOutSections.read(only_scored, card)
-    sections = load_sections(train, counts, card)  # pixels (H, W, 3), nine places (n, 9, 2), labels (n, G) each
-    before = SeenSections() if start is None else SeenSections.of_model(start)
-    _check_apart(sections, held_out, before, settings)
-    hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
-
-    with explain_full_disk(folder), alone_in(folder, first):
+    with explain_full_disk(folder), ExitStack() as alone:
+        there = folder.path.is_dir()  # a window has made it, and follows the run: it is told from the first second
+        if there and first:
+            alone.enter_context(alone_in(folder, first))
+            folder.forget_requests(since)
+        control = RunControl.of(folder, cancelled, writes=first and there, show_bar=progress and first)
+        with control.report_failure():
+            read = _read_sections(samples, settings, control)
+        if not there:
+            alone.enter_context(alone_in(folder, first))
         if first:
             begin_run(folder, settings, samples, resume)
             settings = settings.settled()
@@ -124,18 +128,66 @@ def finetune(
             if first and resume:
                 tell(remove_damaged(folder), control)
             if first:
-                slides = {section.name: section.fingerprint for section in sections}
-                keep_to_measurements(folder, slides, counts)
-            tell_doubts([*sections, *held_out.sections], control)
-            preparation = Preparation(folder, settings, sections, start, control)
-            finished = _train(preparation, card, held_out, seen_among(sections, before), resume)
+                slides = {section.name: section.fingerprint for section in read.sections}
+                keep_to_measurements(folder, slides, read.counts)
+            tell_doubts([*read.sections, *read.held_out.sections], control)
+            preparation = Preparation(folder, settings, read.sections, read.base, control)
+            finished = _train(preparation, read.card, read.held_out, seen_among(read.sections, read.before), resume)
             if first:
-                _describe(finished, train, before)
+                _describe(finished, read.samples, read.before)
                 control.log.say(stage="scoring beside simpler models")
                 finish(finished)
             event = "cancelled" if control.requests.stop_asked else "done"
             control.log.say(event=event, model=str(finished.model))
     return finished.model
+
+
+@dataclass(frozen=True, eq=False)
+class _ReadSections:
+    """What a run learns from and is scored on, as it was read.
+
+    Attributes
+    ----------
+    samples : list of Sample
+        Trained on.
+    counts : list of AnnData
+        Of those samples, (n, genes) each.
+    card : Card
+        G genes, pixel size, pitch.
+    sections : list of Section
+        Pixels (H, W, 3), nine places (n, 9, 2), labels (n, G) each.
+    held_out : HeldOutSections
+    base : Model or None
+    before : SeenSections
+        What the base model has learnt from.
+    """
+
+    samples: list[Sample]
+    counts: list[Any]
+    card: Card
+    sections: list[Section]
+    held_out: HeldOutSections
+    base: Model | None
+    before: SeenSections
+
+
+def _read_sections(samples: Sequence[Sample], settings: RunSettings, control: RunControl) -> _ReadSections:
+    """Read and examine everything before the first thing is computed."""
+    train, only_scored = split_samples(samples, settings.config)
+    counts: list[Any] = []
+    told = control.reading("reading the sections")
+    for sample in train:
+        told(len(counts), len(train))
+        counts.append(read_expression(sample))
+    findings = examine_sections(train, counts, control.reading("finding the tissue"))
+    base = None if settings.base is None else load_model(settings.base)
+    card = card_for(train, counts, settings.config, base)
+    held_out = HeldOutSections.read(only_scored, card, control.reading("reading the held-out sections"))
+    sections = load_sections(train, counts, card, findings, control.reading("reading the slides"))
+    before = SeenSections() if base is None else SeenSections.of_model(base)
+    _check_apart(sections, held_out, before, settings)
+    hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
+    return _ReadSections(train, counts, card, sections, held_out, base, before)
 
 
 def tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
@@ -176,7 +228,7 @@ def _train(
     except NotFinite as error:
         broken = error
     if not folder.best.is_file():
-        raise Nh2stError(f"{broken}: start again with a lower learning_rate" if broken else NOTHING_YET)
+        raise Nh2stError(f"{broken}: start again with a lower learning_rate") if broken else StoppedEarly
 
     blocks = _best_on_blocks(first)  # (k, G) measured and predicted, each
     if is_first_process():
@@ -199,7 +251,7 @@ def _prepare(preparation: Preparation, card: Card, held_out: HeldOutSections) ->
             preparation.folder.ready.touch()
             embedded = preparation.embed_held_out(setup, held_out.sections)
     except Cancelled:
-        raise Nh2stError(NOTHING_YET) from None
+        raise StoppedEarly from None
     return setup, HeldOutReporter(preparation.folder, setup, held_out, embedded)
 
 

@@ -70,7 +70,7 @@ def test_a_run_is_typed_started_watched_held_and_stopped(dock, qtbot, sheet: Pat
     assert dock.bar.format().startswith("epoch ")
     qtbot.waitUntil(lambda: rows(dock, 1, 2) == [["run", "running"]], timeout=10_000)
     qtbot.mouseClick(dock.pause, LEFT)
-    assert dock.pause.text() == "Go on"
+    assert dock.pause.text() == "Resume"
     qtbot.waitUntil(lambda: dock.sentence.text().startswith("Paused"), timeout=10_000)
     qtbot.mouseClick(dock.pause, LEFT)
     assert dock.pause.text() == "Pause"
@@ -78,11 +78,11 @@ def test_a_run_is_typed_started_watched_held_and_stopped(dock, qtbot, sheet: Pat
     assert dock.choices.panel.isVisible()
     assert dock.sections.isVisible()
     qtbot.mouseClick(dock.stop, LEFT)
-    qtbot.waitUntil(lambda: dock.sentence.text().startswith("Stopped; the best model is kept."), timeout=10_000)
+    qtbot.waitUntil(lambda: dock.sentence.text().startswith("Stopped. The best model is kept."), timeout=10_000)
     assert not dock.use.isHidden()
     assert dock.bar.isHidden()
     assert not dock._poll.isActive()
-    assert dock.start.text() == "Go on"
+    assert dock.start.text() == "Resume"
 
 
 def test_runs_are_found_again_opened_resumed_and_forgotten(dock, qtbot, sheet: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_runs_are_found_again_opened_resumed_and_forgotten(dock, qtbot, sheet: P
     assert dock.runs.resume.reason_off == "Choose a run in the list first"
     dock.verticalScrollBar().setValue(dock.verticalScrollBar().maximum())
     pick(dock, qtbot, "first")
-    assert dock.runs.resume.reason_off == "This run is at work already"
+    assert dock.runs.resume.reason_off == "This run is already at work"
     qtbot.mouseClick(dock.runs.open, LEFT)
     assert dock.run.text() == str(tmp_path / "first")
     assert dock.sentence.text().startswith("Running")

@@ -177,8 +177,8 @@ def test_what_is_missing_is_said_until_the_run_can_be_started(dock, sheet: Path)
     assert (state.start.text, state.start.reason_off, state.sentence) == ("Start", "", "Ready: press Start.")
     assert (state.settings_off, state.stop_off, state.pause_off) == (
         "",
-        "There is no run at work to stop",
-        "There is no run at work to hold",
+        "No run is at work here, so there is nothing to stop",
+        "No run is at work here, so there is nothing to pause",
     )
     dock.presenter.choices.choices.number = 3
     assert state.start.reason_off == "The genes are still being looked up"
@@ -271,13 +271,13 @@ def test_start_follow_reopen_stop(dock, program, sheet: Path) -> None:
     assert again.state.folder == str(sheet.parent / "run")
     assert again.presenter.sections.state.sheet.path == str(sheet)
     assert again.state.sentence.startswith("Running")
-    assert again.state.start.reason_off.startswith("This run is at work already")
+    assert again.state.start.reason_off.startswith("This run is already at work")
     again.presenter.stop()
     assert again.state.stop_off or again.state.status.state == "stopping"
     again.wait(lambda: again.state.status.state == "cancelled")
-    assert again.state.sentence.startswith("Stopped; the best model is kept.")
+    assert again.state.sentence.startswith("Stopped. The best model is kept.")
     assert again.state.model == sheet.parent / "run" / "model"
-    assert (again.state.progress, again.state.start.text) == (None, "Go on")
+    assert (again.state.progress, again.state.start.text) == (None, "Resume")
     again.presenter.close()
 
 
@@ -305,7 +305,7 @@ def test_a_second_run_waits_for_the_first(dock, sheet: Path, tmp_path: Path) -> 
     dock.presenter.queue.refresh()
     dock.threads.run_all()
     assert dock.state.start.text == "Queue"
-    assert dock.state.start.tip.startswith("Another run is at work: this one begins by itself")
+    assert dock.state.start.tip.startswith("Another run is at work. This one begins by itself")
     dock.presenter.start()
     words = dock.argv
     assert words[words.index("--after") + 1] == str(tmp_path / "first")

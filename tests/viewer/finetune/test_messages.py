@@ -10,7 +10,15 @@ from napari_nh2st.training.run.held_out_prediction import HeldOutPrediction, Sec
 from napari_nh2st.training.run.run_metrics import RunMetrics
 from napari_nh2st.training.run.run_process import RunState, RunStatus
 from napari_nh2st.training.run.summary import Summary, SummaryLine
-from napari_nh2st.viewer.finetune.messages import map_words, result_words, run_facts, run_sentence, summary_words
+from napari_nh2st.viewer.finetune.messages import (
+    map_words,
+    progress_words,
+    result_words,
+    run_facts,
+    run_sentence,
+    run_state,
+    summary_words,
+)
 from napari_nh2st.viewer.kit.phrases import short
 from viewer.fakes import card
 
@@ -18,17 +26,17 @@ from viewer.fakes import card
 @pytest.mark.parametrize(
     ("state", "metrics", "said"),
     [
-        ("starting", RunMetrics(), "Starting: reading the sections…"),
+        ("starting", RunMetrics(), "Preparing: loading the program. You can close napari."),
         (
             "starting",
             RunMetrics(stage="pretraining the encoder", done=12, total=60),
-            "Preparing: pretraining the encoder, 12 of 60; napari may be closed meanwhile.",
+            "Preparing: pretraining the encoder, 12 of 60. You can close napari.",
         ),
-        ("running", RunMetrics(stage="training"), "Running; napari may be closed meanwhile."),
+        ("running", RunMetrics(stage="training"), "Training. You can close napari."),
         (
             "running",
             RunMetrics([{"val_pcc": 0.25}], stage="scoring beside simpler models"),
-            "Running: scoring beside simpler models; napari may be closed meanwhile. Best held-out PCC so far: 0.250.",
+            "Comparing with simpler models. You can close napari. Best held-out PCC so far: 0.250.",
         ),
     ],
 )
@@ -85,3 +93,14 @@ def test_what_was_held_out_of_a_model_is_said_as_it_is() -> None:
     evaluation = Evaluation(kind="same-patient", samples=["C2 (block)", "C3 (block)"], pcc_mean=0.3, genes=trust)
     assert "Parts of the sections it trained on" in result_words(card(evaluation=evaluation))
     assert "It has learnt from that patient: on another" in result_words(card())
+
+
+def test_a_run_is_measured_in_what_it_does_just_now() -> None:
+    encoding = RunMetrics(stage="looking at the tissue", done=48, total=60, epoch=0)
+    assert progress_words(RunStatus("starting", encoding)) == "encoding the tissue, 48 of 60"
+    assert run_sentence(RunStatus("starting", encoding)) == (
+        "Preparing: encoding the tissue, 48 of 60. You can close napari."
+    )
+    assert (run_state("starting"), run_state("starting", encoding.stage)) == ("starting", "preparing")
+    training = RunMetrics(stage="training", epoch=2, total_epochs=8)
+    assert progress_words(RunStatus("running", training, 12.0)) == "epoch 3 of 8   0:12 left"

@@ -127,8 +127,8 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
 
     qtbot.mouseClick(dock.stop, LEFT)
     qtbot.waitUntil(lambda: dock.presenter.state.status.state == "cancelled", timeout=WAIT)
-    assert dock.sentence.text().startswith("Stopped; the best model is kept.")
-    assert dock.start.text() == "Go on"
+    assert dock.sentence.text().startswith("Stopped. The best model is kept.")
+    assert dock.start.text() == "Resume"
     epoch = max(row["epoch"] for row in rows(run) if row.get("event") == "checkpoint")
     qtbot.mouseClick(dock.start, LEFT)
     qtbot.waitUntil(lambda: dock.presenter.state.status.state == "done", timeout=WAIT)
@@ -166,7 +166,7 @@ def test_killed_at_any_step_it_goes_on_at_a_press(make_napari_viewer, qtbot, sam
         os.kill(dock.presenter.run.record()["pid"], signal.SIGKILL)
         qtbot.waitUntil(lambda: dock.presenter.state.status.state == "failed", timeout=WAIT)
         assert "ended early" in dock.sentence.text()
-        assert dock.start.text() == "Go on"
+        assert dock.start.text() == "Resume"
     qtbot.mouseClick(dock.start, LEFT)
     qtbot.waitUntil(lambda: dock.presenter.state.status.state == "done", timeout=5 * WAIT)
     figures = defaultdict(set)

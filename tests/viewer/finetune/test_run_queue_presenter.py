@@ -97,16 +97,16 @@ RUN = Path("/runs/one")
         (
             RunLine(RUN, "running", resumable=True),
             ReasonsOff(
-                resume="This run is at work already",
+                resume="This run is already at work",
                 use="This run has no model yet",
-                forget="This run is at work: stop it first",
+                forget="This run is at work. Stop it first",
             ),
         ),
         (RunLine(RUN, "done", model=RUN / "model", resumable=True), ReasonsOff(resume="This run has ended")),
         (RunLine(RUN, "cancelled", model=RUN / "model", resumable=True), ReasonsOff()),
         (
             RunLine(RUN, "failed"),
-            ReasonsOff(resume="Nothing of this run was kept to go on from", use="This run has no model yet"),
+            ReasonsOff(resume="Nothing of this run was kept to continue from", use="This run has no model yet"),
         ),
     ],
 )

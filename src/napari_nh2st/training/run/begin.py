@@ -33,8 +33,6 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
 def begin_run(folder: RunFolder, settings: RunSettings, samples: Sequence[Sample], resume: bool) -> None:
     """Make the folder ready, and record what the run is started with."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    for asked in (folder.stop, folder.pause):
-        asked.unlink(missing_ok=True)
     if not resume:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of a run that was ended before its first epoch
         settings.record(folder, samples)

@@ -15,6 +15,7 @@ RUN/checkpoints/               what a resumed run goes on from
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,13 @@ class RunFolder:
     def pause(self) -> Path:
         """Holds the run by being there."""
         return self.path / "pause"
+
+    def forget_requests(self, before: float) -> None:
+        """Remove the requests that were made before a moment (seconds since 1970): they were meant for another run."""
+        for asked in (self.stop, self.pause):
+            with suppress(OSError):
+                if asked.stat().st_mtime < before:
+                    asked.unlink()
 
     @property
     def model(self) -> Path:

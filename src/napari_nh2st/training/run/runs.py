@@ -48,6 +48,8 @@ class RunLine:
     resumable : bool
     message : str
         Why it ended early.
+    stage : str
+        What it does just now, where it tells.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class RunLine:
     sheet: Path | None = None
     resumable: bool = False
     message: str = ""
+    stage: str = ""
 
     @property
     def active(self) -> bool:
@@ -75,7 +78,7 @@ def line_of(process: RunProcess) -> RunLine:
     best = status.metrics.best() if summary is None else summary.lines[-1].pcc
     return RunLine(
         process.folder, status.state, started, best, status.model, sheet,
-        process.can_resume and sheet is not None, status.message,
+        process.can_resume and sheet is not None, status.message, status.metrics.stage or "",
     )  # fmt: skip
 
 

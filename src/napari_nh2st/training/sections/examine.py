@@ -7,7 +7,7 @@ A section is a slide, counts, and the places of its spots. Whoever trains on one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,30 @@ def examine(sample: Sample, data: ad.AnnData, slide: Slide) -> SectionFindings:
     findings = sorted(section.findings(), key=lambda f: not f.refuses)
     facts = data.uns.get("nh2st", {})
     unread = {"off_tissue": int(facts.get("off_tissue", 0)), "without_counts": int(facts.get("dropped", 0))}
-    return SectionFindings(tuple(findings), section.fit.on_slide, section.fit.on_tissue, section.array, unread)
+    fit, tissue = section.fit, slide.tissue()
+    return SectionFindings(tuple(findings), fit.on_slide, fit.on_tissue, section.array, tissue, unread)
+
+
+def examine_sections(
+    samples: Sequence[Sample],
+    counts: Sequence[ad.AnnData],
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> list[SectionFindings]:
+    """Examine sections that were read, none of which may be refused.
+
+    Raises
+    ------
+    SampleError, MppNeeded
+        If a section is refused.
+    """
+    found: list[SectionFindings] = []
+    for sample, data in zip(samples, counts, strict=True):
+        progress(len(found), len(samples))
+        with open_slide(sample.slide, mpp=sample.mpp) as slide:
+            findings = examine(sample, data, slide)
+        findings.admit(sample.sample, data)
+        found.append(findings)
+    return found
 
 
 def admit_sections(samples: Sequence[Sample], counts: Sequence[ad.AnnData]) -> tuple[list[ad.AnnData], list[str]]:
@@ -77,13 +100,11 @@ def admit_sections(samples: Sequence[Sample], counts: Sequence[ad.AnnData]) -> t
     SampleError, MppNeeded
         If a section is refused.
     """
-    admitted, doubts = [], []
-    for sample, data in zip(samples, counts, strict=True):
-        with open_slide(sample.slide, mpp=sample.mpp) as slide:
-            findings = examine(sample, data, slide)
-        admitted.append(findings.admit(sample.sample, data))
-        doubts += [f"{sample.sample}: {doubt}" for doubt in findings.doubts]
-    return admitted, doubts
+    found = examine_sections(samples, counts)
+    admitted = [findings.admit(s.sample, data) for s, data, findings in zip(samples, counts, found, strict=True)]
+    return admitted, [
+        f"{s.sample}: {doubt}" for s, findings in zip(samples, found, strict=True) for doubt in findings.doubts
+    ]
 
 
 class _Examined:

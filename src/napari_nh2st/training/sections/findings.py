@@ -14,6 +14,8 @@ from napari_nh2st.training.sections.array_pitch import ArrayPitch
 if TYPE_CHECKING:
     import anndata as ad
 
+    from napari_nh2st.slides import TissueMask
+
 Kind = Literal["file", "pixel size", "off slide", "image", "pitch", "tissue", "corner", "mirrored", "order"]
 _PLACES = ("off slide", "image", "tissue", "corner", "mirrored")
 
@@ -68,6 +70,8 @@ class SectionFindings:
         Refusals first.
     on_slide, on_tissue : (n,) bool
     array : ArrayPitch
+    tissue : TissueMask
+        The slide's, which is found once for all that follows.
     unread : dict of str to int
         Spots of the file that were left out when it was read, by the reason.
     """
@@ -76,6 +80,7 @@ class SectionFindings:
     on_slide: npt.NDArray[np.bool_]
     on_tissue: npt.NDArray[np.bool_]
     array: ArrayPitch
+    tissue: TissueMask
     unread: dict[str, int]
 
     @property

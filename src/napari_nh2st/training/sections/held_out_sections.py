@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,12 @@ class HeldOutSections:
     genes: list[str]
 
     @classmethod
-    def read(cls, samples: Sequence[Sample], card: Card) -> HeldOutSections:
+    def read(
+        cls,
+        samples: Sequence[Sample],
+        card: Card,
+        progress: Callable[[int, int], object] = lambda done, total: None,
+    ) -> HeldOutSections:
         """Load held-out samples in the geometry of a card.
 
         Raises
@@ -80,7 +85,10 @@ class HeldOutSections:
             why = none_found(data[0], card.genes)
             raise SampleError(f"none of the panel's genes were measured in the held-out {names}: {why}")
         narrow = card.model_copy(update={"genes": genes, "gene_means": None, "ensembl": None})
-        sections = [load_section(s, d, narrow) for s, d in zip(samples, data, strict=True)]
+        sections: list[Section] = []
+        for sample, counted in zip(samples, data, strict=True):
+            progress(len(sections), len(samples))
+            sections.append(load_section(sample, counted, narrow))
         columns = [card.genes.index(g) for g in genes]
         for section in sections:
             measured, section.labels = section.labels, np.zeros((len(section.labels), len(card.genes)), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.slides import Slide, open_slide
 from napari_nh2st.training.sections.examine import examine
+from napari_nh2st.training.sections.findings import SectionFindings
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -89,12 +90,22 @@ class Section:
         return out
 
 
-def load_sections(samples: Sequence[Sample], counts: Sequence[Any], card: Card) -> list[Section]:
-    """Load sections one after the other; see `load_section`."""
-    return [load_section(sample, data, card) for sample, data in zip(samples, counts, strict=True)]
+def load_sections(
+    samples: Sequence[Sample],
+    counts: Sequence[Any],
+    card: Card,
+    findings: Sequence[SectionFindings],
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> list[Section]:
+    """Load examined sections one after the other; see `load_section`."""
+    sections: list[Section] = []
+    for sample, data, found in zip(samples, counts, findings, strict=True):
+        progress(len(sections), len(samples))
+        sections.append(load_section(sample, data, card, found))
+    return sections
 
 
-def load_section(sample: Sample, data: Any, card: Card) -> Section:
+def load_section(sample: Sample, data: Any, card: Card, findings: SectionFindings | None = None) -> Section:
     """Read a section's pixels at the model's mpp and lay out its spots' neighbourhoods.
 
     Parameters
@@ -104,6 +115,8 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         From `read_expression`.
     card : Card
         mpp, patch, pitch and panel of the model to be trained.
+    findings : SectionFindings, optional
+        Of `examine.examine`, where the section was examined already.
 
     Raises
     ------
@@ -113,13 +126,13 @@ def load_section(sample: Sample, data: Any, card: Card) -> Section:
         If neither the slide nor the sheet says how large a pixel is.
     """
     with open_slide(sample.slide, mpp=sample.mpp) as slide:
-        findings = examine(sample, data, slide)
+        findings = examine(sample, data, slide) if findings is None else findings
         data = findings.admit(sample.sample, data)
         mpp = slide.require_mpp()
         scale = card.scale_on(mpp)
         data, _ = match_panel(data, card.genes, card.ensembl, other_symbols)
         spots = TileSet.at(data.obsm["spatial"], scale=scale, pitch=card.pitch)
-        places, present = neighbourhood(spots, card, slide_box(slide), slide.tissue())
+        places, present = neighbourhood(spots, card, slide_box(slide), findings.tissue)
         centres = places / scale  # (n, 9, 2) model pixels
         margin = card.patch // 2 + card.architecture.stride
         corner = np.floor(centres.min(axis=(0, 1)) - margin).astype(np.int64)

@@ -31,8 +31,8 @@ from napari_nh2st.viewer.state.preferences import stored_preferences
 from napari_nh2st.viewer.state.services import Services
 
 _POLL_MS = 1000
-_PAUSE = "Pause", "Hold the run after the current step, so that the processor is free; nothing is lost"
-_GO_ON = "Go on", "Let the held run go on where it stands"
+_PAUSE = "Pause", "Hold the run after the current step and free the processor. Nothing is lost"
+_RESUME = "Resume", "Continue the paused run"
 
 
 class FinetuneWidget(QScrollArea):
@@ -119,7 +119,7 @@ class FinetuneWidget(QScrollArea):
         self.pause = action_button(*_PAUSE, presenter.pause)
         self.stop = action_button(
             "Stop and keep the best",
-            "End the run after the current step; the best model so far is kept",
+            "End the run after the current step and keep the best model so far",
             presenter.stop,
         )
         self.bar = QProgressBar()
@@ -202,7 +202,7 @@ class FinetuneWidget(QScrollArea):
         self.start.set_reason_off(offer.reason_off)
 
     def _show_held(self, held: bool) -> None:
-        self.pause.set_action(*(_GO_ON if held else _PAUSE))
+        self.pause.set_action(*(_RESUME if held else _PAUSE))
 
     def _show_progress(self, progress: Progress | None) -> None:
         self.bar.setVisible(progress is not None)

@@ -28,10 +28,10 @@ from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.state.preferences import Preferences
 
-_START = "Start the run as a process of its own: it continues when napari is closed"
-_QUEUE = "Another run is at work: this one begins by itself when the other has ended"
-_RESUME = "Go on from the last finished epoch, with the settings that the run was started with"
-_NO_RUN = "There is no run at work to "
+_START = "Start the run. It continues when you close napari"
+_QUEUE = "Another run is at work. This one begins by itself when the other has ended"
+_RESUME = "Continue from the last finished epoch, with the settings that the run was started with"
+_NO_RUN = "No run is at work here, so there is nothing to "
 _LOG_LINES = 200
 
 
@@ -59,7 +59,7 @@ class StartOffer:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a run: epochs done, of how many (0 if not known), and the same in words."""
+    """Progress of a run: steps of its stage or epochs done, of how many (0 if not known), and the same in words."""
 
     done: int = 0
     total: int = 0
@@ -283,7 +283,7 @@ class FinetunePresenter:
         new = run is not None and not resumable and not status.active
         state.settings_off = "" if new else _settings_off(run, status)
         state.stop_off = "" if status.state in ("queued", "starting", "running", "paused") else f"{_NO_RUN}stop"
-        state.pause_off = "" if status.state in ("starting", "running", "paused") else f"{_NO_RUN}hold"
+        state.pause_off = "" if status.state in ("starting", "running", "paused") else f"{_NO_RUN}pause"
         if status.state == "empty":
             stops = "A section stops the run: see above" if self.sections.state.overview.stops else ""
             state.sentence = f"{stops or state.start.reason_off or f'Ready: press {state.start.text}'}."
@@ -295,14 +295,16 @@ class FinetunePresenter:
         waits = run is not None and bool(self.queue.active_beside(run.folder))
         tip = _RESUME if goes_on else _START
         return StartOffer(
-            "Queue" if waits else "Go on" if goes_on else "Start", f"{_QUEUE}. {tip}" if waits else tip, self._why_not()
+            "Queue" if waits else "Resume" if goes_on else "Start",
+            f"{_QUEUE}. {tip}" if waits else tip,
+            self._why_not(),
         )
 
     def _why_not(self) -> str:
         """Say why nothing can be started; empty where it can."""
         run, status = self.run, self.state.status
         if run is not None and status.active:
-            return "This run is at work already. To queue another one, choose another folder for it"
+            return "This run is already at work. To queue another one, choose another folder for it"
         if run is not None and status.state == "done":
             return "This folder holds a finished run: choose another one"
         if run is not None and run.can_resume and line_of(run).sheet is not None:
@@ -350,5 +352,7 @@ def _settings_off(run: RunProcess | None, status: RunStatus) -> str:
 
 
 def _progress(status: RunStatus) -> Progress:
-    metrics = status.metrics
-    return Progress(metrics.epoch or 0, metrics.total_epochs or 0, progress_words(status))
+    metrics, words = status.metrics, progress_words(status)
+    if metrics.total:  # of what it does before, between or after the epochs
+        return Progress(min(metrics.done or 0, metrics.total), metrics.total, words)
+    return Progress(metrics.epoch or 0, (metrics.total_epochs or 0) if metrics.training else 0, words)

@@ -21,13 +21,20 @@ _RUN_STATES = {
     "cancelled": "stopped",
     "failed": "ended early",
 }
+# Stages of a run whose names in its files say less to a person.
+_STAGES = {
+    "looking at the tissue": "encoding the tissue",
+    "training on the held-out blocks too": "training again, now with the held-out blocks",
+    "scoring beside simpler models": "comparing with simpler models",
+}
+_CLOSE = "You can close napari."
 _KINDS = {"cross-patient": "cross-patient", "same-patient": "same patient", "synthetic": "synthetic tissue"}
 _NAMED = ("colour ridge", "this model")  # lines of a summary that are told in a sentence
 
 
-def run_state(state: str) -> str:
-    """Name a run's state for a list."""
-    return _RUN_STATES.get(state, state)
+def run_state(state: str, stage: str = "") -> str:
+    """Name a run's state for a list; `stage` says what it does just now, where it tells."""
+    return "preparing" if state == "starting" and stage else _RUN_STATES.get(state, state)
 
 
 def run_sentence(status: RunStatus) -> str:
@@ -37,34 +44,39 @@ def run_sentence(status: RunStatus) -> str:
     figure = f" Best {what} so far: {best:z.3f}." if best is not None else ""
     if status.state == "failed":
         return f"The run ended early: {status.message}"
-    doing = "" if not at or at == "training" else f": {at}"
     return {
         "empty": "Add sections and choose a new folder for the run.",
-        "queued": "Waiting for the runs before it; napari may be closed meanwhile.",
-        "starting": f"Preparing{doing}; napari may be closed meanwhile." if at else "Starting: reading the sections…",
-        "running": f"Running{doing}; napari may be closed meanwhile.{figure}",
-        "paused": f"Paused: it holds its memory and uses no processor time. Go on takes it up where it stands.{figure}",
-        "stopping": "Stopping after the current step; the best model is kept.",
+        "queued": f"Waiting for earlier runs to end. {_CLOSE}",
+        "starting": f"Preparing: {at or 'loading the program'}. {_CLOSE}",
+        "running": f"{_sentence(at or 'running')} {_CLOSE}{figure}",
+        "paused": f"Paused. The run keeps its memory but uses no processor time. Press Resume to continue.{figure}",
+        "stopping": "Stopping after the current step. The best model so far is kept.",
         "done": f"Done.{figure.replace(' so far', '')} To train again, choose another folder.",
-        "cancelled": f"Stopped; the best model is kept.{figure.replace(' so far', '')}"
+        "cancelled": f"Stopped. The best model is kept.{figure.replace(' so far', '')}"
         if status.model
         else "Stopped before there was a model.",
     }[status.state]
 
 
 def progress_words(status: RunStatus) -> str:
-    """Say how far a run is: "epoch 3 of 8   0:12 left"."""
+    """Say how far a run is: "epoch 3 of 8   0:12 left"; before the first epoch, how far its preparations are."""
     metrics, left = status.metrics, clock(status.seconds_left)
+    if metrics.total:
+        return stage_words(metrics)
     epoch = "" if metrics.epoch is None else f"epoch {metrics.epoch + 1} of {metrics.total_epochs}"
     return "   ".join(part for part in (epoch, f"{left} left" if left else "") if part)
 
 
 def stage_words(metrics: RunMetrics) -> str:
-    """Say what a run does just now and how far it is with that: "pretraining the encoder, 12 of 60"."""
+    """Say what a run does just now and how far it is with that: "encoding the tissue, 48 of 60"."""
     if metrics.stage is None:
         return ""
     far = f", {metrics.done:,} of {metrics.total:,}" if metrics.done is not None and metrics.total else ""
-    return f"{metrics.stage}{far}"
+    return f"{_STAGES.get(metrics.stage, metrics.stage)}{far}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def run_facts(metrics: RunMetrics) -> str:

@@ -21,9 +21,9 @@ from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
 _EVERY_MS = 2000
 _LINES_IN_SIGHT = 5
 _COLUMNS = {
-    "begun": "When it was started or resumed last",
+    "begun": "When it was last started or resumed",
     "name": "Its folder",
-    "state": "How far it is",
+    "state": "What it is doing, or how it ended",
     "PCC": "Mean correlation on what was held out; before the end, the best so far on inner blocks",
 }
 OnRun = Callable[[RunLine], object]
@@ -46,13 +46,11 @@ class RunQueue(QWidget):
         self._poll = QTimer(self, interval=_EVERY_MS)
         self._poll.timeout.connect(presenter.refresh)
         self._make_table()
-        self.open = action_button(
-            "Open", "Show this run above: its curves, and its log if it ended early", self._calling(on_open)
-        )
+        self.open = action_button("Open", "Show this run above, with its curves and its log", self._calling(on_open))
         self.table.itemDoubleClicked.connect(lambda _: self._calling(on_open)())
         self.resume = action_button(
             "Resume",
-            "Go on from the last finished epoch, with the settings that the run was started with",
+            "Continue from the last finished epoch, with the settings that the run was started with",
             self._calling(on_resume),
         )
         self.use = action_button("Use model", "Choose the trained model in the NH2ST dock", self._calling(on_use))
@@ -115,7 +113,9 @@ class RunQueue(QWidget):
             self.table.setRowCount(len(lines))
             for at, line in enumerate(lines):
                 best = "" if line.best is None else f"{line.best:z.3f}"
-                self._show_row(at, line, (when(line.started, now), line.folder.name, run_state(line.state), best))
+                self._show_row(
+                    at, line, (when(line.started, now), line.folder.name, run_state(line.state, line.stage), best)
+                )
                 if line.folder == chosen:
                     self.table.selectRow(at)
         if self.presenter.state.active:
@@ -126,7 +126,7 @@ class RunQueue(QWidget):
         self._update_buttons()
 
     def _show_row(self, at: int, line: RunLine, texts: Sequence[str]) -> None:
-        tip = paragraphs([str(line.folder), *([line.message] if line.message else [])])
+        tip = paragraphs([str(line.folder), *filter(None, (line.message, line.active and line.stage))])
         for place, text in enumerate(texts):
             item = QTableWidgetItem(text)
             item.setToolTip(plain_tip(tip))

@@ -118,13 +118,13 @@ def reasons_off(line: RunLine | None) -> ReasonsOff:
         return ReasonsOff(*[_NOTHING_CHOSEN] * 4)
     resume = ""
     if line.active:
-        resume = "This run is at work already"
+        resume = "This run is already at work"
     elif line.state == "done":
         resume = "This run has ended"
     elif not line.resumable:
-        resume = "Nothing of this run was kept to go on from"
+        resume = "Nothing of this run was kept to continue from"
     return ReasonsOff(
         resume=resume,
         use="" if line.model else "This run has no model yet",
-        forget="This run is at work: stop it first" if line.active else "",
+        forget="This run is at work. Stop it first" if line.active else "",
     )
