@@ -23,6 +23,7 @@ from napari_nh2st.viewer.kit.layout import column, rule, scrolled
 from napari_nh2st.viewer.kit.pacing import Pacing
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.removal import make_removal_safe
+from napari_nh2st.viewer.layers.scale_bar import ScaleBar
 from napari_nh2st.viewer.measured.section import MeasuredSection
 from napari_nh2st.viewer.predict.job_section import JobSection
 from napari_nh2st.viewer.predict.model_section import ModelSection
@@ -123,7 +124,8 @@ class PredictWidget(QScrollArea):
         self._hear_of_choices()
         self._hear_of_the_view()
         # without a reference to this widget: it is half gone when the signal comes
-        self._owned = (self.presenter, self.background, self._connections, self.job.activity)
+        scale_bar = ScaleBar(self.viewer, self.state, self.workspace.preferences, self._connections)
+        self._owned = (self.presenter, self.background, self._connections, self.job.activity, scale_bar)
         self.destroyed.connect(partial(_close, self._owned))
 
     def _hear_of_choices(self) -> None:

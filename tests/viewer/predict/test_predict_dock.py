@@ -145,6 +145,7 @@ def test_closing_the_dock_stops_the_work(dock: Dock) -> None:
     dock.click(dock.widget.job.button)
     dock.until(lambda: dock.services.asked != [])
     dock.viewer.window.remove_dock_widget(dock.widget)
+    assert not dock.viewer.canvas.overlays.scale_bar.visible, "napari had none"
     dock.until(lambda: not dock.widget.background.busy, timeout=5000)
     dock.viewer.layers.clear()  # the viewer no longer calls the dock
 
@@ -171,6 +172,7 @@ def test_unknown_pixel_size_is_asked_for(make_napari_viewer, qtbot) -> None:
     qtbot.keyClick(form.value, Qt.Key.Key_Return)
     layer = dock.viewer.layers[0]
     assert form.text.text() == "0.5 µm/px (typed in)"
+    assert dock.viewer.canvas.overlays.scale_bar.visible
     np.testing.assert_allclose(layer.scale, 0.5)
     assert [str(u) for u in layer.units] == ["micrometer"] * 2
     dock.predict()

@@ -24,12 +24,15 @@ CHOSEN = {
     "percentiles": "5 to 95 %",
     "locked": True,
     "smooth": True,
+    "scale_bar": False,
     "pinned": ("ERBB2", "KRT8"),
     "recent_genes": ("CD3E",),
     "model_folders": ("/runs/a, b/model", "C:\\runs\\model"),
     "open_sections": ("Measured", "Several genes"),
     "last_run": "/runs/a, b",
     "last_sheet": "/runs/sheet.csv",
+    "slide_folder": "/slides",
+    "tour_seen": True,
 }
 
 

@@ -38,6 +38,8 @@ class Preferences:
     colormap, percentiles : str
         Of heatmaps; `percentiles` is a key of `style.PERCENTILES`.
     locked, smooth : bool
+    scale_bar : bool
+        Whether a scale bar stands on the canvas.
     pinned : tuple of str
         Genes at hand in every slide.
     recent_genes, model_folders : tuple of str
@@ -46,6 +48,10 @@ class Preferences:
         Titles.
     last_run, last_sheet : str
         Of the fine-tune dock.
+    slide_folder : str
+        Where the last slide lay.
+    tour_seen : bool
+        Whether the tour was taken or declined: it is not offered again.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -58,12 +64,15 @@ class Preferences:
     percentiles: str = "1 to 99 %"
     locked: bool = False
     smooth: bool = False
+    scale_bar: bool = True
     pinned: Names = ()
     recent_genes: Names = ()
     model_folders: Names = ()
     open_sections: Names = ()
     last_run: str = ""
     last_sheet: str = ""
+    slide_folder: str = ""
+    tour_seen: bool = False
 
     def use_gene(self, gene: str) -> None:
         """Remember a gene that was looked at."""
@@ -106,12 +115,15 @@ PLACES = {
     **{name: _Place("dock", name) for name in ("model", "device", "where", "detail", "colormap", "percentiles")},
     "locked": _Place("dock", "lock"),
     "smooth": _Place("dock", "smooth"),
+    "scale_bar": _Place("dock", "scale_bar"),
     "pinned": _Place("remembered", "pinned", ","),
     "recent_genes": _Place("remembered", "recent_genes", ","),
     "model_folders": _Place("remembered", "model_folders", ";"),
     "open_sections": _Place("remembered", "open_sections", ","),
     "last_run": _Place("remembered", "last_run"),
     "last_sheet": _Place("remembered", "last_sheet"),
+    "slide_folder": _Place("remembered", "slide_folder"),
+    "tour_seen": _Place("remembered", "tour_seen"),
 }
 
 
