@@ -92,6 +92,13 @@ install_system() {
 
 stamp_text() { cat pyproject.toml "$constraints" scripts/setup.sh 2>/dev/null | cksum; echo "$PWD"; }
 
+# PyQt6 for the tests that run with it, too. In a folder of its own: beside PySide6, napari would take it for every window.
+install_pyqt6() {
+    rm -rf .venv/pyqt6
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/pyqt6 \
+        --constraint "$constraints" PyQt6 PyQt6-Qt6 PyQt6-sip || say "no PyQt6: the tests that need it are left out"
+}
+
 # Whether torch is the one that was asked for; any will do where none was.
 torch_is_right() {
     if [ -n "${TORCH:-}" ]; then
@@ -139,5 +146,6 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(stamp_text)" ] && [ -x .venv/bin/
 fi
 make_venv
 install_packages
+install_pyqt6
 stamp_text >"$stamp"
 say "done"

@@ -7,11 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
 
 
-def run(script: Path, *words: str, settings: str = "", timeout: float = 500) -> str:
-    """Run a script to its end and return the text that it printed.
+PYSIDE6, PYQT6 = "pyside6", "pyqt6"
+_PYQT6_FOLDER = Path(sys.prefix) / "pyqt6"  # by scripts/setup.sh: among the other packages, napari would prefer it
+
+
+def require_pyqt6() -> None:
+    """Skip a test where PyQt6 is not there."""
+    if not _PYQT6_FOLDER.is_dir():
+        pytest.skip(f"PyQt6 is not in {_PYQT6_FOLDER}: run make setup")
+
+
+def run(script: Path, *words: str, settings: str = "", timeout: float = 500, binding: str = "") -> str:
+    """Run a script to its end, without a traceback, and return the text that it printed.
 
     Parameters
     ----------
@@ -22,10 +34,17 @@ def run(script: Path, *words: str, settings: str = "", timeout: float = 500) -> 
         The file for napari's settings; by default nothing is remembered.
     timeout : float, optional
         In seconds.
+    binding : str, optional
+        Of Python to Qt, `PYSIDE6` or `PYQT6`; by default that of the tests.
     """
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "NAPARI_CONFIG": settings}
+    if binding:
+        environment["QT_API"] = binding
+    if binding == PYQT6:
+        environment["PYTHONPATH"] += f"{os.pathsep}{_PYQT6_FOLDER}"
     command = [sys.executable, str(script), *words]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
     said = (outcome.stdout + outcome.stderr)[-6000:]
     assert outcome.returncode == 0, f"{script.name} ended with {outcome.returncode}:\n{said}"
+    assert "Traceback" not in said, said
     return outcome.stdout

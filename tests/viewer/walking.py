@@ -31,7 +31,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from napari.utils.notifications import ErrorNotification, notification_manager
-from qtpy.QtCore import QPoint, Qt, QThreadPool, QtMsgType, qInstallMessageHandler
+from qtpy.QtCore import QPoint, Qt, QtMsgType, qInstallMessageHandler
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -48,6 +48,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nh2st.errors import SlideError
+from napari_nh2st.viewer.kit.background import threads_at_work
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.predict_dock import PredictWidget
@@ -414,9 +415,9 @@ class Walk(RuleBasedStateMachine):
 
     def _at_work(self) -> str:
         """Threads that still work for this window, in words."""
-        pool = QThreadPool.globalInstance().activeThreadCount()
+        pool = threads_at_work()
         ours = [thread.name for thread in set(threading.enumerate()) - self.threads if "nh2st" in thread.name]
-        return f"{pool} in Qt's pool, {ours}" if pool or ours else ""
+        return f"{pool} in the docks' pool, {ours}" if pool or ours else ""
 
 
 class WalkAlone(Walk):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QScrollArea, QWidget
 from superqt.utils import qdebounced
@@ -20,6 +20,7 @@ from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.fold import Fold
 from napari_nh2st.viewer.kit.layout import column, rule, scrolled
+from napari_nh2st.viewer.kit.lifetime import Lifetime
 from napari_nh2st.viewer.kit.pacing import Pacing
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.removal import make_removal_safe
@@ -68,7 +69,7 @@ class PredictWidget(QScrollArea):
         make_removal_safe(napari_viewer)
         self.viewer = napari_viewer
         self._connections = Connections()
-        self._was_docked = False
+        self.lifetime = Lifetime(self, napari_viewer)
         self.background = Background()
         self.job = JobSection()
         pacing = Pacing(self, lambda: self.presenter.draw())
@@ -123,13 +124,14 @@ class PredictWidget(QScrollArea):
         shortcut.activated.connect(self.genes.focus)
         self._hear_of_choices()
         self._hear_of_the_view()
-        # without a reference to this widget: it is half gone when the signal comes
         scale_bar = ScaleBar(self.viewer, self.state, self.workspace.preferences, self._connections)
-        self._owned = (self.presenter, self.background, self._connections, self.job.activity, scale_bar)
-        self.destroyed.connect(partial(_close, self._owned))
+        # of no widget: those are gone when a dock is deleted without being closed
+        parts = (self.presenter, self.background, self._connections, self.job.activity, scale_bar)
+        self.lifetime.ends.hold(*(part.close for part in parts))
 
     def _hear_of_choices(self) -> None:
         self._chosen = qdebounced(self.presenter.make_ready, timeout=_CHOSEN_MS)
+        self.workspace.when_closing(self._chosen.cancel)
         events = self.state.events
         for chosen in (events.slide, events.model, events.fine):
             chosen.connect(lambda: self._chosen())
@@ -137,6 +139,7 @@ class PredictWidget(QScrollArea):
     def _hear_of_the_view(self) -> None:
         viewer = self.viewer
         self._rest = qdebounced(self.presenter.view_rested, timeout=_REST_MS)
+        self.workspace.when_closing(self._rest.cancel)
         camera, canvas = viewer.scene.camera.events, viewer.canvas
         for moved in (
             *(camera.center, camera.zoom, canvas.events.size),
@@ -176,22 +179,6 @@ class PredictWidget(QScrollArea):
         else:
             super().keyPressEvent(event)
 
-    def event(self, event: QEvent) -> bool:
-        """Stop the work when the dock is closed: napari then takes the widget out of its dock and keeps it."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._was_docked = True
-            elif self._was_docked:
-                self.shut_down()
-        return bool(super().event(event))
-
     def shut_down(self) -> None:
         """Cancel what runs and let go of the viewer."""
-        for waiting in (self._rest, self._chosen):
-            waiting.cancel()
-        _close(self._owned)
-
-
-def _close(owned: tuple[Any, ...], *_: Any) -> None:
-    for part in owned:
-        part.close()
+        self.lifetime.end()

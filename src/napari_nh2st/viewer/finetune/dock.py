@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt, QTimer, QUrl
+from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QProgressBar, QScrollArea
 from superqt.utils import signals_blocked
@@ -25,6 +25,7 @@ from napari_nh2st.viewer.finetune.trial_process import TrialProcess
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import indented, row, rule, scrolled
+from napari_nh2st.viewer.kit.lifetime import Lifetime
 from napari_nh2st.viewer.kit.texts import Label, Sentence
 from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.state.preferences import stored_preferences
@@ -68,17 +69,14 @@ class FinetuneWidget(QScrollArea):
         self._make()
         self._lay_out()
         self._connect()
-        self.destroyed.connect(self.background.close)
+        # it follows no more; the run goes on
+        parts = (self.sections, self.choices, self.estimate, self.runs)
+        self.lifetime = Lifetime(self, napari_viewer)
+        self.lifetime.ends.hold(
+            *(self.background.close, self.presenter.close, self._poll.stop),
+            *(part.close_down for part in parts),
+        )
         self.presenter.open_last()
-
-    def event(self, event: QEvent) -> bool:
-        """Follow no more when the dock is closed; the run goes on."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._poll.stop()
-            for part in (self.sections, self.choices, self.estimate, self.runs):
-                part.close_down()
-            self.presenter.close()
-        return bool(super().event(event))
 
     # what the presenter asks for
 

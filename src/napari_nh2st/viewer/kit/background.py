@@ -1,89 +1,184 @@
-"""Work off the GUI thread."""
+"""Work off the GUI thread.
+
+Not superqt's workers: their signals are deleted with the application while their threads still emit them, which ends
+the process with PyQt6. Here threads touch one Qt object alone, which lives as long as the application.
+"""
 
 from __future__ import annotations
 
+import atexit
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from superqt.utils import create_worker
+from qtpy.QtCore import QObject, Qt, QThreadPool, Signal
 
 from napari_nh2st.viewer.kit.garbage import collect_on_gui_thread
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
 
 Work = Callable[[Tell, Cancelled], Any]
+Receive = Callable[[Any], None]
+
+
+class _Post(QObject):
+    """Brings what threads send to the GUI thread."""
+
+    arrived = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._letters: deque[Callable[[], None]] = deque()
+        self.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def send(self, letter: Callable[[], None]) -> None:
+        """Have something called on the GUI thread; from any thread."""
+        self._letters.append(letter)
+        with suppress(RuntimeError):  # the application is gone, and this object with it: nobody waits
+            self.arrived.emit()
+
+    def _deliver(self) -> None:
+        if self._letters:
+            self._letters.popleft()()
+
+
+class _Crew:
+    """The threads of all docks, and what is to be ended before Qt goes.
+
+    A pool of its own: napari waits for Qt's global one when its last window is closed, before anybody is told to stop.
+    """
+
+    def __init__(self) -> None:
+        self.pool, self.post = QThreadPool(), _Post()
+        self.at_work: set[Background] = set()
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """Ask all threads to end, and wait until they have."""
+        for background in list(self.at_work):
+            background.close()
+        with suppress(RuntimeError):
+            self.pool.waitForDone()
+
+
+_crew: _Crew | None = None
+
+
+def _the_crew() -> _Crew:
+    global _crew
+    if _crew is None:
+        _crew = _Crew()
+    return _crew
+
+
+def threads_at_work() -> int:
+    """Return how many threads are at work, for all docks together."""
+    return 0 if _crew is None else int(_crew.pool.activeThreadCount())
 
 
 class Background:
     """Runs iterators and functions in threads and brings what they give back to the GUI thread.
 
-    Not napari's `thread_worker`: that one asks on closing whether to wait for jobs named by their Python
-    repr. napari still waits for these threads when the application ends.
+    Make it and call it on the GUI thread. The process waits for these threads when it ends.
     """
 
     def __init__(self) -> None:
-        self._workers: set[Any] = set()
-        self._inbox: deque[tuple[Callable[[Any], None], Any]] = deque()
+        self._jobs: dict[int, Receive] = {}  # what takes their answers stays here: a thread must not delete widgets
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._count = 0
         self._delivering = False
         self._closed = False
 
     @property
     def busy(self) -> bool:
         """True if a thread is at work."""
-        return bool(self._workers)
+        return bool(self._jobs)
 
-    def iterate(self, items: Iterator[Any], receive: Callable[[Any], None]) -> None:
+    def iterate(self, items: Iterator[Any], receive: Receive) -> None:
         """Draw `items` in a thread; `receive` gets each of them here."""
 
-        def draw() -> Iterator[Any]:
-            yield from items
+        def draw(give: Receive) -> None:
+            for item in items:
+                if self._closed:
+                    break
+                give(item)
+            if self._closed and hasattr(items, "close"):
+                items.close()
 
-        self._start(create_worker(draw, _start_thread=False), "yielded", receive)
+        self._start(draw, receive)
 
     def call(
         self,
         function: Callable[..., Any],
         *args: Any,
-        then: Callable[[Any], None],
+        then: Receive,
         failed: Callable[[Exception], None],
     ) -> None:
         """Call a function in a thread; exactly one of `then` and `failed` gets what came of it."""
 
-        def guarded() -> tuple[bool, Any]:
+        def guarded(give: Receive) -> None:
             try:
-                return True, function(*args)
+                outcome = True, function(*args)
             except Exception as error:  # told to the caller, who shows it
-                return False, error
+                outcome = False, error
+            give(outcome)
 
         def receive(outcome: tuple[bool, Any]) -> None:
             ok, value = outcome
             (then if ok else failed)(value)
 
-        self._start(create_worker(guarded, _start_thread=False), "returned", receive)
+        self._start(guarded, receive)
 
     def close(self) -> None:
         """Ask the threads to end; what they still give is dropped."""
         self._closed = True
-        for worker in list(self._workers):
-            worker.quit()
 
-    def _start(self, worker: Any, signal: str, receive: Callable[[Any], None]) -> None:
-        self._workers.add(worker)
-        getattr(worker, signal).connect(partial(self._pass_on, receive))
-        worker.finished.connect(partial(self._workers.discard, worker))
-        collect_on_gui_thread()
-        worker.start()
+    def _start(self, work: Callable[[Receive], None], receive: Receive) -> None:
+        crew = _the_crew()
+        self._count += 1
+        job = self._count
+        self._jobs[job] = receive
+        crew.at_work.add(self)
 
-    def _pass_on(self, receive: Callable[[Any], None], value: Any) -> None:
+        def send(call: Callable[..., None], *args: Any) -> None:
+            crew.post.send(partial(self._take, partial(call, *args)))
+
+        def run() -> None:
+            try:
+                if not self._closed:
+                    work(partial(send, self._receive, job))
+            except Exception as error:  # out of a thread of Qt's, it would end the process
+                send(_raise, error)
+            finally:
+                send(self._end, job)
+
+        collect_on_gui_thread(threads_at_work)
+        crew.pool.start(run)
+
+    def _receive(self, job: int, item: Any) -> None:
+        if not self._closed:
+            self._jobs[job](item)
+
+    def _end(self, job: int) -> None:
+        self._jobs.pop(job, None)
+        if not self._jobs:
+            _the_crew().at_work.discard(self)
+
+    def _take(self, call: Callable[[], None]) -> None:
         """Deliver in order and one at a time: what is called may let Qt process events, and so come back here."""
-        self._inbox.append((receive, value))
+        self._inbox.append(call)
         if self._delivering:
             return
         self._delivering = True
         try:
-            while self._inbox and not self._closed:
-                receive, value = self._inbox.popleft()
-                receive(value)
+            while self._inbox:
+                self._inbox.popleft()()
         finally:
             self._delivering = False
+            if self._inbox:  # one of them failed: the others are delivered after its error was shown
+                _the_crew().post.send(partial(self._take, lambda: None))
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -7,8 +7,9 @@ in whichever thread allocates next, and Qt objects that are let go of in a worke
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 
-from qtpy.QtCore import QObject, QThreadPool, QTimer
+from qtpy.QtCore import QObject, QTimer
 
 _EVERY_MS = 500
 _YOUNG = 1  # the oldest generation is left for later: it takes long, and the window would stand still
@@ -17,8 +18,9 @@ _YOUNG = 1  # the oldest generation is left for later: it takes long, and the wi
 class _Collector(QObject):
     """Collects what is young on the GUI thread until the threads have ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads_at_work: Callable[[], int]) -> None:
         super().__init__()
+        self._threads_at_work = threads_at_work
         self._timer = QTimer(self, interval=_EVERY_MS)
         self._timer.timeout.connect(self._collect)
 
@@ -28,7 +30,7 @@ class _Collector(QObject):
             self._timer.start()
 
     def _collect(self) -> None:
-        if QThreadPool.globalInstance().activeThreadCount():
+        if self._threads_at_work():
             gc.collect(_YOUNG)
             return
         self._timer.stop()
@@ -38,9 +40,9 @@ class _Collector(QObject):
 _collector: _Collector | None = None
 
 
-def collect_on_gui_thread() -> None:
-    """Call on the GUI thread before a thread of Qt's pool starts: until all have ended, none of them collects."""
+def collect_on_gui_thread(threads_at_work: Callable[[], int]) -> None:
+    """Call on the GUI thread before a thread starts: until none is at work, none of them collects."""
     global _collector
     if _collector is None:
-        _collector = _Collector()
+        _collector = _Collector(threads_at_work)
     _collector.hold()

@@ -59,7 +59,7 @@ class Task(QWidget):
         layout.addWidget(self.sentence)
         self._timer = QTimer(self, interval=_SHOWN_MS)
         self._timer.timeout.connect(self._show)
-        host.when_closing(self.cancel)
+        host.when_closing(self._let_go)
 
     @property
     def running(self) -> bool:
@@ -124,6 +124,11 @@ class Task(QWidget):
         if self._stop is not None:
             self._stop.set()
             self.sentence.say("Stopping…")
+
+    def _let_go(self) -> None:
+        """Ask the work to stop without a word: the dock is closed, and this widget may be gone."""
+        if self._stop is not None:
+            self._stop.set()
 
     def say(self, text: str) -> None:
         """Say a sentence below the bar."""

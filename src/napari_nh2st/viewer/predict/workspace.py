@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_nh2st.errors import Nh2stError
@@ -135,8 +136,9 @@ class Workspace:
     def close(self) -> None:
         """Tell the sections that the dock is closed."""
         calls, self._closing = self._closing, []
-        for call in calls:
-            call()
+        with ExitStack() as stack:  # an error in one does not leave out the others
+            for call in reversed(calls):
+                stack.callback(call)
 
 
 def same_lattice(a: PredictedMap, b: PredictedMap) -> bool:
