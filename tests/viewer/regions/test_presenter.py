@@ -56,6 +56,7 @@ class FakeDomains:
 class FakeRegions:
     def __init__(self) -> None:
         self.folded, self.said, self.words, self.chosen = False, "", {}, ""
+        self.listed, self.steps = [], 0
         self.genes = self.presenter = self.comparison = None
 
     @property
@@ -65,9 +66,12 @@ class FakeRegions:
     def show_sentence(self, text) -> None:
         self.said = text
 
-    def show_regions(self, words, regions) -> None:
-        self.words = words
+    def show_regions(self, listed, regions) -> None:
+        self.listed, self.words = listed, {region.name: region.predicted for region in listed}
         self.comparison.set_regions(regions)
+
+    def show_undo(self, steps) -> None:
+        self.steps = steps
 
     def show_genes(self, genes, saved) -> None:
         self.genes = genes
@@ -174,7 +178,7 @@ def test_two_regions_are_compared(regions: Regions) -> None:
     assert pair.table["score"].abs().idxmax() in ("ERBB2", "CD3E")
     assert pair.table.loc["ERBB2", "difference"] > 0
     assert pair.table.loc["KRT8", "adjusted p"] > 0.05
-    assert pair.said.startswith("2, ")
+    assert pair.said.startswith("Region 2 (")
     assert "in both are left out" in pair.said
     pair.second = "2"
     regions.comparison.compare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
-from napari_nh2st.viewer.regions.messages import ALIKE
+from napari_nh2st.viewer.regions.messages import ALIKE, DONE_DRAWING, DRAW
 from viewer.fakes import FakeServices, FakeSlide
 
 pytestmark = pytest.mark.viewer
@@ -64,6 +65,38 @@ class Dock:
         self.until(lambda: self.names() != [] and self.section.sentence.isHidden())
         return layer
 
+    @property
+    def canvas(self):
+        return self.viewer.window._qt_viewer.canvas.native
+
+    def click_at(self, x: float, y: float) -> QPoint:
+        """Click on the canvas, at parts of its width and height."""
+        at = QPoint(int(self.canvas.width() * x), int(self.canvas.height() * y))
+        self.qtbot.mouseMove(self.canvas, at)
+        self.qtbot.wait(10)
+        self.qtbot.mouseClick(self.canvas, LEFT, pos=at)
+        self.qtbot.wait(QApplication.doubleClickInterval() + 20)
+        return at
+
+    def draw_square(self, start: float, side: float = 0.2) -> None:
+        """Draw a square with the polygon tool."""
+        for x, y in ((0, 0), (side, 0), (side, side), (0, side)):
+            at = self.click_at(start + x, start + y)
+        self.qtbot.mouseDClick(self.canvas, LEFT, pos=at)
+
+    def rows(self, layer) -> list[str]:
+        """The names of a layer's shapes, of which there is one each, on the canvas too."""
+        names = list(layer.features["name"])
+        assert list(layer.text.values) == names
+        assert len(layer.data) == len(layer.edge_color) == len(layer.face_color) == len(names)
+        return names
+
+    def colours(self) -> list[tuple[int, ...]]:
+        """What the swatches in the list show."""
+        listed = self.section.list
+        icons = [listed.item(i, 0).icon().pixmap(14, 14).toImage() for i in range(listed.rowCount())]
+        return [icon.pixelColor(5, 5).getRgb() for icon in icons]
+
     def names(self) -> list[str]:
         return [self.section.list.item(i, 0).text() for i in range(self.section.list.rowCount())]
 
@@ -76,26 +109,27 @@ class Dock:
 
 
 @pytest.fixture
+def quick_clicks() -> Iterator[None]:
+    """Two clicks are a double click only if they follow each other at once: tests need not wait between them."""
+    before = QApplication.doubleClickInterval()
+    QApplication.setDoubleClickInterval(1)
+    yield
+    QApplication.setDoubleClickInterval(before)
+
+
+@pytest.fixture
 def dock(make_napari_viewer, qtbot) -> Dock:
     return Dock(make_napari_viewer, qtbot)
 
 
-def test_a_region_drawn_with_the_mouse_is_named_and_measured(make_napari_viewer, qtbot) -> None:
+def test_a_region_drawn_with_the_mouse_is_named_and_measured(make_napari_viewer, qtbot, quick_clicks) -> None:
     dock = Dock(make_napari_viewer, qtbot, show=True)
     dock.click(dock.section.draw)
     layer = dock.viewer.layers[-1]
     assert (layer.name, layer.mode) == ("C9 · regions", "add_polygon")
     assert dock.viewer.layers.selection.active is layer
-    canvas = dock.viewer.window._qt_viewer.canvas.native
-    dock.qtbot.wait(1000)
-    width, height = canvas.width(), canvas.height()
-    corners = [QPoint(int(width * x), int(height * y)) for x, y in ((0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6))]
-    for corner in corners:
-        dock.qtbot.mouseMove(canvas, corner)
-        dock.qtbot.wait(100)
-        dock.qtbot.mouseClick(canvas, LEFT, pos=corner)
-        dock.qtbot.wait(QApplication.doubleClickInterval() + 50)
-    dock.qtbot.mouseDClick(canvas, LEFT, pos=corners[-1])
+    dock.qtbot.wait(500)
+    dock.draw_square(0.4)
     dock.until(lambda: dock.names() == ["1"])
     assert list(layer.features["name"]) == ["1"]
     frame = dock.section.table.frame
@@ -107,6 +141,57 @@ def test_a_region_drawn_with_the_mouse_is_named_and_measured(make_napari_viewer,
     expected = dock.map.values("ERBB2").ravel()[mask]
     assert frame.loc["ERBB2", "mean"] == pytest.approx(expected.mean(), abs=1e-3)
     assert frame.loc["ERBB2", "spread"] == pytest.approx(expected.std(ddof=1), rel=1e-2)
+
+
+def test_shapes_that_napari_takes_back_leave_nothing(make_napari_viewer, qtbot, quick_clicks) -> None:
+    dock = Dock(make_napari_viewer, qtbot, show=True)
+    draw = dock.section.draw
+    dock.click(draw)
+    layer, canvas = dock.viewer.layers[-1], dock.canvas
+    assert (draw.isChecked(), draw.text()) == (True, DONE_DRAWING)
+    dock.draw_square(0.3)
+    dock.click_at(0.7, 0.7)
+    dock.qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+    assert dock.rows(layer) == ["1"]
+    assert (draw.isChecked(), draw.text(), layer.mode) == (False, DRAW, "pan_zoom")
+    dock.click(draw)
+    assert dock.viewer.layers[-1] is layer
+    for mode in ("add_path", "add_polyline", "add_polygon"):
+        layer.mode = mode
+        dock.click_at(0.7, 0.7)
+        dock.qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+        assert dock.rows(layer) == ["1"], mode
+    dock.click(draw)
+    dock.draw_square(0.6)
+    dock.until(lambda: dock.names() == ["1", "2"])
+    colours = dock.colours()
+    assert dock.rows(layer) == ["1", "2"]
+    assert len(set(colours)) == 2
+    dock.click(draw)
+    assert (draw.isChecked(), layer.mode) == (False, "pan_zoom")
+
+    layer.mode = "select"
+    layer.selected_data = {0}
+    for key in (Qt.Key.Key_C, Qt.Key.Key_V):
+        dock.qtbot.keyClick(canvas, key, Qt.KeyboardModifier.ControlModifier)
+    dock.until(lambda: dock.names() == ["1", "2", "3"])
+    assert dock.rows(layer) == ["1", "2", "3"]
+    layer.selected_data = {0, 2}
+    dock.qtbot.keyClick(canvas, Qt.Key.Key_Delete)
+    dock.until(lambda: dock.names() == ["2"])
+    dock.click(dock.section.delete)
+    dock.until(lambda: dock.names() == [])
+    dock.qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    dock.until(lambda: dock.names() == ["2"])
+    dock.click(dock.section.undo)
+    dock.until(lambda: dock.names() == ["2", "1", "3"])
+    assert dock.rows(layer) == ["2", "1", "3"]
+    assert dock.colours()[:2] == colours[::-1]
+    assert not dock.section.undo.isEnabled()
+    dock.viewer.layers.remove(layer)
+    dock.until(lambda: dock.names() == [])
+    dock.click(dock.section.undo)
+    dock.until(lambda: dock.names() == ["2", "1", "3"])
 
 
 def test_a_name_that_is_typed_is_kept_with_the_layer(make_napari_viewer, qtbot) -> None:

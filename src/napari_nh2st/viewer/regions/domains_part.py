@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QSlider, QWidget
 
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.swatch import swatch
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Label, Note, Sentence
 from napari_nh2st.viewer.layers.domains import colour_of
@@ -22,8 +22,6 @@ from napari_nh2st.viewer.regions.messages import ALIKE, DOMAIN_TIPS, FIND_TIP
 if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Layer
-
-_SWATCH = 14  # pixels
 
 
 class DomainsPart(QWidget):
@@ -78,9 +76,7 @@ class DomainsPart(QWidget):
         """List domains by their shares of the tissue."""
         self.choice.clear()
         for number, share in enumerate(shares, 1):
-            swatch = QPixmap(_SWATCH, _SWATCH)
-            swatch.fill(QColor(colour_of(number)))
-            self.choice.addItem(QIcon(swatch), f"{number}: {100 * share:z.0f} % of the tissue", number)
+            self.choice.addItem(swatch(colour_of(number)), f"{number}: {100 * share:z.0f} % of the tissue", number)
 
     def show_markers(self, genes: pd.DataFrame | None, saved: pd.DataFrame | None, title: str = "") -> None:
         """Show the genes of the chosen domain."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -29,6 +30,9 @@ NAME, OTHER_NAMES = "name", ("label",)  # columns of features that say what a sh
 # modes of a shapes layer in which the mouse draws what encloses something
 DRAWING = frozenset({"add_polygon", "add_polygon_lasso", "add_rectangle", "add_ellipse"})
 _EDGE = 1 / 300  # of the slide's longer side
+# Okabe and Ito's colours, which colour-blind eyes tell apart; least like tissue first
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442", "#D55E00", "#CC79A7")
+_OURS: WeakKeyDictionary[Shapes, dict[str, str]] = WeakKeyDictionary()  # layers that we added: colours by names
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +43,15 @@ class Drawn:
     ----------
     outline : (k, 2) float64
         Level-0 pixels (x, y).
+    colour : str
+        Of its edge, "#rrggbb".
     """
 
     layer: Shapes
     index: int
     name: str
     outline: FloatArray
+    colour: str
 
 
 def place_on(heatmap: HeatmapLayer, slide_layer: Layer | None) -> Placing | None:
@@ -74,7 +81,10 @@ def drawn_on(viewer: ViewerModel, to_level0: Placing) -> list[Drawn]:
         if (outline := outline_of(layer, index)) is not None
     ]
     numbers = _free(name for _, _, name, _ in found)
-    return [Drawn(layer, index, name or next(numbers), to_level0(outline)) for layer, index, name, outline in found]
+    return [
+        Drawn(layer, index, name or next(numbers), to_level0(outline), _hex(layer.edge_color[index]))
+        for layer, index, name, outline in found
+    ]
 
 
 def by_name(drawn: list[Drawn]) -> dict[str, list[FloatArray]]:
@@ -83,6 +93,16 @@ def by_name(drawn: list[Drawn]) -> dict[str, list[FloatArray]]:
     for shape in drawn:
         regions.setdefault(shape.name, []).append(shape.outline)
     return regions
+
+
+def areas(drawn: list[Drawn], mpp: float) -> dict[str, float]:
+    """Return the area of each region, mm²; `mpp` in micrometres per level-0 pixel."""
+    found: dict[str, float] = {}
+    for shape in drawn:
+        x, y = shape.outline.T
+        pixels = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2  # Gauss's area formula
+        found[shape.name] = found.get(shape.name, 0.0) + pixels * mpp**2 * 1e-6
+    return found
 
 
 def on_slide(outlines: Iterable[FloatArray], shown: PredictedMap) -> Box:
@@ -95,6 +115,8 @@ def on_slide(outlines: Iterable[FloatArray], shown: PredictedMap) -> Box:
 def rename(drawn: list[Drawn], old: str, new: str) -> None:
     """Give a region another name, in its layers' features."""
     for layer in {id(shape.layer): shape.layer for shape in drawn if shape.name == old}.values():
+        if layer in _OURS and old in _OURS[layer]:
+            _OURS[layer].setdefault(new, _OURS[layer][old])
         names = {s.index: s.name for s in drawn if s.layer is layer}  # numbers too: they would shift else
         set_names(layer, {i: new if name == old else name for i, name in names.items()})
 
@@ -108,6 +130,7 @@ def set_names(layer: Shapes, names: dict[int, str]) -> None:
         values[index] = name
     features[column] = values
     layer.features = features
+    paint(layer)
     if not np.char.str_len(np.atleast_1d(layer.text.values).astype(str)).any():
         layer.text = _text(column)
 
@@ -120,7 +143,65 @@ def name_new(viewer: ViewerModel, layer: Shapes, first: int) -> None:
         _name(other, i) for other in shapes_layers(viewer) for i in range(first if other is layer else len(other.data))
     ]
     numbers = _free(taken)
-    set_names(layer, {i: next(numbers) for i in range(first, len(layer.data))})
+    new = range(first, len(layer.data))
+    set_names(layer, {i: "" if outline_of(layer, i) is None else next(numbers) for i in new})
+
+
+def forget_gone(layer: Shapes, at: int) -> bool:
+    """Drop what napari keeps of a shape that it has taken back: a polygon of two points, a shape without vertices.
+
+    napari 0.9 then leaves its row of features, its text and its colours behind, and all later ones are one off.
+
+    Parameters
+    ----------
+    at : int
+        Where the shape was; negative for the last one.
+
+    Returns
+    -------
+    bool
+        True if there was something to drop.
+    """
+    shapes, rows = len(layer.data), len(layer.features)
+    if rows <= shapes:
+        return False
+    gone = range(shapes, rows) if at < 0 else range(at, at + rows - shapes)
+    for name in ("_edge_color", "_face_color"):
+        colours = getattr(layer._data_view, name)
+        if len(colours) == rows:
+            setattr(layer._data_view, name, np.delete(colours, gone, axis=0))
+    layer.features = layer.features.drop(index=list(gone)).reset_index(drop=True)
+    return True
+
+
+def pick_rows(layer: Shapes, indices: list[int]) -> Any:
+    """Return the rows of features of some shapes, (n, columns) DataFrame."""
+    return layer.features.iloc[indices].copy()
+
+
+def paint(layer: Shapes) -> None:
+    """Give each region of a layer of ours a colour of its own; what others made keeps its colours."""
+    if layer not in _OURS or not len(layer.data):
+        return
+    names = [_name(layer, i) for i in range(len(layer.data))]
+    colours = _colours(layer, names)
+    layer.edge_color = [colours[name] for name in names]
+
+
+def _colours(layer: Shapes, names: list[str]) -> dict[str, str]:
+    """Return a colour for each name: the one that it had, else the one that is used least."""
+    had = _OURS[layer]
+    kept = {name: had[name] for name in names if name in had}
+    for name in names:
+        if name not in kept:
+            used = list(kept.values())
+            kept[name] = min(COLOURS, key=used.count)
+    had.update(kept)
+    return kept
+
+
+def _hex(rgba: Any) -> str:
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgba[:3])
 
 
 def region_layer(viewer: ViewerModel, name: str) -> Shapes | None:
@@ -138,7 +219,7 @@ def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: floa
         name=name,
         features=pd.DataFrame({NAME: pd.Series([], dtype=object)}),
         text=_text(NAME),
-        edge_color="#111111",
+        edge_color=COLOURS[0],
         face_color="#ffffff28",
         opacity=1.0,
         edge_width=max(slide_shape) * mpp * _EDGE,
@@ -146,6 +227,7 @@ def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: floa
         units=("um", "um"),
     )
     layer.feature_defaults[NAME] = ""
+    _OURS[layer] = {}
     place(viewer, layer)
     return layer
 

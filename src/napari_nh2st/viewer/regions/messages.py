@@ -14,6 +14,9 @@ NO_REGIONS = "No regions yet: press Draw regions, click around a part of the tis
 NO_PLACE = "The slide and its heatmap are closed: open the slide again, or choose the gene."
 DRAW, DONE_DRAWING = "Draw regions", "Done drawing"
 DRAW_TIP = "Draw polygons with the mouse until you press again or Esc; shapes of any shapes layer count as regions"
+DELETE_TIP = "Remove the chosen region from its layer"
+UNDO_TIP = "Bring back the region that was removed last (Ctrl+Z)"
+NOTHING_REMOVED = "Nothing was removed."
 OFF_THE_SLIDE = "off the slide"
 REGION_TIPS = {
     "mean": "Mean of the region's predicted tiles",
@@ -53,6 +56,11 @@ def predicted_words(predicted: int, tissue: int | None) -> str:
     return f"{predicted:,} of {count(tissue, 'tile')}" if tissue else count(predicted, "tile")
 
 
+def area_words(area: float) -> str:
+    """Write an area (mm²) in three figures, without its unit."""
+    return f"{area:.3g}" if area < 100 else f"{round(area):,}"
+
+
 def comparison_words(first: str, second: str, tiles: tuple[int, int, int], comparison: Comparison) -> str:
     """Say what was compared.
 
@@ -62,12 +70,21 @@ def comparison_words(first: str, second: str, tiles: tuple[int, int, int], compa
         Tiles in the first alone, in the second alone, and in both.
     """
     ours, theirs, both = tiles
-    said = f"{first}, {count(ours, 'tile')}, against {second}, {count(theirs, 'tile')}."
+    said = f"{_titled(first)} ({count(ours, 'tile')}) compared with {_other(second)} ({count(theirs, 'tile')})."
     if both:
         said += f" {count(both, 'tile')} in both are left out."
     if comparison.used != (ours, theirs):
         said += f" {comparison.used[0]:,} and {comparison.used[1]:,} of them, drawn by chance, were compared."
     return said
+
+
+def _titled(name: str) -> str:
+    """Return a region's name as a sentence begins with it: a number alone says nothing."""
+    return f"Region {name}" if name.isdecimal() else name[:1].upper() + name[1:]
+
+
+def _other(name: str) -> str:
+    return "the rest" if name == ELSEWHERE else f"region {name}" if name.isdecimal() else name
 
 
 def domains_words(domains: Domains, why_not: str) -> str:

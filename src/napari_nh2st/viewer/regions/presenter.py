@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +18,10 @@ from napari_nh2st.viewer.regions.drawn import (
     DRAWING,
     Drawn,
     add_region_layer,
+    areas,
     by_name,
     drawn_on,
+    forget_gone,
     name_new,
     on_slide,
     place_on,
@@ -26,6 +29,7 @@ from napari_nh2st.viewer.regions.drawn import (
     rename,
     shapes_layers,
 )
+from napari_nh2st.viewer.regions.history import History
 from napari_nh2st.viewer.regions.messages import NO_PLACE, NO_REGIONS, OFF_THE_SLIDE, predicted_words
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.services import Services
@@ -34,7 +38,28 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Shapes
 
+_UNDO = "Control-Z"
 Measured = tuple["pd.DataFrame", dict[str, int] | None]  # genes of each region; tiles of tissue in each
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of the list of regions.
+
+    Attributes
+    ----------
+    colour : str
+        Of its edge, "#rrggbb".
+    predicted : str
+        How much of it is predicted.
+    area : float or None
+        mm².
+    """
+
+    name: str
+    colour: str
+    predicted: str
+    area: float | None
 
 
 class RegionsView(Protocol):
@@ -51,8 +76,11 @@ class RegionsView(Protocol):
     def show_sentence(self, text: str) -> None:
         """Say what to do, or what went wrong."""
 
-    def show_regions(self, words: dict[str, str], regions: Regions) -> None:
-        """List regions with a few words on each, and offer them to be compared."""
+    def show_regions(self, listed: list[Listed], regions: Regions) -> None:
+        """List regions, and offer them to be compared."""
+
+    def show_undo(self, steps: int) -> None:
+        """Offer to bring back what was removed, where there is something."""
 
     def show_genes(self, genes: pd.DataFrame | None, saved: pd.DataFrame | None) -> None:
         """Show the genes of the chosen region; `saved` holds those of all."""
@@ -73,12 +101,14 @@ class RegionsPresenter:
         self._asked: object = None
         self._table: pd.DataFrame | None = None
         self._sizes: dict[int, int] = {}  # shapes of each layer, to tell which are new
+        self._history = History(workspace.viewer)
+        self._keyed: list[Shapes] = []  # layers in which Ctrl+Z is ours
         self._connections = Connections()
         self.pen = Tool(self._take_pen, self._put_pen_down, DRAWING)
         self._pen_on: Shapes | None = None
         events, state = workspace.viewer.layers.events, workspace.state
         self._connections.add(events.inserted, self._inserted)
-        self._connections.add(events.removed, self._later)
+        self._connections.add(events.removed, self._removed)
         for layer in shapes_layers(workspace.viewer):
             self._listen(layer)
         state.map_chosen.connect(self._map_chosen)
@@ -120,23 +150,69 @@ class RegionsPresenter:
             self._listen(event.value)
         self.look_again()
 
+    def _removed(self, event: Any) -> None:
+        if id(event.value) in self._sizes and not self._view.folded:
+            self._history.layer_removed(event.value)
+            self._view.show_undo(len(self._history))
+        self.look_again()
+
     def _listen(self, layer: Shapes) -> None:
+        if id(layer) in self._sizes:  # it was taken away and brought back
+            return
+        forget_gone(layer, -1)
         self._sizes[id(layer)] = len(layer.data)
         self._connections.add(layer.events.data, self._changed)
-        for emitter in (layer.events.features, layer.events.visible, layer.events.scale, layer.events.translate):
+        self._connections.add(layer.events.features, self._features_changed)
+        layer.bind_key(_UNDO, lambda _: self.undo(), overwrite=True)
+        self._keyed.append(layer)
+        for emitter in (layer.events.visible, layer.events.scale, layer.events.translate):
             self._connections.add(emitter, self._later)
 
     def _changed(self, event: Any) -> None:
-        """Give new shapes a number; measure when the drawing rests."""
-        layer, action = event.source, str(event.action)
-        if action == "added":
-            name_new(self._workspace.viewer, layer, self._sizes.get(id(layer), 0))
-        if action in ("added", "removed"):
-            self._sizes[id(layer)] = len(layer.data)
+        """Keep what is about to go, give new shapes a number; measure when the drawing rests."""
+        layer, action, indices = event.source, str(event.action), event.data_indices
         if action == "adding":
             self._view.refresh_later()
-        else:
-            self.look_again()
+            return
+        if action == "removing" and not self._view.folded:
+            self._history.removing(layer, [i for i in indices if 0 <= i < len(layer.data)])
+        elif action == "changing":
+            self._history.changing(layer, indices)
+        elif action in ("added", "changed"):
+            gone = forget_gone(layer, indices[0] if indices else -1)
+            self._history.changed(gone=gone and action == "changed")
+            self._count(layer)
+        elif action == "removed":
+            self._sizes[id(layer)] = len(layer.data)
+            self._view.show_undo(len(self._history))
+        self.look_again()
+
+    def _features_changed(self, event: Any) -> None:
+        self._count(event.source)  # shapes that were pasted come without another event
+        self.look_again()
+
+    def _count(self, layer: Shapes) -> None:
+        """Give shapes a number that were not there before."""
+        before, self._sizes[id(layer)] = self._sizes.get(id(layer), 0), len(layer.data)
+        if len(layer.data) > before and len(layer.features) == len(layer.data):
+            name_new(self._workspace.viewer, layer, before)
+        self._view.show_undo(len(self._history))
+
+    def delete(self, name: str) -> None:
+        """Remove a region; `undo` brings it back."""
+        gone: dict[Shapes, list[int]] = {}
+        for shape in self._drawn:
+            if shape.name == name and shape.layer in self._workspace.viewer.layers:
+                gone.setdefault(shape.layer, []).append(shape.index)
+        for layer, indices in gone.items():
+            layer.remove(indices)
+        self.refresh()
+
+    def undo(self) -> None:
+        """Bring back what was removed last."""
+        self._history.undo()
+        self._view.show_undo(len(self._history))
+        self.refresh()
 
     def rename(self, old: str, new: str) -> None:
         """Give a region another name."""
@@ -173,7 +249,7 @@ class RegionsPresenter:
         except Nh2stError as error:
             self._drawn, self._table = [], None
             self._view.show_sentence(str(error))
-            self._view.show_regions({}, {})
+            self._view.show_regions([], {})
             self._view.show_genes(None, None)
             return
         asked = self._asked = object()
@@ -197,16 +273,16 @@ class RegionsPresenter:
             return
         self._table, tissue = measured
         predicted = dict(self._table.groupby("region", sort=False)["n_tiles"].first())
-        words = {}
+        colours = {shape.name: shape.colour for shape in reversed(self._drawn)}
+        mpp = prediction_map.slide.get("mpp")
+        sizes = {} if mpp is None else areas(self._drawn, float(mpp))
+        listed = []
         for name, outlines in regions.items():
             off = on_slide(outlines, prediction_map).area == 0
-            words[name] = (
-                OFF_THE_SLIDE
-                if off
-                else predicted_words(predicted.get(name, 0), None if tissue is None else tissue[name])
-            )
+            words = predicted_words(predicted.get(name, 0), None if tissue is None else tissue[name])
+            listed.append(Listed(name, colours[name], OFF_THE_SLIDE if off else words, sizes.get(name)))
         self._view.show_sentence("")
-        self._view.show_regions(words, regions)
+        self._view.show_regions(listed, regions)
         self.show_genes()
 
     def _failed(self, asked: object, error: Exception) -> None:
@@ -225,6 +301,9 @@ class RegionsPresenter:
     def _close(self) -> None:
         self._asked = None
         self._connections.close()
+        self._history.clear()
+        for layer in self._keyed:
+            layer.bind_key(_UNDO, None)
 
 
 def measure(services: Services, prediction_map: PredictedMap, tissue: Request | None, regions: Regions) -> Measured:

@@ -6,7 +6,10 @@ from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 from superqt.utils import signals_blocked
 
+from napari_nh2st.viewer.kit.swatch import swatch
 from napari_nh2st.viewer.kit.texts import plain_tip
+from napari_nh2st.viewer.regions.messages import area_words
+from napari_nh2st.viewer.regions.presenter import Listed
 
 _ROWS = 5  # in sight
 _EDITABLE = Qt.ItemFlag.ItemIsEditable
@@ -19,8 +22,8 @@ class RegionList(QTableWidget):
     renamed = Signal(str, str)
 
     def __init__(self) -> None:
-        super().__init__(0, 2)
-        self.setHorizontalHeaderLabels(["region", "predicted"])
+        super().__init__(0, 3)
+        self.setHorizontalHeaderLabels(["region", "predicted", "mm²"])
         self.setToolTip("Click a region to see its genes; double-click its name to change it")
         self.verticalHeader().setVisible(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -28,7 +31,8 @@ class RegionList(QTableWidget):
         self.setTabKeyNavigation(False)
         head = self.horizontalHeader()
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        head.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        for column in (1, 2):
+            head.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self._names: list[str] = []
         self.itemSelectionChanged.connect(self._selected)
         self.itemChanged.connect(self._edited)
@@ -40,22 +44,25 @@ class RegionList(QTableWidget):
         at = self.currentRow()
         return self._names[at] if 0 <= at < len(self._names) else ""
 
-    def show_regions(self, regions: dict[str, str]) -> None:
-        """List regions with a few words on each; the chosen one stays, or the first is chosen."""
+    def show_regions(self, regions: list[Listed]) -> None:
+        """List regions; the chosen one stays, or the first is chosen."""
         if self.state() == QAbstractItemView.State.EditingState:
             return  # somebody is typing a name; it is listed anew when it is there
         kept = self.region
         with signals_blocked(self):
-            self._names = list(regions)
+            self._names = [region.name for region in regions]
             self.setRowCount(len(regions))
-            for at, (name, words) in enumerate(regions.items()):
-                cells = QTableWidgetItem(name), QTableWidgetItem(words)
-                cells[1].setFlags(cells[1].flags() & ~_EDITABLE)
-                cells[1].setToolTip(plain_tip(words))
+            for at, region in enumerate(regions):
+                area = "" if region.area is None else area_words(region.area)
+                cells = [QTableWidgetItem(text) for text in (region.name, region.predicted, area)]
+                cells[0].setIcon(swatch(region.colour))
                 for i, cell in enumerate(cells):
+                    cell.setToolTip(plain_tip(cell.text()))
+                    if i:
+                        cell.setFlags(cell.flags() & ~_EDITABLE)
                     self.setItem(at, i, cell)
             if regions:
-                self.selectRow(self._names.index(kept) if kept in regions else 0)
+                self.selectRow(self._names.index(kept) if kept in self._names else 0)
         self.setVisible(bool(regions))
         self._fit()
 

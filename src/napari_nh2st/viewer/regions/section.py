@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut, QShowEvent
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
+from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.gene_table import GeneTable
-from napari_nh2st.viewer.kit.layout import column, rule
+from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.kit.tool_button import ToolButton
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.comparison_part import ComparisonPart
 from napari_nh2st.viewer.regions.domains_part import DomainsPart
-from napari_nh2st.viewer.regions.messages import DONE_DRAWING, DRAW, DRAW_TIP, REGION_TIPS
-from napari_nh2st.viewer.regions.presenter import Regions, RegionsPresenter
+from napari_nh2st.viewer.regions.messages import (
+    DELETE_TIP,
+    DONE_DRAWING,
+    DRAW,
+    DRAW_TIP,
+    NO_REGIONS,
+    NOTHING_REMOVED,
+    REGION_TIPS,
+    UNDO_TIP,
+)
+from napari_nh2st.viewer.regions.presenter import Listed, Regions, RegionsPresenter
 from napari_nh2st.viewer.regions.region_list import RegionList
 
 if TYPE_CHECKING:
@@ -33,6 +44,12 @@ class RegionsSection(QWidget):
         self._refresh = qdebounced(lambda: self.presenter.refresh(), timeout=_DRAWN_MS)
         self.presenter = RegionsPresenter(workspace, self)
         self.draw = ToolButton(DRAW, DRAW_TIP, DONE_DRAWING, self.presenter.pen, workspace.tools)
+        self.delete = action_button(
+            "Delete", DELETE_TIP, lambda: self.presenter.delete(self.list.region), reason_off=NO_REGIONS
+        )
+        self.undo = action_button("Undo", UNDO_TIP, self.presenter.undo, reason_off=NOTHING_REMOVED)
+        shortcut = QShortcut(QKeySequence.StandardKey.Undo, self, self.presenter.undo)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.sentence = Sentence()
         self.list = RegionList()
         self.table = GeneTable("regions")
@@ -41,7 +58,8 @@ class RegionsSection(QWidget):
         for table in (self.table, self.comparison):
             table.gene_clicked.connect(self.domains.presenter.show_gene)
         layout = column(self)
-        for part in (self.draw, self.sentence, self.list, self.table, self.comparison, rule(), self.domains):
+        layout.addLayout(row(self.draw, self.delete, self.undo, stretch=0))
+        for part in (self.sentence, self.list, self.table, self.comparison, rule(), self.domains):
             layout.addWidget(part)
         self.list.chosen.connect(lambda name: self.presenter.show_genes())
         self.list.renamed.connect(self.presenter.rename)
@@ -67,10 +85,15 @@ class RegionsSection(QWidget):
         """Say what to do, or what went wrong."""
         self.sentence.say(text)
 
-    def show_regions(self, words: dict[str, str], regions: Regions) -> None:
-        """List regions with a few words on each, and offer them to be compared."""
-        self.list.show_regions(words)
+    def show_regions(self, listed: list[Listed], regions: Regions) -> None:
+        """List regions, and offer them to be compared."""
+        self.list.show_regions(listed)
+        self.delete.set_reason_off("" if listed else NO_REGIONS)
         self.comparison.presenter.set_regions(regions)
+
+    def show_undo(self, steps: int) -> None:
+        """Offer to bring back what was removed, where there is something."""
+        self.undo.set_reason_off("" if steps else NOTHING_REMOVED)
 
     def show_genes(self, genes: pd.DataFrame | None, saved: pd.DataFrame | None) -> None:
         """Show the genes of the chosen region."""
