@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nh2st.viewer.genes.limits import LOCKED, NOT_BY_HAND, TOO_LARGE, GeneLimits
+from napari_nh2st.viewer.genes.limits import LOCKED, NOT_BY_HAND, PRESS_RESET, TOO_LARGE, GeneLimits
 from napari_nh2st.viewer.layers import heatmap as heatmap_module
 from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.style import Style
@@ -57,7 +57,9 @@ def test_limits_by_hand_come_back_with_their_gene_until_reset(desk: Limits) -> N
     assert desk.view.said == f"{fitted[0]:.2f} to {fitted[1]:.2f} ln(1 + counts per 10,000)"
     assert desk.view.reset_off == NOT_BY_HAND
     desk.heatmap.layer.contrast_limits = (0.2, 0.4)  # as napari's slider does
-    assert desk.view.said == "0.20 to 0.40 ln(1 + counts per 10,000), set by hand"
+    beyond, ends = desk.view.said.split("\n")
+    assert beyond.endswith(f"% of the tiles lie beyond the limits set by hand: {PRESS_RESET}.")
+    assert ends == "0.20 to 0.40 ln(1 + counts per 10,000), set by hand"
     assert desk.view.reset_off == ""
     desk.state.choose_gene("KRT8")
     assert desk.view.reset_off == NOT_BY_HAND

@@ -11,8 +11,9 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nh2st.viewer.genes import spatial_variability
 from napari_nh2st.viewer.genes.gene_list import BEST_FIRST, VARYING_FIRST
-from napari_nh2st.viewer.genes.limits import LOCKED, NOT_BY_HAND
+from napari_nh2st.viewer.genes.limits import LOCKED, NOT_BY_HAND, PRESS_RESET, TAKE_LOCK_OFF
 from napari_nh2st.viewer.genes.section import GeneSection
+from napari_nh2st.viewer.layers.roles import role_of
 from napari_nh2st.viewer.state.preferences import Preferences
 from viewer.fakes import card
 from viewer.without_window import Desk
@@ -72,6 +73,74 @@ def test_a_suggestion_is_picked_with_the_keys(window: Window) -> None:
     window.press(KEY.Key_Return)
     assert window.state.gene == "CD3E"
     assert window.genes.trust.text() == "CD3 is CD3E: not evaluated"
+
+
+def test_a_click_takes_all_of_the_field_and_a_second_one_places_the_cursor(window: Window) -> None:
+    edit, middle = window.edit, window.edit.rect().center()
+    window.field.clearFocus()
+    window.click(edit)
+    assert edit.selectedText() == "ERBB2"
+    window.qtbot.keyClicks(edit, "CD3E")
+    assert edit.text() == "CD3E"
+    window.press(KEY.Key_Return)
+    window.qtbot.keyClicks(edit, "kr")  # at once, without a click: the gene that is shown goes
+    assert edit.text() == "kr"
+    window.press(KEY.Key_Escape)  # closes the suggestions
+    window.press(KEY.Key_Escape)
+    window.click(edit)
+    window.qtbot.mouseClick(edit, LEFT, pos=middle)
+    assert not edit.selectedText()
+    window.qtbot.keyClick(edit, KEY.Key_Home)
+    window.qtbot.mousePress(edit, LEFT, pos=edit.rect().topLeft())
+    window.qtbot.mouseMove(edit, edit.rect().center())
+    window.qtbot.mouseRelease(edit, LEFT, pos=edit.rect().center())
+    window.genes.focus()
+    assert edit.selectedText() == "CD3E"
+
+
+def test_nothing_moves_while_one_walks_genes(window: Window) -> None:
+    def places() -> list[int]:
+        QApplication.processEvents()
+        below = (window.genes.pinned_row, window.genes.limits, window.genes.limits.sentence)
+        return [each.mapTo(window.genes, each.rect().topLeft()).y() for each in below] + [
+            window.genes.sizeHint().height()
+        ]
+
+    window.genes.resize(304, 400)
+    window.predict()
+    before = places()
+    for text in ("cd3e", "krt8", "ki-67", "flat"):
+        window.type(text, KEY.Key_Return)
+        assert places() == before
+    long = "CD3 stands for CD3D, CD3E and CD3G. CD3E: held-out PCC 0.41 (0.33 to 0.48), same patient, and so on and on"
+    window.genes.say_trust(long)
+    assert places() == before
+    assert len(window.genes.trust.shown()) == 2
+    assert window.genes.trust.shown()[1].endswith("…")
+    assert "and so on and on" in window.genes.trust.toolTip()
+    window.genes.say_measuring("Measuring…")
+    assert places() == before
+
+
+def test_limits_that_do_not_fit_the_gene_say_so(window: Window) -> None:
+    window.predict()
+    form = window.genes.limits
+    label = lambda: role_of(window.heatmap.layer).label  # noqa: E731
+    assert "beyond" not in form.sentence.text()
+    form.lock.native.click()
+    window.heatmap.layer.contrast_limits = (2.0, 3.0)
+    window.type("flat", KEY.Key_Return)
+    said = "100% of the tiles lie beyond the locked limits"
+    assert form.sentence.text().startswith(f"{said}: {TAKE_LOCK_OFF}.")
+    assert label().endswith(said)
+    form.lock.native.click()
+    assert "beyond" not in form.sentence.text()
+    assert "beyond" not in label()
+    window.type("krt8", KEY.Key_Return)
+    window.heatmap.layer.contrast_limits = (0.0, 0.01)
+    assert f"of the tiles lie beyond the limits set by hand: {PRESS_RESET}." in form.sentence.text()
+    window.click(form.reset)
+    assert "beyond" not in form.sentence.text()
 
 
 def test_a_gene_that_is_not_predicted_is_grey_until_it_is_given_up(window: Window) -> None:

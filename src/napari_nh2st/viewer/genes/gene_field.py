@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import QModelIndex, QStringListModel, Qt, Signal
-from qtpy.QtGui import QKeyEvent, QPalette
-from qtpy.QtWidgets import QCompleter, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPalette
+from qtpy.QtWidgets import QCompleter, QLineEdit, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 from superqt.utils import signals_blocked
 
 from napari_nh2st.viewer.genes.gene_list import GeneList, Meaning, Suggestion
@@ -35,6 +35,36 @@ class _Line(QStyledItemDelegate):
             option.palette.setColor(QPalette.ColorRole.Text, Qt.GlobalColor.gray)
 
 
+class _Edit(QLineEdit):
+    """A line to type in whose gene goes as soon as another one is typed: the first click takes all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settled = True  # the text is a gene, not something that is being typed
+        self.textEdited.connect(lambda: self._settle(False))
+
+    def settle(self) -> None:
+        """Take note that the text is a gene; where the cursor is here, what is typed next takes its place."""
+        self._settle(True)
+        if self.window().focusWidget() in (self, self.focusProxy()):
+            self.setSelection(len(self.text()), -len(self.text()))  # of a long name, the beginning stays in sight
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Let the next click take all of the text again."""
+        super().focusOutEvent(event)
+        self._settle(True)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Take all of the text with the first click; a drag takes what it passes, a second click places the cursor."""
+        super().mouseReleaseEvent(event)
+        if self._settled and event.button() == Qt.MouseButton.LeftButton and not self.hasSelectedText():
+            self.selectAll()
+        self._settle(False)
+
+    def _settle(self, on: bool) -> None:
+        self._settled = on
+
+
 class GeneField(NarrowCombo):
     """A combo box of all genes whose field suggests some of them.
 
@@ -60,6 +90,8 @@ class GeneField(NarrowCombo):
         self.recent: Sequence[str] = ()
         self.suggested: list[Suggestion] = []
         self.setEditable(True)
+        self._edit = _Edit()
+        self.setLineEdit(self._edit)
         self.setInsertPolicy(NarrowCombo.InsertPolicy.NoInsert)
         self.setMaxVisibleItems(_IN_SIGHT)
         self.setMinimumContentsLength(4)
@@ -110,6 +142,7 @@ class GeneField(NarrowCombo):
             self.setCurrentIndex(self.findText(gene, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive))
             self.setEditText(gene)
         self.lineEdit().setCursorPosition(0)  # of a long name, the beginning is in sight
+        self._edit.settle()
 
     def show_absent(self, text: str) -> None:
         """Show a text in grey: the model predicts no such gene."""

@@ -11,6 +11,7 @@ from napari_nh2st.viewer.state.style import PERCENTILES, Style
 
 NOT_BY_HAND = "Nothing to reset: the limits were not set by hand for this gene, with napari's contrast slider"
 LOCKED = "The limits are locked: take the lock off to choose them"
+TAKE_LOCK_OFF, PRESS_RESET = "untick lock", "press reset"
 TOO_LARGE = "Too many tiles to smooth: they are drawn as they are"
 
 
@@ -106,6 +107,8 @@ def limits_words(limits: ShownLimits, *, smooth: bool = False) -> str:
     """
     ends = f"{limits.low:z.2f} to {limits.high:z.2f} {limits.unit}"
     said = [f"{ends}, set by hand" if limits.by_hand else ends]
+    if limits.beyond:
+        said.insert(0, f"{limits.beyond}: {TAKE_LOCK_OFF if limits.locked else PRESS_RESET}.")
     if limits.note.startswith("the same"):
         said.append(f"{limits.gene} is {limits.note}")
     if smooth and limits.too_large:

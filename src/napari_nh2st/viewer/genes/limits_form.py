@@ -12,7 +12,7 @@ from napari_nh2st.viewer.genes.limits import GeneLimits
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import make_narrow
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
+from napari_nh2st.viewer.kit.texts import FixedSentence, plain_tip
 from napari_nh2st.viewer.layers.heatmap import COLORMAPS, SMOOTHED
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.style import PERCENTILES, Style
@@ -38,8 +38,7 @@ class LimitsForm(QWidget):
         self.colormap = _combo("colormap", colours, _COLOURS, letters=3)
         self.smooth = CheckBox(name="smooth", text="smooth", tooltip=_SMOOTH)
         self.reset = action_button("reset", _RESET, lambda: self.presenter.reset())
-        self.sentence = Sentence()
-        self.sentence.setToolTip("What the two ends of the colour bar stand for")
+        self.sentence = FixedSentence(about="What the two ends of the colour bar stand for")
         layout = column(self)
         layout.addLayout(row(self.percentiles.native, self.lock.native, self.reset, label="Limits", stretch=0))
         layout.addLayout(row(self.colormap.native, self.smooth.native, label="Colours", stretch=0))

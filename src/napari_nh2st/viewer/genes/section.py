@@ -15,7 +15,7 @@ from napari_nh2st.viewer.genes.limits_form import LimitsForm
 from napari_nh2st.viewer.genes.pinned_row import PinnedRow
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
+from napari_nh2st.viewer.kit.texts import FixedSentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 _ORDERS = (
@@ -35,7 +35,9 @@ class GeneSection(QWidget):
         super().__init__()
         self.field = GeneField()
         self.order = _order_combo()
-        self.trust, self.measuring = Sentence(), Sentence(dim=True)
+        self.trust = FixedSentence()
+        self.measuring = FixedSentence()  # in the place of the other: nothing below it moves
+        self.measuring.setVisible(False)
         self.pinned_row = PinnedRow()
         self.limits = LimitsForm(workspace)
         layout = column(self)
@@ -93,11 +95,13 @@ class GeneSection(QWidget):
     def say_trust(self, text: str, explained: Sequence[str] = ()) -> None:
         """Say how far to trust the gene, and in the tooltip what the figures mean."""
         self.trust.say(text)
-        self.trust.setToolTip(paragraphs(list(explained)) if explained else "")
+        self.trust.explain(explained)
 
     def say_measuring(self, text: str) -> None:
         """Say that something is being measured."""
         self.measuring.say(text)
+        self.measuring.setVisible(bool(text))
+        self.trust.setVisible(not text)
 
     def show_pinned(self, genes: Sequence[str], shown: str, predicted: Callable[[str], bool]) -> None:
         """Show the pinned genes, and whether the gene that is shown is one of them."""

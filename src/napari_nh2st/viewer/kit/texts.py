@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPointF, QSize, Qt
+from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent, QTextLayout
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 
@@ -38,6 +40,83 @@ class Sentence(Label):
             return
         self.setText(text)
         self.setVisible(bool(text))
+
+
+class FixedSentence(Label):
+    """Text that changes while a person works and never moves what is below it: always so many lines high.
+
+    The last line ends in an ellipsis where the text is longer; the tooltip then has all of it.
+
+    Parameters
+    ----------
+    lines : int
+    about : str
+        What the text is about, in the tooltip.
+    """
+
+    def __init__(self, lines: int = 2, about: str = "") -> None:
+        super().__init__()
+        self._lines, self._about = lines, [about] if about else []
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._set_tip()
+
+    def explain(self, about: Sequence[str]) -> None:
+        """Say in the tooltip what the text means, a paragraph each."""
+        self._about = list(about)
+        self._set_tip()
+
+    def say(self, text: str) -> None:
+        """Show a text, or nothing."""
+        if text != self.text():
+            self.setText(text)
+            self._set_tip()
+
+    def shown(self) -> list[str]:
+        """Return the lines in sight, the last one shortened where there is more."""
+        lines = self._broken()
+        if len(lines) <= self._lines:
+            return lines
+        rest = " ".join(lines[self._lines - 1 :])
+        return [
+            *lines[: self._lines - 1],
+            self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, self.contentsRect().width()),
+        ]
+
+    def sizeHint(self) -> QSize:
+        """Return the size that it has with any text."""
+        return QSize(0, self._lines * self.fontMetrics().lineSpacing())
+
+    minimumSizeHint = sizeHint
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Say in the tooltip what no longer fits."""
+        super().resizeEvent(event)
+        self._set_tip()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the lines in sight."""
+        painter, metrics = QPainter(self), self.fontMetrics()
+        area = self.contentsRect()
+        for i, line in enumerate(self.shown()):
+            painter.drawText(QPointF(area.left(), area.top() + metrics.ascent() + i * metrics.lineSpacing()), line)
+
+    def _set_tip(self) -> None:
+        whole = len(self._broken()) <= self._lines
+        told = self._about if whole else [*self.text().split("\n"), *self._about]
+        self.setToolTip(paragraphs(told) if told else "")
+
+    def _broken(self) -> list[str]:
+        """Break the text into lines of the label's width."""
+        width = self.contentsRect().width()
+        broken = []
+        for part in self.text().split("\n") if self.text() else []:
+            layout = QTextLayout(part, self.font())
+            layout.beginLayout()
+            while (line := layout.createLine()).isValid():
+                line.setLineWidth(width)
+                broken.append(part[line.textStart() : line.textStart() + line.textLength()].strip())
+            layout.endLayout()
+        return broken
 
 
 class Banner(Sentence):

@@ -35,6 +35,7 @@ COLORMAPS = (
 )  # perceptual and seen on H&E, the clearest first: tests measure it
 SMOOTHED = 250_000  # cells; more of them take longer to smooth than a window may stand still
 _REAL = 30  # with so many real values, the limits no longer follow a quick preview
+_SATURATED = 1 / 3  # of the tiles: with so many beyond the limits, the picture no longer shows the gene
 _GROWN = 1.1  # limits follow when a tenth more is predicted, and at the end: colours that never rest mislead
 HEATMAP = Look(DEFAULT_COLORMAP, opacity=0.7)
 PREDICTED = "predicted expression"
@@ -45,10 +46,19 @@ def heatmap_title(gene: str, kind: Kind = Kind.HEATMAP) -> str:
     return f"{gene} · predicted{', pinned' if kind is Kind.PINNED else ''}"
 
 
-def heatmap_label(gene: str, prediction_map: PredictedMap) -> str:
-    """Say what a heatmap shows, and its unit, beside its colour bar."""
+def heatmap_label(gene: str, prediction_map: PredictedMap, beyond: str = "") -> str:
+    """Say what a heatmap shows, and its unit, beside its colour bar; and where its colours say little, why."""
     quick = ", quick preview" if prediction_map.preview is not None else ""
-    return f"{gene}, predicted{quick}\n{prediction_map.card.unit}"
+    return "\n".join(line for line in (f"{gene}, predicted{quick}", prediction_map.card.unit, beyond) if line)
+
+
+def beyond_words(values: F32, limits: Limits, *, locked: bool) -> str:
+    """Say how many of the values (n,) lie beyond limits that were not made for them; empty where that is few."""
+    beyond = (values < limits.low) | (values > limits.high)
+    share = float(beyond.mean()) if beyond.size else 0.0
+    if share <= _SATURATED:
+        return ""
+    return f"{share:.0%} of the tiles lie beyond the {'locked limits' if locked else 'limits set by hand'}"
 
 
 def heatmap_data(prediction_map: PredictedMap, gene: str) -> tuple[F32, dict[str, Any]]:
@@ -77,6 +87,11 @@ class HeatmapLayer(MapLayer):
         Called when the user has moved the limits by hand.
     kind : Kind
         The main heatmap, which follows the gene, or one of a pinned gene.
+
+    Attributes
+    ----------
+    beyond : str
+        How much of the map lies beyond limits that do not fit it; empty where they do.
     """
 
     def __init__(
@@ -92,6 +107,7 @@ class HeatmapLayer(MapLayer):
         self.style = style
         self._moved = moved
         self._limits = ColourLimits(self._limits_moved)
+        self.beyond = ""
         self._waiting: list[IntArray] = []
         self._fitted = 0
 
@@ -109,7 +125,7 @@ class HeatmapLayer(MapLayer):
     def show(self, gene: str) -> None:
         """Draw a gene, from the hidden vectors; brings the layer back if it was deleted."""
         values = self.map.values(gene)
-        title, label = heatmap_title(gene, self.role.kind), heatmap_label(gene, self.map)
+        title, label = heatmap_title(gene, self.role.kind), heatmap_label(gene, self.map, self.beyond)
         self.describe(gene=gene, title=title, preview=self.map.preview is not None, label=label)
         if not self.present:
             self._create()
@@ -194,12 +210,22 @@ class HeatmapLayer(MapLayer):
         self._limits.set(Limits(low, high, fitted.note), reach)
         if values.size:
             self.style.last = low, high
+        self._note_beyond(values)
+
+    def _note_beyond(self, values: F32) -> None:
+        """Take note, beside the colour bar too, of limits that do not fit the values (n,)."""
+        kept = self.style.locked or self._key in self.style.by_hand
+        beyond = beyond_words(values, self.limits, locked=self.style.locked) if kept else ""
+        if beyond != self.beyond:
+            self.beyond = beyond
+            self.describe(label=heatmap_label(self.gene, self.map, beyond))
 
     def _limits_moved(self) -> None:
         """Keep what the user chose: for this gene, or for all of them where the limits are locked."""
         self.style.last = self.limits.low, self.limits.high
         if not self.style.locked:
             self.style.by_hand[self._key] = self.style.last
+        self._note_beyond(self._values_for_limits())
         self._moved()
 
     def _values_for_limits(self) -> F32:

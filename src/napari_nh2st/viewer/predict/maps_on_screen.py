@@ -149,6 +149,8 @@ class MapsOnScreen:
         self.state.limits = ShownLimits(
             *(heatmap.gene, limits.low, limits.high, heatmap.map.card.unit, limits.note),
             by_hand=heatmap.by_hand,
+            beyond=heatmap.beyond,
+            locked=heatmap.style.locked,
             too_large=not heatmap.can_smooth,
         )
 

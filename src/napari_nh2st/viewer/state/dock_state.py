@@ -41,6 +41,10 @@ class ShownLimits:
         What to know of them, empty in most cases.
     by_hand : bool
         The user set them for this gene.
+    beyond : str
+        How much of the map lies beyond limits that do not fit it; empty where they do.
+    locked : bool
+        The limits stay as they are, whatever gene is shown.
     too_large : bool
         The map has too many cells to be smoothed.
     """
@@ -51,6 +55,8 @@ class ShownLimits:
     unit: str
     note: str = ""
     by_hand: bool = False
+    beyond: str = ""
+    locked: bool = False
     too_large: bool = False
 
 
