@@ -1,6 +1,7 @@
 """The gate of a section: spots against slide, image and array, without a file."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import scipy.sparse as sp
 from napari_nh2st.errors import MppNeeded, SampleError
 from napari_nh2st.expression import Sample, read_sheet
 from napari_nh2st.slides import TissueMask, open_slide
-from napari_nh2st.training.sections.examine import examine
+from napari_nh2st.training.sections.examine import examine, fits_better
 
 SIDE, PITCH = 900, 50.0  # level-0 pixels, of 2 um
 SPOT = {"spot_diameter": 27.5}
@@ -289,6 +290,15 @@ def test_what_the_file_says_of_itself_is_passed_on():
     assert not found.findings[0].about_places
 
 
+def test_spots_that_fit_another_slide_better_are_doubted():
+    turned_slide = slide(mask=TissueMask.from_array(tissue().mask[::-1], (SIDE, SIDE)))
+    sample, data = section()
+    assert fits_better(sample, data, slide(), [turned_slide, slide()]) is None
+    doubt = fits_better(sample, data, turned_slide, [turned_slide, slide()])
+    assert doubt.about_slide
+    assert doubt.says.startswith("the spots fit s.tif better: ")
+
+
 def test_spots_in_a_corner_are_doubted_unless_the_array_is_that_small():
     whole = TissueMask.from_array(np.ones((9, 9)), (9000, 9000))
     wide = slide(shape=(9000, 9000), mask=whole)
@@ -326,3 +336,21 @@ def test_real_sections(data_dir, how):
             found = examine(sample, data, opened)
         assert bool(found.refusals) == (how != "as they are"), (sample.sample, found.findings)
         assert how != "as they are" or (found.doubts == () and found.on_tissue.mean() > 0.97)
+
+
+@pytest.mark.long
+def test_spots_of_another_real_section_raise_a_doubt_whatever_the_file_is_called(data_dir):
+    """All 20 wrong pairs of five sections, by their places, by another slide that fits better, and by their names."""
+    from napari_nh2st.expression import read_expression
+
+    samples = read_sheet(data_dir / "her2st" / "samples.csv")
+    slides = [open_slide(sample.slide, mpp=sample.mpp) for sample in samples]
+    for sample, own in zip(samples, slides, strict=True):
+        data = read_expression(sample)
+        for on in slides:
+            renamed = replace(sample, slide=on.path, expression=Path("adata.h5ad"), spots=None)
+            findings = examine(renamed, data, on).findings
+            assert any(f.about_places for f in findings) == (on is not own)
+            assert (fits_better(renamed, data, on, slides) is not None) == (on is not own)
+            names = [f.kind for f in examine(replace(sample, slide=on.path), data, on).findings]
+            assert ("name" in names) == (on is not own)

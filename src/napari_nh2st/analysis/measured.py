@@ -120,6 +120,8 @@ class Comparison:
         Number of spots without a prediction: not on the slide, or where the file is damaged.
     trained_as : str
         The training section that this one is; empty if it is none of them.
+    disagrees : str
+        That measured and predicted values hardly agree, a clause; empty where they do.
     doubts : tuple of str
         What to know of the section: `training.sections.findings`.
     """
@@ -131,6 +133,7 @@ class Comparison:
     missing: list[str]
     left_out: int
     trained_as: str
+    disagrees: str = ""
     doubts: tuple[str, ...] = ()
     _columns: dict[str, int] = field(init=False, repr=False)
 
@@ -204,6 +207,7 @@ def compare(
     """
     from napari_nh2st.engine.section_descriptor import SectionDescriptor
     from napari_nh2st.engine.seen_sections import SeenSections
+    from napari_nh2st.evaluation.agreement import disagreement
     from napari_nh2st.evaluation.protocol import figures_of, measured_genes, model_name, scored_at  # loads torch
 
     card = prediction.card
@@ -219,9 +223,8 @@ def compare(
     seen = SeenSections.of(card) if seen is None else seen
     descriptor = SectionDescriptor(prediction.slide.get("fingerprint")) if descriptor is None else descriptor
     trained_as = seen.find(descriptor, name)
-    return Comparison(
-        name, card, scored, figures, missing, left_out, "" if trained_as is None else trained_as.section.sample
-    )
+    seen_as = "" if trained_as is None else trained_as.section.sample
+    return Comparison(name, card, scored, figures, missing, left_out, seen_as, disagreement(card, figures))
 
 
 def _tissue_box(tissue: TissueMask) -> Box | None:

@@ -15,6 +15,7 @@ from napari_nh2st.engine.predict import predict_places, provenance
 from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
 from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import SampleError
+from napari_nh2st.evaluation.agreement import disagreement
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.seen_in_training import seen_warning, settle_kinds, unchecked
 from napari_nh2st.evaluation.splits import kind_of
@@ -124,7 +125,11 @@ def evaluate(
             warnings.append(f"{sample.sample}: {lacking} genes of the panel were not measured and are left out")
         if len(model.card.genes) > scored.panel["by_symbol"]:
             warnings.append(f"{sample.sample}: genes of the panel: {match_words(scored.panel)}")
-        splits.append(split_of(model.card, scored, seen, warnings))
+        split = split_of(model.card, scored, seen, warnings)
+        if doubt := disagreement(model.card, split["models"][model_name(model.card)]):
+            split["doubts"].append(doubt)
+            warnings.append(f"{sample.sample}: {doubt}")
+        splits.append(split)
         descriptors.append(scored.descriptor)
     warnings += settle_kinds(samples, descriptors, splits, seen)
     warnings += unchecked(model.card, samples, splits, seen)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TISSUE = "under_tissue"  # in obs: whether the file says so of the spot
 SAYS = "says"  # in uns: sentences on what was chosen or ignored
+SLIDES = "slides"  # in uns: names of the slide
 GENE_EXPRESSION = "Gene Expression"  # kind of a feature of Space Ranger
 _OTHER_KINDS = ("antibody", "crispr", "multiplexing", "antigen", "peaks", "custom", "vdj", "hashtag", "adt")
 _MOST = 1e9  # counts of a gene at a spot: more is damage
@@ -47,6 +48,8 @@ class Counts:
         `visium.frame_of`.
     says : list of str
         Sentences on what was chosen or ignored.
+    slides : list of str
+        Names that the file has for the slide.
     """
 
     data: npt.NDArray[Any]
@@ -61,6 +64,7 @@ class Counts:
     array: npt.NDArray[np.float64] | None = None
     frame: dict[str, Any] = field(default_factory=dict)
     says: list[str] = field(default_factory=list)
+    slides: list[str] = field(default_factory=list)
 
     def header(self) -> dict[str, Any]:
         """Return all but the arrays, for JSON."""
@@ -71,6 +75,7 @@ class Counts:
             "ids": self.ids,
             "frame": self.frame,
             "says": self.says,
+            "slides": self.slides,
         }
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -101,7 +106,7 @@ class Counts:
             out.obs[TISSUE] = self.under_tissue
         if self.array is not None:
             out.obs["array_row"], out.obs["array_col"] = self.array.T
-        out.uns[FRAME], out.uns[SAYS] = self.frame, self.says
+        out.uns[FRAME], out.uns[SAYS], out.uns[SLIDES] = self.frame, self.says, self.slides
         return out
 
 

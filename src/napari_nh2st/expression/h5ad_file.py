@@ -70,7 +70,7 @@ def read(path: Path) -> Counts:
         _read_tissue(out, [t for t in (spots, table) if t is not None])
         if not others:  # a library that the file names holds them too
             _read_library(out, spots)
-        out.frame = _frame(file, spots)
+        out.frame, out.slides = _frame(file, spots), _slides(file, spots)
         return out
 
 
@@ -306,6 +306,14 @@ def _frame(file: Node, spots: Table) -> dict[str, Any]:
         return frame_of(factors, lambda name: _size(child(pictures, name)))
     except (SampleError, TypeError, ValueError):  # others keep other things there
         return {}
+
+
+def _slides(file: Node, spots: Table) -> list[str]:
+    """Return the names of the slide: of its one library, and what stands in columns that have one value for all."""
+    libraries = [name for name, _ in members(child(child(file, "uns"), "spatial"))]
+    columns_of = [set(spots.texts(c)) for c in spots.columns if fold(c) in _SLIDES and fold(c) != "batch"]
+    said = [next(iter(values)) for values in (set(libraries), *columns_of) if len(values) == 1]
+    return [name for name in dict.fromkeys(said) if name.strip().casefold() not in _NOT_KNOWN]
 
 
 def _size(picture: Node | None) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.apart import read_apart
-from napari_nh2st.expression.counts import SAYS, TISSUE, Counts, doubtful_counts, odd_value
+from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
 from napari_nh2st.expression.visium import read_visium
 from napari_nh2st.reading import read_frame, reason
@@ -55,7 +55,8 @@ def read_expression(sample: Sample) -> ad.AnnData:
         level-0 pixels of the slide, placed there by the sample's scale, x and y; ``obs["total_counts"]`` over all
         genes. Spots that the file calls off tissue, and spots without any count, are left out:
         ``uns["nh2st"]["off_tissue"]`` and ``["dropped"]`` say how many, ``["repeated"]`` how many genes repeated a
-        name, and ``["says"]`` has sentences on what else was chosen or ignored. ``var["gene_ids"]``: Ensembl ids,
+        name, and ``["says"]`` has sentences on what else was chosen or ignored, ``["slides"]`` the file's
+        names for the slide. ``var["gene_ids"]``: Ensembl ids,
         where the file has them. ``uns["frame"]``: the image on which the spots were laid (`frame.frame_of`), perhaps
         empty.
 
@@ -91,6 +92,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
         "repeated": repeated,
         "off_tissue": off_tissue,
         "says": [*kept.uns.pop(SAYS, []), *doubtful_counts(values, totals)],
+        "slides": kept.uns.pop(SLIDES, []),
     }
     return kept
 

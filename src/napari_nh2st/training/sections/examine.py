@@ -7,14 +7,14 @@ A section is a slide, counts, and the places of its spots. Whoever trains on one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.errors import MppNeeded
+from napari_nh2st.errors import MppNeeded, Nh2stError
 from napari_nh2st.expression import Sample, remarks
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.array_pitch import array_pitch, strays
@@ -27,8 +27,10 @@ from napari_nh2st.training.sections.placement import (
     Placement,
     all_on_slide,
     better,
+    clearly_better,
     outlined_better,
 )
+from napari_nh2st.training.sections.slide_names import named_like_another, pictures_beside
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -92,6 +94,29 @@ def examine_sections(
     return found
 
 
+def fits_better(sample: Sample, data: ad.AnnData, slide: Slide, others: Iterable[Slide]) -> Finding | None:
+    """Doubt a section whose spots lie clearly better on another slide. It finds their tissue: not on a GUI thread.
+
+    Parameters
+    ----------
+    sample, data, slide
+        As for `examine`.
+    others : iterable of Slide
+        Slides that it may belong to instead; those that cannot be read are passed over.
+    """
+    here = _Examined(sample, data, slide).fit
+    for other in others:
+        try:
+            there = _Examined(sample, data, other).fit
+        except (Nh2stError, OSError):
+            continue
+        if clearly_better(there, here):
+            on, here_on = int(there.on_tissue.sum()), int(here.on_tissue.sum())
+            says = f"the spots fit {other.path.name} better: {on:,} of them lie over tissue there, {here_on:,} here"
+            return Finding("name", says, "do they belong together?")
+    return None
+
+
 def admit_sections(samples: Sequence[Sample], counts: Sequence[ad.AnnData]) -> tuple[list[ad.AnnData], list[str]]:
     """Examine sections that were read: the spots that count, and what to know of the sections, a line each.
 
@@ -121,6 +146,8 @@ class _Examined:
     def findings(self) -> Iterator[Finding]:
         """Iterate over all that is wrong or doubtful; what explains another finding stands for both."""
         yield from (Finding("file", remark) for remark in remarks(self.data))
+        if (name := self._name()) is not None:
+            yield name
         if (unknown := self._pixel_size()) is not None:
             yield unknown
         if (order := self._order()) is not None:
@@ -142,6 +169,17 @@ class _Examined:
         if self.array.mirrored and (place is None or "exchanged" not in place.text):
             says = "the array's columns and rows run mirrored on this slide"
             yield Finding("mirrored", says, "are x and y exchanged, or is the image mirrored?")
+
+    # which slide it is
+
+    def _name(self) -> Finding | None:
+        """Doubt a measurement that is named like another slide."""
+        inside = self.data.uns.get("nh2st", {}).get("slides", ())
+        named = named_like_another(self.sample, inside, pictures_beside(self.sample.slide))
+        if not named:
+            return None
+        says = f"the measurement is named {named}, the slide {self.sample.slide.name}"
+        return Finding("name", says, "do they belong together?")
 
     # the image on which the spots were placed
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_nh2st.slides import TissueMask
 
-Kind = Literal["file", "pixel size", "off slide", "image", "pitch", "tissue", "corner", "mirrored", "order"]
+Kind = Literal["file", "name", "pixel size", "off slide", "image", "pitch", "tissue", "corner", "mirrored", "order"]
 _PLACES = ("off slide", "image", "tissue", "corner", "mirrored")
 
 
@@ -58,6 +58,11 @@ class Finding:
     def about_places(self) -> bool:
         """True if the spots may lie elsewhere than they should."""
         return self.kind in _PLACES and (self.kind != "off slide" or self.refuses)
+
+    @property
+    def about_slide(self) -> bool:
+        """True if the measurement may be that of another slide, or lie elsewhere on this one: a person is asked."""
+        return self.kind == "name" or self.about_places
 
 
 @dataclass(frozen=True, eq=False)

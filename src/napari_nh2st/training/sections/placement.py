@@ -142,6 +142,19 @@ def better(ground: Ground, spots: FloatArray, as_is: Fit, scale: float | None = 
     return max(fitting, key=lambda p: p.fit.value, default=None)
 
 
+def clearly_better(there: Fit, here: Fit) -> bool:
+    """Return True if spots lie clearly better on another slide than on this one.
+
+    On her2st, spots lie over their own slide's tissue by 0.98 or more with a match of 0.86 or more; over that of
+    another one by 0.86 or less with a match of 0.64 or less.
+    """
+    if there.share < GOOD_SHARE or not there.match:
+        return False
+    if here.share < GOOD_SHARE:
+        return there.value >= here.value + _BETTER
+    return bool(here.match) and there.match >= here.match + _BETTER
+
+
 def outlined_better(ground: Ground, spots: FloatArray, as_is: Fit) -> Placement | None:
     """Return the move by about a pitch after which spots follow the outline of the tissue better, None without one.
 
