@@ -206,3 +206,27 @@ def test_an_excel_workbook_in_place_of_a_sheet_is_named(tmp_path):
     samples, says = find_sections(tmp_path)
     assert not samples
     assert "samples.xlsx: save its sample sheet as “CSV UTF-8”" in says
+
+
+def test_what_is_given_together_is_sorted_and_completed_by_what_lies_beside_it(tmp_path):
+    h5ad(tmp_path / "A.h5ad")
+    st(tmp_path, "B")
+    touch(tmp_path / "A.ome.tif", tmp_path / "B.jpg", tmp_path / "lonely.tif", tmp_path / "notes.docx")
+    h5ad(tmp_path / "more" / "C.h5ad")
+    touch(tmp_path / "more" / "C.tif")
+    sheet = tmp_path / "own.csv"
+    write_sheet([replace(find_sections(tmp_path)[0][0], sample="S", patient="P")], sheet)
+
+    def among(*names):
+        samples, says = find.sections_among([tmp_path / name for name in names])
+        return [(s.sample, s.slide.name, s.expression.name) for s in samples], says
+
+    for names in (["A.ome.tif"], ["A.h5ad"], ["A.ome.tif", "A.h5ad"]):
+        assert among(*names) == ([("A", "A.ome.tif", "A.h5ad")], [])
+    assert among("own.csv", "B.tsv.gz", "B_selection.tsv", "more") == (
+        [("S", "A.ome.tif", "A.h5ad"), ("C", "C.tif", "C.h5ad"), ("B", "B.jpg", "B.tsv.gz")],
+        [],
+    )
+    samples, says = among("notes.docx", "lonely.tif")
+    assert samples == []
+    assert [text.partition(":")[0] for text in says] == ["notes.docx", "lonely.tif"]

@@ -156,3 +156,44 @@ def test_names_that_excel_would_run_are_written_as_text(sample, folder):
     assert read_sheet(folder / "odd.csv") == [odd]
     assert "'=1+1,'@SUM(A1)," in (folder / "odd.csv").read_text()
     assert ",-5.0," in (folder / "odd.csv").read_text()
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(f'"{line}"' for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        pytest.param(_wrapped, id="each line in quotes"),
+        pytest.param(lambda text: _wrapped(text.replace(",", ";")), id="each line in quotes, semicolons"),
+        pytest.param(lambda text: text.replace(",", ";").replace("\n", ",,,\n"), id="semicolons, padded with commas"),
+        pytest.param(lambda text: "\ufeff" + text.replace(",", ";").replace("0.5", "0,5"), id="decimal commas"),
+        pytest.param(lambda text: text.replace(",", "\t").replace("\n", "\r\n"), id="tabs"),
+    ],
+)
+def test_sheets_as_programs_save_them_keep_every_cell(folder, saved):
+    text = "sample,patient,slide,expression,format,mpp\nA,P,A.tif,A.h5ad,h5ad,0.5\nB,P,A.tif,A.h5ad,h5ad,0.5\n"
+    (folder / "s.csv").write_text(saved(text), "utf-8")
+    samples = read_sheet(folder / "s.csv")
+    assert [(s.sample, s.slide.name, s.mpp) for s in samples] == [("A", "A.tif", 0.5), ("B", "A.tif", 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "sample:patient:slide:expression:format\nA:P:A.tif:A.h5ad:h5ad\n",
+            "is separated by colons: save it with commas",
+        ),
+        ("sample patient slide expression format\nA P A.tif A.h5ad h5ad\n", "is separated by spaces: save it with"),
+        (
+            "sample,patient,slide,expression,format\nA;P;A.tif;A.h5ad;h5ad\nB;P;B.tif;B.h5ad;h5ad\n",
+            r"s.csv: line 2: it is separated by semicolons, the line of names by commas: save the sheet with commas$",
+        ),
+    ],
+)
+def test_a_sheet_that_is_separated_otherwise_is_told_so(folder, text, said):
+    (folder / "s.csv").write_text(text)
+    with pytest.raises(SampleError, match=said):
+        read_sheet(folder / "s.csv")

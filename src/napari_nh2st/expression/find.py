@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from napari_nh2st.errors import Cancelled, SampleError
 from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.expression.sample import Sample
-from napari_nh2st.expression.sheet import REQUIRED, read_sheet
+from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
 from napari_nh2st.expression.visium import visium_folder
 from napari_nh2st.reading import expanded, read_head
 
@@ -22,6 +22,7 @@ SHEET = "samples.csv"
 WHOLE_SLIDES, PICTURES = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff"), (".jpg", ".jpeg", ".png")
 _TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _AFTER_NAME = "_-. "  # what may follow a section's name in that of its image
+NOT_A_SECTION = "drop a sample sheet, a folder, or slides with their counts instead"
 _DEPTH, _MOST = 4, 20_000  # folders below the chosen one; files
 _SKIPPED = (".zarr", ".nh2st")  # folders that are files in truth
 NOTHING = (
@@ -99,6 +100,75 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
         says.insert(0, NOTHING.format(folder))
         says += [f"{p.name}: save its sample sheet as “CSV UTF-8”" for p in sorted(folder.glob("*.xls*"))[:3]]
     return _distinct(samples), says
+
+
+def sections_among(
+    paths: Sequence[str | Path], cancelled: Callable[[], bool] = lambda: False
+) -> tuple[list[Sample], list[str]]:
+    """Find the measured sections among what a person gave together: sheets, folders, slides, files of counts.
+
+    A slide without its counts, and counts without their slide, are completed by the file of that name beside them.
+
+    Returns
+    -------
+    samples, says
+        As of `find_sections`.
+
+    Raises
+    ------
+    Cancelled
+    """
+    samples: list[Sample] = []
+    says: list[str] = []
+    files = _FolderContents()
+    for path in (expanded(p).absolute() for p in paths):
+        if path.is_dir():
+            found, said = find_sections(path, cancelled)
+            samples += found
+            says += said
+        elif _may_be_sheet(path):
+            try:
+                samples += read_sheet(path)
+            except SampleError as error:
+                says.append(str(error))
+        elif path.name.lower().endswith((*WHOLE_SLIDES, *PICTURES, ".h5ad", *_TABLES)):
+            _sort_in(path, files)
+        else:
+            says.append(f"{path.name}: {NOT_A_SECTION}")
+    alone = _complete(files)
+    samples += _pairs(files, says, cancelled)
+    says += [
+        f"{image.name}: no counts were found for it; drop its .h5ad or its table of counts as well" for image in alone
+    ]
+    return _distinct(samples), says
+
+
+def _may_be_sheet(path: Path) -> bool:
+    """Tell whether a file is meant as a sample sheet; one of Excel is, and is told how to be saved."""
+    name = path.name.lower()
+    return name.endswith(SHEETS) and (not name.endswith(_TABLES) or len(_columns(path) & set(REQUIRED)) > 1)
+
+
+def _complete(files: _FolderContents) -> list[Path]:
+    """Add the images and the counts that lie beside those of their name; return the images without counts."""
+    counted = {_counts_name(path) for path in files.counts}
+    lonely = [image for name, images in files.images.items() if name not in counted for image in images]
+    for image in lonely:
+        beside = (image.with_name(_name(image) + end) for end in (".h5ad", *_TABLES))
+        files.counts += [path for path in beside if path.is_file()][:1]
+    for path in files.counts:
+        name = _counts_name(path)
+        if name not in files.images:
+            beside = (path.with_name(name + end) for end in (*WHOLE_SLIDES, ".ome.tif", ".ome.tiff", *PICTURES))
+            files.images[name] = [image for image in beside if image.is_file()]
+    counted = {_counts_name(path) for path in files.counts}
+    return [image for image in lonely if _name(image) not in counted]
+
+
+def _counts_name(path: Path) -> str:
+    return next(
+        path.name[: -len(e)] for e in (".h5ad", ".tsv.gz", ".txt.gz", ".tsv", ".txt") if path.name.lower().endswith(e)
+    )
 
 
 def patient_of(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from napari_nh2st.expression.columns import fold
 from napari_nh2st.expression.patients import nobody
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
-from napari_nh2st.reading import Row, Table, exists, expanded, number, read_table, written_cell
+from napari_nh2st.reading import DELIMITERS, Row, Table, exists, expanded, number, read_table, written_cell
 from napari_nh2st.slide_path import slide_file
 
 COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
@@ -45,6 +46,8 @@ def read_sheet(path: str | Path) -> list[Sample]:
     columns = [c.casefold() for c in table.columns]
     lacking = [c for c in REQUIRED if c not in columns]
     if lacking:
+        if (apart := _separated_by(table)) is not None:
+            raise SampleError(f"{path} is separated by {apart}: save it with commas")
         there = f" (there: {one_line(', '.join(table.columns), 200)})" if table.columns else ""
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}{there}; a sheet has {', '.join(COLUMNS)}")
     twice = [c for c in COLUMNS if columns.count(c) > 1]
@@ -64,6 +67,30 @@ def read_sheet(path: str | Path) -> list[Sample]:
         told = problems[:_TOLD] + ([f"and {more} more problems"] if more > 0 else [])
         raise SampleError(f"{path}: " + "; ".join(told))
     return samples
+
+
+def _separated_by(table: Table) -> str | None:
+    """Name what stands between the names of the columns where it is nothing that tables are read with."""
+    if len(table.columns) != 1:
+        return None
+    names = re.split(r"[^\w]+", table.columns[0].casefold())
+    marks = re.findall(r"\w([^\w]+)\w", table.columns[0])
+    if len(set(names) & set(COLUMNS)) < 2 or not marks:
+        return None
+    mark = Counter(marks).most_common(1)[0][0]
+    return {" ": "spaces", ":": "colons", "/": "slashes"}.get(mark.strip() or " ", f"“{one_line(mark, 5)}”")
+
+
+def _mixed(row: Row, columns: Sequence[str], table: Table) -> str:
+    """Say that a row is separated by other marks than the names of the columns; empty where it is not."""
+    if any(row.cells[1:]) or len(columns) < 2:
+        return ""
+    others = {d: row.cells[0].count(d) for d in DELIMITERS if d != table.delimiter}
+    mark, times = max(others.items(), key=lambda item: item[1])
+    if times < len(REQUIRED) - 1:
+        return ""
+    names = DELIMITERS[table.delimiter]
+    return f"it is separated by {DELIMITERS[mark]}, the line of names by {names}: save the sheet with commas"
 
 
 def _repeated(samples: Sequence[Sample], rows: Sequence[Row]) -> list[str]:
@@ -94,6 +121,10 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
     split = [c for c in COLUMNS if "\n" in cells.get(c, "") or "\r" in cells.get(c, "")]
     if split:
         said.append(f"{', '.join(split)} goes on over several lines: a quote is not closed")
+    if mixed := _mixed(row, columns, table):
+        if not any(mixed in problem for problem in problems):
+            problems.append(f"line {row.line}: {mixed}")
+        return Sample(cells["sample"], "", folder, folder, "", None)
     files = {c: _file(cells.get(c, ""), folder) for c in ("slide", "expression", "spots")}
     empty = [c for c in REQUIRED if not cells[c]]
     if not said:

@@ -3,6 +3,7 @@
 from napari_nh2st.reading.documents import parse_json, read_json, read_yaml
 from napari_nh2st.reading.files import contents, exists, expanded, reason, told
 from napari_nh2st.reading.table import (
+    DELIMITERS,
     Row,
     Table,
     number,
@@ -18,6 +19,7 @@ from napari_nh2st.reading.table import (
 from napari_nh2st.reading.text import read_text, text_of
 
 __all__ = [
+    "DELIMITERS",
     "Row",
     "Table",
     "contents",

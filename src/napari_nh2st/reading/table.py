@@ -99,8 +99,29 @@ def parse_table(text: str, wanted: Sequence[str] = (), delimiter: str | None = N
     """
     text, said = _without_separator_line(text)
     delimiter = delimiter or said or _delimiter(text, wanted)
-    rows = _rows(text, delimiter, 1 if said is None else 2)
-    return _below_names(list(rows), wanted, delimiter)
+    rows = list(_rows(text, delimiter, 1 if said is None else 2))
+    if wanted and rows and all(len(row.cells) == 1 for row in rows):
+        rows, delimiter = _unwrapped(rows, wanted, delimiter)
+    elif delimiter != ",":
+        rows = _without_padding(rows)
+    return _below_names(rows, wanted, delimiter)
+
+
+def _unwrapped(rows: list[Row], wanted: Sequence[str], delimiter: str) -> tuple[list[Row], str]:
+    """Split rows of which each is one quoted cell, as Excel saves a sheet whose separators it did not know."""
+    inner = _delimiter("\n".join(row.cells[0] for row in rows), wanted)
+    names = {plain_cell(cell).casefold() for cell in rows[0].cells[0].split(inner)}
+    if len(names & set(wanted)) < 2:
+        return rows, delimiter
+    split = [next(_rows(row.cells[0], inner, row.line), None) for row in rows]
+    return [row for row in split if row is not None], inner
+
+
+def _without_padding(rows: list[Row]) -> list[Row]:
+    """Take off the commas at the end of all rows, which a program has added that separates by them."""
+    if not rows or not all(row.cells[-1].endswith(",") for row in rows):
+        return rows
+    return [Row(row.line, [*row.cells[:-1], row.cells[-1].rstrip(",").rstrip()]) for row in rows]
 
 
 def _below_names(rows: list[Row], wanted: Sequence[str], delimiter: str) -> Table:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_nh2st.training.run import runs
 from napari_nh2st.training.run.run_process import RunProcess
@@ -114,6 +116,41 @@ def test_runs_are_found_again_opened_resumed_and_forgotten(dock, qtbot, sheet: P
     dock.runs.table.itemDoubleClicked.emit(dock.runs.table.item(0, 0))
     assert dock.run.text() == str(tmp_path / "first")
     (tmp_path / "first" / "job.json").unlink()
+
+
+def drag(dock: FinetuneWidget, at: QPoint, *paths: Path) -> Callable[[], None]:
+    """Drag files over a place of the dock, as the window system does; return what lets them go there."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    under = dock.viewport().childAt(at)
+    while not under.acceptDrops():
+        under = under.parentWidget()
+    how = (Qt.DropAction.CopyAction, mime, LEFT, Qt.KeyboardModifier.NoModifier)
+    for event in (QDragEnterEvent(QPoint(5, 5), *how), QDragMoveEvent(QPoint(5, 5), *how)):
+        QApplication.sendEvent(under, event)
+        assert event.isAccepted()
+    return lambda: QApplication.sendEvent(under, QDropEvent(QPointF(5, 5), *how))
+
+
+def test_sheets_folders_and_runs_are_dropped_anywhere(dock, qtbot, sheet: Path, tmp_path: Path) -> None:
+    field = dock.sections.sheet.mapTo(dock.viewport(), dock.sections.sheet.rect().center())
+    table = dock.sections.table.mapTo(dock.viewport(), dock.sections.table.rect().center())
+    drop = drag(dock, field, sheet)  # over a field that would take its path for text
+    assert dock.drops.isVisible()
+    assert dock.drops.text().startswith("Drop a sample sheet, a folder")
+    drop()
+    assert not dock.drops.isVisible()
+    assert dock.sections.sheet.text() == str(sheet)
+    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first", timeout=20_000)
+    odd = tmp_path / "notes.docx"
+    odd.touch()
+    drag(dock, table, odd)()
+    qtbot.waitUntil(lambda: dock.sections.told.text().startswith("notes.docx: drop a sample sheet, a folder"))
+    assert dock.sections.table.rowCount() > 0
+    run = ended_run(tmp_path / "run", "failed", reason="no section has spots")
+    (run / "start.json").write_text("{}")
+    drag(dock, QPoint(60, 600), run)()
+    assert dock.run.text() == str(run)
 
 
 def test_a_failure_opens_the_log(dock, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from napari_nh2st.viewer.finetune.settings_presenter import SettingsPresenter
 from napari_nh2st.viewer.finetune.trial_process import TrialProcess
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.buttons import action_button
+from napari_nh2st.viewer.kit.drop_area import DropArea
 from napari_nh2st.viewer.kit.layout import indented, row, rule, scrolled
 from napari_nh2st.viewer.kit.lifetime import Lifetime
 from napari_nh2st.viewer.kit.texts import Label, Sentence
@@ -102,7 +103,7 @@ class FinetuneWidget(QScrollArea):
         presenter = self.presenter
         self.sections = Sections(presenter.sections, self.viewer)
         self.choices = ChoicesForm(presenter.choices, self._services.models())
-        self.choices.change.clicked.connect(self.sections.show)
+        self.choices.change.clicked.connect(presenter.open_choices)
         self.run = QLineEdit(placeholderText="folder for the run")
         self.run.setToolTip("Where the run writes. A folder with a run in it shows that run, and can be picked up")
         self.run.textChanged.connect(presenter.choose_folder)
@@ -151,6 +152,8 @@ class FinetuneWidget(QScrollArea):
         layout.addWidget(Label("Runs on this machine"))
         layout.addWidget(self.runs)
         layout.addStretch(1)
+        self.drops = DropArea(self, "Drop a sample sheet, a folder, or slides with their counts")
+        self.drops.dropped.connect(self.presenter.drop)
 
     def _connect(self) -> None:
         state = self.presenter.state

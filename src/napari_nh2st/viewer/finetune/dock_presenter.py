@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 from psygnal import SignalGroupDescriptor
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_process import RunProcess, RunState, RunStatus, finetune_command
 from napari_nh2st.training.run.runs import RunLine, line_of
 from napari_nh2st.training.run.settings_file import FILE as SETTINGS
@@ -182,6 +183,19 @@ class FinetunePresenter:
         self.run = RunProcess(Path(text.strip()).expanduser()) if text.strip() else None
         self.choices.collapse(False)
         self.follow()
+
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Show the run whose folder was dropped on the dock, or add the sections that were."""
+        if len(paths) == 1 and RunFolder(paths[0]).start.is_file():
+            self.choose_folder(str(paths[0]))
+            return
+        self.open_choices()
+        self.sections.add_dropped(paths)
+
+    def open_choices(self) -> None:
+        """Bring sections and choices in sight, for the next run."""
+        self.choices.unfold()
+        self.state.choosing = True
 
     def edit_settings(self) -> None:
         """Show all settings; a file with a wrong one is mended by hand."""

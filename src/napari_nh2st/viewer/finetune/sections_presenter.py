@@ -14,7 +14,7 @@ from psygnal import SignalGroupDescriptor
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression import Sample, read_sheet, write_sheet
-from napari_nh2st.expression.find import SHEET, find_sections, patient_of
+from napari_nh2st.expression.find import SHEET, find_sections, patient_of, sections_among
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import count, error_words
 
@@ -196,6 +196,16 @@ class SectionsPresenter:
         """Add the sections that are found in a folder."""
         self._begin_search(partial(find_sections, folder), self._add, self._not_added)
         self.state.told = f"Searching {folder}…"
+        self._settle()
+
+    def add_dropped(self, paths: Sequence[Path]) -> None:
+        """Add the sections among files and folders that were dropped on the dock."""
+        if len(paths) == 1 and paths[0].suffix.lower() == ".csv" and not self._sections:
+            self.type_sheet(str(paths[0]))
+            self.read_sheet()
+            return
+        self._begin_search(partial(sections_among, paths), self._add, self._not_added)
+        self.state.told = "Looking at what you dropped…"
         self._settle()
 
     def stop_search(self) -> None:
