@@ -17,7 +17,7 @@ from napari_nh2st.viewer.genes.messages import gene_words
 from napari_nh2st.viewer.kit.phrases import clock, count, when
 from napari_nh2st.viewer.predict.command import command_line
 from napari_nh2st.viewer.predict.events import State, Status
-from napari_nh2st.viewer.predict.messages import model_details, model_words, status_sentence
+from napari_nh2st.viewer.predict.messages import model_details, model_words, ready_sentence, status_sentence
 from napari_nh2st.viewer.predict.region import Region
 from viewer.fakes import FakeSlide, card
 
@@ -87,14 +87,22 @@ def test_states() -> None:
     say = status_sentence
     assert say(Status()) == "Ready: press Predict."
     assert say(Status(State.RUNNING, step="loading the model")) == "Loading the model…"
-    assert say(Status(State.RUNNING, step="predicting", done=3, total=9)) == "Predicting: 3 of 9 tiles."
-    done = Status(State.DONE, done=9, total=9, seconds=12.0, share=0.18)
-    assert say(done) == "Done: 9 tiles in 0:12. 18% of the slide's tissue is predicted."
-    assert say(Status(State.CANCELLED, done=3, total=9)) == (
-        "Stopped. 3 tiles of 9 are kept; Predict goes on from there."
-    )
-    assert say(Status(State.FAILED, error=Nh2stError("no tissue"))) == "That did not work: no tissue"
+    run = Status(State.RUNNING, "C5", step="predicting", done=3242, total=24_240)
+    assert say(run) == "C5: 3,242 of 24,240 tiles."
+    done = Status(State.DONE, "C5", done=9, total=9, seconds=12.0, share=0.18)
+    assert say(done) == "C5: done, 9 tiles in 0:12. 18% of the slide's tissue is predicted."
+    assert say(Status(State.DONE, total=9, known=9, share=1.0)) == "Everything here is already predicted."
+    assert say(Status(State.CANCELLED, "C5", done=3, total=9)) == "C5: stopped at 3 of 9 tiles. Press Predict to go on."
+    assert say(Status(State.CANCELLED, "C5", closed=True)) == "C5 was closed: its prediction has stopped."
+    assert say(Status(State.FAILED, "C5", error=Nh2stError("no tissue"))) == "C5: that did not work: no tissue"
     assert "Details" in say(Status(State.FAILED, error=ZeroDivisionError("x")))
+
+
+def test_what_is_predicted_where_no_job_runs() -> None:
+    assert ready_sentence(0, None) == "Ready: press Predict."
+    assert ready_sentence(9, 0.18) == "18% of the tissue is predicted. Press Predict to go on."
+    assert ready_sentence(9, 1.0) == "All of the tissue is predicted. Choose a gene, or export."
+    assert ready_sentence(9, None) == "9 tiles are predicted. Press Predict to go on."  # opened from a file
 
 
 def test_states_of_a_view_that_is_followed() -> None:
@@ -105,11 +113,11 @@ def test_states_of_a_view_that_is_followed() -> None:
     assert say(State.RUNNING, **run) == "Predicting what you see: 3 of 9 tiles."
     assert say(State.RUNNING, **run, preview=True) == "Quick preview, refining: 3 of 9 tiles."
     assert say(State.RUNNING, step="loading the model") == "Loading the model…"
-    rest = "18% of the tissue predicted; the rest follows the view."
-    assert say(State.RUNNING, step="around", share=0.18) == f"All in sight is predicted; going on around it. {rest}"
-    assert say(State.DONE, total=9, share=0.18) == f"All in sight is predicted. {rest}"
-    assert say(State.DONE, total=9, share=1.0) == "All in sight is predicted. All of the tissue is predicted."
-    assert say(State.DONE, share=0.18) == f"No tissue in sight. {rest}"
+    so_far = "18% of the tissue is predicted"
+    assert say(State.RUNNING, step="around", share=0.18) == f"{so_far}; going on around what you see."
+    assert say(State.DONE, total=9, share=0.18) == f"{so_far}; move the view to predict the rest."
+    assert say(State.DONE, total=9, share=1.0) == "All of the tissue is predicted."
+    assert say(State.DONE, share=0.18) == "No tissue found here. Move the view, or edit the tissue mask."
     assert say(State.CANCELLED, share=0.18) == (
         "Stopped. 18% of the tissue is predicted. Press Predict to follow the view again."
     )

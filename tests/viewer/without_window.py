@@ -7,8 +7,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 
-from napari_nh2st.errors import Cancelled
-from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.kit.jobs import Jobs, Subjects
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.predict.presenter import PredictPresenter
 from napari_nh2st.viewer.state.dock_state import ChosenModel
@@ -95,45 +94,36 @@ class FakeJobView:
 
 
 class FakeWork:
-    """A long piece of work that is done at once, with what it says; `hold` keeps it running until `release`."""
+    """Long work that is done at once, with what it says; `hold` keeps it running until `release`."""
 
-    def __init__(self) -> None:
-        self.said, self.running, self.hold = "", False, False
-        self._waiting: Callable[[], None] | None = None
-        self._cancelled = False
+    def __init__(self, subjects: Subjects | None = None) -> None:
+        self._threads = Now()
+        self._jobs = Jobs(self._threads, subjects or Subjects(), lambda: None)
+        self.start, self.say = self._jobs.start, self._jobs.say
+        self.cancel_all = self._jobs.cancel_all
 
-    def start(self, what: str, work: Any, then: Any, ended: Any = lambda: None) -> None:
-        self.cancel()
-        self.running, self._cancelled, self.said = True, False, f"{what}…"
-        self._waiting = lambda: self._finish(work, then, ended)
-        if not self.hold:
-            self.release()
+    @property
+    def hold(self) -> bool:
+        return self._threads.hold
+
+    @hold.setter
+    def hold(self, on: bool) -> None:
+        self._threads.hold = on
+
+    @property
+    def said(self) -> str:
+        return self._jobs.sentence
+
+    @property
+    def running(self) -> bool:
+        return self._jobs.current is not None
 
     def release(self) -> None:
-        waiting, self._waiting, self.hold = self._waiting, None, False
-        if waiting is not None:
-            waiting()
+        self._threads.release()
 
     def cancel(self) -> None:
-        self._cancelled = True
-        if self._waiting is not None:
-            self.release()
-
-    def say(self, text: str) -> None:
-        self.said = text
-
-    def _finish(self, work: Any, then: Any, ended: Any) -> None:
-        try:
-            value = work(lambda done, total: None, lambda: self._cancelled)
-        except Cancelled:
-            self.running, self.said = False, "Stopped."
-        except Exception as error:
-            self.running, self.said = False, f"That did not work: {error_words(error)}"
-        else:
-            self.running, self.said = False, ""
-            if not self._cancelled:
-                then(value)
-        ended()
+        self._jobs.cancel()
+        self.release()
 
 
 class Desk:

@@ -148,6 +148,8 @@ class PredictWidget(QScrollArea):
             self._connections.add(moved, self._moved)
         for selected in (viewer.layers.selection.events.active, viewer.layers.events.inserted):
             self._connections.add(selected, self._layer_selected)
+        # after the list of slides, which chooses another one
+        self._connections.add(viewer.layers.events.removed, lambda event: self.presenter.layer_removed(event.value))
         self.hover = Hover(viewer)
         self._connections.add(viewer.cursor.events.position, self.hover.moved)
         self._connections.add(viewer.events.status, self.hover.said)

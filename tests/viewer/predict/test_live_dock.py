@@ -87,8 +87,7 @@ def test_one_press_then_moving_is_all(window: Window) -> None:
     window.follow()
     assert window.seen() == 1
     assert window.button.text() == "Stop"
-    assert "All in sight is predicted." in window.says()
-    assert "% of the tissue predicted; the rest follows the view." in window.says()
+    assert "% of the tissue is predicted; move the view to predict the rest." in window.says()
     count = window.controller.map.count
     for x, y, zoom in ((1200, 800, 2.5), (700, 600, 1.2), (700, 600, 4.0)):
         window.look_at(x, y, zoom)
@@ -116,7 +115,7 @@ def test_far_out_is_marked_as_a_quick_look_and_refined(window: Window, monkeypat
     assert window.seen() == 1
     assert not role_of(heatmap).preview
     assert "quick preview" not in window.viewer.canvas.overlays[UNIT_OVERLAY].text
-    assert window.says() == "All in sight is predicted. All of the tissue is predicted."
+    assert window.says() == "All of the tissue is predicted."
     assert heatmap.name == "C9 · ERBB2 · predicted (fine)"
 
 

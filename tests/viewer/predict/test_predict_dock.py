@@ -71,7 +71,7 @@ def test_nothing_open_says_what_to_do(make_napari_viewer, qtbot) -> None:
 def test_predict_type_a_gene_walk_the_list(dock: Dock) -> None:
     dock.predict()
     assert dock.controller.status.state is State.DONE
-    assert "Done" in dock.says()
+    assert dock.says().startswith("C9: done, ")
     heatmap = dock.viewer.layers[-1]
     assert heatmap.name == "C9 · ERBB2 · predicted"  # the gene that was predicted best
     assert dock.widget.genes.trust.text() == "held-out PCC 0.41 (0.33 to 0.48), same patient"
@@ -108,7 +108,7 @@ def test_cancel_keeps_what_is_there_and_goes_on(dock: Dock) -> None:
     dock.qtbot.keyClick(dock.widget, Qt.Key.Key_Escape)
     dock.until(lambda: dock.controller.status.state is State.CANCELLED, timeout=2000)
     kept = int(dock.controller.map.done.sum())
-    assert "are kept" in dock.says()
+    assert dock.says().startswith("C9: stopped at ")
     dock.services.gate = None
     dock.predict()
     assert dock.services.asked[1] == dock.services.asked[0] - kept
@@ -124,7 +124,8 @@ def test_deleting_everything_mid_run(dock: Dock) -> None:
     dock.services.gate = None
     gate.set()
     dock.until(lambda: not dock.controller.running)
-    assert dock.controller.status.state is State.DONE
+    assert dock.controller.status.state is State.CANCELLED
+    assert dock.says() == "C9 was closed: its prediction has stopped."
 
 
 def test_closing_the_window_mid_run_leaves_no_thread(make_napari_viewer, qtbot) -> None:
@@ -153,7 +154,7 @@ def test_closing_the_dock_stops_the_work(dock: Dock) -> None:
 def test_failure_is_one_sentence_with_details(dock: Dock) -> None:
     dock.services.fail = OSError("disk unplugged")
     dock.predict()
-    assert dock.says().startswith("That did not work: OSError: disk unplugged")
+    assert dock.says().startswith("C9: that did not work: OSError: disk unplugged")
     dock.click(dock.widget.job.details)
     assert "Traceback" in dock.widget.job.account.toPlainText()
     dock.services.fail = None

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from napari_nh2st.viewer.predict.events import State
-from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN
-from napari_nh2st.viewer.predict.presenter import READY, READY_TO_GO_ON
+from napari_nh2st.viewer.predict.messages import ALL_PREDICTED, NO_MODEL, NO_MPP, NOTHING_OPEN, READY
 from viewer.fakes import FakeSlide, card
 from viewer.without_window import Desk
 
@@ -88,7 +87,7 @@ def test_what_was_predicted_comes_back_with_its_slide_model_and_detail() -> None
     fine = desk.map
     assert fine.pitch == 16
     desk.state.fine = False
-    assert (desk.map, desk.job.text) == (first, READY_TO_GO_ON)
+    assert (desk.map, desk.job.text) == (first, f"{ALL_PREDICTED} Choose a gene, or export.")
     layer = desk.state.slide_layer
     desk.open(other_slide())
     assert desk.map is None

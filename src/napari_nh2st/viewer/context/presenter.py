@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -138,7 +139,7 @@ class ContextPresenter:
         self._outline = Outline(workspace.viewer)
         self.picker = Tool(self._take_picker)
         self._slide: EachTile[SlideEffect] = EachTile(workspace, self.show_state)
-        self._arrived: tuple[SlideEffect, Arrived] | None = None
+        self._arriving: dict[SlideEffect, Arrived] = {}
         state = workspace.state
         state.map_chosen.connect(self.map_chosen)
         state.events.gene.connect(self._gene_changed)
@@ -243,7 +244,7 @@ class ContextPresenter:
     def _put_tile_away(self) -> None:
         self._cell = self.effects = None
         self._click += 1
-        self._view.tile_work.cancel()
+        self._view.tile_work.cancel_all()  # a tile is clicked again sooner than its slide comes back
         self._view.show_pictures(None)
         self._view.show_table(None)
         self._outline.remove()
@@ -297,27 +298,25 @@ class ContextPresenter:
             self._view.slide_work.say(str(error))
             return
         effect.effect.alone.shrink(effect.map.nbytes)  # what the map itself has let go
-        self._arrived = effect, arrived
+        self._arriving[effect] = arrived
         self._view.draw_while_working(True)
-        self._view.slide_work.start("Taking the surroundings away", work, lambda _: None, ended=self._computed)
+        ended = partial(self._computed, effect)
+        self._view.slide_work.start("Taking the surroundings away", work, lambda _: None, ended)
         self.show_state()
 
     def draw_arrived(self) -> None:
         """Draw what has arrived."""
-        if self._arrived is None:
-            return
-        effect, arrived = self._arrived
-        if not arrived:
-            return
-        while arrived:
-            effect.effect.alone.add(*arrived.popleft())
-        effect.image.draw_gene(self._workspace.state.gene)
+        for effect, arrived in self._arriving.items():
+            if arrived:
+                while arrived:
+                    effect.effect.alone.add(*arrived.popleft())
+                effect.image.draw_gene(self._workspace.state.gene)
         self.show_state()
 
-    def _computed(self) -> None:
-        self._view.draw_while_working(False)
+    def _computed(self, effect: SlideEffect) -> None:
         self.draw_arrived()
-        self._arrived = None
+        self._arriving.pop(effect, None)
+        self._view.draw_while_working(bool(self._arriving))
         self.show_state()
 
     # what changes elsewhere
@@ -326,7 +325,6 @@ class ContextPresenter:
         """Put the effect away for the heatmap that was brought out, and the tile where it is of another map."""
         if self._slide.hide():
             self._put_tile_away()
-            self._view.slide_work.cancel()
             self.show_hint()
         self.show_state()
 

@@ -69,6 +69,7 @@ class Surface:
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return axes in a box, with a faint frame and without ticks."""
+        width, height = max(width, 0.0), max(height, 0.0)  # a chart that is not laid out yet has no room
         axes = self.figure.add_axes(
             (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
         )

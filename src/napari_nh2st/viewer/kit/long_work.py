@@ -24,11 +24,11 @@ class Threads(Protocol):
 
 
 class LongWork(Protocol):
-    """A long piece of work with a progress bar, and a sentence about its end."""
+    """Long work of one kind with a progress bar, and a sentence about its end; `kit.jobs` says whose result it is."""
 
     @property
     def running(self) -> bool:
-        """True if something is being worked on."""
+        """True if what is in the window is being worked on."""
 
     def start(
         self,
@@ -37,10 +37,13 @@ class LongWork(Protocol):
         then: Callable[[T], None],
         ended: Callable[[], None] = ...,
     ) -> None:
-        """Do it in a thread; `then` gets what came of it."""
+        """Do it in a thread; `then` gets what came of it, when what it is about is in the window."""
 
     def cancel(self) -> None:
-        """Ask the work to stop."""
+        """Ask the work for what is in the window to stop."""
+
+    def cancel_all(self) -> None:
+        """Ask all work of this kind to stop, whatever it is about, and drop what it came to."""
 
     def say(self, text: str) -> None:
         """Say a sentence below the bar."""

@@ -1,20 +1,18 @@
-"""A long piece of work in the dock: how far it is, a way to stop it, and exactly one end."""
+"""Long pieces of work of one kind in the dock: how far the one that is shown is, and a way to stop it."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QProgressBar, QPushButton, QWidget
 
-from napari_nh2st.errors import Cancelled
 from napari_nh2st.viewer.kit.background import Work
+from napari_nh2st.viewer.kit.jobs import Jobs, Subjects
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.long_work import Threads
-from napari_nh2st.viewer.kit.phrases import clock, error_words
+from napari_nh2st.viewer.kit.phrases import clock
 from napari_nh2st.viewer.kit.texts import Sentence
 
 _SHOWN_MS = 100
@@ -27,6 +25,10 @@ class Host(Protocol):
     def background(self) -> Threads:
         """The threads that do the work."""
 
+    @property
+    def subjects(self) -> Subjects:
+        """What work is about: the map in the window, and its slide."""
+
     def when_closing(self, call: Callable[[], None]) -> None:
         """Call a function when the dock is closed."""
 
@@ -34,22 +36,21 @@ class Host(Protocol):
 class Task(QWidget):
     """A progress bar with *Cancel* that takes no room while nothing runs, and a sentence about the last end.
 
+    It shows the job for what is in the window, else one that goes on for another slide, by its name.
+
     Parameters
     ----------
     host : Host
+    subjects : Subjects, optional
+        What the work is about, where that is not the map in the window.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, subjects: Subjects | None = None) -> None:
         super().__init__()
-        self._host = host
-        self._stop: threading.Event | None = None
-        self._at = (0, 0)
-        self._began = 0.0
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; what was there before stays")
-        self.cancel_button.clicked.connect(self.cancel)
         self._line = QWidget()
         self._line.setLayout(row(self.bar, self.cancel_button, stretch=0))
         self._line.setVisible(False)
@@ -58,13 +59,15 @@ class Task(QWidget):
         layout.addWidget(self._line)
         layout.addWidget(self.sentence)
         self._timer = QTimer(self, interval=_SHOWN_MS)
-        self._timer.timeout.connect(self._show)
-        host.when_closing(self._let_go)
+        self._timer.timeout.connect(self._show_bar)
+        self._jobs = Jobs(host.background, subjects or host.subjects, self._show)
+        self.cancel_button.clicked.connect(self._jobs.cancel_shown)
+        host.when_closing(self._jobs.close)
 
     @property
     def running(self) -> bool:
-        """True if something is being worked on."""
-        return self._stop is not None
+        """True if what is in the window is being worked on."""
+        return self._jobs.current is not None
 
     def start(
         self,
@@ -73,82 +76,37 @@ class Task(QWidget):
         then: Callable[[Any], None],
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """Call ``work(tell, cancelled)`` in a thread.
-
-        What was started before is cancelled, and its outcome dropped.
-
-        Parameters
-        ----------
-        what : str
-            What is being done, for the person who waits: "Clustering".
-        work : callable
-            May tell how far it is with ``tell(done, total)``, and should raise `Cancelled` soon after ``cancelled()``
-            turns true.
-        then : callable
-            Gets what the work returned, on the GUI thread. Not called where it failed or was cancelled: this widget
-            says so itself.
-        ended : callable
-            Called at the end, whichever it is; to enable a button, say.
-        """
-        self.cancel()
-        stop = self._stop = threading.Event()
-        self._at, self._began = (0, 0), time.monotonic()
-
-        def tell(done: int, total: int) -> None:
-            if not stop.is_set():
-                self._at = done, total
-
-        def finish(call: Callable[[Any], None], outcome: Any) -> None:
-            if self._stop is not stop:
-                return
-            self._end()
-            try:
-                call(outcome)
-            finally:
-                ended()
-
-        self.sentence.say(f"{what}…")
-        self._line.setVisible(True)
-        self._show()
-        self._timer.start()
-        self._host.background.call(
-            work,
-            tell,
-            stop.is_set,
-            then=lambda value: finish(lambda v: self._done(v, then), value),
-            failed=lambda error: finish(self._failed, error),
-        )
+        """Call ``work(tell, cancelled)`` in a thread, for what is in the window, as `Jobs.start` does."""
+        self._jobs.start(what, work, then, ended)
 
     def cancel(self) -> None:
-        """Ask the work to stop; it is heard within a moment."""
-        if self._stop is not None:
-            self._stop.set()
-            self.sentence.say("Stopping…")
+        """Ask the work for what is in the window to stop; it is heard within a moment."""
+        self._jobs.cancel()
 
-    def _let_go(self) -> None:
-        """Ask the work to stop without a word: the dock is closed, and this widget may be gone."""
-        if self._stop is not None:
-            self._stop.set()
+    def cancel_all(self) -> None:
+        """Ask all work of this kind to stop, whatever it is about, and drop what it came to."""
+        self._jobs.cancel_all()
 
     def say(self, text: str) -> None:
         """Say a sentence below the bar."""
-        self.sentence.say(text)
-
-    def _end(self) -> None:
-        self._stop = None
-        self._timer.stop()
-        self._line.setVisible(False)
-
-    def _done(self, value: Any, then: Callable[[Any], None]) -> None:
-        self.sentence.say("")
-        then(value)
-
-    def _failed(self, error: Exception) -> None:
-        self.sentence.say("Stopped." if isinstance(error, Cancelled) else f"That did not work: {error_words(error)}")
+        self._jobs.say(text)
 
     def _show(self) -> None:
-        done, total = self._at
+        job = self._jobs.shown
+        self.sentence.say(self._jobs.sentence)
+        self._line.setVisible(job is not None)
+        if job is None:
+            self._timer.stop()
+            return
+        self._show_bar()
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _show_bar(self) -> None:
+        job = self._jobs.shown
+        if job is None:
+            return
+        done, total = job.at
         self.bar.setRange(0, total)  # 0 of 0 is a bar that only moves
         self.bar.setValue(done)
-        left = (time.monotonic() - self._began) / done * (total - done) if done and total else None
-        self.bar.setFormat(f"%p%  {clock(left)} left" if left is not None else "%p%")
+        self.bar.setFormat(f"%p%  {clock(job.left)} left" if job.left is not None else "%p%")

@@ -119,7 +119,7 @@ class MeasuredPresenter:
         self._by_slide: dict[str, SlideMeasurement] = {}  # by the slide's fingerprint
         self._fingerprint: str | None = None
         self._without_positions: MeasurementFiles | None = None  # counts whose positions are being asked for
-        self._doing: object = None  # what the work is for: a reading, or a comparison with a model
+        self._doing: dict[str, object] = {}  # what the work on a slide is for: a reading, or a comparison with a model
         self._drawn: Comparison | None = None
         self._drawing = False
         self._heatmap: Image | None = None
@@ -167,7 +167,7 @@ class MeasuredPresenter:
         if slide is None:
             self._view.work.say(NO_SLIDE)
         else:
-            self._doing = read_measurement
+            self._doing[slide.fingerprint] = read_measurement
             read = partial(read_measurement, paths, slide)
             self._view.work.start("Reading the measurement", read, partial(self._opened, slide.fingerprint))
         self._show()
@@ -240,8 +240,7 @@ class MeasuredPresenter:
         slide = self._workspace.slide
         fingerprint = None if slide is None else slide.fingerprint
         if fingerprint != self._fingerprint:
-            self._fingerprint, self._without_positions, self._doing = fingerprint, None, None
-            self._view.work.cancel()
+            self._fingerprint, self._without_positions = fingerprint, None
         elif slide is not None:
             for layer in (self.spots, self.difference, self.rings):
                 layer.align(self._workspace.state.slide_layer, self._mpp())
@@ -250,7 +249,8 @@ class MeasuredPresenter:
     def update(self) -> None:
         """Show what is known of the chosen slide and model, and compare where that is to be done and in sight."""
         self._show()
-        busy = self._view.work.running and self._doing in (read_measurement, (self.measurement, self._made_with()))
+        doing = self._doing.get(self._fingerprint or "")
+        busy = self._view.work.running and doing in (read_measurement, (self.measurement, self._made_with()))
         if self._view.in_sight and self._missing() == "" and not busy:
             self.compare()
 
@@ -314,7 +314,7 @@ class MeasuredPresenter:
         def keep(comparison: Comparison) -> None:
             measurement.comparison, measurement.made_with = comparison, made_with
 
-        self._doing = measurement, made_with
+        self._doing[self._fingerprint or ""] = measurement, made_with
         self._view.work.start("Predicting at the measured spots", work, keep, self._show)
         self._show()
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_nh2st.engine.options import never
 from napari_nh2st.errors import Cancelled, Nh2stError
@@ -32,10 +32,14 @@ from napari_nh2st.viewer.predict.events import (
     Stopped,
 )
 from napari_nh2st.viewer.predict.inputs import PredictionInputs, count_tissue_tiles, edited_tissue
+from napari_nh2st.viewer.predict.messages import NO_TISSUE
 from napari_nh2st.viewer.predict.region import Region
 from napari_nh2st.viewer.predict.view_steps import follow_view
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.services import Services
+
+if TYPE_CHECKING:
+    from napari_nh2st.slides import Slide
 
 MEMORY = 1 << 30  # bytes of hidden vectors, of all maps together
 _DRAW_SECONDS = 4.0
@@ -93,9 +97,10 @@ class Controller:
         self.memory = memory
         self._generation = 0
         self._stop = threading.Event()
+        self._request: Request | None = None
         self._started = 0.0
         self._first: tuple[float, int] | None = None
-        self._tissue = 0
+        self._tissue: dict[PredictedMap, int] = {}  # about how many tiles of their slides show tissue
         self._sight: Box | None = None
 
     @property
@@ -113,23 +118,67 @@ class Controller:
         self._stop = threading.Event()
         self._started, self._first = time.monotonic(), None
         share = self.status.share if request.follow else 0.0
-        self._tell(Status(State.RUNNING, step="getting ready", share=share, follow=request.follow))
+        self._request = request
+        self._tell(Status(State.RUNNING, name=request.name, step="getting ready", share=share, follow=request.follow))
         self._run(self._generation, self._work(request, self._stop))
+
+    @property
+    def filling(self) -> PredictedMap | None:
+        """The map that the running job fills, None before its places are known."""
+        return self._filling if self.running else None
 
     @property
     def following(self) -> bool:
         """True if a job is going on that the view has asked for."""
         return self.running and self.status.follow
 
+    def is_at(self, slide: Slide, model: str, pitch: int | None) -> bool:
+        """Tell whether the running job is for this slide and model at this detail."""
+        asked = self._request
+        if not self.running or asked is None:
+            return False
+        same_slide = (asked.slide.fingerprint, asked.slide.mpp) == (slide.fingerprint, slide.mpp)
+        return same_slide and (asked.model, asked.pitch) == (model, pitch)
+
+    def share(self, prediction_map: PredictedMap) -> float | None:
+        """Return how much of a slide's tissue is predicted, 0 to 1; None where its tissue was not looked for."""
+        tissue = self._tissue.get(prediction_map)
+        return None if tissue is None else min(1.0, prediction_map.count / tissue)
+
     def cancel(self) -> None:
-        """Ask the running job to stop; it ends within about a second and keeps what it has."""
-        if self.following:
-            self.abandon()  # nothing is lost by not waiting for its end
-        elif self.running:
-            self._stop.set()
-            self._tell(replace(self.status, step="stopping"))
+        """Stop the running job; what it has is kept. Its thread ends by itself, and what it still says is dropped."""
+        if self.running:
+            self.abandon()
         elif self.status.follow:
             self._tell(replace(self.status, state=State.CANCELLED))
+
+    def end_for(self, fingerprint: str) -> bool:
+        """End the running job where it is for a slide that was closed; tell whether it was."""
+        if not self.running or self._request is None or self._request.slide.fingerprint != fingerprint:
+            return False
+        self.status = replace(self.status, closed=True)
+        self.abandon()
+        return True
+
+    def drop(self, gone: object) -> list[PredictedMap]:
+        """Forget a map, or all of a slide (its fingerprint); what is encoded stays in the cache.
+
+        Returns
+        -------
+        list of PredictedMap
+            Those that are gone.
+        """
+        dropped = [m for m in self._maps.copy().values() if gone in (m, m.slide.get("fingerprint"))]
+        self._maps = {key: m for key, m in self._maps.copy().items() if m not in dropped}
+        self._latest = {key: m for key, m in self._latest.copy().items() if m not in dropped}
+        self._tissue = {m: tiles for m, tiles in self._tissue.items() if m not in dropped}
+        if self._inputs is not None and self._inputs[1].map in dropped:
+            self._inputs = None
+        if self._filling in dropped:
+            self._filling = None
+        if self.map in dropped:
+            self.map = None
+        return dropped
 
     def rest(self) -> None:
         """Go on no longer with what the view has asked for: it shows nothing now that could be predicted."""
@@ -189,7 +238,7 @@ class Controller:
     def _begin(self, event: Begun) -> None:
         fresh = event.map is not self.map or not self.status.follow  # a view that moves does not bring a layer back
         self.map = self._filling = event.map
-        self._tissue = event.tissue
+        self._tissue[event.map] = event.tissue
         self._sight = event.view
         if fresh:
             self._view.map_changed(event.map)
@@ -244,8 +293,7 @@ class Controller:
             self._view.cells_arrived(shown, dropped)
 
     def _share(self) -> float:
-        filled = 0 if self._filling is None else self._filling.count
-        return min(1.0, filled / max(1, self._tissue))
+        return 0.0 if self._filling is None else self.share(self._filling) or 0.0
 
     def _seconds_left(self, done: int) -> float | None:
         """Judge from the pace since the first answer: what comes before it is start-up."""
@@ -362,7 +410,7 @@ def _region(
     """Yield the events of a region that was asked for: all of it, or an error that says why not."""
     places = inputs.tiles(region)
     if not len(places):
-        raise Nh2stError("there is no tissue here: move to another place, or edit the tissue mask")
+        raise Nh2stError(NO_TISSUE)
     if len(places) > most:
         raise Nh2stError(
             f"{len(places):,} tiles do not fit into memory, {most:,} do: take a smaller part or coarse detail, or "

@@ -43,6 +43,8 @@ class Request:
         What to compute with, and the command line that does the same.
     follow : bool
         The region is what the window shows: centre first, a quick look where it takes long, then what lies around it.
+    name : str
+        The slide, as it is called in the window.
     """
 
     slide: Any
@@ -53,6 +55,7 @@ class Request:
     device: str = "auto"
     command: str = ""
     follow: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Status:
 
     Attributes
     ----------
+    name : str
+        The slide, as it is called in the window.
     done, total, known : int
         Tiles that are there, that were asked for, and that were there before.
     share : float
@@ -69,9 +74,12 @@ class Status:
         The job is for what the window shows.
     preview : bool
         Part of what is drawn is a quick look that is being refined.
+    closed : bool
+        The job ended because its slide was closed.
     """
 
     state: State = State.IDLE
+    name: str = ""
     step: str = ""
     done: int = 0
     total: int = 0
@@ -79,6 +87,7 @@ class Status:
     share: float = 0.0
     follow: bool = False
     preview: bool = False
+    closed: bool = False
     seconds: float = 0.0
     seconds_left: float | None = None
     warnings: tuple[str, ...] = ()

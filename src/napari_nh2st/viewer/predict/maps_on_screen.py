@@ -74,18 +74,26 @@ class MapsOnScreen:
     def _slide_layer_of(self, prediction_map: PredictedMap) -> Layer | None:
         return layer_of_slide(self.viewer, prediction_map.slide.get("fingerprint"))
 
-    def show(self, prediction_map: PredictedMap) -> bool:
+    def show(self, prediction_map: PredictedMap, *, chosen: bool = True) -> bool:
         """Draw another map and bring it out.
+
+        Parameters
+        ----------
+        chosen : bool
+            False for a job that was asked for before another slide, model or detail was chosen.
 
         Returns
         -------
         bool
-            False where it lies on a slide that is not the chosen one: it is drawn there, out of sight.
+            False where it is not what is chosen, or lies on another slide: it is drawn there, out of sight.
         """
         heatmap = self._heatmap_of(prediction_map)
-        if self.open_slides.is_elsewhere(prediction_map):  # of a job that began before another slide was chosen
+        elsewhere = self.open_slides.is_elsewhere(prediction_map)
+        if elsewhere or not chosen:
             heatmap.show(first_gene(prediction_map.card))
             self.open_slides.settle()
+            if not elsewhere:
+                heatmap.hide()
             return False
         if heatmap is not self.current:
             heatmap.restyle()  # the colours that were chosen while it was away

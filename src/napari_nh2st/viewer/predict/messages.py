@@ -22,6 +22,10 @@ OTHER_PICTURE = (
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
 NO_MPP = "This file does not say how large its pixels are. Type it above, or press 20x or 40x."
 NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
+READY = "Ready: press Predict."
+NO_TISSUE = "No tissue found here. Move the view, or edit the tissue mask."
+ALL_PREDICTED = "All of the tissue is predicted."
+_ALL = 0.995  # of the tissue: its tiles are counted roughly where they are very many
 _SHOWN = 12  # sections named before the rest is counted
 
 
@@ -82,62 +86,89 @@ def _opened(slide: Slide) -> Picture:
     return next(p for p in slide.pictures if p.number == slide.picture)
 
 
+def ready_sentence(tiles: int, share: float | None) -> str:
+    """Say what is predicted on a slide where no job runs, and what to do.
+
+    Parameters
+    ----------
+    tiles : int
+        That are predicted.
+    share : float or None
+        Of the slide's tissue, 0 to 1, None where that is not known.
+    """
+    if not tiles:
+        return READY
+    if share is None:
+        return f"{count(tiles, 'tile')} {'is' if tiles == 1 else 'are'} predicted. Press Predict to go on."
+    if share >= _ALL:
+        return f"{ALL_PREDICTED} Choose a gene, or export."
+    return f"{_percent(share)}% of the tissue is predicted. Press Predict to go on."
+
+
 def status_sentence(status: Status) -> str:
-    """Say where the job stands, what to do next where that is not plain."""
+    """Say which slide a job is for, where it stands, and what to do next where that is not plain."""
+    if status.closed:
+        return f"{status.name} was closed: its prediction has stopped."
     if status.follow:
         return _following(status)
-    if status.state is State.RUNNING:
-        return _running(status)
-    if status.state is State.DONE:
-        return _done(status)
-    if status.state is State.CANCELLED:
-        kept = f"{count(status.done, 'tile')} of {status.total:,} are kept; " if status.done else ""
-        return f"Stopped. {kept}Predict goes on from there." if kept else "Stopped."
-    if status.state is State.FAILED:
-        return f"That did not work: {error_words(status.error)}"
-    return "Ready: press Predict."
+    if status.state is State.IDLE:
+        return READY
+    words = {State.RUNNING: _running, State.DONE: _done, State.CANCELLED: _stopped, State.FAILED: _failed}
+    said = words[status.state](status)
+    return f"{status.name}: {said}" if status.name else said[:1].upper() + said[1:]
 
 
 def _running(status: Status) -> str:
     if status.step == "predicting":
         known = f" ({status.known:,} were there already)" if status.known else ""
-        return f"Predicting: {status.done:,} of {count(status.total, 'tile')}{known}."
-    return f"{status.step.capitalize()}…"
+        return f"{status.done:,} of {count(status.total, 'tile')}{known}."
+    return f"{status.step}…"
 
 
 def _done(status: Status) -> str:
     if status.known == status.total:
-        text = "Nothing was missing here."
+        text = "everything here is already predicted."
     else:
-        text = f"Done: {count(status.total - status.known, 'tile')} in {clock(status.seconds)}."
-    if status.share < 0.995:
-        text += f" {_share(status)}% of the slide's tissue is predicted."
+        text = f"done, {count(status.total - status.known, 'tile')} in {clock(status.seconds)}."
+    if status.share < _ALL:
+        text += f" {_percent(status.share)}% of the slide's tissue is predicted."
     return text
 
 
-def _share(status: Status) -> int:
-    return max(1, int(100 * status.share))
+def _stopped(status: Status) -> str:
+    if not status.done:
+        return "stopped."
+    return f"stopped at {status.done:,} of {count(status.total, 'tile')}. Press Predict to go on."
+
+
+def _failed(status: Status) -> str:
+    return f"that did not work: {error_words(status.error)}"
+
+
+def _percent(share: float) -> int:
+    return max(1, int(100 * share))
 
 
 def _following(status: Status) -> str:
     """Say where a view that is followed stands."""
-    rest = "All of the tissue is predicted."
-    if status.share < 0.995:
-        rest = f"{_share(status)}% of the tissue predicted; the rest follows the view."
+    so_far = ALL_PREDICTED if status.share >= _ALL else f"{_percent(status.share)}% of the tissue is predicted"
+    whole = status.share >= _ALL
     if status.state is State.RUNNING:
         if status.step == "around":
-            return f"All in sight is predicted; going on around it. {rest}"
+            return so_far if whole else f"{so_far}; going on around what you see."
         if status.step != "predicting":
             return f"{status.step.capitalize()}…"
         quick = "Quick preview, refining" if status.preview else "Predicting what you see"
         return f"{quick}: {status.done:,} of {count(status.total, 'tile')}."
     if status.state is State.DONE:
-        return f"All in sight is predicted. {rest}" if status.total else f"No tissue in sight. {rest}"
+        if not status.total:
+            return NO_TISSUE
+        return so_far if whole else f"{so_far}; move the view to predict the rest."
     if status.state is State.FAILED:
         why = error_words(status.error)
         then = "The view is no longer followed."
         if isinstance(status.error, SlideAway):
             then = "When it is back, move the view to go on."
         return f"That did not work: {why}{'' if why[-1] in '.?!' else '.'} {then}"
-    kept = f" {_share(status)}% of the tissue is predicted." if status.share else ""
+    kept = "" if not status.share else f" {so_far}" if whole else f" {so_far}."
     return f"Stopped.{kept} Press Predict to follow the view again."

@@ -16,7 +16,16 @@ from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Event, State, Status
 from napari_nh2st.viewer.predict.live import Live
 from napari_nh2st.viewer.predict.maps_on_screen import Call, MapsOnScreen, Pace
-from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP, NOTHING_OPEN, OTHER_PICTURE, dock_warnings
+from napari_nh2st.viewer.predict.messages import (
+    NO_MODEL,
+    NO_MPP,
+    NOTHING_OPEN,
+    OTHER_PICTURE,
+    READY,
+    dock_warnings,
+    ready_sentence,
+    status_sentence,
+)
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -30,8 +39,6 @@ if TYPE_CHECKING:
     from napari_nh2st.geometry import IntArray
     from napari_nh2st.slides import Slide
     from napari_nh2st.viewer.predict.inputs import PredictionInputs
-
-READY, READY_TO_GO_ON = "Ready: press Predict.", "Ready: press Predict to go on."
 
 
 class JobView(Protocol):
@@ -246,14 +253,27 @@ class PredictPresenter:
             before = self.controller.recall(state.slide, state.model.name, state.pitch)
         if before is not None:
             self.controller.adopt(before)
-        elif not self.controller.running or self.controller.following or self._job_is_elsewhere():
+        elif not self._job_is_for_choice() or self.controller.following:
             self.maps.leave()
             self.controller.forget()
         self._say_limits()
         self._say_ready()
 
-    def _job_is_elsewhere(self) -> bool:
-        return self.controller.map is not None and self.maps.open_slides.is_elsewhere(self.controller.map)
+    def _job_is_for_choice(self) -> bool:
+        """Tell whether what runs was asked for the slide, model and detail that are chosen now."""
+        slide, model = self.state.slide, self.state.model_name
+        return slide is not None and model is not None and self.controller.is_at(slide, model, self.state.pitch)
+
+    def layer_removed(self, layer: Layer) -> None:
+        """End the work on a slide that was closed, and say so; another one is chosen by now."""
+        slide = slide_of(layer)
+        if slide is None or layer_of_slide(self._viewer, slide.fingerprint) is not None:
+            return
+        ended = self.controller.end_for(slide.fingerprint)
+        self.workspace.forget(slide.fingerprint, f"{layer.name} was closed")
+        if ended:
+            self._say_ready()
+            self.workspace.notices.say(status_sentence(self.controller.status))
 
     def _made_ready(self, inputs: PredictionInputs) -> None:
         """Say what is known of the slide's stain, now that it was measured."""
@@ -282,8 +302,13 @@ class PredictPresenter:
             (state.card is None, "This model cannot be used: choose another one."),
         )
         reason = next((text for holds, text in reasons if holds), "")
-        begun = self.controller.map is not None and self.controller.map.count > 0
-        self._view.show_plain(reason or (READY_TO_GO_ON if begun else READY), ready=not reason)
+        self._view.show_plain(reason or self._what_is_predicted(), ready=not reason)
+
+    def _what_is_predicted(self) -> str:
+        prediction_map = self.controller.map
+        if prediction_map is None:
+            return READY
+        return ready_sentence(prediction_map.count, self.controller.share(prediction_map))
 
     # what the controller tells
 
@@ -311,12 +336,13 @@ class PredictPresenter:
 
     def _show_status(self) -> None:
         self._view.show_status(self._status)
-        if self._status.warnings:
+        if self._status.warnings and self._job_is_for_choice():
             self._view.show_warnings(dock_warnings(self._status.warnings, self.state.slide))
 
     def map_changed(self, prediction_map: PredictedMap) -> None:
         """Draw another map."""
-        if not self.maps.show(prediction_map):
+        chosen = prediction_map is not self.controller.filling or self._job_is_for_choice()
+        if not self.maps.show(prediction_map, chosen=chosen):
             self.controller.forget()
 
     def when_drawn(self, call: Call) -> None:

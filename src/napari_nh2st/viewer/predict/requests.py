@@ -79,6 +79,7 @@ class Requests:
                 pitch=state.pitch,
             ),
             follow=state.where == "view",
+            name="" if state.slide_layer is None else str(state.slide_layer.name),
         )
 
 

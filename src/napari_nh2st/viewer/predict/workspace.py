@@ -7,8 +7,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.slide_path import slide_stem
+from napari_nh2st.viewer.kit.jobs import Subject, Subjects
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell, Threads
 from napari_nh2st.viewer.kit.tool_in_hand import ToolInHand
+from napari_nh2st.viewer.layers.roles import layer_of_slide
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.maps_on_screen import MapsOnScreen
@@ -55,6 +58,8 @@ class Workspace:
     services : Services
     preferences : Preferences
         What is remembered for the next start.
+    subjects, slide_subjects : Subjects
+        What work is about that starts now: the map that is shown, and the chosen slide whatever is predicted on it.
     """
 
     def __init__(
@@ -73,6 +78,9 @@ class Workspace:
         self.preferences = preferences or Preferences()
         self.notices = Notices()
         self.requests = Requests(viewer, state)
+        self.subjects, self.slide_subjects = Subjects(self._map_subject), Subjects(self._slide_subject)
+        state.events.map.connect(self.subjects.changed.emit)
+        state.events.slide.connect(self._slide_changed)
         self.tools = ToolInHand(viewer)
         state.events.slide.connect(lambda: self.tools.put_down())
         self._closing: list[Callable[[], None]] = [self.tools.close]
@@ -128,6 +136,31 @@ class Workspace:
             return function(inputs, tell, cancelled)
 
         return work
+
+    def forget(self, gone: object, why: str) -> None:
+        """End all work about a slide (its fingerprint) or a map that is gone, and drop its results."""
+        for subjects in (self.subjects, self.slide_subjects):
+            subjects.gone.emit(gone, why)
+
+    def slide_name(self, fingerprint: str, path: object) -> str:
+        """Return what a slide is called in the window; by its file where it is not open."""
+        layer = layer_of_slide(self.viewer, fingerprint)
+        return slide_stem(str(path)) if layer is None else str(layer.name)
+
+    def _map_subject(self) -> Subject:
+        if self.map is None:
+            return self._slide_subject()
+        fingerprint, path = str(self.map.slide.get("fingerprint")), self.map.slide.get("path", "")
+        return Subject(fingerprint, self.map, self.slide_name(fingerprint, path))
+
+    def _slide_subject(self) -> Subject:
+        if self.slide is None:
+            return Subject()
+        return Subject(self.slide.fingerprint, None, self.slide_name(self.slide.fingerprint, self.slide.path))
+
+    def _slide_changed(self) -> None:
+        self.subjects.changed.emit()
+        self.slide_subjects.changed.emit()
 
     def when_closing(self, call: Callable[[], None]) -> None:
         """Call a function when the dock is closed."""

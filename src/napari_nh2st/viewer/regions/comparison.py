@@ -81,19 +81,17 @@ class ComparisonPresenter:
         self._view.work.start(
             "Comparing",
             partial(_compare, prediction_map, outlines, names),
-            partial(self._show, prediction_map, names),
+            partial(self._show, names),
             lambda: self._view.show_comparing(self._view.work.running),
         )
 
-    def _show(self, prediction_map: PredictedMap, names: tuple[str, str], compared: Compared) -> None:
-        if prediction_map is not self._workspace.map:
-            return
+    def _show(self, names: tuple[str, str], compared: Compared) -> None:
         comparison, tiles = compared
         table = comparison.table[["difference", "score", "adjusted p"]]
         self._view.show_outcome(comparison_words(*names, tiles, comparison), table, f"{names[0]} against {names[1]}")
 
     def _clear(self) -> None:
-        self._view.work.cancel()
+        self._view.work.cancel_all()
         self._view.show_outcome("", None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,24 @@ if TYPE_CHECKING:
 RESOLUTIONS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of leiden, from few domains to many
 OpenInputs = Callable[[Tell, Cancelled], PredictionInputs]
 Outcome = tuple["Prediction", IntArray, "Domains", str]  # with the cells, and why the image was not used
+
+
+@dataclass(eq=False)
+class Found:
+    """The domains of a map.
+
+    Attributes
+    ----------
+    sentence : str
+        About how they were found.
+    markers : DataFrame or None
+        The genes of all of them, None until they are known.
+    """
+
+    layer: DomainsLayer
+    domains: Domains
+    sentence: str
+    markers: pd.DataFrame | None = None
 
 
 class DomainsView(Protocol):
@@ -61,11 +80,22 @@ class DomainsPresenter:
 
     def __init__(self, workspace: Workspace, view: DomainsView) -> None:
         self._workspace, self._view = workspace, view
-        self._map: PredictedMap | None = None  # what the domains are of
-        self._markers: pd.DataFrame | None = None
-        self.layer: DomainsLayer | None = None
+        self._by_map: dict[PredictedMap, Found] = {}
+        self._listed: Found | None = None
         workspace.state.map_chosen.connect(self._map_chosen)
         workspace.state.events.drawings.connect(self.show_state)
+        workspace.subjects.gone.connect(self._forget)
+
+    @property
+    def found(self) -> Found | None:
+        """The domains of the map that is shown, None where none were found."""
+        prediction_map = self._workspace.map
+        return None if prediction_map is None else self._by_map.get(prediction_map)
+
+    @property
+    def layer(self) -> DomainsLayer | None:
+        """The layer of these domains."""
+        return None if self.found is None else self.found.layer
 
     def find(self) -> None:
         """Cluster what is predicted, draw it, and look for the genes of each domain."""
@@ -75,10 +105,9 @@ class DomainsPresenter:
             self._view.show_sentence(str(error))
             return
         self.clear()
-        self._map = prediction_map
         work = partial(_find, prediction_map, self._inputs(), RESOLUTIONS[self._view.fineness])
         self._view.show_button(FIND_TIP, on=False)
-        self._view.work.start("Looking for domains", work, self._show, self.show_state)
+        self._view.work.start("Looking for domains", work, partial(self._show, prediction_map), self.show_state)
 
     def _inputs(self) -> OpenInputs | str:
         """Return what opens slide and model in a thread, or why that cannot be."""
@@ -89,26 +118,27 @@ class DomainsPresenter:
         except Nh2stError as error:
             return str(error)
 
-    def _show(self, outcome: Outcome) -> None:
+    def _show(self, prediction_map: PredictedMap, outcome: Outcome) -> None:
         prediction, cells, domains, why_not = outcome
-        prediction_map = self._map
-        if prediction_map is None or prediction_map is not self._workspace.map:  # another slide is chosen by now
-            return
-        if self.layer is None or self.layer.map is not prediction_map:
-            self.layer = DomainsLayer(self._workspace.viewer, prediction_map)
-        self.layer.show(image_of(prediction_map, cells, domains))
+        before = self._by_map.get(prediction_map)
+        layer = DomainsLayer(self._workspace.viewer, prediction_map) if before is None else before.layer
+        found = self._by_map[prediction_map] = Found(layer, domains, domains_words(domains, why_not))
+        layer.show(image_of(prediction_map, cells, domains))
         self._show_heatmap(False)
-        self._view.show_sentence(domains_words(domains, why_not))
-        self._view.list_domains([float(share) for share in domains.shares])
+        self._listed = found
+        self._list(found)
         if domains.count > 1:
             self._view.show_button(FIND_TIP, on=False)
-            work = partial(_markers, prediction, domains)
-            self._view.work.start("Looking for their genes", work, self._show_markers, self.show_state)
+            work, show = partial(_markers, prediction, domains), partial(self._show_markers, found)
+            self._view.work.start("Looking for their genes", work, show, self.show_state)
 
-    def _show_markers(self, markers: pd.DataFrame) -> None:
-        if self._map is self._workspace.map:
-            self._markers = markers
-            self._show_table()
+    def _list(self, found: Found) -> None:
+        self._view.show_sentence(found.sentence)
+        self._view.list_domains([float(share) for share in found.domains.shares])
+
+    def _show_markers(self, found: Found, markers: pd.DataFrame) -> None:
+        found.markers = markers
+        self._show_table()
 
     def choose_domain(self) -> None:
         """Show the genes of the domain that was chosen, and the domains instead of the prediction."""
@@ -118,11 +148,12 @@ class DomainsPresenter:
         self._show_heatmap(False)
 
     def _show_table(self) -> None:
-        markers = self._markers
-        if markers is None or self._map is None:
+        found = self.found
+        if found is None or found.markers is None:
             return
+        markers = found.markers
         mine = markers[markers["domain"] == self._view.domain].set_index("gene")
-        title = f"domains of {self._map.card.name}"
+        title = f"domains of {found.layer.map.card.name}"
         self._view.show_markers(mine[["difference", "score", "adjusted p"]], markers, title)
 
     def show_gene(self, gene: str) -> None:
@@ -138,15 +169,22 @@ class DomainsPresenter:
             heatmap.layer.visible = on
 
     def _map_chosen(self) -> None:
-        if self._map is not None and self._map is not self._workspace.map:
-            self._view.work.cancel()
-            self._map = None
+        """Show what was found on another map; its layer is as it was left."""
+        if self.found is not self._listed:
             self.clear()
+            if self.found is not None:
+                self._list(self.found)
+                self._show_table()
+            self._listed = self.found
         self.show_state()
+
+    def _forget(self, gone: object) -> None:
+        for prediction_map in [m for m in self._by_map if gone in (m, m.slide.get("fingerprint"))]:
+            del self._by_map[prediction_map]
+        self._map_chosen()
 
     def clear(self) -> None:
         """Take what was found away; the layer stays as it is."""
-        self._markers = None
         self._view.show_sentence("")
         self._view.list_domains([])
         self._view.show_markers(None, None)

@@ -95,8 +95,7 @@ class TissueCheck:
         self.show_state()
 
     def _map_chosen(self) -> None:
-        if self._tiles.hide_other_maps():
-            self._view.work.cancel()
+        self._tiles.hide_other_maps()
         self.show_state()
 
     def show_state(self) -> None:
@@ -252,8 +251,7 @@ class SpreadPresenter:
     # what changes elsewhere
 
     def _map_chosen(self) -> None:
-        if self._tiles.hide():
-            self._view.work.cancel()
+        self._tiles.hide()
         self.show_state()
 
     def _draw(self) -> None:
