@@ -290,10 +290,10 @@ def test_each_model_has_its_own_heatmap(dock: Dock) -> None:
     dock.widget.use_model("demo")
     dock.predict()
     names = [layer.name for layer in dock.viewer.layers if layer.visible]
-    assert names == ["C9", "C9 · ERBB2 · predicted"]
+    assert names == ["C9", "C9 · ERBB2 · predicted (demo)"]
     dock.widget.use_model("her2st")
     names = [layer.name for layer in dock.viewer.layers if layer.visible]
-    assert names == ["C9", "C9 · ERBB2 · predicted"]
+    assert names == ["C9", "C9 · ERBB2 · predicted (her2st)"]
 
 
 def test_another_slide_chosen_before_the_first_answer(dock: Dock) -> None:
