@@ -142,8 +142,8 @@ def test_the_slide_decides_on_the_model_until_a_person_does(start, qtbot) -> Non
 
 
 def test_napari_s_preferences_change_an_open_dock(start) -> None:
-    dock, kept = start(), preferences.stored_preferences()
-    kept.colormap, kept.locked, kept.device, kept.where, kept.model = "magma", True, "cpu", "whole", "demo"
+    dock, kept = start(), preferences._stored().dock
+    kept.colormap, kept.lock, kept.device, kept.where, kept.model = "magma", True, "cpu", "whole", "demo"
     chosen = chosen_in(dock)
     assert (chosen["colormap"], chosen["locked"], chosen["device"]) == ("magma", True, "cpu")
     assert (chosen["where"], chosen["model"]) == ("whole", "demo")

@@ -10,7 +10,7 @@ from napari_nh2st.errors import ForeignSlide, Nh2stError, SlideError
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.heatmap import heatmap_data
-from napari_nh2st.viewer.layers.removal import make_removal_safe
+from napari_nh2st.viewer.layers.removal import make_every_removal_safe
 from napari_nh2st.viewer.state.dock_state import first_gene
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -58,9 +58,7 @@ def _may_open(path: Path) -> bool:
 
 def _read(path: str | list[str]) -> list[LayerData]:
     """Open slides and predictions as layers."""
-    import napari
-
-    make_removal_safe(napari.current_viewer())
+    make_every_removal_safe()
     paths = [path] if isinstance(path, str) else path
     return [_open(Path(p)) for p in paths]
 

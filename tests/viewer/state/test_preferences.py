@@ -81,16 +81,28 @@ def test_a_damaged_file_is_the_first_start_again(folder: Path) -> None:
     assert values(stored_preferences()) == values(Preferences(where="whole"))
 
 
-def test_docks_follow_napari_s_preferences_and_each_other(connections: Connections) -> None:
+def test_docks_follow_napari_s_preferences(connections: Connections) -> None:
     dock, other = stored_preferences(connections), stored_preferences(connections)
     preferences._stored().dock.colormap = "magma"
     preferences._stored().remembered.pinned = " KRT8,ERBB2 ,"
-    dock.last_run = "/run"
     for each in (dock, other):
-        assert (each.colormap, each.pinned, each.last_run) == ("magma", ("KRT8", "ERBB2"), "/run")
+        assert (each.colormap, each.pinned) == ("magma", ("KRT8", "ERBB2"))
     connections.close()
     preferences._stored().dock.colormap = "viridis"  # a closed dock hears nothing
     assert dock.colormap == "magma"
+
+
+def test_docks_do_not_follow_each_other_and_the_last_choice_is_kept(connections: Connections) -> None:
+    dock, other = stored_preferences(connections), stored_preferences(connections)
+    for name, value in CHOSEN.items():
+        setattr(dock, name, value)
+    assert values(other) == values(Preferences())
+    other.use_gene("ERBB2")
+    other.where = "shape"
+    assert dock.where == "whole"
+    kept = start_again()
+    assert (kept.where, kept.colormap) == ("shape", "magma")
+    assert kept.recent_genes == ("ERBB2", "CD3E")  # both were used
 
 
 def test_what_is_kept_stays_when_plugins_come_or_go() -> None:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import napari
 from magicgui.widgets.bases import CategoricalWidget
 from napari.layers import Image
+from napari.utils._magicgui import find_viewer_ancestor
 from napari.utils.notifications import show_error, show_info
 from pydantic import ValidationError
 
@@ -28,8 +28,8 @@ NO_HEATMAP = "Choose an NH2ST heatmap: open a slide, then press Predict in Plugi
 
 
 def heatmaps(widget: CategoricalWidget[Image]) -> list[Image]:
-    """Return the heatmaps in the window, the one on top first."""
-    viewer = napari.current_viewer()
+    """Return the heatmaps in the widget's own window, the one on top first."""
+    viewer = find_viewer_ancestor(widget.native)  # not the window that was used last: there may be several
     layers = [] if viewer is None else reversed(viewer.layers)
     return [layer for layer in layers if map_of(layer) is not None]
 

@@ -65,7 +65,7 @@ def _show(viewer: ViewerModel) -> None:
     texts = [_common(labels)] if grid else labels
     for i, key in enumerate(_UNITS):
         _write(viewer, key, texts[i] if i < len(texts) else "", CORNERS[i], gridded=grid)
-    _name_cells([layer for layer, _ in in_sight] if grid and len(set(labels)) > 1 else [])
+    _name_cells(viewer, [layer for layer, _ in in_sight] if grid and len(set(labels)) > 1 else [])
     _write_lines(viewer, in_sight, corners)
 
 
@@ -90,10 +90,10 @@ def _common(labels: Sequence[str]) -> str:
     return "\n".join(line for line in (split[0] if split else []) if all(line in other for other in split))
 
 
-def _name_cells(layers: Sequence[Layer]) -> None:
+def _name_cells(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
     """Write the names of these layers in their cells of a grid, and take away those that we wrote before."""
     for layer in list(_NAMED):
-        if layer not in layers:
+        if layer not in layers and layer in viewer.layers:  # another window has a grid of its own
             layer.name_overlay.visible = False
             _NAMED.discard(layer)
     for layer in layers:

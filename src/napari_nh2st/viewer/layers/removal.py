@@ -44,6 +44,14 @@ def make_removal_safe(viewer: ViewerModel | None) -> None:
     canvas.events.draw.connect(_switch_arrays_off, position="last")
 
 
+def make_every_removal_safe() -> None:
+    """Make all canvases ready: a reader is not told into which of them it reads."""
+    from napari import Viewer
+
+    for viewer in list(Viewer._instances):
+        make_removal_safe(viewer)
+
+
 def _switch_arrays_off(event: Any) -> None:
     """Leave no vertex array switched on after a frame; vispy switches on what a program needs when it draws."""
     from vispy.gloo import gl

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -90,11 +91,20 @@ class Preferences:
 
 @dataclass(frozen=True)
 class _Place:
-    """The place of a value in napari's settings; `separator` joins the names of a list, a type that napari lacks."""
+    """The place of a value in napari's settings.
+
+    Attributes
+    ----------
+    separator : str
+        Joins the names of a list, a type that napari lacks.
+    gathers : bool
+        A list of what was used: names from other docks stay on it.
+    """
 
     group: str
     name: str
     separator: str = ""
+    gathers: bool = False
 
     def read(self, stored: Any) -> Any:
         return self.value(getattr(getattr(stored, self.group), self.name))
@@ -106,9 +116,15 @@ class _Place:
 
     def write(self, value: Any) -> None:
         stored = _stored()  # napari makes another one when plugins come or go
-        if stored is not None and self.read(stored) != value:
+        if stored is None:
+            return
+        before = self.read(stored)
+        if self.gathers:
+            value = (*value, *(name for name in before if name not in value))[:_KEPT]
+        if before != value:
             text = f"{self.separator} ".join(value) if self.separator else value
-            setattr(getattr(stored, self.group), self.name, text)
+            with _a_dock_writes():
+                setattr(getattr(stored, self.group), self.name, text)
 
 
 PLACES = {
@@ -117,8 +133,8 @@ PLACES = {
     "smooth": _Place("dock", "smooth"),
     "scale_bar": _Place("dock", "scale_bar"),
     "pinned": _Place("remembered", "pinned", ","),
-    "recent_genes": _Place("remembered", "recent_genes", ","),
-    "model_folders": _Place("remembered", "model_folders", ";"),
+    "recent_genes": _Place("remembered", "recent_genes", ",", gathers=True),
+    "model_folders": _Place("remembered", "model_folders", ";", gathers=True),
     "open_sections": _Place("remembered", "open_sections", ","),
     "last_run": _Place("remembered", "last_run"),
     "last_sheet": _Place("remembered", "last_sheet"),
@@ -133,7 +149,8 @@ def stored_preferences(connections: Connections | None = None) -> Preferences:
     Parameters
     ----------
     connections : Connections, optional
-        With them, changes in napari's Preferences and in another dock are followed, until they are closed.
+        With them, changes in napari's Preferences are followed, until they are closed. What another dock keeps there
+        is for the next start: docks do not follow each other.
     """
     preferences, stored = Preferences(), _stored()
     if stored is None:
@@ -157,7 +174,23 @@ def _stored() -> Any:
 
 
 def _reader(preferences: Preferences, name: str, place: _Place) -> Callable[[Any], None]:
-    return lambda event: setattr(preferences, name, place.value(event.value))
+    def read(event: Any) -> None:
+        if not _writing:
+            setattr(preferences, name, place.value(event.value))
+
+    return read
+
+
+_writing: list[None] = []  # not empty while a dock writes: napari's Preferences do at all other times
+
+
+@contextmanager
+def _a_dock_writes() -> Iterator[None]:
+    _writing.append(None)
+    try:
+        yield
+    finally:
+        _writing.pop()
 
 
 def _first(name: str, names: Names) -> Names:
