@@ -45,7 +45,7 @@ ROOMS = {
         {"state"},
         {"layers"},
         {"predict"},
-        {"genes", "measured", "regions", "context", "trust", "several", "export", "finetune"},
+        {"start", "genes", "measured", "regions", "context", "trust", "several", "export", "finetune"},
         {"predict_dock", "reader", "writer", "sample", "launch"},
     ],
 }

@@ -36,6 +36,9 @@ from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.section import RegionsSection
 from napari_nh2st.viewer.several.section import SeveralSection
 from napari_nh2st.viewer.several.slides_section import SlidesSection
+from napari_nh2st.viewer.start.callout import tour_of
+from napari_nh2st.viewer.start.empty_dock import EmptyDock
+from napari_nh2st.viewer.start.tour import Tour
 from napari_nh2st.viewer.state.preferences import stored_preferences
 from napari_nh2st.viewer.state.services import Services
 from napari_nh2st.viewer.trust.section import TrustSection
@@ -101,6 +104,8 @@ class PredictWidget(QScrollArea):
         self.genes = GeneSection(self.workspace)
         self.tissue = TissueSection(self.workspace)
         self.result = ExportSection(self.workspace)
+        self.empty = EmptyDock(self.workspace)
+        self._tour: Tour | None = None
         layout = scrolled(self)
         upper = (self.slides, self.models, self.where, self.job)
         self.folds = {title: Fold(title, tip, partial(make, self.workspace)) for title, tip, make in FOLDS}
@@ -108,15 +113,27 @@ class PredictWidget(QScrollArea):
         stack = column(folds, spacing=0)
         for fold in self.folds.values():
             stack.addWidget(fold)
+        self.everyday = QWidget()
+        controls = column(self.everyday, spacing=8)
         for part in (*upper, rule(), self.genes, folds, rule(), self.tissue, self.result):
+            controls.addWidget(part)
+        for part in (self.empty, self.everyday):
             layout.addWidget(part)
         layout.addStretch(1)
+        self._show_empty(self.empty.presenter.empty)
+
+    def _show_empty(self, on: bool) -> None:
+        """Show ways to begin in place of the everyday controls while nothing is open."""
+        self.everyday.setVisible(not on)
 
     def _wire(self) -> None:
         self.workspace.notices.said.connect(self.job.sentence.say)
         self.slides.layer_changed.connect(self.presenter.choose_slide)
         self.slides.mpp_given.connect(self.presenter.give_mpp)
         self.slides.picture_chosen.connect(self.presenter.choose_picture)
+        self.empty.emptied.connect(self._show_empty)
+        for wanted in (self.empty.tour_wanted, self.result.tour_wanted):
+            wanted.connect(self.take_tour)
         self.job.start.connect(self.presenter.predict)
         self.job.cancel.connect(self.presenter.cancel)
         shortcut = QShortcut(QKeySequence("Ctrl+Shift+G"), self)
@@ -170,6 +187,16 @@ class PredictWidget(QScrollArea):
     def use_model(self, model: str) -> None:
         """Choose a model by name or folder, as the fine-tune dock does when a run is done."""
         self.models.use(model)
+
+    def take_tour(self) -> None:
+        """Point at the five parts that a person needs first, one after the other."""
+        if self._tour is None:
+            parts = {
+                **{"slide": (self.slides,), "model": (self.models,), "predict": (self.where, self.job)},
+                **{"gene": (self.genes,), "export": (self.result,)},
+            }
+            self._tour = tour_of(self, parts, self.workspace, self.empty.presenter)
+        self._tour.begin()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Put down the tool in hand with Esc, else cancel, from wherever in the dock; fields pass it on."""

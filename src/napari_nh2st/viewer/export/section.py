@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 from superqt.utils import signals_blocked
@@ -27,6 +28,8 @@ _COMMAND = (
 
 class ExportSection(QWidget):
     """Export, copy the command line, figures and views, and the device."""
+
+    tour_wanted = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -78,6 +81,7 @@ class ExportSection(QWidget):
             "Look for what is wrong with the installation, the display or the slide, and write a report for a bug",
             self.ask_check,
         )
+        entry("Take the tour", "See the five parts that you need first", self.tour_wanted.emit)
         menu.aboutToShow.connect(self._show_what_can_be_done)
         self.more.setMenu(menu)
 

@@ -1,0 +1,1 @@
+"""The beginning: what an empty dock offers, and the tour."""

@@ -1,0 +1,81 @@
+"""The empty dock: three big buttons, and a line that offers the tour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_nh2st.viewer.kit.buttons import ActionButton, action_button
+from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.texts import Label, Sentence
+from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.start.beginning import SLIDES, Beginning
+
+_FILTER = f"Slides ({' '.join(f'*{suffix}' for suffix in SLIDES)});;All files (*)"
+_HEIGHT = 44  # pixels of a big button; a larger font takes more
+
+
+class EmptyDock(QWidget):
+    """Offers ways to begin while nothing is open."""
+
+    emptied = Signal(bool)  # nothing is open, or something is
+    tour_wanted = Signal()
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.slide = _big("Open a slide…", "Choose a slide file. It opens where the last one lay", self._ask_slide)
+        self.demo = _big("Try the demo tissue", "Open tissue with invented genes", lambda: self.presenter.open_demo())
+        self.results = _big(
+            "Open earlier results…", "Choose a .nh2st folder, as “nh2st predict” writes it", self._ask_results
+        )
+        layout = column(self, spacing=4)
+        for button, about in (
+            (self.slide, "SVS, NDPI, TIFF, JPEG or PNG. You can also drop a file into the window."),
+            (self.demo, "Tissue made by a program, with invented genes: see how it works in a minute."),
+            (self.results, "A folder that ends in .nh2st: look at its genes without computing again."),
+        ):
+            layout.addWidget(button)
+            layout.addWidget(Sentence(about, dim=True))
+            layout.addSpacing(10)
+        self.sentence = Sentence()
+        layout.addWidget(self.sentence)
+        self.tour = action_button("Take the tour", "See the five parts you need first", self.tour_wanted.emit)
+        self.no_tour = action_button("No, thanks", "Do not offer it again", lambda: self.presenter.decline_tour())
+        self.offer = QWidget()
+        offered = row(Label("New here?"), self.tour, self.no_tour)
+        offered.addStretch(1)
+        self.offer.setLayout(offered)
+        layout.addWidget(self.offer)
+        self.presenter = Beginning(workspace, self)
+
+    def _ask_slide(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open a slide", self.presenter.folder, _FILTER)
+        self.presenter.open_slides(paths)
+
+    def _ask_results(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open earlier results (.nh2st)", self.presenter.folder)
+        if folder:
+            self.presenter.open_results(folder)
+
+    # what the presenter shows
+
+    def show_empty(self, on: bool) -> None:
+        """Offer the ways to begin while nothing is open."""
+        self.setVisible(on)
+        self.emptied.emit(on)
+
+    def offer_tour(self, on: bool) -> None:
+        """Ask in one line whether somebody would like the tour."""
+        self.offer.setVisible(on)
+
+    def say(self, text: str) -> None:
+        """Say why something could not be opened."""
+        self.sentence.say(text)
+
+
+def _big(text: str, tooltip: str, on_click: Callable[[], object]) -> ActionButton:
+    button = action_button(text, tooltip, on_click)
+    button.setMinimumHeight(_HEIGHT)
+    return button

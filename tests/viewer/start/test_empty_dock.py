@@ -1,0 +1,69 @@
+"""The empty dock and the tour in a real window, with clicks and keys."""
+
+from __future__ import annotations
+
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_nh2st.viewer.layers.frames import slide_layer_data
+from napari_nh2st.viewer.predict_dock import PredictWidget
+from viewer.fakes import FakeServices, FakeSlide
+
+pytestmark = pytest.mark.viewer
+LEFT = Qt.MouseButton.LeftButton
+
+
+def test_a_newcomer_begins(make_napari_viewer, qtbot, monkeypatch) -> None:
+    def open_sample(self: ViewerModel, *sample: str) -> None:
+        data, meta, _ = slide_layer_data(FakeSlide())
+        self.add_image(data, **meta)
+
+    monkeypatch.setattr(ViewerModel, "open_sample", open_sample)
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1280, 800)
+    dock = PredictWidget(viewer, FakeServices())
+    viewer.window.add_dock_widget(dock, name="NH2ST", area="right")
+    empty = dock.empty
+    qtbot.waitUntil(lambda: empty.slide.isVisible() and empty.demo.isVisible() and empty.results.isVisible())
+    assert not dock.job.button.isVisible()
+    folders = []
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *words: (folders.append(words[2]) or [], ""))
+    dock.workspace.preferences.slide_folder = "/"
+    qtbot.mouseClick(empty.slide, LEFT)
+    assert folders == ["/"]
+
+    # the tour walks beside the real controls, and Esc ends it wherever the keyboard is
+    qtbot.mouseClick(empty.tour, LEFT)
+    callout = dock._tour._view
+    qtbot.waitUntil(callout.isVisible)
+    assert dock.job.button.isVisible()
+    assert not empty.isVisible()
+    for part in (dock.slides, dock.models, dock.where):
+        qtbot.waitUntil(lambda part=part: callout.frame.geometry().contains(place(part, callout)))
+        assert not callout.geometry().intersects(callout.frame.geometry())
+        qtbot.mouseClick(callout.next, LEFT)
+    canvas = viewer.window._qt_viewer.canvas.native
+    viewer.window._qt_window.activateWindow()
+    qtbot.waitUntil(viewer.window._qt_window.isActiveWindow)
+    canvas.setFocus()
+    qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not callout.isVisible())
+
+    viewer.layers.clear()
+    qtbot.waitUntil(empty.demo.isVisible)
+    assert not dock.job.button.isVisible()
+    assert not empty.tour.isVisible(), "it comes back uninvited"
+    qtbot.mouseClick(empty.demo, LEFT)
+    assert not callout.isVisible()
+    again = next(a for a in dock.result.more.menu().actions() if a.text() == "Take the tour")
+    again.trigger()
+    qtbot.waitUntil(callout.isVisible)
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: viewer.window._qt_window.findChild(type(callout)) is None)
+
+
+def place(part, callout):
+    """Return the middle of a part in the frame of the window."""
+    return part.mapTo(callout.parentWidget(), part.rect().center())
