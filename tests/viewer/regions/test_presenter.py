@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nh2st.viewer.predict.workspace import NO_MAP
+from napari_nh2st.viewer.regions import domains as domains_module
 from napari_nh2st.viewer.regions.comparison import ComparisonPresenter
 from napari_nh2st.viewer.regions.domains import DomainsPresenter
 from napari_nh2st.viewer.regions.messages import NO_PLACE, NO_REGIONS, SAME_REGION
@@ -212,6 +213,13 @@ def test_domains_are_drawn_where_the_heatmap_lies(regions: Regions) -> None:
     assert list(regions.parts.genes.columns) == ["difference", "score", "adjusted p"]
     regions.domains.show_gene("KRT8")
     assert (heatmap.visible, layer.visible) == (True, False)
+
+
+def test_what_colours_domains_is_compiled_off_the_gui_thread(regions: Regions, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = []
+    monkeypatch.setattr(domains_module, "prepare_labels", prepared.append)
+    regions.domains.find()
+    assert prepared == [regions.domains.layer.layer.data.dtype]
 
 
 def test_more_domains_go_into_the_same_layer(regions: Regions) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.layers.domains import DomainsLayer, image_of
 from napari_nh2st.viewer.layers.label_colours import prepare_labels
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 RESOLUTIONS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of leiden, from few domains to many
 OpenInputs = Callable[[Tell, Cancelled], PredictionInputs]
-Outcome = tuple["Prediction", IntArray, "Domains", str]  # with the cells, and why the image was not used
+DomainsImage = npt.NDArray[np.integer[Any]]  # (rows, columns) of the lattice
+Outcome = tuple["Prediction", DomainsImage, "Domains", str]  # at the end why the slide's image was not used
 
 
 @dataclass(eq=False)
@@ -119,11 +122,11 @@ class DomainsPresenter:
             return str(error)
 
     def _show(self, prediction_map: PredictedMap, outcome: Outcome) -> None:
-        prediction, cells, domains, why_not = outcome
+        prediction, image, domains, why_not = outcome
         before = self._by_map.get(prediction_map)
         layer = DomainsLayer(self._workspace.viewer, prediction_map) if before is None else before.layer
         found = self._by_map[prediction_map] = Found(layer, domains, domains_words(domains, why_not))
-        layer.show(image_of(prediction_map, cells, domains))
+        layer.show(image)
         self._show_heatmap(False)
         self._listed = found
         self._list(found)
@@ -213,8 +216,9 @@ def _find(
             why_not = str(error)
     prediction = prediction_map.prediction().only_done()  # a copy: what arrives meanwhile does not disturb
     domains = find_domains(prediction, embed, resolution=resolution, tell=tell, cancelled=cancelled)
-    prepare_labels(domains.labels.dtype)
-    return prediction, prediction_map.cells(prediction.places), domains, why_not
+    image = image_of(prediction_map, prediction_map.cells(prediction.places), domains)
+    prepare_labels(image.dtype)
+    return prediction, image, domains, why_not
 
 
 def _markers(prediction: Prediction, domains: Domains, tell: Tell, cancelled: Cancelled) -> pd.DataFrame:

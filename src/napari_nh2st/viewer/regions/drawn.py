@@ -209,6 +209,13 @@ def region_layer(viewer: ViewerModel, name: str) -> Shapes | None:
     return next((layer for layer in shapes_layers(viewer) if layer.name == name), None)
 
 
+def prepare_shapes() -> None:
+    """Let napari load what triangulates shapes: it takes long the first time. Not on the GUI thread."""
+    from napari.layers import Shapes
+
+    Shapes([np.array([(0, 0), (0, 1), (1, 1)])], shape_type="polygon")
+
+
 def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: float) -> Shapes:
     """Add a layer to draw regions in, in micrometres."""
     import pandas as pd

@@ -25,6 +25,7 @@ from napari_nh2st.viewer.regions.drawn import (
     name_new,
     on_slide,
     place_on,
+    prepare_shapes,
     region_layer,
     rename,
     shapes_layers,
@@ -115,6 +116,7 @@ class RegionsPresenter:
         state.events.slide.connect(self.look_again)
         state.events.jobs_ended.connect(self.look_again)
         workspace.when_closing(self._close)
+        workspace.background.call(prepare_shapes, then=lambda _: None, failed=workspace.notices.complain)
 
     # what is drawn
 
