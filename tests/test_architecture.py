@@ -46,7 +46,9 @@ ROOMS = {
         {"layers"},
         {"predict"},
         {"start", "genes", "measured", "regions", "context", "trust", "several", "export", "finetune"},
+        {"actions"},
         {"predict_dock", "reader", "writer", "sample", "launch"},
+        {"commands"},
     ],
 }
 

@@ -68,8 +68,8 @@ class Window:
     def bring(self, widget: Any) -> None:
         """Scroll the dock so that a widget begins near its top."""
         settle(0.3)
-        top = widget.mapTo(self.dock.widget(), QPoint(0, 0)).y()
-        self.dock.verticalScrollBar().setValue(max(0, top - 30))
+        top = widget.mapTo(self.dock.scroll.widget(), QPoint(0, 0)).y()
+        self.dock.scroll.verticalScrollBar().setValue(max(0, top - 30))
         settle(0.3)
 
     def take(self, path: Path) -> None:

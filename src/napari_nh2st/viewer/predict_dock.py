@@ -12,11 +12,13 @@ from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QScrollArea, QWidget
 from superqt.utils import qdebounced
 
+from napari_nh2st.viewer.actions import ACTIONS, Action
 from napari_nh2st.viewer.context.section import ContextSection
 from napari_nh2st.viewer.export.section import ExportSection
 from napari_nh2st.viewer.genes.hover import Hover
 from napari_nh2st.viewer.genes.section import GeneSection
 from napari_nh2st.viewer.kit.background import Background
+from napari_nh2st.viewer.kit.buttons import follow, press, tell_keys
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.fold import Fold
 from napari_nh2st.viewer.kit.layout import column, rule, scrolled
@@ -57,8 +59,8 @@ _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
 _REST_MS = 200  # the view rests when it has not moved for so long
 
 
-class PredictWidget(QScrollArea):
-    """The dock. It lays out its sections and hands what a person does to the presenter.
+class PredictWidget(QWidget):
+    """The dock: a column that scrolls, and a foot that stays. It hands what a person does to the presenter.
 
     Parameters
     ----------
@@ -106,7 +108,8 @@ class PredictWidget(QScrollArea):
         self.result = ExportSection(self.workspace)
         self.empty = EmptyDock(self.workspace)
         self._tour: Tour | None = None
-        layout = scrolled(self)
+        self.scroll = QScrollArea()
+        layout = scrolled(self.scroll)
         upper = (self.slides, self.models, self.where, self.job)
         self.folds = {title: Fold(title, tip, partial(make, self.workspace)) for title, tip, make in FOLDS}
         folds = QWidget()
@@ -115,16 +118,24 @@ class PredictWidget(QScrollArea):
             stack.addWidget(fold)
         self.everyday = QWidget()
         controls = column(self.everyday, spacing=8)
-        for part in (*upper, rule(), self.genes, folds, rule(), self.tissue, self.result):
+        for part in (*upper, rule(), self.genes, folds, rule(), self.tissue, self.result.device_row):
             controls.addWidget(part)
         for part in (self.empty, self.everyday):
             layout.addWidget(part)
         layout.addStretch(1)
+        self.foot = QWidget()
+        foot = column(self.foot, spacing=0)
+        foot.addWidget(rule())
+        foot.addWidget(self.result)
+        whole = column(self, spacing=0)
+        whole.addWidget(self.scroll, 1)
+        whole.addWidget(self.foot)
         self._show_empty(self.empty.presenter.empty)
 
     def _show_empty(self, on: bool) -> None:
         """Show ways to begin in place of the everyday controls while nothing is open."""
         self.everyday.setVisible(not on)
+        self.foot.setVisible(not on)
 
     def _wire(self) -> None:
         self.workspace.notices.said.connect(self.job.sentence.say)
@@ -136,15 +147,31 @@ class PredictWidget(QScrollArea):
             wanted.connect(self.take_tour)
         self.job.start.connect(self.presenter.predict)
         self.job.cancel.connect(self.presenter.cancel)
-        shortcut = QShortcut(QKeySequence("Ctrl+Shift+G"), self)
-        shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-        shortcut.activated.connect(self.genes.focus)
+        self._give_shortcuts()
         self._hear_of_choices()
         self._hear_of_the_view()
         scale_bar = ScaleBar(self.viewer, self.state, self.workspace.preferences, self._connections)
         # of no widget: those are gone when a dock is deleted without being closed
         parts = (self.presenter, self.background, self._connections, self.job.activity, scale_bar)
         self.lifetime.ends.hold(*(part.close for part in parts))
+
+    def _give_shortcuts(self) -> None:
+        for action in (each for each in ACTIONS if each.shortcut):
+            keys = QKeySequence(action.shortcut)
+            shortcut = QShortcut(keys, self)
+            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+            shortcut.activated.connect(partial(self.do, action))
+            if not action.fold:
+                tell_keys(follow(self, action.path), keys.toString(QKeySequence.SequenceFormat.NativeText))
+
+    def do(self, action: Action) -> None:
+        """Do what a button, a menu or a shortcut asks for; say why where it cannot be done now."""
+        owner = self.folds[action.fold].open() if action.fold else self
+        target = follow(owner, action.path)
+        if action.fold:
+            self.scroll.ensureWidgetVisible(self.folds[action.fold])
+        if why_not := press(target):
+            self.workspace.notices.said.emit(why_not)
 
     def _hear_of_choices(self) -> None:
         self._chosen = qdebounced(self.presenter.make_ready, timeout=_CHOSEN_MS)

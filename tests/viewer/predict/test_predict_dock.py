@@ -360,7 +360,7 @@ def test_dock_fits_a_small_window(dock: Dock) -> None:
     dock.predict()
     assert "chance" in dock.widget.genes.trust.text()
     assert "5 sections of 2 patients" in dock.widget.job.limits.text()
-    body, genes = dock.widget.widget(), dock.widget.genes
+    body, genes = dock.widget.scroll.widget(), dock.widget.genes
     assert body.layout().minimumSize().width() <= 320
     assert genes.geometry().bottom() < 700  # a slide, Predict, a gene: without scrolling in 1280 x 800
     cut = [

@@ -36,7 +36,7 @@ class Fold:
         self.qtbot.waitUntil(lambda: self.widget.controller.status.state not in (State.RUNNING, State.IDLE))
 
     def click(self, button) -> None:
-        self.widget.ensureWidgetVisible(button)
+        self.widget.scroll.ensureWidgetVisible(button)
         self.qtbot.mouseClick(button, LEFT)
 
     def tick(self, box) -> None:

@@ -163,7 +163,7 @@ def test_side_by_side_and_back(compared: Window) -> None:
     window, viewer, button = compared, compared.viewer, compared.section.button
     viewer.add_points([[3, 4]], name="mine")
     order, in_sight, camera = list(viewer.layers), window.in_sight, viewer.scene.camera.center
-    window.widget.ensureWidgetVisible(button)
+    window.widget.scroll.ensureWidgetVisible(button)
     window.qtbot.mouseClick(button, LEFT)
     heatmaps = [window.desk_heatmap(name) for name in "AB"]
     assert _cells(window) == [["A", heatmaps[0].layer.name], ["B", heatmaps[1].layer.name]]

@@ -1,4 +1,4 @@
-"""The buttons below the dock: what computes, export, copy, figures and views."""
+"""The foot of the dock: export, copy, figures and views; and the row that says what computes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from superqt.utils import signals_blocked
 
 from napari_nh2st.viewer.export.check_dialog import CheckDialog
 from napari_nh2st.viewer.export.choice_dialog import ChoiceDialog
-from napari_nh2st.viewer.export.presenter import ExportPresenter
+from napari_nh2st.viewer.export.presenter import NOTHING, ExportPresenter
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
@@ -27,7 +27,13 @@ _COMMAND = (
 
 
 class ExportSection(QWidget):
-    """Export, copy the command line, figures and views, and the device."""
+    """Export, copy the command line, figures and views.
+
+    Attributes
+    ----------
+    device_row : QWidget
+        What computes. It stands at the end of the dock's column, above the foot.
+    """
 
     tour_wanted = Signal()
 
@@ -43,10 +49,12 @@ class ExportSection(QWidget):
         )
         self._make_menu()
         self.note = Sentence()
+        self.device_row = QWidget()
+        self.device_row.setLayout(row(self.devices, label="Runs on", stretch=0))
         layout = column(self)
-        layout.addLayout(row(self.devices, self.more, label="Runs on", stretch=0))
-        layout.addLayout(row(self.export, self.command))  # three do not fit in large letters
+        layout.setContentsMargins(8, 6, 8, 8)
         layout.addWidget(self.note)
+        layout.addLayout(row(self.export, self.command, self.more, stretch=1))
         self._workspace = workspace
         self.presenter = ExportPresenter(workspace, self)
         self.devices.currentIndexChanged.connect(lambda: self.presenter.choose_device(str(self.devices.currentData())))
@@ -70,10 +78,10 @@ class ExportSection(QWidget):
             self.ask_figure,
         )
         self.save_view = entry(
-            "Save view…", "Save gene, colours, limits and the part of the slide that is in sight", self._ask_save_view
+            "Save view…", "Save gene, colours, limits and the part of the slide that is in sight", self.ask_save_view
         )
         self.load_view = entry(
-            "Load view…", "Show the gene, the colours and the part of the slide that were saved", self._ask_load_view
+            "Load view…", "Show the gene, the colours and the part of the slide that were saved", self.ask_load_view
         )
         menu.addSeparator()
         self.check = entry(
@@ -111,13 +119,18 @@ class ExportSection(QWidget):
         dialog.open()
         return dialog
 
-    def _ask_save_view(self) -> None:
+    def ask_save_view(self) -> None:
+        """Ask for the file of a view."""
+        if not self.presenter.is_shown:
+            self.say(f"{NOTHING}.")
+            return
         name = f"{self.presenter.stem}-view.json"
         path, _ = QFileDialog.getSaveFileName(self, "Save this view", name, "View (*.json)")
         if path:
             self.presenter.save_view(path if Path(path).suffix else f"{path}.json")
 
-    def _ask_load_view(self) -> None:
+    def ask_load_view(self) -> None:
+        """Ask for a view that was saved."""
         path, _ = QFileDialog.getOpenFileName(self, "Load a view", "", "View (*.json);;All files (*)")
         if path:
             self.presenter.load_view(path)

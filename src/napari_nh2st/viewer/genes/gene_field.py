@@ -134,6 +134,11 @@ class GeneField(NarrowCombo):
         """Return the genes in the order in which they stand."""
         return list(self._names.stringList())
 
+    def walk(self, steps: int) -> None:
+        """Go some genes further down the list, or up; it ends at its ends."""
+        if self.count():
+            self.setCurrentIndex(min(max(0, self.currentIndex() + steps), self.count() - 1))
+
     def stand_at(self, gene: str) -> None:
         """Show a gene of the list, or none; nothing is told of it."""
         self.popup.hide()  # else the arrow keys walk its suggestions, not the list

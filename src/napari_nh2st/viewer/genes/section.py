@@ -73,6 +73,14 @@ class GeneSection(QWidget):
         self.field.setFocus()
         self.field.lineEdit().selectAll()
 
+    def next_gene(self) -> None:
+        """Show the next gene of the list."""
+        self.field.walk(1)
+
+    def previous_gene(self) -> None:
+        """Show the gene before this one in the list."""
+        self.field.walk(-1)
+
     # what the presenter shows
 
     def show_panel(self, panel: GeneList | None, figures: Mapping[str, float] | None) -> None:

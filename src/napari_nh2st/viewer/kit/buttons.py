@@ -1,10 +1,12 @@
-"""Buttons that say what they change and, while they are off, why."""
+"""Buttons that say what they change and, while they are off, why; and how something else presses them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QAbstractButton, QPushButton, QWidget
 
 from napari_nh2st.viewer.kit.texts import plain_tip
 
@@ -21,7 +23,7 @@ class ActionButton(QPushButton):
 
     def __init__(self, text: str, tooltip: str, reason_off: str = "") -> None:
         super().__init__(text)
-        self._tooltip = tooltip
+        self._tooltip, self._keys = tooltip, ""
         self.set_reason_off(reason_off)
 
     @property
@@ -32,14 +34,20 @@ class ActionButton(QPushButton):
     def set_reason_off(self, reason: str) -> None:
         """Turn the button off and say why; an empty reason turns it on."""
         self.setEnabled(not reason)
-        self.setToolTip(plain_tip(reason or self._tooltip))
+        self.setToolTip(plain_tip(reason or self._tooltip + self._keys))
 
     def set_action(self, text: str, tooltip: str) -> None:
         """Give the button another meaning: *Pause* becomes *Go on*."""
         self._tooltip = tooltip
         self.setText(text)
         if self.isEnabled():
-            self.setToolTip(plain_tip(tooltip))
+            self.setToolTip(plain_tip(tooltip + self._keys))
+
+    def tell_keys(self, keys: str) -> None:
+        """Name the shortcut in the tooltip."""
+        before, self._keys = self._tooltip + self._keys, f" ({keys})"
+        if self.toolTip() == plain_tip(before):
+            self.setToolTip(plain_tip(self._tooltip + self._keys))
 
 
 def action_button(
@@ -61,3 +69,35 @@ def action_button(
     if not visible:
         button.setVisible(False)
     return button
+
+
+def follow(owner: Any, path: Sequence[str]) -> Any:
+    """Return what a path of attributes, or of keys of a dictionary, leads to."""
+    for part in path:
+        owner = owner[part] if isinstance(owner, dict) else getattr(owner, part)
+    return owner
+
+
+def press(target: Any) -> str:
+    """Press a button or a menu's entry, or call a function; a mere widget is only looked at.
+
+    Returns
+    -------
+    str
+        Why it cannot be pressed now, empty where it was.
+    """
+    if isinstance(target, QAbstractButton | QAction):
+        if not target.isEnabled():
+            return target.toolTip()
+        target.trigger() if isinstance(target, QAction) else target.click()
+    elif not isinstance(target, QWidget):
+        target()
+    return ""
+
+
+def tell_keys(target: Any, keys: str) -> None:
+    """Name a shortcut in the tooltip of what it presses."""
+    if isinstance(target, ActionButton):
+        target.tell_keys(keys)
+    elif isinstance(target, QAbstractButton) and target.toolTip():
+        target.setToolTip(plain_tip(f"{target.toolTip()} ({keys})"))
