@@ -205,6 +205,7 @@ def test_nothing_is_wider_than_the_dock(make, theme: str, factor: float) -> None
         dock = make(FakeSlide())
         dock.viewer.theme = theme
         dock.viewer.window.resize(1280, 800)
+        dock.viewer.window.show()  # a widget has its theme's measures once it was shown
         dock.open_all()
         dock.predict()
         dock.rest()

@@ -350,6 +350,7 @@ def test_shortcut_and_twenty_thousand_genes(dock: Dock) -> None:
 
 
 def test_dock_fits_a_small_window(dock: Dock) -> None:
+    dock.viewer.window.show()  # a widget has its theme's measures once it was shown
     evaluation = Evaluation(kind="same-patient", samples=["C5"], pcc_mean=0.2, genes=trusted())
     seen = [TrainingSample(sample=s, patient=s[0], spots=9) for s in ("B4", "C2", "C3", "C4", "C5")]
     real = card("her2st", evaluation=evaluation, training=seen, tissue="HER2-positive breast tumours")
