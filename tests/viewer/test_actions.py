@@ -63,10 +63,13 @@ def test_menus_palette_and_keys_press_the_docks_buttons(make_napari_viewer, qtbo
 
 @pytest.mark.viewer
 def test_the_foot_is_in_reach_whatever_is_unfolded(make_napari_viewer, qtbot) -> None:
+    from napari_nh2st.viewer.layers.frames import slide_layer_data
     from napari_nh2st.viewer.predict_dock import PredictWidget
 
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 800)
+    data, meta, _ = slide_layer_data(FakeSlide())
+    viewer.add_image(data, **meta)
     dock = PredictWidget(viewer, FakeServices())
     viewer.window.add_dock_widget(dock, area="right")
     for fold in dock.folds.values():

@@ -80,6 +80,7 @@ ACTIONS = (
     Action("copy_python", "Copy as Python", "result.presenter.copy_python", FILES),
     Action("save_view", "Save this view", "result.ask_save_view", FILES),
     Action("load_view", "Load a view", "result.ask_load_view", FILES),
+    Action("tour", "Take the tour", "take_tour", FILES),
     Action("check", "Check this installation", "result.ask_check", FILES),
 )
 

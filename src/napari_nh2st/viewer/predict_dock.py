@@ -38,7 +38,7 @@ from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.section import RegionsSection
 from napari_nh2st.viewer.several.section import SeveralSection
 from napari_nh2st.viewer.several.slides_section import SlidesSection
-from napari_nh2st.viewer.start.callout import tour_of
+from napari_nh2st.viewer.start.callout import Callout, tour_of
 from napari_nh2st.viewer.start.empty_dock import EmptyDock
 from napari_nh2st.viewer.start.tour import Tour
 from napari_nh2st.viewer.state.preferences import stored_preferences
@@ -222,7 +222,7 @@ class PredictWidget(QWidget):
                 **{"slide": (self.slides,), "model": (self.models,), "predict": (self.where, self.job)},
                 **{"gene": (self.genes,), "export": (self.result,)},
             }
-            self._tour = tour_of(self, parts, self.workspace, self.empty.presenter)
+            self._tour = tour_of(Callout(self, self.scroll, parts), self.workspace, self.empty.presenter)
         self._tour.begin()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

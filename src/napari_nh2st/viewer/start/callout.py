@@ -29,15 +29,17 @@ class Callout(QWidget):
 
     Parameters
     ----------
-    dock : QScrollArea
+    dock : QWidget
         Whose parts it points at.
+    scroll : QScrollArea
+        In which the dock's column scrolls.
     parts : dict of str to sequence of QWidget
         The part of each step, one widget or some that stand under one another.
     """
 
-    def __init__(self, dock: QScrollArea, parts: dict[str, tuple[QWidget, ...]]) -> None:
+    def __init__(self, dock: QWidget, scroll: QScrollArea, parts: dict[str, tuple[QWidget, ...]]) -> None:
         super().__init__()
-        self._dock, self._parts = dock, parts
+        self._dock, self._scroll, self._parts = dock, scroll, parts
         self._pointed: tuple[QWidget, ...] = ()
         self._side, self._tip = 1, 0  # where the dock is, right (1) or left (-1), and the arrow's height
         self.setStyleSheet(_LOOK)
@@ -77,14 +79,15 @@ class Callout(QWidget):
         self.count.setText(f"{number} of {of}")
         self.back.setVisible(number > 1)
         self.next.setText("Done" if number == of else "Next")
-        self._dock.ensureWidgetVisible(self._pointed[-1])
+        if self._scroll.isAncestorOf(self._pointed[-1]):  # the foot is always in sight
+            self._scroll.ensureWidgetVisible(self._pointed[-1])
         window = self._dock.window()
         if self.parent() is not window:
             for part in (self.frame, self):
                 part.setParent(window)
-            for watched in (window, self._dock, self._dock.widget()):
+            for watched in (window, self._dock, self._scroll.widget()):
                 watched.installEventFilter(self)
-            self._dock.verticalScrollBar().valueChanged.connect(self._place_soon.start)
+            self._scroll.verticalScrollBar().valueChanged.connect(self._place_soon.start)
         self._place()
         for part in (self.frame, self):
             part.show()
@@ -151,11 +154,8 @@ class Callout(QWidget):
         painter.drawPolygon(arrow)
 
 
-def tour_of(
-    dock: QScrollArea, parts: dict[str, tuple[QWidget, ...]], workspace: Workspace, beginning: Beginning
-) -> Tour:
+def tour_of(callout: Callout, workspace: Workspace, beginning: Beginning) -> Tour:
     """Return the tour of a dock, which ends with the dock."""
-    callout = Callout(dock, parts)
     tour = Tour(workspace, beginning, callout)
     callout.go_on, callout.go_back, callout.leave = tour.go_on, tour.go_back, tour.end
     workspace.when_closing(callout.leave_window)
