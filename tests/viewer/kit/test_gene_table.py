@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_nh2st.viewer.kit.gene_table import GeneTable
+from napari_nh2st.viewer.kit.layout import column
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -125,6 +126,50 @@ def test_saved_as_it_is_shown(table: GeneTable, tmp_path: Path, qtbot, monkeypat
     table.show_frame(frame(), saved=everything)
     assert table.write(path) == path
     pd.testing.assert_frame_equal(pd.read_csv(path, dtype={"region": str}), everything)
+
+
+def test_all_columns_are_in_sight_whatever_the_font(table: GeneTable) -> None:
+    values = [1.5, -10.25, np.nan, 3e-5]
+    wide = frame(mean=values, difference=values, spread=values, elsewhere=values)
+    for size in (9, 13):  # of 100 and 150%
+        font = table.font()
+        font.setPointSize(size)
+        table.setFont(font)
+        table.resize(304 if size == 9 else 440, 400)
+        table.show_frame(wide)
+        view, model = table.view, table.view.model()
+        assert view.horizontalHeader().length() <= view.viewport().width()
+        assert model.headerData(4, Qt.Orientation.Horizontal) in ("rest", "elsewhere")
+        for at in range(1, 5):
+            texts = [model.data(model.index(i, at)) for i in range(4)]
+            assert max(view.fontMetrics().horizontalAdvance(text) for text in texts) < view.columnWidth(at)
+
+
+def test_a_table_in_a_window_of_its_own(make_napari_viewer, qtbot) -> None:
+    viewer, dock = make_napari_viewer(show=True), QWidget()
+    table = GeneTable("regions of C5")
+    told: list[str] = []
+    table.gene_clicked.connect(told.append)
+    column(dock).addWidget(table)
+    viewer.window.add_dock_widget(dock, name="NH2ST")
+    table.show_frame(frame(elsewhere=[1.0, 2.0, 3.0, 4.0]), sort_by="mean")
+    qtbot.mouseClick(table.enlarge, LEFT)
+    window = table._window
+    assert (window.isVisible(), window.windowTitle()) == (True, "regions of C5")
+    head, at = window.view.horizontalHeader(), window.view.visualRect(window.view.model().index(1, 0)).center()
+    assert window.view.model().headerData(3, Qt.Orientation.Horizontal) == "elsewhere"
+    qtbot.mouseClick(window.view.viewport(), LEFT, pos=at)
+    assert told == ["acta2"]
+    where = QPoint(head.sectionViewportPosition(0) + 9, head.height() // 2)
+    qtbot.mouseClick(head.viewport(), LEFT, pos=where)
+    assert shown(table) in (["acta2", "CD3E", "ERBB2", "KRT8"], ["KRT8", "ERBB2", "CD3E", "acta2"])
+    qtbot.mouseClick(window.copy, LEFT)
+    lines = QApplication.clipboard().text().splitlines()
+    assert lines[0] == "gene\tmean\tspread\telsewhere"
+    assert len(lines) == 5
+    assert told == ["acta2"]
+    viewer.window.remove_dock_widget(dock)
+    assert not window.isVisible()
 
 
 def test_what_cannot_be_saved_is_said(table: GeneTable, tmp_path: Path, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,88 +6,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QEvent, QModelIndex, Qt, Signal
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QPushButton, QTableView, QWidget
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+from superqt.utils import signals_blocked
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.reading import written_frame
+from napari_nh2st.viewer.kit.buttons import action_button
+from napari_nh2st.viewer.kit.frame_model import FrameModel
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
+from napari_nh2st.viewer.kit.phrases import count
+from napari_nh2st.viewer.kit.table_window import COPY_TIP, FrameView, TableWindow
+from napari_nh2st.viewer.kit.texts import Sentence
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = 8  # in sight
-_LETTERS = 18  # of the widest column
-_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-
-
-class _Frame(QAbstractTableModel):
-    """A pandas frame: its index is the first column."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.frame: Any = None
-        self.tips: dict[str, str] = {}
-        self.digits = 2
-
-    def set_frame(self, frame: pd.DataFrame | None) -> None:
-        self.beginResetModel()
-        self.frame = frame
-        self.endResetModel()
-
-    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008, the signature is Qt's
-        return 0 if self.frame is None or parent.isValid() else len(self.frame)
-
-    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        return 0 if self.frame is None or parent.isValid() else self.frame.shape[1] + 1
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation != Qt.Orientation.Horizontal or self.frame is None or section > self.frame.shape[1]:
-            return None
-        name = str(self.frame.index.name or "gene") if section == 0 else str(self.frame.columns[section - 1])
-        if role == Qt.ItemDataRole.DisplayRole:
-            return name
-        return plain_tip(self.tips.get(name, "")) if role == Qt.ItemDataRole.ToolTipRole else None
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.frame is None or not index.isValid():
-            return None
-        if index.column() == 0:
-            name = str(self.frame.index[index.row()])
-            if role == Qt.ItemDataRole.ToolTipRole:  # a long name is cut off
-                return plain_tip(name)
-            return name if role == Qt.ItemDataRole.DisplayRole else None
-        value = self.frame.iat[index.row(), index.column() - 1]
-        number = isinstance(value, int | float | np.number)
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if number else None
-        return _words(value, self.digits) if role == Qt.ItemDataRole.DisplayRole else None
-
-    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        if self.frame is None or not 0 <= column <= self.frame.shape[1]:
-            return
-        up = order == Qt.SortOrder.AscendingOrder
-        if column == 0:
-            self.set_frame(self.frame.sort_index(ascending=up, kind="stable", key=lambda names: names.str.casefold()))
-        else:
-            name = self.frame.columns[column - 1]
-            self.set_frame(self.frame.sort_values(name, ascending=up, kind="stable", na_position="last"))
-
-
-class _View(QTableView):
-    """A table that remembers which row was current before a press of the mouse."""
-
-    pressed_on = -1
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        self.pressed_on = self.currentIndex().row()
-        super().mousePressEvent(event)
+_LEAST_LETTERS = 6  # of a gene's name, where there is little room
 
 
 class GeneTable(QWidget):
-    """A frame with one row a gene (its index), under a line of text, with a button that saves it.
+    """A frame with one row a gene (its index), with buttons that enlarge, copy and save it.
 
     Sorting, and another frame with the same columns, keep the row that is chosen and the column that it is sorted by.
 
@@ -104,29 +45,22 @@ class GeneTable(QWidget):
         self.what = what
         self._saved: Any = None
         self._gene = ""
-        self._model = _Frame(self)
-        self.view = _View()
-        self.view.setModel(self._model)
-        self.view.setSortingEnabled(True)
-        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.view.setWordWrap(False)
-        self.view.setTabKeyNavigation(False)  # Tab leaves the table
-        self.view.verticalHeader().setVisible(False)
-        self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.view.horizontalHeader().setResizeContentsPrecision(50)
+        self._model = FrameModel(self)
+        self._window: TableWindow | None = None
+        self.view = FrameView(self._model)
         self.view.setToolTip("Click a row to show the gene; click a column's head to sort by it")
-        self.view.selectionModel().currentRowChanged.connect(self._moved)
-        self.view.clicked.connect(self._clicked)
+        self.view.row_chosen.connect(self._tell)
         self._model.modelReset.connect(self._choose_again)
-        self.save = QPushButton("Save as CSV…")
-        self.save.setToolTip("Save the whole table")
-        self.save.clicked.connect(self._ask)
+        self.enlarge = action_button("Enlarge", "Show the table in a window of its own", self._enlarge)
+        self.copy = action_button("Copy", COPY_TIP, self._copy)
+        self.save = action_button("Save as CSV…", "Save the whole table", self._ask)
         self.note = Sentence(dim=True)
         layout = column(self, spacing=2)
         layout.addWidget(self.view)
-        layout.addLayout(row(self.note, self.save, stretch=0))
+        buttons = row(self.enlarge, self.copy, self.save)
+        buttons.addStretch(1)
+        layout.addLayout(buttons)
+        layout.addWidget(self.note)
         self.setVisible(False)
 
     @property
@@ -171,6 +105,8 @@ class GeneTable(QWidget):
         elif sort_by is not None:
             self.view.sortByColumn(list(frame.columns).index(sort_by) + 1, Qt.SortOrder.DescendingOrder)
         self._fit()
+        if self._window is not None:
+            self._window.show_frame(self.what)
 
     def write(self, path: str | Path) -> Path:
         """Write the table as CSV, in the order in which it is shown; a file appears only when it is complete."""
@@ -188,22 +124,48 @@ class GeneTable(QWidget):
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and self.frame is not None:
             self._fit()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep all columns in sight."""
+        super().resizeEvent(event)
+        if self.frame is not None and event.size().width() != event.oldSize().width():
+            self._fit_columns()
+
     def _fit(self) -> None:
-        """Make room for a few rows, no more than there are."""
+        """Make room for a few rows, no more than there are, and for all columns."""
         vertical, horizontal = self.view.verticalHeader(), self.view.horizontalHeader()
         vertical.setDefaultSectionSize(self.view.fontMetrics().height() + 6)
-        horizontal.setMaximumSectionSize(_LETTERS * self.view.fontMetrics().averageCharWidth() + 12)
         rows = min(len(self.frame), _ROWS) * vertical.defaultSectionSize()
         below = self.view.horizontalScrollBar().sizeHint().height()
         self.view.setFixedHeight(rows + horizontal.sizeHint().height() + below + 2 * self.view.frameWidth())
+        self._fit_columns()
 
-    def _moved(self, index: QModelIndex, before: QModelIndex) -> None:
-        if index.isValid():
-            self._tell(index.row())
+    def _fit_columns(self) -> None:
+        """Shorten headings and numbers, then the names of genes, until all columns are in sight."""
+        room = self.width() - self.view.verticalScrollBar().sizeHint().width() - 2 * self.view.frameWidth()
+        for short in (False, True):
+            self._model.short = short
+            widths = self.view.natural_widths()
+            if sum(widths) <= room:
+                break
+        names, others = widths[0], sum(widths[1:])
+        least = min(names, self.view.fontMetrics().horizontalAdvance("X" * _LEAST_LETTERS))
+        widths[0] = max(least, room - others)
+        for column_, width in enumerate(widths):
+            self.view.setColumnWidth(column_, width)
 
-    def _clicked(self, index: QModelIndex) -> None:
-        if index.row() == self.view.pressed_on:  # else it has been told when the row became the current one
-            self._tell(index.row())
+    def _enlarge(self) -> None:
+        if self._window is None:
+            self._window = TableWindow(self, self.view)
+            self._window.row_chosen.connect(self._tell)
+            self._window.copied.connect(self._copy)
+            self._window.saved.connect(self._ask)
+        self._window.show_frame(self.what)
+        self._window.show()
+        self._window.raise_()
+
+    def _copy(self) -> None:
+        QApplication.clipboard().setText(self.frame.reset_index().to_csv(sep="\t", index=False))
+        self.note.say(f"Copied {count(len(self.frame), 'row')}.")
 
     def _tell(self, at: int) -> None:
         self._gene = str(self.frame.index[at])
@@ -215,9 +177,8 @@ class GeneTable(QWidget):
         if not len(rows):
             return
         at = self._model.index(int(rows[0]), 0)
-        self.view.selectionModel().blockSignals(True)
-        self.view.setCurrentIndex(at)
-        self.view.selectionModel().blockSignals(False)
+        with signals_blocked(self.view.selectionModel()):
+            self.view.setCurrentIndex(at)
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the table", f"{self.what}.csv", "table (*.csv)")
@@ -227,10 +188,3 @@ class GeneTable(QWidget):
             self.note.say(f"Saved {self.write(path)}")
         except OSError as error:
             self.note.say(f"Could not save: {error}")
-
-
-def _words(value: Any, digits: int = 2) -> str:
-    if isinstance(value, float | np.floating):
-        odd = abs(value) < 10.0**-digits or abs(value) >= 1000
-        return "" if np.isnan(value) else f"{value:.3g}" if odd else f"{value:z.{digits}f}"
-    return str(value)
