@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from napari.components import ViewerModel
+from napari.qt import get_stylesheet
+from napari.settings import get_settings
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -19,6 +21,7 @@ from napari_nh2st.viewer.finetune import dock as module
 from napari_nh2st.viewer.finetune import run_queue
 from napari_nh2st.viewer.finetune.dock import FinetuneWidget
 from napari_nh2st.viewer.finetune.estimate_presenter import EstimatePresenter
+from napari_nh2st.viewer.kit.layout import Caption
 from viewer.fakes import FakeServices, card
 from viewer.finetune.test_dock_presenter import active_run, ended_run, program, registry, sections, sheet
 
@@ -95,7 +98,7 @@ def test_runs_are_found_again_opened_resumed_and_forgotten(dock, qtbot, sheet: P
         runs.remember(folder)
     dock.presenter.queue.refresh()  # as after closing napari and opening it anew
     qtbot.waitUntil(lambda: rows(dock, 1, 2) == [["other", "stopped"], ["first", "running"]], timeout=10_000)
-    assert dock.runs.resume.reason_off == "Choose a run in the list first"
+    assert dock.runs.resume.reason_off == "Select a run in the list first"
     dock.verticalScrollBar().setValue(dock.verticalScrollBar().maximum())
     pick(dock, qtbot, "first")
     assert dock.runs.resume.reason_off == "This run is already at work"
@@ -151,6 +154,33 @@ def test_sheets_folders_and_runs_are_dropped_anywhere(dock, qtbot, sheet: Path, 
     (run / "start.json").write_text("{}")
     drag(dock, QPoint(60, 600), run)()
     assert dock.run.text() == str(run)
+
+
+def test_preparations_are_counted_and_nothing_is_cut_at_320_px(dock, qtbot, sheet: Path, tmp_path: Path) -> None:
+    qtbot.keyClicks(dock.sections.sheet, str(sheet))
+    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first", timeout=20_000)
+    run = active_run(tmp_path / "run", "preparing", stage="looking at the tissue", done=48, total=60)
+    runs.remember(run)
+    dock.run.setText(str(run))
+    assert (dock.bar.value(), dock.bar.maximum(), dock.bar.format()) == (48, 60, "encoding the tissue, 48 of 60")
+    assert dock.sentence.text() == "Preparing: encoding the tissue, 48 of 60. You can close napari."
+    qtbot.waitUntil(lambda: rows(dock, 2) == [["preparing"]], timeout=10_000)
+    qtbot.mouseClick(dock.choices.change, LEFT)
+    usual = get_settings().appearance.font_size
+    for size in (usual, round(1.5 * usual)):
+        dock.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": f"{size}pt"}))
+        dock.resize(320, 900)
+        qtbot.wait(50)
+        body = dock.widget()
+        for caption in body.findChildren(Caption):
+            assert caption.width() >= caption.fontMetrics().horizontalAdvance(caption.text())
+        for table in (dock.sections.table, dock.runs.table):
+            header = table.horizontalHeader()
+            assert header.length() <= table.viewport().width()
+            assert all(table.sizeHintForColumn(at) <= header.sectionSize(at) for at in range(2, table.columnCount()))
+        if size == usual:
+            assert body.minimumSizeHint().width() <= 320
+    (run / "job.json").unlink()
 
 
 def test_a_failure_opens_the_log(dock, tmp_path: Path) -> None:

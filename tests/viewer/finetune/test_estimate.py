@@ -76,7 +76,7 @@ def test_it_waits_until_the_choice_has_settled(row, qtbot, tmp_path: Path) -> No
 def test_a_program_that_is_not_there_is_said(row, qtbot) -> None:
     row.presenter._trial.program = ["/nowhere/python"]
     row.presenter.ask(["finetune", "a.csv"])
-    qtbot.waitUntil(lambda: row.sentence.text().startswith("It could not be estimated: "), timeout=10_000)
+    qtbot.waitUntil(lambda: row.sentence.text().startswith("No estimate: "), timeout=10_000)
 
 
 @pytest.mark.parametrize("ending", ["stop", "close"])

@@ -113,14 +113,14 @@ def test_what_went_wrong_is_one_sentence_and_is_not_tried_again(presenter, trial
     presenter.ask(["finetune", "bad.csv"])
     presenter.try_now()
     trial.print("", "trying: reading\nerror: bad.csv has no sample\n")
-    assert presenter.state.answer.text == "It could not be estimated: bad.csv has no sample"
+    assert presenter.state.answer.text == "No estimate: bad.csv has no sample"
     presenter.ask(["finetune", "bad.csv"])
     presenter.try_now()
     assert len(trial.started) == 1
     presenter.ask(["finetune", "worse.csv"])
     presenter.try_now()
     trial.print("", "")
-    assert presenter.state.answer.text == "It could not be estimated: the process ended without a word"
+    assert presenter.state.answer.text == "No estimate: the process ended without a word"
 
 
 def test_nothing_to_estimate_says_why_or_nothing(presenter) -> None:

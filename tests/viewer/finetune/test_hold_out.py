@@ -38,8 +38,8 @@ def patient(*names: str) -> HoldOut:
 def test_the_patient_guard() -> None:
     everything = [C4, C5, B1]
     assert section("C5").guard(everything) == (
-        "C5 is never trained on, but other sections of patient C are: same-patient figures, optimistic for a new "
-        "patient."
+        "C5 is never trained on, but other sections of patient C are: same-patient figures, higher than a new "
+        "patient will give."
     )
     assert section("B1").guard(everything) == (
         "B1 is never trained on, nor is any other section of its patient: cross-patient figures."
@@ -47,9 +47,9 @@ def test_the_patient_guard() -> None:
     assert patient("B").guard(everything) == "Patient B (1 section) is never trained on: cross-patient figures."
     assert patient("B").guard(everything, {"B"}) == (
         "Patient B (1 section) is never trained on, but the base model has learnt from patient B. If that is "
-        "the same person, these are same-patient figures, optimistic for a new patient."
+        "the same person, these are same-patient figures, higher than a new patient will give."
     )
-    assert HoldOut().guard([C4]).startswith("A block of each section, 15%: ")
+    assert HoldOut().guard([C4]).startswith("A block of each section (15%): ")
     assert section("C5").guard([]) == ""
 
 

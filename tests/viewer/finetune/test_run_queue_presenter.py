@@ -93,7 +93,7 @@ RUN = Path("/runs/one")
 @pytest.mark.parametrize(
     ("line", "reasons"),
     [
-        (None, ReasonsOff(*["Choose a run in the list first"] * 4)),
+        (None, ReasonsOff(*["Select a run in the list first"] * 4)),
         (
             RunLine(RUN, "running", resumable=True),
             ReasonsOff(

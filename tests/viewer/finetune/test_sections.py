@@ -149,7 +149,7 @@ def test_rows_are_removed_by_key_and_by_button(window: Window, folder: Path) -> 
     window.add(folder)
     window.threads.run_all()
     remove = window.sections.remove
-    assert remove.reason_off == "Choose rows first"
+    assert remove.reason_off == "Select rows first"
     window.pick(0)
     window.qtbot.keyClick(window.table, KEY.Key_Delete)
     assert window.column(NAME) == ["A2"]
@@ -165,7 +165,7 @@ def test_a_search_can_be_stopped(window: Window, folder: Path) -> None:
     sections = window.sections
     assert sections.told.text() == f"Searching {folder}…"
     assert sections.add_folder.text() == "Stop"
-    assert sections.add_sheet.reason_off.startswith("A search for sections is running")
+    assert sections.add_sheet.reason_off.startswith("Still searching for sections")
     window.click(sections.add_folder)
     assert (sections.add_folder.text(), sections.told.text()) == ("folder…", "")
     assert sections.add_sheet.isEnabled()

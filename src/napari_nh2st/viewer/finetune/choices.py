@@ -22,13 +22,15 @@ _TYPED_MS = 300
 _WIDE = 17  # capital letters: no choice is cut off, in a larger font the dock grows with it
 _FOLDER = "?"
 _TRAIN = (
-    Offer("head", "the head (quickest)", "The encoder stays as it is: tissue is encoded once, an epoch takes seconds"),
     Offer(
-        "last-blocks", "head and last blocks", "The encoder's last stage is trained as well: slower, for other stains"
+        "head", "the head (quickest)", "The encoder stays as it is. Tissue is encoded once, and an epoch takes seconds"
     ),
-    Offer("everything", "everything (slowest)", "The encoder is trained from end to end: needs many spots and a GPU"),
+    Offer(
+        "last-blocks", "head and last blocks", "The encoder's last stage is trained as well. Slower; for other stains"
+    ),
+    Offer("everything", "everything (slowest)", "The whole encoder is trained. Needs many spots and a GPU"),
 )
-_HOLD_OUT_TIP = "Which spots the run does not learn from, so that they can show how good the model is"
+_HOLD_OUT_TIP = "Held-out spots: the run does not learn from them, so they show how good the model is"
 
 
 class ChoicesForm(QWidget):
@@ -63,7 +65,7 @@ class ChoicesForm(QWidget):
         self.panel = NarrowCombo("Which genes the model learns to predict")
         self.panel.currentIndexChanged.connect(self._panel_chosen)
         self.number = QSpinBox(minimum=1, maximum=20_000, value=choices.number, singleStep=50, suffix=" genes")
-        self.number.setToolTip("How many genes. More take little longer, but most genes can hardly be predicted")
+        self.number.setToolTip("How many genes. More genes take little longer, but most can hardly be predicted")
         self.number.valueChanged.connect(self._set("number"))
         self.list = QPlainTextEdit()
         self.list.setPlaceholderText("ERBB2, KRT8, CD3E …")
@@ -88,10 +90,12 @@ class ChoicesForm(QWidget):
         _offer(self.train, _TRAIN, self.presenter.choices.train)
         self.train.currentIndexChanged.connect(lambda: self._set("train")(self.train.currentData()))
         self.seed = QSpinBox(minimum=0, maximum=999_999)
-        self.seed.setToolTip("Every random choice follows from this number: the same seed repeats the run")
+        self.seed.setToolTip("Every random choice follows from this number. The same seed repeats the run")
         self.seed.valueChanged.connect(self._set("seed"))
         self.epochs = QSpinBox(minimum=0, maximum=10_000, specialValueText="as in the settings")
-        self.epochs.setToolTip("How often the run goes over all sections. The best state on held-out spots is kept")
+        self.epochs.setToolTip(
+            "How often the run goes through all sections. The epoch that does best on held-out spots is kept"
+        )
         self.epochs.valueChanged.connect(self._set("epochs"))
 
     def _make_hold_out(self) -> None:
@@ -118,7 +122,7 @@ class ChoicesForm(QWidget):
         self._line = QWidget()
         self.summed_up = Sentence()
         self.change = action_button(
-            "Change…", "Show the choices, to make others for the next run", self.presenter.unfold
+            "Change…", "Show sections and choices, to set up the next run", self.presenter.unfold
         )
         self._line.setLayout(row(self.summed_up, self.change, stretch=0))
         outer = column(self)

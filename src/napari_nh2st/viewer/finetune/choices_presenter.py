@@ -254,23 +254,25 @@ class ChoicesPresenter:
     def _offer_hold_out(self) -> None:
         """Offer what the sections allow; what was chosen stays, and says so where it cannot be."""
         facts, choices = self._facts(), self.choices
-        one_section = "There is only one section: hold out a block of it" if len(facts) == 1 else ""
+        one_section = "There is only one section. Hold out a block of it" if len(facts) == 1 else ""
         one_patient = "Needs sections from at least two patients" if len(patients_of(facts)) == 1 else ""
         none = "" if facts else "Add sections first"
         self.state.hold_outs = (
             Offer(
-                "blocks", "a block of each section", "A part of every section. The setting inner_validation is its size"
+                "blocks",
+                "a block of each section",
+                "A part of every section. Tests how well the model fills in these sections",
             ),
             Offer(
                 "section",
                 "one section",
-                "A whole section is only scored: the run learns and chooses nothing from it",
+                "A whole section is only scored. The run learns nothing from it",
                 none or one_section,
             ),
             Offer(
                 "patient",
                 "one patient",
-                "All sections of a patient are only scored: how good the model is for new patients",
+                "All sections of a patient are only scored. Shows how good the model is for new patients",
                 none or one_patient,
             ),
         )

@@ -23,6 +23,8 @@ from napari_nh2st.viewer.finetune.run_curves import (
 from napari_nh2st.viewer.kit.chart import Chart, Surface
 from napari_nh2st.viewer.kit.colours import BLUE, GREEN, ORANGE
 from napari_nh2st.viewer.kit.layout import column
+from napari_nh2st.viewer.kit.phrases import PCC_MEANS
+from napari_nh2st.viewer.kit.texts import Sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +34,13 @@ _TIP = (
     f"{EPOCHS} epochs around each, for the training loss of {100 // SHARE}% of the steps ({STEPS} at least).</p>"
     "<p>PCC is the mean over genes of the correlation of predicted and measured expression. It is taken on a block of "
     "each section that is left out of the training. The model is that of the epoch where it was best: the ring. "
-    "Held-out sections are only scored and choose nothing.</p>"
+    "Held-out sections are only scored.</p>"
     "<p>At a dashed upright line a second training begins, on all spots of the training sections: no spots are left to "
     "score it.</p></qt>"
+)
+_MEANING = (
+    f"{PCC_MEANS} Inner blocks are left out of the training and choose the best epoch. Held-out sections are only "
+    "scored."
 )
 _COLOURS = {"train_loss": BLUE, "val_loss": ORANGE, "test_loss": GREEN, "val_pcc": ORANGE, "test_pcc": GREEN}
 _LOSS, _PCC = ("train_loss", "val_loss", "test_loss"), ("val_pcc", "test_pcc")
@@ -49,14 +55,14 @@ class Curves(QWidget):
         self.told = RunCurves()
         self.legend = QLabel()  # the only label with markup: of our own words and numbers
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.chart = _CurvesChart(self.told)
         self.setToolTip(_TIP)
+        self.meaning = Sentence(_MEANING, dim=True)
         layout = column(self, spacing=2)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.chart)
+        for part in (self.legend, self.chart, self.meaning):
+            layout.addWidget(part)
 
     @property
     def empty(self) -> bool:

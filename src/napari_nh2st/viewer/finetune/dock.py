@@ -190,7 +190,7 @@ class FinetuneWidget(QScrollArea):
     def _show_status(self, status: RunStatus, before: RunStatus | None = None) -> None:
         self.facts.show_status(status)
         self.curves.show_metrics(status.metrics)
-        self.curves.setVisible(status.active or not self.curves.empty)
+        self.curves.setVisible(not self.curves.empty)
         if status.state == "failed" and (before is None or before.state != "failed"):
             self.log.open()
         if status.active and not self._poll.isActive():

@@ -16,9 +16,9 @@ from napari_nh2st.training.estimate.estimate import Estimate
 from napari_nh2st.training.run.settings_file import write_settings
 
 ESTIMATING = "estimating…"
-_TRYING = "A process of its own tries some steps of the run on a part of a section. Start need not wait for it"
+_TRYING = "A few steps of the run are tried on a part of a section. You need not wait for it"
 _SOURCE = (
-    "From a short trial on this machine as it is now: other programs that run count. A run that no longer improves "
+    "From a short trial on this machine, with the other programs that are running now. A run that no longer improves "
     "ends earlier"
 )
 # Settings that take neither time nor memory: nothing is tried anew while a name is being typed.
@@ -152,7 +152,7 @@ def _answer(printed: str, errors: str) -> Answer:
     try:
         estimate = Estimate.model_validate_json(printed)
     except ValidationError:
-        return Answer(f"It could not be estimated: {_reason(errors)}")
+        return Answer(f"No estimate: {_reason(errors)}")
     return Answer(f"{estimate.takes} on this machine", (*estimate.stages, f"{_SOURCE}."))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HoldOutKind = Literal["blocks", "section", "patient"]
 _PARTS = {"head": "head", "last-blocks": "head and last blocks", "everything": "everything"}
-_OPTIMISTIC = "same-patient figures, optimistic for a new patient."
+_OPTIMISTIC = "same-patient figures, higher than a new patient will give."
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ class HoldOut:
             return ""
         if self.kind == "blocks":
             part = TrainingConfig().inner_validation
-            return f"A block of each section, {part:.0%}: says how well it fills in these sections, little of others."
+            return (
+                f"A block of each section ({part:.0%}): shows how well the model fills in these sections, not how well "
+                "it does on others."
+            )
         training = self.training(facts)
         held_out = [section for section in facts if section not in training]
         patients = patients_of(held_out)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 from superqt.utils import signals_blocked
 
 from napari_nh2st.training.run.runs import RunLine
 from napari_nh2st.viewer.finetune.messages import run_state
 from napari_nh2st.viewer.finetune.run_queue_presenter import RunQueuePresenter, reasons_off
 from napari_nh2st.viewer.kit.buttons import action_button
-from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.layout import column
 from napari_nh2st.viewer.kit.phrases import when
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
 
@@ -55,11 +55,15 @@ class RunQueue(QWidget):
         )
         self.use = action_button("Use model", "Choose the trained model in the NH2ST dock", self._calling(on_use))
         self.forget = action_button(
-            "Remove from list", "Take the run off this list; its files stay", self._calling(presenter.forget)
+            "Remove from list", "Remove the run from this list. Its files stay", self._calling(presenter.forget)
         )
         layout = column(self, spacing=4)
         layout.addWidget(self.table)
-        layout.addLayout(row(self.open, self.resume, self.use, self.forget, stretch=2))
+        buttons = QGridLayout()  # in two rows: the dock is narrow
+        buttons.setSpacing(6)
+        for at, button in enumerate((self.open, self.resume, self.use, self.forget)):
+            buttons.addWidget(button, at // 2, at % 2)
+        layout.addLayout(buttons)
         layout.addWidget(self.note)
         presenter.state.events.lines.connect(self._show)
         presenter.state.events.note.connect(self.note.say)

@@ -15,7 +15,7 @@ from napari_nh2st.training.run.runs import RunLine
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
 
-_NOTHING_CHOSEN = "Choose a run in the list first"
+_NOTHING_CHOSEN = "Select a run in the list first"
 
 
 @dataclass(frozen=True)

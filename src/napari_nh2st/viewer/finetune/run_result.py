@@ -23,9 +23,10 @@ class RunResultView(QWidget):
         super().__init__()
         self.presenter = presenter
         self.summary, self.bars, self.caveats = Sentence(), FigureBars(), Note()
+        self.explained = Sentence(dim=True)
         self.sentence, self.table = Sentence(), GeneTable("held-out pcc")
         layout = column(self, spacing=4)
-        for part in (self.summary, self.bars, self.caveats, self.sentence, self.table):
+        for part in (self.summary, self.bars, self.caveats, self.sentence, self.explained, self.table):
             layout.addWidget(part)
         self.presenter.state.events.result.connect(self._show)
 
@@ -34,4 +35,5 @@ class RunResultView(QWidget):
         self.bars.show_lines(result.lines)
         self.caveats.say(result.caveats)
         self.sentence.say(result.sentence)
+        self.explained.say(result.explained)
         self.table.show_frame(result.genes, sort_by="PCC", tips=COLUMN_TIPS)

@@ -11,7 +11,7 @@ from psygnal import SignalGroupDescriptor
 from napari_nh2st.viewer.finetune.cards import Cards
 from napari_nh2st.viewer.finetune.messages import result_words, summary_words
 from napari_nh2st.viewer.kit.long_work import Threads
-from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.kit.phrases import COLOUR_RIDGE_MEANS, error_words, figures_explained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,8 @@ class RunResult:
         Those models, the run's own last.
     caveats : str
         A line each.
+    explained : str
+        What the words and figures mean, a line each.
     """
 
     sentence: str = ""
@@ -48,6 +50,7 @@ class RunResult:
     summary: str = ""
     lines: tuple[SummaryLine, ...] = ()
     caveats: str = ""
+    explained: str = ""
 
 
 NO_RESULT = RunResult()
@@ -105,8 +108,16 @@ def _read(cards: Cards, model: Path) -> RunResult:
     trusts = card.evaluation.genes if card.evaluation else {}
     rows = [(trust.pcc, trust.low, trust.high) for trust in trusts.values()]
     genes = pd.DataFrame(rows, index=pd.Index(list(trusts), name="gene"), columns=list(COLUMN_TIPS), dtype=float)
+    explained = figures_explained(card)
     if summary is None:
-        return RunResult(result_words(card), genes)
+        return RunResult(result_words(card), genes, explained="\n".join(explained))
+    if any(line.name == "colour ridge" for line in summary.lines):
+        explained.append(COLOUR_RIDGE_MEANS)
     return RunResult(
-        result_words(card), genes, summary_words(summary), tuple(summary.lines), "\n".join(summary.caveats)
+        result_words(card),
+        genes,
+        summary_words(summary),
+        tuple(summary.lines),
+        "\n".join(summary.caveats),
+        "\n".join(explained),
     )

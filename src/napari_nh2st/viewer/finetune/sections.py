@@ -20,17 +20,18 @@ from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence
 
 _TYPED_MS = 300
-_SHEET_TIP = "A table with one line per measured section: its slide, its expression, its patient"
+_SHEET_TIP = "A table with one line for each measured section: its slide, its counts, its patient"
 _COMPOSED_TIP = (
-    "These sections do not come from one unchanged sheet, so the run gets its own, in its folder. To name a sheet "
-    "here, remove the sections first"
+    "These sections do not come from one unchanged sheet, so the run gets its own sheet, in its folder. To name a "
+    "sheet here, remove the sections first"
 )
 _FOLDER_TIP = (
     "Add what is measured in a folder: its samples.csv, what Space Ranger left there, images with an .h5ad or a table "
     "of counts of the same name"
 )
-_SEARCHING = "A search for sections is running: wait, or press Stop"
-_MORE = "and {} more: point at the rows marked stop"
+_SEARCHING = "Still searching for sections. Wait, or press Stop"
+_EMPTY = "Drop a sample sheet, a folder, or slides with their counts anywhere on this dock."
+_MORE = "and {} more. Point at the rows marked stop"
 
 
 class Sections(QWidget):
@@ -80,7 +81,7 @@ class Sections(QWidget):
         self.table.removing.connect(self._remove)
         self.table.itemSelectionChanged.connect(self._update_remove)
         self.remove = action_button(
-            "Remove", "Take the chosen sections off the table (Delete); their files stay", self._remove
+            "Remove", "Remove the selected sections from the table (Delete). Their files stay", self._remove
         )
         self.again = action_button("Recheck", "Read the files again, once you have corrected them", self._check_again)
         self.bar = QProgressBar()
@@ -152,7 +153,7 @@ class Sections(QWidget):
         self.bar.setRange(0, len(overview.rows))
         self.bar.setValue(min(len(overview.facts) + 1, len(overview.rows)))
         self.bar.setVisible(not complete)
-        self.note.say(overview.note if complete else "")
+        self.note.say((overview.note or (_EMPTY if not overview.rows else "")) if complete else "")
         self.stop.say(first_sentences(overview.stops, more_words=_MORE) if complete else "")
         self.look.say(first_sentences([f"{text[:1].upper()}{text[1:]}" for text in overview.looks]) if complete else "")
         self.remove.setVisible(bool(overview.rows))
@@ -160,4 +161,4 @@ class Sections(QWidget):
         self._update_remove()
 
     def _update_remove(self) -> None:
-        self.remove.set_reason_off("" if self.table.chosen else "Choose rows first")
+        self.remove.set_reason_off("" if self.table.chosen else "Select rows first")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QModelIndex, Qt, Signal
-from qtpy.QtGui import QBrush, QColor, QKeyEvent
+from qtpy.QtGui import QBrush, QColor, QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from napari_nh2st.training.sections.section_check import SectionFacts
 
 NAME, PATIENT, SPOTS, GENES, SIZE, STATE = range(6)
-_EDIT = "double click or F2 to change it"
+_EDIT = "double-click or press F2 to change it"
 COLUMNS = {
     "sample": f"Name of the section; {_EDIT}",
     "patient": f"Whose tissue it is: sections of one patient are alike; {_EDIT}",
     "spots": "Measured spots that lie over tissue",
     "genes": "Measured genes",
     "µm/px": f"Micrometres per pixel of the slide, from the sheet or from the slide itself; {_EDIT}",
-    "state": "good; look: something to know before the run; stop: the run would not start. Point at a row to read why",
+    "state": (
+        "good: nothing is wrong. look: something to know before the run. stop: the run would not start. Point at a row "
+        "to read why"
+    ),
 }
 _EDITABLE: dict[int, Editable] = {NAME: "sample", PATIENT: "patient", SIZE: "mpp"}
 _LINES_IN_SIGHT = 6
@@ -85,8 +88,8 @@ class SectionsTable(QTableWidget):
         header.setStyleSheet("QHeaderView::section { padding: 2px 1px; }")  # else 320 px leave no room for names
         header.setMinimumSectionSize(10)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        for column in (NAME, PATIENT):  # a long one must not push the other out of sight
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(PATIENT, QHeaderView.ResizeMode.Stretch)
         self.itemChanged.connect(self._changed)
         self.show_sections([])
 
@@ -125,6 +128,18 @@ class SectionsTable(QTableWidget):
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
             self._fit()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Share the room anew between names and patients."""
+        super().resizeEvent(event)
+        self._share()
+
+    def _share(self) -> None:
+        """Give names and patients what they need; a long one must not push the other out of sight."""
+        header = self.horizontalHeader()
+        name, patient = (max(self.sizeHintForColumn(c), header.sectionSizeHint(c)) for c in (NAME, PATIENT))
+        room = self.viewport().width() - sum(header.sectionSize(column) for column in range(SPOTS, len(COLUMNS)))
+        header.resizeSection(NAME, max(min(name, room - patient), min(name, room // 2)))
+
     def _show_row(self, row: int, texts: Sequence[str], said: list[str]) -> None:
         for column, text in enumerate(texts):
             item = self.item(row, column)
@@ -145,6 +160,7 @@ class SectionsTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(line)
         rows = min(max(self.rowCount(), 2), _LINES_IN_SIGHT)
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows * line + 2 * self.frameWidth())
+        self._share()
 
 
 def _new_item(column: int) -> QTableWidgetItem:

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxL
 
 from napari_nh2st.viewer.kit.texts import Label
 
-_WIDEST = "Estimate  "  # of the captions: with it the controls of all rows begin at one line
+_WIDEST = "Base model "  # of the captions: with it the controls of all rows begin at one line
 _GAP = 6
 _DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the first
 
