@@ -66,6 +66,7 @@ ACTIONS = (
     Action("next_gene", "Show the next gene of the list", "genes.next_gene", shortcut="Ctrl+Shift+Down"),
     Action("previous_gene", "Show the previous gene of the list", "genes.previous_gene", shortcut="Ctrl+Shift+Up"),
     Action("pin", "Pin this gene, or unpin it", "genes.pinned_row.pin", shortcut="Ctrl+Shift+B"),
+    Action("fade", "Hide or show what lies on the tissue", "workspace.fade.toggle", shortcut="H"),
     Action("side_by_side", "Show slides side by side", "Several slides:button", shortcut="Ctrl+Shift+L"),
     Action("draw_regions", "Draw regions", "Regions:draw", ANNOTATE, "Ctrl+Shift+D"),
     Action("tissue", "Show and edit the tissue mask", "tissue.button", ANNOTATE, "Ctrl+Shift+M"),

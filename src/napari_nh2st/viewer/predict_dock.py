@@ -29,6 +29,7 @@ from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.layers.scale_bar import ScaleBar
 from napari_nh2st.viewer.measured.section import MeasuredSection
 from napari_nh2st.viewer.predict.job_section import JobSection
+from napari_nh2st.viewer.predict.layer_list import LayerList
 from napari_nh2st.viewer.predict.model_section import ModelSection
 from napari_nh2st.viewer.predict.presenter import PredictPresenter
 from napari_nh2st.viewer.predict.region_section import RegionSection
@@ -160,6 +161,9 @@ class PredictWidget(QWidget):
             keys = QKeySequence(action.shortcut)
             shortcut = QShortcut(keys, self)
             shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+            shortcut.setAutoRepeat(
+                action.name.endswith("_gene")
+            )  # to walk the list; nothing else is done again and again
             shortcut.activated.connect(partial(self.do, action))
             if not action.fold:
                 tell_keys(follow(self, action.path), keys.toString(QKeySequence.SequenceFormat.NativeText))
@@ -190,6 +194,8 @@ class PredictWidget(QWidget):
             *(viewer.dims.events.ndisplay, canvas.grid.events.enabled),
         ):
             self._connections.add(moved, self._moved)
+        self._list_rests = qdebounced(LayerList(self.workspace, self.slides.choose).settle, timeout=0)
+        self.workspace.when_closing(self._list_rests.cancel)
         for selected in (viewer.layers.selection.events.active, viewer.layers.events.inserted):
             self._connections.add(selected, self._layer_selected)
         # after the list of slides, which chooses another one
@@ -206,6 +212,7 @@ class PredictWidget(QWidget):
 
     def _layer_selected(self, event: Any = None) -> None:
         self.presenter.take_up_heatmap(self.viewer.layers.selection.active)
+        self._list_rests()
 
     def predict(self) -> None:
         """Start to predict what is chosen, as the button does."""

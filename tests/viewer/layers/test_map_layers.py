@@ -175,8 +175,9 @@ def test_every_kind_has_an_example() -> None:
     assert {example.kind for example in [*EXAMPLES, *OTHERS]} == set(Kind) - elsewhere
 
 
-def test_it_comes_above_the_slide_and_below_what_the_user_draws(scene: Scene) -> None:
-    assert list(scene.viewer.layers) == [scene.slide_layer, scene.layer, scene.shapes]
+def test_it_comes_above_the_slide_and_all_but_the_frame_below_what_the_user_draws(scene: Scene) -> None:
+    above = [scene.layer, scene.shapes] if scene.example.kind is not Kind.OUTLINE else [scene.shapes, scene.layer]
+    assert list(scene.viewer.layers) == [scene.slide_layer, *above]
     assert scene.viewer.layers.selection.active is scene.shapes
     assert kind_of(scene.layer) is scene.example.kind
     assert role_of(scene.layer).fingerprint == "f" * 8

@@ -132,9 +132,10 @@ def test_layers_lie_in_their_order_below_what_the_user_draws_however_they_come(s
     kinds = [kind for kind in Kind if kind is not Kind.SLIDE]
     for i in np.random.default_rng(seed).permutation(len(kinds)):
         place(viewer, _any_layer(kinds[i]))
-    heights = [next(h for h, line in enumerate(ORDER) if kind_of(layer) in line) for layer in viewer.layers[:-1]]
+    *below, mine, frame = viewer.layers
+    heights = [next(h for h, line in enumerate(ORDER) if kind_of(layer) in line) for layer in below]
     assert heights == sorted(heights)
-    assert viewer.layers[-1].name == "mine"
+    assert (mine.name, kind_of(frame)) == ("mine", Kind.OUTLINE)
     assert viewer.layers.selection.active.name == "mine"
 
 

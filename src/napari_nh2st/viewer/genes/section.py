@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QSizePolicy, QWidget
 from superqt.utils import qdebounced, signals_blocked
 
+from napari_nh2st.viewer.genes.fade_row import FadeRow
 from napari_nh2st.viewer.genes.gene_choice import GeneChoice
 from napari_nh2st.viewer.genes.gene_field import GeneField
 from napari_nh2st.viewer.genes.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList
@@ -40,12 +41,14 @@ class GeneSection(QWidget):
         self.measuring.setVisible(False)
         self.pinned_row = PinnedRow()
         self.limits = LimitsForm(workspace)
+        self.fade = FadeRow(workspace)
         layout = column(self)
         layout.addLayout(row(self.field, self.order, label="Gene", stretch=0))
         layout.addLayout(indented(self.trust))
         layout.addLayout(indented(self.measuring))
         layout.addLayout(row(self.pinned_row, label="Pinned", stretch=0))
         layout.addWidget(self.limits)
+        layout.addWidget(self.fade)
         self.presenter = GeneChoice(workspace, self)
         self.stayed = qdebounced(self.presenter.stay, timeout=_STAYED_MS)
         self._wire(workspace)

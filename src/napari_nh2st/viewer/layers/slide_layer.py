@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_nh2st.viewer.layers.frames import slide_frame
 from napari_nh2st.viewer.layers.roles import MapRole, SlideRole, give_role, role_of, slide_role
+from napari_nh2st.viewer.layers.stacking import gather
 from napari_nh2st.viewer.layers.tissue import align_tissue
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
     """
     before = role_of(layer)
     give_role(layer, slide_role(slide, before.measurement if isinstance(before, SlideRole) else None))
+    gather(viewer, layer)
     if not move:
         return
     frame = slide_frame(slide)

@@ -36,6 +36,31 @@ def place(viewer: ViewerModel, layer: Layer) -> None:
     layers.selection = selected & set(layers) or {layer}
 
 
+def gather(viewer: ViewerModel, layer: Layer) -> None:
+    """Bring a layer that came from elsewhere, such as a file, to the others of its slide.
+
+    Of a slide that is opened after its maps, these come to lie on it.
+    """
+    role = role_of(layer)
+    if role is None or role.fingerprint is None:
+        return
+    moved = [layer]
+    if role.kind is Kind.SLIDE:
+        moved = [other for other in viewer.layers if other is not layer and _belongs_below(role, role_of(other))]
+    for each in moved:
+        _move(viewer, each)
+
+
+def _move(viewer: ViewerModel, layer: Layer) -> None:
+    layers, role = viewer.layers, role_of(layer)
+    below = [i for i, other in enumerate(layers) if other is not layer and _belongs_below(role_of(other), role)]
+    source, aim = layers.index(layer), below[-1] + 1 if below else None
+    if aim is not None and aim not in (source, source + 1):
+        selected = set(layers.selection)
+        layers.move(source, aim)
+        layers.selection = selected & set(layers)
+
+
 def to_top(viewer: ViewerModel, layer: Layer) -> None:
     """Move a layer onto all others."""
     if viewer.layers[-1] is not layer:
@@ -47,14 +72,14 @@ def _height(viewer: ViewerModel, role: Role | None) -> int:
     layers = viewer.layers
     if role is not None and role.kind is Kind.OUTLINE:
         return len(layers)
-    below = [i for i, other in enumerate(layers) if role is not None and _belongs_below(role_of(other), role)]
+    below = [i for i, other in enumerate(layers) if _belongs_below(role_of(other), role)]
     top = len(layers)
     while top and kind_of(layers[top - 1]) is Kind.OUTLINE:
         top -= 1
     return below[-1] + 1 if below else top
 
 
-def _belongs_below(other: Role | None, role: Role) -> bool:
-    if other is None or other.fingerprint is None:
+def _belongs_below(other: Role | None, role: Role | None) -> bool:
+    if other is None or role is None or other.fingerprint is None:
         return False
     return other.fingerprint == role.fingerprint and _HEIGHT[other.kind] <= _HEIGHT[role.kind]

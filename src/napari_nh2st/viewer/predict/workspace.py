@@ -11,6 +11,7 @@ from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.viewer.kit.jobs import Subject, Subjects
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell, Threads
 from napari_nh2st.viewer.kit.tool_in_hand import ToolInHand
+from napari_nh2st.viewer.layers.fade import Fade
 from napari_nh2st.viewer.layers.roles import layer_of_slide
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -47,6 +48,8 @@ class Workspace:
     state : DockState
         What is chosen and shown.
     maps : MapsOnScreen
+    fade : Fade
+        How much is seen of what lies on the tissue.
     notices : Notices
         Where a sentence is said.
     requests : Requests
@@ -83,7 +86,8 @@ class Workspace:
         state.events.slide.connect(self._slide_changed)
         self.tools = ToolInHand(viewer)
         state.events.slide.connect(lambda: self.tools.put_down())
-        self._closing: list[Callable[[], None]] = [self.tools.close]
+        self.fade = Fade(viewer)
+        self._closing: list[Callable[[], None]] = [self.tools.close, self.fade.close]
 
     @property
     def map(self) -> PredictedMap | None:
