@@ -8,10 +8,11 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, QThread
 from scipy.stats import percentileofscore
 
-from napari_nh2st.viewer.genes.hover import Hover, ValueDistribution, percentile_words
+from napari_nh2st.viewer.genes.hover import Hover, ValueDistribution, percentile_words, spot_words
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.context_effect import ContextEffect, EffectLayer
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.spots import SpotValues
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.style import Style
@@ -57,6 +58,13 @@ class Scene:
 )
 def test_percentiles_are_written_as_people_say_them(percentile: float, words: str) -> None:
     assert percentile_words(percentile) == f"{words} percentile"
+
+
+def test_a_measured_spot_gives_predicted_measured_and_their_difference() -> None:
+    words = spot_words(SpotValues("ERBB2", 1.8, 2.13, "ln(1 + counts per 10,000)"))
+    assert words == "ERBB2 predicted 2.13, measured 1.80, difference +0.33 ln(1 + counts per 10,000)"
+    words = spot_words(SpotValues("ERBB2", 1.8, -0.001, "z"))
+    assert words == "ERBB2 predicted 0.00 z, measured 1.80 ln(1 + counts per 10,000)"
 
 
 def test_the_line_gives_gene_value_percentile_and_trust() -> None:

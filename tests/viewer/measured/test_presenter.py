@@ -13,7 +13,8 @@ import scipy.sparse as sp
 
 from napari_nh2st.analysis.measured import Frame
 from napari_nh2st.model.card import TrainingSample
-from napari_nh2st.viewer.measured.messages import NO_SLIDE, measured_caveats, measured_training
+from napari_nh2st.slides import TissueMask
+from napari_nh2st.viewer.measured.messages import NO_SLIDE, measured_alarms, measured_caveats
 from napari_nh2st.viewer.measured.presenter import MeasuredPresenter
 from napari_nh2st.viewer.predict.messages import NO_MPP
 from napari_nh2st.viewer.state.services import Services
@@ -84,7 +85,7 @@ def test_a_gene_that_was_not_measured_is_a_sentence(measured: Measured, tmp_path
     comparison = measured.compared(h5ad(tmp_path / "C9.h5ad", ["ERBB2", "KRT8", "OTHER"]))
     assert "2 of the model's 4 genes were not measured: CD3E, FLAT." in measured_caveats(comparison)
     measured.state.choose_gene("CD3E")
-    assert measured.view.note == "CD3E was not measured in C9: there is nothing to compare it with."
+    assert measured.view.note == "CD3E was not measured in C9."
     assert measured.view.dots is None
     assert measured.names()[-1] == "C9 · CD3E · not measured"
     assert np.ptp(measured.section.spots.layer.face_color, axis=0).max() == 0
@@ -99,8 +100,8 @@ def test_a_section_of_the_training_is_said(measured: Measured, tmp_path: Path, b
     measured.services.cards["demo"] = card("demo", training=[sample])
     measured.use_model("demo")
     comparison = measured.compared(h5ad(tmp_path / ("C9.h5ad" if by == "name" else "other.h5ad")))
-    assert measured_training(comparison).startswith("C9 was among this model's training sections")
-    assert not any("patient is new" in caveat for caveat in measured_caveats(comparison))
+    assert measured_alarms(comparison).startswith("C9 was among this model's training sections")
+    assert not any("same patient" in caveat for caveat in measured_caveats(comparison))
 
 
 def test_spots_off_the_slide_are_left_out_and_none_left_is_a_sentence(measured: Measured, tmp_path: Path) -> None:
@@ -165,6 +166,31 @@ def test_another_model_scores_anew_and_only_in_sight(measured: Measured, tmp_pat
     assert measured.section.comparison.card.name == "her2st"
 
 
+def test_spots_that_fit_another_open_slide_better_are_asked_about(tmp_path: Path) -> None:
+    spots = SPOTS.copy()
+    corner = (spots[:, 0] >= 800) & (spots[:, 1] >= 500)
+    spots[corner] = np.stack(np.meshgrid([5.0, 100.0], np.unique(SPOTS[:, 1])), axis=-1).reshape(-1, 2)
+    mask = np.zeros((96, 140), dtype=bool)
+    mask[5:86, 0:115] = True
+    mask[45:86, 75:115] = False
+    right, wrong = FakeSlide(), FakeSlide()
+    right.fingerprint, right.path = "r" * 8, Path("/nowhere/right.svs")
+    right.tissue = lambda: TissueMask.from_array(mask, right.shape)
+    wrong.tissue = lambda: TissueMask.from_array(mask[::-1, ::-1], wrong.shape)
+    measured = Measured(right)
+    measured.open(wrong)
+    measured.section.open([h5ad(tmp_path / "adata.h5ad", spots=spots)])
+    assert measured.view.doubt.startswith("The spots fit right.svs better: 72 of them lie over tissue there, 44 here")
+    assert measured.section.comparison is None
+    assert measured.view.frame == Frame()
+
+
+def test_figures_that_hardly_agree_raise_an_alarm(measured: Measured, tmp_path: Path) -> None:
+    spots = SPOTS[np.random.default_rng(3).permutation(len(SPOTS))]
+    comparison = measured.compared(h5ad(tmp_path / "C9.h5ad", spots=spots))
+    assert measured_alarms(comparison).startswith("Measured and predicted values hardly agree (mean PCC ")
+
+
 def test_a_measurement_belongs_to_its_slide(measured: Measured, tmp_path: Path) -> None:
     measured.compared(h5ad(tmp_path / "C9.h5ad"))
     layer, other = measured.state.slide_layer, FakeSlide(shape=(800, 900))
@@ -211,7 +237,7 @@ def test_other_units_are_said_and_leave_no_difference(measured: Measured, tmp_pa
     measured.use_model("demo")
     comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
     assert not measured.view.difference_offer[1]
-    assert any("values cannot" in caveat for caveat in measured_caveats(comparison))
+    assert any("Compare correlations only" in caveat for caveat in measured_caveats(comparison))
     assert "MSE" not in comparison.table().columns
 
 
@@ -226,7 +252,7 @@ def test_the_difference_is_a_layer_of_its_own(measured: Measured, tmp_path: Path
     high, low = (layer.face_color[place(predicted - truth)] for place in (np.argmax, np.argmin))
     assert high[0] > high[2] or predicted.max() < truth.max()  # orange where more is predicted
     assert low[2] > low[0]  # blue where less is
-    assert "The colours reach to" in measured.view.difference_offer[0]
+    assert "Full colour from" in measured.view.difference_offer[0]
     measured.section.toggle_difference(False)
     assert not layer.visible
 

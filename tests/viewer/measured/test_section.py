@@ -86,7 +86,7 @@ def test_a_dropped_file_is_scored_drawn_and_tabled(dock: Dock, tmp_path) -> None
     found = dock.compared(h5ad(tmp_path / "C9.h5ad"))
     section, heatmap = dock.section, dock.workspace.heatmap.layer
     assert section.summary.text().startswith("C9: mean PCC ")
-    assert section.summary.text().endswith("over 4 genes, across 80 spots.")
+    assert section.summary.text().endswith("over 4 genes, across 80 spots. 1 is perfect, 0 is none.")
     assert found.values("ERBB2")[1] == pytest.approx(hidden_at(SPOTS)[:, 0].astype(np.float32), abs=1e-3)
     assert dock.names()[1:] == ["C9 · ERBB2 · predicted", "C9 · ERBB2 · measured"]
     layer = section.spots.layer
@@ -100,7 +100,7 @@ def test_a_dropped_file_is_scored_drawn_and_tabled(dock: Dock, tmp_path) -> None
     np.testing.assert_allclose(layer.face_color, wanted, atol=1e-5)
     assert list(section.table.frame.index) == list(found.table().index)
     assert section.banner.isHidden()
-    assert "whether the patient is new to the model is not known" in section.caveats.text()
+    assert "may have seen other tissue of the same patient" in section.caveats.text()
 
 
 def test_the_spots_follow_the_gene_and_the_limits(dock: Dock, tmp_path) -> None:
@@ -151,6 +151,39 @@ def test_another_frame_is_asked_for_and_shown_before_use(dock: Dock, tmp_path) -
     assert section.measurement is None
     assert len(dock.viewer.layers) == 1
     assert "Drop a measurement" in section.hint.text()
+
+
+def test_counts_that_are_named_like_another_slide_are_asked_about(dock: Dock, tmp_path) -> None:
+    """The counts of C8 dropped on the slide C9: taken silently, they gave figures of another section."""
+    dock.predict()
+    dock.drop(h5ad(tmp_path / "C8.h5ad"))
+    section = dock.section
+    dock.until(lambda: section.frame.isVisible())
+    assert section.doubt.text().startswith("The measurement is named C8.h5ad, the slide C9.svs. Does it belong")
+    assert section.comparison is None
+    np.testing.assert_allclose(section.presenter.rings.layer.data, SPOTS[:, ::-1] - 0.5)
+    dock.click(section.discard)
+    assert section.measurement is None
+    dock.drop(h5ad(tmp_path / "C8.h5ad"))
+    dock.until(lambda: section.frame.isVisible())
+    dock.click(section.use)
+    dock.until(lambda: section.comparison is not None)
+    assert "The measurement is named C8.h5ad" in section.caveats.text()
+    # under the cursor, and beside the colours
+    dock.tick(section.show_difference)
+    truth, predicted = (float(values[0]) for values in section.comparison.values("ERBB2"))
+    dock.viewer.mouse_over_canvas = True
+    dock.viewer.cursor.position = tuple(section.spots.layer.data_to_world(section.spots.layer.data[0]))
+    said = f"ERBB2 predicted {predicted:z.2f}, measured {truth:z.2f}, difference {predicted - truth:+z.2f}"
+    dock.until(lambda: str(dock.viewer.status).startswith(f"{said} ln(1 + counts per 10,000)"))
+    texts = [overlay.text for overlay in dock.viewer.canvas.overlays.values() if getattr(overlay, "visible", False)
+             and hasattr(overlay, "text")]  # fmt: skip
+    assert "ERBB2, predicted less measured" in texts
+    assert any(text.startswith("■ predicts more, up to +") for text in texts)
+    dock.tick(section.show_difference)
+    texts = [overlay.text for overlay in dock.viewer.canvas.overlays.values() if getattr(overlay, "visible", False)
+             and hasattr(overlay, "text")]  # fmt: skip
+    assert not any("predicted less measured" in text for text in texts)
 
 
 def test_positions_are_asked_for_where_they_do_not_lie_beside(dock: Dock, tmp_path, monkeypatch) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.markup import untagged
-from napari_nh2st.viewer.kit.phrases import trust_words
+from napari_nh2st.viewer.kit.phrases import signed, trust_words
 from napari_nh2st.viewer.layers.context_effect import effect_of
-from napari_nh2st.viewer.layers.roles import gene_of, map_of
+from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of, map_of
+from napari_nh2st.viewer.layers.spots import MEASURED_UNIT, SpotValues, values_under
 from napari_nh2st.viewer.predict.region import under_cursor
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+_SPOTS = (Kind.MEASURED, Kind.DIFFERENCE)
 _SAMPLE = 4_000  # values that stand for all of them: a percentile is right to one, and the mouse does not wait
 _CHANGED = 0.1  # they are drawn anew when a tenth more, or fewer, are predicted
 
@@ -33,6 +35,15 @@ def percentile_words(percentile: float) -> str:
     whole = min(99, max(1, round(percentile)))
     ending = "th" if whole in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
     return f"{whole}{ending} percentile"
+
+
+def spot_words(values: SpotValues) -> str:
+    """Write a gene at a measured spot: predicted, measured and, where the units are the same, their difference."""
+    predicted, measured = f"{values.predicted:z.2f}", f"{values.measured:z.2f}"
+    if values.unit != MEASURED_UNIT:
+        return f"{values.gene} predicted {predicted} {values.unit}, measured {measured} {MEASURED_UNIT}"
+    difference = signed(values.predicted - values.measured)
+    return f"{values.gene} predicted {predicted}, measured {measured}, difference {difference} {MEASURED_UNIT}"
 
 
 class ValueDistribution:
@@ -73,10 +84,15 @@ class Hover:
     def words(self) -> str:
         """Return what to say of the place under the cursor, empty where nothing of ours is."""
         for layer in reversed(self._viewer.layers):
-            words = self._words_of(layer) if layer.visible and layer.opacity else ""
+            words = (self._spot_words(layer) or self._words_of(layer)) if layer.visible and layer.opacity else ""
             if words:
                 return words
         return ""
+
+    def _spot_words(self, layer: Layer) -> str:
+        """Say what was measured at a spot and what is predicted there."""
+        values = values_under(layer, under_cursor(self._viewer, layer)) if kind_of(layer) in _SPOTS else None
+        return "" if values is None else untagged(spot_words(values))
 
     def _words_of(self, layer: Layer) -> str:
         effect, gene = effect_of(layer), gene_of(layer)

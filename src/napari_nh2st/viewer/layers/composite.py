@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.viewer.layers.changes import Changes
+from napari_nh2st.viewer.layers.legend import legible
 from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
 from napari_nh2st.viewer.layers.roles import Kind, Line, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # Told apart by the common kinds of colour-blind eyes and seen on H&E (tests measure it); white only all together.
 COLOURS: tuple[tuple[str, str], ...] = (("orange", "#ff5a00"), ("green", "#00e08a"), ("blue", "#0a1aff"))
-_WRITING = 0.35  # of white: dark blue could not be read on the legend's dark ground
 _GROWN = 1.1  # limits follow when a tenth more is predicted, as those of a heatmap
 
 
@@ -130,12 +130,8 @@ class Composite(MapLayer):
     def _lines(self) -> tuple[Line, ...]:
         """Say what each gene's faintest and fullest colour stand for."""
         ends = zip(self.genes, self.gene_limits, self.colours, strict=True)
-        genes = [(f"■ {gene}  {limits_words(limits)}", _lighter(colour)) for gene, limits, colour in ends]
+        genes = [(f"■ {gene}  {limits_words(limits)}", legible(colour)) for gene, limits, colour in ends]
         return ((f"predicted, {self.map.card.unit}", None), *genes)
-
-
-def _lighter(colour: str) -> str:
-    return "#" + "".join(f"{round(part + _WRITING * (255 - part)):02x}" for part in _rgb(colour))
 
 
 def limits_words(limits: Limits) -> str:

@@ -10,7 +10,7 @@ from weakref import WeakSet
 from psygnal import EmitLoopError
 
 from napari_nh2st.viewer.layers.colour_bar import CORNERS, FONT_SIZE, broken, has_bar, place_bar, span_words
-from napari_nh2st.viewer.layers.roles import MapRole, role_of
+from napari_nh2st.viewer.layers.roles import Role, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -21,10 +21,16 @@ MOST_LINES = 4
 
 _UNITS = (UNIT_OVERLAY, "nh2st_unit_below", "nh2st_unit_third")
 _LINE = "nh2st_legend_{}"
+_WRITING = 0.35  # of white: dark blue could not be read on the legend's dark ground
 _DARK, _PLAIN = (0.09, 0.09, 0.11, 0.85), "white"  # whatever the theme: the colours are made for a dark ground
 _NAMED: WeakSet[Layer] = WeakSet()  # layers whose names we wrote on the canvas
 
-InSight = Sequence[tuple["Layer", MapRole]]
+InSight = Sequence[tuple["Layer", Role]]
+
+
+def legible(colour: str) -> str:
+    """Return a lighter shade of "#rrggbb" that is read on the legend's ground."""
+    return "#" + "".join(f"{round(part + _WRITING * (255 - part)):02x}" for part in bytes.fromhex(colour[1:]))
 
 
 def show_legend(viewer: ViewerModel, event: Any = None) -> None:
@@ -69,15 +75,15 @@ def _show(viewer: ViewerModel) -> None:
     _write_lines(viewer, in_sight, corners)
 
 
-def _in_sight(viewer: ViewerModel) -> Iterator[tuple[Layer, MapRole]]:
-    """Yield what is visible on the lattice of a map and has something to say, the topmost first."""
+def _in_sight(viewer: ViewerModel) -> Iterator[tuple[Layer, Role]]:
+    """Yield what is visible and has something to say, the topmost first."""
     for layer in reversed(viewer.layers):
         role = role_of(layer)
-        if isinstance(role, MapRole) and layer.visible and (role.label or role.legend or has_bar(layer)):
+        if role is not None and layer.visible and (role.label or role.legend or has_bar(layer)):
             yield layer, role
 
 
-def _label(layer: Layer, role: MapRole) -> str:
+def _label(layer: Layer, role: Role) -> str:
     """Say what a layer shows, and what its colours span: napari writes one number or two on a bar, where they fit."""
     if not (role.label and has_bar(layer)):
         return role.label

@@ -63,6 +63,10 @@ class Role:
         What it shows, in its name behind the slide: "ERBB2 · predicted".
     provenance : mapping
         What it shows, and the slide, model and command that made it.
+    label : str
+        Written beside the colour bar: what is shown, and its unit.
+    legend : tuple of (text, "#rrggbb" or None)
+        Further lines on the canvas, None for plain writing.
     """
 
     kind: Kind
@@ -70,6 +74,8 @@ class Role:
     gene: str = ""
     title: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    legend: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,16 +100,10 @@ class MapRole(Role):
     ----------
     preview : bool
         Whether part of it is a quick preview.
-    label : str
-        Written beside the colour bar: what is shown, and its unit.
-    legend : tuple of (text, "#rrggbb" or None)
-        Further lines on the canvas, None for plain writing.
     """
 
     map: PredictedMap
     preview: bool = False
-    label: str = ""
-    legend: tuple[Line, ...] = ()
 
 
 def slide_role(slide: Slide, measurement: Sample | None = None) -> SlideRole:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +13,10 @@ from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
 from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.legend import legible, show_legend
 from napari_nh2st.viewer.layers.names import name_for
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
-from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, change_role, fingerprint_of
+from napari_nh2st.viewer.layers.roles import KEY, Kind, Line, Role, change_role, fingerprint_of, role_of
 from napari_nh2st.viewer.state.style import Style
 
 if TYPE_CHECKING:
@@ -22,9 +25,51 @@ if TYPE_CHECKING:
 
 Rgba = npt.NDArray[np.float32]
 
+MEASURED_UNIT = "ln(1 + counts per 10,000)"
 NOT_MEASURED = "#80808099"
 _EDGE = "#26262b"  # thin: else a spot that agrees with its tile is not seen at all
 _RING = "#0b3d91"  # seen on pink tissue and on white glass
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpotsRole(Role):
+    """Measured spots, or their difference from the prediction; values are features of the layer.
+
+    Attributes
+    ----------
+    unit : str
+        Of what is predicted at them.
+    """
+
+    unit: str = ""
+
+    @property
+    def same_unit(self) -> bool:
+        """True if measured and predicted values can be compared."""
+        return self.unit == MEASURED_UNIT
+
+
+@dataclass(frozen=True)
+class SpotValues:
+    """A gene at one spot, as measured and as predicted there; `unit` is that of the prediction."""
+
+    gene: str
+    measured: float
+    predicted: float
+    unit: str
+
+
+def values_under(layer: Layer, place: FloatArray) -> SpotValues | None:
+    """Return the values of the spot of a layer at a place (y, x) in its data, None where there is none."""
+    role = role_of(layer)
+    if not isinstance(role, SpotsRole) or "measured" not in layer.features or not len(layer.data):
+        return None
+    away = np.hypot(*(np.asarray(layer.data)[:, -2:] - place).T)
+    nearest = int(np.argmin(away))
+    if away[nearest] > float(np.ravel(layer.size)[min(nearest, np.size(layer.size) - 1)]) / 2:
+        return None
+    measured, predicted = (float(layer.features[name].iloc[nearest]) for name in ("measured", "predicted"))
+    return SpotValues(role.gene, measured, predicted, role.unit)
 
 
 class SpotsLayer(OwnedLayer):
@@ -40,6 +85,7 @@ class SpotsLayer(OwnedLayer):
     def __init__(self, viewer: ViewerModel, kind: Kind) -> None:
         super().__init__(viewer)
         self.kind = kind
+        viewer.layers.events.removed.connect(self._tell)  # napari holds it weakly
 
     def create(self, centres: FloatArray, diameter: float, slide_layer: Layer | None, mpp: float, title: str) -> None:
         """Draw spots anew: centres (n, 2) (x, y) and diameter in level-0 pixels; above the slide and the heatmaps."""
@@ -49,7 +95,7 @@ class SpotsLayer(OwnedLayer):
         look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_color": _EDGE, "border_width": 0.06}
         if self.kind is Kind.RINGS:
             look = {"face_color": "transparent", "border_color": _RING, "border_width": 0.15}
-        role = Role(kind=self.kind, fingerprint=fingerprint_of(slide_layer), title=title)
+        role = SpotsRole(kind=self.kind, fingerprint=fingerprint_of(slide_layer), title=title)
         layer = Points(
             centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers
             size=diameter,
@@ -59,6 +105,7 @@ class SpotsLayer(OwnedLayer):
             **_frame(slide_layer, mpp),
         )
         layer.editable = False
+        layer.events.visible.connect(partial(show_legend, self.viewer))
         self._take(layer)
 
     def align(self, slide_layer: Layer, mpp: float) -> None:
@@ -73,14 +120,20 @@ class SpotsLayer(OwnedLayer):
             self.layer.data = centres[:, ::-1] - 0.5
             self.layer.size = diameter
 
-    def colour(self, colours: Any, gene: str, title: str, values: dict[str, Any]) -> None:
-        """Show a gene: colours (n, 4) or one for all, and the values that the status line gives for a spot."""
+    def colour(
+        self, colours: Any, gene: str, title: str, values: dict[str, Any], legend: tuple[Line, ...] = ()
+    ) -> None:
+        """Show a gene: colours (n, 4) or one for all, the values of each spot by name, and a key to the colours."""
         if self.layer is None or not self.present:
             return
         self.layer.features = values
         self.layer.face_color = colours
-        change_role(self.layer, gene=gene)
+        change_role(self.layer, gene=gene, legend=legend)
         self.retitle(title)
+        self._tell()
+
+    def _tell(self, event: Any = None) -> None:
+        show_legend(self.viewer)
 
 
 def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> Rgba:
@@ -103,6 +156,16 @@ def difference_colours(values: npt.NDArray[Any]) -> tuple[Rgba, float]:
 
     limit = symmetric_limit(values)
     return _mapped(values, (-limit, limit), Colormap([LOWER, NEITHER, RAISE])), limit
+
+
+def difference_key(gene: str, limit: float) -> tuple[Line, ...]:
+    """Return the lines on the canvas that say how to read a difference; `limit` is as `difference_colours` has it."""
+    return (
+        (f"{gene}, predicted less measured", None),
+        (f"■ predicts more, up to {limit:+z.2f}", legible(RAISE)),
+        (f"■ predicts less, down to {-limit:+z.2f}", legible(LOWER)),
+        (MEASURED_UNIT, None),
+    )
 
 
 def _mapped(values: npt.NDArray[Any], limits: Any, colormap: Any, gamma: float = 1.0) -> Rgba:

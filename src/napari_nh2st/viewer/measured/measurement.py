@@ -15,7 +15,7 @@ from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.geometry import FloatArray
-from napari_nh2st.training.sections.examine import examine
+from napari_nh2st.training.sections.examine import examine, fits_better
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
 from napari_nh2st.viewer.kit.long_work import Tell
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -40,11 +40,13 @@ class SlideMeasurement:
     diameter : float
         Of a spot, in those pixels.
     doubt : str
-        Why that seems not to be this slide's image; empty where there is no doubt.
+        Why that seems not to be this slide, or its image; empty where there is no doubt.
     frame : Frame
         How spots lie on the slide; a proposal until it is `settled`.
     placed : bool
         Whether the person has said how they lie.
+    other_slide : bool
+        Whether the doubt is that this is the measurement of another slide.
     comparison, made_with
         With the model that was chosen last, and what tells that model and pixel size from others.
     """
@@ -56,6 +58,7 @@ class SlideMeasurement:
     frame: Frame
     settled: bool
     placed: bool = False
+    other_slide: bool = False
     comparison: Comparison | None = None
     made_with: MadeWith | None = None
 
@@ -91,9 +94,14 @@ class SlideMeasurement:
 
 
 def read_measurement(
-    paths: Sequence[str], slide: Slide, tell: Tell, cancelled: IsCancelled
+    paths: Sequence[str], slide: Slide, others: Sequence[Slide], tell: Tell, cancelled: IsCancelled
 ) -> MeasurementFiles | SlideMeasurement:
-    """Read a measurement and judge where it lies. Not on the GUI thread.
+    """Read a measurement and judge whether, and where, it lies on the slide. Not on the GUI thread.
+
+    Parameters
+    ----------
+    others : sequence of Slide
+        Open slides to which it may belong instead.
 
     Returns
     -------
@@ -108,13 +116,28 @@ def read_measurement(
         raise Cancelled("stopped")
     spots, image = data.obsm["spatial"], data.uns["frame"]
     measurement = SlideMeasurement(files, data, measured.spot_diameter(spots, image), "", Frame(), settled=True)
-    doubt = next((f for f in examine(measurement.sample(slide), data, slide).findings if f.about_places), None)
-    if doubt is not None:
-        measurement.doubt, measurement.settled = doubt.sentence, False
-        measurement.frame = (
-            measured.guess(spots, image, slide.shape, slide.tissue()) if doubt.frame is None else Frame(*doubt.frame)
-        )
+    _doubt(measurement, slide, others)
     return measurement
+
+
+def _doubt(measurement: SlideMeasurement, slide: Slide, others: Sequence[Slide]) -> None:
+    """Say why a measurement may be that of another slide, or lie elsewhere on this one, and propose where."""
+    sample, data = measurement.sample(slide), measurement.data
+    findings = [f for f in examine(sample, data, slide).findings if f.about_slide]
+    elsewhere = fits_better(sample, data, slide, others)
+    of_another = [f for f in (*findings, elsewhere) if f is not None and f.kind == "name"]
+    places = next((f for f in findings if f.about_places), None)
+    told = of_another if elsewhere is not None or places is None else [*of_another, places]
+    if not told:
+        return
+    measurement.doubt = " ".join(finding.sentence for finding in told)
+    measurement.settled, measurement.other_slide = False, bool(of_another)
+    if places is None or (of_another and places.kind == "tissue"):
+        return  # a place where the spots of another slide would look right is no help
+    spots, image = data.obsm["spatial"], data.uns["frame"]
+    measurement.frame = (
+        measured.guess(spots, image, slide.shape, slide.tissue()) if places.frame is None else Frame(*places.frame)
+    )
 
 
 def compare_at_spots(

@@ -5,34 +5,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression.panel_match import match_words
-from napari_nh2st.viewer.kit.phrases import count
+from napari_nh2st.viewer.kit.phrases import KIND_MEANS, PCC_MEANS, count, sentence
+from napari_nh2st.viewer.layers.spots import MEASURED_UNIT
 
 if TYPE_CHECKING:
     from napari_nh2st.analysis.measured import Comparison
+    from napari_nh2st.model.card import Card
 
 _NAMED = 12  # genes named before the rest is counted
 
 DROP_HERE = "Drop a measurement of this slide here: a Visium folder, an .h5ad file, or a table of counts (.tsv)."
-NO_SLIDE = "Open the slide first: a measurement belongs to one."
+LOAD_TIP = "Compare the prediction with a measurement of the same section"
+NO_SLIDE = "Open the slide first, then its measurement."
 ASK_FRAME = "Change scale and offset until the circles lie on the tissue, then press Use."
-ASK_SPOTS = "Where do the spots of {} lie? Choose the file with the columns x, y, pixel_x, pixel_y."
-DIFFERENCE_TIP = "Draw predicted less measured: orange where more was predicted, blue where less was"
-OTHER_UNIT = "This model predicts in another unit than that of the measurement: only correlations can be compared"
+ASK_SLIDE = "Does it belong to this slide? If so, lay the circles on the tissue and press Use. If not, press Discard."
+ASK_SPOTS = "Where do the spots of {} lie? Choose the file with the columns x, y, pixel_x and pixel_y."
+DIFFERENCE_TIP = "Orange: the model predicts more than was measured. Blue: it predicts less"
+OTHER_UNIT = "Model and measurement have different units. Only correlations can be compared"
 TABLE_TIPS = {
-    "PCC": "Correlation of measured and predicted values across the spots of this section",
-    "low": "Lower end of the 95% interval",
-    "high": "Upper end of the 95% interval",
-    "card": "PCC on held-out tissue, as the model's card has it",
-    "MSE": "Mean squared error, in the square of the unit",
-    "measured": "Mean measured value, ln(1 + counts per 10,000)",
+    "PCC": f"{PCC_MEANS} Here: across the spots of this section",
+    "low": "Lower end of the 95% interval of PCC",
+    "high": "Upper end of the 95% interval of PCC",
+    "MSE": "Mean squared error, in the square of the unit. 0 is perfect",
+    "measured": f"Mean measured value, {MEASURED_UNIT}",
 }
+
+
+def table_tips(card: Card) -> dict[str, str]:
+    """Explain the columns of the table of genes."""
+    kind = "" if card.evaluation is None else f". {KIND_MEANS[card.evaluation.kind]}"
+    return {**TABLE_TIPS, "card": f"The model's PCC on tissue that it did not see in training{kind}"}
 
 
 def not_measured(comparison: Comparison, gene: str) -> str:
     """Say why a gene has no measured value beside its prediction."""
     if gene not in comparison.card.genes:
-        return f"{gene} is not among the genes that {comparison.card.name} predicts."
-    return f"{gene} was not measured in {comparison.name}: there is nothing to compare it with."
+        return f"{comparison.card.name} does not predict {gene}."
+    return f"{gene} was not measured in {comparison.name}."
 
 
 def measured_summary(comparison: Comparison) -> str:
@@ -40,18 +49,19 @@ def measured_summary(comparison: Comparison) -> str:
     figures, scored = comparison.figures, comparison.scored
     low, high = figures["ci"]["pcc_mean"]
     genes, spots = count(len(scored.genes), "gene"), count(len(scored.truth), "spot")
-    interval = f"{low:z.3f} to {high:z.3f}"
-    return f"{comparison.name}: mean PCC {figures['pcc_mean']:z.3f} ({interval}) over {genes}, across {spots}."
+    mean = f"mean PCC {figures['pcc_mean']:z.3f} ({low:z.3f} to {high:z.3f})"
+    return f"{comparison.name}: {mean} over {genes}, across {spots}. 1 is perfect, 0 is none."
 
 
-def measured_training(comparison: Comparison) -> str:
-    """Say that the section was among those that the model was trained on; empty where it was not."""
-    if not comparison.trained_as:
-        return ""
-    return (
-        f"{comparison.trained_as} was among this model's training sections: these figures say what it has learnt, "
-        "not how well it predicts."
+def measured_alarms(comparison: Comparison) -> str:
+    """Say what makes the figures worthless: another slide's measurement, a training section; empty for neither."""
+    trained = (
+        f"{comparison.trained_as} was among this model's training sections. The figures show what it has learnt, not "
+        "how well it predicts."
+        if comparison.trained_as
+        else ""
     )
+    return "\n".join(text for text in (sentence(comparison.disagrees), trained) if text)
 
 
 def measured_caveats(comparison: Comparison) -> list[str]:
@@ -61,9 +71,8 @@ def measured_caveats(comparison: Comparison) -> list[str]:
     more = f" and {missing - _NAMED} more" if missing > _NAMED else ""
     were = "was" if missing == 1 else "were"
     panel, found = comparison.scored.panel, len(comparison.scored.genes)
-    doubts = [f"{text[:1].upper()}{text[1:]}." for text in comparison.doubts]
     said = (
-        *doubts,
+        *map(sentence, comparison.doubts),
         f"{missing} of the model's {count(len(card.genes), 'gene')} {were} not measured: {names}{more}."
         if missing
         else "",
@@ -72,12 +81,11 @@ def measured_caveats(comparison: Comparison) -> list[str]:
         f"{count(constant, 'gene')} measured the same in every spot: PCC 0." if constant else "",
         ""
         if comparison.same_unit
-        else f"{card.name} predicts {card.unit}; the measurement is ln(1 + counts per 10,000): correlations can be "
-        "compared, values cannot.",
-        "PCC is taken per gene across the spots of this one section, on values that are not smoothed; its interval "
-        "(95%) comes from drawing blocks of neighbouring spots again and again.",
+        else f"{card.name} predicts {card.unit}, the measurement has {MEASURED_UNIT}. Compare correlations only.",
+        "PCC is computed for each gene across the spots of this section, without smoothing. The 95% interval comes "
+        "from resampling blocks of neighbouring spots.",
         ""
         if comparison.trained_as
-        else "The file does not name the patient: whether the patient is new to the model is not known.",
+        else "The file does not name the patient, so the model may have seen other tissue of the same patient.",
     )
-    return [sentence for sentence in said if sentence]
+    return [text for text in said if text]

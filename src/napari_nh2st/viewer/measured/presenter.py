@@ -1,106 +1,25 @@
-"""A measurement beside its prediction: what is loaded, compared and drawn for the chosen slide and model. No Qt."""
+"""A measurement beside its prediction: loaded, asked about and compared, for the chosen slide and model. No Qt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.detect import MeasurementFiles
-from napari_nh2st.viewer.kit.connections import Connections
-from napari_nh2st.viewer.kit.long_work import LongWork
-from napari_nh2st.viewer.layers.roles import Kind, change_role
-from napari_nh2st.viewer.layers.spots import NOT_MEASURED, SpotsLayer, difference_colours, measured_colours
+from napari_nh2st.viewer.layers.roles import Kind, change_role, slide_of
+from napari_nh2st.viewer.layers.spots import SpotsLayer
+from napari_nh2st.viewer.measured.drawing import SpotDrawing
 from napari_nh2st.viewer.measured.measurement import MadeWith, SlideMeasurement, compare_at_spots, read_measurement
-from napari_nh2st.viewer.measured.messages import (
-    ASK_FRAME,
-    ASK_SPOTS,
-    DIFFERENCE_TIP,
-    DROP_HERE,
-    NO_SLIDE,
-    OTHER_UNIT,
-    not_measured,
-)
+from napari_nh2st.viewer.measured.messages import ASK_FRAME, ASK_SLIDE, ASK_SPOTS, DROP_HERE, NO_SLIDE
+from napari_nh2st.viewer.measured.view import MeasuredView, Offer
 from napari_nh2st.viewer.predict.messages import NO_MODEL, NO_MPP
 from napari_nh2st.viewer.predict.workspace import Workspace
-from napari_nh2st.viewer.state.dock_state import first_gene
 
 if TYPE_CHECKING:
-    from napari.layers import Image
-
-UNIT = "ln(1 + counts per 10,000)"
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Actions that are possible now.
-
-    Attributes
-    ----------
-    hint : str
-        What to do next; empty where nothing is to be said.
-    why_not_load : str
-        Why nothing can be loaded; empty where it can.
-    remove, positions, compare : bool
-        Whether there is something to remove, a file of positions to choose, a comparison to make.
-    """
-
-    hint: str
-    why_not_load: str
-    remove: bool
-    positions: bool
-    compare: bool
-
-
-@dataclass(frozen=True, eq=False)
-class GeneDots:
-    """A dot a spot for one gene: measured and predicted values, each (n,)."""
-
-    measured: npt.ArrayLike
-    predicted: npt.ArrayLike
-    title: str
-    same_unit: bool
-
-
-class MeasuredView(Protocol):
-    """Shows what the presenter decides."""
-
-    @property
-    def work(self) -> LongWork:
-        """Reading and comparing."""
-
-    @property
-    def in_sight(self) -> bool:
-        """True if a person sees the section: nothing is compared behind their back."""
-
-    def show_offer(self, offer: Offer) -> None:
-        """Offer what can be done now."""
-
-    def show_frame(self, doubt: str, frame: Frame | None) -> None:
-        """Ask how the spots lie; None asks nothing."""
-
-    def show_result(self, comparison: Comparison | None) -> None:
-        """Show the figures of a comparison, or none."""
-
-    def show_table(self, comparison: Comparison | None) -> None:
-        """Show the table of genes of another comparison, or none."""
-
-    def show_gene(self, note: str, dots: GeneDots | None) -> None:
-        """Show one gene."""
-
-    def show_layers(self, spots: bool, difference: bool) -> None:
-        """Tick the layers that are in sight."""
-
-    def show_difference_offer(self, tip: str, *, on: bool) -> None:
-        """Offer the layer of differences."""
-
-    def colour_soon(self) -> None:
-        """Call `colour` within a moment; asking again until then changes nothing."""
+    from napari_nh2st.slides import Slide
 
 
 class MeasuredPresenter:
@@ -108,10 +27,10 @@ class MeasuredPresenter:
 
     Attributes
     ----------
-    spots, difference, rings : SpotsLayer
-        What was measured, predicted less measured, and the spots while their frame is in doubt.
-    want_spots, want_difference : bool
-        Whether the person wants these layers.
+    drawing : SpotDrawing
+        The spots of the comparison.
+    rings : SpotsLayer
+        The spots while there is a doubt about where they lie.
     """
 
     def __init__(self, workspace: Workspace, view: MeasuredView) -> None:
@@ -120,23 +39,21 @@ class MeasuredPresenter:
         self._fingerprint: str | None = None
         self._without_positions: MeasurementFiles | None = None  # counts whose positions are being asked for
         self._doing: dict[str, object] = {}  # what the work on a slide is for: a reading, or a comparison with a model
-        self._drawn: Comparison | None = None
-        self._drawing = False
-        self._heatmap: Image | None = None
-        self._following, self._hearing, self._events = Connections(), Connections(), Connections()
-        self.want_spots, self.want_difference = True, False
-        self.spots = SpotsLayer(workspace.viewer, Kind.MEASURED)
-        self.difference = SpotsLayer(workspace.viewer, Kind.DIFFERENCE)
+        self.drawing = SpotDrawing(workspace, view)
         self.rings = SpotsLayer(workspace.viewer, Kind.RINGS)
-        self._events.add(workspace.viewer.layers.events.removed, self._tick_layers)
-        state = workspace.state
-        state.events.slide.connect(self.slide_changed)
-        state.events.model.connect(self.update)
-        state.map_chosen.connect(self._follow_heatmap)
-        state.events.gene.connect(self._gene_changed)
-        state.style.when_restyled(view.colour_soon)
-        state.events.limits.connect(view.colour_soon)
-        workspace.when_closing(self._close)
+        self._ringed: SlideMeasurement | None = None  # whose spots the rings are
+        workspace.state.events.slide.connect(self.slide_changed)
+        workspace.state.events.model.connect(self.update)
+
+    @property
+    def spots(self) -> SpotsLayer:
+        """The layer of measured spots."""
+        return self.drawing.spots
+
+    @property
+    def difference(self) -> SpotsLayer:
+        """The layer of predicted less measured."""
+        return self.drawing.difference
 
     @property
     def measurement(self) -> SlideMeasurement | None:
@@ -152,12 +69,6 @@ class MeasuredPresenter:
             return None
         return measurement.comparison
 
-    @property
-    def gene(self) -> str:
-        """The gene in sight."""
-        comparison = self.comparison
-        return self._workspace.state.gene or (first_gene(comparison.card) if comparison is not None else "")
-
     # what the person does
 
     def open(self, paths: Sequence[str]) -> None:
@@ -168,9 +79,14 @@ class MeasuredPresenter:
             self._view.work.say(NO_SLIDE)
         else:
             self._doing[slide.fingerprint] = read_measurement
-            read = partial(read_measurement, paths, slide)
+            read = partial(read_measurement, paths, slide, self._other_slides(slide))
             self._view.work.start("Reading the measurement", read, partial(self._opened, slide.fingerprint))
         self._show()
+
+    def _other_slides(self, slide: Slide) -> list[Slide]:
+        """Return the open slides to which a measurement may belong instead."""
+        there = [other for layer in self._workspace.viewer.layers if (other := slide_of(layer)) is not None]
+        return [other for other in there if other.fingerprint != slide.fingerprint]
 
     def _opened(self, fingerprint: str, outcome: MeasurementFiles | SlideMeasurement) -> None:
         if isinstance(outcome, MeasurementFiles):
@@ -215,19 +131,11 @@ class MeasuredPresenter:
 
     def toggle_spots(self, on: bool) -> None:
         """Show or hide the measured spots."""
-        self.want_spots = on
-        self._toggle(self.spots, on)
+        self.drawing.toggle_spots(on)
 
     def toggle_difference(self, on: bool) -> None:
         """Show or hide predicted less measured."""
-        self.want_difference = on
-        self._toggle(self.difference, on)
-
-    def _toggle(self, layer: SpotsLayer, on: bool) -> None:
-        if layer.layer is not None and layer.present:
-            layer.layer.visible = on
-        elif on:
-            self._draw()
+        self.drawing.toggle_difference(on)
 
     def show_gene_of_table(self, gene: str) -> None:
         """Show the gene of a row that was clicked."""
@@ -242,8 +150,8 @@ class MeasuredPresenter:
         if fingerprint != self._fingerprint:
             self._fingerprint, self._without_positions = fingerprint, None
         elif slide is not None:
-            for layer in (self.spots, self.difference, self.rings):
-                layer.align(self._workspace.state.slide_layer, self._mpp())
+            self.drawing.align()
+            self.rings.align(self._workspace.state.slide_layer, self._mpp())
         self.update()
 
     def update(self) -> None:
@@ -254,27 +162,9 @@ class MeasuredPresenter:
         if self._view.in_sight and self._missing() == "" and not busy:
             self.compare()
 
-    def _gene_changed(self) -> None:
-        self._follow_heatmap()
-        self._show_gene()
-
-    def _follow_heatmap(self) -> None:
-        """Hear from the heatmap in sight when its colours change; it may be another layer by now."""
-        layer = self._heatmap_layer()
-        if layer is not self._heatmap:
-            self._following.close()
-            self._heatmap = layer
-            if layer is not None:
-                for name in ("contrast_limits", "colormap", "gamma"):
-                    self._following.add(getattr(layer.events, name), self._colour_soon)
-        self._view.colour_soon()
-
-    def _colour_soon(self, event: object = None) -> None:
-        self._view.colour_soon()
-
-    def _close(self) -> None:
-        for connections in (self._following, self._hearing, self._events):
-            connections.close()
+    def colour(self) -> None:
+        """Give the spots the colours of the gene in sight."""
+        self.drawing.colour()
 
     # comparing
 
@@ -335,8 +225,7 @@ class MeasuredPresenter:
         )
         self._show_frame(measurement if measurement is not None and not measurement.settled else None)
         self._view.show_result(self.comparison)
-        if self._drawn is not self.comparison:
-            self._redraw(self.comparison)
+        self.drawing.show(self.comparison, measurement)
 
     def _tell_slide(self, measurement: SlideMeasurement | None) -> None:
         """Leave with the slide's layer how its measurement is read: the fine-tune dock takes it from there."""
@@ -350,98 +239,9 @@ class MeasuredPresenter:
             self._view.show_frame("", None)
             self.rings.remove()
             return
-        self._view.show_frame(f"{measurement.doubt} {ASK_FRAME}", measurement.frame)
-        if not self.rings.present:
+        ask = ASK_SLIDE if measurement.other_slide else ASK_FRAME
+        self._view.show_frame(f"{measurement.doubt} {ask}", measurement.frame)
+        if not self.rings.present or self._ringed is not measurement:
             title = "measured spots to align"
             self.rings.create(*measurement.spots(), self._workspace.state.slide_layer, self._mpp(), title)
-
-    def _redraw(self, comparison: Comparison | None) -> None:
-        """Draw another comparison, or none."""
-        self._drawn, self._drawing = comparison, True
-        self._hearing.close()
-        self.spots.remove()
-        self.difference.remove()
-        self._drawing = False
-        self._view.show_table(comparison)
-        if comparison is None:
-            self._view.show_gene("", None)
-            return
-        self._follow_heatmap()
-        self._draw()
-        self._show_gene()
-
-    def _draw(self) -> None:
-        """Bring out the layers that are wanted and not there."""
-        comparison, measurement, state = self.comparison, self.measurement, self._workspace.state
-        if comparison is None or measurement is None or state.slide_layer is None or state.slide is None:
-            return
-        facts = self._workspace.services.describe(state.slide)
-        _, diameter = measurement.spots()
-        for layer, wanted, what in (
-            (self.spots, self.want_spots, "measured expression"),
-            (self.difference, self.want_difference, "predicted less measured expression"),
-        ):
-            if wanted and not layer.present:
-                layer.create(comparison.scored.centres, diameter, state.slide_layer, self._mpp(), layer.kind)
-                assert layer.layer is not None
-                change_role(layer.layer, provenance=measurement.provenance(what, facts, state.model_name))
-                self._hearing.add(layer.layer.events.visible, self._tick_layers)
-        self.colour()
-
-    def _tick_layers(self, event: object = None) -> None:
-        """Tick what is in sight: layers are hidden and deleted in the layer list too."""
-        if self._drawn is not None and not self._drawing:
-            self.want_spots, self.want_difference = self.spots.visible, self.difference.visible
-            self._view.show_layers(self.want_spots, self.want_difference)
-
-    def _show_gene(self) -> None:
-        comparison, gene = self.comparison, self.gene
-        if comparison is None:
-            return
-        values = comparison.values(gene)
-        if values is None:
-            self._view.show_gene(not_measured(comparison, gene) if gene else "", None)
-        else:
-            figures = comparison.figures["genes"][gene]
-            title = f"{gene}: PCC {figures['pcc']:z.3f} ({figures['low']:z.3f} to {figures['high']:z.3f})"
-            self._view.show_gene("", GeneDots(*values, title, comparison.same_unit))
-        self.colour()
-
-    def colour(self) -> None:
-        """Give the spots the colours of the gene in sight."""
-        comparison, gene = self.comparison, self.gene
-        if comparison is None:
-            return
-        values, tip = comparison.values(gene), DIFFERENCE_TIP
-        if values is None:
-            title = f"{gene} · not measured"
-            self.spots.colour(NOT_MEASURED, gene, title, {})
-            self.difference.colour("transparent", gene, title, {})
-        else:
-            truth, predicted = values
-            features = {"measured": truth, "predicted": predicted}
-            colours = measured_colours(truth, self._on_its_scale(comparison, gene), self._workspace.state.style)
-            self.spots.colour(colours, gene, f"{gene} · measured", features)
-            if comparison.same_unit:
-                colours, limit = difference_colours(predicted - truth)
-                title = f"{gene} · predicted - measured"
-                self.difference.colour(colours, gene, title, features | {"difference": predicted - truth})
-                tip += f". The colours reach to {limit:z.2f} on both sides, {comparison.card.unit}"
-        self._view.show_difference_offer(tip if comparison.same_unit else OTHER_UNIT, on=comparison.same_unit)
-
-    def _heatmap_layer(self) -> Image | None:
-        heatmap = self._workspace.heatmap
-        return heatmap.layer if heatmap is not None and heatmap.present else None
-
-    def _on_its_scale(self, comparison: Comparison, gene: str) -> Image | None:
-        """Return the heatmap on whose limits the measured spots are drawn; None where it shows something else."""
-        heatmap = self._workspace.heatmap
-        if (
-            heatmap is None
-            or not comparison.same_unit
-            or heatmap.map.card.unit != comparison.card.unit
-            or heatmap.gene != gene
-            or not heatmap.map.count
-        ):
-            return None
-        return self._heatmap_layer()
+            self._ringed = measurement

@@ -52,6 +52,8 @@ class Scatter(Chart):
         numbers = max(surface.wide(f"{v:z.1f}") for v in spans[1])
         left, top = 1.4 * line + numbers, 1.5 * line
         width, height = surface.width - left - 0.6 * line, surface.height - top - 2.4 * line
+        if width <= 2 * _INSET or height <= 2 * _INSET:  # before it is laid out
+            return
         axes = surface.axes(left, top, width, height)
         for set_limits, (low, high), length in (
             (axes.set_xlim, spans[0], width),

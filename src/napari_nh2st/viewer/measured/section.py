@@ -1,4 +1,4 @@
-"""The section *Measured*: a measurement of the slide is dropped in and held against the prediction, gene by gene."""
+"""The section *Measured*: drop a measurement of the slide in, and compare the prediction with it, gene by gene."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence, plain_tip
-from napari_nh2st.viewer.layers.spots import SpotsLayer
+from napari_nh2st.viewer.layers.spots import MEASURED_UNIT, SpotsLayer
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement
 from napari_nh2st.viewer.measured.messages import (
-    TABLE_TIPS,
+    LOAD_TIP,
+    measured_alarms,
     measured_caveats,
     measured_summary,
-    measured_training,
+    table_tips,
 )
-from napari_nh2st.viewer.measured.presenter import UNIT, GeneDots, MeasuredPresenter, Offer
+from napari_nh2st.viewer.measured.presenter import MeasuredPresenter
 from napari_nh2st.viewer.measured.scatter import Scatter
+from napari_nh2st.viewer.measured.view import GeneDots, Offer
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 _FILTER = "measurements (*.h5ad *.tsv *.tsv.gz *.txt *.txt.gz *.h5);;all files (*)"
@@ -45,22 +47,22 @@ class MeasuredSection(QWidget):
         self.hint = Sentence()
         self.again = action_button(
             "Compare",
-            "Predict at the measured spots with the chosen model, and score each gene",
+            "Compare the prediction with the measurement, gene by gene",
             self.presenter.compare,
         )
         self.positions = action_button(
-            "Choose the spots' file…",
-            "The table that says at which pixels of the image the spots lie",
+            "Choose positions…",
+            "The table with the position of each spot in the picture",
             self._ask_positions,
         )
-        self.remove = action_button("Remove", "Put this measurement and its layers away", self.presenter.remove)
+        self.remove = action_button("Remove", "Remove this measurement and its layers", self.presenter.remove)
         layout = column(self)
         layout.addLayout(row(self._make_load(), self.remove, stretch=0))
         for part in (self.hint, self.positions, self.task, self._make_frame(), self.again, self._make_result()):
             layout.addWidget(part)
 
     def _make_load(self) -> ActionButton:
-        self.load = ActionButton("Load…", "Measured counts of this slide's section, to hold the prediction against")
+        self.load = ActionButton("Load…", LOAD_TIP)
         menu = QMenu(self.load)
         self.load_file = menu.addAction("File: .h5ad, or a table of counts…")
         self.load_file.triggered.connect(self._ask_file)
@@ -73,7 +75,7 @@ class MeasuredSection(QWidget):
         self.frame = QWidget()
         self.doubt = Note()
         self.scale = QDoubleSpinBox(decimals=5, minimum=0.0001, maximum=10_000, singleStep=0.01, value=1)
-        self.scale.setToolTip("Pixels of this slide for one pixel of the image on which the spots were laid")
+        self.scale.setToolTip("Pixels of this slide for each pixel of the picture that the positions come from")
         self.x, self.y = (QDoubleSpinBox(decimals=0, minimum=-1e6, maximum=1e6, singleStep=10) for _ in "xy")
         for spin, axis, way in ((self.x, "x", "to the right"), (self.y, "y", "down")):
             spin.setPrefix(f"{axis} ")
@@ -82,8 +84,8 @@ class MeasuredSection(QWidget):
             spin.setToolTip(plain_tip(f"Move the spots {way}, in pixels of this slide"))
         for spin in (self.scale, self.x, self.y):
             spin.valueChanged.connect(self._frame_edited)
-        self.use = action_button("Use", "Take the spots as they lie now", self.presenter.use)
-        self.discard = action_button("Discard", "Put this measurement away", self.presenter.remove)
+        self.use = action_button("Use", "Compare with the spots where the circles are now", self.presenter.use)
+        self.discard = action_button("Discard", "Remove this measurement", self.presenter.remove)
         layout = column(self.frame)
         layout.addWidget(self.doubt)
         layout.addLayout(row(self.scale, label="Scale", stretch=0))
@@ -98,8 +100,8 @@ class MeasuredSection(QWidget):
         self.banner, self.summary, self.caveats = Banner(), Sentence(), Note()
         self.banner.setVisible(False)
         self.show_spots = QCheckBox("measured spots")
-        self.show_spots.setChecked(self.presenter.want_spots)
-        self.show_spots.setToolTip("Draw each spot in the colour of its measured value, on the heatmap's limits")
+        self.show_spots.setChecked(self.presenter.drawing.want_spots)
+        self.show_spots.setToolTip("Draw each spot in the colour of its measured value, on the limits of the heatmap")
         self.show_spots.clicked.connect(self.presenter.toggle_spots)
         self.show_difference = QCheckBox("difference")
         self.show_difference.clicked.connect(self.presenter.toggle_difference)
@@ -203,7 +205,7 @@ class MeasuredSection(QWidget):
         """Show the figures of a comparison, or none."""
         self.result.setVisible(comparison is not None)
         if comparison is not None:
-            self.banner.say(measured_training(comparison))
+            self.banner.say(measured_alarms(comparison))
             self.summary.say(measured_summary(comparison))
             self.caveats.say("\n".join(measured_caveats(comparison)))
 
@@ -213,7 +215,7 @@ class MeasuredSection(QWidget):
             self.table.show_frame(None)
             return
         self.table.what = f"pcc of {comparison.name}"
-        self.table.show_frame(comparison.table(), sort_by="PCC", tips=TABLE_TIPS, digits=3)
+        self.table.show_frame(comparison.table(), sort_by="PCC", tips=table_tips(comparison.card), digits=3)
 
     def show_gene(self, note: str, dots: GeneDots | None) -> None:
         """Show one gene."""
@@ -221,7 +223,7 @@ class MeasuredSection(QWidget):
         if dots is None:
             self.scatter.setVisible(False)
         else:
-            self.scatter.show_values(dots.measured, dots.predicted, dots.title, UNIT, same_unit=dots.same_unit)
+            self.scatter.show_values(dots.measured, dots.predicted, dots.title, MEASURED_UNIT, same_unit=dots.same_unit)
 
     def show_layers(self, spots: bool, difference: bool) -> None:
         """Tick the layers that are in sight."""

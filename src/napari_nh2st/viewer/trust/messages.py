@@ -49,6 +49,15 @@ def _named(samples: list[str]) -> str:
     return ", ".join(samples[:_SHOWN]) + more
 
 
+def novelty_key(unusual: str, unlike: str) -> tuple[tuple[str, str | None], ...]:
+    """Return the lines on the canvas that explain the two colours of tiles, "#rrggbb"."""
+    return (
+        ("unlike the training tissue", None),
+        ("■ less like it than 99 of 100 training tiles", unusual),
+        ("■ far from all of it", unlike),
+    )
+
+
 def novelty_words(tiles: int, unusual: int, unlike: int) -> str:
     """Say how many of the tiles that were looked at are unlike the training tissue.
 

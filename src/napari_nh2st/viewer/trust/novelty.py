@@ -13,13 +13,14 @@ from napari_nh2st.formats.limits import Limits
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.model.reference import UNLIKE, UNUSUAL
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
+from napari_nh2st.viewer.layers.legend import legible
 from napari_nh2st.viewer.layers.map_layer import Look
 from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import F32, TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.services import Services
-from napari_nh2st.viewer.trust.messages import NO_REFERENCE, novelty_words
+from napari_nh2st.viewer.trust.messages import NO_REFERENCE, novelty_key, novelty_words
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,6 +57,7 @@ class Novelty:
         """Draw the marks: see-through where the tissue is as in the training."""
         marks = np.where(self.values > UNUSUAL, self.values, np.nan).reshape(self.map.rows, self.map.columns)
         self.image.draw(marks, Limits(UNUSUAL, 2 * UNLIKE - UNUSUAL))
+        self.image.describe(legend=novelty_key(legible(_UNUSUAL), legible(_UNLIKE)))
 
     def words(self) -> str:
         """Say how many tiles are unlike."""
