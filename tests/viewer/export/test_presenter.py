@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import anndata
 import numpy as np
+import PIL.Image
 import pytest
 from napari.layers import Image
 from PIL import Image as Picture
@@ -25,7 +26,7 @@ from napari_nh2st.viewer.export.presenter import NOT_READY, NOTHING, WRITING, Ex
 from napari_nh2st.viewer.predict.region import visible_box
 from napari_nh2st.viewer.reader import get_reader
 from napari_nh2st.viewer.state.services import Services
-from viewer.fakes import FakeServices
+from viewer.fakes import FakeServices, FakeSlide
 from viewer.without_window import Desk
 
 
@@ -100,6 +101,8 @@ def test_what_is_copied_gives_what_is_on_screen(small_slide, tiny_model, tmp_pat
     assert len(cells) == real.map.count
     np.testing.assert_allclose(made["values"], expected.ravel()[cells], atol=4e-3)
     np.testing.assert_array_equal(made["centres"], real.map.tiles(cells).centres)
+    with PIL.Image.open(tmp_path / "GENE3.png") as picture:
+        assert picture.size[0] > 500
 
     predict, figure = real.copied().splitlines()
     run(predict, monkeypatch)
@@ -243,7 +246,7 @@ def test_a_deleted_heatmap_is_a_sentence(desk: Export, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_opened_from_a_file_is_repeated_from_it(desk: Export, tmp_path: Path) -> None:
+def test_what_was_opened_from_a_file_is_repeated_from_it(desk: Export, tmp_path: Path, monkeypatch) -> None:
     desk.predict()
     path = save_prediction(desk.map.prediction(), tmp_path / "C9.nh2st")
     desk.viewer.layers.clear()
@@ -256,7 +259,9 @@ def test_what_was_opened_from_a_file_is_repeated_from_it(desk: Export, tmp_path:
     assert desk.view.export_off == ""
     assert desk.copied().startswith(f"nh2st figure {path} --gene ERBB2 ")
     made: dict = {}
+    monkeypatch.chdir(tmp_path)
     exec(desk.copied("python"), made)
+    assert (tmp_path / "ERBB2.png").stat().st_size > 5000
     np.testing.assert_allclose(made["values"], opened.data[np.isfinite(opened.data)], rtol=1e-6)
     desk.export.save_view(str(tmp_path / "v.json"))
     shown = load_display(tmp_path / "v.json")
@@ -294,3 +299,24 @@ def test_a_device_is_remembered_once_a_person_chooses_it_and_one_that_is_gone_is
     assert (desk.view.device, desk.state.device) == ("cpu", "cpu")
     kept.device = "cuda:0"
     assert (desk.view.device, desk.state.device) == ("cuda:0", "cuda:0")
+
+
+def test_files_are_saved_beside_the_slide_until_a_person_chooses_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "results").mkdir()
+    slide = FakeSlide()
+    slide.path = tmp_path / "slides" / "C9.svs"
+    slide.path.touch()
+    services = FakeServices()
+    services.export = lambda prediction, name, path, genes=(): Path(path)
+    desk = Export(slide=slide, services=services)
+    desk.predict()
+    kept = desk.workspace.preferences
+    form = desk.export.export_form()
+    assert form.result().file == tmp_path / "slides" / "C9.h5ad"
+    desk.export.save_table(form.result())
+    assert kept.save_folder == ""  # what was proposed is no choice
+    desk.export.save_table(form.result().model_copy(update={"file": tmp_path / "results" / "C9.h5ad"}))
+    assert desk.export.export_form().result().file.parent == tmp_path / "results"
+    kept.save_folder = str(tmp_path / "gone")
+    assert desk.export.export_form().result().file.parent == tmp_path / "slides"

@@ -32,6 +32,7 @@ CHOSEN = {
     "last_run": "/runs/a, b",
     "last_sheet": "/runs/sheet.csv",
     "slide_folder": "/slides",
+    "save_folder": "/results",
     "tour_seen": True,
 }
 

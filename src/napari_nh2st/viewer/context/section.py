@@ -35,7 +35,7 @@ class ContextSection(QWidget):
         self.effect_task = self.slide_work = Task(workspace)
         self.sentence, self.legend = Sentence(), Sentence(EVERY_TILE)
         self.picture = ContextPicture()
-        self.table = GeneTable("genes of a tile")
+        self.table = GeneTable("genes of a tile", workspace.save_folder)
         self.table.gene_clicked.connect(workspace.state.request_gene)
         self._drawing = QTimer(self, interval=_DRAWN_MS)
         self.show_button = action_button(SHOW, SHOW_TIP, lambda: self.presenter.toggle())

@@ -129,7 +129,7 @@ def command_text(workspace: Workspace) -> str:
 
 
 def python_text(workspace: Workspace) -> str:
-    """Return a script that gives the numbers of what is chosen, or of what was opened from a file.
+    """Return a script that gives the numbers and a picture of what is chosen, or of what was opened from a file.
 
     Raises
     ------
@@ -139,8 +139,8 @@ def python_text(workspace: Workspace) -> str:
     opened, gene, card = _opened_from(workspace), workspace.state.gene, workspace.state.shown_card
     wanted = (gene, card.unit) if card is not None and gene in card.genes else None
     if opened is not None:
-        return repeat.python_of_file(opened, wanted)
-    return repeat.python_lines(workspace.requests.chosen(), wanted)
+        return repeat.python_of_file(opened, wanted, workspace.state.style.colormap)
+    return repeat.python_lines(workspace.requests.chosen(), wanted, workspace.state.style.colormap)
 
 
 def _shown(workspace: Workspace) -> tuple[HeatmapLayer, Layer]:

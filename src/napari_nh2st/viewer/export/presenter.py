@@ -65,7 +65,6 @@ class ExportPresenter:
         self._workspace, self._view = workspace, view
         self._writing = False
         self._figure, self._export = FigureChoice(), ExportChoice()
-        self._folder = Path.cwd()
         self._devices: tuple[str, ...] = ("auto",)
         state, preferences = workspace.state, workspace.preferences
         for told in (state.events.slide, state.events.model, state.events.drawings, state.events.jobs_ended):
@@ -125,7 +124,8 @@ class ExportPresenter:
             self._view.say(str(error))
             return
         assert choice.file is not None
-        self._figure, self._folder = choice, choice.file.parent
+        self._figure = choice
+        self._workspace.save_folder.saved(choice.file)
         prediction = prediction_map.prediction()  # a copy: what arrives meanwhile does not disturb the writer
         self._write(partial(write_figure, prediction, display, choice.file, width_mm=choice.width_mm, dpi=choice.dpi))
 
@@ -148,7 +148,8 @@ class ExportPresenter:
             self._view.say(str(error))
             return
         assert choice.file is not None
-        self._export, self._folder = choice, choice.file.parent
+        self._export = choice
+        self._workspace.save_folder.saved(choice.file)
         prediction = prediction_map.prediction()
         self._write(partial(self._workspace.services.export, prediction, choice.format, str(choice.file), genes))
 
@@ -203,7 +204,7 @@ class ExportPresenter:
         self._view.say(f"Copied: {text.strip()}")
 
     def _file(self, name: str) -> Path:
-        return self._folder / name.replace("/", "_")
+        return self._workspace.save_folder.path_for(name)
 
     def _write(self, write: Callable[[], object]) -> None:
         self._writing = True

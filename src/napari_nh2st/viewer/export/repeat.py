@@ -45,15 +45,16 @@ def figure_line(prediction: str, display: Display, *, width_mm: float | None = N
     return shlex.join(words)
 
 
-def python_lines(request: Request, gene: tuple[str, str] | None) -> str:
-    """Return a script that predicts what a request asks for.
+def python_lines(request: Request, gene: tuple[str, str] | None, colormap: str) -> str:
+    """Return a script that predicts what a request asks for, and draws a gene.
 
     Parameters
     ----------
     request : Request
         A drawn outline is given by its bounding box, and an edited tissue mask is left out; the script says so.
     gene : (symbol, unit) or None
-        Whose values it takes.
+        Whose values it takes and draws.
+    colormap : str
     """
     box, slide = request.region.box, request.slide
     mpp = f", mpp={slide.mpp:.6g}" if slide.mpp_source in GIVEN else ""
@@ -73,19 +74,31 @@ def python_lines(request: Request, gene: tuple[str, str] | None) -> str:
         f"slide = open_slide({str(slide.path)!r}{mpp})",
         f"prediction = predict({', '.join(['slide', f'load_model({str(request.model)!r})', *how])})",
     ]
-    return "\n".join([*lines, *_values(gene)]) + "\n"
+    return _script(lines, gene, colormap, "slide")
 
 
-def python_of_file(folder: str, gene: tuple[str, str] | None) -> str:
-    """Return a script that opens a prediction folder and takes a gene's values."""
+def python_of_file(folder: str, gene: tuple[str, str] | None, colormap: str) -> str:
+    """Return a script that opens a prediction folder, takes a gene's values and draws them."""
     lines = ["from napari_nh2st.engine.store import open_prediction", "", f"prediction = open_prediction({folder!r})"]
-    return "\n".join([*lines, *_values(gene)]) + "\n"
+    return _script(lines, gene, colormap, "None")
+
+
+def _script(lines: list[str], gene: tuple[str, str] | None, colormap: str, slide: str) -> str:
+    """Write a script that ends in the gene's values and a picture of them."""
+    centres = "centres = prediction.places.centres  # (n, 2): x, y in pixels of the slide's finest level"
+    if gene is None:
+        return "\n".join([*lines, centres]) + "\n"
+    symbol, unit = gene
+    imports = [
+        "from napari_nh2st.formats.display import Display",
+        "from napari_nh2st.formats.figure import write_figure",
+    ]
+    file = f"{''.join(c if c.isalnum() or c in '-_.' else '_' for c in symbol)}.png"
+    picture = f"write_figure(prediction, Display(genes=({symbol!r},), colormap={colormap!r}), {file!r}, slide={slide})"
+    at = lines.index("")  # the end of the imports
+    values = f"values = prediction.gene({symbol!r})  # (n,): {unit}"
+    return "\n".join([*lines[:at], *imports, *lines[at:], centres, values, picture]) + "\n"
 
 
 def _xywh(box: Box) -> tuple[float, float, float, float]:
     return box.x0, box.y0, box.width, box.height
-
-
-def _values(gene: tuple[str, str] | None) -> list[str]:
-    places = "centres = prediction.places.centres  # (n, 2): x, y in pixels of the slide's finest level"
-    return [places] if gene is None else [places, f"values = prediction.gene({gene[0]!r})  # (n,): {gene[1]}"]

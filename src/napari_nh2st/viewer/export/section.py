@@ -124,14 +124,16 @@ class ExportSection(QWidget):
         if not self.presenter.is_shown:
             self.say(f"{NOTHING}.")
             return
-        name = f"{self.presenter.stem}-view.json"
+        name = str(self._workspace.save_folder.path_for(f"{self.presenter.stem}-view.json"))
         path, _ = QFileDialog.getSaveFileName(self, "Save this view", name, "View (*.json)")
         if path:
+            self._workspace.save_folder.saved(path)
             self.presenter.save_view(path if Path(path).suffix else f"{path}.json")
 
     def ask_load_view(self) -> None:
         """Ask for a view that was saved."""
-        path, _ = QFileDialog.getOpenFileName(self, "Load a view", "", "View (*.json);;All files (*)")
+        folder = str(self._workspace.save_folder.folder)
+        path, _ = QFileDialog.getOpenFileName(self, "Load a view", folder, "View (*.json);;All files (*)")
         if path:
             self.presenter.load_view(path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, Signal
@@ -27,6 +27,16 @@ _ROWS = 8  # in sight
 _LEAST_LETTERS = 6  # of a gene's name, where there is little room
 
 
+class Files(Protocol):
+    """Knows in which folder files are saved."""
+
+    def path_for(self, name: str) -> Path:
+        """Return the path that a dialog proposes for a file's name."""
+
+    def saved(self, path: str) -> None:
+        """Remember where a file was saved."""
+
+
 class GeneTable(QWidget):
     """A frame with one row a gene (its index), with buttons that enlarge, copy and save it.
 
@@ -36,13 +46,15 @@ class GeneTable(QWidget):
     ----------
     what : str
         Names the file that is proposed: "pcc of C5".
+    files : Files, optional
+        Knows the folder in which the dialog opens.
     """
 
     gene_clicked = Signal(str)
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, files: Files | None = None) -> None:
         super().__init__()
-        self.what = what
+        self.what, self._files = what, files
         self._saved: Any = None
         self._gene = ""
         self._model = FrameModel(self)
@@ -181,9 +193,12 @@ class GeneTable(QWidget):
             self.view.setCurrentIndex(at)
 
     def _ask(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the table", f"{self.what}.csv", "table (*.csv)")
+        proposed = f"{self.what}.csv" if self._files is None else str(self._files.path_for(f"{self.what}.csv"))
+        path, _ = QFileDialog.getSaveFileName(self, "Save the table", proposed, "table (*.csv)")
         if not path:
             return
+        if self._files is not None:
+            self._files.saved(path)
         try:
             self.note.say(f"Saved {self.write(path)}")
         except OSError as error:

@@ -107,7 +107,7 @@ class MeasuredSection(QWidget):
         self.show_difference.clicked.connect(self.presenter.toggle_difference)
         self.gene_note = Sentence()
         self.scatter = Scatter()
-        self.table = GeneTable("pcc")
+        self.table = GeneTable("pcc", self._workspace.save_folder)
         self.table.gene_clicked.connect(self.presenter.show_gene_of_table)
         layout = column(self.result)
         layout.addWidget(self.banner)

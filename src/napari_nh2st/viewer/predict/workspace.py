@@ -21,6 +21,7 @@ from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.notices import Notices
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.preferences import Preferences
+from napari_nh2st.viewer.state.save_folder import SaveFolder
 from napari_nh2st.viewer.state.services import Services
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Workspace:
     services : Services
     preferences : Preferences
         What is remembered for the next start.
+    save_folder : SaveFolder
+        Where dialogs that save a file open.
     subjects, slide_subjects : Subjects
         What work is about that starts now: the map that is shown, and the chosen slide whatever is predicted on it.
     """
@@ -80,6 +83,7 @@ class Workspace:
         self.background, self.services = background, services
         self.preferences = preferences or Preferences()
         self.notices = Notices()
+        self.save_folder = SaveFolder(state, self.preferences)
         self.requests = Requests(viewer, state)
         self.subjects, self.slide_subjects = Subjects(self._map_subject), Subjects(self._slide_subject)
         state.events.map.connect(self.subjects.changed.emit)

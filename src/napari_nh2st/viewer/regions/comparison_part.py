@@ -35,7 +35,7 @@ class ComparisonPart(QWidget):
         )
         self.task = self.work = Task(workspace)
         self.outcome = Sentence()
-        self.table = GeneTable("comparison")
+        self.table = GeneTable("comparison", workspace.save_folder)
         self.table.gene_clicked.connect(self.gene_clicked)
         self.note = Note()
         layout = column(self)

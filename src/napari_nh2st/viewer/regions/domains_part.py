@@ -38,7 +38,7 @@ class DomainsPart(QWidget):
         self.task = self.work = Task(workspace)
         self.sentence = Sentence()
         self.choice = NarrowCombo("The domain whose genes the table shows, with its share of what is predicted")
-        self.table = GeneTable("markers")
+        self.table = GeneTable("markers", workspace.save_folder)
         self.note = Note()
         layout = column(self)
         layout.addLayout(row(Label("few domains"), self.slider, Label("many"), stretch=1))

@@ -52,7 +52,7 @@ class RegionsSection(QWidget):
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.sentence = Sentence()
         self.list = RegionList()
-        self.table = GeneTable("regions")
+        self.table = GeneTable("regions", workspace.save_folder)
         self.comparison = ComparisonPart(workspace)
         self.domains = DomainsPart(workspace)
         for table in (self.table, self.comparison):

@@ -51,6 +51,8 @@ class Preferences:
         Of the fine-tune dock.
     slide_folder : str
         Where the last slide lay.
+    save_folder : str
+        Where a person saved a file last, where that is not beside the slide.
     tour_seen : bool
         Whether the tour was taken or declined: it is not offered again.
     """
@@ -73,6 +75,7 @@ class Preferences:
     last_run: str = ""
     last_sheet: str = ""
     slide_folder: str = ""
+    save_folder: str = ""
     tour_seen: bool = False
 
     def use_gene(self, gene: str) -> None:
@@ -139,6 +142,7 @@ PLACES = {
     "last_run": _Place("remembered", "last_run"),
     "last_sheet": _Place("remembered", "last_sheet"),
     "slide_folder": _Place("remembered", "slide_folder"),
+    "save_folder": _Place("remembered", "save_folder"),
     "tour_seen": _Place("remembered", "tour_seen"),
 }
 
