@@ -91,6 +91,7 @@ class PredictWidget(QWidget):
         self._build()
         self._wire()
         self.presenter.choose_slide(self.slides.layer)
+        self._show_empty(self.empty.presenter.empty)
         for title, fold in self.folds.items():
             fold.button.setChecked(title in self.workspace.preferences.open_sections)
             fold.chosen.connect(partial(self.workspace.preferences.open_section, title))
@@ -101,7 +102,7 @@ class PredictWidget(QWidget):
         return self.workspace.heatmap
 
     def _build(self) -> None:
-        self.slides = SlideSection(self.viewer, self.state, self._connections)
+        self.slides = SlideSection(self.viewer, self.state, self.workspace.tools, self._connections)
         self.models = ModelSection(self.state, self.workspace.services, self.workspace.preferences)
         self.where = RegionSection(self.state, self.workspace.preferences)
         self.genes = GeneSection(self.workspace)
@@ -109,6 +110,7 @@ class PredictWidget(QWidget):
         self.result = ExportSection(self.workspace)
         self.empty = EmptyDock(self.workspace)
         self._tour: Tour | None = None
+        self._is_empty = False
         self.scroll = QScrollArea()
         layout = scrolled(self.scroll)
         upper = (self.slides, self.models, self.where, self.job)
@@ -131,10 +133,12 @@ class PredictWidget(QWidget):
         whole = column(self, spacing=0)
         whole.addWidget(self.scroll, 1)
         whole.addWidget(self.foot)
-        self._show_empty(self.empty.presenter.empty)
 
     def _show_empty(self, on: bool) -> None:
         """Show ways to begin in place of the everyday controls while nothing is open."""
+        if on == self._is_empty:
+            return  # showing what is shown anyway would have it measured before it has the window's letters
+        self._is_empty = on
         self.everyday.setVisible(not on)
         self.foot.setVisible(not on)
 

@@ -363,7 +363,9 @@ def test_dock_fits_a_small_window(dock: Dock) -> None:
     assert "5 sections of 2 patients" in dock.widget.job.limits.text()
     body, genes = dock.widget.scroll.widget(), dock.widget.genes
     assert body.layout().minimumSize().width() <= 320
-    assert genes.geometry().bottom() < 700  # a slide, Predict, a gene: without scrolling in 1280 x 800
+    assert (
+        genes.mapTo(body, genes.rect().bottomLeft()).y() < 700
+    )  # a slide, Predict, a gene: without scrolling in 1280 x 800
     cut = [
         b.text() for b in dock.widget.where.buttons.values() if b.fontMetrics().horizontalAdvance(b.text()) > b.width()
     ]

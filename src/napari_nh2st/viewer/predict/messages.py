@@ -20,7 +20,7 @@ OTHER_PICTURE = (
     "napari-nh2st."
 )
 NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
-NO_MPP = "This file does not say how large its pixels are. Type it above, or press 20x or 40x."
+NO_MPP = "This file does not say how large its pixels are. Type it above, press 20x or 40x, or measure a scale bar."
 NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
 READY = "Ready: press Predict."
 NO_TISSUE = "No tissue found here. Move the view, or edit the tissue mask."

@@ -118,7 +118,7 @@ class PixelSize:
     def _consider(self, mpp: float, source: str) -> None:
         if self._slide is None:
             return
-        refusal = refused(mpp)
+        refusal = refused(mpp, source)
         doubt = "" if refusal or self._doubted == (mpp, source) else doubted(mpp, self._slide.shape)
         self._doubted = (mpp, source) if doubt else None
         self._view.say(refusal or doubt)
@@ -144,16 +144,18 @@ def number(text: str) -> float | None:
     return value if math.isfinite(value) and value > 0 else None
 
 
-def refused(mpp: float) -> str:
+def refused(mpp: float, source: str = TYPED) -> str:
     """Say why a pixel size is impossible; empty where it is not."""
     if LOWEST <= mpp <= HIGHEST:
         return ""
-    if LOWEST <= mpp / 1000 <= HIGHEST:
-        return f"{mpp:g} µm is too wide for a pixel. Did you mean {mpp:g} nm? Then type {mpp / 1000:g}."
+    wrong = f"{mpp:.4g} µm is too {'wide' if mpp > HIGHEST else 'small'} for a pixel."
+    if source == MEASURED:
+        return f"{wrong} Check the length and its unit."
     if f"{mpp:g}x" in NOMINAL:
-        return f"{mpp:g} µm is too wide for a pixel. For a scan at {mpp:g}x, press “{mpp:g}x”."
-    wrong = "wide" if mpp > HIGHEST else "small"
-    return f"{mpp:.4g} µm is too {wrong} for a pixel. Give a number from {LOWEST:g} to {HIGHEST:g}."
+        return f"{wrong} For a scan at {mpp:g}x, press “{mpp:g}x”."
+    if LOWEST <= mpp / 1000 <= HIGHEST:
+        return f"{wrong} Did you mean {mpp:g} nm? Then type {mpp / 1000:g}."
+    return f"{wrong} Give a number from {LOWEST:g} to {HIGHEST:g}."
 
 
 def doubted(mpp: float, shape: tuple[int, int]) -> str:

@@ -12,6 +12,7 @@ from superqt.utils import signals_blocked
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.tool_in_hand import ToolInHand
 from napari_nh2st.viewer.layers.roles import map_of, slide_of
 from napari_nh2st.viewer.predict.messages import picture_words, pictures_to_choose
 from napari_nh2st.viewer.predict.pixel_size_form import PixelSizeForm
@@ -34,7 +35,7 @@ class SlideSection(QWidget):
     mpp_given = Signal(float, str)  # and its source
     picture_chosen = Signal(int)
 
-    def __init__(self, viewer: Any, state: DockState, connections: Connections) -> None:
+    def __init__(self, viewer: Any, state: DockState, tools: ToolInHand, connections: Connections) -> None:
         super().__init__()
         self._viewer, self._state = viewer, state
         self._layers: list[Any] = []
@@ -42,7 +43,7 @@ class SlideSection(QWidget):
         self.pictures = NarrowCombo("The pictures of this file: another section, say. Choosing one opens it as a slide")
         self.pictures_row = QWidget()
         self.pictures_row.setLayout(row(self.pictures, label="Picture", stretch=0))
-        self.pixel_size = PixelSizeForm(self.mpp_given.emit)
+        self.pixel_size = PixelSizeForm(viewer, state, tools, self.mpp_given.emit)
         layout = column(self, spacing=2)
         layout.addLayout(row(self.combo, label="Slide", stretch=0))
         layout.addWidget(self.pictures_row)
