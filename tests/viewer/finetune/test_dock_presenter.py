@@ -18,7 +18,7 @@ from napari_nh2st.training.run import runs
 from napari_nh2st.training.run.detached_process import identity
 from napari_nh2st.training.run.run_process import RunProcess
 from napari_nh2st.training.run.runs import RunLine
-from napari_nh2st.viewer.finetune.dock_presenter import FinetunePresenter
+from napari_nh2st.viewer.finetune.dock_presenter import READING, FinetunePresenter
 from napari_nh2st.viewer.state.preferences import Preferences
 from viewer.fakes import FakeServices, card
 from viewer.finetune.fakes import FakeThreads
@@ -279,6 +279,19 @@ def test_start_follow_reopen_stop(dock, program, sheet: Path) -> None:
     assert again.state.model == sheet.parent / "run" / "model"
     assert (again.state.progress, again.state.start.text) == (None, "Resume")
     again.presenter.close()
+
+
+def test_a_long_record_is_read_in_the_background(dock, tmp_path: Path) -> None:
+    run = ended_run(tmp_path / "run", "cancelled")
+    rows = [{"step": n, "epoch": n // 100, "seconds": n / 10, "train_loss": 0.5} for n in range(20_000)]
+    text = "".join(json.dumps(row) + "\n" for row in rows) + (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(text)
+    begin = time.perf_counter()
+    dock.presenter.choose_folder(str(run))
+    assert time.perf_counter() - begin < 0.1
+    assert dock.state.sentence == READING
+    dock.wait(lambda: dock.state.status.state == "cancelled")
+    assert len(dock.state.status.metrics.rows) == 20_001
 
 
 def test_a_run_is_held_and_let_go(dock, sheet: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,7 @@ class RunProcess:
         self.folder = Path(folder)
         self._files = RunFolder(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
+        self._reading = threading.Lock()
         self._offset = 0
         self._rows: list[dict[str, Any]] = []
         self._marks: list[int] = []
@@ -167,8 +169,24 @@ class RunProcess:
         """Let a held run go on."""
         self._files.pause.unlink(missing_ok=True)
 
+    @property
+    def unread(self) -> int:
+        """Bytes of metrics.jsonl that the next `metrics` reads."""
+        try:
+            size = self._files.metrics.stat().st_size
+        except OSError:
+            return 0
+        return size if size < self._offset else size - self._offset
+
     def metrics(self) -> RunMetrics:
-        """Read what is new in metrics.jsonl; a line that is still being written waits for the next call."""
+        """Read what is new in metrics.jsonl; a line that is still being written waits for the next call.
+
+        Several threads may ask.
+        """
+        with self._reading:
+            return self._read_metrics()
+
+    def _read_metrics(self) -> RunMetrics:
         path = self._files.metrics
         try:
             size = path.stat().st_size

@@ -34,6 +34,8 @@ _QUEUE = "Another run is at work. This one begins by itself when the other has e
 _RESUME = "Continue from the last finished epoch, with the settings that the run was started with"
 _NO_RUN = "No run is at work here, so there is nothing to "
 _LOG_LINES = 200
+_LARGE = 2**20  # bytes that are not parsed on the GUI thread
+READING = "Reading what the run has recorded…"
 
 
 class FinetuneView(Protocol):
@@ -144,6 +146,8 @@ class FinetunePresenter:
         program: Sequence[str] | None = None,
     ) -> None:
         self._view, self._preferences, self._program = view, preferences, program
+        self._threads = threads
+        self._in_reading: RunProcess | None = None
         self.run: RunProcess | None = None
         self._followed: tuple[RunProcess | None, RunState] = (None, "empty")
         self._draft = TemporaryDirectory(prefix="nh2st-")  # what an estimate is made of, while no run has begun
@@ -270,6 +274,9 @@ class FinetunePresenter:
     def follow(self) -> None:
         """Look at the run's files and show where it stands."""
         run = self.run
+        if run is not None and run.unread > _LARGE:
+            self._read_aside(run)
+            return
         status = RunStatus("empty") if run is None else run.status()
         begun = run is not None and status.state != "empty"
         self.state.log = run.tail(_LOG_LINES) if run is not None and begun else ""
@@ -288,6 +295,26 @@ class FinetunePresenter:
             self.queue.refresh()
         self.state.sentence = run_sentence(status)
         self.update()
+
+    def _read_aside(self, run: RunProcess) -> None:
+        """Read the long record of a run in the background, and follow it then."""
+        self.state.sentence = READING
+        if self._in_reading is run:
+            return
+        self._in_reading = run
+
+        def done(outcome: object) -> None:
+            if self._in_reading is run:
+                self._in_reading = None
+            if self.run is run and not isinstance(outcome, Exception):
+                self.follow()
+
+        def failed(error: Exception) -> None:
+            done(error)
+            if self.run is run:
+                self.state.sentence = f"The run cannot be read: {error_words(error)}"
+
+        self._threads.call(run.metrics, then=done, failed=failed)
 
     def update(self) -> None:
         """Say what can be done now, and have it estimated what a new run would take."""
