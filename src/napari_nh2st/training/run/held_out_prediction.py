@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,11 @@ from safetensors.numpy import save
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.geometry import SELF
-from napari_nh2st.model.card import Card
 from napari_nh2st.reading import parse_json
-from napari_nh2st.training.sections.section import Section
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.card import Card
+    from napari_nh2st.training.sections.section import Section
 
 FILE = "held_out.safetensors"
 

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression import Sample
-from napari_nh2st.slides.mpp import GIVEN
-from napari_nh2st.viewer.layers.roles import SlideRole, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -23,6 +21,10 @@ def open_sections(viewer: ViewerModel) -> tuple[list[Sample], list[str]]:
     lacking : list of str
         Names of the layers of slides without one.
     """
+    # half a second, where no slide was opened yet
+    from napari_nh2st.slides.mpp import GIVEN
+    from napari_nh2st.viewer.layers.roles import SlideRole, role_of
+
     samples, lacking = [], []
     for layer in viewer.layers:
         role = role_of(layer)
