@@ -102,7 +102,7 @@ class PredictWidget(QWidget):
         return self.workspace.heatmap
 
     def _build(self) -> None:
-        self.slides = SlideSection(self.viewer, self.state, self.workspace.tools, self._connections)
+        self.slides = SlideSection(self.workspace, self._connections)
         self.models = ModelSection(self.state, self.workspace.services, self.workspace.preferences)
         self.where = RegionSection(self.state, self.workspace.preferences)
         self.genes = GeneSection(self.workspace)

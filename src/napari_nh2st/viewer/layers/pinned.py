@@ -69,6 +69,10 @@ class PinnedLayers:
                     heatmap.write(cells)
                 heatmap.draw(final=final)
 
+    def forget(self, gone: object) -> None:
+        """Forget a map that is gone, and its layers."""
+        self._by_slide = {slide: pins for slide, pins in self._by_slide.items() if pins.map is not gone}
+
     def remove(self) -> None:
         """Take them all away."""
         for pins in self._by_slide.values():

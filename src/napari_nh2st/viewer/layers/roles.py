@@ -1,7 +1,7 @@
 """The role of a layer: what it is to the plugin, kept with the layer under one key and read in one place.
 
-What the user draws and what other plugins add has no role. Copies and conversions of a layer take its metadata along:
-a layer that is not of the type in which a role is drawn has none.
+What other plugins add has no role, nor has what the user draws, but for regions: they belong to a slide. Copies and
+conversions of a layer take its metadata along: a layer that is not of the type in which a role is drawn has none.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Kind(StrEnum):
     MEASURED = "measured spots"
     DIFFERENCE = "difference"
     RINGS = "spots to align"
+    REGIONS = "regions"
     OUTLINE = "inspected tile"
 
 
@@ -155,8 +156,10 @@ def role_of(layer: object) -> Role | None:
 
 
 def _is_drawn_as(kind: Kind, layer: object) -> bool:
-    from napari.layers import Image, Labels, Points
+    from napari.layers import Image, Labels, Points, Shapes
 
+    if kind is Kind.REGIONS:
+        return isinstance(layer, Shapes)
     drawn_as = Labels if kind in _LABELS else Points if kind in _POINTS else Image
     return isinstance(layer, drawn_as)
 

@@ -19,6 +19,7 @@ ORDER: tuple[tuple[Kind, ...], ...] = (
     (Kind.NOVELTY, Kind.DOMAINS, Kind.TISSUE),
     (Kind.MEASURED,),
     (Kind.DIFFERENCE, Kind.RINGS),
+    (Kind.REGIONS,),
     (Kind.OUTLINE,),
 )
 _HEIGHT = {kind: height for height, kinds in enumerate(ORDER) for kind in kinds}

@@ -47,6 +47,7 @@ class EachTile(Generic[A]):
         self._workspace, self._visibility_changed = workspace, visibility_changed
         self._by_map: dict[int, A] = {}
         self._map = workspace.map
+        workspace.subjects.gone.connect(self._forget)
 
     @property
     def current(self) -> A | None:
@@ -93,6 +94,9 @@ class EachTile(Generic[A]):
             if answers.map is not self._workspace.map:
                 answers.image.hide()
         return self._moved_on()
+
+    def _forget(self, gone: object) -> None:
+        self._by_map = {key: answers for key, answers in self._by_map.items() if answers.map is not gone}
 
     def _moved_on(self) -> bool:
         before, self._map = self._map, self._workspace.map

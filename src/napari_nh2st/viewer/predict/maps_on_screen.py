@@ -116,6 +116,13 @@ class MapsOnScreen:
         if id(prediction_map) not in self._heatmaps:
             self._heatmap_of(prediction_map).adopt(layer)
 
+    def drop(self, gone: object) -> list[PredictedMap]:
+        """Forget a map, or all of a slide (its fingerprint); return those that are gone."""
+        dropped = [h.map for h in self if gone in (h.map, h.map.slide.get("fingerprint"))]
+        for prediction_map in dropped:
+            del self._heatmaps[id(prediction_map)]
+        return dropped
+
     def redraw(self, prediction_map: PredictedMap) -> None:
         """Draw a map in which a quick preview came or went."""
         if id(prediction_map) in self._heatmaps:

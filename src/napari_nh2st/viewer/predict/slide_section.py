@@ -12,11 +12,12 @@ from superqt.utils import signals_blocked
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.tool_in_hand import ToolInHand
 from napari_nh2st.viewer.layers.roles import map_of, slide_of
+from napari_nh2st.viewer.predict.closing import Closing
 from napari_nh2st.viewer.predict.messages import picture_words, pictures_to_choose
 from napari_nh2st.viewer.predict.pixel_size_form import PixelSizeForm
-from napari_nh2st.viewer.state.dock_state import DockState
+from napari_nh2st.viewer.predict.slide_menu import SlideMenu
+from napari_nh2st.viewer.predict.workspace import Workspace
 
 READABLE = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
@@ -35,17 +36,18 @@ class SlideSection(QWidget):
     mpp_given = Signal(float, str)  # and its source
     picture_chosen = Signal(int)
 
-    def __init__(self, viewer: Any, state: DockState, tools: ToolInHand, connections: Connections) -> None:
+    def __init__(self, workspace: Workspace, connections: Connections) -> None:
         super().__init__()
-        self._viewer, self._state = viewer, state
+        viewer, state = self._viewer, self._state = workspace.viewer, workspace.state
         self._layers: list[Any] = []
         self.combo = NarrowCombo("The slide to predict on: one of the slides that are open")
         self.pictures = NarrowCombo("The pictures of this file: another section, say. Choosing one opens it as a slide")
         self.pictures_row = QWidget()
         self.pictures_row.setLayout(row(self.pictures, label="Picture", stretch=0))
-        self.pixel_size = PixelSizeForm(viewer, state, tools, self.mpp_given.emit)
+        self.pixel_size = PixelSizeForm(viewer, state, workspace.tools, self.mpp_given.emit)
         layout = column(self, spacing=2)
-        layout.addLayout(row(self.combo, label="Slide", stretch=0))
+        self.menu = SlideMenu(Closing(workspace))
+        layout.addLayout(row(self.combo, self.menu, label="Slide", stretch=0))
         layout.addWidget(self.pictures_row)
         layout.addWidget(self.pixel_size)
         self.combo.currentIndexChanged.connect(self._tell)

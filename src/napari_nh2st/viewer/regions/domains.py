@@ -182,8 +182,7 @@ class DomainsPresenter:
         self.show_state()
 
     def _forget(self, gone: object) -> None:
-        for prediction_map in [m for m in self._by_map if gone in (m, m.slide.get("fingerprint"))]:
-            del self._by_map[prediction_map]
+        self._by_map = {of: found for of, found in self._by_map.items() if of is not gone}
         self._map_chosen()
 
     def clear(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_nh2st.geometry import Box, FloatArray
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.roles import KEY, Kind, Role
 from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.predict.region import level0, outline_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -216,11 +217,12 @@ def prepare_shapes() -> None:
     Shapes([np.array([(0, 0), (0, 1), (1, 1)])], shape_type="polygon")
 
 
-def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: float) -> Shapes:
-    """Add a layer to draw regions in, in micrometres."""
+def add_region_layer(viewer: ViewerModel, name: str, prediction_map: PredictedMap) -> Shapes:
+    """Add a layer to draw regions of a map's slide in, in micrometres."""
     import pandas as pd
     from napari.layers import Shapes
 
+    slide = prediction_map.slide
     layer = Shapes(
         ndim=2,
         name=name,
@@ -229,9 +231,10 @@ def add_region_layer(viewer: ViewerModel, name: str, slide_shape: Any, mpp: floa
         edge_color=COLOURS[0],
         face_color="#ffffff28",
         opacity=1.0,
-        edge_width=max(slide_shape) * mpp * _EDGE,
+        edge_width=max(slide["shape"]) * float(slide["mpp"]) * _EDGE,
         scale=(1.0, 1.0),
         units=("um", "um"),
+        metadata={KEY: Role(kind=Kind.REGIONS, fingerprint=slide.get("fingerprint"), title="regions")},
     )
     layer.feature_defaults[NAME] = ""
     _OURS[layer] = {}

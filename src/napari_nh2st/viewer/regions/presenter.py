@@ -132,11 +132,11 @@ class RegionsPresenter:
         except Nh2stError as error:
             self._view.show_sentence(str(error))
             return False
-        slide, slide_layer = prediction_map.slide, workspace.map_slide_layer
+        slide_layer = workspace.map_slide_layer
         name = "regions" if slide_layer is None else f"{slide_layer.name} · regions"
         layer = region_layer(workspace.viewer, name)
         if layer is None:
-            layer = add_region_layer(workspace.viewer, name, slide["shape"], float(slide["mpp"]))
+            layer = add_region_layer(workspace.viewer, name, prediction_map)
         workspace.viewer.layers.selection.active = self._pen_on = layer
         layer.visible = True
         layer.mode = "add_polygon"

@@ -54,6 +54,7 @@ class CompositePresenter:
         state.events.drawings.connect(self._draw)
         state.events.jobs_ended.connect(partial(self._draw, final=True))
         state.gene_chosen.connect(self._gene_chosen)
+        workspace.subjects.gone.connect(self._forget)
 
     @property
     def current(self) -> Composite | None:
@@ -133,6 +134,9 @@ class CompositePresenter:
         self._view.list_genes(genes)
         stay = [any(before) and (gene in genes or not gene) for gene in before]
         self._write([gene if stay[i] else "".join(best[i : i + 1]) for i, gene in enumerate(before)])
+
+    def _forget(self, gone: object) -> None:
+        self._by_slide = {slide: composite for slide, composite in self._by_slide.items() if composite.map is not gone}
 
     def _forget_moved(self) -> None:
         """Take away what was made at another pixel size of the chosen slide."""

@@ -37,6 +37,7 @@ class PinnedPresenter:
         state.map_chosen.connect(self.update)
         state.events.slide.connect(self.update)
         state.events.drawings.connect(self._layers.draw)
+        workspace.subjects.gone.connect(self._layers.forget)
         state.events.jobs_ended.connect(partial(self._layers.draw, final=True))
 
     def toggle(self, on: bool) -> None:
