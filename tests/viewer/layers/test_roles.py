@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Points
+from napari.layers import Image, Labels, Points, Shapes
 from napari.layers._layer_actions import _convert_to_labels, _duplicate_layer
 
 from napari_nh2st.viewer.layers import frames
@@ -111,12 +111,14 @@ def test_a_slide_is_found_by_its_fingerprint() -> None:
     assert layer_of_slide(viewer, "other") is None
 
 
-def _any_layer(kind: Kind, fingerprint: str | None = "f" * 8) -> Image | Labels | Points:
+def _any_layer(kind: Kind, fingerprint: str | None = "f" * 8) -> Image | Labels | Points | Shapes:
     metadata = {KEY: Role(kind=kind, fingerprint=fingerprint)}
     if kind in (Kind.TISSUE, Kind.DOMAINS):
         return Labels(np.zeros((2, 2), np.uint8), name=kind.value, metadata=metadata)
     if kind in (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS):
         return Points(np.zeros((1, 2)), name=kind.value, metadata=metadata)
+    if kind is Kind.REGIONS:
+        return Shapes(name=kind.value, metadata=metadata)
     return Image(np.zeros((2, 2)), name=kind.value, metadata=metadata)
 
 
