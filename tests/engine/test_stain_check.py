@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_nh2st.engine import stain_check
 from napari_nh2st.engine.places import problems_of, warnings_for
-from napari_nh2st.engine.stain_check import measure_stain
+from napari_nh2st.engine.stain_check import measure_stain, not_h_and_e
 from napari_nh2st.model.reference import Part, Reference
 from napari_nh2st.slides import open_slide
 from support.models import small_card
@@ -97,6 +97,15 @@ def test_fluorescence_is_named(slide):
     pixels[300:400, 300:400] = (255, 40, 0)
     (sentence,) = said(slide(pixels))
     assert "dark, as in fluorescence" in sentence
+    assert not_h_and_e(measure_stain(slide(pixels))).startswith("This slide is dark, as in fluorescence.")
+
+
+def test_a_slide_without_colour_is_told_from_a_stain(slide, pink):
+    assert not_h_and_e(measure_stain(slide(tissue(np.full(3, 0.6))))) == (
+        "This slide has no colour. The models read H&E: open the scan in colour."
+    )
+    for fine in (tissue(PINK), tissue(PINK * 0.4), np.full((500, 500, 3), 243, np.uint8)):
+        assert not_h_and_e(measure_stain(slide(fine))) == ""
 
 
 def test_glass_alone_and_a_model_without_a_record_say_nothing(slide):

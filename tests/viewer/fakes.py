@@ -161,7 +161,11 @@ class FakeServices:
         self.warning: list[str] = []
         self.limits: list[str] = []
         self.stamps: dict[str, int] = {}
+        self.no_stain = ""
         self.cards = {"her2st": card(), "demo": card("demo", synthetic=True, evaluation=None)}
+
+    def not_h_and_e(self, slide: FakeSlide) -> str:
+        return self.no_stain
 
     def prepare(self) -> None:
         pass

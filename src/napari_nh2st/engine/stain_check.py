@@ -22,6 +22,7 @@ OTHER_STRENGTH = 1.6
 OTHER_MPP = 2.0
 _SIDE = 800  # of the view in which the colour is measured
 _DARK = 40  # of 255
+_COLOURLESS = 0.02  # of what tissue absorbs: H&E absorbs colours more unequally
 # Of tissue that absorbs less, or more, of red, green and blue.
 _LESS, _MORE = ("redder", "greener", "bluer"), ("bluer", "more purple", "yellower")
 
@@ -69,6 +70,18 @@ def measure_stain(slide: Slide) -> SlideStain:
 def stain_if_measured(slide: Slide) -> SlideStain | None:
     """Return the stain that `measure_stain` measured before, None where it has not; at once."""
     return _STAINS.get(slide.fingerprint)
+
+
+def not_h_and_e(stain: SlideStain) -> str:
+    """Say in what a slide is no H&E in bright light, and what to do; empty where nothing speaks against it."""
+    if stain.dark:
+        return (
+            "This slide is dark, as in fluorescence. The models read H&E in bright light: open the H&E scan of this "
+            "section."
+        )
+    if stain.colour is not None and np.ptp(stain.colour) < _COLOURLESS * stain.colour.mean():
+        return "This slide has no colour. The models read H&E: open the scan in colour."
+    return ""
 
 
 def stain_problems(stain: SlideStain, card: Card, reference: Reference) -> list[str]:

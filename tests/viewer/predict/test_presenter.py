@@ -8,7 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 
 from napari_nh2st.viewer.predict.events import State
-from napari_nh2st.viewer.predict.messages import ALL_PREDICTED, NO_MODEL, NO_MPP, NOTHING_OPEN, READY
+from napari_nh2st.viewer.predict.messages import (
+    ALL_PREDICTED,
+    NO_MODEL,
+    NO_MPP,
+    NO_TISSUE,
+    NOTHING_OPEN,
+    READY,
+    status_sentence,
+)
 from viewer.fakes import FakeSlide, card
 from viewer.without_window import Desk
 
@@ -155,3 +163,18 @@ def test_closing_tells_the_sections_once() -> None:
     desk.state.close()
     desk.state.choose_gene("KRT8")
     assert told == ["closed"]
+
+
+def test_a_slide_that_is_no_h_and_e_is_told_from_an_empty_view() -> None:
+    desk = Desk()
+    desk.state.slide.mask.mask[:] = False
+    for where in ("whole", "view"):
+        desk.predict(where)
+        assert status_sentence(desk.job.status).endswith(NO_TISSUE)
+    desk.services.no_stain = why = "This slide is dark, as in fluorescence."
+    desk.presenter.make_ready()
+    assert (desk.job.text, desk.job.ready) == (why, True)
+    for where in ("whole", "view"):
+        desk.predict(where)
+        assert why in status_sentence(desk.job.status), "moving the view does not help"
+        assert desk.job.status.follow == (where == "view")

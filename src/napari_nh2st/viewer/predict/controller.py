@@ -410,7 +410,7 @@ def _region(
     """Yield the events of a region that was asked for: all of it, or an error that says why not."""
     places = inputs.tiles(region)
     if not len(places):
-        raise Nh2stError(NO_TISSUE)
+        raise Nh2stError(inputs.services.not_h_and_e(inputs.slide) or NO_TISSUE)
     if len(places) > most:
         raise Nh2stError(
             f"{len(places):,} tiles do not fit into memory, {most:,} do: take a smaller part or coarse detail, or "

@@ -279,6 +279,11 @@ class PredictPresenter:
         """Say what is known of the slide's stain, now that it was measured."""
         if not self.controller.running:
             self._say_limits()
+            if self._not_h_and_e():
+                self._say_ready()
+
+    def _not_h_and_e(self) -> str:
+        return "" if self.state.slide is None else self._services.not_h_and_e(self.state.slide)
 
     def _say_limits(self) -> None:
         """Say what to know of the chosen slide with the chosen model; it stays until another one is chosen."""
@@ -306,8 +311,8 @@ class PredictPresenter:
 
     def _what_is_predicted(self) -> str:
         prediction_map = self.controller.map
-        if prediction_map is None:
-            return READY
+        if prediction_map is None or not prediction_map.count:
+            return self._not_h_and_e() or READY
         return ready_sentence(prediction_map.count, self.controller.share(prediction_map))
 
     # what the controller tells

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box, IntArray, TileSet
 from napari_nh2st.viewer.predict.events import Around, Begun, Event, Previewed, Step
 from napari_nh2st.viewer.predict.inputs import Cancelled, PredictionInputs
@@ -71,11 +72,19 @@ def follow_view(
         What the window shows, level-0 pixels.
     most : int
         Cells that memory has room for.
+
+    Raises
+    ------
+    Nh2stError
+        Where nothing is in sight of a slide that is no H&E: moving the view would not help.
     """
     focus = (view.x0 + view.x1) / 2, (view.y0 + view.y1) / 2
     sight = around(view, inputs.box, inputs.map.cell / 2)  # tiles that are cut by the window's edge are seen, too
     shown = nearest(inputs.tiles(Region(sight)), focus, most)
     missing = inputs.missing(shown)
+    reason = "" if len(shown) else inputs.services.not_h_and_e(inputs.slide)
+    if reason:
+        raise Nh2stError(reason)
     yield Begun(inputs.map, len(shown), len(shown) - len(missing), inputs.tissue_tiles, warnings, view)
     if takes_long(inputs, len(missing)):
         yield Step("taking a quick look")

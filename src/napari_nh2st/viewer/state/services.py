@@ -80,6 +80,13 @@ class Services:
         except ModelError as error:
             return [*problems_of(slide, card), str(error)]
 
+    def not_h_and_e(self, slide: Any) -> str:
+        """Say that a slide is no H&E in bright light; quick, and empty before a session was opened."""
+        from napari_nh2st.engine.stain_check import not_h_and_e, stain_if_measured
+
+        stain = stain_if_measured(slide)
+        return "" if stain is None else not_h_and_e(stain)
+
     def reference(self, model: str) -> Any:
         """Return what the tissue that a model was trained on looks like, None where that is not recorded; quick."""
         from napari_nh2st.model.folder import load_reference
