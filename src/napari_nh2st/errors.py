@@ -28,6 +28,10 @@ class ForeignSlide(SlideError):
     """A slide of a format that is not read here, and of which others may show an overview or overlapping tiles."""
 
 
+class OtherImage(SlideError):
+    """An image that is no slide: a mask, a stack, channels, or one of several files. Other readers show it as it is."""
+
+
 class SlideAway(SlideError):
     """A slide that was open is out of reach; it may come back, as on a network drive."""
 

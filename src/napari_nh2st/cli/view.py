@@ -15,9 +15,9 @@ def view(
     mpp: MppOption = None,
 ) -> None:
     """Open a slide in napari with the NH2ST dock in place."""
-    from napari_nh2st.slides import open_slide
+    from napari_nh2st.slides import read_header
 
-    open_slide(slide, mpp=mpp).close()  # a slide that cannot be opened is said here, before a window appears
+    read_header(slide, mpp=mpp)  # a slide that cannot be opened is said here, before a window appears
     from napari_nh2st.viewer.launch import show
 
     show(slide, model=model, mpp=mpp)

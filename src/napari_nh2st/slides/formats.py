@@ -20,16 +20,27 @@ def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
     SlideError
         If no format recognises the file (it gives each format's reason), or if there is no such picture.
     """
-    reasons = []
+    reasons: list[str] = []
+    families: dict[object, OtherFormatError] = {}
     for line in FORMATS.values():
         try:
-            if number is not None and line.open_picture is not None:
-                return line.name, line.open_picture(path, number)
-            source = line.open(path)
-            if number in (None, 1):
-                return line.name, source
-            source.file.close()
-            raise SlideError(f"{path} has no picture {number}: it has only one")
+            if line.family in families:
+                raise families[line.family]
+            return _open_with(line, path, number)
         except OtherFormatError as reason:
             reasons.append(f"{line.name}: {reason}")
+            if line.family is not None:
+                families[line.family] = reason
     raise SlideError(f"{path} is not a slide of a known format ({'; '.join(reasons)}): convert it to OME-TIFF or PNG")
+
+
+def _open_with(line: Format, path: Path, number: int | None) -> tuple[str, Source]:
+    if line.family is not None:
+        return line.family(path, number)
+    if number is not None and line.open_picture is not None:
+        return line.name, line.open_picture(path, number)
+    source = line.open(path)
+    if number in (None, 1):
+        return line.name, source
+    source.file.close()
+    raise SlideError(f"{path} has no picture {number}: it has only one")

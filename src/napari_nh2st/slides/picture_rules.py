@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from napari_nh2st.errors import SlideError
+from napari_nh2st.errors import OtherImage
 
 # Kinds of colour, each with the numbers of channels (with opacity or an unused one) and of bits that are understood
 CHANNELS = {"grey": (1, 2), "rgb": (3, 4), "palette": (1,), "cmyk": (4,)}
@@ -95,12 +95,12 @@ def refuse_picture(facts: PictureFacts) -> None:
 
     Raises
     ------
-    SlideError
+    OtherImage
         A clause whose subject is the picture ("its samples are ..."), without the file's name.
     """
     for rule in REFUSED:
         if reason := rule(facts):
-            raise SlideError(reason)
+            raise OtherImage(reason)
 
 
 def picture_warnings(facts: PictureFacts) -> list[str]:

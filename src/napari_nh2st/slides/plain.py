@@ -68,7 +68,7 @@ def _checked(path: Path, facts: PictureFacts) -> PictureFacts:
     try:
         refuse_picture(facts)
     except SlideError as error:
-        raise SlideError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
     return facts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,11 @@ class Slide:
         problem = [f"{self.path.name} {self._mpp.problem}"] if self._mpp.problem else []
         left_out = [self._tissue.remark] if self._tissue is not None and self._tissue.remark else []
         return [*self._source.warnings, *problem, *self._source.damage.sentences(), *left_out]
+
+    @property
+    def read_failures(self) -> int:
+        """How often its file could not be read since it was opened: what was read meanwhile is white in places."""
+        return self._source.file.failures
 
     def require_mpp(self) -> float:
         """Return the micrometres per level-0 pixel.
@@ -242,19 +248,53 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     SlideError
         If the file is missing, damaged, cut short, or not in a known format; one line says why.
     """
-    path = Path(path)
+    name, source, size = _open(path, mpp)
+    try:
+        levels = complete_levels(source)
+    except BaseException:
+        source.file.close()
+        raise
+    return Slide(Path(path), name, source, levels, size)
+
+
+@dataclass(frozen=True)
+class SlideHeader:
+    """The facts of a slide that are known before any pixel is decoded.
+
+    Attributes
+    ----------
+    shape : (height, width)
+        Level-0 pixels.
+    mpp : float or None
+        Micrometres per level-0 pixel.
+    """
+
+    shape: tuple[int, int]
+    mpp: float | None
+
+
+def read_header(path: str | Path, *, mpp: float | None = None) -> SlideHeader:
+    """Read what a file says of its slide, and no pixels.
+
+    Raises
+    ------
+    SlideError
+        As `open_slide`, but for damage that only decoding finds.
+    """
+    _, source, size = _open(path, mpp)
+    source.file.close()
+    return SlideHeader(source.shape, size.value)
+
+
+def _open(path: str | Path, mpp: float | None) -> tuple[str, Source, Mpp]:
+    """Open a file; return its format, what is in it, and the pixel size that holds."""
     given = None if mpp is None else pixel_size.from_user(mpp)
     file, number = split_picture(path)
     refuse_obvious(file)
     if given is not None and given.value is None:
         raise SlideError(given.problem)
     name, source = open_source(file, number)
-    try:
-        levels = complete_levels(source)
-    except BaseException:
-        source.file.close()
-        raise
-    return Slide(path, name, source, levels, given or source.mpp)
+    return name, source, given or source.mpp
 
 
 def _reopen(path: Path, fingerprint: str, mpp: Mpp) -> Slide:

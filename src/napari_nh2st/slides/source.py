@@ -84,6 +84,9 @@ class Format:
         Path -> Source; raises `OtherFormatError` if the file is of another format, `SlideError` if it is damaged.
     open_picture : callable or None
         (path, number) -> Source of one picture of the file; None if such a file has only one.
+    family : callable or None
+        (path, number or None) -> name and Source, for formats that are told apart within one file format: it is read
+        once for all lines with the same `family`. Raises as `open` does.
     """
 
     name: str
@@ -91,3 +94,4 @@ class Format:
     description: str
     open: Callable[[Path], Source]
     open_picture: Callable[[Path, int], Source] | None = None
+    family: Callable[[Path, int | None], tuple[str, Source]] | None = None

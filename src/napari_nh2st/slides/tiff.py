@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-from napari_nh2st.errors import SlideError
+from napari_nh2st.errors import OtherImage, SlideError
 from napari_nh2st.slides import tiff_mpp
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.damage import Damage
@@ -54,26 +54,33 @@ VENDORS = {
 }
 
 
-def open_vendor(name: str, number: int | None = None) -> Callable[[Path], Source]:
-    """Return the reader of one kind of TIFF, for the table of formats; with a number, of one picture in it."""
+def open_tiff(path: Path, number: int | None = None, kinds: Iterable[str] = tuple(VENDORS)) -> tuple[str, Source]:
+    """Open a TIFF, or one of its pictures, as the first of some kinds that it is; return the kind and the source.
 
-    def open_tiff(path: Path) -> Source:
-        vendor = VENDORS[name]
-        file = SlideFile(path)
-        try:
-            with _parsed(path, file) as tif:
-                if not vendor.is_it(tif):
-                    raise OtherFormatError(f"a TIFF without the marks of {name}")
-                return _read(file, tif, vendor, number)
-        except BaseException:
-            file.close()
-            raise
-
-    return open_tiff
+    Raises
+    ------
+    OtherFormatError
+        If it is no TIFF, or of none of these kinds.
+    SlideError
+        If it is damaged, or no slide.
+    """
+    file = SlideFile(path)
+    try:
+        with _parsed(path, file) as tif:
+            name = next((name for name in kinds if VENDORS[name].is_it(tif)), None)
+            if name is None:
+                raise OtherFormatError(f"a TIFF without the marks of {', '.join(kinds)}")
+            return name, _read(file, tif, VENDORS[name], number)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _format(name: str, suffixes: tuple[str, ...], description: str) -> Format:
-    return Format(name, suffixes, description, open_vendor(name), lambda path, n: open_vendor(name, n)(path))
+    def open_one(path: Path, number: int | None = None) -> Source:
+        return open_tiff(path, number, (name,))[1]
+
+    return Format(name, suffixes, description, open_one, open_one, open_tiff)
 
 
 FORMATS = [
@@ -167,7 +174,7 @@ def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str], others: 
             levels.append(TiffLevel(file, page, len(levels)))
         except SlideError as error:
             if page is picture.pages[0]:
-                raise SlideError(f"{file.path}: {error}{others}") from error
+                raise type(error)(f"{file.path}: {error}{others}") from error
             warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
     check_complete(file, [level.tiles for level in levels])
     tiles = levels[0].tiles.counts
@@ -185,7 +192,7 @@ def _plane_warnings(series: TiffPageSeries | None, path: Path) -> list[str]:
     if planes <= 1:
         return []
     if sizes.get("C", 1) > 1:
-        raise SlideError(f"{path} holds {sizes['C']} separate channels, not colour: convert it to 8-bit RGB")
+        raise OtherImage(f"{path} holds {sizes['C']} separate channels, not colour: convert it to 8-bit RGB")
     return [f"the file holds {planes} planes of this image (axes {series.axes}); the first is shown"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from napari_nh2st.errors import SlideError
+from napari_nh2st.errors import OtherImage
 
 NO_SIZE = (0, 0)
 
@@ -57,7 +57,7 @@ def refuse_other_files(tif: TiffFile, path: Path) -> None:
 
     Raises
     ------
-    SlideError
+    OtherImage
         It names the other file, which is never opened: the name may lead anywhere.
     """
     root = parsed_xml(tif.ome_metadata) if tif.is_ome else None
@@ -72,7 +72,7 @@ def refuse_other_files(tif: TiffFile, path: Path) -> None:
         elsewhere = bool(re.search(r"[/\\]", name)) or name == ".."
         renamed = complete or (own is not None and (element.text or "").strip() == own)
         if elsewhere or not (renamed or name.lower() == path.name.lower()):
-            raise SlideError(
+            raise OtherImage(
                 f'{path} keeps pixels in another file, "{name[:80]}", which is not supported: join the files first'
             )
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import napari
 
+from napari_nh2st.slides import open_slide, read_header
 from napari_nh2st.viewer.layers.frames import slide_layer_data
+from napari_nh2st.viewer.layers.opening import begin_opening
 
 PICTURE_SIZE = (1280, 800)
 _PICTURE_SECONDS = 240.0
+NAME = "demo tissue (synthetic)"
 
 
 def open_dock(viewer: napari.Viewer) -> Any:
@@ -32,7 +35,10 @@ def show(slide: str | Path, *, model: str | None = None, mpp: float | None = Non
         Micrometres per pixel, where the slide does not say so itself.
     """
     viewer = napari.Viewer(title="NH2ST")
-    _add_slide(viewer, Path(slide), mpp)
+    opening = begin_opening(Path(slide), read_header(slide, mpp=mpp), mpp=mpp)
+    data, meta, _ = opening.placeholder()
+    viewer.add_image(data, **meta)
+    opening.start()
     dock = open_dock(viewer)
     if model is not None:
         dock.use_model(model)
@@ -77,19 +83,13 @@ def _demo(seed: int, model: str = "demo") -> tuple[napari.Viewer, Any]:
     from napari_nh2st.viewer.predict.region_section import WHOLE
 
     viewer = napari.Viewer(title="NH2ST demo: synthetic tissue")
-    _add_slide(viewer, sample_slide(seed), None, name="demo tissue (synthetic)")
+    data, meta, _ = slide_layer_data(open_slide(sample_slide(seed)), NAME)
+    viewer.add_image(data, **meta)
     dock = open_dock(viewer)
     dock.use_model(model)
     dock.where.buttons[WHOLE].setChecked(True)
     dock.predict()
     return viewer, dock
-
-
-def _add_slide(viewer: napari.Viewer, path: Path, mpp: float | None, name: str | None = None) -> None:
-    from napari_nh2st.slides import open_slide
-
-    data, meta, _ = slide_layer_data(open_slide(path, mpp=mpp), name)
-    viewer.add_image(data, **meta)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def test_a_file_of_another_reader_is_opened_by_ours() -> None:
     layer._source = SimpleNamespace(path="/nowhere/D1.svs", reader_plugin=None, sample=None, widget=None, parent=None)
     desk.background.hold = True
     desk.presenter.choose_slide(layer)
-    assert (desk.job.text, desk.state.slide) == ("Opening the file…", None)
+    assert (desk.job.text, desk.state.slide) == ("Opening drawn by napari…", None)
     desk.background.release()
     assert desk.state.slide is opened
     assert desk.job.text == READY

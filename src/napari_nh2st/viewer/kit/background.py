@@ -20,6 +20,7 @@ from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
 
 Work = Callable[[Tell, Cancelled], Any]
 Receive = Callable[[Any], None]
+_READERS = 4
 
 
 class _Post(QObject):
@@ -51,6 +52,8 @@ class _Crew:
 
     def __init__(self) -> None:
         self.pool, self.post = QThreadPool(), _Post()
+        self.readers = QThreadPool()  # a slide is to be drawn also while predictions fill the other pool
+        self.readers.setMaxThreadCount(_READERS)
         self.at_work: set[Background] = set()
         atexit.register(self.end)
 
@@ -60,6 +63,7 @@ class _Crew:
             background.close()
         with suppress(RuntimeError):
             self.pool.waitForDone()
+            self.readers.waitForDone()
 
 
 _crew: _Crew | None = None
@@ -74,7 +78,21 @@ def _the_crew() -> _Crew:
 
 def threads_at_work() -> int:
     """Return how many threads are at work, for all docks together."""
-    return 0 if _crew is None else int(_crew.pool.activeThreadCount())
+    return 0 if _crew is None else int(_crew.pool.activeThreadCount() + _crew.readers.activeThreadCount())
+
+
+def read_aside(work: Callable[[], Callable[[], None]]) -> None:
+    """Read files in a thread, then call on the GUI thread what that returned. Call this on the GUI thread."""
+    crew = _the_crew()
+
+    def run() -> None:
+        try:
+            crew.post.send(work())
+        except Exception as error:  # out of a thread of Qt's, it would end the process
+            crew.post.send(partial(_raise, error))
+
+    collect_on_gui_thread(threads_at_work)
+    crew.readers.start(run)
 
 
 class Background:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[str, Any], str]:
-    """Return the slide as layer data: in micrometres where its pixel size is known, else in pixels."""
+    """Return the slide as layer data."""
     meta: dict[str, Any] = {
         "name": untagged(name or slide_name(slide.path)),
         "rgb": True,
@@ -33,9 +33,17 @@ def slide_layer_data(slide: Slide, name: str | None = None) -> tuple[Any, dict[s
 
 def slide_frame(slide: Slide) -> dict[str, Any]:
     """Return scale and units of the slide's layer."""
-    if slide.mpp is None:
-        return {"scale": (1.0, 1.0), "units": ("pixel", "pixel")}
-    return {"scale": (slide.mpp, slide.mpp), "units": ("um", "um")}
+    return frame_of(slide.mpp)
+
+
+def frame_of(mpp: float | None) -> dict[str, Any]:
+    """Return scale and units of a slide's layer.
+
+    As long as its pixel size is not known, a slide stands in the world as if it were 1 micrometre: napari warns of
+    layers in pixels beside others in micrometres, and then measures none of them.
+    """
+    side = 1.0 if mpp is None else mpp
+    return {"scale": (side, side), "units": ("um", "um")}
 
 
 def map_frame(

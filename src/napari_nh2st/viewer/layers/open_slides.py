@@ -62,6 +62,12 @@ class OpenSlides:
                 self._seen[layer] = True
                 layer.visible = False
 
+    def put_away(self, layer: Layer) -> None:
+        """Put a slide away that has just been opened while another one is chosen."""
+        if self._chosen is not None and not self._all_in_sight and self._elsewhere(layer, self._chosen):
+            self._seen[layer] = layer.visible
+            layer.visible = False
+
     def keep_all_in_sight(self, on: bool) -> None:
         """Leave the layers as they are for a while; afterwards the slide that is chosen by then is in sight again."""
         self._all_in_sight = on

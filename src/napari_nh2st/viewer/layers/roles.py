@@ -80,6 +80,14 @@ class Role:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class OpeningRole(Role):
+    """A slide that is being opened."""
+
+    kind: Kind = Kind.SLIDE
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SlideRole(Role):
     """A slide.
 
@@ -180,6 +188,11 @@ def kind_of(layer: object) -> Kind | None:
     """Return the kind of a layer of ours."""
     role = role_of(layer)
     return None if role is None else role.kind
+
+
+def is_opening(layer: object) -> bool:
+    """Tell whether a layer holds the place of a slide that is being opened."""
+    return isinstance(role_of(layer), OpeningRole)
 
 
 def slide_of(layer: object) -> Slide | None:

@@ -24,14 +24,15 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
     Parameters
     ----------
     move : bool
-        False leaves the layer's transform alone, which another reader or the user chose.
+        False leaves the layer where another reader or the user put it, but for the name of its unit.
     """
     before = role_of(layer)
     give_role(layer, slide_role(slide, before.measurement if isinstance(before, SlideRole) else None))
     gather(viewer, layer)
-    if not move:
-        return
     frame = slide_frame(slide)
+    if not move:
+        layer.units = (*layer.units[:-2], *frame["units"])
+        return
     layer.scale, layer.units = frame["scale"], frame["units"]
     for other in list(viewer.layers):
         role = role_of(other)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.slides.mpp import TYPED
 from napari_nh2st.viewer.kit.long_work import Threads
-from napari_nh2st.viewer.layers.frames import slide_layer_data
-from napari_nh2st.viewer.layers.roles import layer_of_slide, map_of, slide_of
+from napari_nh2st.viewer.layers.opening import EVENTS, add_slide, levels_for_window
+from napari_nh2st.viewer.layers.roles import is_opening, layer_of_slide, map_of, slide_of
 from napari_nh2st.viewer.layers.slide_layer import set_slide
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Event, State, Status
@@ -110,6 +110,8 @@ class PredictPresenter:
         self.state.events.model.connect(self._choice_changed)
         self.state.events.where.connect(self._choice_changed)
         self.state.events.fine.connect(self._choice_changed)
+        EVENTS.opened.connect(self._slide_opened)
+        EVENTS.failed.connect(self._not_opened)
 
     # what the person does
 
@@ -156,13 +158,26 @@ class PredictPresenter:
             self.live.on = False  # the slide that was followed is closed
             self.controller.rest()
             self._view.show_following(False)
-        if layer is not None and slide is None:
+        if layer is not None and slide is None and not is_opening(layer):
             self._open_file_of(layer)
         with self.state.events.slide.paused():  # listeners find its map in place
             self.state.slide_layer, self.state.slide = layer, slide
             self.maps.open_slides.choose(layer)
             self._choice_changed()
             self.maps.open_slides.settle()
+
+    def _slide_opened(self, layer: Layer) -> None:
+        """Work on a slide whose placeholder was chosen; put it away if another one was chosen meanwhile."""
+        if layer not in self._viewer.layers:
+            return
+        if layer == self.state.slide_layer:
+            self.choose_slide(layer)
+        else:
+            self.maps.open_slides.put_away(layer)
+
+    def _not_opened(self, viewer: ViewerModel, why: str) -> None:
+        if getattr(self._viewer, "__wrapped__", self._viewer) is viewer:
+            self.workspace.notices.complain(why)
 
     def _open_file_of(self, layer: Layer) -> None:
         """Open the file of a layer that another reader has drawn."""
@@ -177,21 +192,28 @@ class PredictPresenter:
         slide = self.state.slide
         if slide is None or number == slide.picture:
             return
+        self.workspace.notices.say(f"Opening picture {number} of this file…")
         self._background.call(
-            *(self._services.open_slide, f"{slide_file(slide.path)}#{number}"),
+            *(self._read_picture, f"{slide_file(slide.path)}#{number}"),
             then=self._picture_opened,
             failed=self._picture_not_opened,
         )
 
-    def _picture_opened(self, slide: Slide) -> None:
+    def _read_picture(self, path: str) -> tuple[Slide, list[Any]]:
+        slide = self._services.open_slide(path)
+        return slide, levels_for_window(slide)
+
+    def _picture_opened(self, read: tuple[Slide, list[Any]]) -> None:
+        slide, levels = read
         layer = layer_of_slide(self._viewer, slide.fingerprint)
         if layer is None:
-            data, meta, _ = slide_layer_data(slide)
-            layer = self._viewer.add_image(data, **meta)
+            layer = add_slide(self._viewer, slide, levels)
         else:
             slide.close()
         if layer is not self.state.slide_layer:
             self.choose_slide(layer)
+        else:
+            self._say_ready()
 
     def _picture_not_opened(self, error: Exception) -> None:
         self.workspace.notices.complain(error)
@@ -232,6 +254,8 @@ class PredictPresenter:
 
     def close(self) -> None:
         """Stop for good."""
+        EVENTS.opened.disconnect(self._slide_opened, missing_ok=True)
+        EVENTS.failed.disconnect(self._not_opened, missing_ok=True)
         self.live.on = False
         self._pace.stop()
         self.workspace.close()
@@ -301,7 +325,7 @@ class PredictPresenter:
         state = self.state
         reasons = (
             (state.slide_layer is None, NOTHING_OPEN),
-            (state.slide is None, "Opening the file…"),
+            (state.slide is None, f"Opening {'' if state.slide_layer is None else state.slide_layer.name}…"),
             (state.slide is not None and state.slide.mpp is None, NO_MPP),
             (state.model is None, NO_MODEL),
             (state.card is None, "This model cannot be used: choose another one."),

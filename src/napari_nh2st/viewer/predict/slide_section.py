@@ -12,7 +12,7 @@ from superqt.utils import signals_blocked
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.layers.roles import map_of, slide_of
+from napari_nh2st.viewer.layers.roles import is_opening, map_of, slide_of
 from napari_nh2st.viewer.predict.closing import Closing
 from napari_nh2st.viewer.predict.messages import picture_words, pictures_to_choose
 from napari_nh2st.viewer.predict.pixel_size_form import PixelSizeForm
@@ -26,7 +26,9 @@ def is_slide_layer(layer: Any) -> bool:
     """Return True if a layer is a slide: one that our reader made, or a colour image from a file that ours can open."""
     if not isinstance(layer, Image) or map_of(layer) is not None:
         return False
-    return slide_of(layer) is not None or (layer.rgb and str(layer.source.path or "").lower().endswith(READABLE))
+    if slide_of(layer) is not None or is_opening(layer):
+        return True
+    return bool(layer.rgb and str(layer.source.path or "").lower().endswith(READABLE))
 
 
 class SlideSection(QWidget):

@@ -1,0 +1,292 @@
+"""Levels of a slide that napari slices without waiting: what is not read yet is shown coarser, and comes later.
+
+napari slices on the GUI thread, where reading from slow storage, or decoding, would stop the window. Whoever else asks
+for pixels gets the slide's own, and waits for them.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import count
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.errors import SlideError
+
+if TYPE_CHECKING:
+    from napari_nh2st.slides import Slide
+
+Rgb = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # top, bottom, left, right: level pixels, half-open
+Block = tuple[int, int]  # row and column
+Live = Callable[[], bool]
+Aside = Callable[[Callable[[], Callable[[], None]]], None]
+
+BLOCK = 256  # pixels: blocks have at least this side
+_AT_ONCE_S = 0.1  # seconds of reading after which what came is drawn
+MEMORY = 256 * 2**20  # bytes of decoded blocks, of all slides together
+_DRAWN_IN = "napari.layers."  # the module that slices for the canvas
+_KEPT = ("screenshot", "_screenshot", "export_figure", "export_rois")  # what these draw is kept: it has to be right
+
+
+class BlockCache:
+    """Decoded blocks, those used last first to stay. Safe from any thread."""
+
+    def __init__(self, limit: int = MEMORY) -> None:
+        self._limit, self._bytes = limit, 0
+        self._blocks: OrderedDict[tuple[int, Block], Rgb] = OrderedDict()  # by number of the level
+        self._lock = threading.Lock()
+
+    def get(self, level: int, block: Block) -> Rgb | None:
+        """Return a block, None where it is not at hand."""
+        with self._lock:
+            pixels = self._blocks.get((level, block))
+            if pixels is not None:
+                self._blocks.move_to_end((level, block))
+            return pixels
+
+    def put(self, level: int, block: Block, pixels: Rgb) -> None:
+        """Keep a block, and let go of those that were not used for longest."""
+        with self._lock:
+            old = self._blocks.pop((level, block), None)
+            self._bytes += pixels.nbytes - (0 if old is None else old.nbytes)
+            self._blocks[level, block] = pixels
+            while self._bytes > self._limit and len(self._blocks) > 1:
+                self._bytes -= self._blocks.popitem(last=False)[1].nbytes
+
+    def forget(self, level: int) -> None:
+        """Let go of all blocks of a level."""
+        with self._lock:
+            for key in [key for key in self._blocks if key[0] == level]:
+                self._bytes -= self._blocks.pop(key).nbytes
+
+
+_CACHE, _NUMBERS = BlockCache(), count()
+
+
+class LazyLevel:
+    """One level for napari, of the slide's array and the coarser level that stands in for what is not read yet.
+
+    Attributes
+    ----------
+    shape : (H, W, 3)
+    wanted : list of (row, column)
+        The blocks that were missing when napari sliced it last, the middle first.
+    """
+
+    def __init__(self, level: Any, coarser: LazyLevel | Rgb, failures: Callable[[], int], live: Live) -> None:
+        self._level, self._coarser, self._failures, self._live = level, coarser, failures, live
+        self._cache, self._number = _CACHE, next(_NUMBERS)
+        finalize(self, _CACHE.forget, self._number)
+        self.shape: tuple[int, int, int] = tuple(int(n) for n in level.shape)  # type: ignore[assignment]
+        chunks = getattr(level, "chunks", (BLOCK, BLOCK))
+        self._side = tuple(-(-BLOCK // int(c)) * int(c) for c in chunks[:2])
+        self.wanted: list[Block] = []
+        self.want: Callable[[LazyLevel], None] = lambda level: None  # set by those who read
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """uint8."""
+        return np.dtype(np.uint8)
+
+    @property
+    def ndim(self) -> int:
+        """Three: height, width, colour."""
+        return 3
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self._level[:], dtype=dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        box = self._box(key)
+        if box is None or not (self._live() and _is_for_the_eye(sys._getframe(1))):
+            return self._level[key]
+        return self._sketch(box)
+
+    def read(self, block: Block) -> bool:
+        """Read a block into the cache; return False if its file is out of reach. Call it in a thread."""
+        (top, bottom), (left, right) = (self._span(block[k], k) for k in (0, 1))
+        before = self._failures()
+        pixels = np.asarray(self._level[top:bottom, left:right], dtype=np.uint8)
+        if self._failures() != before:
+            return False  # white where the tissue will be again
+        self._cache.put(self._number, block, pixels)
+        return True
+
+    def next_wanted(self) -> Block | None:
+        """Take the next block that was missing when the level was sliced last; None if there is none."""
+        while self.wanted:
+            block = self.wanted.pop(0)
+            if self._cache.get(self._number, block) is None:
+                return block
+        return None
+
+    def _span(self, index: int, axis: int) -> tuple[int, int]:
+        side = self._side[axis]
+        return index * side, min((index + 1) * side, self.shape[axis])
+
+    def _box(self, key: Any) -> Box | None:
+        """Return the part that plain slices ask for, None for any other key."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if len(parts) > 3 or not all(isinstance(p, slice) and p.step in (None, 1) for p in parts):
+            return None
+        if len(parts) == 3 and parts[2].indices(3) != (0, 3, 1):
+            return None
+        spans = [p.indices(n)[:2] for p, n in zip((*parts, slice(None))[:2], self.shape[:2], strict=True)]
+        (top, bottom), (left, right) = ((a, max(a, b)) for a, b in spans)
+        if (bottom - top) * (right - left) * 3 > MEMORY // 2:
+            return None  # a whole level, asked for by hand: its blocks would push each other out
+        return top, bottom, left, right
+
+    def _sketch(self, box: Box) -> Rgb:
+        """Return what is at hand of a part, and ask for what is missing."""
+        at_hand = self._at_hand(box)
+        pixels = self._drawn(box, at_hand)
+        self.wanted = [block for block, found in at_hand.items() if found is None]
+        if self.wanted:
+            self.want(self)
+        return pixels
+
+    def _at_hand(self, box: Box) -> dict[Block, Rgb | None]:
+        return {block: self._cache.get(self._number, block) for block in self._blocks_of(box)}
+
+    def _drawn(self, box: Box, at_hand: dict[Block, Rgb | None]) -> Rgb:
+        top, bottom, left, right = box
+        whole = all(found is not None for found in at_hand.values())
+        pixels = np.empty((bottom - top, right - left, 3), np.uint8) if whole else self._enlarged(box)
+        for block, found in at_hand.items():
+            if found is None:
+                continue
+            (y0, y1), (x0, x1) = (self._span(block[k], k) for k in (0, 1))
+            a, b, c, d = max(y0, top), min(y1, bottom), max(x0, left), min(x1, right)
+            pixels[a - top : b - top, c - left : d - left] = found[a - y0 : b - y0, c - x0 : d - x0]
+        return pixels
+
+    def _enlarged(self, box: Box) -> Rgb:
+        """Return a part as the coarser level has it, in this level's pixels."""
+        coarse = self._coarser
+        rows, columns = (self._coarser_indices(box[2 * axis], box[2 * axis + 1], axis) for axis in (0, 1))
+        if not len(rows) or not len(columns):
+            return np.empty((len(rows), len(columns), 3), np.uint8)
+        part = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        if isinstance(coarse, LazyLevel):
+            pixels = coarse._drawn(part, coarse._at_hand(part))
+        else:
+            pixels = coarse[part[0] : part[1], part[2] : part[3]]
+        enlarged: Rgb = pixels[(rows - part[0])[:, None], (columns - part[2])[None, :]]
+        return enlarged
+
+    def _coarser_indices(self, first: int, last: int, axis: int) -> npt.NDArray[np.intp]:
+        """Return which row or column of the coarser level shows the middle of each of this level's."""
+        there, here = self._coarser.shape[axis], self.shape[axis]
+        middles = (np.arange(first, last) + 0.5) * there / here
+        indices: npt.NDArray[np.intp] = np.minimum(middles, there - 1).astype(np.intp)
+        return indices
+
+    def _blocks_of(self, box: Box) -> list[Block]:
+        """Return the blocks that a part touches, its middle first."""
+        top, bottom, left, right = box
+        if bottom <= top or right <= left:
+            return []
+        height, width = self._side
+        rows, columns = range(top // height, -(-bottom // height)), range(left // width, -(-right // width))
+        middle = ((top + bottom) / 2 / height - 0.5, (left + right) / 2 / width - 0.5)
+        blocks = [(row, column) for row in rows for column in columns]
+        return sorted(blocks, key=lambda b: (b[0] - middle[0]) ** 2 + (b[1] - middle[1]) ** 2)
+
+
+def _is_for_the_eye(frame: FrameType) -> bool:
+    """Tell whether napari slices, to draw on the canvas and not into a file."""
+    if not str(frame.f_globals.get("__name__", "")).startswith(_DRAWN_IN):
+        return False
+    above: FrameType | None = frame
+    while above is not None:
+        if above.f_code.co_name in _KEPT:
+            return False
+        above = above.f_back
+    return True
+
+
+def lazy_levels(slide: Slide, live: Live) -> list[Any]:
+    """Return a slide's levels for napari: the coarsest is read here and now, so call this in a thread.
+
+    Parameters
+    ----------
+    slide : Slide
+    live : callable
+        Whether a person waits, see `kit.gui_thread.window_is_live`.
+
+    Raises
+    ------
+    SlideError
+        If the slide can no longer be read.
+    """
+    levels: list[Any] = [np.asarray(slide.levels[-1][:], dtype=np.uint8)]
+    for level in reversed(slide.levels[:-1]):
+        levels.insert(0, LazyLevel(level, levels[0], lambda: slide.read_failures, live))
+    return levels
+
+
+class BlockReading:
+    """Reads the blocks that napari's slices lack, those asked for last first.
+
+    Parameters
+    ----------
+    levels : list
+        As `lazy_levels` makes them.
+    aside : callable
+        Does work in a thread and what that returns on the GUI thread, as `kit.background.read_aside`.
+    arrived : callable
+        Called on the GUI thread when blocks have come.
+    """
+
+    def __init__(self, levels: Sequence[Any], aside: Aside, arrived: Callable[[], None]) -> None:
+        self._levels = [level for level in levels if isinstance(level, LazyLevel)]
+        self._aside, self._arrived, self._reading = aside, arrived, False
+        for level in self._levels:
+            level.want = self._go
+
+    def _go(self, wanting: LazyLevel) -> None:
+        for level in self._levels:
+            if level is not wanting:
+                level.wanted = []  # the view has moved on from there
+        if not self._reading:
+            self._reading = True
+            self._aside(self._read_some)
+
+    def _read_some(self) -> Callable[[], None]:
+        """Read for a moment, then have it drawn."""
+        until = time.monotonic() + _AT_ONCE_S
+        while time.monotonic() < until:
+            found = next(((level, block) for level in self._levels if (block := level.next_wanted()) is not None), None)
+            if found is None:
+                break
+            try:
+                if not found[0].read(found[1]):
+                    return self._stopped  # the drive went away: what is drawn stays, and the next move asks again
+            except SlideError:  # it was closed
+                return self._stopped
+        return self._some_read
+
+    def _some_read(self) -> None:
+        self._reading = False
+        self._arrived()  # napari slices again, and asks for what is still missing
+
+    def _stopped(self) -> None:
+        self._reading = False

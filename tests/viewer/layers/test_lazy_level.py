@@ -1,0 +1,121 @@
+"""Levels that napari slices without waiting, without a window: who gets a sketch, and when it becomes the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_nh2st.errors import SlideError
+from napari_nh2st.viewer.layers.lazy_level import MEMORY, BlockReading, LazyLevel, lazy_levels
+
+
+class Aside:
+    """Threads that work when they are told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], Callable[[], None]]] = []
+
+    def __call__(self, work: Callable[[], Callable[[], None]]) -> None:
+        self.waiting.append(work)
+
+    def work(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for work in waiting:
+            work()()
+
+
+def slide(shape: tuple[int, int] = (1800, 1300), levels: int = 3) -> Any:
+    arrays, rng = [], np.random.default_rng(0)
+    for k in range(levels):
+        size = (shape[0] >> k, shape[1] >> k, 3)
+        arrays.append(zarr.array(rng.integers(0, 255, size, dtype=np.uint8), chunks=(240, 240, 3)))
+    return SimpleNamespace(levels=arrays, read_failures=0)
+
+
+def as_napari(level: Any, key: Any) -> Any:
+    """Slice as napari does for its canvas."""
+    names = {"__name__": "napari.layers._scalar_field._slice", "level": level, "key": key}
+    return eval("level[key]", names)
+
+
+def as_a_screenshot(level: Any, key: Any) -> Any:
+    def screenshot() -> Any:
+        return as_napari(level, key)
+
+    return screenshot()
+
+
+VIEW = (slice(100, 900, 1), slice(50, 700, 1), slice(None))
+
+
+def test_what_is_missing_is_shown_coarser_and_comes_by_itself() -> None:
+    aside, drawn, made = Aside(), [], slide()
+    levels = lazy_levels(made, lambda: True)
+    BlockReading(levels, aside, lambda: drawn.append(as_napari(levels[0], VIEW)))
+    sketch = as_napari(levels[0], VIEW)
+    coarse = np.asarray(made.levels[2])
+    np.testing.assert_array_equal(sketch[0, 0], coarse[100 * 450 // 1800, 50 * 325 // 1300])
+    assert (sketch.shape, len(aside.waiting)) == ((800, 650, 3), 1)
+    for _ in range(20):
+        aside.work()
+    np.testing.assert_array_equal(drawn[-1], made.levels[0][VIEW])
+    assert not aside.waiting
+    as_napari(levels[0], (slice(0, 1800), slice(0, 600), slice(None)))  # what is there already is not read again
+    assert len(levels[0].wanted) < 8 * 3
+
+
+def test_only_a_canvas_gets_a_sketch() -> None:
+    made = slide()
+    level, part = lazy_levels(made, lambda: True)[0], made.levels[0][VIEW]
+    np.testing.assert_array_equal(level[VIEW], part)
+    np.testing.assert_array_equal(as_a_screenshot(level, VIEW), part)
+    np.testing.assert_array_equal(np.asarray(level), made.levels[0])
+    np.testing.assert_array_equal(as_napari(level, (slice(0, 9, 2), 3)), made.levels[0][0:9:2, 3])
+    np.testing.assert_array_equal(as_napari(lazy_levels(made, lambda: False)[0], VIEW), part)
+    assert (level.shape, level.dtype, level.ndim, level.size) == ((1800, 1300, 3), np.uint8, 3, 1800 * 1300 * 3)
+
+
+def test_a_part_that_does_not_fit_in_memory_is_read_at_once() -> None:
+    whole = SimpleNamespace(shape=(MEMORY // 3000, 600, 3), chunks=(240, 240, 3))
+    level = LazyLevel(whole, np.zeros((10, 10, 3), np.uint8), lambda: 0, lambda: True)
+    assert level._box((slice(None), slice(None))) is None
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_white_of_a_drive_that_went_away_is_not_kept(closed: bool) -> None:
+    aside, drawn, made = Aside(), [], slide()
+    levels = lazy_levels(made, lambda: True)
+    BlockReading(levels, aside, lambda: drawn.append(as_napari(levels[0], VIEW)))
+    real = levels[0]._level
+
+    class Away:
+        def __getitem__(self, key: Any) -> Any:
+            if closed:
+                raise SlideError("it was closed")
+            made.read_failures += 1
+            return np.full_like(real[key], 255)
+
+    levels[0]._level = Away()
+    as_napari(levels[0], VIEW)
+    aside.work()
+    assert not drawn
+    levels[0]._level = real  # it is back: the next move of the view asks again
+    as_napari(levels[0], VIEW)
+    for _ in range(20):
+        aside.work()
+    np.testing.assert_array_equal(drawn[-1], made.levels[0][VIEW])
+
+
+def test_a_view_that_moved_on_is_not_waited_for() -> None:
+    levels = lazy_levels(slide(), lambda: True)
+    BlockReading(levels, Aside(), lambda: None)
+    as_napari(levels[0], VIEW)
+    assert levels[0].wanted
+    as_napari(levels[1], VIEW)
+    assert levels[1].wanted
+    assert not levels[0].wanted

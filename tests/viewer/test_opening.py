@@ -1,0 +1,248 @@
+"""Files dropped on the canvas of a real window: it never stands still, and says in one line what cannot be opened."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_nh2st.slides import plain
+from napari_nh2st.slides.file import SlideFile
+from napari_nh2st.viewer.layers.roles import is_opening, slide_of
+
+pytestmark = pytest.mark.viewer
+
+DECODING_S = 0.8
+KINDS = (".jpg", ".svs", ".tif", ".png", ".nh2st")
+
+
+class Canvas:
+    """A window with the dock, and a person who drops files on its canvas."""
+
+    def __init__(self, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        from napari.settings import get_settings
+        from napari.utils.notifications import notification_manager
+
+        self.viewer, self._qtbot = viewer, qtbot
+        chosen = {f"*{kind}": "napari-nh2st" for kind in KINDS}  # as the person ticked in napari's dialog
+        monkeypatch.setattr(get_settings().plugins, "extension2reader", chosen)
+        self.dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")[1]
+        self.notes: list[tuple[str, str]] = []
+        notification_manager.notification_ready.connect(self._noted)
+        qtbot.waitExposed(viewer.window._qt_window)
+
+    def _noted(self, note: Any) -> None:
+        self.notes.append((str(note.severity), note.message))
+
+    def drop(self, *paths: Path) -> None:
+        """Drop files from a file manager; return when the window has taken them."""
+        from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
+        from qtpy.QtGui import QDragEnterEvent, QDropEvent
+        from qtpy.QtWidgets import QApplication
+
+        mime, taken = QMimeData(), []
+        mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+        how = Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        canvas = self.viewer.window._qt_viewer.canvas.native
+
+        def drop() -> None:
+            QApplication.sendEvent(canvas, QDragEnterEvent(QPoint(99, 99), *how))
+            QApplication.sendEvent(canvas, QDropEvent(QPointF(99, 99), *how))
+            taken.append(True)
+
+        QTimer.singleShot(0, drop)
+        self.until(lambda: bool(taken))
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        self._qtbot.waitUntil(holds, timeout=20_000)
+
+    def rest(self, seconds: float) -> None:
+        self._qtbot.wait(int(seconds * 1000))
+
+    @property
+    def sentence(self) -> str:
+        return str(self.dock.job.sentence.text())
+
+    @property
+    def names(self) -> list[str]:
+        return [layer.name for layer in self.viewer.layers]
+
+
+@pytest.fixture
+def canvas(make_napari_viewer, qtbot, monkeypatch) -> Iterator[Canvas]:
+    from napari.utils.notifications import notification_manager
+
+    canvas = Canvas(make_napari_viewer(show=True), qtbot, monkeypatch)
+    yield canvas
+    notification_manager.notification_ready.disconnect(canvas._noted)
+
+
+@pytest.fixture(autouse=True)
+def slow_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode JPEGs slowly, as large ones are."""
+    decode = plain._decode_jpeg
+
+    def decode_slowly(*args: Any) -> Any:
+        time.sleep(DECODING_S)
+        return decode(*args)
+
+    monkeypatch.setattr(plain, "_decode_jpeg", decode_slowly)
+
+
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The threads that read slides from here on."""
+    threads, read = set(), SlideFile.read
+
+    def noted(self: SlideFile, offset: int, count: int) -> bytes:
+        threads.add(threading.current_thread().name)
+        return read(self, offset, count)
+
+    monkeypatch.setattr(SlideFile, "read", noted)
+    return threads
+
+
+def jpeg(path: Path, seed: int = 0) -> Path:
+    """Write a picture that needs overview levels."""
+    pixels = np.random.default_rng(seed).integers(90, 255, (80, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((2560, 3200)).save(path, quality=80)
+    return path
+
+
+def pyramid(path: Path) -> Path:
+    """Write a slide with levels and a pixel size."""
+    pixels = np.random.default_rng(1).integers(90, 255, (3000, 2400, 3), dtype=np.uint8)
+    with tifffile.TiffWriter(path) as file:
+        how: dict[str, Any] = {"tile": (256, 256), "photometric": "rgb", "resolutionunit": "CENTIMETER"}
+        file.write(pixels, subifds=1, resolution=(20000, 20000), **how)
+        file.write(pixels[::2, ::2], subfiletype=1, **how)
+    return path
+
+
+def test_a_jpeg_comes_by_itself_while_the_window_goes_on(canvas, readers, tmp_path) -> None:
+    """The steps of a person: drop, hide and rename while it opens, zoom in, drop another one and throw it away."""
+    canvas.drop(jpeg(tmp_path / "C5.jpg"))
+    (layer,) = canvas.viewer.layers
+    assert (layer.name, layer.data[0].shape, is_opening(layer)) == ("C5", (3200, 2560, 3), True)
+    assert canvas.sentence == "Opening C5…"
+    assert canvas.viewer.status == "Opening C5…"
+    layer.name, layer.visible = "my slide", False
+    canvas.rest(0.1)
+    assert is_opening(layer)
+    canvas.until(lambda: slide_of(layer) is not None)
+    assert (canvas.names, layer.visible, canvas.dock.state.slide) == (["my slide"], False, slide_of(layer))
+    layer.visible = True
+    canvas.rest(0.3)
+    canvas.viewer.scene.camera.zoom *= 8
+    canvas.until(lambda: np.array_equal(layer._slice.image.raw, sharp(layer)))
+    assert "MainThread" not in readers
+
+    canvas.drop(jpeg(tmp_path / "C6.jpg", 1), jpeg(tmp_path / "C7.jpg", 2), tmp_path / "C5.jpg")
+    assert set(canvas.names) == {"my slide", "C6", "C7", "C5"}
+    gone = canvas.viewer.layers["C6"]
+    canvas.viewer.layers.remove(gone)
+    canvas.until(lambda: all(slide_of(other) is not None for other in canvas.viewer.layers))
+    # one slide is in sight, which was opened twice
+    assert {other.name: other.visible for other in canvas.viewer.layers} == {"my slide": True, "C7": False, "C5": True}
+    assert canvas.dock.state.slide is slide_of(canvas.viewer.layers["C5"])
+    assert "MainThread" not in readers
+    assert not canvas.notes
+
+
+def sharp(layer: Any) -> Any:
+    """Return the pixels of the part that napari draws, read for a test."""
+    (top, left), (bottom, right) = layer.corner_pixels[:, -2:]
+    return np.asarray(layer.data[layer.data_level][top : bottom + 1, left : right + 1])
+
+
+def broken_files(folder: Path) -> dict[str, Path]:
+    """Write files that cannot be opened, by the word that says why."""
+    text = folder / "notes.svs"
+    text.write_text("a list of slides\n" * 400)
+    cut = pyramid(folder / "cut.tif")
+    cut.write_bytes(cut.read_bytes()[:2_000_000])
+    late = jpeg(folder / "late.jpg")  # only decoding finds that it is cut short
+    late.write_bytes(late.read_bytes()[:-9000])
+    (folder / "half.nh2st").mkdir()
+    (folder / "half.nh2st" / "zarr.json").write_text("{")
+    model = folder / "my model"
+    model.mkdir()
+    (model / "card.json").write_text("{}")
+    (folder / "empty").mkdir()
+    empty = folder / "nothing.png"
+    empty.touch()
+    return {
+        "not a slide of a known format": text,
+        "cut.tif is cut short": cut,
+        "late.jpg is cut short": late,
+        "half.nh2st": folder / "half.nh2st",
+        "a model folder": model,
+        "a folder: drop the slide file": folder / "empty",
+        "nothing.png is empty": empty,
+    }
+
+
+def test_what_cannot_be_opened_is_said_in_one_line(canvas, tmp_path, monkeypatch) -> None:
+    from napari.settings import get_settings
+
+    files = broken_files(tmp_path)
+    folders = {f"{path}/": "napari-nh2st" for path in files.values() if path.is_dir()}
+    settings = get_settings().plugins
+    monkeypatch.setattr(settings, "extension2reader", settings.extension2reader | folders)
+    for words, path in files.items():
+        canvas.notes.clear()
+        canvas.drop(path)
+        canvas.until(lambda: bool(canvas.notes))
+        assert [severity for severity, _ in canvas.notes] == ["error"], words
+        assert words in canvas.notes[0][1]
+        assert str(tmp_path) not in canvas.notes[0][1]
+        assert canvas.sentence == canvas.notes[0][1]
+        assert not canvas.viewer.layers
+    shutil.copy(files["cut.tif is cut short"], tmp_path / "again.svs")
+    canvas.drop(tmp_path / "again.svs", jpeg(tmp_path / "C5.jpg"))  # the others of a handful are opened
+    canvas.until(lambda: canvas.dock.state.slide is not None)
+    assert canvas.names == ["C5"]
+
+
+def test_no_warning_of_units_in_any_order(canvas, tmp_path) -> None:
+    """Slides with and without a pixel size, what is drawn on them, and a size that is given later."""
+    for path in (jpeg(tmp_path / "A.jpg"), pyramid(tmp_path / "B.tif"), jpeg(tmp_path / "C.jpg", 1)):
+        canvas.drop(path)
+        canvas.until(lambda name=path.stem: slide_of(canvas.viewer.layers[name]) is not None)
+        canvas.rest(0.2)
+    canvas.viewer.window._qt_viewer.layerButtons.newShapesButton.click()
+    canvas.dock.tissue.button.click()
+    canvas.until(lambda: len(canvas.viewer.layers) == 5)
+    canvas.rest(0.2)
+    canvas.dock.slides.mpp_given.emit(0.5, "user")
+    canvas.rest(0.2)
+    assert not canvas.notes
+    assert [str(unit) for unit in canvas.viewer.layers.extent.units] == ["micrometer", "micrometer"]
+
+
+def test_a_window_that_is_closed_while_it_opens_a_slide(make_napari_viewer, qtbot, monkeypatch, tmp_path) -> None:
+    canvas = Canvas(make_napari_viewer(show=True), qtbot, monkeypatch)
+    canvas.drop(jpeg(tmp_path / "C9.jpg", 9))
+    closed, close = [], SlideFile.close
+    monkeypatch.setattr(SlideFile, "close", lambda self: (closed.append(self.path.name), close(self))[1])
+    canvas.viewer.close()
+    qtbot.waitUntil(lambda: "C9.jpg" in closed, timeout=20_000)
+
+
+def test_a_script_gets_the_slide_itself(make_napari_viewer, tmp_path) -> None:
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(str(jpeg(tmp_path / "C5.jpg")), plugin="napari-nh2st")
+    assert slide_of(layer) is not None
+    np.testing.assert_array_equal(layer.data[0][:40, :40], slide_of(layer).read(0, 0, 40, 40, 1.0))
+    with pytest.raises(Exception, match="cut short"):
+        late = tmp_path / "late.jpg"
+        late.write_bytes((tmp_path / "C5.jpg").read_bytes()[:-9000])
+        viewer.open(str(late), plugin="napari-nh2st")
