@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nh2st.viewer.several.messages import TOO_FEW_SLIDES
+from napari_nh2st.viewer.several.messages import LAYING_OUT, TOO_FEW_SLIDES
 from napari_nh2st.viewer.several.slides import SlidesPresenter
 from viewer.several.views import FakeSlides, slide
 from viewer.without_window import Desk
@@ -129,3 +129,31 @@ def test_slides_without_a_prediction(slides: Slides) -> None:
     slides.workspace.close()
     assert not slides.viewer.canvas.grid.enabled
     assert slides.in_sight == ["B", slides.heatmap.layer.name]
+
+
+def test_slides_are_laid_out_step_by_step_and_may_be_put_back_in_between(compared: Slides) -> None:
+    waiting: list = []
+    compared.pace.later = waiting.append
+    in_sight, grid = compared.in_sight, compared.viewer.canvas.grid
+    changes: list[int] = []
+    for layer in compared.viewer.layers:
+        layer.events.visible.connect(lambda event: changes.append(len(waiting)))
+    compared.toggle(True)
+    assert compared.view.sentence == LAYING_OUT
+    assert len(changes) == 1  # one layer at a time: the window answers in between
+    compared.settle()
+    assert compared.section.on
+    while waiting:
+        before = len(changes)
+        waiting.pop(0)()
+        assert len(changes) - before <= 1
+    assert grid.enabled
+    assert len(compared.cells) == 2
+    assert compared.view.sentence != LAYING_OUT
+    compared.toggle(False)
+    compared.toggle(True)
+    compared.toggle(False)
+    while waiting:
+        waiting.pop(0)()
+    assert not grid.enabled
+    assert compared.in_sight == in_sight

@@ -11,6 +11,7 @@ from qtpy.QtCore import QPoint, Qt
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict_dock import PredictWidget
+from napari_nh2st.viewer.several.messages import LAYING_OUT
 from viewer.fakes import FakeServices, FakeSlide
 from viewer.several.views import slide
 
@@ -153,6 +154,12 @@ def compared(window: Window) -> Window:
     return window
 
 
+def _lay_out(window: Window) -> None:
+    section = window.widget.folds["Several slides"].open()
+    window.qtbot.mouseClick(section.button, LEFT)
+    window.qtbot.waitUntil(lambda: section.sentence.text() != LAYING_OUT, timeout=10_000)
+
+
 def _cells(window: Window) -> list[list[str]]:
     grid, shown = window.viewer.canvas.grid, window.viewer.layers
     boxes = [[shown[i] for i in inside] for _, inside in grid.iter_viewboxes(shown)]
@@ -164,7 +171,7 @@ def test_side_by_side_and_back(compared: Window) -> None:
     viewer.add_points([[3, 4]], name="mine")
     order, in_sight, camera = list(viewer.layers), window.in_sight, viewer.scene.camera.center
     window.widget.scroll.ensureWidgetVisible(button)
-    window.qtbot.mouseClick(button, LEFT)
+    _lay_out(window)
     heatmaps = [window.desk_heatmap(name) for name in "AB"]
     assert _cells(window) == [["A", heatmaps[0].layer.name], ["B", heatmaps[1].layer.name]]
     limits = [tuple(heatmap.layer.contrast_limits) for heatmap in heatmaps]
@@ -191,11 +198,11 @@ def test_side_by_side_and_back(compared: Window) -> None:
 
 def test_leaving_through_naparis_own_button_or_by_a_layer_that_goes(compared: Window) -> None:
     window, viewer, button = compared, compared.viewer, compared.section.button
-    window.qtbot.mouseClick(button, LEFT)
+    _lay_out(window)
     viewer.canvas.grid.enabled = False
     window.qtbot.waitUntil(lambda: not button.isChecked())
     assert "B" not in window.in_sight
-    window.qtbot.mouseClick(button, LEFT)
+    _lay_out(window)
     assert viewer.canvas.grid.enabled
     viewer.layers.remove("B")
     window.qtbot.waitUntil(lambda: not button.isChecked())
@@ -211,8 +218,7 @@ def test_a_slide_that_goes_while_they_lie_side_by_side_takes_no_text_of_the_othe
         window.choose(name)
         window.predict()
     window.choose(goes)
-    section = window.widget.folds["Several slides"].open()
-    window.qtbot.mouseClick(section.button, LEFT)
+    _lay_out(window)
     window.qtbot.wait(50)
     other = "B" if goes == "A" else "A"
     window.desk_heatmap(other).layer.visible = False

@@ -26,6 +26,7 @@ NONE_OF_THESE = "The model has none of these genes"
 SIDE_BY_SIDE_TIP = (
     "Show the open slides beside one another, with the same gene between the same limits; all move together"
 )
+LAYING_OUT = "Laying the slides side by side…"
 TOO_FEW_SLIDES = "Open a second slide first: there is nothing to lay beside this one"
 
 

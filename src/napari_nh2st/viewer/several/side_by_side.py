@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.map_layer import Later, at_once
 from napari_nh2st.viewer.state.style import Style
 
 if TYPE_CHECKING:
@@ -30,15 +31,28 @@ class SideBySide:
     viewer : ViewerModel
     pairs : sequence of (Layer, HeatmapLayer or None)
         Open slides, each with its heatmap where it has one.
+    later : callable
+        Calls a function a moment later: napari draws for long whenever a layer or a text comes or goes, and the window
+        should answer in between.
+    laid_out : callable
+        Called when all slides lie in their places.
 
     Attributes
     ----------
+    entering : bool
+        The slides are still being laid out.
     left_out : list of Layer
         Slides that did not fit in: without a heatmap, where others have one.
     """
 
-    def __init__(self, viewer: ViewerModel, pairs: Sequence[tuple[Layer, HeatmapLayer | None]]) -> None:
-        self._viewer = viewer
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        pairs: Sequence[tuple[Layer, HeatmapLayer | None]],
+        later: Later = at_once,
+        laid_out: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._viewer, self._later, self._laid_out = viewer, later, laid_out
         having = [(slide, heatmap) for slide, heatmap in pairs if heatmap is not None and heatmap.present]
         bare = [slide for slide, heatmap in pairs if heatmap is None or not heatmap.present]
         self.left_out = bare[1:] if having else []
@@ -48,17 +62,28 @@ class SideBySide:
         for slide in self._slides:
             self._shown += [slide, *(heatmap.layer for own, heatmap in having if own is slide and heatmap.layer)]
         self._stride = 2 if having else 1
-        self._enter()
+        self._remember()
+        self.entering = True
+        self._steps = self._enter()
+        self._go_on()
 
     @property
     def complete(self) -> bool:
         """True if all that is compared is still there, and in the grid."""
-        return bool(self._viewer.canvas.grid.enabled) and all(layer in self._viewer.layers for layer in self._shown)
+        in_grid = self.entering or bool(self._viewer.canvas.grid.enabled)
+        return in_grid and all(layer in self._viewer.layers for layer in self._shown)
 
     def show(self) -> None:
         """Show what is compared and nothing else: a choice in the dock may have hidden some of it."""
-        for layer in self._viewer.layers:
-            layer.visible = layer in self._shown
+        for _ in self._show():
+            pass
+
+    def _show(self) -> Iterator[None]:
+        """Show and hide one layer after the other."""
+        for layer in list(self._viewer.layers):
+            if layer.visible != (layer in self._shown):
+                layer.visible = layer in self._shown
+                yield
 
     def match(self, gene: str, style: Style) -> bool:
         """Show the same gene between the same limits on all slides, and return whether any limits have changed."""
@@ -79,7 +104,8 @@ class SideBySide:
 
     def leave(self) -> None:
         """Put order, visibility, camera and grid back; each heatmap has limits of its own again."""
-        viewer = self._viewer
+        viewer, self.entering = self._viewer, False
+        self._steps.close()
         still = [layer for layer in self._order if layer in viewer.layers]
         linked = [layer for layer in self._shown if layer in still]
         if linked:
@@ -96,17 +122,30 @@ class SideBySide:
             heatmap.restyle()
         viewer.scene.camera.center, viewer.scene.camera.zoom = self._camera
 
-    def _enter(self) -> None:
+    def _go_on(self) -> None:
+        """Take the next step, unless the slides are put back by now."""
+        if not self.entering:
+            return
+        if next(self._steps, self) is self:
+            self.entering = False
+            self._laid_out()
+        else:
+            self._later(self._go_on)
+
+    def _remember(self) -> None:
+        """Take note of all that is put back in the end."""
         viewer, grid = self._viewer, self._viewer.canvas.grid
         self._order = list(viewer.layers)
         self._visible = {layer: layer.visible for layer in self._order}
         self._grid = {name: getattr(grid, name) for name in ("stride", "shape", "spacing")}
         self._camera = tuple(viewer.scene.camera.center), float(viewer.scene.camera.zoom)
         self._named = [slide.name_overlay.visible for slide in self._slides]
+
+    def _enter(self) -> Generator[None]:
+        """Lay the slides out step by step."""
+        viewer, grid = self._viewer, self._viewer.canvas.grid
         self._arrange(self._shown)
-        self.show()
-        for slide in self._slides:
-            slide.name_overlay.visible = True
+        yield from self._show()
         layers = [heatmap.layer for heatmap in self.heatmaps if heatmap.layer is not None]
         if len(layers) > 1:
             for layer in layers[1:]:
@@ -115,6 +154,9 @@ class SideBySide:
         grid.stride, grid.shape, grid.spacing = self._stride, (-1, -1), _SPACING
         grid.enabled = True
         viewer.fit_to_view(layers=self._slides)
+        for slide in self._slides:
+            yield
+            slide.name_overlay.visible = True
 
     def _arrange(self, first: Sequence[Layer]) -> None:
         """Move layers to the beginning of the list, in this order."""

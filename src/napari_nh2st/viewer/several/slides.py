@@ -8,7 +8,7 @@ from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.roles import slide_of
 from napari_nh2st.viewer.predict.workspace import Workspace
-from napari_nh2st.viewer.several.messages import TOO_FEW_SLIDES, side_by_side_words
+from napari_nh2st.viewer.several.messages import LAYING_OUT, TOO_FEW_SLIDES, side_by_side_words
 from napari_nh2st.viewer.several.side_by_side import SideBySide
 
 if TYPE_CHECKING:
@@ -68,7 +68,16 @@ class SlidesPresenter:
         workspace = self._workspace
         workspace.maps.open_slides.keep_all_in_sight(True)
         slides = [(layer, slide) for layer in workspace.viewer.layers if (slide := slide_of(layer)) is not None]
-        self._side = SideBySide(workspace.viewer, [(layer, self._heatmap_on(slide)) for layer, slide in slides])
+        pairs = [(layer, self._heatmap_on(slide)) for layer, slide in slides]
+        self._view.show_sentence(LAYING_OUT)
+        self._side = side = SideBySide(workspace.viewer, pairs, workspace.maps.pace.later, self._laid_out)
+        if not side.entering:
+            self._laid_out()
+
+    def _laid_out(self) -> None:
+        """Keep what is compared in step from now on, and say what to know."""
+        if self._side is None or self._side.entering:
+            return
         for heatmap in self._side.heatmaps:
             if heatmap.layer is not None:
                 self._limits.add(heatmap.layer.events.contrast_limits, self._limits_changed)
