@@ -11,7 +11,8 @@ from napari_nh2st.model.card import TrainingSample
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.run.settings_file import read_config, write_settings
 from napari_nh2st.training.sections.section_check import SectionFacts
-from napari_nh2st.viewer.finetune.choices_presenter import FROM_BASE, LOOKING_UP, ChoicesPresenter
+from napari_nh2st.viewer.finetune.choices_presenter import ChoicesPresenter
+from napari_nh2st.viewer.finetune.choices_state import FROM_BASE, LOOKING_UP
 from napari_nh2st.viewer.finetune.hold_out import HoldOut
 from napari_nh2st.viewer.finetune.panel_choice import LISTED
 from viewer.fakes import FakeServices, card

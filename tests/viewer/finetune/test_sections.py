@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea
 from napari_nh2st.expression import read_expression, read_sheet
 from napari_nh2st.slides import open_slide
 from napari_nh2st.viewer.finetune.sections import Sections
-from napari_nh2st.viewer.finetune.sections_presenter import NO_MEASUREMENT, SectionsPresenter
+from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter
+from napari_nh2st.viewer.finetune.sections_state import NO_MEASUREMENT
 from napari_nh2st.viewer.finetune.sections_table import GENES, NAME, PATIENT, SIZE, STATE
 from napari_nh2st.viewer.kit.layout import scrolled
 from napari_nh2st.viewer.layers import frames

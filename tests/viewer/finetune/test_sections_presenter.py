@@ -11,13 +11,8 @@ import pytest
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.training.sections import section_check
 from napari_nh2st.training.sections.section_check import SectionFacts
-from napari_nh2st.viewer.finetune.sections_presenter import (
-    CHECKING,
-    NO_MEASUREMENT,
-    NO_SECTIONS,
-    SectionsPresenter,
-    first_sentences,
-)
+from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter, first_sentences
+from napari_nh2st.viewer.finetune.sections_state import CHECKING, NO_MEASUREMENT, NO_SECTIONS
 from viewer.finetune.fakes import FakeThreads
 from viewer.finetune.sections_folder import write_sections, write_sheet_of
 

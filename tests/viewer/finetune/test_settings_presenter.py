@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.run.settings_file import read_config
-from napari_nh2st.viewer.finetune.choices_presenter import FROM_BASE, IN_DOCK
+from napari_nh2st.viewer.finetune.choices_presenter import IN_DOCK
+from napari_nh2st.viewer.finetune.choices_state import FROM_BASE
 from napari_nh2st.viewer.finetune.hold_out import HoldOut
 from napari_nh2st.viewer.finetune.panel_choice import LISTED
 from napari_nh2st.viewer.finetune.settings_presenter import GROUPS, SettingsPresenter

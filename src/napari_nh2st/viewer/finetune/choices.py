@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QPlainTextEdit, QSpinBox, QWi
 from superqt.utils import qdebounced, signals_blocked
 
 from napari_nh2st.expression.panels import PANELS
-from napari_nh2st.viewer.finetune.choices_presenter import ChoicesPresenter, Offer
+from napari_nh2st.viewer.finetune.choices_presenter import ChoicesPresenter
+from napari_nh2st.viewer.finetune.choices_state import Offer
 from napari_nh2st.viewer.finetune.hold_out import HoldOut
 from napari_nh2st.viewer.finetune.panel_choice import LISTED, PanelChoice
 from napari_nh2st.viewer.kit.buttons import action_button

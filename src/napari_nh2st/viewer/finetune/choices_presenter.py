@@ -3,116 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-
-from psygnal import SignalGroupDescriptor
+from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.panels import PANELS
-from napari_nh2st.training.config import Train, TrainingConfig, read_config
+from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.run.run_process import RunProcess
 from napari_nh2st.training.run.settings_file import FILE, settings_of
 from napari_nh2st.viewer.finetune.cards import Cards
+from napari_nh2st.viewer.finetune.choices_state import FROM_BASE, LOOKING_UP, Choices, ChoicesState, Offer
+from napari_nh2st.viewer.finetune.gene_lookup import GeneLookup
 from napari_nh2st.viewer.finetune.hold_out import HoldOut, HoldOutKind, choices_words, patients_of
-from napari_nh2st.viewer.finetune.panel_choice import (
-    LISTED,
-    PANEL_NAMES,
-    PanelChoice,
-    chosen_by_list,
-    chosen_by_rule,
-    taken_over,
-)
+from napari_nh2st.viewer.finetune.panel_choice import LISTED, PANEL_NAMES, PanelChoice
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.predict.model_names import folder_name
 
 if TYPE_CHECKING:
-    from napari_nh2st.model.card import Card
     from napari_nh2st.training.sections.section_check import SectionFacts
 
-FROM_BASE = "base"
-LOOKING_UP = "The genes are still being looked up"
 # Settings that the dock has controls for: a settings file does not decide them.
 IN_DOCK = ("panel", "panel_kind", "genes", "train", "hold_out_sections", "hold_out_patients", "epochs")
 _DEFAULTS = TrainingConfig()
-
-
-@dataclass(frozen=True)
-class Offer:
-    """An item of a list: its value, its label, its tooltip, and why it cannot be chosen (empty where it can)."""
-
-    value: str
-    label: str
-    tip: str = ""
-    reason_off: str = ""
-
-
-@dataclass(eq=False)
-class Choices:
-    """The choices of a person. They tell their listeners when one of them changes.
-
-    Attributes
-    ----------
-    base : str or None
-        Name or folder of the base model; None starts from scratch.
-    panel : str
-        A key of `PANELS`, `FROM_BASE` or `LISTED`.
-    number : int
-        Of genes, where a rule of `PANELS` chooses them.
-    gene_list : str
-        As it was typed or pasted.
-    train : str
-    hold_out : HoldOut
-    seed : int
-    epochs : int
-        0 takes those of the settings.
-    """
-
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
-
-    base: str | None = None
-    panel: str = _DEFAULTS.panel_kind
-    number: int = _DEFAULTS.panel
-    gene_list: str = ""
-    train: Train = _DEFAULTS.train
-    hold_out: HoldOut = field(default_factory=HoldOut)
-    seed: int = 0
-    epochs: int = 0
-
-
-@dataclass(eq=False)
-class ChoicesState:
-    """Consequences of the choices. It tells its listeners what changes.
-
-    Attributes
-    ----------
-    panels : tuple of Offer
-    hold_outs : tuple of Offer
-    names : tuple of str
-        Of the sections or patients of which one can be held out.
-    question : int
-        Counts what is to be looked up: another number asks for another look, once it has settled.
-    panel_choice : PanelChoice
-    guard : str
-        What the figures of the run will mean.
-    why_not : str
-        Why no run can be made with these choices; empty where one can.
-    folded : str
-        The line to which the choices are folded; empty while they are open.
-    """
-
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
-
-    panels: tuple[Offer, ...] = ()
-    hold_outs: tuple[Offer, ...] = ()
-    names: tuple[str, ...] = ()
-    question: int = 0
-    panel_choice: PanelChoice = field(default_factory=PanelChoice)
-    guard: str = ""
-    why_not: str = LOOKING_UP
-    folded: str = ""
 
 
 class ChoicesPresenter:
@@ -192,7 +105,9 @@ class ChoicesPresenter:
         if question == self._answered:
             return
         everything = list(self._facts())
-        look = _Lookup(self._cards, self.choices.base, self.choices.panel, self.choices.number, self.choices.gene_list)
+        look = GeneLookup(
+            self._cards, self.choices.base, self.choices.panel, self.choices.number, self.choices.gene_list
+        )
 
         def done(found: tuple[PanelChoice, frozenset[str]]) -> None:
             if question == self.state.question:  # no other choice was made meanwhile
@@ -291,46 +206,6 @@ class ChoicesPresenter:
             self.look_up()
         else:
             self.choices.panel = self.state.panels[0].value
-
-
-@dataclass(frozen=True)
-class _Lookup:
-    """Looks a choice of genes up in sections. Slow: not on the GUI thread."""
-
-    cards: Cards
-    base: str | None
-    panel: str
-    number: int
-    gene_list: str
-
-    def __call__(
-        self, everything: Sequence[SectionFacts], training: Sequence[SectionFacts]
-    ) -> tuple[PanelChoice, frozenset[str]]:
-        """Return what comes of it, and the patients from which the base model has learnt."""
-        card = None if self.base is None else self.cards.load_card(self.base)
-        learnt = frozenset() if card is None else frozenset(sample.patient for sample in card.seen)
-        choice = self._panel(card, training, all_of_them=len(training) == len(everything))
-        if self.base is not None and card is not None:
-            reason = _learnt_before(everything, training, self.base, card)
-            choice = replace(choice, why_not=reason or choice.why_not)
-        return choice, learnt
-
-    def _panel(self, card: Card | None, training: Sequence[SectionFacts], *, all_of_them: bool) -> PanelChoice:
-        if self.panel == LISTED:
-            return chosen_by_list(training, self.gene_list)
-        if card is not None:
-            return taken_over(training, card)
-        return chosen_by_rule(training, self.number, all_of_them=all_of_them)
-
-
-def _learnt_before(everything: Sequence[SectionFacts], training: Sequence[SectionFacts], base: str, card: Card) -> str:
-    """Say which held-out section the base model has learnt from; empty where it has from none."""
-    from napari_nh2st.engine.seen_sections import SeenSections
-    from napari_nh2st.model.folder import find_model
-    from napari_nh2st.training.sections.held_apart import learnt_before
-
-    held_out = [facts.named for facts in everything if facts not in training]
-    return learnt_before(held_out, SeenSections.of(card, find_model(base)), base) if held_out else ""
 
 
 def _recorded(run: Path) -> str:

@@ -13,7 +13,8 @@ from superqt.utils import signals_blocked
 from napari_nh2st.training.run.run_process import RunStatus
 from napari_nh2st.viewer.finetune.choices import ChoicesForm
 from napari_nh2st.viewer.finetune.curves import Curves
-from napari_nh2st.viewer.finetune.dock_presenter import FinetunePresenter, Progress, StartOffer
+from napari_nh2st.viewer.finetune.dock_presenter import FinetunePresenter
+from napari_nh2st.viewer.finetune.dock_state import Progress, StartOffer
 from napari_nh2st.viewer.finetune.estimate import EstimateRow
 from napari_nh2st.viewer.finetune.held_out_map import HeldOutMap, heatmap_colours
 from napari_nh2st.viewer.finetune.run_facts import LogFold, RunFacts

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Protocol
-
-from psygnal import SignalGroupDescriptor
+from typing import Protocol
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.run.run_folder import RunFolder
@@ -18,9 +15,10 @@ from napari_nh2st.training.run.settings_file import FILE as SETTINGS
 from napari_nh2st.training.run.settings_file import write_settings
 from napari_nh2st.viewer.finetune.cards import Cards
 from napari_nh2st.viewer.finetune.choices_presenter import ChoicesPresenter
+from napari_nh2st.viewer.finetune.dock_state import START, FinetuneState, StartOffer, progress_of
 from napari_nh2st.viewer.finetune.estimate_presenter import EstimatePresenter, Trial
 from napari_nh2st.viewer.finetune.held_out_map_presenter import Colours, HeldOutMapPresenter
-from napari_nh2st.viewer.finetune.messages import progress_words, run_sentence
+from napari_nh2st.viewer.finetune.messages import run_sentence
 from napari_nh2st.viewer.finetune.run_queue_presenter import RunQueuePresenter
 from napari_nh2st.viewer.finetune.run_result_presenter import RunResultPresenter
 from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter
@@ -29,7 +27,6 @@ from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.state.preferences import Preferences
 
-_START = "Start the run. It continues when you close napari"
 _QUEUE = "Another run is at work. This one begins by itself when the other has ended"
 _RESUME = "Continue from the last finished epoch, with the settings that the run was started with"
 _NO_RUN = "No run is at work here, so there is nothing to "
@@ -49,67 +46,6 @@ class FinetuneView(Protocol):
 
     def use_model(self, model: Path) -> None:
         """Choose a model in the NH2ST dock."""
-
-
-@dataclass(frozen=True)
-class StartOffer:
-    """The button that starts a run."""
-
-    text: str = "Start"
-    tip: str = _START
-    reason_off: str = ""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a run: steps of its stage or epochs done, of how many (0 if not known), and the same in words."""
-
-    done: int = 0
-    total: int = 0
-    words: str = ""
-
-
-@dataclass(eq=False)
-class FinetuneState:
-    """The state of the dock. It tells its listeners what changes.
-
-    Attributes
-    ----------
-    folder : str
-        Of the run, as it was typed.
-    status : RunStatus
-        Of the run in that folder.
-    sentence : str
-        Where the run stands, or what is missing before it can be started.
-    start : StartOffer
-    settings_off, pause_off, stop_off : str
-        Why the settings cannot be edited, the run not held, not stopped; empty where they can.
-    held : bool
-        Whether the run is held, or will be after its current step.
-    progress : Progress or None
-        None while no run is at work.
-    log : str
-        The end of what the run printed.
-    model : Path or None
-        Of a run that has ended.
-    choosing : bool
-        Whether sections and choices are in sight; a run at work needs the room.
-    """
-
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
-
-    folder: str = ""
-    status: RunStatus = field(default_factory=lambda: RunStatus("empty"))
-    sentence: str = ""
-    start: StartOffer = StartOffer()
-    settings_off: str = ""
-    pause_off: str = ""
-    stop_off: str = ""
-    held: bool = False
-    progress: Progress | None = None
-    log: str = ""
-    model: Path | None = None
-    choosing: bool = True
 
 
 class FinetunePresenter:
@@ -281,7 +217,7 @@ class FinetunePresenter:
         begun = run is not None and status.state != "empty"
         self.state.log = run.tail(_LOG_LINES) if run is not None and begun else ""
         self.state.held = run is not None and run.pause_asked and status.active
-        self.state.progress = _progress(status) if status.active else None
+        self.state.progress = progress_of(status) if status.active else None
         self.state.model = None if status.active else status.model  # a run at work may write another
         self.state.status = status
         self.map.show_run(run.folder if run is not None and begun else None, active=status.active)
@@ -334,7 +270,7 @@ class FinetunePresenter:
         run, status = self.run, self.state.status
         goes_on = resumable and status.state != "done" and not status.active
         waits = run is not None and bool(self.queue.active_beside(run.folder))
-        tip = _RESUME if goes_on else _START
+        tip = _RESUME if goes_on else START
         return StartOffer(
             "Queue" if waits else "Resume" if goes_on else "Start",
             f"{_QUEUE}. {tip}" if waits else tip,
@@ -390,10 +326,3 @@ def _settings_off(run: RunProcess | None, status: RunStatus) -> str:
     if run is None:
         return "Choose a folder for the run first: its settings are kept there"
     return "The settings are fixed when a run begins" + ("" if status.active else ": choose a new folder to set others")
-
-
-def _progress(status: RunStatus) -> Progress:
-    metrics, words = status.metrics, progress_words(status)
-    if metrics.total:  # of what it does before, between or after the epochs
-        return Progress(min(metrics.done or 0, metrics.total), metrics.total, words)
-    return Progress(metrics.epoch or 0, (metrics.total_epochs or 0) if metrics.training else 0, words)

@@ -8,12 +8,8 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QProgressBar, QWidget
 from superqt.utils import qdebounced, signals_blocked
 
 from napari_nh2st.viewer.finetune.open_sections import open_sections
-from napari_nh2st.viewer.finetune.sections_presenter import (
-    Overview,
-    SectionsPresenter,
-    SheetField,
-    first_sentences,
-)
+from napari_nh2st.viewer.finetune.sections_presenter import SectionsPresenter, first_sentences
+from napari_nh2st.viewer.finetune.sections_state import Overview, SheetField
 from napari_nh2st.viewer.finetune.sections_table import SectionsTable
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import column, row

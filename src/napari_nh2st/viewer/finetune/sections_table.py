@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_nh2st.expression import Sample
-from napari_nh2st.viewer.finetune.sections_presenter import Editable
+from napari_nh2st.viewer.finetune.sections_state import Editable
 from napari_nh2st.viewer.kit.texts import paragraphs, plain_tip
 
 if TYPE_CHECKING:
