@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.layers.domains import colour_of
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
@@ -237,6 +238,12 @@ def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
     domains = dock.domains
     first = domains.table.frame
     assert domains.note.text() == ALIKE
+    swatch = domains.choice.itemIcon(0).pixmap(domains.choice.iconSize()).toImage()
+    assert swatch.pixelColor(5, 5).name().upper() == colour_of(1)
+    lines = [key for key in dock.viewer.canvas.overlays if key.startswith("nh2st_legend")]
+    written = [overlay for overlay in map(dock.viewer.canvas.overlays.get, lines) if overlay.visible]
+    assert [overlay.text.split(":")[0] for overlay in written] == [str(i + 1) for i in range(domains.choice.count())]
+    assert len({tuple(overlay.color) for overlay in written}) == len(written)
     assert list(first.columns) == ["difference", "score", "adjusted p"]
     at = domains.table.view.visualRect(domains.table.view.model().index(1, 0)).center()
     dock.qtbot.mouseClick(domains.table.view.viewport(), LEFT, pos=at)

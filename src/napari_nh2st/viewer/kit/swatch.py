@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from qtpy.QtGui import QColor, QIcon, QPixmap
 
-_SIDE = 14  # pixels
+SIDE = 14  # pixels
 
 
 def swatch(colour: str) -> QIcon:
     """Return an icon of one colour, "#rrggbb"."""
-    square = QPixmap(_SIDE, _SIDE)
+    square = QPixmap(SIDE, SIDE)
     square.fill(QColor(colour))
     return QIcon(square)

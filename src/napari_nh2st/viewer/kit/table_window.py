@@ -13,7 +13,7 @@ from napari_nh2st.viewer.kit.layout import column, row
 
 COPY_TIP = "Copy the whole table, to paste it into a spreadsheet (Ctrl+C)"
 _SAMPLE = 50  # rows that say how wide a column is
-_PADDING, _ARROW = 10, 12  # pixels; the arrow stands in the heading of the column that it is sorted by
+_PADDING, _ARROW = 10, 16  # pixels; the arrow stands in the heading of the column that it is sorted by
 _WIDEST = 18  # letters of the widest column
 _SIZE = 520, 600
 

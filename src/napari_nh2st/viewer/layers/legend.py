@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 UNIT_OVERLAY = "nh2st_unit"  # of the topmost map in sight
-MOST_LINES = 4
+MOST_LINES = 12
 
 _UNITS = (UNIT_OVERLAY, "nh2st_unit_below", "nh2st_unit_third")
 _LINE = "nh2st_legend_{}"
 _WRITING = 0.35  # of white: dark blue could not be read on the legend's dark ground
 _DARK, _PLAIN = (0.09, 0.09, 0.11, 0.85), "white"  # whatever the theme: the colours are made for a dark ground
+_LEAST_LIGHT = 115  # of 255, of writing on it
 _NAMED: WeakSet[Layer] = WeakSet()  # layers whose names we wrote on the canvas
 
 InSight = Sequence[tuple["Layer", Role]]
@@ -31,6 +32,14 @@ InSight = Sequence[tuple["Layer", Role]]
 def legible(colour: str) -> str:
     """Return a lighter shade of "#rrggbb" that is read on the legend's ground."""
     return "#" + "".join(f"{round(part + _WRITING * (255 - part)):02x}" for part in bytes.fromhex(colour[1:]))
+
+
+def readable(colour: str) -> str:
+    """Return a colour ("#rrggbb") light enough to be read on the dark ground of a legend."""
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    light = sum(weight * part for weight, part in zip((0.3, 0.59, 0.11), parts, strict=True))
+    white = max(0.0, (_LEAST_LIGHT - light) / (255 - light))
+    return "#" + "".join(f"{round(part + white * (255 - part)):02x}" for part in parts)
 
 
 def show_legend(viewer: ViewerModel, event: Any = None) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QSlider, QWidget
 
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.swatch import swatch
+from napari_nh2st.viewer.kit.swatch import SIDE, swatch
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Label, Note, Sentence
 from napari_nh2st.viewer.layers.domains import colour_of
@@ -38,6 +38,7 @@ class DomainsPart(QWidget):
         self.task = self.work = Task(workspace)
         self.sentence = Sentence()
         self.choice = NarrowCombo("The domain whose genes the table shows, with its share of what is predicted")
+        self.choice.setIconSize(QSize(SIDE, SIDE))
         self.table = GeneTable("markers", workspace.save_folder)
         self.note = Note()
         layout = column(self)

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_nh2st.geometry import Box, FloatArray
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
-from napari_nh2st.viewer.layers.roles import KEY, Kind, Role
+from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of, kind_of
 from napari_nh2st.viewer.layers.stacking import place
 from napari_nh2st.viewer.predict.region import level0, outline_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -205,9 +205,10 @@ def _hex(rgba: Any) -> str:
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgba[:3])
 
 
-def region_layer(viewer: ViewerModel, name: str) -> Shapes | None:
-    """Return the layer of regions with this name, None where there is none: it goes on being drawn in."""
-    return next((layer for layer in shapes_layers(viewer) if layer.name == name), None)
+def region_layer(viewer: ViewerModel, fingerprint: str | None) -> Shapes | None:
+    """Return the layer of a slide's regions, None where there is none: it goes on being drawn in."""
+    ours = (layer for layer in shapes_layers(viewer) if kind_of(layer) is Kind.REGIONS)
+    return next((layer for layer in ours if fingerprint_of(layer) == fingerprint), None)
 
 
 def prepare_shapes() -> None:

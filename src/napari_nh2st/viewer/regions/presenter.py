@@ -134,7 +134,7 @@ class RegionsPresenter:
             return False
         slide_layer = workspace.map_slide_layer
         name = "regions" if slide_layer is None else f"{slide_layer.name} · regions"
-        layer = region_layer(workspace.viewer, name)
+        layer = region_layer(workspace.viewer, prediction_map.slide.get("fingerprint"))
         if layer is None:
             layer = add_region_layer(workspace.viewer, name, prediction_map)
         workspace.viewer.layers.selection.active = self._pen_on = layer
