@@ -26,6 +26,7 @@ from napari_nh2st.viewer.kit.lifetime import Lifetime
 from napari_nh2st.viewer.kit.pacing import Pacing
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.removal import make_removal_safe
+from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.layers.scale_bar import ScaleBar
 from napari_nh2st.viewer.measured.section import MeasuredSection
 from napari_nh2st.viewer.predict.job_section import JobSection
@@ -55,6 +56,9 @@ FOLDS: tuple[tuple[str, str, Callable[[Workspace], QWidget]], ...] = (
     ("Several genes", "Pinned genes as layers, three genes in one image, and signatures", SeveralSection),
     ("Several slides", "Open slides side by side", SlidesSection),
 )
+
+# Kinds of layers that a section goes on with when an earlier dock has drawn them.
+_DRAWN = {"Measured": {Kind.MEASURED, Kind.DIFFERENCE}}
 
 _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
 _REST_MS = 200  # the view rests when it has not moved for so long
@@ -90,7 +94,7 @@ class PredictWidget(QWidget):
         self.state, self.controller, self.live = self.presenter.state, self.presenter.controller, self.presenter.live
         self._build()
         self._wire()
-        self.presenter.choose_slide(self.slides.layer)
+        self._take_up()
         self._show_empty(self.empty.presenter.empty)
         for title, fold in self.folds.items():
             fold.button.setChecked(title in self.workspace.preferences.open_sections)
@@ -100,6 +104,19 @@ class PredictWidget(QWidget):
     def heatmap(self) -> HeatmapLayer | None:
         """The layer of the current gene, None where nothing is predicted."""
         return self.workspace.heatmap
+
+    def _take_up(self) -> None:
+        """Begin with what is in the window: slides, and what an earlier dock has drawn on them."""
+        slide_layer = self.slides.layer
+        made_with = self.presenter.take_up_window(slide_layer)
+        if made_with is not None:
+            self.models.use(made_with.model)
+            self.state.fine = made_with.pitch is not None
+        self.presenter.choose_slide(slide_layer)
+        kinds = {kind_of(layer) for layer in self.viewer.layers}
+        for title, drawn in _DRAWN.items():
+            if kinds & drawn:
+                self.folds[title].make()
 
     def _build(self) -> None:
         self.slides = SlideSection(self.workspace, self._connections)
@@ -205,6 +222,7 @@ class PredictWidget(QWidget):
         # after the list of slides, which chooses another one
         self._connections.add(viewer.layers.events.removed, lambda event: self.presenter.layer_removed(event.value))
         self.hover = Hover(viewer)
+        self.workspace.when_closing(self.hover.close)
         self._connections.add(viewer.cursor.events.position, self.hover.moved)
         self._connections.add(viewer.events.status, self.hover.said)
         self.state.gene_chosen.connect(self.hover.moved)

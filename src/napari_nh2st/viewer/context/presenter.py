@@ -367,6 +367,7 @@ class ContextPresenter:
 
     def _close(self) -> None:
         """Let go of the viewer."""
+        self._outline.remove()
         self._view.draw_while_working(False)
         self._workspace.viewer.layers.events.removed.disconnect(self._layer_removed)
         callbacks = self._workspace.viewer.mouse_drag_callbacks

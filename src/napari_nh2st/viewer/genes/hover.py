@@ -125,6 +125,12 @@ class Hover:
         if self._text and self._viewer.mouse_over_canvas and self._viewer.status not in ("", self._text):
             self._viewer.status = self._text
 
+    def close(self) -> None:
+        """Say nothing any more."""
+        if self._text and self._viewer.status == self._text:
+            self._viewer.status = ""
+        self._text = ""
+
     def _cell(self, layer: Layer, prediction_map: PredictedMap) -> npt.NDArray[np.int64] | None:
         """Return the flat index of the cell under the cursor, (1,); None off the map."""
         row, column = (int(v) for v in np.floor(under_cursor(self._viewer, layer) + 0.5))

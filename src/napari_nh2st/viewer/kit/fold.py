@@ -51,6 +51,10 @@ class Fold(QWidget):
             self._layout.addWidget(self._section)
         return self._section
 
+    def make(self) -> None:
+        """Make what is folded, and leave it folded."""
+        assert self.section is not None
+
     def open(self, on: bool = True) -> Any:
         """Open or close it, and return what is in it."""
         self.button.setChecked(on)

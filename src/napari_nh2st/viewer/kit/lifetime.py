@@ -75,6 +75,7 @@ class Lifetime(QObject):
                 self._was_docked = True
             elif self._was_docked:
                 self.end()
+                self._dock.deleteLater()  # napari lets go of it; what Qt calls of it would hold it for ever
         elif self._window is not None and watched is self._window():
             self._window_event(kind, in_sight=watched.isVisible())
         return False

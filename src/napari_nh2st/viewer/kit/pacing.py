@@ -71,10 +71,12 @@ class Pacing:
             call()
 
     def stop(self) -> None:
-        """Call nothing any more."""
-        self._calls.clear()
+        """Make the calls that wait, and no more: what is drawn already is not left half-done."""
         for each in (self._draw, self._measure, self._next):
             each.stop()
+        calls, self._calls = self._calls, deque()
+        for call in calls:
+            call()
 
     def _drawn(self) -> None:
         took = 1000 * (time.monotonic() - self._began)

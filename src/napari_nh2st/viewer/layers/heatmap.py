@@ -15,7 +15,7 @@ from napari_nh2st.viewer.layers.colour_limits import ColourLimits, limits_of_lay
 from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
 from napari_nh2st.viewer.layers.names import name_for
-from napari_nh2st.viewer.layers.roles import KEY, Kind, MapRole, map_of, map_role, role_of
+from napari_nh2st.viewer.layers.roles import KEY, Kind, MapRole, give_role, map_of, map_role, role_of
 from napari_nh2st.viewer.state.style import DEFAULT_COLORMAP, Style
 
 if TYPE_CHECKING:
@@ -115,12 +115,19 @@ class HeatmapLayer(MapLayer):
         """Take over a layer that is there already, such as one that File > Open made."""
         role = role_of(layer)
         if isinstance(role, MapRole):
-            self.role = role
+            self.role = replace(role, left=False)
+            give_role(layer, self.role)
         self._limits.now = limits_of_layer(layer)
         if layer.data.shape == self.values.shape and layer.data.dtype == self.values.dtype:
             self.values = layer.data
         self._watch(layer)
         self._settled = True
+
+    def keep_limits(self) -> None:
+        """Keep the limits of a layer that was taken over, where they are not those that fit its values."""
+        fitted, now = limits_of(self._values_for_limits(), self.style.percentiles), self.limits
+        if not np.allclose((fitted.low, fitted.high), (now.low, now.high), rtol=1e-4):
+            self._limits_moved()
 
     def show(self, gene: str) -> None:
         """Draw a gene, from the hidden vectors; brings the layer back if it was deleted."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.in_step import keep_in_step
 from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.names import name_for, name_layers
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
@@ -76,10 +76,6 @@ class MapLayer(OwnedLayer):
         self.values: npt.NDArray[Any] = np.full((self.map.rows, self.map.columns), np.nan, dtype=np.float32)
         self._later = later
         self._settled = False
-        events, grid = viewer.layers.events, viewer.canvas.grid.events
-        layout = (viewer.canvas.events.size, grid.enabled, grid.stride, grid.shape)
-        for changed in (events.inserted, events.removed, events.reordered, *layout):
-            changed.connect(self._tell)  # napari holds it weakly
 
     @property
     def map(self) -> PredictedMap:
@@ -150,9 +146,7 @@ class MapLayer(OwnedLayer):
     def _watch(self, layer: Layer) -> None:
         """Hear what the user does with a layer."""
         self.layer = layer
-        for name in ("visible", "contrast_limits"):
-            if name in layer.events:
-                layer.events[name].connect(partial(show_legend, self.viewer))
+        keep_in_step(self.viewer, layer)
 
     def _show_bar(self) -> None:
         if self.layer is not None and self.present:
@@ -168,10 +162,6 @@ class MapLayer(OwnedLayer):
             give_role(self.layer, self.role if self._settled else replace(self.role, label=""))
             name_layers(self.viewer)
             show_legend(self.viewer)
-
-    def _tell(self, event: Any = None) -> None:
-        name_layers(self.viewer)  # a model or a slide may have come or gone
-        show_legend(self.viewer)
 
     def _divide_cells(self, image: npt.NDArray[Any]) -> None:
         """Give the layer another number of pixels a cell, in its place, wherever the user has put it."""

@@ -57,7 +57,8 @@ class OpenSlides:
         own = fingerprint_of(self._chosen)
         for layer in self._viewer.layers:
             if layer in self._seen and fingerprint_of(layer) == own:
-                layer.visible = self._seen.pop(layer)
+                was_visible = self._seen.pop(layer)
+                layer.visible = was_visible or layer is self._chosen  # whoever hid it: it was chosen to be seen
             elif layer.visible and map_of(layer) is not None and self._elsewhere(layer, self._chosen):
                 self._seen[layer] = True
                 layer.visible = False
@@ -75,6 +76,13 @@ class OpenSlides:
             self._put_away(self._chosen)
             self._chosen.visible = True
             self.settle()
+
+    def close(self) -> None:
+        """Show again what was put away, and leave all layers to the user."""
+        self._chosen = None
+        for layer in self._viewer.layers:
+            if self._seen.pop(layer, False):
+                layer.visible = True
 
     def is_elsewhere(self, prediction_map: PredictedMap) -> bool:
         """Tell whether a map lies on an open slide that is not the chosen one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nh2st.viewer.layers.names import name_layers
-from napari_nh2st.viewer.layers.roles import change_role
+from napari_nh2st.viewer.layers.roles import change_role, left_in_place_of, role_of
 from napari_nh2st.viewer.layers.stacking import place
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ class OwnedLayer:
             name_layers(self.viewer)
 
     def _take(self, layer: Layer) -> None:
-        """Put a new layer where it belongs."""
+        """Put a new layer where it belongs, and take away what a closed dock left of the same."""
         self.layer = layer
+        role = role_of(layer)
+        for left in [] if role is None else left_in_place_of(self.viewer, role):
+            self.viewer.layers.remove(left)
         place(self.viewer, layer)
         name_layers(self.viewer)  # with a second model on a slide, all of them get longer names

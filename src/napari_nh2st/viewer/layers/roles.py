@@ -68,6 +68,8 @@ class Role:
         Written beside the colour bar: what is shown, and its unit.
     legend : tuple of (text, "#rrggbb" or None)
         Further lines on the canvas, None for plain writing.
+    left : bool
+        The dock that drew it is closed: the next one takes it over, or draws its own in its place.
     """
 
     kind: Kind
@@ -77,6 +79,7 @@ class Role:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
     legend: tuple[Line, ...] = ()
+    left: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,10 +98,13 @@ class SlideRole(Role):
     ----------
     measurement : Sample or None
         How its measurement is read, where the user has loaded one.
+    loaded : object
+        What the dock holds of that measurement, for the next dock in this window.
     """
 
     slide: Slide
     measurement: Sample | None = None
+    loaded: object = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -175,6 +181,27 @@ def _is_drawn_as(kind: Kind, layer: object) -> bool:
 def give_role(layer: Layer, role: Role) -> None:
     """Give a layer a role."""
     layer.metadata[KEY] = role
+
+
+def leave_roles(viewer: ViewerModel) -> None:
+    """Take note that the dock which drew the layers of a window is closed."""
+    for layer in viewer.layers:
+        role = role_of(layer)
+        if role is not None and role.kind not in (Kind.SLIDE, Kind.TISSUE):
+            give_role(layer, replace(role, left=True))
+
+
+def left_in_place_of(viewer: ViewerModel, role: Role) -> list[Layer]:
+    """Return what a closed dock left of just what a layer with this role is about to show."""
+    return [
+        layer
+        for layer in viewer.layers
+        if (other := role_of(layer)) is not None
+        and other.left
+        and (other.kind, other.fingerprint) == (role.kind, role.fingerprint)
+        and getattr(other, "map", None) is getattr(role, "map", None)
+        and (role.kind is not Kind.PINNED or other.gene == role.gene)
+    ]
 
 
 def change_role(layer: Layer, **changes: Any) -> None:

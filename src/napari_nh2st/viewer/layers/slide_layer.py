@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_nh2st.viewer.layers.frames import slide_frame
@@ -27,7 +28,7 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
         False leaves the layer where another reader or the user put it, but for the name of its unit.
     """
     before = role_of(layer)
-    give_role(layer, slide_role(slide, before.measurement if isinstance(before, SlideRole) else None))
+    give_role(layer, replace(before, slide=slide) if isinstance(before, SlideRole) else slide_role(slide))
     gather(viewer, layer)
     frame = slide_frame(slide)
     if not move:

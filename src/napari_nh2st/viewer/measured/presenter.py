@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.detect import MeasurementFiles
-from napari_nh2st.viewer.layers.roles import Kind, change_role, slide_of
+from napari_nh2st.viewer.layers.roles import Kind, SlideRole, change_role, layer_of_slide, role_of, slide_of
 from napari_nh2st.viewer.layers.spots import SpotsLayer
 from napari_nh2st.viewer.measured.drawing import SpotDrawing
 from napari_nh2st.viewer.measured.measurement import MadeWith, SlideMeasurement, compare_at_spots, read_measurement
@@ -42,6 +42,10 @@ class MeasuredPresenter:
         self.drawing = SpotDrawing(workspace, view)
         self.rings = SpotsLayer(workspace.viewer, Kind.RINGS)
         self._ringed: SlideMeasurement | None = None  # whose spots the rings are
+        self._take_up()
+        workspace.when_closing(
+            self.rings.remove
+        )  # whether the spots lie right is not said yet: the next dock asks again
         workspace.state.events.slide.connect(self.slide_changed)
         workspace.state.events.model.connect(self.update)
 
@@ -54,6 +58,23 @@ class MeasuredPresenter:
     def difference(self) -> SpotsLayer:
         """The layer of predicted less measured."""
         return self.drawing.difference
+
+    def _take_up(self) -> None:
+        """Go on with the measurements that an earlier dock has loaded."""
+        for layer in self._workspace.viewer.layers:
+            role = role_of(layer)
+            if isinstance(role, SlideRole) and isinstance(role.loaded, SlideMeasurement):
+                self._by_slide[role.slide.fingerprint] = role.loaded
+
+    def _keep(self, fingerprint: str, measurement: SlideMeasurement | None) -> None:
+        """Keep a measurement of a slide, or none; with its layer too, for the next dock."""
+        if measurement is None:
+            self._by_slide.pop(fingerprint, None)
+        else:
+            self._by_slide[fingerprint] = measurement
+        layer = layer_of_slide(self._workspace.viewer, fingerprint)
+        if layer is not None:
+            change_role(layer, loaded=measurement)
 
     @property
     def measurement(self) -> SlideMeasurement | None:
@@ -92,7 +113,7 @@ class MeasuredPresenter:
         if isinstance(outcome, MeasurementFiles):
             self._without_positions = outcome
         else:
-            self._by_slide[fingerprint] = outcome
+            self._keep(fingerprint, outcome)
         self.update()
 
     @property
@@ -122,7 +143,7 @@ class MeasuredPresenter:
         """Put the measurement of this slide and its layers away."""
         self._without_positions = None
         if self._workspace.slide is not None:
-            self._by_slide.pop(self._workspace.slide.fingerprint, None)
+            self._keep(self._workspace.slide.fingerprint, None)
         if self._view.work.running:
             self._view.work.cancel()
         else:

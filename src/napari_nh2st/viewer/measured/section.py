@@ -36,6 +36,7 @@ class MeasuredSection(QWidget):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.setAcceptDrops(True)
+        self._workspace = workspace
         self.task = self.work = Task(workspace, workspace.slide_subjects)
         self.colour_soon = qdebounced(lambda: self.presenter.colour(), timeout=_COLOUR_MS)
         self.presenter = MeasuredPresenter(workspace, self)

@@ -35,7 +35,7 @@ from napari_nh2st.viewer.predict.inputs import PredictionInputs, count_tissue_ti
 from napari_nh2st.viewer.predict.messages import NO_TISSUE
 from napari_nh2st.viewer.predict.region import Region
 from napari_nh2st.viewer.predict.view_steps import follow_view
-from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.predicted_map import MadeWith, PredictedMap
 from napari_nh2st.viewer.state.services import Services
 
 if TYPE_CHECKING:
@@ -198,9 +198,18 @@ class Controller:
         self._generation += 1
 
     def close(self) -> None:
-        """Stop for good: nothing is told any more."""
+        """Stop for good, and take a quick preview away; then nothing is told any more."""
         self._stop.set()
         self._generation += 1
+        self._drop_preview()
+
+    def take_up(self, prediction_map: PredictedMap) -> None:
+        """Go on with a map that another dock made."""
+        made_with, slide = prediction_map.made_with, prediction_map.slide
+        if made_with is not None:
+            self._maps[slide["fingerprint"], slide["mpp"], made_with.more] = prediction_map
+            recalled_by = (made_with.model, made_with.stamp, made_with.pitch)
+            self._latest[slide["fingerprint"], slide["mpp"], *recalled_by] = prediction_map
 
     def adopt(self, shown: PredictedMap) -> None:
         """Show a map that was not made here, such as one opened from a file."""
@@ -390,8 +399,8 @@ class Controller:
         map, so that a map says of all its cells what made them.
         """
         provenance = self.services.provenance(request, model)
-        precision = provenance.get("precision")
-        key = (request.slide.fingerprint, request.slide.mpp, model.hash, pitch, edited, precision)
+        more = (model.hash, pitch, edited, provenance.get("precision"))
+        key = (request.slide.fingerprint, request.slide.mpp, more)
         if key not in self._maps:
             self._maps[key] = PredictedMap(
                 self.services.describe(request.slide),
@@ -401,6 +410,8 @@ class Controller:
                 pitch=pitch,
                 provenance=provenance,
             )
+        stamp = self.services.stamp(request.model)
+        self._maps[key].made_with = MadeWith(request.model, stamp, request.pitch, more)
         return self._maps[key]
 
 

@@ -48,6 +48,7 @@ class EachTile(Generic[A]):
         self._by_map: dict[int, A] = {}
         self._map = workspace.map
         workspace.subjects.gone.connect(self._forget)
+        workspace.when_closing(self._close)
 
     @property
     def current(self) -> A | None:
@@ -97,6 +98,14 @@ class EachTile(Generic[A]):
 
     def _forget(self, gone: object) -> None:
         self._by_map = {key: answers for key, answers in self._by_map.items() if answers.map is not gone}
+
+    def _close(self) -> None:
+        """Take away what was only begun, and show the prediction again where that was in its place."""
+        begun = [answers for answers in self._by_map.values() if not answers.count]
+        if any(answers.image.visible for answers in begun):
+            self.show_prediction()
+        for answers in begun:
+            answers.image.remove()
 
     def _moved_on(self) -> bool:
         before, self._map = self._map, self._workspace.map

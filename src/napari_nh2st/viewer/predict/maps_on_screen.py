@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.instead import InsteadOfPrediction
 from napari_nh2st.viewer.layers.open_slides import OpenSlides
-from napari_nh2st.viewer.layers.roles import layer_of_slide
+from napari_nh2st.viewer.layers.roles import MapRole, layer_of_slide, leave_roles, role_of
 from napari_nh2st.viewer.state.dock_state import DockState, ShownLimits, first_gene
 
 if TYPE_CHECKING:
@@ -122,6 +122,24 @@ class MapsOnScreen:
         for prediction_map in dropped:
             del self._heatmaps[id(prediction_map)]
         return dropped
+
+    def take_up(self, layer: Image, prediction_map: PredictedMap) -> None:
+        """Take over a heatmap that another dock drew, and limits that were set in it by hand."""
+        self.adopt(layer, prediction_map)
+        heatmap = self._heatmaps[id(prediction_map)]
+        if heatmap.layer is layer:
+            heatmap.keep_limits()
+
+    def close(self) -> None:
+        """Leave nothing half-done: what came is drawn, maps in which nothing is predicted go, slides come back."""
+        for heatmap in self:
+            heatmap.draw(final=True)
+        for layer in list(self.viewer.layers):
+            role = role_of(layer)
+            if isinstance(role, MapRole) and not role.map.count:
+                self.viewer.layers.remove(layer)
+        self.open_slides.close()
+        leave_roles(self.viewer)
 
     def redraw(self, prediction_map: PredictedMap) -> None:
         """Draw a map in which a quick preview came or went."""

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.slides.mpp import TYPED
 from napari_nh2st.viewer.kit.long_work import Threads
+from napari_nh2st.viewer.kit.tool_in_hand import rest
 from napari_nh2st.viewer.layers.opening import EVENTS, add_slide, levels_for_window
-from napari_nh2st.viewer.layers.roles import is_opening, layer_of_slide, map_of, slide_of
+from napari_nh2st.viewer.layers.roles import (
+    Kind,
+    fingerprint_of,
+    gene_of,
+    is_opening,
+    kind_of,
+    layer_of_slide,
+    map_of,
+    slide_of,
+)
 from napari_nh2st.viewer.layers.slide_layer import set_slide
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.events import Event, State, Status
@@ -28,7 +39,7 @@ from napari_nh2st.viewer.predict.messages import (
 )
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.dock_state import DockState
-from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from napari_nh2st.viewer.state.predicted_map import MadeWith, PredictedMap
 from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
 
@@ -240,6 +251,28 @@ class PredictPresenter:
         self.maps.adopt(layer, prediction_map)
         self.controller.adopt(prediction_map)
 
+    def take_up_window(self, slide_layer: Layer | None) -> MadeWith | None:
+        """Take over the heatmaps that an earlier dock drew, and the gene of the one that is in sight.
+
+        Returns
+        -------
+        MadeWith or None
+            What to choose in order to go on with that one.
+        """
+        in_sight: tuple[Layer, PredictedMap] | None = None
+        for layer in self._viewer.layers:
+            prediction_map = map_of(layer)
+            if prediction_map is None or kind_of(layer) is not Kind.HEATMAP:
+                continue
+            self.maps.take_up(layer, prediction_map)
+            self.controller.take_up(prediction_map)
+            if layer.visible and fingerprint_of(layer) == fingerprint_of(slide_layer):
+                in_sight = layer, prediction_map
+        if in_sight is None:
+            return None
+        self.state.gene = gene_of(in_sight[0])
+        return in_sight[1].made_with
+
     def view_rested(self) -> None:
         """Predict what the view shows now, where it is followed."""
         self.live.rested()
@@ -257,10 +290,15 @@ class PredictPresenter:
         EVENTS.opened.disconnect(self._slide_opened, missing_ok=True)
         EVENTS.failed.disconnect(self._not_opened, missing_ok=True)
         self.live.on = False
-        self._pace.stop()
-        self.workspace.close()
-        self.controller.close()
-        self.state.close()
+        for layer in self._viewer.layers:
+            if kind_of(layer) is Kind.TISSUE:
+                rest(layer)
+        with ExitStack() as stack:  # an error in one does not leave out the others
+            stack.callback(self.state.close)
+            stack.callback(self._pace.stop)
+            stack.callback(self.maps.close)
+            stack.callback(self.controller.close)
+            stack.callback(self.workspace.close)
 
     # what follows from a choice
 

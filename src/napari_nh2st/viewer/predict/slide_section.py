@@ -12,7 +12,7 @@ from superqt.utils import signals_blocked
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.layers.roles import is_opening, map_of, slide_of
+from napari_nh2st.viewer.layers.roles import fingerprint_of, is_opening, map_of, slide_of
 from napari_nh2st.viewer.predict.closing import Closing
 from napari_nh2st.viewer.predict.messages import picture_words, pictures_to_choose
 from napari_nh2st.viewer.predict.pixel_size_form import PixelSizeForm
@@ -79,7 +79,7 @@ class SlideSection(QWidget):
             return
         # a slide that has just been opened is the one a person means
         new = [layer for layer in found if layer not in self._layers]
-        wanted = new[-1] if new else chosen if chosen in found else found[-1] if found else None
+        wanted = self._first(new) if new else chosen if chosen in found else found[-1] if found else None
         self._layers = found
         with signals_blocked(self.combo):
             self.combo.clear()
@@ -88,6 +88,12 @@ class SlideSection(QWidget):
         self.combo.setEnabled(bool(found))
         if self.layer is not chosen:
             self._tell()
+
+    def _first(self, new: list[Any]) -> Any:
+        """Return the slide that a person means: of several, the one they have selected a layer of, or see on top."""
+        selected = fingerprint_of(self._viewer.layers.selection.active)
+        of_selected = [layer for layer in new if selected is not None and fingerprint_of(layer) == selected]
+        return (of_selected or [layer for layer in new if layer.visible] or new)[-1]
 
     def _rename(self, event: Any = None) -> None:
         for i, layer in enumerate(self._layers):

@@ -39,6 +39,28 @@ class Preview:
     hidden: npt.NDArray[np.float16]
 
 
+@dataclass(frozen=True)
+class MadeWith:
+    """Everything that tells a map from others, so that another dock can go on with it.
+
+    Attributes
+    ----------
+    model : str
+        Name or folder, as it was chosen.
+    stamp : int
+        Of the model's weights.
+    pitch : int or None
+        As it was asked for; None is the model's own, coarse.
+    more : tuple
+        What else tells it from other maps of its slide.
+    """
+
+    model: str
+    stamp: int
+    pitch: int | None
+    more: tuple[object, ...]
+
+
 class PredictedMap:
     """Hidden vectors on the lattice of a slide.
 
@@ -80,6 +102,7 @@ class PredictedMap:
         self._state = np.zeros((self.rows, self.columns), dtype=np.uint8)
         self._blocks: OrderedDict[Index, npt.NDArray[np.float16]] = OrderedDict()  # the last seen come last
         self.count = 0
+        self.made_with: MadeWith | None = None  # not known of one from a file
         self.preview: Preview | None = None
 
     @classmethod

@@ -1,0 +1,64 @@
+"""Names of layers and words on the canvas in step with the layers, with a dock or without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, ref
+
+from napari_nh2st.viewer.kit.connections import Connections
+from napari_nh2st.viewer.layers.legend import show_legend
+from napari_nh2st.viewer.layers.names import name_layers
+from napari_nh2st.viewer.layers.roles import MapRole, role_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+class _Watch:
+    """Listens to one viewer for as long as a layer on the lattice of a map is in it."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = ref(viewer)
+        self._connections = Connections()
+        events, grid = viewer.layers.events, viewer.canvas.grid.events
+        layout = (viewer.canvas.events.size, grid.enabled, grid.stride, grid.shape)
+        for changed in (events.inserted, events.reordered, *layout):
+            self._connections.add(changed, self.tell)
+        self._connections.add(events.removed, self._removed)
+
+    def follow(self, layer: Layer) -> None:
+        """Hear what the user does with a layer; once, however often this is asked for."""
+        for name in ("visible", "contrast_limits"):
+            if name in layer.events:
+                layer.events[name].connect(self.tell)
+
+    def tell(self, event: object = None) -> None:
+        viewer = self._viewer()
+        if viewer is not None:
+            name_layers(viewer)  # a model or a slide may have come or gone
+            show_legend(viewer)
+
+    def _removed(self, event: object = None) -> None:
+        self.tell()
+        viewer = self._viewer()
+        if viewer is not None and not any(isinstance(role_of(layer), MapRole) for layer in viewer.layers):
+            self._connections.close()
+            _WATCHES.pop(viewer, None)
+
+
+_WATCHES: WeakKeyDictionary[ViewerModel, _Watch] = WeakKeyDictionary()  # napari holds what listens weakly
+
+
+def keep_in_step(viewer: ViewerModel, layer: Layer) -> None:
+    """Rename layers and write the legend anew when layers of this viewer change, until its last map is gone.
+
+    Parameters
+    ----------
+    layer : Layer
+        On the lattice of a map; it may be about to be added.
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)  # the dock of a plugin gets it behind a proxy
+    if viewer not in _WATCHES:
+        _WATCHES[viewer] = _Watch(viewer)
+    _WATCHES[viewer].follow(layer)
