@@ -371,6 +371,17 @@ def _plain_text(node):
     return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.strip("_").isupper())
 
 
+def test_painters_end_where_they_began():
+    """A painter that Python still holds goes on painting: Qt can then neither draw what comes next nor clear up."""
+    wrong = []
+    for name in (n for n in MODULES if _top(n) == "viewer"):
+        for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and "QPainter(" in (text := ast.unparse(node)):
+                if ".end()" not in text:
+                    wrong.append(_where(name, node.lineno))
+    assert not wrong
+
+
 def test_tooltips_and_labels_are_plain_text():
     """Qt takes what looks like HTML for it: a gene's name could bring a picture from a file."""
     wrong = []

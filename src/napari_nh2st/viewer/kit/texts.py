@@ -99,6 +99,7 @@ class FixedSentence(Label):
         area = self.contentsRect()
         for i, line in enumerate(self.shown()):
             painter.drawText(QPointF(area.left(), area.top() + metrics.ascent() + i * metrics.lineSpacing()), line)
+        painter.end()
 
     def _set_tip(self) -> None:
         whole = len(self._broken()) <= self._lines

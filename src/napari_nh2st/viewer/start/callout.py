@@ -144,9 +144,12 @@ class Callout(QWidget):
         painter.setBrush(QColor(_PAPER))
         card = self.rect().adjusted(_ARROW, 1, -_ARROW, -1)
         painter.drawRoundedRect(card, 6, 6)
+        if self._side:
+            self._paint_arrow(painter, card)
+        painter.end()
+
+    def _paint_arrow(self, painter: QPainter, card: QRect) -> None:
         tip = max(card.top() + 16, min(self._tip, card.bottom() - 16))
-        if not self._side:
-            return
         edge, end = (card.right(), self.width() - 1) if self._side > 0 else (card.left(), 0)
         arrow = QPolygon([QPoint(edge, tip - 9), QPoint(end, tip), QPoint(edge, tip + 9)])
         painter.setPen(Qt.PenStyle.NoPen)
