@@ -376,9 +376,9 @@ def test_painters_end_where_they_began():
     wrong = []
     for name in (n for n in MODULES if _top(n) == "viewer"):
         for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and "QPainter(" in (text := ast.unparse(node)):
-                if ".end()" not in text:
-                    wrong.append(_where(name, node.lineno))
+            text = ast.unparse(node) if isinstance(node, ast.FunctionDef) else ""
+            if "QPainter(" in text and ".end()" not in text:
+                wrong.append(_where(name, node.lineno))
     assert not wrong
 
 
