@@ -277,7 +277,7 @@ def test_drawn_shapes(viewer) -> None:
     triangle, corners = [[0, 0], [0, 400], [400, 0]], [[100, 100], [100, 300], [200, 300], [200, 100]]
     shapes = Shapes(units=("um", "um"))
     viewer.add_layer(shapes)
-    with pytest.raises(Nh2stError, match="draw"):
+    with pytest.raises(Nh2stError, match="Draw a rectangle"):
         drawn_region(shapes, slide_layer)
     shapes.add_polygons([np.array(triangle)])
     places = full_map(FakeSlide()).tiles()

@@ -15,7 +15,7 @@ _FRAME = ("scale", "translate", "rotate", "shear", "affine", "units")
 NAME = "line along the scale bar"
 DRAWING = "add_line"  # napari's mode
 _SHORTEST = 2.0  # pixels of the slide: less is a click
-_COLOUR, _WIDTH = "#ff2fd0", 3.0  # seen on glass, on stain and on black; pixels of the screen
+_COLOUR, _WIDTH = "#ff2fd0", 4.0  # seen on glass, on stain and on black; pixels of the screen
 
 
 class MeasuringLine:
@@ -39,8 +39,9 @@ class MeasuringLine:
 
         self.end()
         self._before = self._viewer.layers.selection.active
+        look = {"edge_color": _COLOUR, "edge_width": self._width(slide_layer), "opacity": 1.0}
         frame = {name: getattr(slide_layer, name) for name in _FRAME}
-        self._layer = Shapes(ndim=2, name=NAME, edge_color=_COLOUR, edge_width=self._width(slide_layer), **frame)
+        self._layer = Shapes(ndim=2, name=NAME, **look, **frame)
         self._viewer.add_layer(self._layer)
         self._viewer.layers.selection.active = self._layer
         self._layer.mode = DRAWING

@@ -424,8 +424,8 @@ def _region(
         raise Nh2stError(inputs.services.not_h_and_e(inputs.slide) or NO_TISSUE)
     if len(places) > most:
         raise Nh2stError(
-            f"{len(places):,} tiles do not fit into memory, {most:,} do: take a smaller part or coarse detail, or "
-            "press “Copy command line”, which writes to disk"
+            f"{len(places):,} tiles do not fit into memory, {most:,} do. Choose a smaller part or coarse detail, or "
+            "press “Copy command line”, which writes to disk."
         )
     missing = inputs.missing(places)
     yield Begun(inputs.map, len(places), len(places) - len(missing), inputs.tissue_tiles, warnings)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from napari_nh2st.slides import Picture, Slide
 
 OTHER_PICTURE = (
-    "This layer is not the picture of its file that would be predicted: remove it, and open the file with the reader "
+    "This layer is not the picture of its file that is predicted. Remove it, and open the file with the reader "
     "napari-nh2st."
 )
-NOTHING_OPEN = "Open a slide: drag it into the window, or take File > Open Sample > NH2ST."
+NOTHING_OPEN = "Open a slide: drop its file into the window, or press “Open a slide…”."
 NO_MPP = "This file does not say how large its pixels are. Type it above, press 20x or 40x, or measure a scale bar."
-NO_MODEL = "Choose a model: press “folder…” and pick the folder that a fine-tuning run left."
+NO_MODEL = "Choose a model. “folder…” takes one that a fine-tuning run left."
 READY = "Ready: press Predict."
 NO_TISSUE = "No tissue found here. Move the view, or edit the tissue mask."
 ALL_PREDICTED = "All of the tissue is predicted."

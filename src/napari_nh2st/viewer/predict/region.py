@@ -71,7 +71,7 @@ def visible_box(viewer: ViewerModel, layer: Layer) -> Box:
         If the window shows no part of it, or shows it in a way that has no one answer (grid, 3D).
     """
     if viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
-        raise Nh2stError("“what I see” needs the plain 2D view: leave the grid or 3D view, or take the whole slide")
+        raise Nh2stError("“What I see” needs the plain 2D view. Leave the grid or 3D view, or choose the whole slide.")
     center = np.asarray(viewer.scene.camera.center)[-2:]
     half = np.asarray(viewer.canvas.size) / 2 / viewer.scene.camera.zoom
     factor = _scene_units_per_layer_unit(viewer, layer)
@@ -79,7 +79,7 @@ def visible_box(viewer: ViewerModel, layer: Layer) -> Box:
     corners = level0(layer, (center + signs * half) * factor)
     box = _clip(Box(*corners.min(axis=0), *corners.max(axis=0)), layer)
     if box.area == 0:
-        raise Nh2stError("the slide is out of sight: move it into view, or take the whole slide")
+        raise Nh2stError("The slide is out of sight. Move it into view, or choose the whole slide.")
     return box
 
 
@@ -104,11 +104,11 @@ def drawn_region(shapes: Shapes, layer: Layer) -> Region:
     chosen = sorted(shapes.selected_data) or range(len(shapes.data))
     polygons = [level0(layer, outline) for i in chosen if (outline := outline_of(shapes, i)) is not None]
     if not polygons:
-        raise Nh2stError("draw a rectangle, an ellipse or a polygon on the slide first")
+        raise Nh2stError("Draw a rectangle, an ellipse or a polygon on the slide first.")
     points = np.concatenate(polygons)
     box = _clip(Box(*points.min(axis=0), *points.max(axis=0)), layer)
     if box.area == 0:
-        raise Nh2stError("the drawn shape does not lie on the slide")
+        raise Nh2stError("The drawn shape lies beside the slide. Draw one on the tissue.")
     return Region(box, tuple(polygons))
 
 

@@ -105,6 +105,6 @@ def region_of(viewer: ViewerModel, slide_layer: Layer, where: str) -> Region:
         return Region(visible_box(viewer, slide_layer))
     shapes = [layer for layer in viewer.layers if isinstance(layer, Shapes)]
     if not shapes:
-        raise Nh2stError("draw a shape first: press the polygon button above the layer list, then draw")
+        raise Nh2stError("Draw a shape first: press the polygon button above the layer list, then draw.")
     active = viewer.layers.selection.active
     return drawn_region(active if active in shapes else shapes[-1], slide_layer)
