@@ -91,7 +91,7 @@ def test_the_tile_under_the_cursor_and_why_there_is_none(context: Context) -> No
     assert context.view.sentence_text == NOT_PREDICTED
     context.inspect(2, 3)
     here = context.map.values("ERBB2")[2, 3]
-    assert context.view.sentence_text.endswith(f"Without all of its surroundings: {here - 0.8:.2f} (-0.80).")
+    assert context.view.sentence_text.endswith(f"Without surroundings: {here - 0.8:.2f} (0.80 lower).")
     assert len(context.view.nine) == 9
     assert context.view.table.loc["CD3E", "alone"] == pytest.approx(-1.6, abs=2e-3)  # it hangs on both numbers
     context.state.choose_gene("CD3E")
@@ -164,7 +164,7 @@ def test_tiles_that_come_later_are_gone_on_with(context: Context) -> None:
     context.map.add(more, hidden_at(context.map.tiles(more).centres))  # as the live view does
     context.workspace.maps.draw()
     assert context.view.offer.more
-    assert "2 tiles not computed yet" in context.view.offer.legend
+    assert "2 tiles to go" in context.view.offer.legend
     context.section.compute()
     assert not context.view.offer.more
     assert int(np.isfinite(context.effect().data).sum()) == context.map.count
@@ -246,7 +246,7 @@ def test_a_model_that_looks_at_tiles_alone_says_so() -> None:
     context.predict()
     context.session.hidden = lambda places, **_: hidden_at(places.centres)  # as the engine does for such a model
     context.inspect(2, 3)
-    assert context.view.sentence_text.endswith(f"(+0.00). {ALONE_ANYWAY}")
+    assert context.view.sentence_text.endswith(f"(no change). {ALONE_ANYWAY}")
     assert {mark.text for i, mark in enumerate(context.view.marks) if i != SELF} == {"+0.00"}
     assert (context.view.offer.on, context.view.offer.tip) == (False, ALONE_ANYWAY)
 

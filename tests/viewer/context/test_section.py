@@ -99,7 +99,7 @@ def test_a_click_shows_the_tile_its_neighbours_and_what_they_change(window: Wind
     here = window.map.values("ERBB2")[2, 3]
     present = section.presenter.effects.present
     assert section.sentence.text() == (
-        f"ERBB2 {here:.2f} ln(1 + counts per 10,000). Without all of its surroundings: {here - 0.8:.2f} (-0.80)."
+        f"ERBB2 {here:.2f} ln(1 + counts per 10,000). Without surroundings: {here - 0.8:.2f} (0.80 lower)."
     )
     assert present.all()
     marks = section.picture.marks

@@ -117,7 +117,7 @@ def test_a_pasted_signature_is_scored_by_a_click(fold: Fold) -> None:
     part = fold.section.signature
     part.name.setCurrentText("luminal")
     fold.score("erbb2, NOPE")
-    assert part.match.text().startswith("1 of its 2 genes is in the model; missing: NOPE.")
+    assert part.match.text().startswith("The model has 1 of 2 genes. Missing: NOPE.")
     assert fold.in_sight == ["C9", "C9 · signature luminal · predicted"]
     assert "press Score again" in part.task.sentence.text()
 

@@ -53,7 +53,9 @@ def test_a_pasted_signature_is_scored_as_scanpy_does(scored: Scored) -> None:
     scored.predict()
     scored.view.set_name = "luminal"
     scored.view.write_genes("erbb2, NOPE")
-    assert scored.view.match == "1 of its 2 genes is in the model; missing: NOPE. Mean held-out PCC of its genes 0.41."
+    assert scored.view.match == (
+        "The model has 1 of 2 genes. Missing: NOPE. Mean held-out PCC 0.41. 1 is perfect, 0 is none."
+    )
     scored.part.score()
     layer = scored.viewer.layers["C9 · signature luminal · predicted"]
     prediction = scored.map.prediction()
@@ -77,7 +79,7 @@ def test_gmt_sets_are_chosen_by_name(scored: Scored, tmp_path: Path) -> None:
     file.write_text("A\tx\tERBB2\tKRT8\nB\tx\tCD3E\n")
     scored.part.load_file(str(file))
     assert (scored.view.set_name, scored.view.set_text) == ("A", "ERBB2 KRT8")
-    assert scored.view.match.startswith("2 of its 2 genes are in the model")
+    assert scored.view.match.startswith("The model has 2 of 2 genes")
     scored.part.take_set("B")
     assert scored.view.set_text == "CD3E"
     file.write_text("A\tx\n")
@@ -105,8 +107,8 @@ def test_words_of_a_set() -> None:
     evaluated = card(evaluation=Evaluation(kind="cross-patient", samples=["x"], pcc_mean=0.2, genes=trust))
     genes = [f"GENE{i}" for i in range(20)]
     assert set_words(match(["A", "B", "C"], ["A", "B", "C"]), evaluated) == (
-        "3 of its 3 genes are in the model. Mean held-out PCC of its genes 0.25 (2 of them evaluated)."
+        "The model has 3 of 3 genes. Mean held-out PCC 0.25 (2 of them evaluated). 1 is perfect, 0 is none."
     )
     said = set_words(match(["A", *genes], ["A"]), card(evaluation=None))
-    assert said.startswith("1 of its 21 genes is in the model; missing: GENE0, GENE1")
+    assert said.startswith("The model has 1 of 21 genes. Missing: GENE0, GENE1")
     assert said.endswith("GENE11 and 8 more.")

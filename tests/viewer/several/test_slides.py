@@ -125,7 +125,7 @@ def test_slides_without_a_prediction(slides: Slides) -> None:
     slides.choose("B")
     slides.toggle(True)
     assert slides.cells == [["B", slides.heatmap.layer.name], ["A"]]
-    assert "Nothing is predicted on C yet" in slides.view.sentence
+    assert "nothing is predicted there yet: C." in slides.view.sentence
     slides.workspace.close()
     assert not slides.viewer.canvas.grid.enabled
     assert slides.in_sight == ["B", slides.heatmap.layer.name]

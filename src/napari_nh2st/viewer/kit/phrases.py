@@ -8,7 +8,8 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Card
 
 # What the words beside a figure mean, a line each: they stand wherever the figure stands.
-PCC_MEANS = "PCC: correlation of predicted with measured values across spots. 1 is perfect, 0 is none."
+ONE_TO_NOTHING = "1 is perfect, 0 is none."
+PCC_MEANS = f"PCC: correlation of predicted with measured values across spots. {ONE_TO_NOTHING}"
 INTERVAL_MEANS = "In brackets: the 95% interval."
 HELD_OUT_MEANS = "Held out: tissue that the model did not see in training."
 KIND_MEANS = {

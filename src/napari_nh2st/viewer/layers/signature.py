@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_nh2st.analysis.signatures import Match, mean_trust
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import IntArray
-from napari_nh2st.viewer.kit.phrases import count
+from napari_nh2st.viewer.kit.phrases import ONE_TO_NOTHING, count
 from napari_nh2st.viewer.layers.heatmap import HEATMAP
 from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import TileValues
@@ -61,12 +61,12 @@ def add_signature(
 def set_words(match: Match, card: Card) -> str:
     """Say how many genes of a set a model has, which it lacks, and how far those that it has are to be trusted."""
     total = len(match.genes) + len(match.missing)
-    said = f"{len(match.genes)} of its {count(total, 'gene')} {'is' if len(match.genes) == 1 else 'are'} in the model"
+    said = f"The model has {len(match.genes)} of {count(total, 'gene')}"
     if match.missing:
         rest = len(match.missing) - _MISSING
-        said += f"; missing: {', '.join(match.missing[:_MISSING])}{f' and {rest} more' if rest > 0 else ''}"
+        said += f". Missing: {', '.join(match.missing[:_MISSING])}{f' and {rest} more' if rest > 0 else ''}"
     trust = mean_trust(card, match.genes)
     if trust is not None:
-        said += f". Mean held-out PCC of its genes {trust[0]:z.2f}"
+        said += f". Mean held-out PCC {trust[0]:z.2f}"
         said += f" ({trust[1]} of them evaluated)" if trust[1] < len(match.genes) else ""
-    return said + "."
+    return f"{said}. {ONE_TO_NOTHING}" if trust is not None else f"{said}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression.panel_match import match_words
-from napari_nh2st.viewer.kit.phrases import KIND_MEANS, PCC_MEANS, count, sentence
+from napari_nh2st.viewer.kit.phrases import KIND_MEANS, ONE_TO_NOTHING, PCC_MEANS, count, sentence
 from napari_nh2st.viewer.layers.spots import MEASURED_UNIT
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def measured_summary(comparison: Comparison) -> str:
     low, high = figures["ci"]["pcc_mean"]
     genes, spots = count(len(scored.genes), "gene"), count(len(scored.truth), "spot")
     mean = f"mean PCC {figures['pcc_mean']:z.3f} ({low:z.3f} to {high:z.3f})"
-    return f"{comparison.name}: {mean} over {genes}, across {spots}. 1 is perfect, 0 is none."
+    return f"{comparison.name}: {mean} over {genes}, across {spots}. {ONE_TO_NOTHING}"
 
 
 def measured_alarms(comparison: Comparison) -> str:

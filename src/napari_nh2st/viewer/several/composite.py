@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.kit.phrases import error_words, sentence
 from napari_nh2st.viewer.layers.composite import COLOURS, Composite, limits_words
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
@@ -75,7 +75,7 @@ class CompositePresenter:
             prediction_map = workspace.require_map()
             chosen = self._chosen(prediction_map.card.name)
         except Nh2stError as error:
-            self._view.show_sentence(error_words(error))
+            self._view.show_sentence(sentence(error_words(error)))
             return
         self._view.show_sentence("")
         fingerprint = prediction_map.slide.get("fingerprint")

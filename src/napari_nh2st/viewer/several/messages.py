@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-NO_PINNED = "Pin genes first, with [+] below the gene."
-PINNED_TIP = "Give each pinned gene a heatmap of its own that stays with it while the main one follows the gene field"
-HIDDEN_AT_FIRST = "Hidden at first: click the eye of a layer to show it, and that of the main heatmap to hide that one."
+NO_PINNED = "Pin genes first: press + below the gene field."
+PINNED_TIP = "Give each pinned gene its own heatmap layer. The main heatmap still follows the gene field"
+HIDDEN_AT_FIRST = "The layers start hidden. Use the eyes in the layer list to show one and to hide the main heatmap."
 
-SHOW_TIP = "Draw these genes in one layer: the more of a gene, the more of its colour"
-USE_PINNED_TIP = "Put the first three pinned genes into the fields"
-FIELD_TIP = "The gene that is drawn in {}; empty for none. Type any part of its name"
-SCALE_TIP = "The values at which this colour is faintest and fullest: the gene's 1st and 99th percentile"
+SHOW_TIP = "Draw these genes in one image: the more of a gene, the more of its colour"
+USE_PINNED_TIP = "Fill in the first three pinned genes"
+FIELD_TIP = "The gene to draw in {}. Type any part of its name, or leave it empty"
+SCALE_TIP = "Values of the faintest and the fullest colour: the gene's 1st and 99th percentile"
 
 PASTED = "pasted list"
-NAME_TIP = "The signature's name, as its layer will bear it; the sets of a file are listed here"
-LOAD_TIP = "Read gene sets from a .gmt file, as MSigDB and Enrichr offer them"
-PASTE_HERE = "Paste genes, with blanks, commas or line ends between them"
-GENES_TIP = "The genes of the signature: names with blanks, commas or line ends between them"
+NAME_TIP = "A name for the signature and its layer. After Load .gmt…, choose a set of the file here"
+LOAD_TIP = "Read gene sets from a .gmt file, for example of MSigDB or Enrichr"
+PASTE_HERE = "Paste gene names, separated by spaces, commas or new lines"
+GENES_TIP = "The genes of the signature, separated by spaces, commas or new lines"
 SCORE_TIP = (
-    "How much these genes stand out at each tile: their mean prediction less that of control genes which are expressed "
-    "alike (scanpy's score_genes)"
+    "How much these genes stand out in each tile: their mean prediction minus that of control genes with similar "
+    "expression (scanpy's score_genes). 0 is no difference"
 )
-NO_GENES = "Paste the genes of a signature above"
+NO_GENES = "Paste the genes of a signature first"
 NONE_OF_THESE = "The model has none of these genes"
 
 SIDE_BY_SIDE_TIP = (
-    "Show the open slides beside one another, with the same gene between the same limits; all move together"
+    "Show the open slides next to each other, with the same gene and the same colour limits. They move together"
 )
 LAYING_OUT = "Laying the slides side by side…"
-TOO_FEW_SLIDES = "Open a second slide first: there is nothing to lay beside this one"
+TOO_FEW_SLIDES = "Open a second slide first"
 
 
 def pinned_words(model: str, absent: list[str]) -> str:
@@ -37,5 +37,5 @@ def pinned_words(model: str, absent: list[str]) -> str:
 
 def side_by_side_words(left_out: list[str]) -> str:
     """Say what happens on leaving, and which slides are not shown."""
-    said = "What you see is predicted again when you leave this."
-    return f"Nothing is predicted on {', '.join(left_out)} yet, so it is not shown. {said}" if left_out else said
+    said = "The live view pauses here and goes on when you leave."
+    return f"Not shown, as nothing is predicted there yet: {', '.join(left_out)}. {said}" if left_out else said

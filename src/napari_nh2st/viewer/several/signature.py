@@ -67,7 +67,7 @@ class SignaturePresenter:
             return
         self._sets = {each.name: each for each in sets}
         self._view.list_sets(list(self._sets))
-        self._view.work.say(f"{count(len(sets), 'set')} in the file; choose one by its name.")
+        self._view.work.say(f"{count(len(sets), 'set')} in the file. Choose one by its name.")
         self.take_set(next(iter(self._sets)))
 
     def take_set(self, name: str) -> None:
@@ -106,7 +106,7 @@ class SignaturePresenter:
         )
         assert signature.layer is not None
         workspace.maps.instead.show(signature.layer)
-        self._view.work.say(f"Scored {count(len(cells), 'tile')}; press Score again when more are predicted.")
+        self._view.work.say(f"Scored {count(len(cells), 'tile')}; press Score again after predicting more.")
 
     # what changes elsewhere
 
