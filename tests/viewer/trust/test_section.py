@@ -78,7 +78,7 @@ def test_before_a_prediction_the_buttons_say_why_they_rest(dock: Dock) -> None:
     for button in (dock.tissue.button, dock.spread.button):
         assert not button.isEnabled()
         assert button.toolTip() == NO_MAP
-    assert "1 is perfect, 0 is none" in dock.section.figures.text()
+    assert "1 is perfect, 0 is none" in dock.section.meaning.text()
     assert "1 is perfect, 0 is none" in dock.widget.genes.trust.toolTip()
 
 

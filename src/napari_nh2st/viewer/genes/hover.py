@@ -42,7 +42,7 @@ def spot_words(values: SpotValues) -> str:
     predicted, measured = f"{values.predicted:z.2f}", f"{values.measured:z.2f}"
     if values.unit != MEASURED_UNIT:
         return f"{values.gene} predicted {predicted} {values.unit}, measured {measured} {MEASURED_UNIT}"
-    difference = signed(values.predicted - values.measured)
+    difference = signed(float(predicted) - float(measured))  # of what is read beside it
     return f"{values.gene} predicted {predicted}, measured {measured}, difference {difference} {MEASURED_UNIT}"
 
 

@@ -43,7 +43,7 @@ def readable(colour: str) -> str:
 
 
 def show_legend(viewer: ViewerModel, event: Any = None) -> None:
-    """Write beside each colour bar what it shows, and the lines of the topmost layer that has a legend.
+    """Write beside each colour bar what it shows, and the legends of layers in their corners.
 
     Call it when layers come, go, move, are shown or hidden, or get other limits, and when the canvas or its grid
     changes.
@@ -119,14 +119,16 @@ def _name_cells(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
 
 
 def _write_lines(viewer: ViewerModel, in_sight: InSight, corners: Sequence[str]) -> None:
-    """Write the lines of the topmost legend into the corner of its layer, from the top down."""
-    found = ((role.legend, corner) for (_, role), corner in zip(in_sight, corners, strict=True) if role.legend)
-    lines, corner = next(found, ((), CORNERS[0]))
-    if corner.startswith("bottom"):
-        lines = lines[::-1]  # napari lays out from the edge inwards
-    for i in range(MOST_LINES):
-        text, colour = lines[i] if i < len(lines) else ("", None)
-        _write(viewer, _LINE.format(i), text, corner, color=colour or _PLAIN, box_color=_DARK)
+    """Write, into each corner, the lines of the topmost legend of the layers that have it, from the top down."""
+    for place, corner in enumerate(CORNERS):
+        of_corner = (role.legend for (_, role), own in zip(in_sight, corners, strict=True) if own == corner)
+        lines = next((legend for legend in of_corner if legend), ())
+        if corner.startswith("bottom"):
+            lines = lines[::-1]  # napari lays out from the edge inwards
+        for i in range(MOST_LINES):
+            text, colour = lines[i] if i < len(lines) else ("", None)
+            key = _LINE.format(place * MOST_LINES + i)
+            _write(viewer, key, text, corner, color=colour or _PLAIN, box_color=_DARK)
 
 
 def _write(viewer: ViewerModel, key: str, text: str, corner: str, **look: Any) -> None:

@@ -141,13 +141,29 @@ def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Sty
 
     Without a heatmap the limits are those of the values, unless they are locked.
     """
+    return _mapped(values, *_scale(values, heatmap, style))
+
+
+def measured_key(gene: str, values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> tuple[Line, ...]:
+    """Return the lines on the canvas that explain the colours of measured values where no colour bar does."""
+    (low, high), colormap, _ = _scale(values, heatmap, style)
+    ends = ["#" + "".join(f"{round(255 * float(v)):02x}" for v in colormap.map([end])[0][:3]) for end in (0.0, 1.0)]
+    return (
+        (f"{gene}, measured", None),
+        (f"■ {high:z.2f} or more", legible(ends[1])),
+        (f"■ {low:z.2f} or less", legible(ends[0])),
+        (MEASURED_UNIT, None),
+    )
+
+
+def _scale(values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> tuple[tuple[float, float], Any, float]:
     from napari.utils.colormaps import ensure_colormap
 
     if heatmap is not None:
-        return _mapped(values, heatmap.contrast_limits, heatmap.colormap, float(heatmap.gamma))
+        return heatmap.contrast_limits, heatmap.colormap, float(heatmap.gamma)
     fitted = limits_of(values, style.percentiles)
     limits = style.last if style.locked and style.last else (fitted.low, fitted.high)
-    return _mapped(values, limits, ensure_colormap(style.colormap))
+    return limits, ensure_colormap(style.colormap), 1.0
 
 
 def difference_colours(values: npt.NDArray[Any]) -> tuple[Rgba, float]:

@@ -13,6 +13,7 @@ from napari_nh2st.viewer.layers.spots import (
     difference_colours,
     difference_key,
     measured_colours,
+    measured_key,
 )
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement
 from napari_nh2st.viewer.measured.messages import DIFFERENCE_TIP, OTHER_UNIT, not_measured
@@ -110,7 +111,7 @@ class SpotDrawing:
             self._following.close()
             self._heatmap = layer
             if layer is not None:
-                for name in ("contrast_limits", "colormap", "gamma"):
+                for name in ("contrast_limits", "colormap", "gamma", "visible"):
                     self._following.add(getattr(layer.events, name), self._colour_soon)
         self._view.colour_soon()
 
@@ -172,8 +173,10 @@ class SpotDrawing:
         else:
             truth, predicted = values
             features = {"measured": truth, "predicted": predicted}
-            colours = measured_colours(truth, self._on_its_scale(comparison, gene), self._workspace.state.style)
-            self.spots.colour(colours, gene, f"{gene} · measured", features)
+            heatmap, style = self._on_its_scale(comparison, gene), self._workspace.state.style
+            colours = measured_colours(truth, heatmap, style)
+            key = () if heatmap is not None and heatmap.visible else measured_key(gene, truth, heatmap, style)
+            self.spots.colour(colours, gene, f"{gene} · measured", features, key)
             if comparison.same_unit:
                 colours, limit = difference_colours(predicted - truth)
                 title = f"{gene} · predicted - measured"

@@ -35,6 +35,7 @@ class MeasuredSection(QWidget):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
+        self._workspace = workspace
         self.setAcceptDrops(True)
         self._workspace = workspace
         self.task = self.work = Task(workspace, workspace.slide_subjects)

@@ -20,18 +20,20 @@ class TrustSection(QWidget):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._state = workspace.state
-        self.figures = Sentence()
+        self.figures, self.meaning = Sentence(), Sentence(dim=True)
         self.tissue = TissuePart(workspace)
         self.spread = SpreadPart(workspace)
         layout = column(self, spacing=8)
-        for part in (self.figures, rule(), self.tissue, rule(), self.spread):
+        for part in (self.figures, self.meaning, rule(), self.tissue, rule(), self.spread):
             layout.addWidget(part)
         for told in (self._state.events.model, self._state.map_chosen, self._state.events.gene):
             told.connect(self._show_figures)
         self._show_figures()
 
     def _show_figures(self) -> None:
-        self.figures.say("\n".join(figures_words(self._state.shown_card, self._state.gene)))
+        figure, *meaning = figures_words(self._state.shown_card, self._state.gene)
+        self.figures.say(figure)
+        self.meaning.say("\n".join(meaning))
 
 
 class TissuePart(QWidget):
