@@ -30,7 +30,7 @@ def surroundings_words(gene: str, unit: str, here: float, change: float) -> str:
 
 def change_words(change: float) -> str:
     """Write a change as people say it: 0.22 lower, 0.05 higher, no change."""
-    size = f"{abs(change):.2f}"
+    size = f"{abs(change):z.2f}"
     return "no change" if float(size) == 0 else f"{size} {'lower' if change < 0 else 'higher'}"
 
 
