@@ -49,6 +49,10 @@ class InsteadOfPrediction:
                 layer.visible = True
         self.forget()
 
+    def remember(self, layer: Layer) -> None:
+        """Take note that a layer is out of sight for another one: `back` shows it."""
+        self._put_away.append(layer)
+
     def forget(self) -> None:
         """Forget what was put away: the heatmap that is to be seen has been brought out."""
         self._put_away = []

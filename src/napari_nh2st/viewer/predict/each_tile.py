@@ -84,9 +84,18 @@ class EachTile(Generic[A]):
         self._workspace.maps.instead.back()
 
     def hide(self) -> bool:
-        """Hide the layers of all maps; tell whether another map is shown now than before."""
+        """Hide the layers of all maps, but for one that its slide was left with instead of the prediction.
+
+        Returns
+        -------
+        bool
+            Whether another map is shown now than before.
+        """
+        heatmap = self._workspace.heatmap
+        left = self.current if heatmap is not None and not heatmap.visible else None
         for answers in self._by_map.values():
-            answers.image.hide()
+            if answers is not left:
+                answers.image.hide()
         return self._moved_on()
 
     def hide_other_maps(self) -> bool:

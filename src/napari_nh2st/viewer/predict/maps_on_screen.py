@@ -99,8 +99,10 @@ class MapsOnScreen:
             heatmap.restyle()  # the colours that were chosen while it was away
         heatmap.show(self.state.gene_of(prediction_map.card))
         heatmap.bring_out()
-        self.instead.forget()
         self.open_slides.settle()
+        self.instead.forget()
+        if heatmap.layer is not None and not heatmap.visible:  # the slide was left with something else in sight
+            self.instead.remember(heatmap.layer)
         self.state.show_map(prediction_map)  # listeners find it drawn
         self.tell_limits()
         return True

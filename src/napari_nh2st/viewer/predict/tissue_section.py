@@ -9,7 +9,8 @@ import numpy as np
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.texts import Sentence
+from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
+from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.layers.label_colours import prepare_labels
 from napari_nh2st.viewer.layers.tissue import add_tissue_layer, tissue_layer_of
 from napari_nh2st.viewer.predict.workspace import Workspace
@@ -26,16 +27,15 @@ class TissueSection(QWidget):
         self.button = QPushButton("Show and edit the tissue mask")
         self.button.setToolTip("Only tissue is predicted. See what counts as tissue, and correct it with the brush")
         self.button.clicked.connect(self._show)
-        self.hint = Sentence()
+        self.task = Task(workspace, workspace.slide_subjects)
         layout = column(self, spacing=2)
         layout.addLayout(row(self.button, stretch=0))
-        layout.addWidget(self.hint)
+        layout.addWidget(self.task)
         workspace.state.events.slide.connect(self._slide_changed)
         self._slide_changed()
 
     def _slide_changed(self) -> None:
-        self.button.setEnabled(self._workspace.slide is not None)
-        self.hint.say("")
+        self.button.setEnabled(self._workspace.slide is not None and not self.task.running)
 
     def _show(self) -> None:
         slide, viewer = self._workspace.slide, self._workspace.viewer
@@ -46,24 +46,15 @@ class TissueSection(QWidget):
             layer.visible = True
             viewer.layers.selection.active = layer
             return
-        self.button.setEnabled(False)
-        self.hint.say("Finding the tissue…")
-        self._workspace.background.call(_find, slide, then=partial(self._add, slide), failed=self._give_up)
+        self.task.start("Finding the tissue", partial(_find, slide), partial(self._add, slide), self._slide_changed)
+        self._slide_changed()
 
     def _add(self, slide: Any, tissue: Any) -> None:
-        self.button.setEnabled(True)
-        workspace, slide_layer = self._workspace, self._workspace.state.slide_layer
-        if slide is workspace.slide and slide_layer in workspace.viewer.layers:
-            add_tissue_layer(workspace.viewer, slide, tissue, slide_layer)
-            self.hint.say(_HINT)
-
-    def _give_up(self, error: Exception) -> None:
-        self.button.setEnabled(True)
-        self.hint.say("")
-        self._workspace.notices.complain(error)
+        add_tissue_layer(self._workspace.viewer, slide, tissue, self._workspace.state.slide_layer)
+        self.task.say(_HINT)
 
 
-def _find(slide: Any) -> Any:
+def _find(slide: Any, tell: Tell, cancelled: Cancelled) -> Any:
     found = slide.tissue()
     prepare_labels(np.uint8)
     return found
