@@ -15,7 +15,7 @@ from napari_nh2st.viewer.layers.roles import Kind, fingerprint_of, kind_of
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from viewer.fakes import FakeSlide
-from viewer.measured.material import h5ad
+from viewer.measured.material import SPOTS, h5ad
 from viewer.trust.services import TrustServices
 
 pytestmark = pytest.mark.viewer
@@ -109,7 +109,7 @@ def surroundings(window: Window) -> Callable[[], bool]:
 def measurement(window: Window) -> Callable[[], bool]:
     section = window.fold("Measured")
     section.presenter.open([window.counts])
-    return lambda: ("C9", Kind.MEASURED) in window.in_sight() and section.presenter.comparison is not None
+    return lambda: section.presenter.measurement is not None
 
 
 def tissue_mask(window: Window) -> Callable[[], bool]:
@@ -123,7 +123,7 @@ JOBS = (score, spread, check_tissue, domains, surroundings, tissue_mask, measure
 @pytest.mark.long
 def test_a_result_is_seen_on_its_own_slide_alone(make_napari_viewer, qtbot, tmp_path) -> None:
     window = Window(make_napari_viewer, qtbot)
-    window.counts = h5ad(tmp_path / "C9.h5ad")
+    window.counts = h5ad(tmp_path / "C9.h5ad", spots=2 * SPOTS)
     for job in JOBS:
         is_there = job(window)
         window.choose(1)
