@@ -330,15 +330,14 @@ def newcomer(person: Person) -> None:
 def whole_slide(person: Person) -> None:
     """Two slides: predict one whole, cancel, go on, export, print."""
     dock = person.open_dock()
-    person.drop(person.section(901), person.section(902))
+    person.drop(large_tiff(person), person.section(902))
     person.until_slide(2)
     person.look("two slides")
-    person.choose("S901")
+    person.choose("large")
     person.look("the first chosen")
-    person.choose("fine")
     person.press("whole slide")
     person.press("Predict")
-    person.wait(lambda: dock.state.map is not None and dock.state.map.count > 200, 120)
+    person.wait(lambda: dock.state.map is not None and dock.state.map.count > 20, 120)
     person.look("running", 0.1)
     began = time.monotonic()
     person.press("Cancel")
@@ -540,13 +539,12 @@ def fine_tune(person: Person) -> None:
 def nasty(person: Person) -> None:
     """Everything that goes wrong: files, pixel sizes, layers deleted, docks closed at the wrong moment."""
     dock = person.open_dock()
-    large = big_jpeg(person)
+    large = large_jpeg(person)
     person.drop(large)
     person.look("a JPEG without a pixel size", 0.2)
     person.until_slide()
     person.look("asked for the pixel size")
-    field = dock.slides.spin
-    person.type(field, "1.0")
+    person.type(dock.slides.pixel_size.value, "1.0")
     person.look("pixel size typed")
     second = person.data / "second.png"
     Image.fromarray(tifffile.imread(person.section(902))[:1500, :1500]).save(second)
@@ -599,10 +597,24 @@ def nasty(person: Person) -> None:
     person.look("another slide chosen")
 
 
-def big_jpeg(person: Person) -> Path:
-    """Write a JPEG of 60 million pixels."""
-    tissue = tifffile.imread(person.section(902))
-    times = int(np.ceil(8000 / min(tissue.shape[:2])))
+def large_jpeg(person: Person) -> Path:
+    """Write a JPEG of 64 million pixels without a pixel size."""
     path = person.data / "large.jpg"
-    Image.fromarray(np.tile(tissue, (times, times, 1))[:8000, :8000]).save(path, quality=85)
+    Image.fromarray(many_times(person.section(902), 8000)).save(path, quality=85)
     return path
+
+
+def large_tiff(person: Person) -> Path:
+    """Write a tiled TIFF of 100 million pixels of 1 µm, without levels."""
+    path = person.data / "large.tif"
+    size = {"resolution": (10_000, 10_000), "resolutionunit": "CENTIMETER"}
+    pixels = many_times(person.section(901), 10_000)
+    tifffile.imwrite(path, pixels, photometric="rgb", tile=(256, 256), compression="jpeg", **size)
+    return path
+
+
+def many_times(path: Path, side: int) -> np.ndarray:
+    """Repeat a slide's tissue over a square."""
+    tissue = tifffile.imread(path)
+    times = int(np.ceil(side / min(tissue.shape[:2])))
+    return np.tile(tissue, (times, times, 1))[:side, :side]

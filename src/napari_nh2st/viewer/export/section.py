@@ -16,7 +16,7 @@ from napari_nh2st.viewer.export.presenter import NOTHING, ExportPresenter
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
+from napari_nh2st.viewer.kit.texts import FixedSentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 _DEVICES = "What computes. Automatic takes a graphics card where there is a usable one"
@@ -48,7 +48,8 @@ class ExportSection(QWidget):
             "Python code, a figure for print, views that can be saved and loaded, and a check of this installation"
         )
         self._make_menu()
-        self.note = Sentence()
+        self.note = FixedSentence()
+        self.note.setVisible(False)
         self.device_row = QWidget()
         self.device_row.setLayout(row(self.devices, label="Runs on", stretch=0))
         layout = column(self)
@@ -166,3 +167,4 @@ class ExportSection(QWidget):
     def say(self, text: str) -> None:
         """Say what came of it."""
         self.note.say(text)
+        self.note.setVisible(bool(text))
