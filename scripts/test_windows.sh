@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests that need a window: their files are dealt out to a few processes, each on a screen of its own, as many at once
-# as there are cores (at most 4). Arguments go to pytest.
+# as there are cores (at most 4); those marked pyqt6 once more with PyQt6. Arguments go to pytest.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,15 +9,19 @@ lanes=$((cores > 4 ? 4 : cores))
 groups=$((lanes * 2)) # few enough that napari is seldom loaded anew, enough that the lanes end together
 
 run_group() {
-    local log status=0 screen=()
+    local log status=0 screen=() marks="viewer and not long" files=$1 binding=()
+    if [[ $files == pyqt6* ]]; then
+        files=${files#pyqt6} marks="viewer and pyqt6"
+        binding=(QT_API=pyqt6 PYTEST_QT_API=pyqt6 PYTHONPATH="$PWD/.venv/pyqt6")
+    fi
     log=$(mktemp)
     # a number of its own to begin with: two that look for a free screen at the same moment find the same one
     if command -v xvfb-run >/dev/null; then
         screen=(xvfb-run -a -n $((100 + BASHPID % 20000)) -s "-screen 0 1600x1000x24")
     fi
     # shellcheck disable=SC2086 # a list of files
-    env -u QT_QPA_PLATFORM OMP_NUM_THREADS=1 "${screen[@]}" \
-        .venv/bin/python -m pytest -q -m "viewer and not long" $1 "${@:2}" >"$log" 2>&1 || status=$?
+    env -u QT_QPA_PLATFORM OMP_NUM_THREADS=1 "${binding[@]}" "${screen[@]}" \
+        .venv/bin/python -m pytest -q -m "$marks" $files "${@:2}" >"$log" 2>&1 || status=$?
     cat "$log"
     rm -f "$log"
     [ "$status" -eq 0 ] || [ "$status" -eq 5 ] # 5: none of its tests was asked for
@@ -27,7 +31,10 @@ export -f run_group
 # in turn to each group: first the files that ask for more time than others, then the largest
 files=$(grep -rlE "mark\.viewer" tests --include='test_*.py')
 slow=$(grep -lE "mark\.timeout" $files)
+# where setup has found PyQt6
+both=$([ -d .venv/pyqt6 ] && grep -lE "mark\.pyqt6" $files)
 { ls -S $slow; ls -S $files | grep -vxF "$slow"; } |
     awk -v groups="$groups" '{ files[NR % groups] = files[NR % groups] " " $0 }
         END { for (g = 1; g <= groups; g++) if (g % groups in files) print files[g % groups] }' |
+    { cat; [ -z "$both" ] || echo pyqt6 $both; } |
     tr '\n' '\0' | xargs -0 -P "$lanes" -I{} bash -c 'run_group "$@"' _ {} "$@"

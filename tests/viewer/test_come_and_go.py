@@ -19,7 +19,7 @@ from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from viewer.fakes import FakeServices, FakeSlide
 
-pytestmark = pytest.mark.viewer
+pytestmark = [pytest.mark.viewer, pytest.mark.pyqt6]
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -158,8 +158,7 @@ def test_closing_a_dock_at_any_moment_leaves_nothing_half_done(window: Window, m
     assert not threads_at_work()
     for layer in heatmaps:
         window.viewer.layers.remove(layer)
-    gc.collect()
-    assert left() is None, "something still holds the closed dock"
+    window.qtbot.waitUntil(lambda: gc.collect() >= 0 and left() is None)
     assert window.listening() == []
 
 
@@ -172,7 +171,5 @@ def test_a_closed_fine_tune_dock_leaves_nothing(window: Window, tmp_path) -> Non
     window.qtbot.mouseClick(title.title.close_button, LEFT)
     del title
     window.qtbot.waitUntil(lambda: not threads_at_work())
-    window.qtbot.wait(50)
-    gc.collect()
-    assert left() is None
+    window.qtbot.waitUntil(lambda: gc.collect() >= 0 and left() is None)
     assert window.listening() == []

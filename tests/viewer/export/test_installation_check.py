@@ -81,6 +81,7 @@ def test_a_probe_that_dies_is_a_fault_in_the_report(view, monkeypatch):
     assert "FAULT    torch cannot be imported: ended with signal 11 (SIGSEGV)" in view.report
 
 
+@pytest.mark.pyqt6
 @pytest.mark.viewer
 def test_copied_in_a_window(make_napari_viewer, qtbot, view):
     from qtpy.QtWidgets import QApplication, QWidget

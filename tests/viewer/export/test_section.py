@@ -118,6 +118,7 @@ def window(qtbot) -> Window:
     return Window(qtbot)
 
 
+@pytest.mark.pyqt6
 def test_a_figure_by_its_dialog(window: Window, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     window = Window(window.qtbot)
@@ -142,6 +143,7 @@ def test_a_figure_by_its_dialog(window: Window, tmp_path: Path, monkeypatch) -> 
     assert "CD3E" in text
 
 
+@pytest.mark.pyqt6
 def test_a_dialog_that_is_cancelled_writes_nothing(window: Window, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     window = Window(window.qtbot)

@@ -52,6 +52,7 @@ def type_in(qtbot, row, text: str) -> None:
     qtbot.keyClick(row.native, Qt.Key.Key_Return)
 
 
+@pytest.mark.pyqt6
 def test_settings_are_typed_and_saved(opened, qtbot, run: Path) -> None:
     type_in(qtbot, opened.row("patience"), "9")
     type_in(qtbot, opened.row("pitch"), "12")
@@ -88,6 +89,7 @@ def test_the_file_is_opened_with_every_setting(opened, qtbot, run: Path) -> None
     assert "learning_rate: 0.001\n" in opened.files[0].read_text()
 
 
+@pytest.mark.pyqt6
 def test_cancel_leaves_everything_as_it_was(opened, qtbot, run: Path) -> None:
     type_in(qtbot, opened.row("patience"), "9")
     qtbot.mouseClick(opened.dialog.cancel, LEFT)
