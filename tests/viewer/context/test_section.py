@@ -9,11 +9,11 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_nh2st.geometry import SELF
-from napari_nh2st.viewer.context.inspected import OUTLINE
 from napari_nh2st.viewer.context.messages import NOT_PREDICTED, PICK_A_TILE
 from napari_nh2st.viewer.context.section import ContextSection
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.context_effect import effect_of
+from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
@@ -69,7 +69,7 @@ class Window:
         self.until(lambda: not self.section.picture.isHidden())
 
     def outline(self):
-        return next((layer for layer in self.viewer.layers if layer.name == OUTLINE), None)
+        return next((layer for layer in self.viewer.layers if kind_of(layer) is Kind.OUTLINE), None)
 
     def middle(self, row: int, column: int):
         """Where the middle of a cell is, um (y, x)."""
@@ -179,6 +179,14 @@ def test_clicks_that_are_none(window: Window) -> None:
     assert window.section.sentence.text() == NOT_PREDICTED
     window.inspect(2, 3)
     assert window.outline() is not None
+    pen = window.widget.folds["Regions"].open().draw
+    window.qtbot.mouseClick(pen, LEFT)
+    regions = window.viewer.layers.selection.active
+    assert (pen.isChecked(), window.section.pick.isChecked(), regions.mode) == (True, False, "add_polygon")
+    assert window.viewer.layers[-1] is window.outline()
+    window.pick()
+    window.inspect(3, 4)
+    assert (pen.isChecked(), regions.mode, len(regions.data)) == (False, "pan_zoom", 0)  # the click drew nothing
 
 
 def test_a_second_click_replaces_the_first(window: Window) -> None:
