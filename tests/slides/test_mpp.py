@@ -115,8 +115,11 @@ def test_the_user_goes_first_and_is_checked_too(tmp_path):
         twin = slide.with_mpp(0.25)
         assert (twin.mpp, slide.mpp) == (0.25, 0.499)
         assert np.array_equal(twin.read(0, 0, 9, 9, 1), slide.read(0, 0, 9, 9, 1))
+        assert twin.levels is slide.levels  # it is the same open file
         with pytest.raises(SlideError, match=r"0\.05 to 10"):
             slide.with_mpp(0)
+    with pytest.raises(SlideError, match="was closed"):
+        twin.read(0, 0, 9, 9, 1)
     for wrong in (0, -1, float("nan"), 499):
         with pytest.raises(SlideError, match=r"0\.05 to 10"):
             open_slide(path, mpp=wrong)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from PIL import Image
 
 from napari_nh2st.slides import plain
 from napari_nh2st.slides.file import SlideFile
+from napari_nh2st.viewer import launch, reader
 from napari_nh2st.viewer.layers.roles import is_opening, slide_of
 
 pytestmark = pytest.mark.viewer
 
-DECODING_S = 0.8
 KINDS = (".jpg", ".svs", ".tif", ".png", ".nh2st")
 
 
@@ -85,16 +84,18 @@ def canvas(make_napari_viewer, qtbot, monkeypatch) -> Iterator[Canvas]:
     notification_manager.notification_ready.disconnect(canvas._noted)
 
 
-@pytest.fixture(autouse=True)
-def slow_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode JPEGs slowly, as large ones are."""
-    decode = plain._decode_jpeg
+@pytest.fixture
+def decoding(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Decode no JPEG before this is set: large ones take seconds."""
+    decode, ready = plain._decode_jpeg, threading.Event()
 
     def decode_slowly(*args: Any) -> Any:
-        time.sleep(DECODING_S)
+        ready.wait(10)
         return decode(*args)
 
     monkeypatch.setattr(plain, "_decode_jpeg", decode_slowly)
+    yield ready
+    ready.set()
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def pyramid(path: Path) -> Path:
     return path
 
 
-def test_a_jpeg_comes_by_itself_while_the_window_goes_on(canvas, readers, tmp_path) -> None:
+def test_a_jpeg_comes_by_itself_while_the_window_goes_on(canvas, decoding, readers, tmp_path) -> None:
     """The steps of a person: drop, hide and rename while it opens, zoom in, drop another one and throw it away."""
     canvas.drop(jpeg(tmp_path / "C5.jpg"))
     (layer,) = canvas.viewer.layers
@@ -137,12 +138,15 @@ def test_a_jpeg_comes_by_itself_while_the_window_goes_on(canvas, readers, tmp_pa
     layer.name, layer.visible = "my slide", False
     canvas.rest(0.1)
     assert is_opening(layer)
+    decoding.set()
     canvas.until(lambda: slide_of(layer) is not None)
     assert (canvas.names, layer.visible, canvas.dock.state.slide) == (["my slide"], False, slide_of(layer))
     layer.visible = True
     canvas.rest(0.3)
     canvas.viewer.scene.camera.zoom *= 8
     canvas.until(lambda: np.array_equal(layer._slice.image.raw, sharp(layer)))
+    canvas.dock.slides.mpp_given.emit(0.5, "user")
+    canvas.until(lambda: tuple(layer.scale) == (0.5, 0.5))
     assert "MainThread" not in readers
 
     canvas.drop(jpeg(tmp_path / "C6.jpg", 1), jpeg(tmp_path / "C7.jpg", 2), tmp_path / "C5.jpg")
@@ -210,6 +214,11 @@ def test_what_cannot_be_opened_is_said_in_one_line(canvas, tmp_path, monkeypatch
     canvas.drop(tmp_path / "again.svs", jpeg(tmp_path / "C5.jpg"))  # the others of a handful are opened
     canvas.until(lambda: canvas.dock.state.slide is not None)
     assert canvas.names == ["C5"]
+    monkeypatch.setattr(reader, "_LOOK_S", 0)  # a drive so slow that the file is taken for a slide
+    tifffile.imwrite(tmp_path / "mask.tif", np.zeros((64, 64), np.float32))
+    canvas.drop(tmp_path / "mask.tif")
+    canvas.until(lambda: canvas.names == ["C5", "mask"] and not is_opening(canvas.viewer.layers["mask"]))
+    assert slide_of(canvas.viewer.layers["mask"]) is None
 
 
 def test_no_warning_of_units_in_any_order(canvas, tmp_path) -> None:
@@ -228,13 +237,26 @@ def test_no_warning_of_units_in_any_order(canvas, tmp_path) -> None:
     assert [str(unit) for unit in canvas.viewer.layers.extent.units] == ["micrometer", "micrometer"]
 
 
-def test_a_window_that_is_closed_while_it_opens_a_slide(make_napari_viewer, qtbot, monkeypatch, tmp_path) -> None:
+def test_a_window_closed_while_it_opens_a_slide(make_napari_viewer, qtbot, monkeypatch, decoding, tmp_path) -> None:
     canvas = Canvas(make_napari_viewer(show=True), qtbot, monkeypatch)
     canvas.drop(jpeg(tmp_path / "C9.jpg", 9))
     closed, close = [], SlideFile.close
     monkeypatch.setattr(SlideFile, "close", lambda self: (closed.append(self.path.name), close(self))[1])
     canvas.viewer.close()
+    decoding.set()
     qtbot.waitUntil(lambda: "C9.jpg" in closed, timeout=20_000)
+
+
+def test_nh2st_view_shows_its_window_first(make_napari_viewer, qtbot, monkeypatch, decoding, tmp_path) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(launch.napari, "Viewer", lambda title: made.append(make_napari_viewer()) or made[0])
+    monkeypatch.setattr(launch.napari, "run", lambda: None)
+    launch.show(jpeg(tmp_path / "C8.jpg", 8), mpp=0.25)
+    (layer,) = made[0].layers
+    assert (is_opening(layer), tuple(layer.scale)) == (True, (0.25, 0.25))
+    decoding.set()
+    qtbot.waitUntil(lambda: slide_of(layer) is not None, timeout=20_000)
+    assert slide_of(layer).mpp == 0.25
 
 
 def test_a_script_gets_the_slide_itself(make_napari_viewer, tmp_path) -> None:

@@ -75,6 +75,11 @@ class Slide:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __copy__(self) -> Slide:
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)  # the same open file: `__reduce__` would open it again
+        return twin
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.fingerprint, self._mpp)
 

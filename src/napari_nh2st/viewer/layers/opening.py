@@ -156,7 +156,7 @@ class BusySign:
 
 def open_viewers() -> list[Any]:
     """Return the viewers of all open windows."""
-    from napari import Viewer
+    from napari.viewer import Viewer
 
     return list(Viewer._instances)
 
