@@ -96,8 +96,8 @@ def save(pixels: Any, path: Path) -> None:
 
 def draw(window: Dock, sheet: Path, out: Path) -> None:
     dock = window.dock
-    dock.sections.sheet.setText(str(sheet))
-    dock.run.setText(str(window.folder / "evening"))
+    dock.sections.sheet.setText(f"~/{sheet.name}")
+    dock.run.setText("~/evening")
     dock.choices.epochs.setValue(EPOCHS)
     dock.choices.panel.setCurrentIndex(dock.choices.panel.findData("spatially-variable"))
     dock.choices.number.setValue(GENES)
@@ -116,7 +116,7 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     wait(dock.start.isEnabled, 300)
 
     dock.start.click()
-    wait(lambda: dock.presenter.run.metrics().stage is not None, 600)
+    wait(lambda: dock.presenter.run.metrics().stage == "looking at the tissue", 600)
     window.keep("preparing")
     wait(lambda: len(dock.presenter.run.metrics().curve("val_pcc")) >= 4, 900)
     dock.pause.click()
@@ -128,18 +128,18 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     settle()
     window.take(out / "finetune.png")
 
-    dock.run.setText(str(window.folder / "night"))
+    dock.run.setText("~/night")
     wait(dock.start.isEnabled, 300)
     dock.start.click()
     wait(lambda: window.state() == "queued", 300)
     settle()
     window.keep("queued")
-    dock.run.setText(str(window.folder / "evening"))
+    dock.run.setText("~/evening")
     wait(lambda: window.state() == "done", 900)
     wait(lambda: dock.result.table.frame is not None)
     window.keep("done")
 
-    dock.run.setText(str(window.folder / "night"))
+    dock.run.setText("~/night")
     wait(lambda: len(dock.presenter.run.metrics().curve("val_pcc")) >= 2, 900)
     os.kill(dock.presenter.run.record()["pid"], signal.SIGKILL)
     wait(lambda: window.state() == "failed")
@@ -162,6 +162,7 @@ def main() -> None:
     looks.font_size = round(looks.font_size * args.font)
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry:
         registry.return_value = Path(folder) / "runs.json"
+        os.environ["HOME"] = folder  # the fields show plain names
         sheet = write_sample_sheet(SECTIONS, folder, size_mm=(2.0, 1.6))
         window = Dock(Path(folder), args.theme)
         try:

@@ -168,7 +168,7 @@ def test_a_search_can_be_stopped(window: Window, folder: Path) -> None:
     assert sections.add_folder.text() == "Stop"
     assert sections.add_sheet.reason_off.startswith("Still searching for sections")
     window.click(sections.add_folder)
-    assert (sections.add_folder.text(), sections.told.text()) == ("folder…", "")
+    assert (sections.add_folder.text(), sections.told.text()) == ("Add folder…", "")
     assert sections.add_sheet.isEnabled()
 
 

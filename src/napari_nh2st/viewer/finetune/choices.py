@@ -20,7 +20,7 @@ from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
 from napari_nh2st.viewer.predict.model_names import folder_name
 
 _TYPED_MS = 300
-_WIDE = 17  # capital letters: no choice is cut off, in a larger font the dock grows with it
+_WIDE = 15  # capital letters: no choice is cut off, in a larger font the dock grows with it
 _FOLDER = "?"
 _TRAIN = (
     Offer(

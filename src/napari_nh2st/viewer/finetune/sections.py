@@ -46,7 +46,7 @@ class Sections(QWidget):
         self._make()
         layout = column(self, spacing=4)
         layout.addLayout(row(self.sheet, label="Sheet", stretch=0))
-        layout.addLayout(row(self.add_sheet, self.add_folder, self.add_layers, label="Add"))
+        layout.addLayout(row(self.add_sheet, self.add_folder, self.add_layers))
         for part in (self.told, self.table, self.bar, self.note):
             layout.addWidget(part)
         buttons = row(self.remove, self.again)
@@ -66,10 +66,10 @@ class Sections(QWidget):
     def _make(self) -> None:
         self.sheet = QLineEdit()
         self.sheet.textChanged.connect(self._typed)
-        self.add_sheet = action_button("sheet…", "Add the sections that a sample sheet names", self._ask_sheet)
-        self.add_folder = action_button("folder…", _FOLDER_TIP, self._ask_folder)
+        self.add_sheet = action_button("Add sheet…", "Add the sections that a sample sheet names", self._ask_sheet)
+        self.add_folder = action_button("Add folder…", _FOLDER_TIP, self._ask_folder)
         self.add_layers = action_button(
-            "from layers", "Add the open slides that have a measurement in the NH2ST dock (Measured)", self._take_layers
+            "Add layers", "Add the open slides that have a measurement in the NH2ST dock (Measured)", self._take_layers
         )
         self.add_layers.setVisible(self._viewer is not None)
         self.table, self.told, self.note, self.stop, self.look = SectionsTable(), Note(), Sentence(), Banner(), Note()
@@ -139,7 +139,7 @@ class Sections(QWidget):
         if searching:
             self.add_folder.set_action("Stop", "Stop the search for sections")
         else:
-            self.add_folder.set_action("folder…", _FOLDER_TIP)
+            self.add_folder.set_action("Add folder…", _FOLDER_TIP)
         for button in (self.add_sheet, self.add_layers):
             button.set_reason_off(_SEARCHING if searching else "")
 

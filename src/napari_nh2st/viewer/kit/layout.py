@@ -7,7 +7,8 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxL
 
 from napari_nh2st.viewer.kit.texts import Label
 
-_WIDEST = "Base model "  # of the captions: with it the controls of all rows begin at one line
+_WIDEST = "Base model"  # of the captions: with it the controls of all rows begin at one line
+_AROUND = 16  # pixels that the style puts around the text of a label
 _GAP = 6
 _DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the first
 
@@ -37,7 +38,7 @@ class Caption(Label):
 
     def sizeHint(self) -> QSize:
         """Return the size that all captions have."""
-        return QSize(self.fontMetrics().horizontalAdvance(_WIDEST), super().sizeHint().height())
+        return QSize(self.fontMetrics().horizontalAdvance(_WIDEST) + _AROUND, super().sizeHint().height())
 
     minimumSizeHint = sizeHint
 
