@@ -72,6 +72,20 @@ def test_the_ways_to_begin_go_with_a_slide_and_come_back_with_the_last_one() -> 
     assert bench.view.empty
 
 
+def test_earlier_results_without_their_slide_are_something_open() -> None:
+    bench = Bench()
+    bench.open(FakeSlide())
+    bench.predict()
+    heatmap, prediction_map = bench.viewer.layers[-1], bench.map
+    bench.viewer.layers.remove(bench.state.slide_layer)
+    bench.presenter.choose_slide(None)
+    bench.presenter.take_up_heatmap(heatmap)
+    assert bench.map is prediction_map
+    assert not bench.view.empty
+    bench.viewer.layers.remove(heatmap)
+    assert bench.view.empty
+
+
 def test_what_is_opened_and_where_the_next_one_is_looked_for(asked, small_slide) -> None:
     bench = Bench()
     assert bench.beginning.folder == ""

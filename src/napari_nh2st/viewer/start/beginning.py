@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.engine.store import SUFFIX
+from napari_nh2st.viewer.kit.connections import Connections
+from napari_nh2st.viewer.layers.roles import map_of
 
 if TYPE_CHECKING:
     from napari_nh2st.viewer.predict.workspace import Workspace
@@ -45,12 +47,18 @@ class Beginning:
         self._state.events.slide.connect(self._remember_folder)
         self._preferences.events.tour_seen.connect(self._show)
         workspace.notices.said.connect(self._say)
+        connections = Connections()
+        connections.add(workspace.viewer.layers.events.removed, self._show)
+        workspace.when_closing(connections.close)
         self._show()
 
     @property
     def empty(self) -> bool:
         """True if neither a slide nor a prediction is open."""
-        return self._state.slide_layer is None and self._state.map is None
+        if self._state.slide_layer is not None:
+            return False
+        shown = self._state.map
+        return shown is None or not any(map_of(layer) is shown for layer in self._workspace.viewer.layers)
 
     @property
     def folder(self) -> str:
@@ -96,7 +104,7 @@ class Beginning:
         if self.empty:
             self._view.say(text)
 
-    def _show(self) -> None:
+    def _show(self, event: object = None) -> None:
         self._view.show_empty(self.empty)
         self._view.offer_tour(not self._preferences.tour_seen)
 
