@@ -256,7 +256,7 @@ def test_limits_and_colours_follow_the_hand_and_show_what_a_program_sets(window:
     window.qtbot.keyClick(form.percentiles.native, KEY.Key_Down)
     assert style.percentiles == (5.0, 95.0)
     style.colormap, style.percentiles = "magma", (0.0, 100.0)
-    assert (form.colormap.value, form.percentiles.native.currentText()) == ("magma", "lowest to highest")
+    assert (form.colormap.value, form.percentiles.native.currentText()) == ("magma", "all")
     kept = window.workspace.preferences
     assert (kept.locked, kept.smooth, kept.colormap, kept.percentiles) == (True, True, "inferno", "5 to 95 %")
 

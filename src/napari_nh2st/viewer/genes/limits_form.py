@@ -18,6 +18,7 @@ from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.style import PERCENTILES, Style
 
 _PERCENTILES = "Which part of the values the colours span; the rest takes the end colours"
+_SHORT = ("1–99 %", "5–95 %", "all")  # whatever is chosen is read whole in a narrow dock
 _LOCK = "Keep the limits as they are when another gene or slide is shown, or more is predicted"
 _RESET = "Let the limits follow the values of this gene again"
 _COLOURS = "Colours of the heatmap; all of them stand out on stained tissue and keep their order for colour-blind eyes"
@@ -33,7 +34,7 @@ class LimitsForm(QWidget):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         colours = [(getattr(AVAILABLE_COLORMAPS.get(name), "_display_name", name), name) for name in COLORMAPS]
-        self.percentiles = _combo("percentiles", list(PERCENTILES), _PERCENTILES, letters=2)
+        self.percentiles = _combo("percentiles", list(zip(_SHORT, PERCENTILES, strict=True)), _PERCENTILES, letters=2)
         self.lock = CheckBox(name="locked", text="lock", tooltip=_LOCK)
         self.colormap = _combo("colormap", colours, _COLOURS, letters=3)
         self.smooth = CheckBox(name="smooth", text="smooth", tooltip=_SMOOTH)

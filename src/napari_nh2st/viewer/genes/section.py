@@ -137,6 +137,7 @@ def _order_combo() -> NarrowCombo:
     for text, order, tip in _ORDERS:
         made.addItem(text, order)
         made.setItemData(made.count() - 1, plain_tip(tip), Qt.ItemDataRole.ToolTipRole)
-    made.setMinimumContentsLength(3)
+    made.setSizeAdjustPolicy(NarrowCombo.SizeAdjustPolicy.AdjustToContents)  # whichever is chosen is read whole
+    made.setMinimumContentsLength(0)
     made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
     return made

@@ -87,7 +87,7 @@ def scrolled(area: QScrollArea) -> QVBoxLayout:
     """Make a scroll area a dock of one column, 320 px wide or what a larger font needs, and return the column."""
     body = QWidget()
     layout = QVBoxLayout(body)
-    layout.setContentsMargins(8, 8, 8, 8)
+    layout.setContentsMargins(8, 8, 6, 8)
     layout.setSpacing(8)
     area.setWidget(body)
     area.setWidgetResizable(True)
@@ -107,7 +107,9 @@ class _Widener(QObject):
 
     def eventFilter(self, body: QObject, event: QEvent) -> bool:
         if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
-            needed = self._area.widget().minimumSizeHint().width() + self._area.verticalScrollBar().sizeHint().width()
+            bar = self._area.verticalScrollBar()
+            beside = self._area.width() - self._area.viewport().width() if bar.isVisible() else bar.sizeHint().width()
+            needed = self._area.widget().minimumSizeHint().width() + beside
             wanted = min(max(_DOCK, needed), _DOCK_MOST)
             if wanted != self._area.minimumWidth():
                 self._area.setMinimumWidth(wanted)

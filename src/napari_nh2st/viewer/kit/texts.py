@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from qtpy.QtCore import QPointF, QSize, Qt
-from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent, QTextLayout
+from qtpy.QtCore import QEvent, QPointF, QRect, QSize, Qt
+from qtpy.QtGui import QFontInfo, QPainter, QPaintEvent, QResizeEvent, QShowEvent, QTextLayout
 from qtpy.QtWidgets import QLabel, QSizePolicy
+
+_SMALL = 0.92
+_INDENT = 4  # pixels: that of a text that can be selected
 
 
 class Label(QLabel):
@@ -30,8 +33,8 @@ class Sentence(Label):
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        if dim:
-            self.setStyleSheet("QLabel { font-size: 11px; }")
+        self._small = dim
+        self._look = ""
         self.setVisible(bool(text))
 
     def say(self, text: str) -> None:
@@ -40,6 +43,26 @@ class Sentence(Label):
             return
         self.setText(text)
         self.setVisible(bool(text))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the window's font."""
+        super().showEvent(event)
+        self._make_small()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the window's font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self.isVisible():
+            self._make_small()
+
+    def _make_small(self) -> None:
+        """Write a little smaller than the window, whatever font that has."""
+        parent = self.parentWidget()
+        if not self._small or parent is None:
+            return
+        sheet = f"QLabel {{ font-size: {round(_SMALL * QFontInfo(parent.font()).pixelSize())}px; {self._look} }}"
+        if sheet != self.styleSheet():
+            self.setStyleSheet(sheet)
 
 
 class FixedSentence(Label):
@@ -79,7 +102,7 @@ class FixedSentence(Label):
         rest = " ".join(lines[self._lines - 1 :])
         return [
             *lines[: self._lines - 1],
-            self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, self.contentsRect().width()),
+            self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, self._area().width()),
         ]
 
     def sizeHint(self) -> QSize:
@@ -96,10 +119,13 @@ class FixedSentence(Label):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the lines in sight."""
         painter, metrics = QPainter(self), self.fontMetrics()
-        area = self.contentsRect()
+        area = self._area()
         for i, line in enumerate(self.shown()):
             painter.drawText(QPointF(area.left(), area.top() + metrics.ascent() + i * metrics.lineSpacing()), line)
         painter.end()
+
+    def _area(self) -> QRect:
+        return self.contentsRect().adjusted(_INDENT, 0, -_INDENT, 0)
 
     def _set_tip(self) -> None:
         whole = len(self._broken()) <= self._lines
@@ -108,7 +134,7 @@ class FixedSentence(Label):
 
     def _broken(self) -> list[str]:
         """Break the text into lines of the label's width."""
-        width = self.contentsRect().width()
+        width = self._area().width()
         broken = []
         for part in self.text().split("\n") if self.text() else []:
             layout = QTextLayout(part, self.font())
@@ -134,8 +160,8 @@ class Note(Sentence):
     """A note that stays in sight and is no alarm: quieter than a banner."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setStyleSheet("QLabel { border-left: 3px solid #f2c14e; padding: 0px 0px 0px 6px; font-size: 11px; }")
+        super().__init__(dim=True)
+        self._look = "border-left: 3px solid #f2c14e; padding: 0px 0px 0px 6px;"
 
 
 class _Markup(str):
