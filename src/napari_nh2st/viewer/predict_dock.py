@@ -23,7 +23,7 @@ from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.fold import Fold
 from napari_nh2st.viewer.kit.layout import column, rule, scrolled
 from napari_nh2st.viewer.kit.lifetime import Lifetime
-from napari_nh2st.viewer.kit.pacing import Pacing
+from napari_nh2st.viewer.kit.pacing import Pacing, timer
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
@@ -96,14 +96,29 @@ class PredictWidget(QWidget):
         self._wire()
         self._take_up()
         self._show_empty(self.empty.presenter.empty)
+        self._unfold_remembered()
         for title, fold in self.folds.items():
-            fold.button.setChecked(title in self.workspace.preferences.open_sections)
             fold.chosen.connect(partial(self.workspace.preferences.open_section, title))
 
     @property
     def heatmap(self) -> HeatmapLayer | None:
         """The layer of the current gene, None where nothing is predicted."""
         return self.workspace.heatmap
+
+    def _unfold_remembered(self) -> None:
+        """Open the sections that were open last, one after the other once the dock stands: it opens sooner."""
+        self._to_unfold = [self.folds[t] for t in self.folds if t in self.workspace.preferences.open_sections]
+        self._unfold = timer(self, 0, self._unfold_next)
+        self.workspace.when_closing(self._unfold.stop)
+        self._unfold_soon()
+
+    def _unfold_soon(self) -> None:
+        if self._to_unfold:
+            self._unfold.start()
+
+    def _unfold_next(self) -> None:
+        self._to_unfold.pop(0).button.setChecked(True)
+        self._unfold_soon()
 
     def _take_up(self) -> None:
         """Begin with what is in the window: slides, and what an earlier dock has drawn on them."""
