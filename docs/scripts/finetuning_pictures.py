@@ -162,9 +162,9 @@ def main() -> None:
     looks.font_size = round(looks.font_size * args.font)
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(runs, "registry_file") as registry:
         registry.return_value = Path(folder) / "runs.json"
-        os.environ["HOME"] = folder  # the fields show plain names
         sheet = write_sample_sheet(SECTIONS, folder, size_mm=(2.0, 1.6))
         window = Dock(Path(folder), args.theme)
+        os.environ["HOME"] = folder  # the fields show plain names; napari has found its icons by now
         try:
             draw(window, sheet, args.out)
         finally:
