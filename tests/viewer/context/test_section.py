@@ -104,7 +104,7 @@ def test_a_click_shows_the_tile_its_neighbours_and_what_they_change(window: Wind
     assert present.all()
     marks = section.picture.marks
     assert [m.text for m in marks] == ["-0.10"] * 4 + [f"{here:.2f}"] + ["-0.10"] * 4
-    assert marks[1].tip == f"Above. Without it ERBB2 is {here - 0.1:.2f} (-0.10)"
+    assert marks[1].tip == f"Above. Without it: ERBB2 {here - 0.1:.2f} (0.10 lower)"
     assert len(section.picture._images) == 9
     assert set(window.viewer.layers.selection) == chosen
     assert window.centre(window.outline()) == pytest.approx(window.middle(2, 3), abs=0.5)
@@ -127,7 +127,7 @@ def test_the_numbers_follow_the_gene_without_the_model(window: Window) -> None:
     window.qtbot.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
     assert window.widget.workspace.state.gene == "CD3E"
     assert window.section.sentence.text().startswith("CD3E ")
-    assert "(-1.60)" in window.section.sentence.text()
+    assert "(1.60 lower)" in window.section.sentence.text()
     assert window.section.picture.marks[0].text == "-0.20"
     assert not asked
 
@@ -138,7 +138,7 @@ def test_neighbours_without_tissue_are_hatched(window: Window) -> None:
     window.inspect(0, column)  # at the top of the slide
     marks = window.section.picture.marks
     assert [m.absent for m in marks[:3]] == [True] * 3
-    assert marks[0].tip == "Above left: no tissue, or outside the slide. The model does not look at it"
+    assert marks[0].tip == "Above left: no tissue here, so the model does not look at it"
     assert not marks[SELF].absent
     assert not marks[7].absent
     shown = window.section.picture.grab().toImage()
