@@ -145,7 +145,7 @@ class HeatmapLayer(MapLayer):
         """Hide the other heatmaps: two on top of one another mean nothing."""
         for layer in self.viewer.layers:
             if map_of(layer) is not None:
-                layer.visible = layer is self.layer
+                layer.visible = layer == self.layer  # one of them may be behind the proxy that napari gives to plugins
 
     def write(self, cells: IntArray) -> None:
         """Take note of cells that were predicted or dropped; `draw` shows them."""
