@@ -46,6 +46,7 @@ class SlideSection(QWidget):
         self.pictures = NarrowCombo("The pictures of this file: another section, say. Choosing one opens it as a slide")
         self.pictures_row = QWidget()
         self.pictures_row.setLayout(row(self.pictures, label="Picture", stretch=0))
+        self.pictures_row.setVisible(False)  # until a slide is open
         self.pixel_size = PixelSizeForm(viewer, state, workspace.tools, self.mpp_given.emit)
         layout = column(self, spacing=2)
         self.menu = SlideMenu(Closing(workspace))
