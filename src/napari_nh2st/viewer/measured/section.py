@@ -37,7 +37,6 @@ class MeasuredSection(QWidget):
         super().__init__()
         self._workspace = workspace
         self.setAcceptDrops(True)
-        self._workspace = workspace
         self.task = self.work = Task(workspace, workspace.slide_subjects)
         self.colour_soon = qdebounced(lambda: self.presenter.colour(), timeout=_COLOUR_MS)
         self.presenter = MeasuredPresenter(workspace, self)

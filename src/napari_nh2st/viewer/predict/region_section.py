@@ -39,6 +39,7 @@ class RegionSection(QWidget):
         self.buttons: dict[str, QPushButton] = {}
         for name, text, tip in _CHOICES:
             button = QPushButton(text)  # segments: three radio buttons do not fit in 320 px
+            button.setStyleSheet("QPushButton { padding: 4px 2px; }")
             button.setCheckable(True)
             button.setToolTip(plain_tip(tip))
             self.buttons[name] = button
