@@ -7,18 +7,21 @@ innermost of all.
 
 from __future__ import annotations
 
-import sys
+import faulthandler
+import re
+import tempfile
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from types import FrameType
+from typing import TextIO
 
 import numpy as np
 from qtpy.QtCore import QTimer
 
 BEAT_S = 0.01
 LATE_S = 0.05  # only beats later than this are looked into
+_LINE = re.compile(r'File "(?P<path>.*)", line (?P<line>\d+) in (?P<name>.*)')
 _DRAWING = ("paintGL", "_on_draw", "on_draw", "flush_gl", "screenshot")
 
 
@@ -96,11 +99,10 @@ class Heartbeat:
         return Freeze(self.step, seconds, processor, share, causes)
 
     def _look(self) -> None:
-        while not self._closed.wait(0.01):
-            if time.perf_counter() - self._last > LATE_S:
-                frame = sys._current_frames().get(self._gui)
-                if frame is not None:
-                    self._samples.append(_where(frame))
+        with tempfile.TemporaryFile("w+") as file:
+            while not self._closed.wait(0.01):
+                if time.perf_counter() - self._last > LATE_S:
+                    self._samples.append(_where(_stack(file, self._gui)))
 
     def table(self, slowest: int = 25) -> str:
         """Write p95 of the beats, and the longest freezes with their causes."""
@@ -117,16 +119,28 @@ class Heartbeat:
         return "\n".join(lines)
 
 
-def _where(frame: FrameType | None) -> tuple[str, bool]:
+def _stack(file: TextIO, thread: int) -> list[str]:
+    """Return what a thread does, the innermost line first.
+
+    Python's own frames would do, but whoever holds one may be the last to let go of the Qt objects in it, in the wrong
+    thread.
+    """
+    file.seek(0)
+    file.truncate()
+    faulthandler.dump_traceback(file, all_threads=True)
+    file.seek(0)
+    threads = file.read().split("Thread 0x")
+    mine = next((text for text in threads if f"{thread:016x}" in text.partition("\n")[0]), "")
+    return [line.strip() for line in mine.splitlines()[1:] if line.startswith("  File ")]
+
+
+def _where(stack: list[str]) -> tuple[str, bool]:
     """Return the line that a sample saw, and whether the canvas is being drawn."""
-    innermost = ours = ""
-    drawing = False
-    while frame is not None:
-        code = frame.f_code
-        line = f"{'/'.join(code.co_filename.split('/')[-3:])}:{frame.f_lineno} {code.co_name}"
-        innermost = innermost or line
-        if not ours and "napari_nh2st" in code.co_filename:
-            ours = line
-        drawing = drawing or code.co_name in _DRAWING
-        frame = frame.f_back
-    return (f"{ours} < {innermost}" if ours and ours != innermost else innermost), drawing
+    lines = [_LINE.match(line) for line in stack]
+    calls = [(m["path"], m["line"], m["name"]) for m in lines if m]
+    words = ["/".join(path.split("/")[-3:]) + f":{line} {name}" for path, line, name in calls]
+    if not words:
+        return "?", False
+    ours = next((text for text, call in zip(words, calls, strict=True) if "napari_nh2st" in call[0]), "")
+    drawing = any(name in _DRAWING for _, _, name in calls)
+    return (f"{ours} < {words[0]}" if ours and ours != words[0] else words[0]), drawing

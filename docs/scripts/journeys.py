@@ -76,7 +76,7 @@ def walk(journey: str, look: str, out: Path) -> None:
     import journey_steps
 
     faulthandler.enable()
-    faulthandler.dump_traceback_later(600)  # where it hangs, if it does
+    faulthandler.dump_traceback_later(300)  # where it hangs, if it does
 
     folder = out / journey / look
     folder.mkdir(parents=True, exist_ok=True)
