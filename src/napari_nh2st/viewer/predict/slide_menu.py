@@ -27,7 +27,7 @@ class SlideMenu(QToolButton):
         self.close_slide.triggered.connect(lambda: self.ask_to_close())
         self.clear_results = menu.addAction("Clear results")
         self.clear_results.setToolTip(_CLEAR)
-        self.clear_results.triggered.connect(lambda: closing.clear_results())
+        self.clear_results.triggered.connect(lambda: self.clear())
         menu.aboutToShow.connect(self._offer)
         self.setMenu(menu)
 
@@ -36,7 +36,9 @@ class SlideMenu(QToolButton):
         self.clear_results.setEnabled(self._closing.can_clear)
 
     def ask_to_close(self) -> QMessageBox | None:
-        """Close the slide; where something made by hand would be lost, return the question that asks first."""
+        """Close the slide, if one is open; where something made by hand would be lost, return the question first."""
+        if not self._closing.can_close:
+            return None
         question = self._closing.question
         if not question:
             self._closing.close_slide()
@@ -47,3 +49,8 @@ class SlideMenu(QToolButton):
         box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
         box.open()
         return box
+
+    def clear(self) -> None:
+        """Clear the results of the slide, if there are any."""
+        if self._closing.can_clear:
+            self._closing.clear_results()
