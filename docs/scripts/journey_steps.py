@@ -24,7 +24,7 @@ from heartbeat import Heartbeat
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from PIL import Image
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -84,6 +84,23 @@ class Person:
         self.heart.close()
 
     # time
+
+    def live(self, steps: Callable[[], None]) -> None:
+        """Take the steps while the event loop runs, as in a person's napari: opening differs where a script waits."""
+        ended: list[BaseException | None] = []
+
+        def take() -> None:
+            try:
+                steps()
+                ended.append(None)
+            except BaseException as error:
+                ended.append(error)
+            QApplication.exit()
+
+        QTimer.singleShot(0, take)
+        QApplication.exec()
+        if ended[0] is not None:
+            raise ended[0]
 
     def rest(self, seconds: float = 0.3) -> None:
         until = time.monotonic() + seconds
@@ -373,7 +390,6 @@ def dialog(person: Person, button: str, name: str, path: Path) -> None:
     real = QFileDialog.getSaveFileName
     QFileDialog.getSaveFileName = staticmethod(lambda *a, **k: asked.append(a) or (str(path), ""))
     try:
-        from qtpy.QtCore import QTimer
 
         def leave() -> None:
             top = QApplication.activeModalWidget() or next(
@@ -393,7 +409,6 @@ def dialog(person: Person, button: str, name: str, path: Path) -> None:
 
 def menu(person: Person, button: str, name: str) -> None:
     """Open a button's menu, picture it, and leave it with Esc."""
-    from qtpy.QtCore import QTimer
 
     def leave() -> None:
         popup = QApplication.activePopupWidget()

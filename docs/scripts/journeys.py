@@ -87,7 +87,7 @@ def walk(journey: str, look: str, out: Path) -> None:
         began = time.monotonic()
         steps: Callable[[Any], None] = getattr(journey_steps, journey.replace("-", "_"))
         try:
-            steps(person)
+            person.live(lambda: steps(person))
         except Exception:
             person.faults.append(traceback.format_exc())
         finally:
