@@ -1,10 +1,28 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from support.guard import WriteGuard
+
+
+@pytest.fixture(scope="session")
+def write_guard(tmp_path_factory: pytest.TempPathFactory) -> WriteGuard:
+    guard = WriteGuard(tmp_path_factory.getbasetemp())
+    guard.watch()
+    return guard
+
+
+@pytest.fixture(autouse=True)
+def no_file_is_left_behind(write_guard: WriteGuard) -> Iterator[None]:
+    """Fail a test that writes into the home folder, the working folder, or wherever else a person keeps files."""
+    yield
+    refused = list(write_guard.refused)
+    write_guard.refused.clear()
+    assert not refused, f"written outside the test's own folder: {refused}"
 
 
 @pytest.fixture(scope="session")

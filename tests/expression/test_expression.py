@@ -176,7 +176,7 @@ def test_all_that_is_wrong_with_a_sheet_is_said_at_once(tmp_path):
         "not a number",
         "unknown format 'magic'",
         "patient empty",
-        "more than once",
+        "S is listed twice (lines 2, 3)",
     ):
         assert part in message, part
     assert "\n" not in message

@@ -118,10 +118,17 @@ def window(qtbot) -> Window:
     return Window(qtbot)
 
 
+@pytest.fixture
+def results(window: Window, tmp_path: Path) -> Path:
+    """Return the empty folder that the window proposes for files: beside its slide, which is not there, is no place."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    window.workspace.preferences.save_folder = str(folder)
+    return folder
+
+
 @pytest.mark.pyqt6
-def test_a_figure_by_its_dialog(window: Window, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    window = Window(window.qtbot)
+def test_a_figure_by_its_dialog(window: Window, results: Path) -> None:
     window.section.more.menu().aboutToShow.emit()
     assert not window.section.figure.isEnabled()
     window.predict()
@@ -137,16 +144,14 @@ def test_a_figure_by_its_dialog(window: Window, tmp_path: Path, monkeypatch) -> 
     dialog.fields.rows["format"].widget.value = "SVG"
     assert dialog.fields.rows["file"].widget.value.name == "C9-ERBB2.svg"
     window.click(dialog.save)
-    assert window.note.startswith(f"Saved {tmp_path / 'C9-ERBB2.svg'}, without tissue: ")
-    text = (tmp_path / "C9-ERBB2.svg").read_text()
+    assert window.note.startswith(f"Saved {results / 'C9-ERBB2.svg'}, without tissue: ")
+    text = (results / "C9-ERBB2.svg").read_text()
     assert "KRT8" in text
     assert "CD3E" in text
 
 
 @pytest.mark.pyqt6
-def test_a_dialog_that_is_cancelled_writes_nothing(window: Window, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    window = Window(window.qtbot)
+def test_a_dialog_that_is_cancelled_writes_nothing(window: Window, results: Path) -> None:
     assert window.section.ask_figure() is None
     assert "No heatmap is shown" in window.note
     window.predict()
@@ -154,12 +159,10 @@ def test_a_dialog_that_is_cancelled_writes_nothing(window: Window, tmp_path: Pat
     window.type(dialog, "genes", "KRT8")
     window.click(dialog.cancel)
     assert window.section.ask_export().form.result().genes == []
-    assert not list(tmp_path.iterdir())
+    assert not list(results.iterdir())
 
 
-def test_an_export_by_its_dialog(window: Window, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    window = Window(window.qtbot)
+def test_an_export_by_its_dialog(window: Window, results: Path) -> None:
     assert "Nothing is predicted yet" in window.section.export.toolTip()
     assert not window.section.export.isEnabled()
     window.predict()
@@ -167,8 +170,8 @@ def test_an_export_by_its_dialog(window: Window, tmp_path: Path, monkeypatch) ->
     dialog = window.section.findChild(ChoiceDialog)
     dialog.fields.rows["format"].widget.value = "csv"
     window.qtbot.keyClick(dialog, KEY.Key_Return)
-    assert window.note == f"Saved {tmp_path / 'C9.csv'}"
-    assert (tmp_path / "C9.csv").is_file()
+    assert window.note == f"Saved {results / 'C9.csv'}"
+    assert (results / "C9.csv").is_file()
 
 
 def test_a_view_by_its_file(window: Window, tmp_path: Path, monkeypatch) -> None:

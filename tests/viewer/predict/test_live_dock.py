@@ -116,7 +116,7 @@ def test_far_out_is_marked_as_a_quick_look_and_refined(window: Window, monkeypat
     assert not role_of(heatmap).preview
     assert "quick preview" not in window.viewer.canvas.overlays[UNIT_OVERLAY].text
     assert window.says() == "All of the tissue is predicted."
-    assert heatmap.name == "C9 · ERBB2 · predicted (fine)"
+    assert heatmap.name == f"{window.layer.name} · ERBB2 · predicted (fine)"
 
 
 def test_stop_and_esc_hold_until_asked_again(window: Window) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from napari.components import ViewerModel
-from napari.utils._proxies import PublicOnlyProxy
 
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.start.beginning import Beginning
@@ -70,21 +69,6 @@ def test_the_ways_to_begin_go_with_a_slide_and_come_back_with_the_last_one() -> 
     assert not bench.view.empty
     bench.predict()
     bench.close_slides()
-    assert bench.view.empty
-
-
-def test_earlier_results_without_their_slide_are_something_open() -> None:
-    bench = Bench()
-    bench.open(FakeSlide())
-    bench.predict()
-    heatmap, prediction_map = bench.viewer.layers[-1], bench.map
-    bench.viewer.layers.remove(bench.state.slide_layer)
-    bench.presenter.choose_slide(None)
-    bench.presenter.take_up_heatmap(PublicOnlyProxy(heatmap))  # as napari hands it to a plugin's dock
-    assert heatmap.visible, "a black canvas"
-    assert bench.map is prediction_map
-    assert not bench.view.empty
-    bench.viewer.layers.remove(heatmap)
     assert bench.view.empty
 
 

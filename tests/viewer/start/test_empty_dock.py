@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_nh2st.engine.store import save_prediction
 from napari_nh2st.viewer.layers.frames import slide_layer_data
+from napari_nh2st.viewer.layers.roles import map_of
 from napari_nh2st.viewer.predict_dock import PredictWidget
-from viewer.fakes import FakeServices, FakeSlide
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -62,6 +66,24 @@ def test_a_newcomer_begins(make_napari_viewer, qtbot, monkeypatch) -> None:
     qtbot.waitUntil(callout.isVisible)
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: viewer.window._qt_window.findChild(type(callout)) is None)
+
+
+def test_earlier_results_without_their_slide_are_something_open(make_napari_viewer, qtbot, tmp_path) -> None:
+    slide, services = FakeSlide(), FakeServices()
+    made = PredictedMap(services.describe(slide), card(), services.decoder(None), scale=2.0, pitch=112)
+    cells = np.arange(5, 17)
+    made.add(cells, hidden_at(made.tiles(cells).centres))
+    folder = save_prediction(made.prediction(), tmp_path / "C9.nh2st")
+    viewer = make_napari_viewer(show=True)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
+    qtbot.waitUntil(dock.empty.results.isVisible)
+    dock.empty.presenter.open_results(str(folder))
+    qtbot.waitUntil(lambda: dock.genes.field.isVisible() and not dock.empty.isVisible())
+    (heatmap,) = viewer.layers
+    assert heatmap.visible, "a black canvas"
+    assert dock.workspace.map is map_of(heatmap)
+    viewer.layers.remove(heatmap)
+    qtbot.waitUntil(dock.empty.results.isVisible)
 
 
 def place(part, callout):
