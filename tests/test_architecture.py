@@ -411,3 +411,27 @@ def test_no_number_in_the_window_is_minus_nothing():
         if "z" not in found
     ]
     assert not wrong
+
+
+def _names_a_layer(node):
+    last = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return bool(re.search(r"(^|_)layer$", last))
+
+
+def test_layers_are_not_told_apart_by_identity():
+    """napari hands a plugin a layer behind a proxy: it is equal to the layer, and another object."""
+    wrong = []
+    for name in (n for n in MODULES if _top(n) == "viewer"):
+        for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot):
+                sides = [node.left, *node.comparators]
+                by_identity = any(map(_names_a_layer, sides)) and not any(isinstance(s, ast.Constant) for s in sides)
+            else:
+                by_identity = (
+                    isinstance(node, ast.Call)
+                    and ast.unparse(node.func) == "id"
+                    and any(_names_a_layer(argument) for argument in node.args)
+                )
+            if by_identity:
+                wrong.append(f"{_where(name, node.lineno)}: {ast.unparse(node)}")
+    assert not wrong

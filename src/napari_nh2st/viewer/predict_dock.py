@@ -18,6 +18,7 @@ from napari_nh2st.viewer.export.section import ExportSection
 from napari_nh2st.viewer.genes.hover import Hover
 from napari_nh2st.viewer.genes.section import GeneSection
 from napari_nh2st.viewer.kit.background import Background
+from napari_nh2st.viewer.kit.behind_proxy import behind_proxy
 from napari_nh2st.viewer.kit.buttons import follow, press, tell_keys
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.fold import Fold
@@ -76,15 +77,15 @@ class PredictWidget(QWidget):
 
     def __init__(self, napari_viewer: Viewer, services: Services | None = None) -> None:
         super().__init__()
-        make_removal_safe(napari_viewer)
-        self.viewer = napari_viewer
+        viewer = self.viewer = behind_proxy(napari_viewer)
+        make_removal_safe(viewer)
         self._connections = Connections()
-        self.lifetime = Lifetime(self, napari_viewer)
+        self.lifetime = Lifetime(self, viewer)
         self.background = Background()
         self.job = JobSection()
         pacing = Pacing(self, lambda: self.presenter.draw())
         self.presenter = PredictPresenter(
-            *(napari_viewer, self.job),
+            *(viewer, self.job),
             background=self.background,
             pace=pacing,
             services=services,

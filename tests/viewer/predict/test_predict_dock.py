@@ -377,6 +377,7 @@ def test_real_engine_and_export(make_napari_viewer, qtbot, tiny_model: Path, sma
     viewer = make_napari_viewer()
     viewer.open(str(small_slide), plugin="napari-nh2st")
     _, widget = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
+    assert widget.viewer is viewer  # not napari's proxy, behind which every layer is another object each time
     widget.use_model(str(tiny_model))
     assert "means nothing" in widget.job.banner.text()
     qtbot.mouseClick(widget.where.buttons["view"], LEFT)

@@ -24,6 +24,7 @@ from napari_nh2st.viewer.finetune.sections import Sections
 from napari_nh2st.viewer.finetune.settings_presenter import SettingsPresenter
 from napari_nh2st.viewer.finetune.trial_process import TrialProcess
 from napari_nh2st.viewer.kit.background import Background
+from napari_nh2st.viewer.kit.behind_proxy import behind_proxy
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.drop_area import DropArea
 from napari_nh2st.viewer.kit.layout import indented, row, rule, scrolled
@@ -54,8 +55,9 @@ class FinetuneWidget(QScrollArea):
         self, napari_viewer: Viewer, services: Services | None = None, program: list[str] | None = None
     ) -> None:
         super().__init__()
-        make_removal_safe(napari_viewer)
-        self.viewer, self._services = napari_viewer, services or Services()
+        self.viewer = behind_proxy(napari_viewer)
+        make_removal_safe(self.viewer)
+        self._services = services or Services()
         self.background = Background()
         self.presenter = FinetunePresenter(
             self,
@@ -73,7 +75,7 @@ class FinetuneWidget(QScrollArea):
         self._connect()
         # it follows no more; the run goes on
         parts = (self.sections, self.choices, self.estimate, self.runs)
-        self.lifetime = Lifetime(self, napari_viewer)
+        self.lifetime = Lifetime(self, self.viewer)
         self.lifetime.ends.hold(
             *(self.background.close, self.presenter.close, self._poll.stop),
             *(part.close_down for part in parts),

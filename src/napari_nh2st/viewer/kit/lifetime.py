@@ -52,8 +52,7 @@ class Lifetime(QObject):
         super().__init__(dock)
         self.ends = Ends()
         self._dock, self._was_docked, self._window_asked = dock, False, False
-        window = getattr(getattr(viewer, "__wrapped__", viewer), "window", None)  # a plugin gets it behind a proxy
-        window = getattr(window, "_qt_window", None)
+        window = getattr(getattr(viewer, "window", None), "_qt_window", None)
         self._window = None if window is None else ref(window)  # else it would stay as long as this does
         dock.installEventFilter(self)
         if window is not None:

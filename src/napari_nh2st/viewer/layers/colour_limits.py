@@ -66,7 +66,7 @@ class ColourLimits:
             self._setting = False
 
     def _heard(self, event: Any) -> None:
-        if self._setting or event.source is not self._layer:
+        if self._setting or event.source != self._layer:
             return
         self.now = replace(limits_of_layer(event.source), note=self.now.note)
         self._moved()

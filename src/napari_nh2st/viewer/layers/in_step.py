@@ -58,7 +58,6 @@ def keep_in_step(viewer: ViewerModel, layer: Layer) -> None:
     layer : Layer
         On the lattice of a map; it may be about to be added.
     """
-    viewer = getattr(viewer, "__wrapped__", viewer)  # the dock of a plugin gets it behind a proxy
     if viewer not in _WATCHES:
         _WATCHES[viewer] = _Watch(viewer)
     _WATCHES[viewer].follow(layer)

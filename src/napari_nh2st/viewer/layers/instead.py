@@ -31,7 +31,7 @@ class InsteadOfPrediction:
         """
         for other in self._viewer.layers:
             kind = kind_of(other)
-            if other is layer or not other.visible:
+            if other == layer or not other.visible:
                 continue
             if kind in HEATMAPS or kind in covered_by:
                 self._put_away.append(other)

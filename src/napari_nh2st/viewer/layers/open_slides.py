@@ -39,7 +39,7 @@ class OpenSlides:
         Call `settle` when its heatmap has been brought out.
         """
         before, self._chosen = self._chosen, layer
-        if layer is None or layer is before or self._all_in_sight:
+        if layer is None or layer == before or self._all_in_sight:
             return
         if before is not None:
             self._cameras[before] = tuple(self._viewer.scene.camera.center), float(self._viewer.scene.camera.zoom)
@@ -58,7 +58,7 @@ class OpenSlides:
         for layer in self._viewer.layers:
             if layer in self._seen and fingerprint_of(layer) == own:
                 was_visible = self._seen.pop(layer)
-                layer.visible = was_visible or layer is self._chosen  # whoever hid it: it was chosen to be seen
+                layer.visible = was_visible or layer == self._chosen  # whoever hid it: it was chosen to be seen
             elif layer.visible and map_of(layer) is not None and self._elsewhere(layer, self._chosen):
                 self._seen[layer] = True
                 layer.visible = False

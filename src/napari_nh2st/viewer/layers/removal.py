@@ -12,6 +12,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from napari_nh2st.viewer.kit.behind_proxy import behind_proxy
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -26,7 +28,7 @@ def make_removal_safe(viewer: ViewerModel | None) -> None:
     viewer : ViewerModel or None
         One without a window, or None, draws nothing and needs nothing.
     """
-    viewer = getattr(viewer, "__wrapped__", viewer)  # the dock of a plugin gets it behind a proxy
+    viewer = behind_proxy(viewer)
     window = getattr(viewer, "window", None)
     canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
     if viewer is None or canvas is None or canvas in _SAFE:

@@ -47,14 +47,14 @@ def gather(viewer: ViewerModel, layer: Layer) -> None:
         return
     moved = [layer]
     if role.kind is Kind.SLIDE:
-        moved = [other for other in viewer.layers if other is not layer and _belongs_below(role, role_of(other))]
+        moved = [other for other in viewer.layers if other != layer and _belongs_below(role, role_of(other))]
     for each in moved:
         _move(viewer, each)
 
 
 def _move(viewer: ViewerModel, layer: Layer) -> None:
     layers, role = viewer.layers, role_of(layer)
-    below = [i for i, other in enumerate(layers) if other is not layer and _belongs_below(role_of(other), role)]
+    below = [i for i, other in enumerate(layers) if other != layer and _belongs_below(role_of(other), role)]
     source, aim = layers.index(layer), below[-1] + 1 if below else None
     if aim is not None and aim not in (source, source + 1):
         selected = set(layers.selection)
@@ -64,7 +64,7 @@ def _move(viewer: ViewerModel, layer: Layer) -> None:
 
 def to_top(viewer: ViewerModel, layer: Layer) -> None:
     """Move a layer onto all others."""
-    if viewer.layers[-1] is not layer:
+    if viewer.layers[-1] != layer:
         viewer.layers.move(viewer.layers.index(layer), len(viewer.layers))
 
 

@@ -107,7 +107,7 @@ class SpotDrawing:
     def _follow_heatmap(self) -> None:
         """Hear from the heatmap in sight when its colours change; it may be another layer by now."""
         layer = self._heatmap_layer()
-        if layer is not self._heatmap:
+        if layer != self._heatmap:
             self._following.close()
             self._heatmap = layer
             if layer is not None:

@@ -61,7 +61,7 @@ class Closing:
         fingerprint = fingerprint_of(layer)
         if fingerprint is not None:
             for other in self._layers_on(fingerprint):
-                if other is not layer:
+                if other != layer:
                     workspace.viewer.layers.remove(other)
         workspace.viewer.layers.remove(layer)  # the dock hears of it, and ends the jobs
         if fingerprint is not None:

@@ -69,7 +69,7 @@ class LayerList:
 
     def _is_of(self, layer: Layer, slide_layer: Layer | None) -> bool:
         own = fingerprint_of(layer)
-        return layer is slide_layer or (own is not None and own == fingerprint_of(slide_layer))
+        return layer == slide_layer or (own is not None and own == fingerprint_of(slide_layer))
 
     def _is_used(self, layer: Layer) -> bool:
         """Return True if a person draws in a layer, or predicts in its shapes."""

@@ -129,7 +129,7 @@ class MapsOnScreen:
         """Take over a heatmap that another dock drew, and limits that were set in it by hand."""
         self.adopt(layer, prediction_map)
         heatmap = self._heatmaps[id(prediction_map)]
-        if heatmap.layer is layer:
+        if heatmap.layer == layer:
             heatmap.keep_limits()
 
     def close(self) -> None:

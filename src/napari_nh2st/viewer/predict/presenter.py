@@ -187,7 +187,7 @@ class PredictPresenter:
             self.maps.open_slides.put_away(layer)
 
     def _not_opened(self, viewer: ViewerModel, why: str) -> None:
-        if getattr(self._viewer, "__wrapped__", self._viewer) is viewer:
+        if self._viewer is viewer:
             self.workspace.notices.complain(why)
 
     def _open_file_of(self, layer: Layer) -> None:
@@ -221,7 +221,7 @@ class PredictPresenter:
             layer = add_slide(self._viewer, slide, levels)
         else:
             slide.close()
-        if layer is not self.state.slide_layer:
+        if layer != self.state.slide_layer:
             self.choose_slide(layer)
         else:
             self._say_ready()
@@ -236,7 +236,7 @@ class PredictPresenter:
             self.workspace.notices.complain(SlideError(OTHER_PICTURE))
             return
         set_slide(self._viewer, layer, slide, move=False)
-        if layer is self.state.slide_layer:
+        if layer == self.state.slide_layer:
             self.choose_slide(layer)
 
     def take_up_heatmap(self, layer: Layer | None) -> None:

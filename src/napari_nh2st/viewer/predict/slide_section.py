@@ -87,7 +87,7 @@ class SlideSection(QWidget):
             self.combo.addItems([layer.name for layer in found])
             self.combo.setCurrentIndex(found.index(wanted) if wanted is not None else -1)
         self.combo.setEnabled(bool(found))
-        if self.layer is not chosen:
+        if self.layer != chosen:
             self._tell()
 
     def _first(self, new: list[Any]) -> Any:

@@ -115,10 +115,10 @@ def on_slide(outlines: Iterable[FloatArray], shown: PredictedMap) -> Box:
 
 def rename(drawn: list[Drawn], old: str, new: str) -> None:
     """Give a region another name, in its layers' features."""
-    for layer in {id(shape.layer): shape.layer for shape in drawn if shape.name == old}.values():
+    for layer in dict.fromkeys(shape.layer for shape in drawn if shape.name == old):
         if layer in _OURS and old in _OURS[layer]:
             _OURS[layer].setdefault(new, _OURS[layer][old])
-        names = {s.index: s.name for s in drawn if s.layer is layer}  # numbers too: they would shift else
+        names = {s.index: s.name for s in drawn if s.layer == layer}  # numbers too: they would shift else
         set_names(layer, {i: new if name == old else name for i, name in names.items()})
 
 
@@ -141,7 +141,7 @@ def name_new(viewer: ViewerModel, layer: Shapes, first: int) -> None:
     if _column(layer) is None:
         return
     taken = [
-        _name(other, i) for other in shapes_layers(viewer) for i in range(first if other is layer else len(other.data))
+        _name(other, i) for other in shapes_layers(viewer) for i in range(first if other == layer else len(other.data))
     ]
     numbers = _free(taken)
     new = range(first, len(layer.data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.connections import Connections
@@ -101,7 +102,7 @@ class RegionsPresenter:
         self._drawn: list[Drawn] = []
         self._asked: object = None
         self._table: pd.DataFrame | None = None
-        self._sizes: dict[int, int] = {}  # shapes of each layer, to tell which are new
+        self._sizes: WeakKeyDictionary[Shapes, int] = WeakKeyDictionary()  # shapes of each layer, to tell which are new
         self._history = History(workspace.viewer)
         self._keyed: list[Shapes] = []  # layers in which Ctrl+Z is ours
         self._connections = Connections()
@@ -153,16 +154,16 @@ class RegionsPresenter:
         self.look_again()
 
     def _removed(self, event: Any) -> None:
-        if id(event.value) in self._sizes and not self._view.folded:
+        if event.value in self._sizes and not self._view.folded:
             self._history.layer_removed(event.value)
             self._view.show_undo(len(self._history))
         self.look_again()
 
     def _listen(self, layer: Shapes) -> None:
-        if id(layer) in self._sizes:  # it was taken away and brought back
+        if layer in self._sizes:  # it was taken away and brought back
             return
         forget_gone(layer, -1)
-        self._sizes[id(layer)] = len(layer.data)
+        self._sizes[layer] = len(layer.data)
         self._connections.add(layer.events.data, self._changed)
         self._connections.add(layer.events.features, self._features_changed)
         layer.bind_key(_UNDO, lambda _: self.undo(), overwrite=True)
@@ -185,7 +186,7 @@ class RegionsPresenter:
             self._history.changed(gone=gone and action == "changed")
             self._count(layer)
         elif action == "removed":
-            self._sizes[id(layer)] = len(layer.data)
+            self._sizes[layer] = len(layer.data)
             self._view.show_undo(len(self._history))
         self.look_again()
 
@@ -195,7 +196,7 @@ class RegionsPresenter:
 
     def _count(self, layer: Shapes) -> None:
         """Give shapes a number that were not there before."""
-        before, self._sizes[id(layer)] = self._sizes.get(id(layer), 0), len(layer.data)
+        before, self._sizes[layer] = self._sizes.get(layer, 0), len(layer.data)
         if len(layer.data) > before and len(layer.features) == len(layer.data):
             name_new(self._workspace.viewer, layer, before)
         self._view.show_undo(len(self._history))

@@ -60,7 +60,7 @@ class SideBySide:
         self._slides = [slide for slide, _ in having] + [slide for slide in bare if slide not in self.left_out]
         self._shown: list[Layer] = []
         for slide in self._slides:
-            self._shown += [slide, *(heatmap.layer for own, heatmap in having if own is slide and heatmap.layer)]
+            self._shown += [slide, *(heatmap.layer for own, heatmap in having if own == slide and heatmap.layer)]
         self._stride = 2 if having else 1
         self._remember()
         self.entering = True
