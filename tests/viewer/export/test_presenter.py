@@ -21,6 +21,7 @@ from napari_nh2st.engine.store import open_prediction, save_prediction
 from napari_nh2st.formats.display import Display, Subject, load_display, save_display
 from napari_nh2st.slides import open_slide
 from napari_nh2st.viewer.export.choices import ExportChoice, FigureChoice
+from napari_nh2st.viewer.export.commands import _display_of
 from napari_nh2st.viewer.export.on_screen import display_of_window
 from napari_nh2st.viewer.export.presenter import NOT_READY, NOTHING, WRITING, ExportPresenter
 from napari_nh2st.viewer.predict.region import visible_box
@@ -156,6 +157,25 @@ def test_a_view_is_saved_and_loaded(desk: Export, tmp_path: Path) -> None:
     np.testing.assert_allclose(desk.seen, seen, atol=1)
     desk.state.choose_gene("ERBB2")
     assert tuple(desk.layer.contrast_limits) == (0.25, 0.5)  # locked, as it was saved
+
+
+def test_what_is_faded_or_hidden_is_saved_as_if_it_were_not(desk: Export, tmp_path: Path) -> None:
+    desk.predict()
+    desk.layer.opacity = 0.4
+    desk.export.save_view(str(tmp_path / "plain.json"))
+    fade = desk.workspace.fade
+    for step, out_of_sight in ((lambda: fade.fade(0.5), False), (fade.toggle, True)):
+        step()
+        assert (desk.layer.opacity == 0) is out_of_sight
+        assert "--opacity 0.4" in desk.copied("command")
+        desk.export.save_view(str(tmp_path / "faded.json"))
+        assert (tmp_path / "faded.json").read_text() == (tmp_path / "plain.json").read_text()
+        drawn_by_menu = _display_of(desk.layer, ("ERBB2",))
+        assert drawn_by_menu.opacity == pytest.approx(0.4)
+    desk.export.load_view(str(tmp_path / "faded.json"))
+    assert desk.layer.opacity == pytest.approx(0.2), "what is loaded is seen, as faded as before"
+    fade.fade(1)
+    assert desk.layer.opacity == pytest.approx(0.4)
 
 
 def test_a_view_of_another_slide_opens_nothing_and_says_so(desk: Export, tmp_path: Path) -> None:

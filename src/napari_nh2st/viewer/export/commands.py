@@ -21,6 +21,7 @@ from napari_nh2st.viewer.export.choices import FigureChoice, file_words, genes_i
 from napari_nh2st.viewer.export.writing import write_figure
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.layers.fade import own_opacity
 from napari_nh2st.viewer.layers.roles import gene_of, map_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -100,7 +101,7 @@ def _names(text: str) -> list[str]:
 def _display_of(heatmap: Image, genes: tuple[str, ...]) -> Display:
     """Return how a heatmap is shown; genes that are not shown have limits of their own."""
     low, high = (float(end) for end in heatmap.contrast_limits)
-    colormap, opacity = str(heatmap.colormap.name), float(heatmap.opacity)
+    colormap, opacity = str(heatmap.colormap.name), own_opacity(heatmap)
     return Display(genes=genes, colormap=colormap, limits={gene_of(heatmap): (low, high)}, opacity=opacity)
 
 

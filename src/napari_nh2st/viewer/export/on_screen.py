@@ -9,6 +9,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.display import Display, Subject, same_slide
 from napari_nh2st.geometry import Box
 from napari_nh2st.viewer.export import repeat
+from napari_nh2st.viewer.layers.fade import own_opacity
 from napari_nh2st.viewer.layers.heatmap import COLORMAPS
 from napari_nh2st.viewer.predict.region import show_box, visible_box
 from napari_nh2st.viewer.state.style import PERCENTILES
@@ -40,7 +41,7 @@ def display_of_window(workspace: Workspace) -> Display:
         percentiles=style.percentiles,
         limits={heatmap.gene: (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))},
         locked=style.locked,
-        opacity=float(layer.opacity),
+        opacity=own_opacity(layer),
         smooth=style.smooth and heatmap.can_smooth,
         region=None if box is None else (box.x0, box.y0, box.width, box.height),
         of=subject_of(prediction_map, _model_name(workspace, prediction_map)),
@@ -100,7 +101,7 @@ def _show_gene(workspace: Workspace, display: Display) -> str:
         return "Its limits are not taken over while nothing is predicted: load it again then."
     if heatmap.gene != gene:
         return f"{heatmap.map.card.name} does not predict {gene}."
-    heatmap.layer.opacity = display.opacity
+    workspace.fade.give(heatmap.layer, display.opacity)
     limits = display.limits_for(gene)
     if limits is not None:
         heatmap.layer.contrast_limits = limits

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from psygnal import Signal
 
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 
 FADED = (*HEATMAPS, *INSTEAD, Kind.NOVELTY, Kind.DOMAINS, Kind.MEASURED, Kind.DIFFERENCE)
 _FAINT = 0.05  # so little of a layer's opacity says nothing of what the user meant
+_OWN: WeakKeyDictionary[Layer, float] = WeakKeyDictionary()  # of layers that a dock fades: the opacity unfaded
+
+
+def own_opacity(layer: Layer) -> float:
+    """Return the opacity that the user gave a layer, however much it is faded now."""
+    return _OWN.get(layer, float(layer.opacity))
+
+
+def share_opacity(layers: Sequence[Layer]) -> None:
+    """Give all layers the opacity of the first one, however much they are faded now."""
+    for layer in layers[1:]:
+        layer.opacity = layers[0].opacity
+        if layers[0] in _OWN:
+            _OWN[layer] = _OWN[layers[0]]
 
 
 class Fade:
@@ -36,7 +51,7 @@ class Fade:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.level, self.hidden = 1.0, False
-        self._own: WeakKeyDictionary[Layer, float] = WeakKeyDictionary()
+        self._followed: WeakSet[Layer] = WeakSet()
         self._setting = False
         self._connections = Connections()
         self._connections.add(viewer.layers.events.inserted, self._inserted)
@@ -62,6 +77,16 @@ class Fade:
         """Give each layer its own opacity back, and let go of the viewer."""
         self._set(1.0, hidden=False)
         self._connections.close()
+        for layer in self._followed:
+            layer.events.opacity.disconnect(self._heard)
+            _OWN.pop(layer, None)
+
+    def give(self, layer: Layer, opacity: float) -> None:
+        """Give a layer another opacity of its own; what was hidden comes back."""
+        self._follow(layer)
+        _OWN[layer] = opacity
+        self._bring_back()
+        self._fade(layer)
 
     def _set(self, level: float, *, hidden: bool) -> None:
         if (level, hidden) != (self.level, self.hidden):
@@ -69,22 +94,30 @@ class Fade:
             self._apply()
             self.changed.emit()
 
+    def _bring_back(self) -> None:
+        self._set(self.level if self.level >= _FAINT else 1.0, hidden=False)
+
     def _apply(self) -> None:
         for layer in self._viewer.layers:
             if kind_of(layer) in FADED:
+                self._follow(layer)
                 self._fade(layer)
 
     def _inserted(self, event: Any) -> None:
         if kind_of(event.value) in FADED:
+            self._follow(event.value)
             self._fade(event.value)
 
-    def _fade(self, layer: Layer) -> None:
-        if layer not in self._own:
-            self._own[layer] = float(layer.opacity)
+    def _follow(self, layer: Layer) -> None:
+        if layer not in self._followed:
+            self._followed.add(layer)
+            _OWN[layer] = float(layer.opacity)
             layer.events.opacity.connect(self._heard)  # napari holds it weakly
+
+    def _fade(self, layer: Layer) -> None:
         self._setting = True
         try:
-            layer.opacity = self._own[layer] * self.shown
+            layer.opacity = _OWN[layer] * self.shown
         finally:
             self._setting = False
 
@@ -94,7 +127,7 @@ class Fade:
             return
         layer, opacity = event.source, float(event.source.opacity)
         if self.shown < _FAINT:
-            self._own[layer] = opacity
-            self._set(self.level if self.level >= _FAINT else 1.0, hidden=False)
+            _OWN[layer] = opacity
+            self._bring_back()
         else:
-            self._own[layer] = min(1.0, opacity / self.shown)
+            _OWN[layer] = min(1.0, opacity / self.shown)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nh2st.formats.limits import limits_of
+from napari_nh2st.viewer.layers.fade import share_opacity
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.map_layer import Later, at_once
 from napari_nh2st.viewer.state.style import Style
@@ -148,8 +149,9 @@ class SideBySide:
         yield from self._show()
         layers = [heatmap.layer for heatmap in self.heatmaps if heatmap.layer is not None]
         if len(layers) > 1:
+            share_opacity(layers)
             for layer in layers[1:]:
-                layer.colormap, layer.opacity, layer.gamma = layers[0].colormap, layers[0].opacity, layers[0].gamma
+                layer.colormap, layer.gamma = layers[0].colormap, layers[0].gamma
             viewer.layers.link_layers(layers, _LINKED)
         grid.stride, grid.shape, grid.spacing = self._stride, (-1, -1), _SPACING
         grid.enabled = True
