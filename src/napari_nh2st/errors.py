@@ -48,5 +48,20 @@ class ModelError(Nh2stError):
     """A model folder is missing, damaged or does not fit."""
 
 
+class UnknownGene(Nh2stError, KeyError):
+    """The model does not predict a gene of that name; the line names those that are written alike."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # not KeyError's, which puts it in quotes
+
+
+class NoTissue(SlideError):
+    """There is nothing to predict: the slide, or the part of it that was asked for, shows no tissue."""
+
+
 class Cancelled(Nh2stError):
     """The caller asked for a stop."""
+
+
+class Nh2stWarning(UserWarning):
+    """A sentence that a person must know before they believe a result; the command line prints the same ones."""

@@ -92,3 +92,9 @@ def test_a_foreign_or_wrong_file_is_one_line_that_names_it(tmp_path, content, sa
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(Nh2stError, match="cannot be read: No such file"):
         load_display(tmp_path / "view.json")
+
+
+def test_lists_and_one_gene_are_taken_as_they_are_meant():
+    shown = Display(genes="ERBB2", limits={"ERBB2": [0, 1]}, region=[0, 0, 10, 10], percentiles=[2, 98])
+    assert shown == Display(genes=("ERBB2",), limits={"ERBB2": (0, 1)}, region=(0, 0, 10, 10), percentiles=(2, 98))
+    assert Display(genes=["A", "B"]).genes == ("A", "B")

@@ -79,6 +79,13 @@ def test_limits_are_those_of_the_window(made):
     assert ends[1] == (0.0, 1.0)
 
 
+def test_other_names_of_genes_are_drawn_as_the_model_s_and_keep_their_limits(made):
+    figure = draw_figure(made, Display(genes="HER2", limits={"HER2": (0.0, 2.0)}))
+    image = figure.axes[0].images[-1]
+    assert (image.norm.vmin, image.norm.vmax) == (0.0, 2.0)
+    assert "ERBB2" in [text.get_text() for text in figure.axes[0].texts]
+
+
 def test_a_region_is_shown_exactly_and_without_tiles_that_it_does_not_touch(made):
     figure = draw_figure(made, Display(genes=("ERBB2",), region=(230.0, 120.0, 300.0, 150.0)))
     (axes, bar) = figure.axes

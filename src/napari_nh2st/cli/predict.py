@@ -68,6 +68,7 @@ def predict(
     Results last in OUT/<slide>.nh2st, from which `nh2st export` makes any format without predicting again.
     """
     from napari_nh2st.engine.predict import provenance
+    from napari_nh2st.model.find_genes import find_genes
     from napari_nh2st.model.folder import load_model
 
     box, exporters = _box(region), _checked_formats(formats)
@@ -75,7 +76,8 @@ def predict(
         import anndata  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
     options = prediction_options(device, precision, interruptible())
     loaded = load_model(model)
-    choices = _Choices(box, pitch, out, exporters, _checked_genes(loaded, names(genes)), quiet=as_json)
+    chosen = None if genes is None else find_genes(loaded.card, names(genes) or [])
+    choices = _Choices(box, pitch, out, exporters, chosen, quiet=as_json)
     targets = slides_and_mpp(slides, mpp)
     _check_distinct([path for path, _ in targets])
     rows = [_predict_one(path, its_mpp, loaded, options, choices) for path, its_mpp in targets]
@@ -106,13 +108,6 @@ def _checked_formats(text: str) -> list[str]:
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
     return formats
-
-
-def _checked_genes(model: Model, genes: list[str] | None) -> list[str] | None:
-    missing = [g for g in genes or [] if g not in model.card.genes]
-    if missing:
-        raise Nh2stError(f"the model {model.card.name} does not predict {', '.join(missing)}")
-    return genes
 
 
 def _check_distinct(paths: list[Path]) -> None:

@@ -5,7 +5,7 @@ NumPy only: looking at another gene needs neither the model nor torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.find_genes import find_genes
 
 _ROUNDING = 1e-4  # hidden vectors are float16
 
@@ -77,21 +78,18 @@ class Prediction:
         """Symbols of the panel, in the decoder's order."""
         return self.card.genes
 
-    def gene_indices(self, genes: Sequence[str] | None = None) -> list[int]:
-        """Rows of the decoder for these symbols (all of them by default).
+    def gene_indices(self, genes: str | Iterable[str] | None = None) -> list[int]:
+        """Rows of the decoder for these genes, by any of their names (all of them by default).
 
         Raises
         ------
-        KeyError
-            Naming every gene that the model cannot predict.
+        UnknownGene
+            As `find_genes`.
         """
         if genes is None:
             return list(range(len(self.genes)))
         rows = {g: i for i, g in enumerate(self.genes)}
-        missing = [g for g in genes if g not in rows]
-        if missing:
-            raise KeyError(f"the model {self.card.name} does not predict {', '.join(missing)}")
-        return [rows[g] for g in genes]
+        return [rows[g] for g in find_genes(self.card, genes)]
 
     @property
     def done(self) -> npt.NDArray[np.bool_]:
@@ -103,7 +101,7 @@ class Prediction:
         """Expression of one gene at the n places, (n,) float32 in `card.unit`, NaN where not predicted."""
         return self.decoder(self.hidden, self.gene_indices([gene]))[:, 0]
 
-    def matrix(self, genes: Sequence[str] | None = None) -> npt.NDArray[np.float32]:
+    def matrix(self, genes: str | Iterable[str] | None = None) -> npt.NDArray[np.float32]:
         """Expression (n, G) float32 of these genes, or of the whole panel."""
         return self.decoder(self.hidden, self.gene_indices(genes))
 

@@ -16,6 +16,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats import csv, h5ad
 from napari_nh2st.formats.exporter import Exporter
 from napari_nh2st.formats.table import describe, slide_name
+from napari_nh2st.model.find_genes import find_genes
 
 EXPORTERS: dict[str, Exporter] = {e.name: e for e in (h5ad.EXPORTER, csv.EXPORTER)}
 
@@ -50,7 +51,7 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.provenance.json")
 
 
-def export(prediction: Prediction, name: str, path: str | Path, genes: Sequence[str] | None = None) -> Path:
+def export(prediction: Prediction, name: str, path: str | Path, genes: str | Sequence[str] | None = None) -> Path:
     """Write a prediction to a file, which appears only when it is complete.
 
     Parameters
@@ -61,7 +62,7 @@ def export(prediction: Prediction, name: str, path: str | Path, genes: Sequence[
         A key of `EXPORTERS`.
     path : path
         The file, or a folder to put it in. An existing file is replaced.
-    genes : sequence of str, optional
+    genes : str or sequence of str, optional
         Which genes, in which order; the whole panel by default.
 
     Returns
@@ -71,14 +72,13 @@ def export(prediction: Prediction, name: str, path: str | Path, genes: Sequence[
 
     Raises
     ------
-    KeyError
+    UnknownGene
         It names the genes that the model does not predict.
     Nh2stError
         If there is no such format, or nothing is predicted yet.
     """
     exporter = _exporter(name)
-    genes = list(dict.fromkeys(prediction.genes if genes is None else genes))
-    prediction.gene_indices(genes)
+    genes = list(dict.fromkeys(prediction.genes if genes is None else find_genes(prediction.card, genes)))
     if not genes:
         raise Nh2stError("no gene was named: nothing to export")
     part = prediction.only_done()

@@ -86,6 +86,22 @@ class Display(_Strict):
     region: tuple[Finite, Finite, Finite, Finite] | None = None
     of: Subject | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, fields: Any) -> Any:
+        """Take lists for tuples, and one text for one gene."""
+        if not isinstance(fields, dict):
+            return fields
+        taken: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        if isinstance(taken.get("genes"), str):
+            taken["genes"] = (taken["genes"],)
+        if isinstance(taken.get("limits"), dict):
+            pairs = taken["limits"].items()
+            taken["limits"] = {gene: tuple(pair) if isinstance(pair, list) else pair for gene, pair in pairs}
+        return taken
+
     @model_validator(mode="after")
     def _in_order(self) -> Display:
         twice = sorted({gene for gene in self.genes if self.genes.count(gene) > 1})

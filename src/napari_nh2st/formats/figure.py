@@ -25,6 +25,7 @@ from napari_nh2st.formats.smooth import smoothed
 from napari_nh2st.formats.table import describe, slide_mpp
 from napari_nh2st.geometry import Box
 from napari_nh2st.markup import figure_text
+from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.provenance import repeat_command
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+    from napari_nh2st.model.card import Card
     from napari_nh2st.slides import Slide
 
 SUFFIXES = (".png", ".pdf", ".svg", ".tif", ".tiff")
@@ -125,7 +127,7 @@ def draw_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    done = prediction.only_done()
+    done, display = prediction.only_done(), _by_symbol(prediction.card, display)
     box = _shown(done, display)
     several = len(display.genes) > 1
     width = width_mm or (TWO_COLUMNS if several else ONE_COLUMN)
@@ -216,6 +218,17 @@ def paint_scale_bar(axes: Axes, mpp: float, size: float = SMALL) -> None:
     axes.plot([x - length / 2, x + length / 2], [y, y], color="black", lw=1.5, solid_capstyle="butt", zorder=4)
 
 
+def _by_symbol(card: Card, display: Display) -> Display:
+    """Return a display that names its genes, and their limits, by the model's symbols."""
+    genes = find_genes(card, display.genes)
+    limits = {
+        symbol: display.limits[name]
+        for name, symbol in zip(display.genes, genes, strict=True)
+        if name in display.limits
+    }
+    return display.changed(genes=tuple(genes), limits={**display.limits, **limits})
+
+
 def _check_size(width: float, dpi: int) -> None:
     if not WIDTHS[0] <= width <= WIDTHS[1]:
         raise Nh2stError(f"a figure is {WIDTHS[0]:g} to {WIDTHS[1]:g} mm wide, not {width:g}")
@@ -229,10 +242,6 @@ def _shown(done: Prediction, display: Display) -> Box:
         raise Nh2stError("nothing is predicted yet: there is nothing to draw")
     if done.places.grid is None:
         raise Nh2stError("this prediction was made at given spots, not on a lattice: no heatmap")
-    try:
-        done.gene_indices(display.genes)
-    except KeyError as error:
-        raise Nh2stError(str(error.args[0])) from error
     height, width = done.slide["shape"]
     cell, centres = done.places.pitch * done.places.scale, done.places.centres
     low, high = centres.min(axis=0) - cell, centres.max(axis=0) + cell

@@ -28,6 +28,7 @@ from napari_nh2st.formats.table import (
     tile_ids,
     tile_side,
 )
+from napari_nh2st.model.find_genes import find_genes
 
 if TYPE_CHECKING:
     import anndata
@@ -83,18 +84,18 @@ def _spatial(prediction: Prediction) -> dict[str, Any]:
     return {slide_name(prediction): {"images": pictures, "scalefactors": scalefactors, "metadata": metadata}}
 
 
-def to_anndata(prediction: Prediction, genes: Sequence[str] | None = None) -> anndata.AnnData:
+def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None) -> anndata.AnnData:
     """Return the predicted places of a prediction as AnnData, like the h5ad file.
 
     Parameters
     ----------
     prediction : Prediction
-    genes : sequence of str, optional
+    genes : str or sequence of str, optional
         The whole panel by default.
 
     Raises
     ------
-    KeyError
+    UnknownGene
         It names the genes that the model does not predict.
 
     Warns
@@ -105,7 +106,7 @@ def to_anndata(prediction: Prediction, genes: Sequence[str] | None = None) -> an
     import anndata
 
     prediction = prediction.only_done()
-    genes = list(prediction.genes if genes is None else genes)
+    genes = list(prediction.genes) if genes is None else find_genes(prediction.card, genes)
     uns: dict[str, Any] = {"nh2st": flat(describe(prediction))}
     library = _spatial(prediction)
     if library:

@@ -50,7 +50,7 @@ def test_a_figure_in_words(form: ChoiceForm[FigureChoice], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("genes", ["KRT8", "NOPE", "ESR1"], "her2st does not predict NOPE, ESR1"),
+        ("genes", ["KRT8", "NOPE", "ESR1"], "the model her2st does not predict NOPE, ESR1"),
         ("width", "900", "A figure is 30 to 500 mm wide, not 900"),
         ("width", "wide", "width should be a valid number"),
         ("dpi", 20, "dpi should be greater than or equal to 50"),
@@ -95,7 +95,7 @@ def test_an_export_in_words(tmp_path: Path) -> None:
     form.draft.change("format", "csv")
     assert form.preview.endswith("1,234 places and 1 gene. It is saved as C9.csv.")
     form.draft.change("genes", ["NOPE"])
-    assert form.problem == "her2st does not predict NOPE"
+    assert form.problem == "the model her2st does not predict NOPE"
 
 
 def test_formats_are_those_that_can_be_written() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from napari_nh2st.model import gene_names
 from napari_nh2st.model.card import Evaluation, GeneTrust
+from napari_nh2st.model.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList, Meaning
 from napari_nh2st.viewer.genes.gene_choice import GeneChoice
-from napari_nh2st.viewer.genes.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList, Meaning
 from napari_nh2st.viewer.state.preferences import Preferences
 from viewer.fakes import GENES, card
 from viewer.without_window import Desk

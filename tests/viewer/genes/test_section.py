@@ -9,8 +9,8 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_nh2st.model.gene_list import BEST_FIRST, VARYING_FIRST
 from napari_nh2st.viewer.genes import spatial_variability
-from napari_nh2st.viewer.genes.gene_list import BEST_FIRST, VARYING_FIRST
 from napari_nh2st.viewer.genes.limits import LOCKED, NOT_BY_HAND, PRESS_RESET, TAKE_LOCK_OFF
 from napari_nh2st.viewer.genes.section import GeneSection
 from napari_nh2st.viewer.layers.roles import role_of

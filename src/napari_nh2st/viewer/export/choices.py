@@ -13,7 +13,7 @@ from napari_nh2st.formats import EXPORTERS
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.figure import DPI, DPIS, ONE_COLUMN, TWO_COLUMNS, WIDTHS
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.gene_names import fold
+from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.viewer.kit.phrases import count
 
 MM_PER_INCH = 25.4
@@ -73,15 +73,10 @@ def genes_in(card: Card, names: Sequence[str]) -> tuple[str, ...]:
 
     Raises
     ------
-    Nh2stError
-        It names the genes that the model does not predict.
+    UnknownGene
+        As `find_genes`.
     """
-    by_name = {fold(gene): gene for gene in reversed(card.genes)}
-    genes = [name if name in card.genes else by_name.get(fold(name), "") for name in names]
-    absent = [name for name, gene in zip(names, genes, strict=True) if not gene]
-    if absent:
-        raise Nh2stError(f"{card.name} does not predict {', '.join(absent)}")
-    return tuple(dict.fromkeys(genes))
+    return tuple(dict.fromkeys(find_genes(card, names)))
 
 
 def display_with(display: Display, genes: Sequence[str]) -> Display:

@@ -9,7 +9,7 @@ from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPalette
 from qtpy.QtWidgets import QCompleter, QLineEdit, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 from superqt.utils import signals_blocked
 
-from napari_nh2st.viewer.genes.gene_list import GeneList, Meaning, Suggestion
+from napari_nh2st.model.gene_list import GeneList, Meaning, Suggestion
 from napari_nh2st.viewer.genes.messages import gene_words, suggestion_words
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_nh2st.model.card import Card
 
 if TYPE_CHECKING:
-    from napari_nh2st.viewer.genes.gene_list import Meaning, Suggestion
+    from napari_nh2st.model.gene_list import Meaning, Suggestion
 
 
 NO_FIGURES = "This model was not evaluated on held-out tissue: there is nothing to order its genes by trust"

@@ -8,10 +8,10 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QSizePolicy, QWidget
 from superqt.utils import qdebounced, signals_blocked
 
+from napari_nh2st.model.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList
 from napari_nh2st.viewer.genes.fade_row import FadeRow
 from napari_nh2st.viewer.genes.gene_choice import GeneChoice
 from napari_nh2st.viewer.genes.gene_field import GeneField
-from napari_nh2st.viewer.genes.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList
 from napari_nh2st.viewer.genes.limits_form import LimitsForm
 from napari_nh2st.viewer.genes.pinned_row import PinnedRow
 from napari_nh2st.viewer.kit.combo import NarrowCombo

@@ -4,8 +4,7 @@ import time
 from pathlib import Path
 
 from napari_nh2st.model.card import Evaluation, GeneTrust
-from napari_nh2st.model.gene_names import GeneNames, common_names, load_names
-from napari_nh2st.viewer.genes.gene_list import (
+from napari_nh2st.model.gene_list import (
     A_TO_Z,
     BEST_FIRST,
     MOST,
@@ -14,6 +13,7 @@ from napari_nh2st.viewer.genes.gene_list import (
     Meaning,
     Suggestion,
 )
+from napari_nh2st.model.gene_names import GeneNames, common_names, load_names
 from viewer.fakes import card
 
 PANEL = ["ERBB2", "KRT8", "krt18", "CD3E", "CD3D", "FLAT", "C10orf54"]

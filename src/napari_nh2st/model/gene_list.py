@@ -90,20 +90,38 @@ class GeneList:
 
     def meaning(self, text: str) -> Meaning:
         """Say what a text stands for: a symbol, another name, an Ensembl id, else what the first suggestion is."""
-        said = text.strip()
-        if said in self._panel:
-            return Meaning(said)
-        key = fold(said)
-        if key in self._genes:
-            return Meaning(self._genes[key])
-        if key in self._ids:
-            return Meaning(self._ids[key], said)
-        symbols = self.names.symbols.get(key) or [symbol for symbol in [self.names.ids.get(key)] if symbol]
+        said, key = text.strip(), fold(text.strip())
+        if said in self._panel or key in self._genes:
+            return Meaning(self.named(said)[0])
+        genes = self.named(said)
+        if genes:
+            return Meaning(genes[0], said, () if key in self._ids else genes)
+        symbols = self._stands_for(key)
         if symbols:
-            genes = [gene for gene in map(self._in_panel, symbols) if gene]
-            return Meaning(genes[0] if genes else None, said, tuple(genes or symbols))
+            return Meaning(None, said, tuple(symbols))
         first = next(self._matches(key), None) if key else None
         return Meaning(None) if first is None else Meaning(first.gene, first.via)
+
+    def named(self, text: str) -> tuple[str, ...]:
+        """Return the genes of the panel of which a text is the whole name; several where it stands for several."""
+        said = text.strip()
+        if said in self._panel:
+            return (said,)
+        key = fold(said)
+        one = self._genes.get(key) or self._ids.get(key)
+        if one is not None:
+            return (one,)
+        return tuple(gene for gene in map(self._in_panel, self._stands_for(key)) if gene)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Folded symbols and other names of the panel's genes, and the gene of each."""
+        return dict([*self._names, *self._genes.items()])
+
+    def _stands_for(self, key: str) -> list[str]:
+        """Return the symbols that a folded name or Ensembl id stands for, whether or not the model predicts them."""
+        by_id = self.names.ids.get(key)
+        return self.names.symbols.get(key) or ([] if by_id is None else [by_id])
 
     def suggest(self, text: str) -> list[Suggestion]:
         """Return what a text may become, the likeliest first, what the model does not predict last."""
