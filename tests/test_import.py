@@ -58,6 +58,7 @@ def test_the_package_takes_nothing_heavy():
     ("statement", "takes_not"),
     [
         ("import napari_nh2st.viewer.finetune.dock_presenter", {"torch", "zarr", "scipy", "scanpy"}),  # the dock opens
+        ("import napari_nh2st.viewer.predict_dock", {"torch", "tifffile", "zarr", "scanpy", "pandas"}),
         ("from napari_nh2st import open_slide", {"torch", "napari", "qtpy", "scanpy"}),
         ("from napari_nh2st import Prediction", {"torch", "napari", "qtpy", "scanpy", "zarr"}),
         ("import napari_nh2st.formats", {"torch", "napari", "qtpy", "scanpy", "anndata"}),

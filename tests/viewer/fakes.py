@@ -170,6 +170,9 @@ class FakeServices:
     def prepare(self) -> None:
         pass
 
+    def calibrate(self) -> None:
+        pass
+
     def models(self) -> list[str]:
         return list(self.cards)
 

@@ -22,6 +22,7 @@ from napari_nh2st.viewer.kit.behind_proxy import behind_proxy
 from napari_nh2st.viewer.kit.buttons import follow, press, tell_keys
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.fold import Fold
+from napari_nh2st.viewer.kit.garbage import thaw
 from napari_nh2st.viewer.kit.layout import column, rule, scrolled
 from napari_nh2st.viewer.kit.lifetime import Lifetime
 from napari_nh2st.viewer.kit.pacing import Pacing, timer
@@ -61,6 +62,9 @@ FOLDS: tuple[tuple[str, str, Callable[[Workspace], QWidget]], ...] = (
 # Kinds of layers that a section goes on with when an earlier dock has drawn them.
 _DRAWN = {"Measured": {Kind.MEASURED, Kind.DIFFERENCE}}
 
+_LARGE = {Kind.SLIDE, Kind.HEATMAP}  # what a layer of these kinds holds is to be let go of with it
+_WARM_MS = 150  # until the dock is drawn: imports would take the processor from that
+
 _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
 _REST_MS = 200  # the view rests when it has not moved for so long
 
@@ -98,6 +102,9 @@ class PredictWidget(QWidget):
         self._take_up()
         self._show_empty(self.empty.presenter.empty)
         self._unfold_remembered()
+        self._warm_up = timer(self, _WARM_MS, self.presenter.warm_up)
+        self.workspace.when_closing(self._warm_up.stop)
+        self._warm_up.start()
         for title, fold in self.folds.items():
             fold.chosen.connect(partial(self.workspace.preferences.open_section, title))
 
@@ -236,7 +243,7 @@ class PredictWidget(QWidget):
         for selected in (viewer.layers.selection.events.active, viewer.layers.events.inserted):
             self._connections.add(selected, self._layer_selected)
         # after the list of slides, which chooses another one
-        self._connections.add(viewer.layers.events.removed, lambda event: self.presenter.layer_removed(event.value))
+        self._connections.add(viewer.layers.events.removed, self._layer_removed)
         self.hover = Hover(viewer)
         self.workspace.when_closing(self.hover.close)
         self._connections.add(viewer.cursor.events.position, self.hover.moved)
@@ -251,6 +258,11 @@ class PredictWidget(QWidget):
     def _layer_selected(self, event: Any = None) -> None:
         self.presenter.take_up_heatmap(self.viewer.layers.selection.active)
         self._list_rests()
+
+    def _layer_removed(self, event: Any) -> None:
+        self.presenter.layer_removed(event.value)
+        if kind_of(event.value) in _LARGE:
+            thaw()
 
     def predict(self) -> None:
         """Start to predict what is chosen, as the button does."""

@@ -48,3 +48,26 @@ def test_while_a_thread_works_the_gui_thread_collects(qtbot, collecting) -> None
     qtbot.waitUntil(lambda: ends == ["done"], timeout=10_000)
     assert all(collecting)
     qtbot.waitUntil(gc.isenabled, timeout=10_000)
+
+
+def test_what_a_thread_imported_is_not_walked_through_until_something_large_is_let_go_of(
+    qtbot, collecting, monkeypatch
+) -> None:
+    gc.unfreeze()
+    gc.collect()
+    monkeypatch.setattr(garbage, "_MANY", -1)  # any number of modules counts as many
+    background, ends = Background(), []
+    background.call(lambda: "imported", then=ends.append, failed=ends.append)
+    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled(), timeout=10_000)
+    monkeypatch.setattr(garbage, "_MANY", 10**6)
+    assert gc.get_freeze_count() > 10_000
+    garbage.thaw()
+    assert not gc.get_freeze_count()
+    background.call(lambda: "again", then=ends.append, failed=ends.append)
+    qtbot.waitUntil(lambda: len(ends) == 2 and gc.isenabled(), timeout=10_000)
+    assert not gc.get_freeze_count(), "what was let go of is still to be found"
+    gc.collect()
+    background.call(lambda: "again", then=ends.append, failed=ends.append)
+    qtbot.waitUntil(lambda: len(ends) == 3 and gc.isenabled(), timeout=10_000)
+    assert gc.get_freeze_count() > 10_000
+    gc.unfreeze()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QPlainTextEdit, QWidget
 
-from napari_nh2st.slides import Slide
 from napari_nh2st.viewer.export.installation_check import InstallationCheck
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.texts import Sentence
+
+if TYPE_CHECKING:
+    from napari_nh2st.slides import Slide
 
 _SIZE = (760, 560)
 _NOT_YET = "The report is not there yet"

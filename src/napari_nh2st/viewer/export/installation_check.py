@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.doctor.examination import Diagnosis, Probes, examine
 from napari_nh2st.doctor.report import report_text
 from napari_nh2st.doctor.subject import Subject
 from napari_nh2st.doctor.table import begin_probes, groups
-from napari_nh2st.slides import Slide
 from napari_nh2st.slides.mpp import GIVEN
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.phrases import error_words
+
+if TYPE_CHECKING:
+    from napari_nh2st.slides import Slide
 
 LOOKING = "Looking at the installation, the display and the slide… This takes a few seconds, on a slow disk a minute."
 SHAREABLE = "The report has no names and paths: copy or save it for a bug report."

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
-from napari_nh2st.viewer.export.check_dialog import CheckDialog
 from napari_nh2st.viewer.export.choice_dialog import ChoiceDialog
 from napari_nh2st.viewer.export.presenter import NOTHING, ExportPresenter
 from napari_nh2st.viewer.kit.buttons import action_button
@@ -18,6 +18,9 @@ from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import FixedSentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
+
+if TYPE_CHECKING:
+    from napari_nh2st.viewer.export.check_dialog import CheckDialog
 
 _DEVICES = "What computes. Automatic takes a graphics card where there is a usable one"
 _EXPORT = "Save what is predicted, all genes or some, as AnnData (.h5ad) or a table (.csv)"
@@ -112,6 +115,8 @@ class ExportSection(QWidget):
 
     def ask_check(self) -> CheckDialog:
         """Look for what is wrong with the installation, the display and the slide."""
+        from napari_nh2st.viewer.export.check_dialog import CheckDialog  # all checks are loaded for it
+
         dialog = CheckDialog(self, self._workspace.background, self._workspace.state.slide)
         dialog.show()
         return dialog

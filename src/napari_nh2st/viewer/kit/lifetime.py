@@ -11,6 +11,8 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
+from napari_nh2st.viewer.kit.garbage import thaw
+
 
 class Ends:
     """Makes the last calls of a dock, once, in their order; an error in one does not leave out the others."""
@@ -26,6 +28,7 @@ class Ends:
         """Make them now."""
         calls, self._calls = self._calls, ()
         with ExitStack() as stack:
+            stack.callback(thaw)
             for call in reversed(calls):
                 stack.callback(call)
 

@@ -15,7 +15,6 @@ from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.geometry import FloatArray
-from napari_nh2st.training.sections.examine import examine, fits_better
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
 from napari_nh2st.viewer.kit.long_work import Tell
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -122,6 +121,8 @@ def read_measurement(
 
 def _doubt(measurement: SlideMeasurement, slide: Slide, others: Sequence[Slide]) -> None:
     """Say why a measurement may be that of another slide, or lie elsewhere on this one, and propose where."""
+    from napari_nh2st.training.sections.examine import examine, fits_better  # scipy is loaded for it
+
     sample, data = measurement.sample(slide), measurement.data
     findings = [f for f in examine(sample, data, slide).findings if f.about_slide]
     elsewhere = fits_better(sample, data, slide, others)
@@ -152,6 +153,7 @@ def compare_at_spots(
     from napari_nh2st.engine.prediction import Prediction
     from napari_nh2st.engine.section_descriptor import describe_section
     from napari_nh2st.engine.seen_sections import SeenSections
+    from napari_nh2st.training.sections.examine import examine
 
     slide, model, prediction_map = inputs.slide, inputs.model, inputs.map
     data = measurement.data.copy()

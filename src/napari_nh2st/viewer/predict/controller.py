@@ -359,6 +359,12 @@ class Controller:
                 _wait_for(event.drawn, stop)
         _check(stop)
 
+    def warm_up(self) -> None:
+        """Do what a prediction needs whatever it is of. Slow the first time: not on the GUI thread."""
+        with self._making:
+            self.services.prepare()
+            self.services.calibrate()
+
     def inputs_for(self, request: Request, cancelled: Callable[[], bool] = never) -> PredictionInputs:
         """Return what a job stands on, that of the last one where nothing has changed. Slow: not on the GUI thread.
 

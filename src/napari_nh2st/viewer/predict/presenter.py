@@ -277,6 +277,10 @@ class PredictPresenter:
         """Predict what the view shows now, where it is followed."""
         self.live.rested()
 
+    def warm_up(self) -> None:
+        """Import the engine and try the processor while a person still looks for a slide."""
+        self._background.call(self.controller.warm_up, then=lambda _: None, failed=lambda error: None)
+
     def make_ready(self) -> None:
         """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""
         if not self.state.ready or self.controller.running:

@@ -11,10 +11,19 @@ class Services:
     """The engine, the models and the exporters, as the controller needs them."""
 
     def prepare(self) -> None:
-        """Leave a processor to the viewer: with all of them at work, panning stutters."""
+        """Load the engine, and leave a processor to the viewer: with all of them at work, panning stutters."""
         import torch
 
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+        import napari_nh2st.engine.session
+        import napari_nh2st.slides.find_tissue  # noqa: F401
+
+    def calibrate(self) -> None:
+        """Try what the machine is fastest with; remembered, so slow only the first time."""
+        from napari_nh2st.engine.calibration import calibrate
+        from napari_nh2st.engine.device import choose_device
+
+        calibrate(choose_device())
 
     def models(self) -> list[str]:
         """Names of the bundled models."""
