@@ -251,6 +251,21 @@ def test_while_a_file_is_written_no_other_is_and_an_error_is_said(desk: Export, 
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_file_that_is_done_when_another_slide_is_open_names_its_slide(desk: Export, tmp_path: Path) -> None:
+    desk.services.export = Services().export
+    desk.predict()
+    (tmp_path / "file").touch()
+    for file, said in ((tmp_path / "a.h5ad", "C9: Saved "), (tmp_path / "file" / "a.h5ad", "C9: Could not save: ")):
+        desk.background.hold = True
+        desk.export.save_table(ExportChoice(file=file))
+        first, other = desk.state.slide_layer, FakeSlide()
+        other.fingerprint = "another"
+        desk.open(other)
+        desk.background.release()
+        assert desk.view.said.startswith(said)
+        desk.presenter.choose_slide(first)
+
+
 def test_a_deleted_heatmap_is_a_sentence(desk: Export, tmp_path: Path) -> None:
     desk.predict()
     assert desk.export.is_shown

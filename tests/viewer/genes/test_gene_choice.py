@@ -13,7 +13,7 @@ from napari_nh2st.model.card import Evaluation, GeneTrust
 from napari_nh2st.model.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList, Meaning
 from napari_nh2st.viewer.genes.gene_choice import GeneChoice
 from napari_nh2st.viewer.state.preferences import Preferences
-from viewer.fakes import GENES, card
+from viewer.fakes import GENES, FakeSlide, card
 from viewer.without_window import Desk
 
 
@@ -199,6 +199,26 @@ def test_the_list_waits_in_its_order_until_the_variability_is_measured(genes: Ge
     assert genes.state.gene == genes.view.chosen == "ERBB2"
     genes.use_model("demo")
     assert (genes.view.order, genes.view.listed, genes.view.figures) == (A_TO_Z, sorted(GENES), None)
+
+
+def test_the_variability_of_a_slide_is_never_seen_on_another_and_is_there_when_it_is_back(genes: Genes) -> None:
+    genes.predict()
+    genes.choice.choose_order(VARYING_FIRST)
+    on_first, slide = genes.view.figures, FakeSlide()
+    slide.fingerprint = "another"
+    first, second = genes.state.slide_layer, genes.open(slide)
+    genes.background.hold = True
+    genes.predict()
+    assert genes.view.figures is None
+    assert genes.view.listed == sorted(GENES)
+    genes.background.release()
+    genes.background.release()
+    on_second = genes.view.figures
+    genes.background.hold = True
+    for layer, figures in ((first, on_first), (second, on_second)):
+        genes.presenter.choose_slide(layer)
+        assert genes.view.figures is figures is not None
+        assert genes.view.measuring == ""
 
 
 def test_more_tissue_is_measured_again_when_the_job_has_ended(genes: Genes) -> None:

@@ -48,8 +48,11 @@ def test_a_map_is_known_until_it_grows(measured: Measured) -> None:
     assert measured.variability.knows(prediction_map)
     prediction_map.add(np.array([20]), np.zeros((1, 4), np.float16))
     assert not measured.variability.knows(prediction_map)
-    measured.variability.forget()
+    figures = measured.variability.figures
+    measured.variability.turn_to(None)
     assert measured.variability.figures is None
+    measured.variability.turn_to(prediction_map)
+    assert measured.variability.figures is figures is not None
 
 
 def test_what_was_stopped_tells_nothing(measured: Measured) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
+from napari_nh2st.viewer.layers.roles import Kind, kind_of
+from napari_nh2st.viewer.layers.spots import SpotsLayer
+from napari_nh2st.viewer.layers.tissue import add_tissue_layer
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.messages import (
     ALL_PREDICTED,
@@ -17,6 +21,8 @@ from napari_nh2st.viewer.predict.messages import (
     READY,
     status_sentence,
 )
+from napari_nh2st.viewer.predict.region import level0
+from napari_nh2st.viewer.regions.drawn import add_region_layer
 from viewer.fakes import FakeSlide, card
 from viewer.without_window import Desk
 
@@ -45,6 +51,30 @@ def test_what_is_missing_is_said() -> None:
     assert desk.said == [NO_MODEL]
     desk.presenter.choose_slide(None)
     assert desk.job.text == NOTHING_OPEN
+
+
+def test_what_was_drawn_stays_on_its_tissue_when_the_pixel_size_changes() -> None:
+    desk = Desk()
+    desk.predict()
+    slide_layer, slide = desk.state.slide_layer, desk.state.slide
+    slide_layer.translate = (30, -20)  # the user has moved it
+    regions = add_region_layer(desk.viewer, "regions", desk.map)
+    regions.add_polygons([np.array([(100.0, 100), (100, 300), (250, 200)])])
+    spots = SpotsLayer(desk.viewer, Kind.MEASURED)
+    spots.create(np.array([(300.0, 200), (500, 400)]), 60, slide_layer, slide.mpp, "measured")
+    mask = add_tissue_layer(desk.viewer, slide, slide.tissue(), slide_layer)
+
+    def on_slide(layer: Any, points: Any) -> Any:
+        return level0(slide_layer, [layer.data_to_world(point) for point in points])
+
+    drawn = ((regions, regions.data[0]), (spots.layer, spots.layer.data), (mask, [(0, 0), mask.data.shape]))
+    before = [on_slide(*each) for each in drawn]
+    for mpp in (0.25, 1.1):
+        desk.presenter.give_mpp(mpp)
+        for each, places in zip(drawn, before, strict=True):
+            np.testing.assert_allclose(on_slide(*each), places, atol=1e-6)
+    assert desk.heatmap is None
+    assert not [layer for layer in desk.viewer.layers if kind_of(layer) is Kind.HEATMAP], "of other tiles"
 
 
 def test_a_prediction_fills_a_map_that_is_drawn_and_told() -> None:

@@ -22,6 +22,7 @@ from napari_nh2st.viewer.export.choices import (
 )
 from napari_nh2st.viewer.export.on_screen import command_text, display_of_window, python_text, show_display
 from napari_nh2st.viewer.export.writing import write_figure
+from napari_nh2st.viewer.kit.jobs import Subject
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.predict.workspace import Workspace
 
@@ -210,14 +211,16 @@ class ExportPresenter:
         self._writing = True
         self._offer()
         self._view.say(WRITING)
-        self._workspace.background.call(write, then=self._written, failed=self._not_written)
+        ended = partial(self._ended, self._workspace.subjects.now)
+        self._workspace.background.call(
+            *(write,),
+            then=lambda path: ended(f"Saved {path}"),
+            failed=lambda error: ended(f"Could not save: {error_words(error)}"),
+        )
 
-    def _written(self, path: object) -> None:
+    def _ended(self, subject: Subject, said: str) -> None:
+        """Say what came of a file, and of which slide where another one is in the window by now."""
         self._writing = False
         self._offer()
-        self._view.say(f"Saved {path}")
-
-    def _not_written(self, error: Exception) -> None:
-        self._writing = False
-        self._offer()
-        self._view.say(f"Could not save: {error_words(error)}")
+        same = subject.slide == self._workspace.subjects.now.slide
+        self._view.say(said if same else f"{subject.name}: {said}")

@@ -151,8 +151,9 @@ class GeneChoice:
         if card is self._card:
             return
         self._card, self._panel = card, None if card is None else GeneList(card, self._names)
-        self._variability.forget()
-        self._view.show_panel(self._panel, None)
+        self._variability.stop()
+        self._variability.turn_to(self._workspace.map)
+        self._view.show_panel(self._panel, self._variability.figures)
         self._offer_orders()
         self._list_genes()
         self._gene_changed()
@@ -199,7 +200,10 @@ class GeneChoice:
     def _map_changed(self) -> None:
         before = self._order
         self._offer_orders()
-        if self._order != before:
+        other_figures = self._variability.turn_to(self._workspace.map)
+        if other_figures:
+            self._view.show_panel(self._panel, self._variability.figures)
+        if other_figures or self._order != before:
             self._list_genes()
         self._measure()
 

@@ -1,9 +1,10 @@
-"""Spatial variability of each gene on the current slide, measured in the background. No Qt."""
+"""Spatial variability of each gene on the map that is shown, measured in the background. No Qt."""
 
 from __future__ import annotations
 
 from functools import partial
 from threading import Event
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,13 @@ Subject = tuple[PredictedMap, int]  # a map with so many places
 
 
 class SpatialVariability:
-    """Measures Moran's I of all genes of a map, once for as many places as it has.
+    """Measures Moran's I of all genes of a map, once for as many places as it has, and keeps it with that map.
 
     Attributes
     ----------
     figures : dict of float, or None
-        Moran's I by gene, NaN for one that is the same everywhere; None until it is measured.
+        Moran's I by gene on the map that `turn_to` named last, NaN for one that is the same everywhere; None until
+        it is measured.
     """
 
     measured = Signal()
@@ -36,13 +38,20 @@ class SpatialVariability:
     def __init__(self, background: Threads) -> None:
         self._background = background
         self.figures: dict[str, float] | None = None
-        self._subject: Subject | None = None  # of the figures
-        self._asked: Subject | None = None  # and of those that are being measured
+        self._measured: WeakKeyDictionary[PredictedMap, tuple[int, dict[str, float]]] = WeakKeyDictionary()
+        self._asked: Subject | None = None  # what is being measured
         self._stop = Event()
 
     def knows(self, prediction_map: PredictedMap) -> bool:
         """Return True if a map as it is now is measured, or being measured."""
-        return (prediction_map, prediction_map.count) in (self._subject, self._asked)
+        count = prediction_map.count
+        return self._asked == (prediction_map, count) or self._measured.get(prediction_map, (None,))[0] == count
+
+    def turn_to(self, prediction_map: PredictedMap | None) -> bool:
+        """Have the figures of another map, or of none; return whether they are others than before."""
+        before = self.figures
+        self.figures = None if prediction_map is None else self._measured.get(prediction_map, (0, None))[1]
+        return self.figures is not before
 
     def measure(self, prediction_map: PredictedMap) -> None:
         """Measure a map; `measured` tells the end."""
@@ -62,11 +71,6 @@ class SpatialVariability:
         self._stop, self._asked = Event(), None
         self.said.emit("")
 
-    def forget(self) -> None:
-        """Forget the figures: another model has other genes."""
-        self.stop()
-        self._subject = self.figures = None
-
     def _gather(self, prediction_map: PredictedMap, stop: Event, cells: IntArray) -> None:
         """Take the places out of the map on the GUI thread, where it is filled."""
         if stop.is_set():
@@ -82,8 +86,10 @@ class SpatialVariability:
     def _take(self, prediction_map: PredictedMap, stop: Event, figures: npt.NDArray[np.float64]) -> None:
         if stop.is_set():
             return
-        self._subject = self._asked
-        self.figures = dict(zip(prediction_map.card.genes, figures.tolist(), strict=True))
+        assert self._asked is not None
+        by_gene = dict(zip(prediction_map.card.genes, figures.tolist(), strict=True))
+        self._measured[prediction_map] = self._asked[1], by_gene
+        self.turn_to(prediction_map)
         self.stop()
         self.measured.emit()
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.layers.frames import slide_frame
-from napari_nh2st.viewer.layers.roles import MapRole, SlideRole, give_role, role_of, slide_role
+from napari_nh2st.viewer.layers.roles import Kind, MapRole, SlideRole, give_role, role_of, slide_role
 from napari_nh2st.viewer.layers.stacking import gather
 from napari_nh2st.viewer.layers.tissue import align_tissue
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = True) -> None:
     """Put a Slide behind a layer, and the layer and what lies on it into the slide's micrometres.
 
-    What lies on its tiles at another pixel size is taken away: those were other tiles.
+    What was drawn on its tissue stays there. What lies on its tiles at another pixel size is taken away: those were
+    other tiles.
 
     Parameters
     ----------
@@ -34,9 +38,21 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
     if not move:
         layer.units = (*layer.units[:-2], *frame["units"])
         return
+    grown = np.divide(frame["scale"], np.asarray(layer.scale)[-2:])
     layer.scale, layer.units = frame["scale"], frame["units"]
     for other in list(viewer.layers):
         role = role_of(other)
-        if isinstance(role, MapRole) and role.fingerprint == slide.fingerprint and role.map.slide["mpp"] != slide.mpp:
+        if role is None or role.fingerprint != slide.fingerprint or role.kind in (Kind.SLIDE, Kind.TISSUE):
+            continue
+        if not isinstance(role, MapRole):
+            _keep_on_tissue(other, layer, grown)
+        elif role.map.slide["mpp"] != slide.mpp:
             viewer.layers.remove(other)
     align_tissue(viewer, slide, layer)
+
+
+def _keep_on_tissue(layer: Layer, slide_layer: Layer, grown: FloatArray) -> None:
+    """Move what was drawn on a slide whose pixels have grown, (y, x) times, along with its tissue."""
+    corner = np.asarray(slide_layer.translate)[-2:]  # of the slide: it stays where it is
+    translate = corner + (np.asarray(layer.translate)[-2:] - corner) * grown
+    layer.scale, layer.translate = np.asarray(layer.scale)[-2:] * grown, translate
