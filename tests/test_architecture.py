@@ -257,8 +257,9 @@ def test_presenters_know_no_qt():
 
 
 def _declared():
-    """Names of the required distributions, lower case."""
-    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    """Names of the distributions that are required, or that an extra for a format brings, lower case."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"]["parquet"]]
     return {re.match(r"[\w.-]+", line)[0].lower() for line in required}
 
 
@@ -283,6 +284,10 @@ def test_what_is_declared_is_imported_and_explained():
     text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"^\| ([\w-]+) \|", text, flags=re.MULTILINE)) - {"package"}
     assert explained == _declared()
+
+
+def test_a_package_of_an_extra_is_imported_by_its_format_alone():
+    assert _users({"pyarrow"}, MODULES) == _users({"pyarrow"}, [n for n in MODULES if n.endswith("formats.parquet")])
 
 
 def test_no_module_is_a_drawer():

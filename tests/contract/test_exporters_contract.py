@@ -5,13 +5,14 @@ import dataclasses
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats import EXPORTERS, export, export_path, sidecar_path
+from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.formats import EXPORTERS, export, export_path, format_of, sidecar_path
 from support.predictions import GENES, prediction
 
 pytestmark = pytest.mark.filterwarnings("ignore:exported without a tissue image")
@@ -38,7 +39,18 @@ def _read_csv(path):
     return [r[0] for r in rows], centres, values, head[7:], json.loads(sidecar_path(path).read_text(encoding="utf-8"))
 
 
-READERS = {"h5ad": _read_h5ad, "csv": _read_csv}
+def _read_parquet(path):
+    import pandas as pd
+
+    table = pd.read_parquet(path)
+    record = table.attrs["nh2st"]
+    genes = list(record["genes"])
+    assert (table[genes].dtypes == np.float32).all()
+    assert list(table.columns)[-len(genes) :] == genes
+    return table["tile"].tolist(), table[["x_px", "y_px"]].to_numpy(), table[genes].to_numpy(), genes, record
+
+
+READERS = {"h5ad": _read_h5ad, "csv": _read_csv, "parquet": _read_parquet}
 
 
 def test_every_format_is_read_back_here():
@@ -47,7 +59,13 @@ def test_every_format_is_read_back_here():
 
 @pytest.fixture(params=sorted(EXPORTERS))
 def name(request):
+    _needs_package(request.param)
     return request.param
+
+
+def _needs_package(name):
+    if EXPORTERS[name].package:
+        pytest.importorskip(EXPORTERS[name].package, reason="the extra “test” brings it")
 
 
 def test_the_table_says_what_a_menu_needs(name):
@@ -130,8 +148,8 @@ def test_a_folder_gets_the_slides_name(name, tmp_path):
 
 
 def test_a_failing_write_leaves_nothing(name, tmp_path, monkeypatch):
-    def write(prediction, path, genes):
-        EXPORTERS[name].write(prediction, path, genes)
+    def write(*given):
+        EXPORTERS[name].write(*given)
         raise OSError("the disk is full")
 
     old = tmp_path / f"old{EXPORTERS[name].suffix}"
@@ -144,6 +162,35 @@ def test_a_failing_write_leaves_nothing(name, tmp_path, monkeypatch):
                 export(prediction(), name, path)
     assert old.read_text() == "old"
     assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_stopped_export_leaves_nothing(name, tmp_path):
+    def stop(share):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        export(prediction(), name, tmp_path / "a", progress=stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_grows_to_one(name, tmp_path):
+    shares = []
+    export(prediction(), name, tmp_path / "a", progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[0] < shares[-1] == 1
+
+
+def test_the_ending_names_the_format(name):
+    for suffix in EXPORTERS[name].suffixes:
+        assert format_of(f"some.where/a.b{suffix.upper()}") == name
+    assert format_of("a.docx") is None
+
+
+def test_a_missing_package_is_named_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_nh2st.formats.find_spec", lambda package: None)
+    with pytest.raises(Nh2stError, match=r"needs pyarrow.*napari-nh2st\[parquet\]"):
+        export(prediction(), "parquet", tmp_path / "a")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path):
@@ -160,15 +207,16 @@ class Block:
 sys.meta_path.insert(0, Block())
 sys.path.insert(0, sys.argv[2])
 from support.predictions import prediction
-from napari_nh2st.formats import EXPORTERS, export
-for name in EXPORTERS:
+from napari_nh2st.formats import export
+for name in sys.argv[3:]:
     print(export(prediction(), name, sys.argv[1]))
 """
 
 
 def test_exports_without_torch_and_napari(tmp_path):
     tests = Path(__file__).parents[1]
-    command = [sys.executable, "-W", "ignore", "-c", _WITHOUT_TORCH, str(tmp_path), str(tests)]
+    names = [name for name, exporter in EXPORTERS.items() if not exporter.package or find_spec(exporter.package)]
+    command = [sys.executable, "-W", "ignore", "-c", _WITHOUT_TORCH, str(tmp_path), str(tests), *names]
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
-    assert len(out.stdout.splitlines()) == len(EXPORTERS)
+    assert len(out.stdout.splitlines()) == len(names)

@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 
-from napari_nh2st.atomic import finished_file
+from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats import csv, h5ad
-from napari_nh2st.formats.exporter import Exporter
+from napari_nh2st.formats import csv, h5ad, parquet
+from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.table import describe, slide_name
 from napari_nh2st.model.find_genes import find_genes
 
-EXPORTERS: dict[str, Exporter] = {e.name: e for e in (h5ad.EXPORTER, csv.EXPORTER)}
+EXPORTERS: dict[str, Exporter] = {e.name: e for e in (h5ad.EXPORTER, csv.EXPORTER, parquet.EXPORTER)}
 
-__all__ = ["EXPORTERS", "Exporter", "export", "export_path", "sidecar_path"]
+__all__ = ["EXPORTERS", "Exporter", "check_size", "export", "export_path", "format_of", "sidecar_path"]
 
 
 def _exporter(name: str) -> Exporter:
     if name not in EXPORTERS:
         raise Nh2stError(f"there is no format {name!r}: choose among {', '.join(EXPORTERS)}")
     return EXPORTERS[name]
+
+
+def _has_suffix(path: Path, exporter: Exporter) -> bool:
+    return path.name.lower().endswith(exporter.suffixes)
+
+
+def format_of(path: str | Path) -> str | None:
+    """Return the format that a path's ending names, a key of `EXPORTERS`; None if it names none."""
+    return next((name for name, exporter in EXPORTERS.items() if _has_suffix(Path(path), exporter)), None)
 
 
 def export_path(prediction: Prediction, name: str, path: str | Path) -> Path:
@@ -40,10 +51,10 @@ def export_path(prediction: Prediction, name: str, path: str | Path) -> Path:
     path : path
         In an existing folder, the file gets the slide's name. The format's suffix is added if it is missing.
     """
-    suffix, target = _exporter(name).suffix, Path(path)
-    if target.is_dir():
-        return target / f"{slide_name(prediction)}{suffix}"
-    return target if target.suffix.lower() == suffix else target.with_name(target.name + suffix)
+    exporter, target = _exporter(name), Path(path)
+    if target.is_dir() and not (exporter.folder and _has_suffix(target, exporter)):
+        return target / f"{slide_name(prediction)}{exporter.suffix}"
+    return target if _has_suffix(target, exporter) else target.with_name(target.name + exporter.suffix)
 
 
 def sidecar_path(path: Path) -> Path:
@@ -51,7 +62,34 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.provenance.json")
 
 
-def export(prediction: Prediction, name: str, path: str | Path, genes: str | Sequence[str] | None = None) -> Path:
+def check_size(name: str, tiles: int, genes: int) -> None:
+    """Say before anything is computed that a format cannot be written, or not with so many values.
+
+    Raises
+    ------
+    Nh2stError
+        If a package is missing, or the format's readers do not take so many values.
+    """
+    exporter = _exporter(name)
+    if exporter.package and find_spec(exporter.package) is None:
+        raise Nh2stError(
+            f"{name} needs {exporter.package}, which is not installed: pip install 'napari-nh2st[{exporter.name}]'"
+        )
+    most = exporter.most_values
+    if most is not None and tiles * genes > most:
+        raise Nh2stError(
+            f"{tiles:,} tiles x {genes:,} genes are too many for {name}, whose readers take about {most:,} values: "
+            f"choose at most {most // tiles:,} genes, or another format"
+        )
+
+
+def export(
+    prediction: Prediction,
+    name: str,
+    path: str | Path,
+    genes: str | Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Path:
     """Write a prediction to a file, which appears only when it is complete.
 
     Parameters
@@ -64,6 +102,8 @@ def export(prediction: Prediction, name: str, path: str | Path, genes: str | Seq
         The file, or a folder to put it in. An existing file is replaced.
     genes : str or sequence of str, optional
         Which genes, in which order; the whole panel by default.
+    progress : callable, optional
+        Receives the share that is written, from 0 to 1. To stop, raise in it; nothing is left then.
 
     Returns
     -------
@@ -75,7 +115,7 @@ def export(prediction: Prediction, name: str, path: str | Path, genes: str | Seq
     UnknownGene
         It names the genes that the model does not predict.
     Nh2stError
-        If there is no such format, or nothing is predicted yet.
+        If there is no such format, or it cannot hold this prediction, or nothing is predicted yet.
     """
     exporter = _exporter(name)
     genes = list(dict.fromkeys(prediction.genes if genes is None else find_genes(prediction.card, genes)))
@@ -84,10 +124,21 @@ def export(prediction: Prediction, name: str, path: str | Path, genes: str | Seq
     part = prediction.only_done()
     if not len(part):
         raise Nh2stError("nothing is predicted yet: run the prediction before exporting it")
-    target = export_path(part, name, path)
-    with finished_file(target) as draft:
-        exporter.write(part, draft, genes)
+    if exporter.lattice and part.places.grid is None:
+        raise Nh2stError(f"{name} is an image: it needs tiles on a lattice, and these are single places")
+    check_size(name, len(part), len(genes))
+    target, told = export_path(part, name, path), progress or (lambda share: None)
+    with _finished(target, exporter) as draft:
+        exporter.write(part, draft, genes, told)
         if exporter.sidecar:
             with finished_file(sidecar_path(target)) as note:
                 note.write_text(json.dumps(describe(part), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    told(1.0)
     return target
+
+
+def _finished(target: Path, exporter: Exporter) -> AbstractContextManager[Path]:
+    """Return the draft of a file, or of a folder that may replace only one of its kind."""
+    if not exporter.folder:
+        return finished_file(target)
+    return finished_folder(target, overwrite=(target / "zarr.json").is_file())

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.formats.exporter import Exporter
-from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids
+from napari_nh2st.formats.exporter import Exporter, Progress
+from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids, value_blocks
 from napari_nh2st.reading import written_cell
 
 # Columns of a tile; the genes' columns follow. px: continuous level-0 pixels; um: the same times mpp.
@@ -19,29 +19,22 @@ COLUMNS = ("tile", "row", "col", "x_px", "y_px", "x_um", "y_um")
 _CHUNK = 512
 
 
-def write(prediction: Prediction, path: Path, genes: Sequence[str]) -> None:
+def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
     """Write the table in UTF-8, decoding a few hundred tiles at a time.
-
-    Parameters
-    ----------
-    prediction : Prediction
-    path : Path
-    genes : sequence of str
 
     Notes
     -----
     Every value has enough digits to give the same float32 (float64 for places) when read back.
     """
-    rows, mpp, places = prediction.gene_indices(genes), slide_mpp(prediction), prediction.places
+    mpp, places = slide_mpp(prediction), prediction.places
     ids, index = tile_ids(places), rows_and_columns(places)
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow([*COLUMNS, *map(written_cell, genes)])
-        for start in range(0, len(prediction), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for part, block in value_blocks(prediction, genes, _CHUNK, progress):
             centres = places.centres[part]
             microns = np.round(centres * mpp, 4)
-            values = prediction.decoder(prediction.hidden[part], rows).astype("U16")  # shortest text of each float32
+            values = block.astype("U16")  # shortest text of each float32
             columns = (ids[part], index[part].tolist(), centres.tolist(), microns.tolist(), values.tolist())
             for name, cell, pixels, um, expression in zip(*columns, strict=True):
                 out.writerow([name, *cell, *pixels, *um, *expression])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from napari_nh2st.engine.prediction import Prediction
 
+Progress = Callable[[float], None]  # receives the share that is written, 0 to 1; what it raises stops the export
+
 
 @dataclass(frozen=True)
 class Exporter:
@@ -22,14 +24,35 @@ class Exporter:
     description : str
         One line for a menu.
     write : callable
-        ``write(prediction, path, genes)`` writes a complete file at `path`. It receives a prediction with at least one
-        place, all of them predicted, and genes of the panel. `export` takes care of half-written files.
+        ``write(prediction, path, genes, progress)`` writes a complete file at `path`, or fills the empty folder `path`.
+        It receives a prediction with at least one place, all of them predicted, and genes of the panel; it calls
+        `progress` as often as it can be stopped. `export` takes care of half-written files.
     sidecar : bool
         True if the format has no room for provenance: `export` then writes ``<file name>.provenance.json``.
+    other_suffixes : tuple of str
+        Endings that mean this format too.
+    folder : bool
+        True if it writes a folder.
+    lattice : bool
+        True for images: places must lie on the slide's lattice.
+    package : str
+        A package that not every installation has, and the extra that brings it.
+    most_values : int or None
+        How many values (tiles x genes) its readers take, None for any number.
     """
 
     name: str
     suffix: str
     description: str
-    write: Callable[[Prediction, Path, Sequence[str]], None]
+    write: Callable[[Prediction, Path, Sequence[str], Progress], None]
     sidecar: bool = False
+    other_suffixes: tuple[str, ...] = ()
+    folder: bool = False
+    lattice: bool = False
+    package: str = ""
+    most_values: int | None = None
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """All endings; new files get the first."""
+        return (self.suffix, *self.other_suffixes)

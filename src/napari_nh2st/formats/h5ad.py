@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.formats.exporter import Exporter
+from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.picture import tissue_pictures
 from napari_nh2st.formats.table import (
     describe,
@@ -138,8 +138,9 @@ def write_file(data: anndata.AnnData, path: Path) -> None:
     path.write_bytes(memory.getbuffer())
 
 
-def write(prediction: Prediction, path: Path, genes: Sequence[str]) -> None:
-    """Write an h5ad file."""
+def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
+    """Write an h5ad file, in one step."""
+    progress(0)
     write_file(to_anndata(prediction, genes), path)
 
 

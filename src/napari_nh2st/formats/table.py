@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.formats.exporter import Progress
 from napari_nh2st.geometry import IntArray, TileSet
 from napari_nh2st.provenance import DISTRIBUTION, repeat_command, versions
 from napari_nh2st.slide_path import slide_stem
@@ -137,3 +138,47 @@ def gene_trust(prediction: Prediction, genes: Sequence[str]) -> npt.NDArray[np.f
         if trust is not None:
             table[row] = [np.nan if v is None else v for v in (trust.pcc, trust.low, trust.high)]
     return table
+
+
+def gene_facts(prediction: Prediction, genes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return by gene what a reader of its values needs, JSON-able.
+
+    Returns
+    -------
+    dict of dict
+        ``unit``; ``gene_id`` (Ensembl), ``training_mean`` (of the label, over the training spots), ``heldout_pcc``,
+        ``heldout_pcc_low`` and ``heldout_pcc_high``, each None if unknown.
+    """
+    card, rows, trust = prediction.card, prediction.gene_indices(genes), gene_trust(prediction, genes)
+    pcc = np.full((len(genes), 3), np.nan) if trust is None else trust
+    return {
+        gene: {
+            "unit": card.unit,
+            "gene_id": None if card.ensembl is None else card.ensembl[row],
+            "training_mean": None if card.gene_means is None else float(card.gene_means[row]),
+            **{
+                key: float(value) if np.isfinite(value) else None
+                for key, value in zip(("heldout_pcc", "heldout_pcc_low", "heldout_pcc_high"), values, strict=True)
+            },
+        }
+        for gene, row, values in zip(genes, rows, pcc, strict=True)
+    }
+
+
+def value_blocks(
+    prediction: Prediction, genes: Sequence[str], size: int, progress: Progress
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Decode `size` tiles at a time, so that the whole table is never in memory.
+
+    Yields
+    ------
+    slice
+        Of the n places.
+    (size, G) float32
+        The last block may be shorter.
+    """
+    rows = prediction.gene_indices(genes)
+    for start in range(0, len(prediction), size):
+        progress(start / len(prediction))
+        part = slice(start, min(start + size, len(prediction)))
+        yield part, prediction.decoder(prediction.hidden[part], rows)

@@ -25,3 +25,8 @@ def write_h5ad(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 def write_csv(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a heatmap layer's prediction as a table."""
     return _write(path, attributes, "csv")
+
+
+def write_parquet(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as a table in columns."""
+    return _write(path, attributes, "parquet")

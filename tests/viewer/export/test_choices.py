@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -13,7 +14,9 @@ from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.figure import SUFFIXES
 from napari_nh2st.viewer.export.choice_form import ChoiceForm
 from napari_nh2st.viewer.export.choices import (
+    EXPORT_ENDINGS,
     EXPORT_SUFFIXES,
+    FIGURE_ENDINGS,
     FIGURE_SUFFIXES,
     ExportChoice,
     FigureChoice,
@@ -28,7 +31,7 @@ from viewer.fakes import card
 @pytest.fixture
 def form(tmp_path: Path) -> ChoiceForm[FigureChoice]:
     words = partial(figure_words, card=card(), gene="ERBB2", in_sight=True)
-    return ChoiceForm(FigureChoice(file=tmp_path / "C9-ERBB2.pdf"), FIGURE_SUFFIXES, words)
+    return ChoiceForm(FigureChoice(file=tmp_path / "C9-ERBB2.pdf"), FIGURE_SUFFIXES, words, FIGURE_ENDINGS)
 
 
 def test_a_figure_in_words(form: ChoiceForm[FigureChoice], tmp_path: Path) -> None:
@@ -89,7 +92,7 @@ def test_the_file_ends_as_its_format_does(form: ChoiceForm[FigureChoice], tmp_pa
 
 def test_an_export_in_words(tmp_path: Path) -> None:
     words = partial(export_words, card=card(), places=1234)
-    form = ChoiceForm(ExportChoice(file=tmp_path / "C9.h5ad"), EXPORT_SUFFIXES, words)
+    form = ChoiceForm(ExportChoice(file=tmp_path / "C9.h5ad"), EXPORT_SUFFIXES, words, EXPORT_ENDINGS)
     assert "1,234 places and all 4 genes. It is saved as C9.h5ad." in form.preview
     form.draft.change("genes", ["KRT8"])
     form.draft.change("format", "csv")
@@ -101,7 +104,8 @@ def test_an_export_in_words(tmp_path: Path) -> None:
 def test_formats_are_those_that_can_be_written() -> None:
     assert set(FIGURE_SUFFIXES.values()) <= set(SUFFIXES)
     assert list(FIGURE_SUFFIXES) == ["PDF", "PNG", "SVG", "TIFF"]
-    assert list(EXPORT_SUFFIXES) == list(EXPORTERS) == ["h5ad", "csv"]
+    assert list(EXPORT_SUFFIXES) == list(EXPORTERS)
+    assert get_args(ExportChoice.model_fields["format"].annotation) == tuple(EXPORTERS)
 
 
 def test_genes_however_they_are_written() -> None:

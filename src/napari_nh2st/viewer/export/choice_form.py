@@ -24,18 +24,20 @@ class ChoiceForm(Generic[M]):
         With the fields `format` and `file`.
     suffixes : mapping
         Of the formats.
+    others : mapping
+        Other endings -> the format that they mean.
     words : callable
         Says what will be written; raises an Nh2stError of one line where nothing can be.
     """
 
     changed = Signal()
 
-    def __init__(self, base: M, suffixes: Mapping[str, str], words: Callable[[M], str]) -> None:
+    def __init__(
+        self, base: M, suffixes: Mapping[str, str], words: Callable[[M], str], others: Mapping[str, str] | None = None
+    ) -> None:
         self.draft = Draft(base)
         self._suffixes, self._words = suffixes, words
-        self._formats = {suffix: name for name, suffix in suffixes.items()}
-        if "TIFF" in suffixes:
-            self._formats[".tif"] = "TIFF"
+        self._formats = {suffix: name for name, suffix in suffixes.items()} | dict(others or {})
         self._format = self.draft.value("format")
         touched = self.draft.touched.events
         for told in (touched.added, touched.changed, touched.removed):
@@ -67,20 +69,26 @@ class ChoiceForm(Generic[M]):
         """
         choice = self.draft.result()
         file = self.draft.value("file")
-        if not isinstance(file, Path) or not file.name or file.is_dir() or file.suffix.lower() in self._formats:
+        if not isinstance(file, Path) or not file.name or file.is_dir() or self._ending(file):
             return choice
         suffix = self._suffixes[str(self.draft.value("format"))]
         return choice.model_copy(update={"file": file.with_name(file.name + suffix)})
 
+    def _ending(self, file: Path) -> str:
+        """Return the ending of a file as it is written there; empty if it means no format."""
+        ending = next((ending for ending in self._formats if file.name.lower().endswith(ending)), "")
+        return file.name[len(file.name) - len(ending) :]
+
     def _settle(self) -> None:
         """Give the file the ending of another format, or take over the format of another ending."""
         file, chosen = self.draft.value("file"), self.draft.value("format")
-        ending = self._formats.get(file.suffix.lower()) if isinstance(file, Path) else None
+        ending = self._ending(file) if isinstance(file, Path) else ""
         another, self._format = chosen != self._format, chosen
-        if isinstance(file, Path) and ending is not None and ending != chosen:
+        if isinstance(file, Path) and ending and self._formats[ending.lower()] != chosen:
             if another:
-                self.draft.change("file", file.with_suffix(self._suffixes[str(chosen)]))
+                stem = file.name.removesuffix(ending)
+                self.draft.change("file", file.with_name(stem + self._suffixes[str(chosen)]))
             else:
-                self._format = ending
-                self.draft.change("format", ending)
+                self._format = self._formats[ending.lower()]
+                self.draft.change("format", self._format)
         self.changed.emit()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats import EXPORTERS
+from napari_nh2st.formats import EXPORTERS, check_size, format_of
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.figure import DPI, DPIS, ONE_COLUMN, TWO_COLUMNS, WIDTHS
 from napari_nh2st.model.card import Card
@@ -19,7 +19,15 @@ from napari_nh2st.viewer.kit.phrases import count
 MM_PER_INCH = 25.4
 FIGURE_SUFFIXES = {"PDF": ".pdf", "PNG": ".png", "SVG": ".svg", "TIFF": ".tiff"}
 EXPORT_SUFFIXES = {exporter.name: exporter.suffix for exporter in EXPORTERS.values()}
+# Other endings that people give a file -> format.
+FIGURE_ENDINGS = {".tif": "TIFF"}
+EXPORT_ENDINGS = {ending: exporter.name for exporter in EXPORTERS.values() for ending in exporter.other_suffixes}
 NO_FILE = "Choose a file"
+
+if TYPE_CHECKING:
+    ExportFormat = str
+else:
+    ExportFormat = Literal[tuple(EXPORTERS)]
 
 FileToWrite = Annotated[Path | None, Field(json_schema_extra={"mode": "w"})]
 
@@ -59,13 +67,15 @@ class FigureChoice(BaseModel):
 
 
 class ExportChoice(BaseModel):
-    """A prediction as a table."""
+    """A prediction as a file for other programs."""
 
-    format: Literal["h5ad", "csv"] = Field(default="h5ad", description="AnnData (.h5ad) or a table (.csv)")
+    format: ExportFormat = Field(
+        default="h5ad", description="; ".join(f"{e.name}: {e.description}" for e in EXPORTERS.values())
+    )
     genes: list[str] = Field(
         default=[], description="empty: all genes of the model", json_schema_extra={"placeholder": "all genes"}
     )
-    file: FileToWrite = Field(default=None, description="where the table is saved")
+    file: FileToWrite = Field(default=None, description="where it is saved")
 
 
 def genes_in(card: Card, names: Sequence[str]) -> tuple[str, ...]:
@@ -120,12 +130,19 @@ def export_words(choice: ExportChoice, card: Card, places: int) -> str:
     """
     genes = genes_in(card, choice.genes)
     which = "all " if not genes else ""
-    table = f"{count(places, 'place')} and {which}{count(len(genes or card.genes), 'gene')}"
-    return f"{EXPORTERS[choice.format].description}: {table}. {file_words(choice.file)}"
+    exporter, number = EXPORTERS[choice.format], len(genes or card.genes)
+    check_size(choice.format, places, number)
+    table = f"{count(places, 'place')} and {which}{count(number, 'gene')}"
+    return f"{exporter.description}: {table}. {file_words(choice.file, folder=exporter.folder)}"
 
 
-def file_words(file: Path | None) -> str:
+def file_words(file: Path | None, *, folder: bool = False) -> str:
     """Say which file will be written.
+
+    Parameters
+    ----------
+    folder : bool
+        The format is a folder: an earlier one may be replaced.
 
     Raises
     ------
@@ -134,7 +151,7 @@ def file_words(file: Path | None) -> str:
     """
     if file is None or not file.name:
         raise Nh2stError(NO_FILE)
-    if file.is_dir():
+    if file.is_dir() and not (folder and format_of(file)):
         raise Nh2stError(f"{file} is a folder: add the name of a file")
     if not file.expanduser().parent.is_dir():
         raise Nh2stError(f"There is no folder {file.parent}")

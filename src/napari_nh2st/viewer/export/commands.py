@@ -14,7 +14,7 @@ from napari.utils.notifications import show_error, show_info
 from pydantic import ValidationError
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats import export
+from napari_nh2st.formats import EXPORTERS, export
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.figure import DPI, DPIS, ONE_COLUMN, WIDTHS
 from napari_nh2st.viewer.export.choices import FigureChoice, file_words, genes_in
@@ -25,6 +25,7 @@ from napari_nh2st.viewer.layers.fade import own_opacity
 from napari_nh2st.viewer.layers.roles import gene_of, map_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
+_FORMATS = "; ".join(f"{exporter.name}: {exporter.description}" for exporter in EXPORTERS.values())
 NO_HEATMAP = "Choose an NH2ST heatmap: open a slide, then press Predict in Plugins > NH2ST"
 
 
@@ -71,16 +72,14 @@ def save_figure(
 def export_prediction(
     heatmap: Heatmap,
     genes: Annotated[str, {"tooltip": "Separated by commas; empty: all genes of the model"}] = "",
-    format_name: Annotated[
-        Literal["h5ad", "csv"], {"label": "format", "tooltip": "AnnData (.h5ad) or a table (.csv)"}
-    ] = "h5ad",
+    format_name: Annotated[str, {"label": "format", "choices": list(EXPORTERS), "tooltip": _FORMATS}] = "h5ad",
     file: Annotated[Path, {"mode": "w", "tooltip": "It gets the ending of the format"}] = Path("prediction.h5ad"),
 ) -> None:
     """Export what is predicted, all genes or some."""
     try:
         prediction_map = _map_of(heatmap)
         chosen = genes_in(prediction_map.card, _names(genes))
-        file_words(file)
+        file_words(file, folder=EXPORTERS[format_name].folder)
     except Nh2stError as error:
         show_error(error_words(error))
         return

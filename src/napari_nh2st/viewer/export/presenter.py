@@ -11,7 +11,9 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.display import load_display, save_display
 from napari_nh2st.viewer.export.choice_form import ChoiceForm
 from napari_nh2st.viewer.export.choices import (
+    EXPORT_ENDINGS,
     EXPORT_SUFFIXES,
+    FIGURE_ENDINGS,
     FIGURE_SUFFIXES,
     ExportChoice,
     FigureChoice,
@@ -113,7 +115,7 @@ class ExportPresenter:
         file = self._file(f"{self.stem}-{gene}{FIGURE_SUFFIXES[last.format]}")
         base = last.model_copy(update={"genes": last.genes if gene in last.genes else [], "file": file})
         words = partial(figure_words, card=card, gene=gene, in_sight=display.region is not None)
-        return ChoiceForm(base, FIGURE_SUFFIXES, words)
+        return ChoiceForm(base, FIGURE_SUFFIXES, words, FIGURE_ENDINGS)
 
     def save_figure(self, choice: FigureChoice) -> None:
         """Draw a figure of what the window shows, as it was chosen."""
@@ -138,7 +140,7 @@ class ExportPresenter:
             return None
         base = last.model_copy(update={"file": self._file(f"{self.stem}{EXPORT_SUFFIXES[last.format]}")})
         words = partial(export_words, card=prediction_map.card, places=prediction_map.count)
-        return ChoiceForm(base, EXPORT_SUFFIXES, words)
+        return ChoiceForm(base, EXPORT_SUFFIXES, words, EXPORT_ENDINGS)
 
     def save_table(self, choice: ExportChoice) -> None:
         """Export what is predicted, as it was chosen."""

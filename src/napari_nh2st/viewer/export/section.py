@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_nh2st.viewer.export.check_dialog import CheckDialog
 
 _DEVICES = "What computes. Automatic takes a graphics card where there is a usable one"
-_EXPORT = "Save what is predicted, all genes or some, as AnnData (.h5ad) or a table (.csv)"
+_EXPORT = "Save what is predicted, all genes or some, for scanpy, Python, R, QuPath or a spreadsheet"
 _COMMAND = (
     "Copy the command line that predicts the same, and one that draws what the window shows, for scripts and servers"
 )
