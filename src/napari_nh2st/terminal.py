@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,34 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class Loudness(Enum):
+    """How much is said on standard error."""
+
+    QUIET = "warnings and errors alone"
+    NORMAL = "progress too"
+    VERBOSE = "each line with the time since the start"
+
+
+_loudness, _began = Loudness.NORMAL, time.monotonic()
+
+
+def set_loudness(loudness: Loudness) -> None:
+    """Choose how much is said from now on."""
+    global _loudness, _began
+    _loudness, _began = loudness, time.monotonic()
+
+
+def _stamp() -> str:
+    return f"[{time.monotonic() - _began:7.1f} s] " if _loudness is Loudness.VERBOSE else ""
+
+
 def say(message: str) -> None:
     """Print a line on standard error, without what a terminal would obey: texts of files stand in messages."""
     message = "".join(c if c.isprintable() or c in "\n\t" else " " for c in message)
-    print(message, file=sys.stderr, flush=True)
+    if _loudness is Loudness.QUIET and not message.startswith(("warning: ", "error: ")):
+        return
+    stamp = "" if message.startswith("error: ") else _stamp()
+    print(stamp + message, file=sys.stderr, flush=True)
 
 
 class Bar:
@@ -41,16 +66,26 @@ class Bar:
 
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
+        if _loudness is Loudness.QUIET:
+            return
         now = time.monotonic()
         if now - self.shown < (0.1 if self.live else 5) and done < total:
             return
         self.shown = now
         spent = now - self.started
         left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else f", {spent:.1f} s"
-        text = f"{self.title}: {done} of {total}{self.unit}{left}"
+        text = f"{_stamp()}{self.title}: {done} of {total}{self.unit}{left}"
         print(f"\r{text}\x1b[K" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
         if self.live and done >= total:
             print(file=sys.stderr)
+
+
+_interrupted = False
+
+
+def was_interrupted() -> bool:
+    """Tell whether Ctrl+C was pressed since the command has begun to listen for it."""
+    return _interrupted
 
 
 def interruptible() -> Callable[[], bool]:
@@ -58,9 +93,12 @@ def interruptible() -> Callable[[], bool]:
 
     What does not answer is ended by force (`enforced_ends`): after SIGTERM, and after a second Ctrl+C.
     """
-    asked = threading.Event()
+    global _interrupted
+    asked, _interrupted = threading.Event(), False
 
     def stop(signum: int, _: Any) -> None:
+        global _interrupted
+        _interrupted |= signum == signal.SIGINT
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
@@ -157,8 +195,9 @@ def enforced_ends() -> Iterator[None]:
 
     All files are written in one step, so an end at any moment loses only what is in flight.
     """
-    global _guard
+    global _guard, _interrupted
     _guard = guard = _Guard()
+    _interrupted = False
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,5 +1,7 @@
 """`nh2st export` as a contract."""
 
+import json
+
 import pandas as pd
 
 
@@ -11,3 +13,43 @@ def test_export_needs_no_model(nh2st, slide, model, tmp_path):
     status, _, err = nh2st("export", tmp_path, "--format", "csv", "--out", tmp_path / "y.csv", "--genes", "NOPE")
     assert (status, err) == (1, "error: the model small-context does not predict NOPE\n")
     assert not (tmp_path / "y.csv").exists()
+
+
+def test_the_ending_says_the_format_and_must_not_contradict_it(nh2st, slide, model, tmp_path):
+    nh2st("predict", slide, "--model", model.path, "--out", tmp_path, "--format", "none", "--region", "0,0,900,900")
+    assert nh2st("export", tmp_path, "--out", tmp_path / "x.csv", "--genes", "G1")[0] == 0
+    assert list(pd.read_csv(tmp_path / "x.csv").columns)[-1] == "G1"
+    status, _, err = nh2st("export", tmp_path, "--format", "csv", "--out", tmp_path / "z.h5ad")
+    assert (status, "ends as h5ad, but --format says csv" in err) == (2, True)
+    assert not list(tmp_path.glob("z*"))
+    status, _, err = nh2st("export", tmp_path, "--out", tmp_path / "z.txt")
+    assert (status, "give a --format" in err) == (2, True)
+
+
+def test_a_file_holds_the_region_and_says_so(nh2st, slide, model, tmp_path):
+    nh2st("predict", slide, "--model", model.path, "--out", tmp_path, "--format", "none")
+    part = tmp_path / "part.csv"
+    assert nh2st("export", tmp_path, "--out", part, "--region", "400,300,600,500")[0] == 0
+    assert pd.read_csv(part)["x_px"].between(400, 1000).all()
+    record = json.loads((tmp_path / "part.csv.provenance.json").read_text())
+    assert (record["region"], record["genes"]) == ("400,300,600,500", "all")
+    assert record["places"]["count"] == len(pd.read_csv(part))
+    assert record["command"].startswith("nh2st predict")
+    assert record["export_command"].startswith("nh2st export")
+    status, _, err = nh2st("export", tmp_path, "--out", part, "--region", "0,0,20,20")
+    assert (status, "nothing is predicted in the region" in err) == (1, True)
+
+
+def test_a_demo_model_on_a_real_slide_is_named(nh2st, slide, tmp_path):
+    words = ["--model", "demo", "--out", tmp_path, "--format", "none", "--region", "400,300,400,400"]
+    assert nh2st("predict", slide, *words)[0] == 0
+    drawn = tmp_path / "a.svg"
+    for command in (
+        ["export", "--out", tmp_path / "a.csv"],
+        ["figure", "--genes", "DEMO-TUMORIN", "--out", drawn],
+    ):
+        status, _, err = nh2st(command[0], tmp_path / "ä slide.nh2st", *command[1:])
+        assert status == 0, err
+        assert "warning: The model 'demo" in err
+        assert "means nothing" in err
+    assert "means" in drawn.read_text()

@@ -110,7 +110,7 @@ def test_neither_model_nor_torch_nor_qt(stored, tmp_path):
     ("words", "said"),
     [
         (["--gene", "NOPE"], "the model test-model does not predict NOPE"),
-        (["--gene", ""], "genes.0: "),
+        (["--gene", ""], "no gene was named"),
         (["--gene", "ERBB2", "--colormap", "nope"], "matplotlib has no colormap named 'nope'"),
         (["--gene", "ERBB2", "--limits", "2,1"], "of two limits the lower comes first"),
         (["--gene", "ERBB2", "--region", "9000,0,10,10"], "nothing is predicted in this region"),

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,7 +81,7 @@ def test_recompression_changes_little(nh2st, model, data_dir, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child process")
 def test_ctrl_c_keeps_what_was_computed(slide, model, tmp_path):
-    """Interrupted in mid-run: one line, exit status 1, and the same command goes on."""
+    """Interrupted in mid-run: one line, exit status 130, and the same command goes on."""
     big = slide.parent / "big.tif"
     tiff(big, np.tile(picture(1100, 1200) // 2 + 60, (4, 4, 1)), resolution=(1e4, 1e4), resolutionunit=3)
     words = [
@@ -103,7 +104,7 @@ def test_ctrl_c_keeps_what_was_computed(slide, model, tmp_path):
     sent = time.monotonic()
     err = run.communicate(timeout=60)[1]
     assert time.monotonic() - sent < 10  # leaving Python included; the engine itself stops within a second
-    assert run.returncode == 1, err
+    assert run.returncode == 130, err
     assert err.splitlines()[-1].startswith("error: stopped; what was predicted is kept")
     done = subprocess.run([*words, "--format", "none", "--json"], capture_output=True, text=True, check=True)
     row = json.loads(done.stdout)["slides"][0]
@@ -186,3 +187,31 @@ def test_a_slide_whose_name_is_no_utf8(nh2st, slide, model, tmp_path):
         status, _, err = nh2st(*words)
         assert status == 0, err
     assert open_prediction(tmp_path).slide["path"].endswith("bad\\xff.tif")
+
+
+def test_a_part_never_replaces_a_file_that_holds_more(nh2st, slide, model, tmp_path):
+    words = ["predict", slide, "--model", model.path, "--out", tmp_path, "--format", "h5ad,csv"]
+    region = ["--region", "400,300,600,500"]
+    assert nh2st(*words, *region, "--genes", "G1,G4")[0] == 0
+    assert nh2st(*words, *region, "--genes", "G4,G1")[0] == 0  # the same, repeated
+    assert nh2st(*words)[0] == 0  # more
+    whole = (tmp_path / "ä slide.h5ad").read_bytes(), (tmp_path / "ä slide.csv").read_bytes()
+    for smaller in ([*region], ["--genes", "G1"]):
+        status, out, err = nh2st(*words, *smaller)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert "holds all tissue with all genes, and this command would replace it by less: choose another --out" in err
+    assert whole == ((tmp_path / "ä slide.h5ad").read_bytes(), (tmp_path / "ä slide.csv").read_bytes())
+
+
+def test_a_file_holds_the_tiles_of_its_own_command(nh2st, slide, model, tmp_path):
+    words = ["predict", slide, "--model", model.path, "--out", tmp_path / "out", "--json"]
+    assert nh2st(*words, "--format", "none")[0] == 0
+    status, out, err = nh2st(*words, "--region", "400,300,600,500", "--genes", "G1,G4")
+    assert status == 0, err
+    row = json.loads(out)["slides"][0]
+    data = anndata.read_h5ad(tmp_path / "out" / "ä slide.h5ad")
+    assert data.shape == (row["tiles_total"], 2)
+    assert row["tiles_total"] < len(open_prediction(tmp_path / "out"))
+    said = data.uns["nh2st"]
+    assert (said["region"], said["genes"]) == ("400,300,600,500", "G1,G4")
+    assert "--region 400,300,600,500 --genes G1,G4" in said["command"]

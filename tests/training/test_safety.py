@@ -262,6 +262,8 @@ def test_it_ends_when_it_gets_no_better_and_a_resumed_run_knows(samples, tmp_pat
     epochs = [line["epoch"] for line in events(tmp_path / "r") if line.get("event") == "checkpoint"]
     assert epochs == [0, 1, 2, 9]  # the best was the first: the second training ends there, too
     before = [line for line in events(tmp_path / "r") if "train_loss" in line]
+    metrics = tmp_path / "r" / "metrics.jsonl"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-1]))  # as if killed before "done"
     finetune(samples, tmp_path / "r", progress=False, resume=True)
     assert [line for line in events(tmp_path / "r") if "train_loss" in line] == before
 

@@ -16,8 +16,8 @@ import torch
 
 from napari_nh2st.demo.sheet import measure
 from napari_nh2st.demo.tissue import SIZE_MM, Section, make_section, write_slide
-from napari_nh2st.engine.device import Precision, choose_device
-from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.options import Precision, PredictionOptions
 from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.expression import Sample, read_expression, read_sheet
 from napari_nh2st.model.folder import Model, load_model

@@ -19,7 +19,7 @@ from napari_nh2st.geometry import Box
 
 if TYPE_CHECKING:
     from napari_nh2st.bench.data_sets import DataSets
-    from napari_nh2st.engine.device import Precision
+    from napari_nh2st.engine.options import Precision
 
 HUGE, SMALL = (100_000, 80_000), (25_000, 20_000)
 TILES, TILES_QUICK = 2000, 200

@@ -1,67 +1,37 @@
 """The command line: a module a command. Progress goes to standard error, results to standard output.
 
-Exit status 0; or 1 with one line `error: ...` that says what to do (`--debug` for the traceback); or 2 for wrong usage.
+Exit status 0; or 1 with one line `error: ...` that says what to do (`--debug` for the traceback); or 2 for wrong usage;
+or 130 after Ctrl+C. With `--json` an error is also one JSON object on standard output.
 """
 
 from __future__ import annotations
 
-import errno
 import os
+import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from napari_nh2st.cli import (
-    bench,
-    cache,
-    convert,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    figure,
-    finetune,
-    info,
-    predict,
-    pretrain,
-    view,
-)
+from napari_nh2st.cli.everywhere import DebugOption, QuietOption, VerboseOption, asked, begin, everywhere, note
+from napari_nh2st.cli.failing import USAGE, sentence_of, usage_sentence
+from napari_nh2st.cli.output import print_json
+from napari_nh2st.cli.pages import PAGES
 from napari_nh2st.errors import Nh2stError, one_line
-from napari_nh2st.terminal import enforced_ends, open_streams, say
+from napari_nh2st.terminal import enforced_ends, open_streams, say, was_interrupted
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Predicted gene expression on H&E slides with NH2ST: predictions, not measurements; for research use.",
 )
-# In the order in which `nh2st --help` lists them.
-for command in (
-    info.info,
-    view.view,
-    demo.demo,
-    predict.predict,
-    pretrain.pretrain,
-    finetune.finetune,
-    evaluate.evaluate,
-    convert.convert,
-    export.export,
-    figure.figure,
-    cache.cache,
-    doctor.doctor,
-    bench.bench,
-):
-    app.command()(command)
+for page in PAGES:
+    app.command(page.command.__name__, rich_help_panel=page.group, epilog=page.epilog)(everywhere(page.command))
 
-_state = {"debug": False}
+INTERRUPTED = 130
 _BLAS_THREADS = 8
-_SHORT = (
-    "there is not enough memory: close other programs, or do less at once "
-    "(--region, a larger --pitch, fewer --genes); what was finished is kept"
-)
 
 
 def _version(asked: bool) -> None:
@@ -74,10 +44,14 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    debug: DebugOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
 ) -> None:
-    _state["debug"] = debug
+    note(debug, quiet, verbose)
 
 
 def main() -> None:
@@ -88,6 +62,7 @@ def main() -> None:
     # Each of its threads takes memory of its own from the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(min(_BLAS_THREADS, os.cpu_count() or 1)))
     open_streams()
+    begin()
     with enforced_ends():
         _run()
 
@@ -97,16 +72,31 @@ def _run() -> None:
         _has_a_place()
         with warnings.catch_warnings():
             warnings.showwarning = _warn
-            app()
-    except KeyboardInterrupt:
-        say("error: stopped")
-        raise SystemExit(1) from None
+            status = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped", INTERRUPTED)
+    except USAGE as error:
+        asked.as_json |= "--json" in sys.argv  # the line was not understood: nobody has looked for it
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help page is printed by then
+            raise SystemExit(2) from None
+        _fail(usage_sentence(error), 2)
     except (Nh2stError, OSError, MemoryError, RuntimeError, ImportError) as error:
-        short = _is_short_of_memory(error)
-        if _state["debug"] or not (short or isinstance(error, Nh2stError | OSError)):
+        sentence = sentence_of(error)
+        if asked.debug or sentence is None:
             raise
-        say(f"error: {_SHORT if short else _words_of(error) or ' '.join(str(error).split())}")
-        raise SystemExit(1) from None
+        _fail(sentence, INTERRUPTED if was_interrupted() else 1)
+    if status == INTERRUPTED:
+        _fail("stopped", INTERRUPTED)
+    if status or was_interrupted():
+        raise SystemExit(status or INTERRUPTED)
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    """End with one line; a script that asked for JSON finds the same in one object."""
+    say(f"error: {sentence}")
+    if asked.as_json:
+        print_json({"error": sentence, "status": status})
+    raise SystemExit(status) from None
 
 
 def _has_a_place() -> None:
@@ -115,37 +105,6 @@ def _has_a_place() -> None:
         Path.cwd()
     except FileNotFoundError:
         raise Nh2stError("the current folder was removed: go to another one (cd)") from None
-
-
-def _is_short_of_memory(error: BaseException) -> bool:
-    """Tell whether Python, torch or the loader of a library found no memory."""
-    words = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (not isinstance(error, Nh2stError) and "alloc" in words and "memory" in words)
-        or "failed to map segment" in words
-    )
-
-
-_ADVICE = {
-    errno.EACCES: "is not yours to read or write: choose another place, or ask its owner for permission",
-    errno.EPERM: "is not yours to change: choose another place, or ask its owner for permission",
-    errno.EROFS: "is on a read-only drive: choose another place",
-    errno.ENAMETOOLONG: "has too long a name: choose a shorter one",
-    errno.ELOOP: "is a link that leads back to itself: remove it",
-}
-
-
-def _words_of(error: BaseException) -> str | None:
-    """Say what to do about an error of the system."""
-    if not isinstance(error, OSError):
-        return None
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        where = f" that holds {error.filename}" if error.filename else ""
-        return f"the disk{where} is full: free some space, then repeat the command; what was finished is kept"
-    advice = _ADVICE.get(error.errno or 0)
-    return f"{error.filename} {advice}" if advice and error.filename else None
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

@@ -7,25 +7,57 @@ from typing import Annotated
 
 import typer
 
-from napari_nh2st.cli.options import PredictionArg, names
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.cli.checks import check_parent
+from napari_nh2st.cli.options import GenesOption, PredictionArg, RegionOption, genes_of, region_box
+from napari_nh2st.provenance import repeat_command
+from napari_nh2st.terminal import say
 
 
 def export(
     prediction: PredictionArg,
-    fmt: Annotated[str, typer.Option("--format", metavar="F", help="h5ad or csv.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="The file to write.", show_default=False)],
-    genes: Annotated[str | None, typer.Option("--genes", metavar="A,B", help="Only these genes.")] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file; its ending says the format.", show_default=False)
+    ],
+    fmt: Annotated[
+        str | None, typer.Option("--format", metavar="F", help="h5ad or csv, if the name does not say it.")
+    ] = None,
+    genes: GenesOption = None,
+    region: RegionOption = None,
 ) -> None:
-    """Write a prediction as a file; neither model nor GPU is needed."""
-    from napari_nh2st.engine.store import open_prediction
-    from napari_nh2st.formats import EXPORTERS
-    from napari_nh2st.formats import export as write
+    """Write a prediction as a file; neither model nor GPU is needed.
 
-    if fmt not in EXPORTERS:
-        raise typer.BadParameter(f"{fmt!r}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
+    Example: nh2st export results/a.nh2st --out a.h5ad
+    """
+    from napari_nh2st.formats import export_path
+
+    name, box = _format(fmt, out), region_box(region)
+    check_parent(out)
+    from napari_nh2st.engine.store import open_prediction
+    from napari_nh2st.formats import export as write
+    from napari_nh2st.formats.selection import Selection
+    from napari_nh2st.formats.table import means_nothing
+
     stored = open_prediction(prediction)
-    try:
-        print(write(stored, fmt, out, names(genes)))
-    except KeyError as error:
-        raise Nh2stError(str(error.args[0])) from error
+    chosen = genes_of(stored.card, genes)
+    part = Selection.of(box, chosen).of_prediction(stored.only_done(), {"export_command": repeat_command()})
+    for warning in means_nothing(stored):
+        say(f"warning: {warning}")
+    print(write(part, name, export_path(part, name, out), chosen))
+
+
+def _format(fmt: str | None, out: Path) -> str:
+    """Return the format that was named, or that the file's ending says; they must not contradict each other."""
+    from napari_nh2st.formats import EXPORTERS
+
+    choices = ", ".join(EXPORTERS)
+    if fmt is not None and fmt not in EXPORTERS:
+        raise typer.BadParameter(f"{fmt!r}: choose from {choices}", param_hint="--format")
+    by_ending = {e.suffix: e.name for e in EXPORTERS.values()}
+    ending = None if out.is_dir() else by_ending.get(out.suffix.lower())
+    if fmt is None and ending is None:
+        endings = " or ".join(by_ending)
+        raise typer.BadParameter(f"{out}: end the file's name in {endings}, or give a --format", param_hint="--out")
+    if fmt is not None and ending not in (None, fmt):
+        raise typer.BadParameter(f"{out} ends as {ending}, but --format says {fmt}: leave --format out, or rename it",
+                                 param_hint="--out")  # fmt: skip
+    return fmt or str(ending)

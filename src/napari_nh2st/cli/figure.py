@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_nh2st.cli.options import PredictionArg
+from napari_nh2st.cli.checks import check_parent
+from napari_nh2st.cli.options import PredictionArg, RegionOption, genes_of, region_box
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.terminal import say
 
@@ -22,15 +23,14 @@ def figure(
     out: Annotated[
         Path, typer.Option("--out", metavar="F", help="The file: .png, .pdf, .svg or .tiff.", show_default=False)
     ],
-    gene: Annotated[
-        list[str] | None, typer.Option("--gene", metavar="G", help="The gene; give it again for another panel.")
+    genes: Annotated[
+        list[str] | None,
+        typer.Option("--genes", "--gene", metavar="A,B", help="A panel each: symbols, other names, or a file of them."),
     ] = None,
     display: Annotated[
         Path | None, typer.Option("--display", metavar="VIEW.json", help="Draw what a saved view shows.")
     ] = None,
-    region: Annotated[
-        str | None, typer.Option("--region", metavar="X,Y,W,H", help="Only here, in slide pixels.")
-    ] = None,
+    region: RegionOption = None,
     colormap: Annotated[
         str | None, typer.Option("--colormap", metavar="C", help="Colours by matplotlib's name; else viridis.")
     ] = None,
@@ -59,15 +59,22 @@ def figure(
     """
     from napari_nh2st.engine.store import open_prediction
     from napari_nh2st.formats.figure import SUFFIXES, write_figure
+    from napari_nh2st.formats.table import means_nothing
 
     if out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"{out}: the name ends in {', '.join(SUFFIXES)}", param_hint="--out")
     if limits is not None and percentiles is not None:
         raise typer.BadParameter("give either limits or percentiles", param_hint="--limits")
+    if not genes and display is None:
+        raise typer.BadParameter("give a gene, or a saved view", param_hint="--genes")
+    box = region_box(region)
+    check_parent(out)
     stored = open_prediction(prediction)
-    view = _start(display, gene, stored)
-    if region is not None:
-        view = view.changed(region=_numbers(region, 4, "--region", "1000,2000,4000,4000"))
+    view = _start(display, genes_of(stored.card, ",".join(genes)) if genes else None, stored)
+    for warning in means_nothing(stored):
+        say(f"warning: {warning}")
+    if box is not None:
+        view = view.changed(region=(box.x0, box.y0, box.width, box.height))
     if limits is not None:
         pair = _numbers(limits, 2, "--limits", "0.5,2.5")
         view = view.changed(limits={name: pair for name in view.genes})
@@ -88,9 +95,7 @@ def _start(path: Path | None, genes: list[str] | None, prediction: Prediction) -
     from napari_nh2st.formats.display import display_of, load_display, same_slide
 
     if path is None:
-        if not genes:
-            raise typer.BadParameter("give a gene, or a saved view", param_hint="--gene")
-        return display_of(genes=tuple(genes))
+        return display_of(genes=tuple(genes or ()))
     saved = load_display(path)
     if not same_slide(saved, prediction.slide.get("fingerprint")):
         say(f"warning: {path} was made on another slide: its colours are taken over, its region is not")

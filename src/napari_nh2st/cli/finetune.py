@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.options import SeedOption, names
+from napari_nh2st.cli.checks import check_folder
+from napari_nh2st.cli.options import SeedOption, gene_words, names
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import interruptible, say
 
 if TYPE_CHECKING:
+    from napari_nh2st.expression import Sample
+    from napari_nh2st.model.card import Card
     from napari_nh2st.training.config import TrainingConfig
 
 
@@ -23,6 +26,15 @@ def finetune(
     out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The run's folder.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="BASE", help="Start from this model.")] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="C.yaml", help="Settings.")] = None,
+    panel: Annotated[
+        str | None,
+        typer.Option(
+            "--panel",
+            metavar="N|shared|A,B",
+            help="Genes to learn: so many; those of the model's panel that every section measured; or named ones, "
+            "also in a file.",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch that was finished.")] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of what the settings say.")] = None,
@@ -58,17 +70,27 @@ def finetune(
     if as_json and not estimate:
         raise typer.BadParameter("a run writes files: only an --estimate is printed", param_hint="--json")
     since = time.time()
+    if out is not None and not estimate:
+        check_folder(out)
+    from napari_nh2st.expression import read_sheet
+    from napari_nh2st.model.folder import load_card
     from napari_nh2st.training.config import read_config, with_settings
     from napari_nh2st.training.run.runs import wait_for
 
     options: dict[str, Any] = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
     options |= {"hold_out_sections": names(hold_out_sections), "hold_out_patients": names(hold_out_patients)}
     settings = with_settings(read_config(config), {k: v for k, v in options.items() if v is not None})
+    if not after:  # a run to wait for may yet write these
+        read_sheet(sheet)
+        if model is not None:
+            load_card(model)
     cancelled = interruptible()
     if out is None or estimate:
+        settings = _with_panel(settings, panel, sheet, model)
         _estimate(sheet, model, settings, cancelled, as_json)
         return
     wait_for(after or [], out, cancelled)
+    settings = settings if resume else _with_panel(settings, panel, sheet, model)
     from napari_nh2st.evaluation.after_training import summarise
     from napari_nh2st.training.finetune import finetune as train
     from napari_nh2st.training.run.run_folder import RunFolder
@@ -84,6 +106,39 @@ def finetune(
     stopped = " (stopped early, the best so far)" if cancelled() or RunFolder(out).stop.exists() else ""
     _print_summary(out)
     print(f"model{stopped}: {folder}")
+
+
+def _with_panel(settings: TrainingConfig, panel: str | None, sheet: Path, model: str | None) -> TrainingConfig:
+    from napari_nh2st.expression import read_sheet
+    from napari_nh2st.model.folder import load_card
+    from napari_nh2st.training.config import with_settings
+
+    if panel is None:
+        return settings
+    base = None if model is None else load_card(model)
+    return with_settings(settings, _panel(panel, read_sheet(sheet), settings, base))
+
+
+def _panel(text: str, samples: Sequence[Sample], settings: TrainingConfig, base: Card | None) -> dict[str, Any]:
+    """Return the settings that choose these genes."""
+    if text.strip().isdecimal():
+        if base is not None:
+            raise typer.BadParameter(
+                f"a run keeps the panel of the model that it starts from ({len(base.genes)} genes): "
+                "give shared, names of genes, or no --model",
+                param_hint="--panel",
+            )
+        return {"panel": int(text), "genes": None}
+    from napari_nh2st.training.sections.held_out_sections import split_samples
+    from napari_nh2st.training.sections.new_card import shared_panel
+
+    if text != "shared":
+        return {"genes": gene_words(text)}
+    if base is None:
+        return {}  # a panel is chosen among what every section measured
+    genes = shared_panel(split_samples(samples, settings)[0], base.genes)
+    say(f"{len(genes)} of {len(base.genes)} genes of {base.name} were measured in every section: the panel")
+    return {"genes": genes}
 
 
 def _print_summary(run: Path) -> None:

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.reading import read_lines
+
 if TYPE_CHECKING:
-    from napari_nh2st.engine.device import Precision
-    from napari_nh2st.engine.options import PredictionOptions
+    from napari_nh2st.engine.options import Precision, PredictionOptions
+    from napari_nh2st.geometry import Box
+    from napari_nh2st.model.card import Card
 
 SlideArg = Annotated[
     Path,
@@ -22,6 +26,13 @@ SlideArg = Annotated[
 SlidesArg = Annotated[
     list[Path],
     typer.Argument(metavar="SLIDE... or SAMPLES.csv", help="Slides, or a sample sheet.", show_default=False),
+]
+RegionOption = Annotated[
+    str | None, typer.Option("--region", metavar="X,Y,W,H", help="Only here, in pixels of the slide's finest level.")
+]
+GenesOption = Annotated[
+    str | None,
+    typer.Option("--genes", metavar="A,B", help="Only these genes: symbols, other names, or a file with one a line."),
 ]
 PredictionArg = Annotated[Path, typer.Argument(help="What predict left: OUT/<slide>.nh2st.", show_default=False)]
 MppOption = Annotated[
@@ -38,9 +49,54 @@ def names(text: str | None) -> list[str] | None:
     return None if text is None else [t.strip() for t in text.split(",") if t.strip()]
 
 
+def gene_words(text: str | None) -> list[str] | None:
+    """Read names of genes: separated by commas, or one a line in a file of that name; None where none was given."""
+    if text is None:
+        return None
+    file = Path(text).expanduser()
+    if "," not in text and file.suffix and file.is_file():
+        lines = read_lines(file, "the list of genes")
+        text = ",".join(line.partition("#")[0] for line in lines)
+    return list(dict.fromkeys(names(text) or []))
+
+
+def genes_of(card: Card, text: str | None) -> list[str] | None:
+    """Return the panel's symbols of genes that were named in any of their ways; None where none was named.
+
+    Raises
+    ------
+    Nh2stError
+        If none is left, or as `find_genes`.
+    """
+    from napari_nh2st.model.find_genes import find_genes
+
+    words = gene_words(text)
+    if words is None:
+        return None
+    if not words:
+        raise Nh2stError("no gene was named")
+    return list(dict.fromkeys(find_genes(card, words)))
+
+
+def region_box(text: str | None) -> Box | None:
+    """Read a region, or end the command as wrong usage."""
+    from napari_nh2st.geometry import Box
+
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(v) for v in text.split(","))
+        return Box.from_xywh(x, y, width, height)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give X,Y,WIDTH,HEIGHT in pixels of the slide, such as 1000,2000,4000,4000",
+            param_hint="--region",
+        ) from None
+
+
 def checked_precision(text: str) -> Precision:
     """Return a precision, or end the command as wrong usage."""
-    from napari_nh2st.engine.device import PRECISIONS
+    from napari_nh2st.engine.options import PRECISIONS
 
     for precision in PRECISIONS:
         if text == precision:

@@ -9,25 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_nh2st.cli.checks import check_folder, check_slides
 from napari_nh2st.cli.options import (
     DeviceOption,
+    GenesOption,
     JsonOption,
     MppOption,
     PrecisionOption,
+    RegionOption,
     SlidesArg,
+    checked_precision,
+    genes_of,
     names,
     prediction_options,
+    region_box,
     slides_and_mpp,
 )
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideAway
+from napari_nh2st.provenance import repeat_command
 from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.terminal import Bar, interruptible, say
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.options import PredictionOptions
+    from napari_nh2st.engine.prediction import Prediction
     from napari_nh2st.engine.store import PredictionStore
-    from napari_nh2st.geometry import Box
+    from napari_nh2st.formats.selection import Selection
+    from napari_nh2st.geometry import Box, TileSet
     from napari_nh2st.model.folder import Model
     from napari_nh2st.slides import Slide
 
@@ -43,6 +52,13 @@ class _Choices:
     genes: list[str] | None
     quiet: bool
 
+    @property
+    def selection(self) -> Selection:
+        """The tiles and genes that the files are to hold."""
+        from napari_nh2st.formats.selection import Selection
+
+        return Selection.of(self.region, self.genes)
+
 
 def predict(
     slides: SlidesArg,
@@ -50,11 +66,9 @@ def predict(
         str, typer.Option("--model", metavar="M", help="A bundled model's name or a model folder.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
-    region: Annotated[
-        str | None, typer.Option("--region", metavar="X,Y,W,H", help="Only here, in slide pixels.")
-    ] = None,
+    region: RegionOption = None,
     pitch: Annotated[int | None, typer.Option("--pitch", help="Distance between tiles in model pixels.")] = None,
-    genes: Annotated[str | None, typer.Option("--genes", metavar="A,B", help="Write only these genes.")] = None,
+    genes: GenesOption = None,
     formats: Annotated[
         str, typer.Option("--format", metavar="F,...", help="Files to write: h5ad, csv; or none.")
     ] = "h5ad",
@@ -67,37 +81,27 @@ def predict(
 
     Results last in OUT/<slide>.nh2st, from which `nh2st export` makes any format without predicting again.
     """
+    box, exporters = region_box(region), _checked_formats(formats)
+    precision = checked_precision(precision)
+    check_folder(out)
+    targets = slides_and_mpp(slides, mpp)
+    check_slides(path for path, _ in targets)
+    _check_distinct([path for path, _ in targets])
+    from napari_nh2st.model.folder import load_card
+
+    choices = _Choices(box, pitch, out, exporters, genes_of(load_card(model), genes), quiet=as_json)
+    for path, _ in targets:
+        _refuse_smaller(slide_stem(path), choices)
     from napari_nh2st.engine.predict import provenance
-    from napari_nh2st.model.find_genes import find_genes
     from napari_nh2st.model.folder import load_model
 
-    box, exporters = _box(region), _checked_formats(formats)
     if "h5ad" in exporters:
         import anndata  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
     options = prediction_options(device, precision, interruptible())
     loaded = load_model(model)
-    chosen = None if genes is None else find_genes(loaded.card, names(genes) or [])
-    choices = _Choices(box, pitch, out, exporters, chosen, quiet=as_json)
-    targets = slides_and_mpp(slides, mpp)
-    _check_distinct([path for path, _ in targets])
     rows = [_predict_one(path, its_mpp, loaded, options, choices) for path, its_mpp in targets]
     if as_json:
         print_json({"slides": rows, "provenance": provenance(loaded, options)})
-
-
-def _box(text: str | None) -> Box | None:
-    from napari_nh2st.geometry import Box
-
-    if text is None:
-        return None
-    try:
-        x, y, width, height = (float(v) for v in text.split(","))
-        return Box.from_xywh(x, y, width, height)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r}: give X,Y,WIDTH,HEIGHT in pixels of the slide, such as 1000,2000,4000,4000",
-            param_hint="--region",
-        ) from None
 
 
 def _checked_formats(text: str) -> list[str]:
@@ -130,9 +134,10 @@ def _predict_one(
         reference = load_reference(model.path)
         for warning in warnings_for(slide, model.card, reference):
             say(f"warning: {warning}")
-        store, total, encoded = _fill_store(slide, model, options, choices)
+        store, places, encoded = _fill_store(slide, model, options, choices)
         warnings = warnings_for(slide, model.card, reference)  # reading may have found damage
-    outputs = [str(store.path), *_export(store, slide_stem(path), choices)]
+    outputs = [str(store.path), *_export(store, places, slide_stem(path), choices)]
+    total = len(places)
     row = {
         "path": str(path),
         "tiles_total": total,
@@ -149,8 +154,8 @@ def _predict_one(
 
 def _fill_store(
     slide: Slide, model: Model, options: PredictionOptions, choices: _Choices
-) -> tuple[PredictionStore, int, int]:
-    """Predict what the slide's folder lacks; returns it, the number of tiles, and how many were encoded."""
+) -> tuple[PredictionStore, TileSet, int]:
+    """Predict what the slide's folder lacks; returns it, the tiles, and how many were encoded."""
     from napari_nh2st.engine.going_on import settle
     from napari_nh2st.engine.places import lattice_for
     from napari_nh2st.engine.predict import predict_places, results_folder, store_for
@@ -177,7 +182,7 @@ def _fill_store(
     except SlideAway as error:
         kept = f"What was predicted is kept in {store.path}, and the same command goes on when the slide is back"
         raise SlideAway(f"{error} {kept}") from error
-    return store, len(places), encoded
+    return store, places, encoded
 
 
 def _ask_for_memory(tiles: int, model: Model, choices: _Choices) -> None:
@@ -192,10 +197,40 @@ def _ask_for_memory(tiles: int, model: Model, choices: _Choices) -> None:
         ask_for(2 * 4 * tiles * genes, what, "give --genes, or --format none and nh2st export --genes afterwards")
 
 
-def _export(store: PredictionStore, stem: str, choices: _Choices) -> list[str]:
-    """Write the files that were asked for; returns their paths."""
-    from napari_nh2st.formats import EXPORTERS, export
+def _export(store: PredictionStore, places: TileSet, stem: str, choices: _Choices) -> list[str]:
+    """Write the files that were asked for, with the tiles of this command; returns their paths."""
+    from napari_nh2st.formats import export
 
-    prediction = store.prediction()
-    files = [(name, choices.out / f"{stem}{EXPORTERS[name].suffix}") for name in choices.formats]
-    return [str(export(prediction, name, file, choices.genes)) for name, file in files]
+    part = _only_at(store.prediction(), places)
+    part = choices.selection.of_prediction(part, {"command": repeat_command()})
+    return [str(export(part, name, file, choices.genes)) for name, file in _files(stem, choices)]
+
+
+def _only_at(prediction: Prediction, places: TileSet) -> Prediction:
+    """Leave out what other commands have put into the folder."""
+    import numpy as np
+
+    assert prediction.places.grid is not None
+    assert places.grid is not None
+    columns = 1 + max(int(grid[:, 1].max(initial=0)) for grid in (prediction.places.grid, places.grid))
+    there, asked = (grid[:, 0] * columns + grid[:, 1] for grid in (prediction.places.grid, places.grid))
+    keep = np.isin(there, asked)
+    return replace(prediction, places=prediction.places.select(keep), hidden=prediction.hidden[keep])
+
+
+def _files(stem: str, choices: _Choices) -> list[tuple[str, Path]]:
+    from napari_nh2st.formats import EXPORTERS
+
+    return [(name, choices.out / f"{stem}{EXPORTERS[name].suffix}") for name in choices.formats]
+
+
+def _refuse_smaller(stem: str, choices: _Choices) -> None:
+    """Make sure that no file of an earlier command is replaced by a part of it."""
+    from napari_nh2st.formats import sidecar_path
+    from napari_nh2st.formats.selection import refuse_smaller
+
+    instead = (
+        "choose another --out, or --format none and then nh2st export with --region, --genes and an --out of its own"
+    )
+    for _, file in _files(stem, choices):
+        refuse_smaller(choices.selection, file, sidecar_path(file), instead)

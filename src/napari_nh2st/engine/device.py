@@ -10,9 +10,6 @@ import torch
 
 from napari_nh2st.errors import Nh2stError
 
-Precision = Literal["auto", "fp32", "bf16"]
-PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
-
 SCORING: Literal["fp32"] = "fp32"
 """The precision of every score, so that a model has one figure whatever the machine."""
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nh2st.engine.device import PRECISIONS, choose_device
+from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION
-from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.options import PRECISIONS, PredictionOptions
 from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.engine.result_header import read_header
 from napari_nh2st.errors import Nh2stError

@@ -131,18 +131,24 @@ def problems_of(slide: Slide, card: Card, reference: Reference | None = None) ->
     Says nothing about the stain before `measure_stain` has measured the slide.
     """
     out = list(slide.warnings)
-    if card.synthetic and not slide.synthetic:
-        out.append(
-            f"The model {card.name!r} was trained on procedural tissue with invented genes: "
-            "what it draws on this slide means nothing."
-        )
-    if slide.synthetic and not card.synthetic:
-        out.append("This slide is procedural tissue: a model of real tissue says nothing about it.")
+    out += mismatch(card, synthetic=slide.synthetic)
     stain = stain_if_measured(slide)
     if reference is not None and stain is not None and card.synthetic == slide.synthetic:
         out += stain_problems(stain, card, reference)
     out += mpp_problems(slide, card)
     return out
+
+
+def mismatch(card: Card, *, synthetic: bool) -> list[str]:
+    """Say that a model of invented genes meets a real slide, or a model of real tissue a synthetic one."""
+    if card.synthetic and not synthetic:
+        return [
+            f"The model {card.name!r} was trained on procedural tissue with invented genes: "
+            "what it draws on this slide means nothing."
+        ]
+    if synthetic and not card.synthetic:
+        return ["This slide is procedural tissue: a model of real tissue says nothing about it."]
+    return []
 
 
 def limits_of(slide: Slide, card: Card) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from napari_nh2st.engine.calibration import calibrate
-from napari_nh2st.engine.device import PRECISIONS, Precision, choose_device, has_fast_bf16
+from napari_nh2st.engine.device import choose_device, has_fast_bf16
+from napari_nh2st.engine.options import PRECISIONS, Precision
 from napari_nh2st.errors import Nh2stError
 
 if TYPE_CHECKING:

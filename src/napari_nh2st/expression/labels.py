@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import anndata as ad
 
 
+_NAMED = 8
+
+
 def normalised(data: ad.AnnData) -> ad.AnnData:
     """Return a copy with ln(1 + counts per 10,000 of the spot's whole library) in X."""
     import scanpy as sc
@@ -46,7 +49,11 @@ def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
     """
     missing = [g for g in genes if g not in data.var_names]
     if missing:
-        raise SampleError(f"{len(missing)} genes of the panel were not measured: {', '.join(missing[:8])}")
+        names = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        raise SampleError(
+            f"{len(missing)} of {len(genes)} genes of the panel were not measured: {names}; "
+            "train with those that were measured in every section (--panel shared), or list the genes in the settings"
+        )
     columns = data.var_names.get_indexer(list(genes))
     return np.asarray(normalised(data).X[:, columns].toarray(), dtype=np.float32)
 

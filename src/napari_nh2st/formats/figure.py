@@ -22,7 +22,7 @@ from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.picture import RGB, part
 from napari_nh2st.formats.smooth import smoothed
-from napari_nh2st.formats.table import describe, slide_mpp
+from napari_nh2st.formats.table import describe, means_nothing, slide_mpp
 from napari_nh2st.geometry import Box
 from napari_nh2st.markup import figure_text
 from napari_nh2st.model.find_genes import find_genes
@@ -144,6 +144,7 @@ def draw_figure(
     for index, ((left, top), (image, limits, values)) in enumerate(zip(layout.corners, made, strict=True)):
         letter = "abcdefghijklmnopqrstuvwxyz"[index % 26] if several else ""
         _draw_title(image.axes, letter, display.genes[index], f"predicted ({prediction.card.name})", layout.image[0])
+        _draw_warning(image.axes, means_nothing(done), layout.image[0])
         bar = _axes(figure, layout, left, top + layout.image[1] + TO_BAR, layout.image[0], BAR)
         _draw_colour_bar(bar, image, display.opacity, limits, values, unit)
     return figure
@@ -344,6 +345,17 @@ def _draw_title(axes: Axes, letter: str, gene: str, note: str, width: float) -> 
     start = write(gene, start, TEXT, style="italic") + 1
     room = max(9, int((width - start) / MM_PER_LETTER))
     write(textwrap.shorten(note, room, placeholder="…"), start, SMALL, color="#404040")
+
+
+def _draw_warning(axes: Axes, sentences: list[str], width: float) -> None:
+    """Write into the picture, where nobody can crop it off, that the map means nothing."""
+    for sentence in sentences:
+        lines = textwrap.wrap(sentence, max(16, int(width / MM_PER_LETTER) - 2))
+        ground = {"facecolor": "white", "edgecolor": "#b00020", "linewidth": 0.6, "boxstyle": "square,pad=0.4"}
+        axes.text(
+            0.5, 0.97, figure_text("\n".join(lines)), transform=axes.transAxes, ha="center", va="top",
+            fontsize=SMALL, color="#b00020", zorder=5, bbox=ground,
+        )  # fmt: skip
 
 
 def _draw_colour_bar(

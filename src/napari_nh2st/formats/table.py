@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.engine.places import mismatch
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Progress
 from napari_nh2st.geometry import IntArray, TileSet
@@ -119,6 +120,11 @@ def flat(record: dict[str, Any]) -> dict[str, str | int | float | bool]:
     for key, value in record.items():
         out[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
     return out
+
+
+def means_nothing(prediction: Prediction) -> list[str]:
+    """Say that a prediction means nothing: a demo model on a real slide, or the other way round."""
+    return mismatch(prediction.card, synthetic=bool(prediction.slide.get("synthetic", False)))
 
 
 def gene_trust(prediction: Prediction, genes: Sequence[str]) -> npt.NDArray[np.float64] | None:

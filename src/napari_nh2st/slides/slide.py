@@ -135,7 +135,8 @@ class Slide:
             If the pixel size is not known; the line names `--mpp`.
         """
         if self._mpp.value is None:
-            raise MppNeeded(f"{self.path} {self._mpp.problem}; give the right value with --mpp")
+            give = "give the right value with --mpp, or in the column mpp of a sample sheet"
+            raise MppNeeded(f"{self.path} {self._mpp.problem}; {give}")
         return self._mpp.value
 
     def with_mpp(self, mpp: float, source: str = "user") -> Slide:

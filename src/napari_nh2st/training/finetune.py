@@ -28,7 +28,14 @@ from napari_nh2st.terminal import say
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
-from napari_nh2st.training.run.begin import alone_in, begin_run, check_folder, explain_full_disk, wait_until_ready
+from napari_nh2st.training.run.begin import (
+    alone_in,
+    begin_run,
+    check_folder,
+    explain_full_disk,
+    has_ended,
+    wait_until_ready,
+)
 from napari_nh2st.training.run.checkpoints import next_epoch, remove_damaged
 from napari_nh2st.training.run.control import RunControl, StoppedEarly
 from napari_nh2st.training.run.finished_run import FinishedRun
@@ -74,7 +81,7 @@ def finetune(
     seed : int
     resume : bool
         Go on from the last epoch that was finished, with the settings, base and seed that the run was started with. It
-        ends as it would have ended undisturbed.
+        ends as it would have ended undisturbed. Where the run has ended, nothing is done.
     progress : bool
         Show a bar on standard error.
     cancelled : callable
@@ -108,6 +115,9 @@ def finetune(
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     settings = RunSettings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
     settings = RunSettings.recorded(folder, samples) if resume or not first else settings
+    if resume and has_ended(folder):
+        say(f"note: {folder.path} has ended: there is nothing to resume, and its model stays as it is")
+        return folder.model
     L.seed_everything(settings.seed, verbose=False)
 
     with explain_full_disk(folder), ExitStack() as alone:

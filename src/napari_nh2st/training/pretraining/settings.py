@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_nh2st.engine.device import Precision
+from napari_nh2st.engine.options import Precision
 
 STEPS, BATCH = 200, 64
 

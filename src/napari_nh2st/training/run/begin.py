@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from napari_nh2st.engine.file_lock import FolderLock
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample
+from napari_nh2st.model.folder import find_model
+from napari_nh2st.reading import parse_json, read_lines
 from napari_nh2st.training.run.record import RunSettings, record_environment
 from napari_nh2st.training.run.run_folder import RunFolder
 
@@ -28,6 +30,16 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
         raise Nh2stError(f"{folder.path} holds no run to resume: start it without --resume")
     if not resume and (folder.last.exists() or folder.model.exists()):
         raise Nh2stError(f"{folder.path} holds a run already: choose another --out, or go on with --resume")
+
+
+def has_ended(folder: RunFolder) -> bool:
+    """Tell whether a run has done all it was to do, and its model is there: going on would only undo its card."""
+    try:
+        find_model(folder.model)
+        last = parse_json(read_lines(folder.metrics)[-1])
+    except (Nh2stError, IndexError, ValueError):
+        return False
+    return isinstance(last, dict) and last.get("event") == "done"
 
 
 def begin_run(folder: RunFolder, settings: RunSettings, samples: Sequence[Sample], resume: bool) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from napari_nh2st.expression import Sample
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.columns import ensembl_id
 from napari_nh2st.expression.panels import choose_genes
 from napari_nh2st.model.card import Card
@@ -55,6 +56,24 @@ def card_for(
         seen_before=[] if start is None else start.card.seen,
         base=None if start is None else f"{start.card.name} {start.hash}",
     )
+
+
+def shared_panel(samples: Sequence[Sample], genes: Sequence[str]) -> list[str]:
+    """Return the genes of a panel that were measured in every section, in the panel's order.
+
+    Raises
+    ------
+    SampleError
+        If there is none.
+    """
+    measured = [set(map(str, read_expression(sample).var_names)) for sample in samples]
+    shared = [gene for gene in genes if all(gene in names for names in measured)]
+    if not shared:
+        raise SampleError(
+            f"none of the {len(genes)} genes of the panel was measured in every section: do the gene names match? "
+            "Without a model to start from, a panel is chosen from your own genes"
+        )
+    return shared
 
 
 def _ids(genes: Sequence[str], data: Sequence[Any], start: Model | None) -> list[str | None] | None:

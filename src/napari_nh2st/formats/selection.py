@@ -1,0 +1,113 @@
+"""The tiles and genes that a file was asked to hold: written into its provenance, read before it is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import Box
+from napari_nh2st.reading import read_json
+
+ALL_TISSUE, ALL_GENES = "all tissue", "all"
+REGION, GENES = "region", "genes"  # keys of the provenance
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of tiles and genes.
+
+    Attributes
+    ----------
+    region : Box or None
+        Level-0 pixels; None for all tissue.
+    genes : tuple of str, or None
+        None for the whole panel.
+    """
+
+    region: Box | None = None
+    genes: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, region: Box | None, genes: Sequence[str] | None) -> Selection:
+        """Return the choice of a command."""
+        return cls(region, None if genes is None else tuple(dict.fromkeys(genes)))
+
+    @classmethod
+    def read(cls, record: dict[str, Any]) -> Selection:
+        """Return the choice in a file's provenance; everything if it says nothing."""
+        region, genes = (str(record.get(key, default)) for key, default in ((REGION, ALL_TISSUE), (GENES, ALL_GENES)))
+        try:
+            box = None if region == ALL_TISSUE else Box.from_xywh(*(float(v) for v in region.split(",")))
+        except (TypeError, ValueError):
+            box = None
+        return cls(box, None if genes == ALL_GENES else tuple(genes.split(",")))
+
+    @property
+    def record(self) -> dict[str, str]:
+        """The choice as a file's provenance says it: in the words of the command line."""
+        box, genes = self.region, self.genes
+        numbers = () if box is None else (box.x0, box.y0, box.width, box.height)
+        return {
+            REGION: ALL_TISSUE if box is None else ",".join(f"{v:.10g}" for v in numbers),
+            GENES: ALL_GENES if genes is None else ",".join(genes),
+        }
+
+    def covers(self, other: Selection) -> bool:
+        """Tell whether all that another choice holds is in this one."""
+        genes = self.genes is None or (other.genes is not None and set(other.genes) <= set(self.genes))
+        return genes and (
+            self.region is None or (other.region is not None and self.region.intersect(other.region) == other.region)
+        )
+
+    def of_prediction(self, prediction: Prediction, command: dict[str, str]) -> Prediction:
+        """Return the tiles of the region, with this choice and a command in their provenance.
+
+        Raises
+        ------
+        Nh2stError
+            If nothing is predicted in the region.
+        """
+        part = prediction
+        if self.region is not None:
+            keep = self.region.contains(prediction.places.centres)
+            if not keep.any():
+                raise Nh2stError(f"nothing is predicted in the region {self.record[REGION]}: predict it first")
+            part = replace(prediction, places=prediction.places.select(keep), hidden=prediction.hidden[keep])
+        return replace(part, provenance={**prediction.provenance, **command, **self.record})
+
+
+def selection_in(file: Path, note: Path) -> Selection:
+    """Return what a file holds by its own provenance, or by the note beside it; everything if neither can be read."""
+    try:
+        if note.is_file():
+            record = read_json(note)
+            return Selection.read(record if isinstance(record, dict) else {})
+        import h5py
+
+        with h5py.File(file) as stored:
+            group = stored["uns/nh2st"]
+            return Selection.read({key: group[key].asstr()[()] for key in (REGION, GENES) if key in group})
+    except (Nh2stError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Selection()
+
+
+def refuse_smaller(selection: Selection, file: Path, note: Path, instead: str) -> None:
+    """Make sure that a file which is there loses nothing when it is replaced.
+
+    Raises
+    ------
+    Nh2stError
+        If it holds tiles or genes that the choice leaves out; `instead` says what to do.
+    """
+    if not file.exists():
+        return
+    there = selection_in(file, note)
+    if not selection.covers(there):
+        has, genes = there.record[REGION], there.genes
+        count = "all genes" if genes is None else f"{len(genes)} gene{'s' * (len(genes) != 1)}"
+        has = has if there.region is None else f"the region {has}"
+        raise Nh2stError(f"{file} holds {has} with {count}, and this command would replace it by less: {instead}")

@@ -1,0 +1,90 @@
+"""What all commands have in common: options, help pages, statuses, JSON errors, and how soon a mistake is told."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from napari_nh2st import cli
+from napari_nh2st.cli.pages import PAGES
+from napari_nh2st.terminal import Bar
+
+COMMANDS = typer.main.get_command(cli.app).commands
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.command.__name__)
+def test_a_help_page_has_examples_that_can_be_read_and_options_for_everywhere(page):
+    command = COMMANDS[page.command.__name__]
+    assert page.examples
+    for example in page.examples:
+        program, name, *words = shlex.split(example)
+        assert (program, name) == ("nh2st", command.name)
+        command.make_context(name, words)
+        assert example in command.epilog
+    assert {"--debug", "-q", "-v"} <= {name for option in command.params for name in option.opts}
+    assert command.rich_help_panel
+
+
+def test_debug_stands_anywhere(nh2st):
+    for words in (["--debug", "info", "nowhere.svs"], ["info", "--debug", "nowhere.svs"]):
+        with pytest.raises(Exception, match="does not exist"):
+            nh2st(*words)
+    assert nh2st("info", "nowhere.svs")[0] == 1
+
+
+def test_quiet_leaves_warnings_and_verbose_says_when(nh2st, slide, model, tmp_path):
+    words = ["predict", slide, "--model", model.path, "--format", "none", "--region", "400,300,600,500"]
+    status, _, err = nh2st(*words, "--out", tmp_path / "a", "-v")
+    assert status == 0
+    assert "slide.tif: " in err
+    assert all(line.startswith("[") for line in err.splitlines())
+    err = nh2st("-q", *words, "--out", tmp_path / "b")[2]
+    assert [line for line in err.splitlines() if not line.startswith("warning: ")] == []
+    assert nh2st(*words, "--out", tmp_path / "c", "-q", "-v")[0] == 2
+    demo = [str(word).replace(str(model.path), "demo") for word in words]
+    assert "warning: The model 'demo" in nh2st(*demo, "--out", tmp_path / "d", "--quiet")[2]
+    assert nh2st("info", slide)[2] == ""  # an option of one command is forgotten by the next
+    Bar("again")(1, 1)
+
+
+def test_an_error_is_a_json_object_where_json_was_asked_for(nh2st, slide):
+    status, out, err = nh2st("info", "nowhere.svs", "--json")
+    assert (status, json.loads(out)) == (1, {"error": "nowhere.svs does not exist", "status": 1})
+    assert err == "error: nowhere.svs does not exist\n"
+    status, out, err = nh2st("predict", slide, "--json")
+    assert (status, json.loads(out)["status"], err.count("\n")) == (2, 2, 1)
+    assert "--model" in json.loads(out)["error"]
+
+
+def test_versions_and_completion(nh2st):
+    status, out, _ = nh2st("--version")
+    assert (status, out.count(".")) == (0, 2)
+    environment = {**os.environ, "_NH2ST_COMPLETE": "complete_bash", "COMP_WORDS": "nh2st pred", "COMP_CWORD": "1"}
+    program = [sys.executable, "-c", "import sys; sys.argv = ['nh2st']; from napari_nh2st.cli import main; main()"]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["predict"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child process")
+@pytest.mark.parametrize(
+    "body",
+    ["os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", "interruptible(); os.kill(os.getpid(), signal.SIGINT)"],
+)
+def test_ctrl_c_ends_with_130(nh2st, monkeypatch, body):
+    """In a command that does not look for it, and in one that does and ends in good order."""
+
+    def stopped(*_, **__):
+        names = {"os": os, "signal": signal, "time": time}
+        from napari_nh2st.terminal import interruptible
+
+        exec(body, {**names, "interruptible": interruptible})
+        raise typer.Exit
+
+    monkeypatch.setattr("napari_nh2st.slides.open_slide", stopped)
+    assert nh2st("info", "x.svs")[0] == 130
