@@ -36,7 +36,7 @@ def has_ended(folder: RunFolder) -> bool:
     """Tell whether a run has done all it was to do, and its model is there: going on would only undo its card."""
     try:
         find_model(folder.model)
-        last = parse_json(read_lines(folder.metrics)[-1])
+        last = parse_json([line for line in read_lines(folder.metrics) if line.strip()][-1])
     except (Nh2stError, IndexError, ValueError):
         return False
     return isinstance(last, dict) and last.get("event") == "done"
