@@ -22,10 +22,10 @@ import numpy as np
 import tifffile
 from heartbeat import Heartbeat
 from napari.settings import get_settings
-from napari.utils.notifications import notification_manager
+from napari.utils.notifications import ErrorNotification, notification_manager
 from PIL import Image
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -35,6 +35,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLineEdit,
     QPlainTextEdit,
+    QScrollArea,
     QWidget,
 )
 
@@ -73,7 +74,8 @@ class Person:
         self.faults.append("".join(traceback.format_exception(kind, error, trace)))
 
     def _notified(self, notification: Any) -> None:
-        if str(notification.severity) == "error" or "Inconsistent units" in notification.message:
+        unforeseen = isinstance(notification, ErrorNotification)  # with a traceback; a sentence of ours has none
+        if unforeseen or "Inconsistent units" in notification.message:
             self.faults.append(f"{self.heart.step}: napari says: {notification.message[:400]}")
 
     def leave(self) -> None:
@@ -168,8 +170,6 @@ class Person:
 
     def bring(self, widget: QWidget) -> None:
         """Scroll until a widget is in sight."""
-        from qtpy.QtWidgets import QScrollArea
-
         parent = widget.parentWidget()
         while parent is not None:
             if isinstance(parent, QScrollArea):
@@ -214,8 +214,6 @@ class Person:
 
     @property
     def scroll(self) -> Any:
-        from qtpy.QtWidgets import QScrollArea
-
         return self.dock if isinstance(self.dock, QScrollArea) else self.dock.findChild(QScrollArea)
 
     def top(self) -> None:
@@ -298,11 +296,15 @@ class Person:
         self.now("drop " + ", ".join(Path(path).name for path in paths))
         mime = QMimeData()
         mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-        target = on or self.viewer.window._qt_viewer
         copy = Qt.DropAction.CopyAction
         event = QDropEvent(QPointF(20, 20), copy, mime, LEFT, NONE)
         try:
-            target.dropEvent(event)
+            if on is None:
+                self.viewer.window._qt_viewer.dropEvent(event)
+            else:
+                target = on.widget() if isinstance(on, QScrollArea) else on
+                QApplication.sendEvent(target, QDragEnterEvent(QPoint(20, 20), copy, mime, LEFT, NONE))
+                QApplication.sendEvent(target, event)
         except Exception as error:  # a person sees a traceback
             self._raised(type(error), error, error.__traceback__)
         self.rest(0.3)
@@ -430,7 +432,7 @@ def measured(person: Person) -> None:
     person.predict_whole()
     fold = person.fold("Measured")
     person.look("nothing measured")
-    section = fold.widget
+    section = fold.section
     person.drop(person.section(901, "h5ad"), on=section)
     person.look("reading", 0.1)
     person.wait(lambda: section.comparison is not None)
@@ -477,8 +479,8 @@ def exploring(person: Person) -> None:
     person.press("Find domains")
     person.look("finding domains", 0.1)
     person.rest(1)
-    person.wait(lambda: not dock.folds["Regions"].widget.domains.task.running)
-    person.bring(dock.folds["Regions"].widget.domains)
+    person.wait(lambda: not dock.folds["Regions"].section.domains.task.running)
+    person.bring(dock.folds["Regions"].section.domains)
     person.look("domains")
     person.fold("Context")
     person.look("context, no tile yet")
@@ -492,14 +494,14 @@ def exploring(person: Person) -> None:
     person.fold("Trust")
     person.look("trust")
     person.press("Check the tissue")
-    person.wait(lambda: not dock.folds["Trust"].widget.tissue.task.running)
+    person.wait(lambda: not dock.folds["Trust"].section.tissue.task.running)
     person.look("tissue checked")
     person.press("Show the spread")
     person.rest(0.5)
-    person.wait(lambda: not dock.folds["Trust"].widget.spread.task.running)
+    person.wait(lambda: not dock.folds["Trust"].section.spread.task.running)
     person.look("spread")
     person.fold("Several genes")
-    section = dock.folds["Several genes"].widget
+    section = dock.folds["Several genes"].section
     for combo, gene in zip(section.composite.combos, ("DEMO-TUMORIN", "DEMO-IMMUNIN", "DEMO-STROMIN"), strict=True):
         combo.setCurrentText(gene)
     person.press("Show together")
