@@ -1,6 +1,9 @@
 """Errors that a person can act on: one line that says what to do."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 
 _LONGEST = 2000
 
@@ -22,6 +25,18 @@ class Nh2stError(Exception):
 
 class SlideError(Nh2stError):
     """A slide cannot be opened or read."""
+
+
+class UnknownFormat(SlideError):
+    """A file that no format recognises. `brief` says it without each format's reason."""
+
+    def __init__(self, path: object, reasons: Sequence[str]) -> None:
+        super().__init__(self._words(path, f" ({'; '.join(reasons)})"))
+        self.brief = one_line(self._words(path, ""))
+
+    @staticmethod
+    def _words(path: object, why: str) -> str:
+        return f"{path} is not a slide of a known format{why}: convert it to OME-TIFF or PNG"
 
 
 class ForeignSlide(SlideError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_nh2st.errors import SlideError
+from napari_nh2st.errors import SlideError, UnknownFormat
 from napari_nh2st.slides import plain, tiff
 from napari_nh2st.slides.source import Format, OtherFormatError, Source
 
@@ -31,7 +31,7 @@ def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
             reasons.append(f"{line.name}: {reason}")
             if line.family is not None:
                 families[line.family] = reason
-    raise SlideError(f"{path} is not a slide of a known format ({'; '.join(reasons)}): convert it to OME-TIFF or PNG")
+    raise UnknownFormat(path, reasons)
 
 
 def _open_with(line: Format, path: Path, number: int | None) -> tuple[str, Source]:
