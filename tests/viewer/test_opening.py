@@ -141,8 +141,11 @@ def test_a_jpeg_comes_by_itself_while_the_window_goes_on(canvas, decoding, reade
     decoding.set()
     canvas.until(lambda: slide_of(layer) is not None)
     assert (canvas.names, layer.visible, canvas.dock.state.slide) == (["my slide"], False, slide_of(layer))
+    assert canvas.viewer.status != "Opening C5…"
     layer.visible = True
     canvas.rest(0.3)
+    width = canvas.viewer.window._qt_viewer.canvas.native.width()
+    assert canvas.viewer.scene.camera.zoom * 2560 <= width, "napari's panels grew after the slide was laid out"
     canvas.viewer.scene.camera.zoom *= 8
     canvas.until(lambda: np.array_equal(layer._slice.image.raw, sharp(layer)))
     canvas.dock.slides.mpp_given.emit(0.5, "user")
@@ -208,6 +211,7 @@ def test_what_cannot_be_opened_is_said_in_one_line(canvas, tmp_path, monkeypatch
         assert [severity for severity, _ in canvas.notes] == ["error"], words
         assert words in canvas.notes[0][1]
         assert str(tmp_path) not in canvas.notes[0][1]
+        assert "does not begin like" not in canvas.notes[0][1], "ten formats fill the dock"
         assert canvas.sentence == canvas.notes[0][1]
         assert not canvas.viewer.layers
     shutil.copy(files["cut.tif is cut short"], tmp_path / "again.svs")

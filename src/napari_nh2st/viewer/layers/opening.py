@@ -11,14 +11,14 @@ from weakref import ref
 import numpy as np
 from psygnal import Signal
 
-from napari_nh2st.errors import Nh2stError, OtherImage
+from napari_nh2st.errors import Nh2stError, OtherImage, UnknownFormat
 from napari_nh2st.markup import untagged
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.layers.frames import frame_of, slide_layer_data
 from napari_nh2st.viewer.layers.lazy_level import BlockReading, lazy_levels
 from napari_nh2st.viewer.layers.names import slide_name
-from napari_nh2st.viewer.layers.roles import KEY, OpeningRole, give_role, role_in, slide_role
+from napari_nh2st.viewer.layers.roles import KEY, OpeningRole, give_role, is_opening, role_in, slide_role
 from napari_nh2st.viewer.layers.stacking import gather
 
 if TYPE_CHECKING:
@@ -105,13 +105,12 @@ class Opening:
 
     def _fill(self, viewer: ViewerModel, layer: Layer, slide: Slide, levels: list[Any]) -> None:
         """Put the slide where its placeholder is; a scale that the user chose stays."""
-        resized = slide.shape != tuple(layer.data[0].shape[:2])
         if np.array_equal(layer.scale, self._frame["scale"]):
             layer.scale = frame_of(slide.mpp)["scale"]
         show_levels(layer, slide, levels)
         gather(viewer, layer)
-        if resized and len(viewer.layers) == 1:
-            viewer.fit_to_view()
+        if all(other is layer or is_opening(other) for other in viewer.layers):
+            viewer.fit_to_view()  # since it was put there, the slide's size became known and napari's panels grew
         EVENTS.opened.emit(layer)
 
     def _failed(self, error: Exception) -> None:
@@ -134,7 +133,8 @@ class BusySign:
     """A bar in napari's activity dialog, and a word in its status line."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._bar = name, None
+        self._bar: Any = None
+        self._name, self._said = name, f"Opening {name}…"
 
     def show(self) -> None:
         """Show that something is being opened."""
@@ -144,14 +144,17 @@ class BusySign:
         self._bar = progress(total=0, desc=f"Opening {self._name}")
         viewer = current_viewer()
         if viewer is not None:
-            viewer.status = f"Opening {self._name}…"
+            viewer.status = self._said
 
     def hide(self) -> None:
-        """Take the bar away."""
+        """Take the bar and the word away."""
         if self._bar is not None:
             with contextlib.suppress(RuntimeError):  # the window is gone, and the bar with it
                 self._bar.close()
             self._bar = None
+        for viewer in open_viewers():
+            if viewer.status == self._said:
+                viewer.status = ""
 
 
 def open_viewers() -> list[Any]:
@@ -213,7 +216,7 @@ def complain(viewer: ViewerModel | None, error: Exception, path: Path | None = N
     """Say in one line why something could not be opened, as a notification and in the dock."""
     from napari.utils.notifications import show_error
 
-    words = error_words(error)
+    words = error.brief if isinstance(error, UnknownFormat) else error_words(error)
     if path is not None and isinstance(error, Nh2stError):  # its name is enough where a person reads
         words = words.replace(str(slide_file(path)), slide_file(path).name)
     show_error(words)
