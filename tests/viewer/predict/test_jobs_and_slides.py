@@ -79,6 +79,7 @@ def test_a_whole_slide_run_keeps_its_name_and_ends_with_its_slide(window: TwoSli
     window.viewer.layers.remove(window.layers[0])  # as napari's own button does
     assert window.says() == "C9 was closed: its prediction has stopped."
     assert (window.controller.status.state, window.widget.job.button.text()) == (State.CANCELLED, "Predict")
+    assert window.in_sight("C9") == [], "its map does not lie on D2"
     window.services.gate = None
     gate.set()
     window.predict()

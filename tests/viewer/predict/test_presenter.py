@@ -43,6 +43,9 @@ def test_a_chosen_slide_and_model_are_ready() -> None:
 def test_what_is_missing_is_said() -> None:
     desk = Desk(FakeSlide(mpp=None))
     assert (desk.job.text, desk.job.ready) == (NO_MPP, False)
+    desk.services.warning = ["C9.tif does not say how large its pixels are", "This slide is pale."]
+    desk.presenter.choose_slide(desk.state.slide_layer)
+    assert desk.job.warnings == ["This slide is pale."], "the line above says the rest"
     desk.presenter.give_mpp(0.25)
     assert (desk.state.slide.mpp, desk.job.text) == (0.25, READY)
     desk.state.choose_model(None)
@@ -202,8 +205,9 @@ def test_a_slide_that_is_no_h_and_e_is_told_from_an_empty_view() -> None:
         desk.predict(where)
         assert status_sentence(desk.job.status).endswith(NO_TISSUE)
     desk.services.no_stain = why = "This slide is dark, as in fluorescence."
+    desk.services.warning = ["The background of this slide is dark, as in fluorescence: that means nothing."]
     desk.presenter.make_ready()
-    assert (desk.job.text, desk.job.ready) == (why, True)
+    assert (desk.job.text, desk.job.ready, desk.job.warnings) == (why, True, [])
     for where in ("whole", "view"):
         desk.predict(where)
         assert why in status_sentence(desk.job.status), "moving the view does not help"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from napari_nh2st.viewer.layers.roles import Kind, fingerprint_of, kind_of, layer_of_slide, map_of
+from napari_nh2st.viewer.layers.roles import Kind, fingerprint_of, is_opening, kind_of, layer_of_slide, map_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,7 +41,7 @@ class OpenSlides:
         before, self._chosen = self._chosen, layer
         if layer is None or layer == before or self._all_in_sight:
             return
-        if before is not None:
+        if before is not None and not is_opening(before):  # a placeholder may have had another size
             self._cameras[before] = tuple(self._viewer.scene.camera.center), float(self._viewer.scene.camera.zoom)
         self._put_away(layer)
         layer.visible = True
@@ -68,6 +68,15 @@ class OpenSlides:
         if self._chosen is not None and not self._all_in_sight and self._elsewhere(layer, self._chosen):
             self._seen[layer] = layer.visible
             layer.visible = False
+
+    def slide_closed(self, fingerprint: str) -> None:
+        """Put away what was predicted on a slide that was closed: it does not belong on the one that is chosen now."""
+        if self._chosen is None or self._all_in_sight:
+            return
+        for layer in self._viewer.layers:
+            if layer.visible and map_of(layer) is not None and fingerprint_of(layer) == fingerprint:
+                self._seen[layer] = True
+                layer.visible = False
 
     def keep_all_in_sight(self, on: bool) -> None:
         """Leave the layers as they are for a while; afterwards the slide that is chosen by then is in sight again."""

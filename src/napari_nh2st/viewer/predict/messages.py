@@ -19,13 +19,15 @@ OTHER_PICTURE = (
     "This layer is not the picture of its file that is predicted. Remove it, and open the file with the reader "
     "napari-nh2st."
 )
-NOTHING_OPEN = "Open a slide: drop its file into the window, or press “Open a slide…”."
+NOTHING_OPEN = "To predict, open a slide: drop its file into the window."
 NO_MPP = "This file does not say how large its pixels are. Type it above, press 20x or 40x, or measure a scale bar."
 NO_MODEL = "Choose a model. “folder…” takes one that a fine-tuning run left."
 READY = "Ready: press Predict."
 NO_TISSUE = "No tissue found here. Move the view, or edit the tissue mask."
 ALL_PREDICTED = "All of the tissue is predicted."
 _ALL = 0.995  # of the tissue: its tiles are counted roughly where they are very many
+_SOURCES = {TYPED: "typed in", "tiff resolution": "TIFF tag"}  # of a pixel size
+_CAUSES = ("does not say how large its pixels are", "dark, as in fluorescence")  # told once
 _SHOWN = 12  # sections named before the rest is counted
 
 
@@ -33,7 +35,7 @@ def mpp_words(mpp: float | None, source: str) -> str:
     """Write a pixel size and where it comes from."""
     if mpp is None:
         return "pixel size unknown"
-    return f"{mpp:.4g} µm/px ({'typed in' if source == TYPED else source})"
+    return f"{mpp:.4g} µm/px ({_SOURCES.get(source, source)})"
 
 
 def pictures_to_choose(slide: Slide) -> list[Picture]:
@@ -75,8 +77,16 @@ def model_details(card: Card) -> list[str]:
     return [paragraph for paragraph in said if paragraph]
 
 
-def dock_warnings(warnings: Sequence[str], slide: Slide | None) -> list[str]:
-    """Write warnings as sentences for the dock, where further pictures of a file are chosen from a list."""
+def dock_warnings(warnings: Sequence[str], slide: Slide | None, said: str = "") -> list[str]:
+    """Write warnings as sentences for the dock, where further pictures of a file are chosen from a list.
+
+    Parameters
+    ----------
+    said : str
+        The sentence above them: they do not say the same again.
+    """
+    causes = [cause for cause in _CAUSES if cause in said]
+    warnings = [text for text in warnings if not any(cause in text for cause in causes)]
     left_out = "" if slide is None else left_out_words(slide.pictures, _opened(slide))
     there = f"{sentence(left_out)} Choose one from the list Picture."
     return [there if left_out and text.startswith(left_out) else sentence(text) for text in warnings]

@@ -335,6 +335,7 @@ class PredictPresenter:
         slide = slide_of(layer)
         if slide is None or layer_of_slide(self._viewer, slide.fingerprint) is not None:
             return
+        self.maps.open_slides.slide_closed(slide.fingerprint)
         ended = self.controller.end_for(slide.fingerprint)
         self.workspace.forget(slide.fingerprint, f"{layer.name} was closed")
         if ended:
@@ -345,7 +346,7 @@ class PredictPresenter:
         """Say what is known of the slide's stain, now that it was measured."""
         if not self.controller.running:
             self._say_limits()
-            if self._not_h_and_e():
+            if self._not_h_and_e() and not self.controller.status.closed:  # which slide was closed stays to be read
                 self._say_ready()
 
     def _not_h_and_e(self) -> str:
@@ -358,12 +359,20 @@ class PredictPresenter:
             self._view.show_warnings([])
             self._view.show_limits([])
             return
-        self._view.show_warnings(dock_warnings(self._services.warnings_for(slide, model.card, model.name), slide))
+        warnings = self._services.warnings_for(slide, model.card, model.name)
+        shown = not (self.controller.running or self.controller.status.closed)
+        said = " ".join(self._what_to_do()) if shown else ""
+        self._view.show_warnings(dock_warnings(warnings, slide, said))
         self._view.show_limits(self._services.limits_for(slide, model.card))
 
     def _say_ready(self) -> None:
         if self.controller.running:
             return
+        reason, prediction = self._what_to_do()
+        self._view.show_plain(reason or prediction, ready=not reason)
+
+    def _what_to_do(self) -> tuple[str, str]:
+        """Say what is missing before anything can be predicted; where nothing is, what is predicted."""
         state = self.state
         reasons = (
             (state.slide_layer is None, NOTHING_OPEN),
@@ -373,7 +382,7 @@ class PredictPresenter:
             (state.card is None, "This model cannot be used: choose another one."),
         )
         reason = next((text for holds, text in reasons if holds), "")
-        self._view.show_plain(reason or self._what_is_predicted(), ready=not reason)
+        return (reason, "") if reason else ("", self._what_is_predicted())
 
     def _what_is_predicted(self) -> str:
         prediction_map = self.controller.map
