@@ -65,6 +65,29 @@ class Sentence(Label):
             self.setStyleSheet(sheet)
 
 
+class SteadySentence(Sentence):
+    """A sentence that changes with what a person does: it takes two lines at least, and what is below mostly stays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height of the text, or of two lines."""
+        return max(super().heightForWidth(width), self._two_lines())
+
+    def sizeHint(self) -> QSize:
+        """Return a size that holds two lines."""
+        return super().sizeHint().expandedTo(QSize(0, self._two_lines()))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return a size that holds two lines."""
+        return super().minimumSizeHint().expandedTo(QSize(0, self._two_lines()))
+
+    def _two_lines(self) -> int:
+        return 2 * self.fontMetrics().lineSpacing()
+
+
 class FixedSentence(Label):
     """Text that changes while a person works and never moves what is below it: always so many lines high.
 
@@ -107,9 +130,17 @@ class FixedSentence(Label):
 
     def sizeHint(self) -> QSize:
         """Return the size that it has with any text."""
-        return QSize(0, self._lines * self.fontMetrics().lineSpacing())
+        return QSize(
+            0, self._lines * self.fontMetrics().lineSpacing() + 2
+        )  # spacings are rounded: no tail of a y is cut
 
     minimumSizeHint = sizeHint
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the window's font: a layout asks for the height only once."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.updateGeometry()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Say in the tooltip what no longer fits."""

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QPlainTextEdit, QProgressBar, QPushButton, QWidget
 
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import clock
-from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence
+from napari_nh2st.viewer.kit.texts import Banner, Note, SteadySentence
 from napari_nh2st.viewer.predict.events import State, Status
 from napari_nh2st.viewer.predict.messages import status_sentence
 
@@ -73,7 +73,7 @@ class JobSection(QWidget):
         self.bar.setTextVisible(True)
         self.bar.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.bar.setVisible(False)
-        self.sentence = Sentence()
+        self.sentence = SteadySentence()
         self.details = QPushButton("Details")
         self.details.setToolTip("Show the technical account of what went wrong, to send with a report")
         self.details.setVisible(False)
