@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = 8  # in sight
-_LEAST_LETTERS = 6  # of a gene's name, where there is little room
+_LEAST_LETTERS = 6  # of a gene's name, where that keeps all columns in sight
+_MOST_LETTERS = 12  # where columns are out of sight anyway
 
 
 class Files(Protocol):
@@ -160,8 +161,11 @@ class GeneTable(QWidget):
             if sum(widths) <= room:
                 break
         names, others = widths[0], sum(widths[1:])
-        least = min(names, self.view.fontMetrics().horizontalAdvance("X" * _LEAST_LETTERS))
-        widths[0] = max(least, room - others)
+        least, most = (
+            min(names, self.view.fontMetrics().horizontalAdvance("X" * letters))
+            for letters in (_LEAST_LETTERS, _MOST_LETTERS)
+        )
+        widths[0] = max(most if least + others > room else least, room - others)
         for column_, width in enumerate(widths):
             self.view.setColumnWidth(column_, width)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.viewer.kit.chart import Chart, Surface
-from napari_nh2st.viewer.kit.colours import BLUE
+from napari_nh2st.viewer.kit.colours import BLUE, DEEP_BLUE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,8 @@ class Scatter(Chart):
         if self.same_unit and low < high:
             axes.plot([low, high], [low, high], "--", color=surface.ink, alpha=0.4, linewidth=1)
         alpha = min(1.0, max(0.25, 150 / len(self.measured)))
-        axes.plot(self.measured, self.predicted, "o", color=BLUE, alpha=alpha, markersize=_DOT, markeredgewidth=0)
+        colour = BLUE if sum(surface.paper[:3]) < sum(surface.ink[:3]) else DEEP_BLUE
+        axes.plot(self.measured, self.predicted, "o", color=colour, alpha=alpha, markersize=_DOT, markeredgewidth=0)
 
 
 def _span(values: npt.NDArray[np.float64]) -> tuple[float, float]:
