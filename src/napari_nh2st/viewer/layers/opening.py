@@ -109,7 +109,7 @@ class Opening:
             layer.scale = frame_of(slide.mpp)["scale"]
         show_levels(layer, slide, levels)
         gather(viewer, layer)
-        if all(other is layer or is_opening(other) for other in viewer.layers):
+        if all(other == layer or is_opening(other) for other in viewer.layers):
             viewer.fit_to_view()  # since it was put there, the slide's size became known and napari's panels grew
         EVENTS.opened.emit(layer)
 
