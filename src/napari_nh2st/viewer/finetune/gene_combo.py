@@ -49,7 +49,7 @@ class GeneCombo(QSearchableComboBox):
         with signals_blocked(self):
             self._items.list_genes(genes, words)
             self.setCurrentIndex(list(genes).index(gene))
-            self.setEditText(gene)
+            self._write(gene)
 
     def showPopup(self) -> None:
         """Open the whole list."""
@@ -66,7 +66,11 @@ class GeneCombo(QSearchableComboBox):
         gene = next((gene for gene in self._items.genes if gene.casefold() == text), self._gene)
         if gene != self._gene:
             self._choose(gene)
-        self.setEditText(self._gene)
+        self._write(self._gene)
+
+    def _write(self, gene: str) -> None:
+        self.setEditText(gene)
+        self.lineEdit().setCursorPosition(0)  # of a long name, the beginning is in sight
 
 
 class _Items(QAbstractListModel):
