@@ -38,10 +38,8 @@ _TIP = (
     "<p>At a dashed upright line a second training begins, on all spots of the training sections: no spots are left to "
     "score it.</p></qt>"
 )
-_MEANING = (
-    f"{PCC_MEANS} Inner blocks are left out of the training and choose the best epoch. Held-out sections are only "
-    "scored."
-)
+_CHOOSE = "are left out of the training and choose the best epoch."
+_SECOND = "Dashed line: a second training begins, on all spots."
 _COLOURS = {"train_loss": BLUE, "val_loss": ORANGE, "test_loss": GREEN, "val_pcc": ORANGE, "test_pcc": GREEN}
 _LOSS, _PCC = ("train_loss", "val_loss", "test_loss"), ("val_pcc", "test_pcc")
 _FAINT = 0.3  # opacity of what is not smoothed
@@ -59,7 +57,8 @@ class Curves(QWidget):
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.chart = _CurvesChart(self.told)
         self.setToolTip(_TIP)
-        self.meaning = Sentence(_MEANING, dim=True)
+        self.meaning = Sentence(dim=True)
+        self._update_legend()
         layout = column(self, spacing=2)
         for part in (self.legend, self.chart, self.meaning):
             layout.addWidget(part)
@@ -87,6 +86,14 @@ class Curves(QWidget):
             epoch, pcc = self.told.best
             entries.append(f'<span style="color:{ORANGE}">◯</span>&nbsp;{_whole(f"best: epoch {epoch:g}, {pcc:z.3f}")}')
         self.legend.setText(" &nbsp; ".join(entries))
+        self.meaning.say(self._meaning(sections=sections))
+
+    def _meaning(self, *, sections: bool) -> str:
+        """Explain what is drawn, and nothing else."""
+        blocks = (
+            f"Inner blocks {_CHOOSE} Held-out sections are only scored." if sections else f"Held-out blocks {_CHOOSE}"
+        )
+        return " ".join([PCC_MEANS, blocks, *([] if self.told.second is None else [_SECOND])])
 
 
 def _whole(text: str) -> str:
