@@ -57,8 +57,7 @@ class Curves(QWidget):
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.chart = _CurvesChart(self.told)
         self.setToolTip(_TIP)
-        self.meaning = Sentence(dim=True)
-        self._update_legend()
+        self.meaning = Sentence(self._meaning(sections=False), dim=True)
         layout = column(self, spacing=2)
         for part in (self.legend, self.chart, self.meaning):
             layout.addWidget(part)
