@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -67,6 +68,13 @@ _WARM_MS = 150  # until the dock is drawn: imports would take the processor from
 
 _CHOSEN_MS = 500  # a choice that has stood for so long is likely meant
 _REST_MS = 200  # the view rests when it has not moved for so long
+
+
+def _drop(shortcut: QShortcut) -> None:
+    """End a shortcut of a window that may be gone."""
+    with suppress(RuntimeError):
+        shortcut.setEnabled(False)
+        shortcut.deleteLater()
 
 
 class PredictWidget(QWidget):
@@ -201,9 +209,12 @@ class PredictWidget(QWidget):
         self.lifetime.ends.hold(*(part.close for part in parts))
 
     def _give_shortcuts(self) -> None:
+        # of napari's window, so that the keys work there too while the dock floats in a window of its own
+        window = getattr(getattr(self.viewer, "window", None), "_qt_window", None) or self
         for action in (each for each in ACTIONS if each.shortcut):
             keys = QKeySequence(action.shortcut)
-            shortcut = QShortcut(keys, self)
+            shortcut = QShortcut(keys, window)
+            self.workspace.when_closing(partial(_drop, shortcut))
             shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
             shortcut.setAutoRepeat(
                 action.name.endswith("_gene")

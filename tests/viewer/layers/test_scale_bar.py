@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from napari_nh2st.viewer.kit.connections import Connections
-from napari_nh2st.viewer.layers.scale_bar import ScaleBar
+from napari_nh2st.viewer.layers.scale_bar import NO_SCALE, ScaleBar
 from napari_nh2st.viewer.state.preferences import Preferences
 from viewer.fakes import FakeSlide
 from viewer.without_window import Desk
@@ -34,6 +36,16 @@ def test_it_stands_where_the_pixel_size_is_known_and_goes_in_a_grid() -> None:
     assert not bench.overlay.visible
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_no_one_is_told_micrometres_of_a_slide_of_unknown_pixel_size(by_hand: bool) -> None:
+    bench = Bench(FakeSlide(mpp=None), by_hand=by_hand)
+    bench.overlay.visible = True  # View > Scale Bar
+    assert not bench.overlay.visible
+    assert bench.viewer.status == NO_SCALE
+    bench.presenter.give_mpp(0.25)
+    assert bench.overlay.visible
+
+
 def test_a_user_who_switches_it_off_keeps_it_off() -> None:
     bench = Bench(FakeSlide())
     assert bench.overlay.visible
@@ -57,8 +69,13 @@ def test_a_closed_dock_puts_back_what_napari_had() -> None:
     assert bench.preferences.scale_bar
 
 
-def test_a_bar_of_the_user_s_own_is_left_alone() -> None:
+def test_a_bar_of_the_user_s_own_keeps_its_looks() -> None:
     bench = Bench(FakeSlide(mpp=None), by_hand=True)
+    assert not bench.overlay.visible, "micrometres of a slide that has none"
+    bench.presenter.give_mpp(0.25)
+    assert bench.overlay.visible
+    bench.viewer.canvas.grid.enabled = True
+    assert bench.overlay.visible
     bench.bar.close()
     assert bench.overlay.visible
     assert bench.overlay.box_color is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.heatmap import heatmap_data
@@ -91,8 +91,22 @@ def test_h_and_the_slider_fade_whatever_lies_on_the_tissue(window: Window) -> No
     window.widget.state.pinned = ("CD3E",)
     window.widget.folds["Several genes"].open().pinned.box.click()
     assert window.viewer.layers["A · CD3E · predicted, pinned"].opacity == pytest.approx(0.7 / 4)
+    slider.setValue(100)
+    frame = next(d for d in window.viewer.window._qt_window.findChildren(QDockWidget) if d.isAncestorOf(window.widget))
+    frame.setFloating(True)
+    for active, target, opacity in (
+        (window.viewer.window._qt_window, canvas(window), 0),
+        (frame, window.widget.job.button, 0.4),
+    ):
+        active.activateWindow()
+        window.qtbot.waitUntil(active.isActiveWindow)
+        window.qtbot.keyClick(target, Qt.Key.Key_H)
+        assert layer.opacity == pytest.approx(opacity), "a dock that floats is reached from both windows"
+    frame.setFloating(False)
     window.widget.close()
     window.widget.shut_down()
+    assert layer.opacity == pytest.approx(0.4)
+    window.qtbot.keyClick(canvas(window), Qt.Key.Key_H)
     assert layer.opacity == pytest.approx(0.4)
 
 

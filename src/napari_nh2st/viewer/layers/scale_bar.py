@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 _LOOK = {"box": True, "box_color": (0.09, 0.09, 0.11, 0.85), "colored": True, "color": "white", "ticks": True}
 
 
-class ScaleBar:
-    """Shows the scale bar while the chosen slide's pixel size is known, and leaves a bar of the user's alone.
+NO_SCALE = "No scale bar: this slide's pixel size is unknown. Enter it in the dock, beside the slide."
 
-    A user who switches it off keeps it off, on the next slides and at the next start.
+
+class ScaleBar:
+    """Shows the scale bar while the chosen slide's pixel size is known.
+
+    A user who switches it off keeps it off, on the next slides and at the next start. A bar that was there before the
+    dock keeps its looks, and goes only for slides of unknown pixel size: napari would write micrometres on it.
     """
 
     def __init__(
@@ -28,11 +32,11 @@ class ScaleBar:
         self._bar = viewer.canvas.overlays.scale_bar
         self._own = not self._bar.visible
         self._before = {name: getattr(self._bar, name) for name in _LOOK}
+        self._users = not self._own  # a bar of the user's is switched on
         self._showing = False  # it is this class that shows or hides it
-        if not self._own:
-            return
-        for name, value in _LOOK.items():
-            setattr(self._bar, name, value)
+        if self._own:
+            for name, value in _LOOK.items():
+                setattr(self._bar, name, value)
         connections.add(self._bar.events.visible, self._switched)
         for changed in (viewer.canvas.grid.events.enabled, viewer.layers.events.inserted, viewer.layers.events.removed):
             connections.add(changed, self.refresh)
@@ -43,7 +47,10 @@ class ScaleBar:
 
     def refresh(self) -> None:
         """Show the bar, or hide it, as it is right now."""
-        on = self._preferences.scale_bar and self._in_micrometres() and not self._viewer.canvas.grid.enabled
+        if self._own:
+            on = self._preferences.scale_bar and self._in_micrometres() and not self._viewer.canvas.grid.enabled
+        else:
+            on = self._users and not self._unknown
         if on == self._bar.visible:
             return
         self._showing = True
@@ -54,16 +61,27 @@ class ScaleBar:
 
     def close(self) -> None:
         """Leave the bar as it was before the dock was opened."""
+        self._showing = True
+        self._bar.visible = self._users
         if not self._own:
             return
-        self._showing = True
-        self._bar.visible = False
         for name, value in self._before.items():
             setattr(self._bar, name, value)
 
     def _switched(self) -> None:
-        if not self._showing:
+        if self._showing:
+            return
+        if self._own:
             self._preferences.scale_bar = bool(self._bar.visible)
+        else:
+            self._users = bool(self._bar.visible)
+        if self._bar.visible and self._unknown:
+            self._viewer.status = NO_SCALE
+            self.refresh()
+
+    @property
+    def _unknown(self) -> bool:
+        return self._state.slide is not None and self._state.slide.mpp is None
 
     def _in_micrometres(self) -> bool:
         slide, units = self._state.slide, self._viewer.layers.units
