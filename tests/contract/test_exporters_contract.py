@@ -50,7 +50,78 @@ def _read_parquet(path):
     return table["tile"].tolist(), table[["x_px", "y_px"]].to_numpy(), table[genes].to_numpy(), genes, record
 
 
-READERS = {"h5ad": _read_h5ad, "csv": _read_csv, "parquet": _read_parquet}
+def _read_geojson(path):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["type"] == "FeatureCollection"
+    record, features = document["nh2st"], document["features"]
+    genes = list(record["genes"])
+    assert {f["type"] for f in features} == {"Feature"}
+    assert {f["properties"]["objectType"] for f in features} == {"tile"}
+    rings = np.array([f["geometry"]["coordinates"][0] for f in features])
+    np.testing.assert_array_equal(rings[:, 0], rings[:, 4])
+    values = np.array([[np.float32(f["properties"]["measurements"][g]) for g in genes] for f in features])
+    return [f["properties"]["name"] for f in features], rings[:, [0, 2]].mean(axis=1), values, genes, record
+
+
+def _read_ome_tiff(path):
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        series, record = file.series[0], tifffile.xml2dict(file.ome_metadata)["OME"]
+        image, axes = series.asarray(), series.axes
+    pixels = record["Image"]["Pixels"]
+    channels, planes = (x if isinstance(x, list) else [x] for x in (pixels["Channel"], pixels["Plane"]))
+    notes, facts = (
+        {entry["K"]: entry["value"] for entry in _several(note["Value"]["M"])}
+        for note in record["StructuredAnnotations"]["MapAnnotation"]
+    )
+    assert axes[-2:] == "YX"
+    assert pixels["PhysicalSizeXUnit"] == planes[0]["PositionXUnit"] == "µm"
+    genes = [channel["Name"] for channel in channels]
+    assert list(facts) == genes
+    mpp = float(notes["mpp"])
+    side, corner = (np.array([v + "X", v + "Y"]) for v in ("PhysicalSize", "Position"))
+    side = np.array([pixels[key] for key in side]) / mpp
+    corner = np.array([planes[0][key] for key in corner]) / mpp
+    return *_tiles(image.reshape(-1, *image.shape[-2:]), corner + side / 2, side), genes, notes
+
+
+def _several(entries):
+    return entries if isinstance(entries, list) else [entries]
+
+
+def _read_ome_zarr(path):
+    import zarr
+
+    group = zarr.open_group(path, mode="r")
+    ome, record = group.attrs["ome"], group.attrs["nh2st"]
+    (image,) = ome["multiscales"]
+    assert [axis["name"] for axis in image["axes"]] == ["c", "y", "x"]
+    scale, translation = image["datasets"][0]["coordinateTransformations"]
+    side, centre = (np.array(t[t["type"]][:0:-1]) / record["mpp"] for t in (scale, translation))
+    genes = [channel["label"] for channel in ome["omero"]["channels"]]
+    assert list(record["genes"]) == genes
+    return *_tiles(group["0"][:], centre + 0.5, side), genes, record
+
+
+def _tiles(image, first, side):
+    """Return names, centres and values of the tiles in an image (genes, rows, columns)."""
+    row, column = np.nonzero(np.isfinite(image).all(axis=0))
+    names = [f"r{r:04d}_c{c:04d}" for r, c in zip(row, column, strict=True)]
+    return names, first + np.stack([column, row], axis=1) * side, image[:, row, column].T
+
+
+READERS = {
+    "h5ad": _read_h5ad,
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+    "geojson": _read_geojson,
+    "ome-tiff": _read_ome_tiff,
+    "ome-zarr": _read_ome_zarr,
+}
+
+# Formats that keep a tile's corners or a pixel's size, not its centre: level-0 pixels.
+ROUNDING = {"geojson": 1e-9, "ome-tiff": 1e-6, "ome-zarr": 1e-6}
 
 
 def test_every_format_is_read_back_here():
@@ -78,13 +149,17 @@ def test_the_table_says_what_a_menu_needs(name):
 @pytest.mark.parametrize("lattice", [True, False])
 def test_values_centres_and_provenance_come_back(name, lattice, tmp_path):
     made = prediction(lattice=lattice, scale=1.7)
+    if EXPORTERS[name].lattice and not lattice:
+        with pytest.raises(Nh2stError, match="needs tiles on a lattice"):
+            export(made, name, tmp_path)
+        return
     path = export(made, name, tmp_path / f"out{EXPORTERS[name].suffix}")
     ids, centres, values, genes, record = READERS[name](path)
     done = made.only_done()
     assert 0 < len(ids) == len(done) < len(made)
     assert len(set(ids)) == len(ids)
     assert genes == GENES
-    np.testing.assert_array_equal(centres, done.places.centres)
+    np.testing.assert_allclose(centres, done.places.centres, rtol=0, atol=ROUNDING.get(name, 0))
     np.testing.assert_allclose(values, done.matrix(), rtol=1e-6, atol=1e-6)
     assert record["unit"] == "ln(1 + counts per 10,000)"
     assert record["model"] == "test-model"
@@ -129,7 +204,8 @@ def test_an_empty_prediction_is_refused(name, tmp_path):
 
 def test_a_file_that_is_there_is_replaced(name, tmp_path):
     path = tmp_path / f"out{EXPORTERS[name].suffix}"
-    path.write_text("something else")
+    if not EXPORTERS[name].folder:
+        path.write_text("something else")
     assert export(prediction(), name, path) == path
     export(prediction(), name, path, genes=["CD74"])
     assert READERS[name](path)[3] == ["CD74"]
@@ -153,14 +229,16 @@ def test_a_failing_write_leaves_nothing(name, tmp_path, monkeypatch):
         raise OSError("the disk is full")
 
     old = tmp_path / f"old{EXPORTERS[name].suffix}"
-    old.write_text("old")
+    file = old / "zarr.json" if EXPORTERS[name].folder else old
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("old")
     broken = dataclasses.replace(EXPORTERS[name], write=write)
     with monkeypatch.context() as patch:
         patch.setattr("napari_nh2st.formats.EXPORTERS", {name: broken})
         for path in (old, tmp_path / "new"):
             with pytest.raises(OSError, match="disk is full"):
                 export(prediction(), name, path)
-    assert old.read_text() == "old"
+    assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [old]
 
 

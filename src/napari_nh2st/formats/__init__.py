@@ -15,12 +15,14 @@ from pathlib import Path
 from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats import csv, h5ad, parquet
+from napari_nh2st.formats import csv, geojson, h5ad, ome_tiff, ome_zarr, parquet
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.table import describe, slide_name
 from napari_nh2st.model.find_genes import find_genes
 
-EXPORTERS: dict[str, Exporter] = {e.name: e for e in (h5ad.EXPORTER, csv.EXPORTER, parquet.EXPORTER)}
+EXPORTERS: dict[str, Exporter] = {
+    m.EXPORTER.name: m.EXPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr)
+}
 
 __all__ = ["EXPORTERS", "Exporter", "check_size", "export", "export_path", "format_of", "sidecar_path"]
 
@@ -77,9 +79,11 @@ def check_size(name: str, tiles: int, genes: int) -> None:
         )
     most = exporter.most_values
     if most is not None and tiles * genes > most:
+        fewer = (
+            f"choose at most {most // tiles:,} genes, or another format" if most >= tiles else "choose another format"
+        )
         raise Nh2stError(
-            f"{tiles:,} tiles x {genes:,} genes are too many for {name}, whose readers take about {most:,} values: "
-            f"choose at most {most // tiles:,} genes, or another format"
+            f"{tiles:,} tiles x {genes:,} genes are too many for {name}, whose readers take {most:,} values: {fewer}"
         )
 
 

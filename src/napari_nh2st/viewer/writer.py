@@ -30,3 +30,8 @@ def write_csv(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 def write_parquet(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a heatmap layer's prediction as a table in columns."""
     return _write(path, attributes, "parquet")
+
+
+def write_geojson(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as tiles with measurements, for QuPath."""
+    return _write(path, attributes, "geojson")

@@ -101,6 +101,23 @@ def test_an_export_in_words(tmp_path: Path) -> None:
     assert form.problem == "the model her2st does not predict NOPE"
 
 
+def test_endings_of_two_parts_and_folders(tmp_path: Path) -> None:
+    words = partial(export_words, card=card(), places=1234)
+    form = ChoiceForm(ExportChoice(file=tmp_path / "C9.h5ad"), EXPORT_SUFFIXES, words, EXPORT_ENDINGS)
+    form.draft.change("format", "ome-zarr")
+    assert form.result().file == tmp_path / "C9.ome.zarr"
+    (tmp_path / "C9.ome.zarr").mkdir()
+    assert form.preview.endswith("It replaces C9.ome.zarr, which is there already.")
+    form.draft.change("file", tmp_path / "C9.ome.tiff")
+    assert (form.result().format, form.result().file) == ("ome-tiff", tmp_path / "C9.ome.tiff")
+    form.draft.change("format", "csv")
+    assert form.result().file == tmp_path / "C9.csv"
+    form.draft.change("format", "geojson")
+    assert export_words(form.result(), card(), 500_000).startswith("Tiles")
+    with pytest.raises(Nh2stError, match="at most 3 genes"):
+        export_words(form.result(), card(), 600_000)
+
+
 def test_formats_are_those_that_can_be_written() -> None:
     assert set(FIGURE_SUFFIXES.values()) <= set(SUFFIXES)
     assert list(FIGURE_SUFFIXES) == ["PDF", "PNG", "SVG", "TIFF"]

@@ -1,0 +1,73 @@
+"""GeoJSON in QuPath's form: tiles as squares in level-0 pixels, values of genes as their measurements.
+
+Drag the file onto the slide in QuPath (0.4 or newer), or import it with a script. *Measure > Show measurement maps*
+colours the tiles. The member ``nh2st`` beside the features has the provenance and the facts of each gene.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.formats.exporter import Exporter, Progress
+from napari_nh2st.formats.table import describe, gene_facts, tile_ids, tile_side, value_blocks
+from napari_nh2st.geometry import FloatArray
+
+_ROWS = 512
+_MOST_VALUES = 2_000_000  # a file of about 100 MB, which QuPath reads into memory as a whole
+
+# Of a square, from the top left, closed: steps of half a side. The exterior ring as GeoJSON has it.
+_RING = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], dtype=np.float64)
+
+
+def _held_out(facts: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return the held-out PCC of the genes that were evaluated, as measurements: the same in every tile."""
+    return {f"{gene}: held-out PCC": f["heldout_pcc"] for gene, f in facts.items() if f["heldout_pcc"] is not None}
+
+
+def _features(
+    ids: Sequence[str], centres: FloatArray, side: float, values: npt.NDArray[np.float32], genes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield one feature a tile. Numbers have enough digits to give the same float32 when read back."""
+    squares = (centres[:, None] + _RING * (side / 2)).tolist()
+    for name, square, row in zip(ids, squares, values.astype("U16").tolist(), strict=True):
+        yield {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [square]},
+            "properties": {
+                "objectType": "tile",
+                "name": name,
+                "measurements": dict(zip(genes, map(float, row), strict=True)),
+            },
+        }
+
+
+def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
+    """Write a feature collection, a line a tile."""
+    places, facts = prediction.places, gene_facts(prediction, genes)
+    ids, side, trust = tile_ids(places), tile_side(places), _held_out(facts)
+    record = describe(prediction) | {"genes": facts}
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{{"type": "FeatureCollection",\n"nh2st": {json.dumps(record)},\n"features": [')
+        comma = "\n"
+        for part, values in value_blocks(prediction, genes, _ROWS, progress):
+            for feature in _features(ids[part], places.centres[part], side, values, genes):
+                feature["properties"]["measurements"] |= trust
+                file.write(comma + json.dumps(feature))
+                comma = ",\n"
+        file.write("\n]}\n")
+
+
+EXPORTER = Exporter(
+    "geojson",
+    ".geojson",
+    "Tiles as squares with their values as measurements, for QuPath (GeoJSON)",
+    write,
+    most_values=_MOST_VALUES,
+)
