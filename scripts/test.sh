@@ -4,6 +4,7 @@
 # Arguments go to pytest.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PYTHONDONTWRITEBYTECODE # each process would compile our modules, and the tests, anew
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT

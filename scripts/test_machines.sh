@@ -4,6 +4,7 @@
 # run in each of them.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PYTHONDONTWRITEBYTECODE # each process would compile our modules, and the tests, anew
 
 all="tests/engine tests/model tests/training tests/evaluation tests/analysis tests/formats tests/demo"
 quick="tests/engine tests/model tests/analysis tests/formats"

@@ -3,6 +3,7 @@
 # as there are cores (at most 4); those marked pyqt6 once more with PyQt6. Arguments go to pytest.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PYTHONDONTWRITEBYTECODE # each process would compile our modules, and the tests, anew
 
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 lanes=$((cores > 4 ? 4 : cores))
