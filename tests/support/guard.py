@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_NAMELESS = getattr(os, "O_TMPFILE", 0)  # a temporary file that is in no folder
 _CHANGING = {"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1}  # which argument is the new path
 
 
@@ -30,7 +31,8 @@ class WriteGuard:
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = args
-            writes = any(letter in mode for letter in "wax+") if mode else flags & _WRITING
+            nameless = _NAMELESS and flags & _NAMELESS == _NAMELESS
+            writes = not nameless and (any(letter in mode for letter in "wax+") if mode else flags & _WRITING)
         elif event in _CHANGING:
             path, writes = args[_CHANGING[event]], True
         else:
