@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_nh2st.viewer.layers.roles import Kind, kind_of, leave_roles
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.regions import domains as domains_module
 from napari_nh2st.viewer.regions.comparison import ComparisonPresenter
 from napari_nh2st.viewer.regions.domains import DomainsPresenter
-from napari_nh2st.viewer.regions.messages import NO_PLACE, NO_REGIONS, SAME_REGION
+from napari_nh2st.viewer.regions.messages import NO_PLACE, NO_REGIONS, OF_BEFORE, SAME_REGION
 from napari_nh2st.viewer.regions.presenter import RegionsPresenter
 from viewer.fakes import FakeServices
 from viewer.without_window import Desk, FakeWork
@@ -243,3 +244,17 @@ def test_a_prediction_without_its_slide_is_divided_by_its_genes_alone(regions: R
     regions.viewer.layers.remove(regions.heatmap.layer)
     regions.section.refresh()
     assert regions.view.said == NO_PLACE
+
+
+def test_domains_of_an_earlier_dock_are_told_with_what_to_press(regions: Regions) -> None:
+    regions.domains.find()
+    assert regions.parts.shares
+    leave_roles(regions.viewer)  # the dock is closed
+    view = FakeDomains()
+    reopened = DomainsPresenter(regions.workspace, view)
+    reopened.clear()
+    assert (view.said, view.shares) == (OF_BEFORE, [])
+    reopened.find()
+    assert view.said != OF_BEFORE
+    assert view.shares
+    assert [kind_of(layer) for layer in regions.viewer.layers].count(Kind.DOMAINS) == 1

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 CLEARED = "Cleared. Predicting here again is quick: the cache still has what was read."
-ASK = "You made this on {}: {}. It will be lost. To keep it, save its layer first, with File > Save Selected Layers."
+ASK = (
+    "Closing {} also deletes what you made on it: {}. This cannot be undone. "
+    "To keep it, save its layers first, with File > Save Selected Layers."
+)
 
 
 class Closing:

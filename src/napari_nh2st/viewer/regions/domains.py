@@ -15,9 +15,10 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.layers.domains import DomainsLayer, image_of
 from napari_nh2st.viewer.layers.label_colours import prepare_labels
+from napari_nh2st.viewer.layers.roles import Kind, MapRole, role_of
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
-from napari_nh2st.viewer.regions.messages import FIND_TIP, SLIDE_CLOSED, domains_words
+from napari_nh2st.viewer.regions.messages import FIND_TIP, OF_BEFORE, SLIDE_CLOSED, domains_words
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class DomainsPresenter:
             self._view.show_sentence(str(error))
             return
         self.clear()
+        self._view.show_sentence("")
         work = partial(_find, prediction_map, self._inputs(), RESOLUTIONS[self._view.fineness])
         self._view.show_button(FIND_TIP, on=False)
         self._view.work.start("Looking for domains", work, partial(self._show, prediction_map), self.show_state)
@@ -179,6 +181,8 @@ class DomainsPresenter:
                 self._list(self.found)
                 self._show_table()
             self._listed = self.found
+        elif self.found is None:
+            self._view.show_sentence(self._of_before())
         self.show_state()
 
     def _forget(self, gone: object) -> None:
@@ -187,10 +191,18 @@ class DomainsPresenter:
 
     def clear(self) -> None:
         """Take what was found away; the layer stays as it is."""
-        self._view.show_sentence("")
+        self._view.show_sentence(self._of_before())
         self._view.list_domains([])
         self._view.show_markers(None, None)
         self.show_state()
+
+    def _of_before(self) -> str:
+        """Say what to press where a dock that is closed by now has drawn domains of this map."""
+        if self._workspace.map is None or self.found is not None:
+            return ""
+        roles = (role_of(layer) for layer in self._workspace.viewer.layers)
+        own = (role for role in roles if isinstance(role, MapRole) and role.map is self._workspace.map)
+        return OF_BEFORE if any(role.left and role.kind is Kind.DOMAINS for role in own) else ""
 
     def show_state(self) -> None:
         """Offer to find domains, or say why not."""

@@ -38,6 +38,9 @@ COMPARISON_TIPS = {
 
 SLIDE_CLOSED = "the slide is not open"
 FIND_TIP = "Divide what is predicted into parts that look alike and are predicted alike"
+OF_BEFORE = (
+    "Domains were found here before. To list them and their genes, press Find domains: new ones take their place."
+)
 DOMAIN_TIPS = {**COMPARISON_TIPS, "difference": "Mean in the domain minus mean in the rest"}
 
 
