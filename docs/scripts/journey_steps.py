@@ -496,7 +496,7 @@ def exploring(person: Person) -> None:
     person.press("Check the tissue")
     person.wait(lambda: not dock.folds["Trust"].section.tissue.task.running)
     person.look("tissue checked")
-    person.press("Show the spread")
+    person.press("Show spread")
     person.rest(0.5)
     person.wait(lambda: not dock.folds["Trust"].section.spread.task.running)
     person.look("spread")

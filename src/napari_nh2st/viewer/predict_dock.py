@@ -27,6 +27,7 @@ from napari_nh2st.viewer.kit.garbage import thaw
 from napari_nh2st.viewer.kit.layout import column, rule, scrolled
 from napari_nh2st.viewer.kit.lifetime import Lifetime
 from napari_nh2st.viewer.kit.pacing import Pacing, timer
+from napari_nh2st.viewer.layers.frames import load_units
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
@@ -110,9 +111,9 @@ class PredictWidget(QWidget):
         self._take_up()
         self._show_empty(self.empty.presenter.empty)
         self._unfold_remembered()
-        self._warm_up = timer(self, _WARM_MS, self.presenter.warm_up)
-        self.workspace.when_closing(self._warm_up.stop)
-        self._warm_up.start()
+        warm_up = timer(self, _WARM_MS, self._warm_up)
+        self.workspace.when_closing(warm_up.stop)
+        warm_up.start()
         for title, fold in self.folds.items():
             fold.chosen.connect(partial(self.workspace.preferences.open_section, title))
 
@@ -135,6 +136,10 @@ class PredictWidget(QWidget):
     def _unfold_next(self) -> None:
         self._to_unfold.pop(0).button.setChecked(True)
         self._unfold_soon()
+
+    def _warm_up(self) -> None:
+        load_units()  # here: two threads must not read them at once
+        self.presenter.warm_up()
 
     def _take_up(self) -> None:
         """Begin with what is in the window: slides, and what an earlier dock has drawn on them."""

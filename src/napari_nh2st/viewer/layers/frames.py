@@ -46,6 +46,13 @@ def frame_of(mpp: float | None) -> dict[str, Any]:
     return {"scale": (side, side), "units": ("um", "um")}
 
 
+def load_units() -> None:
+    """Have the units of all layers read, which takes .1 s the first time, before a slide is waited for."""
+    from napari.utils.transforms import Affine
+
+    Affine(ndim=2, units=("um", "um"))
+
+
 def map_frame(
     cell: float | tuple[float, ...], origin: tuple[float, float], mpp: float, slide_layer: Layer | None = None
 ) -> dict[str, Any]:

@@ -12,11 +12,12 @@ class Services:
 
     def prepare(self) -> None:
         """Load the engine, and leave a processor to the viewer: with all of them at work, panning stutters."""
+        import napari_nh2st.slides.find_tissue  # first: napari needs scipy, too, for the first layer of a session
         import torch
 
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
         import napari_nh2st.engine.session
-        import napari_nh2st.slides.find_tissue  # noqa: F401
+        import napari_nh2st.slides.slide  # noqa: F401
 
     def calibrate(self) -> None:
         """Try what the machine is fastest with; remembered, so slow only the first time."""
