@@ -13,6 +13,8 @@ class Services:
     def prepare(self) -> None:
         """Load the engine, and leave a processor to the viewer: with all of them at work, panning stutters."""
         import napari_nh2st.slides.find_tissue  # first: napari needs scipy, too, for the first layer of a session
+
+        # isort: split
         import torch
 
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
