@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_NAMELESS = getattr(os, "O_TMPFILE", 0)  # a temporary file that is in no folder
 _CHANGING = {"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1}  # which argument is the new path
 
 
@@ -31,17 +30,18 @@ class WriteGuard:
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = args
-            nameless = _NAMELESS and flags & _NAMELESS == _NAMELESS
-            writes = not nameless and (any(letter in mode for letter in "wax+") if mode else flags & _WRITING)
+            writes = any(letter in mode for letter in "wax+") if mode else flags & _WRITING
         elif event in _CHANGING:
             path, writes = args[_CHANGING[event]], True
         else:
             return
-        if writes and isinstance(path, str | bytes | os.PathLike) and not self._is_allowed(os.fsdecode(path)):
+        if writes and isinstance(path, str | bytes | os.PathLike) and not self._is_allowed(event, os.fsdecode(path)):
             self.refused.append(os.fsdecode(path))
             raise PermissionError(f"a test writes outside its own folder: {os.fsdecode(path)}")
 
-    def _is_allowed(self, name: str) -> bool:
+    def _is_allowed(self, event: str, name: str) -> bool:
         path = os.path.normpath(Path.cwd() / name)
+        if event in ("open", "os.mkdir") and Path(path).is_dir():
+            return True  # it is there already; one that is opened holds a temporary file without a name
         hidden = any(part.startswith(".") or part == "__pycache__" for part in Path(path).parts)
         return hidden or path.startswith(self._allowed)
