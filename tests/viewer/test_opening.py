@@ -16,7 +16,11 @@ from PIL import Image
 from napari_nh2st.slides import plain
 from napari_nh2st.slides.file import SlideFile
 from napari_nh2st.viewer import launch, reader
-from napari_nh2st.viewer.layers.roles import is_opening, slide_of
+from napari_nh2st.viewer.layers.domains import DomainsLayer
+from napari_nh2st.viewer.layers.roles import Kind, is_opening, slide_of
+from napari_nh2st.viewer.layers.spots import SpotsLayer
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
+from viewer.fakes import FakeServices, FakeSlide, card
 
 pytestmark = pytest.mark.viewer
 
@@ -236,6 +240,13 @@ def test_no_warning_of_units_in_any_order(canvas, tmp_path) -> None:
     canvas.until(lambda: len(canvas.viewer.layers) == 5)
     canvas.rest(0.2)
     canvas.dock.slides.mpp_given.emit(0.5, "user")
+    canvas.rest(0.2)
+    spots, slide_layer = SpotsLayer(canvas.viewer, Kind.MEASURED), canvas.dock.state.slide_layer
+    spots.create(np.array([(40.0, 40.0), (80.0, 60.0)]), 20, slide_layer, 0.5, "measured")
+    services = FakeServices()
+    made_from = PredictedMap(services.describe(FakeSlide()), card(), services.decoder(None), scale=2.0, pitch=112)
+    domains = DomainsLayer(canvas.viewer, made_from)
+    domains.show(np.ones(domains.values.shape, np.uint8))
     canvas.rest(0.2)
     assert not canvas.notes
     assert [str(unit) for unit in canvas.viewer.layers.extent.units] == ["micrometer", "micrometer"]
