@@ -20,6 +20,7 @@ ORDER = [
     {"training"},
     {"evaluation"},
     {"analysis", "formats"},
+    {"api"},
     {"demo", "doctor"},
     {"viewer"},
     {"bench"},

@@ -10,25 +10,43 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_nh2st.engine.predict import predict
-    from napari_nh2st.engine.prediction import Prediction
+    from napari_nh2st.api.predict import predict
+    from napari_nh2st.api.prediction import Prediction, open_prediction
+    from napari_nh2st.errors import Nh2stError, Nh2stWarning
     from napari_nh2st.evaluation.protocol import evaluate
-    from napari_nh2st.model.folder import load_model
-    from napari_nh2st.slides import open_slide
+    from napari_nh2st.model.folder import bundled_models, load_model
+    from napari_nh2st.slides import Slide, open_slide
     from napari_nh2st.training.finetune import finetune
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "Prediction": "engine.prediction",
+    "Nh2stError": "errors",
+    "Nh2stWarning": "errors",
+    "Prediction": "api.prediction",
+    "Slide": "slides",
+    "bundled_models": "model.folder",
     "evaluate": "evaluation.protocol",
     "finetune": "training.finetune",
     "load_model": "model.folder",
+    "open_prediction": "api.prediction",
     "open_slide": "slides",
-    "predict": "engine.predict",
+    "predict": "api.predict",
 }
 
-__all__ = ["Prediction", "evaluate", "finetune", "load_model", "open_slide", "predict"]
+__all__ = [
+    "Nh2stError",
+    "Nh2stWarning",
+    "Prediction",
+    "Slide",
+    "bundled_models",
+    "evaluate",
+    "finetune",
+    "load_model",
+    "open_prediction",
+    "open_slide",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -38,4 +56,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__doc__", "__version__"])

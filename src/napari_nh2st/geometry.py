@@ -7,6 +7,7 @@ the number of level-0 pixels per model pixel (model mpp / slide mpp). Arrays of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,23 @@ class Box:
         """Build a box from its top-left corner and its size, all in level-0 pixels."""
         return cls(x, y, x + width, y + height)
 
+    @classmethod
+    def of(cls, region: Box | Sequence[float]) -> Box:
+        """Take a box as it is, or (x, y, width, height) as people write one, level-0 pixels.
+
+        Raises
+        ------
+        ValueError
+            If it is neither.
+        """
+        if isinstance(region, Box):
+            return region
+        try:
+            x, y, width, height = (float(v) for v in region)
+        except (TypeError, ValueError):
+            raise ValueError(f"a region is (x, y, width, height) in level-0 pixels, or a Box, not {region!r}") from None
+        return cls.from_xywh(x, y, width, height)
+
     @property
     def width(self) -> float:
         """Extent in x, level-0 pixels."""
@@ -71,7 +89,7 @@ class Box:
         return (x >= self.x0) & (x < self.x1) & (y >= self.y0) & (y < self.y1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TileSet:
     """Places to predict: tile or spot centres on one slide.
 
@@ -104,6 +122,59 @@ class TileSet:
 
     def __len__(self) -> int:
         return len(self.centres)
+
+    def __repr__(self) -> str:
+        where = "given" if self.grid is None else "on the lattice"
+        return f"TileSet({len(self):,} places {where}, pitch {self.pitch} model px, scale {self.scale:.4g})"
+
+    def holding(self, points: npt.ArrayLike) -> IntArray:
+        """Find the tile that holds each point.
+
+        A tile is the square of side pitch x scale around a place's centre, half-open on the lattice. Squares of given
+        places may overlap: the nearest centre has the point.
+
+        Parameters
+        ----------
+        points : (m, 2) array
+            (x, y) in level-0 pixels.
+
+        Returns
+        -------
+        (m,) int64
+            Index of the place, -1 where there is none.
+        """
+        at = np.asarray(points, dtype=np.float64)
+        if at.ndim != 2 or at.shape[1] != 2:
+            raise ValueError(f"points are an array (m, 2) of x and y in level-0 pixels, not of shape {at.shape}")
+        found = np.full(len(at), -1, dtype=np.int64)
+        finite = np.flatnonzero(np.isfinite(at).all(axis=1))
+        if len(self):
+            near = self._nearest if self.grid is None else self._cells
+            found[finite] = near(at[finite])
+        return found
+
+    def _cells(self, points: FloatArray) -> IntArray:
+        """Find points (m, 2) on the lattice."""
+        assert self.grid is not None
+        side, first = self.pitch * self.scale, self.grid.min(axis=0)
+        corner = self.centres[0] - (self.grid[0] - first)[::-1] * side - side / 2
+        index = np.full(tuple(self.grid.max(axis=0) - first + 1), -1, dtype=np.int64)
+        index[tuple((self.grid - first).T)] = np.arange(len(self))
+        cells = np.floor((points - corner) / side)[:, ::-1]
+        there = ((cells >= 0) & (cells < index.shape)).all(axis=1)
+        found = np.full(len(points), -1, dtype=np.int64)
+        found[there] = index[tuple(cells[there].astype(np.int64).T)]
+        return found
+
+    def _nearest(self, points: FloatArray) -> IntArray:
+        """Find the nearest of given places, if its square holds the point."""
+        found = np.full(len(points), -1, dtype=np.int64)
+        for start in range(0, len(points), 256):
+            away = np.abs(points[start : start + 256, None] - self.centres[None]).max(axis=2)
+            nearest = away.argmin(axis=1)
+            holds = away[np.arange(len(away)), nearest] <= self.pitch * self.scale / 2
+            found[start : start + 256] = np.where(holds, nearest, -1)
+        return found
 
     @classmethod
     def at(cls, centres: npt.ArrayLike, *, scale: float, pitch: int) -> TileSet:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_nh2st.api.predict import predict
 from napari_nh2st.engine import block_encoder
 from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for, limits_of, neighbourhood, slide_box, warnings_for
-from napari_nh2st.engine.predict import predict, predict_places, store_for
+from napari_nh2st.engine.predict import predict_places, store_for
 from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import open_prediction, save_prediction
 from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError

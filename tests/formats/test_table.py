@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from napari_nh2st.formats.table import describe, flat, gene_trust, rows_and_columns, slide_mpp, tile_ids
+from napari_nh2st.formats.table import describe, gene_trust, plain_values, rows_and_columns, slide_mpp, tile_ids
 from napari_nh2st.geometry import Box, TileSet
 from support.predictions import GENES, prediction
 
@@ -20,14 +20,16 @@ def test_ids_of_given_places_are_unique_pixels():
     assert rows_and_columns(places).tolist() == [[1, 0], [1, 0], [0, -1]]
 
 
-def test_the_record_is_json_and_can_be_flat():
+def test_the_record_is_json_and_can_be_plain_values():
     record = describe(prediction(scale=2.0))
     assert json.loads(json.dumps(record)) == record
     assert record["mpp"] == 0.25
     assert record["places"]["pitch_um"] == 56
     assert record["device"] == "cpu"
-    assert all(isinstance(v, str | int | float | bool) for v in flat(record).values())
-    assert json.loads(flat(record)["versions"]) == {"torch": "2.13.0"}
+    plain = plain_values(record)
+    assert plain["versions"] == {"torch": "2.13.0"}
+    assert plain["slide"]["shape"].tolist() == [900, 1400]
+    assert plain["slide"].keys() == {"mpp", "mpp_source", "shape", "synthetic"}  # not what is not known
 
 
 def test_mpp_follows_from_the_scale_where_the_slide_does_not_say():

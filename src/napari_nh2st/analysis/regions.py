@@ -114,12 +114,16 @@ def region_table(prediction: Prediction, regions: Regions) -> pd.DataFrame:
         tile), ``mean_elsewhere`` (all predicted tiles outside the region) and ``unit``. A region without a predicted
         tile has no rows.
     """
+    done = prediction.only_done()
+    return mask_table(done, {name: inside(done.places.centres, outlines) for name, outlines in regions.items()})
+
+
+def mask_table(done: Prediction, masks: Mapping[str, Mask]) -> pd.DataFrame:
+    """Describe every gene in every region as `region_table` does; masks (n,) of places that are all predicted."""
     import pandas as pd
 
-    done = prediction.only_done()
     frames = []
-    for name, outlines in regions.items():
-        mask = inside(done.places.centres, outlines)
+    for name, mask in masks.items():
         if not mask.any():
             continue
         mean, sd = Moments.of(done.hidden, mask).genes(done.decoder)

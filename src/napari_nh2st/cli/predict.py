@@ -157,19 +157,14 @@ def _fill_store(
 ) -> tuple[PredictionStore, TileSet, int]:
     """Predict what the slide's folder lacks; returns it, the tiles, and how many were encoded."""
     from napari_nh2st.engine.going_on import settle
-    from napari_nh2st.engine.places import lattice_for
+    from napari_nh2st.engine.places import tissue_places
     from napari_nh2st.engine.predict import predict_places, results_folder, store_for
 
     settled = settle(results_folder(choices.out, slide), slide, model, choices.pitch, options)
     for note in settled.notes:
         say(f"note: {note}")
     options = settled.options
-    try:
-        places = lattice_for(slide, model.card, choices.region, settled.pitch)
-    except ValueError as error:
-        raise Nh2stError(str(error)) from error
-    if not len(places):
-        raise Nh2stError(f"{slide.path}: there is no tissue {'in this region' if choices.region else 'on this slide'}")
+    places = tissue_places(slide, model.card, choices.region, settled.pitch)
     _ask_for_memory(len(places), model, choices)
     store = store_for(choices.out, slide, model, places.pitch, options)
     if store.mended:

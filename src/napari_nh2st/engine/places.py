@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.stain_check import measure_stain, mpp_problems, stain_if_measured, stain_problems
+from napari_nh2st.errors import Nh2stError, NoTissue
 from napari_nh2st.geometry import SELF, Box, FloatArray, TileSet
 
 if TYPE_CHECKING:
@@ -71,6 +72,27 @@ def lattice_for(
         return tiles
     tissue = slide.tissue() if tissue is None else tissue
     return tiles.select(tissue.fraction_at(tiles.centres, card.patch * scale) >= MIN_TISSUE)
+
+
+def tissue_places(
+    slide: Slide, card: Card, region: Box | None = None, pitch: int | None = None, tissue: TissueMask | None = None
+) -> TileSet:
+    """Choose places as `lattice_for` does; there is at least one.
+
+    Raises
+    ------
+    NoTissue
+        If there is none; the line says where.
+    Nh2stError
+        If the pitch is not a multiple of the encoder's stride.
+    """
+    try:
+        places = lattice_for(slide, card, region, pitch, tissue)
+    except ValueError as error:
+        raise Nh2stError(str(error)) from error
+    if not len(places):
+        raise NoTissue(f"{slide.path}: there is no tissue {'on this slide' if region is None else 'in this region'}")
+    return places
 
 
 def neighbourhood(

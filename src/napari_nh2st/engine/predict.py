@@ -1,9 +1,8 @@
-"""Predicting a slide, or given places of it, into one `Prediction`; and the folder in which results last."""
+"""Predicting places of a slide into one `Prediction`; and the folder in which results last."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,16 @@ from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION
 from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.groups import GROUP
 from napari_nh2st.engine.options import PredictionOptions
-from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.engine.result_header import Header
 from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import SUFFIX, PredictionStore
-from napari_nh2st.geometry import Box, TileSet
-from napari_nh2st.model.folder import Model, decoder_of, load_model
+from napari_nh2st.geometry import TileSet
+from napari_nh2st.model.folder import Model, decoder_of
 from napari_nh2st.provenance import printable, repeat_command, versions
 from napari_nh2st.slide_path import slide_stem
-from napari_nh2st.slides import Slide, open_slide
+from napari_nh2st.slides import Slide
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
@@ -122,64 +120,3 @@ def store_for(folder: Path, slide: Slide, model: Model, pitch: int, options: Pre
     grid = tuple(int(np.ceil(v / scale / pitch)) for v in slide.shape)
     header = Header(signature, lattice, card, decoder_of(model.net), slide_facts(slide), facts)
     return PredictionStore.create(path, (grid[0], grid[1]), max(1, GROUP // pitch), header)
-
-
-def predict(
-    slide: str | Path | Slide,
-    model: str | Path | Model = "demo",
-    *,
-    region: Box | None = None,
-    pitch: int | None = None,
-    mpp: float | None = None,
-    out: str | Path | None = None,
-    options: PredictionOptions | None = None,
-    progress: Callable[[Progress], Any] | None = None,
-) -> Prediction:
-    """Predict expression over a slide, or a region of it.
-
-    Parameters
-    ----------
-    slide : path or Slide
-    model : name, path or Model
-        A bundled model's name, a model folder, or a model from `load_model`.
-    region : Box, optional
-        Level-0 pixels; the whole slide by default.
-    pitch : int, optional
-        Distance between tiles in model pixels; by default that of a folder that is there, else the patch size.
-    mpp : float, optional
-        Micrometres per level-0 pixel, where the slide does not say so itself.
-    out : path, optional
-        A folder in which results last (``<slide stem>.nh2st``); a second run computes only what is missing.
-    options : PredictionOptions, optional
-        Device, precision, tissue mask, cancel.
-    progress : callable, optional
-        Called with a `Progress` after every group of tiles.
-
-    Returns
-    -------
-    Prediction
-        At the tissue tiles of the region.
-
-    Raises
-    ------
-    SlideError, MppNeeded, ModelError
-        One line each, that says what to do.
-    Cancelled
-        If `options.cancelled` turns true.
-    """
-    slide = slide if isinstance(slide, Slide) else open_slide(slide, mpp=mpp)
-    model = model if isinstance(model, Model) else load_model(model)
-    options = PredictionOptions() if options is None else options
-    if out is None:
-        pitch = model.card.patch if pitch is None else pitch
-    else:
-        settled = settle(results_folder(Path(out), slide), slide, model, pitch, options)
-        pitch, options = settled.pitch, settled.options
-    places = lattice_for(slide, model.card, region, pitch, options.tissue)
-    if out is None:
-        return predict_places(slide, model, places, options, progress)[0]
-    store = store_for(Path(out), slide, model, pitch, options)
-    try:
-        return predict_places(slide, model, places, replace(options, store=store), progress)[0]
-    finally:
-        store.close()

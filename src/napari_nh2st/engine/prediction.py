@@ -6,8 +6,8 @@ NumPy only: looking at another gene needs neither the model nor torch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
 from napari_nh2st.model.find_genes import find_genes
+from napari_nh2st.slide_path import slide_stem
 
 _ROUNDING = 1e-4  # hidden vectors are float16
 
@@ -25,7 +26,7 @@ def is_constant(low: float, high: float) -> bool:
     return high - low <= _ROUNDING * max(1.0, abs(low))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Heatmap:
     """One gene as an image on the lattice.
 
@@ -43,8 +44,29 @@ class Heatmap:
     origin: tuple[float, float]
     cell: float
 
+    def __repr__(self) -> str:
+        rows, columns = self.values.shape
+        return f"Heatmap({rows} x {columns} cells of {self.cell:g} level-0 px)"
 
-@dataclass(eq=False)
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """The image's (left, right, bottom, top) in level-0 pixels, y down: `extent` of matplotlib's `imshow`."""
+        rows, columns = self.values.shape
+        left, top = self.origin[0] - self.cell / 2, self.origin[1] - self.cell / 2
+        return left, left + columns * self.cell, top + rows * self.cell, top
+
+    @property
+    def transform(self) -> npt.NDArray[np.float64]:
+        """The matrix (3, 3) that turns (column, row, 1) into (x, y, 1) in level-0 pixels.
+
+        As with pixels of a slide, cell [r, c] covers columns [c, c + 1) and rows [r, r + 1): its centre is at
+        (c + 0.5, r + 0.5).
+        """
+        left, _, _, top = self.extent
+        return np.array([[self.cell, 0, left], [0, self.cell, top], [0, 0, 1]])
+
+
+@dataclass(eq=False, repr=False)
 class Prediction:
     """Predicted expression at the places of one slide.
 
@@ -72,6 +94,15 @@ class Prediction:
 
     def __len__(self) -> int:
         return len(self.places)
+
+    def __repr__(self) -> str:
+        name = slide_stem(str(self.slide.get("path") or "")) or "no slide"
+        done, genes = int(self.done.sum()), len(self.genes)
+        return f"Prediction({name!r}, {done:,} of {len(self):,} places, {genes:,} genes, model {self.card.name!r})"
+
+    def __getitem__(self, genes: str | Iterable[str]) -> npt.NDArray[np.float32]:
+        """Expression at the n places: of one gene (n,), of several (n, G); NaN where not predicted."""
+        return self.gene(genes) if isinstance(genes, str) else self.matrix(genes)
 
     @property
     def genes(self) -> list[str]:
@@ -105,12 +136,30 @@ class Prediction:
         """Expression (n, G) float32 of these genes, or of the whole panel."""
         return self.decoder(self.hidden, self.gene_indices(genes))
 
-    def only_done(self) -> Prediction:
+    def at(self, points: npt.ArrayLike, genes: str | Iterable[str] | None = None) -> npt.NDArray[np.float32]:
+        """Expression at points: the value of the tile that holds each, NaN where there is none.
+
+        Parameters
+        ----------
+        points : (m, 2) array
+            (x, y) in level-0 pixels.
+        genes : str or iterable of str, optional
+            The whole panel by default.
+
+        Returns
+        -------
+        (m,) float32 for one gene, (m, G) for several
+        """
+        index = self.places.holding(points)
+        hidden = self.hidden[index] if len(self) else np.empty((len(index), self.hidden.shape[1]), np.float16)
+        hidden[index < 0] = np.nan
+        values = self.decoder(hidden, self.gene_indices(genes))
+        return values[:, 0] if isinstance(genes, str) else values
+
+    def only_done(self) -> Self:
         """Return the part that is predicted."""
         keep = self.done
-        return Prediction(
-            self.places.select(keep), self.hidden[keep], self.decoder, self.card, self.slide, self.provenance
-        )
+        return replace(self, places=self.places.select(keep), hidden=self.hidden[keep])
 
     def heatmap(self, gene: str) -> Heatmap:
         """Lay one gene out on the lattice, cropped to the rows and columns that occur.

@@ -100,6 +100,11 @@ def evaluate(
     ------
     SampleError, MppNeeded, ModelError
         One line that says what to do.
+
+    Examples
+    --------
+    >>> report = evaluate("test.csv", "RUN/model")  # doctest: +SKIP
+    >>> report["splits"][0]["models"]  # doctest: +SKIP
     """
     samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
     model = model if isinstance(model, Model) else load_model(model)

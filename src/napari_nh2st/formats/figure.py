@@ -144,7 +144,7 @@ def draw_figure(
     for index, ((left, top), (image, limits, values)) in enumerate(zip(layout.corners, made, strict=True)):
         letter = "abcdefghijklmnopqrstuvwxyz"[index % 26] if several else ""
         _draw_title(image.axes, letter, display.genes[index], f"predicted ({prediction.card.name})", layout.image[0])
-        _draw_warning(image.axes, means_nothing(done), layout.image[0])
+        paint_warning(image.axes, means_nothing(done), layout.image[0])
         bar = _axes(figure, layout, left, top + layout.image[1] + TO_BAR, layout.image[0], BAR)
         _draw_colour_bar(bar, image, display.opacity, limits, values, unit)
     return figure
@@ -347,7 +347,7 @@ def _draw_title(axes: Axes, letter: str, gene: str, note: str, width: float) -> 
     write(textwrap.shorten(note, room, placeholder="…"), start, SMALL, color="#404040")
 
 
-def _draw_warning(axes: Axes, sentences: list[str], width: float) -> None:
+def paint_warning(axes: Axes, sentences: list[str], width: float) -> None:
     """Write into the picture, where nobody can crop it off, that the map means nothing."""
     for sentence in sentences:
         lines = textwrap.wrap(sentence, max(16, int(width / MM_PER_LETTER) - 2))

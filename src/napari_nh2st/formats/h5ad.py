@@ -20,8 +20,8 @@ from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.picture import tissue_pictures
 from napari_nh2st.formats.table import (
     describe,
-    flat,
     gene_trust,
+    plain_values,
     rows_and_columns,
     slide_mpp,
     slide_name,
@@ -29,6 +29,7 @@ from napari_nh2st.formats.table import (
     tile_side,
 )
 from napari_nh2st.model.find_genes import find_genes
+from napari_nh2st.model.gene_names import ensembl_ids
 
 if TYPE_CHECKING:
     import anndata
@@ -58,8 +59,9 @@ def _var(prediction: Prediction, genes: Sequence[str]) -> pd.DataFrame:
 
     card, rows = prediction.card, prediction.gene_indices(genes)
     table = pd.DataFrame(index=pd.Index(list(genes), dtype=object, name="gene"))
-    if card.ensembl is not None:
-        table["gene_ids"] = [card.ensembl[i] or "" for i in rows]
+    known = card.ensembl or ensembl_ids(card.genes)  # older cards have none
+    if known is not None:
+        table["gene_ids"] = [known[i] or "" for i in rows]
     means = [np.nan] * len(card.genes) if card.gene_means is None else card.gene_means
     table["training_mean"] = np.asarray(means, dtype=np.float64)[rows]
     trust = gene_trust(prediction, genes)
@@ -107,7 +109,7 @@ def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None)
 
     prediction = prediction.only_done()
     genes = list(prediction.genes) if genes is None else find_genes(prediction.card, genes)
-    uns: dict[str, Any] = {"nh2st": flat(describe(prediction))}
+    uns: dict[str, Any] = {"nh2st": plain_values(describe(prediction))}
     library = _spatial(prediction)
     if library:
         uns["spatial"] = library

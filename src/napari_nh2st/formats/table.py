@@ -114,11 +114,16 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     return record
 
 
-def flat(record: dict[str, Any]) -> dict[str, str | int | float | bool]:
-    """Make a record one level deep, for files without nesting: anything but a scalar becomes JSON."""
-    out: dict[str, str | int | float | bool] = {}
+def plain_values(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as h5ad keeps it: dicts, texts, numbers and arrays; what is not known is left out."""
+    out: dict[str, Any] = {}
     for key, value in record.items():
-        out[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
+        if isinstance(value, dict):
+            out[key] = plain_values(value)
+        elif isinstance(value, list) and all(isinstance(v, str | int | float) for v in value):
+            out[key] = np.array(value, dtype=object if value and isinstance(value[0], str) else None)
+        elif value is not None:
+            out[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
     return out
 
 

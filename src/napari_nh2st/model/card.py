@@ -197,6 +197,12 @@ class Card(_Strict):
             raise ValueError(f"the panel has {n} genes, but gene_means, gene_stds or ensembl has another length")
         return self
 
+    def __repr__(self) -> str:
+        kind = "synthetic" if self.synthetic else self.trained_on or "training not recorded"
+        return f"Card({self.name!r}, {len(self.genes):,} genes, {self.mpp:.4g} um per pixel, {kind})"
+
+    __str__ = __repr__
+
     @property
     def patch(self) -> int:
         """Side of a patch in model pixels."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Decoder:
     """The last linear layer of a model: expression = hidden @ weight.T + bias.
 
@@ -22,6 +22,9 @@ class Decoder:
 
     weight: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"Decoder({len(self.bias):,} genes of {self.weight.shape[1]} values)"
 
     def __call__(self, hidden: npt.NDArray[np.floating[Any]], genes: Sequence[int]) -> npt.NDArray[np.float32]:
         """Decode (n, h) hidden vectors into (n, len(genes)) expression; NaN rows stay NaN."""

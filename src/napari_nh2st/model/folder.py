@@ -32,7 +32,7 @@ _FREE = ("schema_version", "name", "description", "licence", "tissue", "citation
 """Entries of a card that anyone may edit."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A network with its card.
 
@@ -52,13 +52,22 @@ class Model:
     hash: str
     path: Path
 
+    def __repr__(self) -> str:
+        return f"Model({self.card!r}, {str(self.path)!r})"
+
 
 def _bundled_root() -> Path:
     return Path(str(resources.files("napari_nh2st"))) / "demo" / "models"
 
 
 def bundled_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package.
+
+    Examples
+    --------
+    >>> bundled_models()
+    ['demo', 'demo-paper', 'her2st']
+    """
     root = _bundled_root()
     return sorted(p.parent.name for p in root.glob(f"*/{CARD}")) if root.is_dir() else []
 
@@ -146,6 +155,12 @@ def load_model(name_or_path: str | Path) -> Model:
     ------
     ModelError
         If the folder is incomplete, or its weights do not fit its card.
+
+    Examples
+    --------
+    >>> from napari_nh2st import load_model
+    >>> load_model("her2st").card.unit
+    'ln(1 + counts per 10,000)'
     """
     from napari_nh2st.model.nh2st import build
     from napari_nh2st.model.weights import network_shapes, put_weights, read_weights

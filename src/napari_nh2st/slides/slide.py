@@ -51,6 +51,11 @@ class Slide:
         32 hexadecimal digits of the content; the same for a renamed copy.
     synthetic : bool
         True if the file says that it is procedural tissue of this package.
+
+    Examples
+    --------
+    >>> with open_slide("slide.svs") as slide:  # doctest: +SKIP
+    ...     pixels = slide.read(0, 0, 512, 512, scale=4)  # doctest: +SKIP
     """
 
     def __init__(self, path: Path, name: str, source: Source, levels: list[zarr.Array[Any]], mpp: Mpp) -> None:
@@ -68,6 +73,12 @@ class Slide:
     def __repr__(self) -> str:
         height, width = self.shape
         return f"Slide({self.path.name!r}, {self.format}, {width} x {height} px, mpp {self.mpp} from {self.mpp_source})"
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the facts and a small picture."""
+        from napari_nh2st.slides.thumbnail import html_of
+
+        return html_of(self)
 
     def __enter__(self) -> Slide:
         return self
@@ -253,6 +264,13 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     ------
     SlideError
         If the file is missing, damaged, cut short, or not in a known format; one line says why.
+
+    Examples
+    --------
+    >>> from napari_nh2st import open_slide
+    >>> slide = open_slide("slide.svs", mpp=0.5)  # doctest: +SKIP
+    >>> slide.shape, slide.mpp_source  # doctest: +SKIP
+    ((42000, 36000), 'user')
     """
     name, source, size = _open(path, mpp)
     try:

@@ -106,6 +106,11 @@ def finetune(
         If the loss became infinite or no number. The model of the best epoch before that is in the folder.
     Nh2stError
         If the folder holds a run already, the run was stopped before there was anything to keep, or the disk is full.
+
+    Examples
+    --------
+    >>> finetune("train.csv", "RUN")  # doctest: +SKIP
+    PosixPath('RUN/model')
     """
     since, folder, first = since or time.time(), RunFolder(Path(out).expanduser()), is_first_process()
     if first:

@@ -52,15 +52,15 @@ class Summary(_Strict):
     caveats: list[str] = []
 
 
-def write_summary(summary: Summary, run: Path) -> None:
+def write_summary(summary: Summary, run: str | Path) -> None:
     """Write RUN/summary.json."""
-    with finished_file(run / FILE) as draft:
+    with finished_file(Path(run) / FILE) as draft:
         draft.write_text(summary.model_dump_json(indent=1) + "\n", "utf-8")
 
 
-def read_summary(run: Path) -> Summary | None:
+def read_summary(run: str | Path) -> Summary | None:
     """Read a run's summary; None where there is none, or none that can be read."""
     try:
-        return Summary.model_validate(parse_json(contents(run / FILE)))
+        return Summary.model_validate(parse_json(contents(Path(run).expanduser() / FILE)))
     except (OSError, ValueError):
         return None

@@ -79,7 +79,7 @@ def python_lines(request: Request, gene: tuple[str, str] | None, colormap: str) 
 
 def python_of_file(folder: str, gene: tuple[str, str] | None, colormap: str) -> str:
     """Return a script that opens a prediction folder, takes a gene's values and draws them."""
-    lines = ["from napari_nh2st.engine.store import open_prediction", "", f"prediction = open_prediction({folder!r})"]
+    lines = ["from napari_nh2st import open_prediction", "", f"prediction = open_prediction({folder!r})"]
     return _script(lines, gene, colormap, "None")
 
 

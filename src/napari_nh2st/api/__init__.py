@@ -1,0 +1,1 @@
+"""Predictions as people use them in Python: with tables, pictures and files."""

@@ -1,0 +1,126 @@
+"""Predicting a slide from Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_nh2st.api.prediction import Prediction
+from napari_nh2st.engine.chunk import Progress
+from napari_nh2st.engine.going_on import settle
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.places import tissue_places, warnings_for
+from napari_nh2st.engine.predict import predict_places, results_folder, store_for
+from napari_nh2st.errors import ModelError, Nh2stError, Nh2stWarning, SlideError
+from napari_nh2st.geometry import Box
+from napari_nh2st.model.folder import Model, bundled_models, load_model, load_reference
+from napari_nh2st.slides import Slide, open_slide
+
+
+def predict(
+    slide: str | Path | Slide,
+    model: str | Path | Model | None = None,
+    *,
+    region: Box | tuple[float, float, float, float] | None = None,
+    pitch: int | None = None,
+    mpp: float | None = None,
+    out: str | Path | None = None,
+    options: PredictionOptions | None = None,
+    progress: Callable[[Progress], Any] | None = None,
+) -> Prediction:
+    """Predict expression over a slide, or a region of it.
+
+    Parameters
+    ----------
+    slide : path or Slide
+    model : name, path or Model
+        A bundled model's name (`bundled_models`), a model folder, or a model from `load_model`. There is no default.
+    region : Box or (x, y, width, height), optional
+        Level-0 pixels; the whole slide by default.
+    pitch : int, optional
+        Distance between tiles in model pixels; by default that of a folder that is there, else the patch size.
+    mpp : float, optional
+        Micrometres per level-0 pixel; goes before what the file says.
+    out : path, optional
+        A folder in which results last (``<slide stem>.nh2st``); a second run computes only what is missing.
+    options : PredictionOptions, optional
+        Device, precision, tissue mask, cancel.
+    progress : callable, optional
+        Called with a `Progress` after every group of tiles.
+
+    Returns
+    -------
+    Prediction
+        At the tissue tiles of the region.
+
+    Raises
+    ------
+    SlideError, MppNeeded, ModelError
+        One line each, that says what to do.
+    NoTissue
+        If there is nothing to predict; a program that goes over many regions may catch it.
+    Cancelled
+        If `options.cancelled` turns true.
+
+    Warns
+    -----
+    Nh2stWarning
+        What to know before you believe the result, a sentence each: those that the command line prints.
+
+    Examples
+    --------
+    >>> from napari_nh2st import predict
+    >>> prediction = predict("slide.svs", "her2st", region=(1000, 2000, 4000, 4000))  # doctest: +SKIP
+    """
+    if model is None:
+        names = ", ".join(bundled_models()) or "none"
+        raise ModelError(f"name a model: predict(slide, model), with a bundled model ({names}) or a model folder")
+    try:
+        box = None if region is None else Box.of(region)
+    except ValueError as error:
+        raise Nh2stError(str(error)) from error
+    slide, model = _slide(slide, mpp), model if isinstance(model, Model) else load_model(model)
+    options = PredictionOptions() if options is None else options
+    reference = load_reference(model.path)
+    said = _warn(warnings_for(slide, model.card, reference))
+    if out is None:
+        pitch = model.card.patch if pitch is None else pitch
+    else:
+        settled = settle(results_folder(Path(out), slide), slide, model, pitch, options)
+        said += _warn(settled.notes)
+        pitch, options = settled.pitch, settled.options
+    places = tissue_places(slide, model.card, box, pitch, options.tissue)
+    if out is None:
+        made, _ = predict_places(slide, model, places, options, progress)
+    else:
+        store = store_for(Path(out), slide, model, pitch, options)
+        try:
+            made, _ = predict_places(slide, model, places, replace(options, store=store), progress)
+        finally:
+            store.close()
+    _warn(w for w in warnings_for(slide, model.card, reference) if w not in said)  # reading may have found damage
+    return Prediction.of(made)
+
+
+def _slide(slide: str | Path | Slide, mpp: float | None) -> Slide:
+    """Open a slide, or give an open one the pixel size that the caller wants."""
+    if not isinstance(slide, Slide):
+        return open_slide(slide, mpp=mpp)
+    if mpp is None or slide.mpp == mpp:
+        return slide
+    if slide.mpp_source == "user":
+        raise SlideError(
+            f"{slide.path.name} was opened with mpp={slide.mpp:g}, and mpp={mpp:g} was asked for: choose one"
+        )
+    return slide.with_mpp(mpp)
+
+
+def _warn(sentences: Iterable[str]) -> list[str]:
+    """Warn whoever called `predict`."""
+    said = list(sentences)
+    for sentence in said:
+        warnings.warn(sentence, Nh2stWarning, stacklevel=3)
+    return said

@@ -1,0 +1,227 @@
+"""A prediction with its tables, pictures and files: what `predict` and `open_prediction` return."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nh2st.engine import prediction as engine
+from napari_nh2st.errors import Nh2stError, Nh2stWarning
+
+if TYPE_CHECKING:
+    import anndata
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from napari_nh2st.slides import Slide
+
+SUFFIX = ".nh2st"
+
+
+class Prediction(engine.Prediction):
+    """Predicted expression at the places of one slide.
+
+    Genes go by any of their names: ``prediction["HER2"]`` and ``prediction["erbb2"]`` are ``prediction["ERBB2"]``.
+    Where `genes` may be left out, it is the whole panel.
+
+    Attributes
+    ----------
+    places : TileSet
+        The n places; ``places.centres`` (n, 2) are (x, y) in level-0 pixels.
+    card : Card
+        Of the model: ``card.unit``, ``card.trust(gene)``.
+    slide : dict
+        ``path``, ``fingerprint``, ``mpp``, ``mpp_source`` and ``shape`` (height, width) of level 0.
+    provenance : dict
+        Model hash, device, precision, versions and the command.
+
+    Examples
+    --------
+    >>> from napari_nh2st import open_prediction
+    >>> prediction = open_prediction("results/slide.nh2st")  # doctest: +SKIP
+    >>> prediction["ERBB2"]  # doctest: +SKIP
+    array([0.81, 1.22, ...], dtype=float32)
+    """
+
+    @classmethod
+    def of(cls, prediction: engine.Prediction) -> Prediction:
+        """Return a prediction that the engine, or another part of the package, has made; its arrays are shared."""
+        return cls(**{f.name: getattr(prediction, f.name) for f in fields(prediction)})
+
+    def to_dataframe(self, genes: str | Iterable[str] | None = None) -> pd.DataFrame:
+        """Return a table of the predicted tiles: where they are, and a column for each gene.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by tile; ``row``, ``col`` on the lattice, centres ``x_px``, ``y_px`` (level-0 pixels), ``x_um``,
+            ``y_um``, then the genes in `card.unit`: the columns of a CSV file.
+
+        Examples
+        --------
+        >>> prediction.to_dataframe(["ERBB2", "CD74"]).describe()  # doctest: +SKIP
+        """
+        import pandas as pd
+
+        from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids
+
+        done = self.only_done()
+        rows = done.gene_indices(genes)
+        index, centres = rows_and_columns(done.places), done.places.centres
+        where = np.column_stack([centres, centres * slide_mpp(done)])
+        table = pd.DataFrame(index, index=pd.Index(tile_ids(done.places), name="tile"), columns=["row", "col"])
+        table[["x_px", "y_px", "x_um", "y_um"]] = where
+        values = pd.DataFrame(done.decoder(done.hidden, rows), table.index, [self.genes[i] for i in rows])
+        return pd.concat([table, values], axis=1)
+
+    def to_anndata(self, genes: str | Iterable[str] | None = None) -> anndata.AnnData:
+        """Return the predicted tiles as AnnData with the tissue image, as the h5ad file has them.
+
+        Examples
+        --------
+        >>> import scanpy  # doctest: +SKIP
+        >>> scanpy.pl.spatial(prediction.to_anndata(), color="ERBB2")  # doctest: +SKIP
+        """
+        from napari_nh2st.formats.h5ad import to_anndata
+
+        return to_anndata(self, genes if genes is None or isinstance(genes, str) else list(genes))
+
+    def plot(
+        self,
+        gene: str,
+        slide: Slide | str | Path | None = None,
+        ax: Axes | None = None,
+        *,
+        colormap: str = "viridis",
+        limits: tuple[float, float] | None = None,
+    ) -> Axes:
+        """Draw a gene with a scale bar, and a colour bar in the model's unit.
+
+        Parameters
+        ----------
+        gene : str
+        slide : Slide or path, optional
+            Its tissue is drawn below the map. Without it, the background is white.
+        ax : Axes, optional
+            Of matplotlib; a new figure by default. The axes are in level-0 pixels, y down.
+        colormap : str
+            A matplotlib name.
+        limits : (low, high), optional
+            Ends of the colours; the 1st and 99th percentile by default.
+
+        Examples
+        --------
+        >>> prediction.plot("HER2", "slide.svs")  # doctest: +SKIP
+        """
+        from napari_nh2st.formats.plot import plot_map
+        from napari_nh2st.slides import open_slide
+
+        if isinstance(slide, (str, Path)):
+            with open_slide(slide) as opened:
+                return plot_map(self, gene, opened, ax, colormap=colormap, limits=limits)
+        return plot_map(self, gene, slide, ax, colormap=colormap, limits=limits)
+
+    def regions(self, regions: Any) -> pd.DataFrame:
+        """Describe every gene in every region. A tile belongs to a region if its centre is inside.
+
+        Parameters
+        ----------
+        regions : GeoDataFrame, GeoJSON, dict or list
+            Polygons in level-0 pixels, x and y: shapely polygons, GeoJSON, or arrays (k, 2), in a list or by name in a
+            dict; a GeoDataFrame or a GeoJSON FeatureCollection names them by ``name`` or QuPath's ``classification``.
+            Holes are left out; several polygons of one name are one region.
+
+        Returns
+        -------
+        DataFrame
+            One row a region and gene: ``region``, ``gene``, ``n_tiles``, ``mean``, ``sd``, ``mean_elsewhere`` (all
+            predicted tiles outside the region) and ``unit``.
+
+        Warns
+        -----
+        Nh2stWarning
+            If a region has no predicted tile; it then has no rows.
+
+        Examples
+        --------
+        >>> table = prediction.regions({"tumour": [(0, 0), (4000, 0), (4000, 3000)]})  # doctest: +SKIP
+        >>> table.pivot(index="gene", columns="region", values="mean")  # doctest: +SKIP
+        """
+        from napari_nh2st.analysis.outlines import outlines_of, within
+        from napari_nh2st.analysis.regions import mask_table
+
+        done = self.only_done()
+        masks = {name: within(done.places.centres, parts) for name, parts in outlines_of(regions).items()}
+        empty = [name for name, mask in masks.items() if not mask.any()]
+        if empty:
+            turned = any(within(done.places.centres[:, ::-1], outlines_of(regions)[name]).any() for name in empty)
+            mend = "; there would be with x and y exchanged" if turned else ""
+            warnings.warn(f"no predicted tile in {', '.join(empty)}{mend}", Nh2stWarning, stacklevel=2)
+        return mask_table(done, masks)
+
+    def save(self, path: str | Path, genes: str | Iterable[str] | None = None) -> Path:
+        """Write the prediction to a file or folder; it appears when it is complete, and replaces what is there.
+
+        Parameters
+        ----------
+        path : path
+            Its ending chooses the format: ``.nh2st`` (all genes; opens again with `open_prediction` and in napari),
+            or that of a file, such as ``.h5ad`` and ``.csv``.
+        genes : str or iterable of str, optional
+            For files other than ``.nh2st``.
+
+        Raises
+        ------
+        Nh2stError
+            If there is no format of this ending, or nothing is predicted.
+
+        Examples
+        --------
+        >>> prediction.save("slide.h5ad", ["ERBB2", "CD74"])  # doctest: +SKIP
+        """
+        from napari_nh2st.engine.store import save_prediction
+        from napari_nh2st.formats import EXPORTERS, export, format_of
+
+        path = Path(path).expanduser()
+        if path.suffix.lower() == SUFFIX:
+            if genes is not None:
+                raise Nh2stError(f"{SUFFIX} keeps every gene: leave out genes, or save as .h5ad or .csv")
+            return save_prediction(self, path)
+        name = format_of(path)
+        if name is None:
+            raise Nh2stError(f"{path}: end the name in {', '.join([SUFFIX, *(e.suffix for e in EXPORTERS.values())])}")
+        chosen = genes if genes is None or isinstance(genes, str) else list(genes)
+        return export(self, name, path, chosen)
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the facts, and the map of the gene that the model predicts best."""
+        from napari_nh2st.formats.thumbnail import html_of
+
+        return html_of(self)
+
+
+def open_prediction(path: str | Path) -> Prediction:
+    """Open what `predict` left: the ``.nh2st`` folder, or the folder that holds only one.
+
+    Needs neither the model nor torch.
+
+    Raises
+    ------
+    Nh2stError
+        If there is no prediction there, or it is damaged.
+
+    Examples
+    --------
+    >>> from napari_nh2st import open_prediction
+    >>> open_prediction("nowhere")
+    Traceback (most recent call last):
+    napari_nh2st.errors.Nh2stError: nowhere is not a prediction: give one folder that ends in .nh2st (found there: none)
+    """
+    from napari_nh2st.engine import store
+
+    return Prediction.of(store.open_prediction(path))
