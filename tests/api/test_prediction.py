@@ -26,6 +26,7 @@ def test_one_gene_and_several_by_any_name(made):
     assert np.array_equal(made["HER2"], made.gene("ERBB2"), equal_nan=True)
     assert made[["CD74", "erbb2"]].shape == made.matrix(("CD74", "ERBB2")).shape == (len(made), 2)
     assert np.array_equal(made.matrix("ERBB2")[:, 0], made["ERBB2"], equal_nan=True)  # one gene, not five
+    assert made.trust("HER2") == made.card.trust("ERBB2") != "not evaluated"
     with pytest.raises(UnknownGene, match=r"does not predict ERB2 \(did you mean ERBB2\?\)"):
         made["ERB2"]
 

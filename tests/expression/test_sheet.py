@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample, read_expression, read_sheet, write_sheet
+from napari_nh2st.expression import Sample, read_expression, read_sheet, samples_of, write_sheet
 from support.sections import section
 
 HEADER = "sample,patient,slide,expression,format,scale,x,y\n"
@@ -52,6 +52,32 @@ def test_a_sheet_places_spots_of_another_image(sample, folder):
     framed, plain = read_sheet(sheet)
     np.testing.assert_allclose(read_expression(framed).obsm["spatial"], 0.5 * own + (0, -7))
     np.testing.assert_array_equal(read_expression(plain).obsm["spatial"], own)
+
+
+def test_a_data_frame_and_samples_are_sheets_too(sample, folder, monkeypatch):
+    import pandas as pd
+
+    row = {
+        "sample": 7,
+        "patient": "P",
+        "slide": "A.tif",
+        "expression": folder / "A.h5ad",
+        "format": "h5ad",
+        "mpp": None,
+    }
+    frame = pd.DataFrame([row, {**row, "sample": "B", "mpp": 0.5}])
+    monkeypatch.chdir(folder)
+    (first, second) = samples_of(frame)
+    assert first == replace(sample, sample="7")
+    assert second == replace(sample, sample="B", mpp=0.5)
+    assert samples_of((first,)) == [first]
+    with pytest.raises(SampleError, match=r"the DataFrame lacks the column slide"):
+        samples_of(frame.drop(columns="slide"))
+    with pytest.raises(SampleError, match=r"the DataFrame: line 2: there is no .*C\.tif"):
+        samples_of(frame.assign(slide=["A.tif", "C.tif"]))
+    for wrong in ([row], 3, None):
+        with pytest.raises(SampleError, match="a sheet is a path, a DataFrame or a list of Sample, not"):
+            samples_of(wrong)
 
 
 @pytest.mark.parametrize(

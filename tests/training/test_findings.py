@@ -140,6 +140,12 @@ def test_spots_off_the_slide():
         f"20 of {data.n_obs} spots lie off s.tif (900 x 900 px): give positions in pixels of this image; "
         "if they are in pixels of another one, give scale, x and y"
     )
+    wide = TissueMask.from_array(np.arange(400).reshape(10, 40) < 20, (500, 2000))  # little tissue, whatever the turn
+    sample, data = section(over=False)
+    data.obsm["spatial"] = data.obsm["spatial"] * (0.5, 2.2) + (0, 5)
+    (refusal,), _ = texts(sample, data, slide(shape=(500, 2000), mask=wide))
+    assert f"with x and y exchanged, all {data.n_obs} would lie on it; correct the positions" in refusal
+    sample, data = placed(lambda p: far(p, 20))
     with pytest.raises(SampleError, match="sample S: 20 of "):
         examine(sample, data, slide()).admit("S", data)
     (refusal,), _ = texts(*placed(lambda p: 2 * p, frame={"shape": (1800.0, 1800.0), "within": 2.0}))

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_nh2st.engine import prediction as engine
 from napari_nh2st.errors import Nh2stError, Nh2stWarning
+from napari_nh2st.model.find_genes import find_genes
 
 if TYPE_CHECKING:
     import anndata
@@ -52,6 +53,10 @@ class Prediction(engine.Prediction):
     def of(cls, prediction: engine.Prediction) -> Prediction:
         """Return a prediction that the engine, or another part of the package, has made; its arrays are shared."""
         return cls(**{f.name: getattr(prediction, f.name) for f in fields(prediction)})
+
+    def trust(self, gene: str) -> str:
+        """Write a gene's held-out correlation for people, or 'not evaluated'."""
+        return self.card.trust(find_genes(self.card, gene)[0])
 
     def to_dataframe(self, genes: str | Iterable[str] | None = None) -> pd.DataFrame:
         """Return a table of the predicted tiles: where they are, and a column for each gene.

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from napari_nh2st.evaluation.baselines import BASELINES
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import Split, parse_protocol
-from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
+from napari_nh2st.expression import Sample, labels, read_expression, samples_of
 from napari_nh2st.expression.patients import patient_key, patient_keys, written_twice
 from napari_nh2st.model.card import Card
 from napari_nh2st.provenance import repeat_command, versions
@@ -48,6 +48,9 @@ ALARM = "coordinates-knn"
 MAIN = "nh2st-context"
 
 Array = npt.NDArray[np.float32]
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(eq=False)
@@ -94,7 +97,7 @@ class _Sections:
 
 
 def compare(
-    sheet: str | Path | Sequence[Sample],
+    sheet: str | Path | pd.DataFrame | Sequence[Sample],
     protocol: str,
     *,
     budget: Budget = "full",
@@ -108,7 +111,7 @@ def compare(
 
     Parameters
     ----------
-    sheet : path or list of Sample
+    sheet : path, DataFrame or list of Sample
     protocol : str
         See `parse_protocol`.
     budget : "quick" or "full"
@@ -135,7 +138,7 @@ def compare(
         Before any fit, if possible.
     Cancelled
     """
-    samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
+    samples = samples_of(sheet)
     splits = parse_protocol(protocol, samples)
     chosen = _chosen(models)
     config = TrainingConfig() if config is None else config

@@ -19,7 +19,7 @@ from napari_nh2st.evaluation.agreement import disagreement
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.seen_in_training import seen_warning, settle_kinds, unchecked
 from napari_nh2st.evaluation.splits import kind_of
-from napari_nh2st.expression import Sample, labels, read_expression, read_sheet
+from napari_nh2st.expression import Sample, labels, read_expression, samples_of
 from napari_nh2st.expression.panel_match import MATCH, match_panel, match_words, none_found
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
@@ -30,6 +30,7 @@ from napari_nh2st.training.sections.examine import examine
 
 if TYPE_CHECKING:
     import anndata as ad
+    import pandas as pd
 
     from napari_nh2st.engine.prediction import Prediction
 
@@ -73,7 +74,7 @@ def split_kind(card: Card, sample: Sample) -> str:
 
 
 def evaluate(
-    sheet: str | Path | Sequence[Sample],
+    sheet: str | Path | pd.DataFrame | Sequence[Sample],
     model: str | Path | Model,
     *,
     options: PredictionOptions | None = None,
@@ -83,7 +84,7 @@ def evaluate(
 
     Parameters
     ----------
-    sheet : path or list of Sample
+    sheet : path, DataFrame or list of Sample
     model : name, path or Model
     options : PredictionOptions, optional
         Device and cache; scores are computed in `engine.device.SCORING`, whatever its precision.
@@ -106,7 +107,7 @@ def evaluate(
     >>> report = evaluate("test.csv", "RUN/model")  # doctest: +SKIP
     >>> report["splits"][0]["models"]  # doctest: +SKIP
     """
-    samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
+    samples = samples_of(sheet)
     model = model if isinstance(model, Model) else load_model(model)
     options = (PredictionOptions() if options is None else options).for_scoring()
     seen = SeenSections.of_model(model)

@@ -34,6 +34,7 @@ from napari_nh2st.expression.patients import nobody
 from napari_nh2st.expression.several_slides import several_slides
 
 _NO_CENTRES = '{} has no obsm["spatial"]: spot centres (x, y) in pixels of the slide'
+_COLUMNS = "pxl_col_in_fullres and pxl_row_in_fullres, or pixel_x and pixel_y"
 _SPATIAL = ("spatial", "xspatial")  # folded
 _BARCODE = re.compile(r"[ACGT]{12,}(-\d+)?")
 _OF_COUNTS = ("count", "raw", "umi")  # a layer with one of these in its name may hold counts
@@ -206,6 +207,7 @@ def _centres_of_obs(name: str, spots: Table, others: list[str]) -> npt.NDArray[n
     pair = columns.centres(spots.columns)
     if pair is None:
         there = f"; if one of obsm[{', '.join(map(repr, others[:6]))}] holds them, name it so" if others else ""
+        there += f"; columns of obs with x and y are read if they are named so: {_COLUMNS}" if spots.columns else ""
         raise SampleError(_NO_CENTRES.format(name) + there)
     values = np.stack([spots.numbers(pair.x), spots.numbers(pair.y)], axis=1)
     if columns.places_of_array(values):

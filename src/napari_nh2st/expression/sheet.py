@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import SampleError, one_line
@@ -16,6 +17,9 @@ from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.reading import DELIMITERS, Row, Table, exists, expanded, number, read_table, written_cell
 from napari_nh2st.slide_path import slide_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
 REQUIRED = ("sample", "patient", "slide", "expression", "format")
@@ -42,7 +46,40 @@ def read_sheet(path: str | Path) -> list[Sample]:
         Naming every problem of the sheet at once: missing columns or files, unknown formats, repeated names.
     """
     path = expanded(path)
-    table = read_table(path, "the sample sheet", SampleError, wanted=COLUMNS)
+    return _samples(read_table(path, "the sample sheet", SampleError, wanted=COLUMNS), path, path.parent)
+
+
+def samples_of(sheet: str | Path | pd.DataFrame | Iterable[Sample]) -> list[Sample]:
+    """Return the sections of a sheet, however it is given.
+
+    Parameters
+    ----------
+    sheet : path, DataFrame or iterable of Sample
+        A DataFrame has the columns of a sheet; its paths are relative to the working folder.
+
+    Raises
+    ------
+    SampleError
+        As `read_sheet`; and if it is none of these.
+    """
+    if isinstance(sheet, (str, Path)):
+        return read_sheet(sheet)
+    import pandas as pd
+
+    if isinstance(sheet, pd.DataFrame):
+        cells = sheet.astype(object).where(sheet.notna(), "").to_numpy().tolist()
+        rows = [Row(line, [str(cell).strip() for cell in row]) for line, row in enumerate(cells, 1)]
+        return _samples(Table([str(name) for name in sheet.columns], rows, ","), "the DataFrame", Path.cwd())
+    samples = list(sheet) if isinstance(sheet, Iterable) else [sheet]
+    wrong = [s for s in samples if not isinstance(s, Sample)]
+    if wrong:
+        got = f"{type(wrong[0]).__name__} {one_line(repr(wrong[0]), 80)}"
+        raise SampleError(f"a sheet is a path, a DataFrame or a list of Sample, not {got}")
+    return samples
+
+
+def _samples(table: Table, path: str | Path, folder: Path) -> list[Sample]:
+    """Make samples of a table that is called `path`; its paths are relative to a folder."""
     columns = [c.casefold() for c in table.columns]
     lacking = [c for c in REQUIRED if c not in columns]
     if lacking:
@@ -60,7 +97,7 @@ def read_sheet(path: str | Path) -> list[Sample]:
             f"{path}: the column {one_line(other, 60)} is not read: name it mpp (µm per pixel), or remove it"
         )
     problems: list[str] = []
-    samples = [_sample(row, columns, table, path.parent, problems) for row in table.rows]
+    samples = [_sample(row, columns, table, folder, problems) for row in table.rows]
     problems += _repeated(samples, table.rows)
     if problems:
         more = len(problems) - _TOLD

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
@@ -21,7 +21,7 @@ from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.section_descriptor import SectionDescriptor
 from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import Cancelled, Nh2stError
-from napari_nh2st.expression import Sample, read_expression, read_sheet
+from napari_nh2st.expression import Sample, read_expression, samples_of
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import Model, load_model, put_reference, save_model
 from napari_nh2st.terminal import say
@@ -53,9 +53,12 @@ from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_sections
 from napari_nh2st.training.trainer import is_first_process, quiet
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def finetune(
-    sheet: str | Path | Sequence[Sample],
+    sheet: str | Path | pd.DataFrame | Sequence[Sample],
     out: str | Path,
     *,
     base: str | Path | None = None,
@@ -71,7 +74,7 @@ def finetune(
 
     Parameters
     ----------
-    sheet : path or list of Sample
+    sheet : path, DataFrame or list of Sample
     out : path
         The run's folder, see `RunFolder`. A file named ``stop`` that appears in it ends the run, and the best model so
         far is kept; one named ``pause`` holds it until it goes.
@@ -117,7 +120,7 @@ def finetune(
         check_folder(folder, resume)
     else:
         wait_until_ready(folder, cancelled)
-    samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
+    samples = samples_of(sheet)
     settings = RunSettings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
     settings = RunSettings.recorded(folder, samples) if resume or not first else settings
     if resume and has_ended(folder):

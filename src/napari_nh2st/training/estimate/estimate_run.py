@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from napari_nh2st.training.estimate.estimate import Estimate
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from napari_nh2st.expression import Sample
     from napari_nh2st.training.config import TrainingConfig
 
 
 def estimate(
-    sheet: str | Path | Sequence[Sample],
+    sheet: str | Path | pd.DataFrame | Sequence[Sample],
     *,
     base: str | Path | None = None,
     config: TrainingConfig | None = None,
@@ -59,7 +61,7 @@ def estimate(
     begin = time.perf_counter()
     import torch
 
-    from napari_nh2st.expression import read_sheet
+    from napari_nh2st.expression import samples_of
     from napari_nh2st.model.folder import load_model
     from napari_nh2st.training.config import TrainingConfig
     from napari_nh2st.training.estimate.forecast import forecast
@@ -69,7 +71,7 @@ def estimate(
 
     starting = time.perf_counter() - begin
     config = TrainingConfig() if config is None else config
-    samples = read_sheet(sheet) if isinstance(sheet, (str, Path)) else list(sheet)
+    samples = samples_of(sheet)
     start = None if base is None else load_model(base)
     with quiet(), torch.random.fork_rng(devices=[]):
         probe = probe_run(*split_samples(samples, config), config, start, cancelled=cancelled, progress=progress)

@@ -289,6 +289,8 @@ class _Examined:
         elif placement is not None:
             on = int(placement.fit.on_tissue.sum())
             mend = f"{placement.words}, {on:,} would lie over tissue; correct the positions"
+        elif self.ground.whole.contains(self.spots[:, ::-1]).all():
+            mend = f"with x and y exchanged, all {len(self.spots):,} would lie on it; correct the positions"
         else:
             mend = "give positions in pixels of this image; if they are in pixels of another one, give scale, x and y"
         return Finding("off slide", says, mend, refuses=True, frame=frame)
