@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from napari_nh2st.formats.table import describe, gene_trust, plain_values, rows_and_columns, slide_mpp, tile_ids
+from napari_nh2st.formats.table import describe, flat, gene_trust, plain_values, rows_and_columns, slide_mpp, tile_ids
 from napari_nh2st.geometry import Box, TileSet
 from support.predictions import GENES, prediction
 
@@ -26,6 +26,8 @@ def test_the_record_is_json_and_can_be_plain_values():
     assert record["mpp"] == 0.25
     assert record["places"]["pitch_um"] == 56
     assert record["device"] == "cpu"
+    assert all(isinstance(v, str | int | float | bool) for v in flat(record).values())
+    assert json.loads(flat(record)["versions"]) == {"torch": "2.13.0"}
     plain = plain_values(record)
     assert plain["versions"] == {"torch": "2.13.0"}
     assert plain["slide"]["shape"].tolist() == [900, 1400]

@@ -114,6 +114,14 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     return record
 
 
+def flat(record: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    """Make a record one level deep, for files without nesting: anything but a scalar becomes JSON."""
+    out: dict[str, str | int | float | bool] = {}
+    for key, value in record.items():
+        out[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
+    return out
+
+
 def plain_values(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record as h5ad keeps it: dicts, texts, numbers and arrays; what is not known is left out."""
     out: dict[str, Any] = {}
