@@ -22,6 +22,9 @@ def test_the_ending_says_the_format_and_must_not_contradict_it(nh2st, slide, mod
     status, _, err = nh2st("export", tmp_path, "--format", "csv", "--out", tmp_path / "z.h5ad")
     assert (status, "ends as h5ad, but --format says csv" in err) == (2, True)
     assert not list(tmp_path.glob("z*"))
+    for name in ("x.ome.tif", "x.ome.zarr", "x.ome.zarr"):
+        assert nh2st("export", tmp_path, "--out", tmp_path / name, "--genes", "G1")[0] == 0
+        assert (tmp_path / name).exists()
     status, _, err = nh2st("export", tmp_path, "--out", tmp_path / "z.txt")
     assert (status, "give a --format" in err) == (2, True)
 

@@ -190,7 +190,8 @@ def test_a_slide_whose_name_is_no_utf8(nh2st, slide, model, tmp_path):
 
 
 def test_a_part_never_replaces_a_file_that_holds_more(nh2st, slide, model, tmp_path):
-    words = ["predict", slide, "--model", model.path, "--out", tmp_path, "--format", "h5ad,csv"]
+    words = ["predict", slide, "--model", model.path, "--out", tmp_path]
+    words += ["--format", "h5ad,csv,geojson,ome-tiff,ome-zarr"]
     region = ["--region", "400,300,600,500"]
     assert nh2st(*words, *region, "--genes", "G1,G4")[0] == 0
     assert nh2st(*words, *region, "--genes", "G4,G1")[0] == 0  # the same, repeated
@@ -200,6 +201,9 @@ def test_a_part_never_replaces_a_file_that_holds_more(nh2st, slide, model, tmp_p
         status, out, err = nh2st(*words, *smaller)
         assert (status, out, err.count("\n")) == (1, "", 1)
         assert "holds all tissue with all genes, and this command would replace it by less: choose another --out" in err
+    for name in ("geojson", "ome-tiff", "ome-zarr"):
+        status, _, err = nh2st(*words[:-1], name, "--genes", "G1")
+        assert (status, "would replace it by less" in err) == (1, True), name
     assert whole == ((tmp_path / "ä slide.h5ad").read_bytes(), (tmp_path / "ä slide.csv").read_bytes())
 
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from napari_nh2st.errors import Cancelled, Nh2stError
-from napari_nh2st.formats import EXPORTERS, export, export_path, format_of, sidecar_path
+from napari_nh2st.formats import EXPORTERS, export, export_path, format_of, record_in, sidecar_path
+from napari_nh2st.formats.selection import Selection
+from napari_nh2st.geometry import Box
 from support.predictions import GENES, prediction
 
 pytestmark = pytest.mark.filterwarnings("ignore:exported without a tissue image")
@@ -44,7 +46,7 @@ def _read_parquet(path):
 
     table = pd.read_parquet(path)
     record = table.attrs["nh2st"]
-    genes = list(record["genes"])
+    genes = list(record["gene_facts"])
     assert (table[genes].dtypes == np.float32).all()
     assert list(table.columns)[-len(genes) :] == genes
     return table["tile"].tolist(), table[["x_px", "y_px"]].to_numpy(), table[genes].to_numpy(), genes, record
@@ -54,7 +56,7 @@ def _read_geojson(path):
     document = json.loads(path.read_text(encoding="utf-8"))
     assert document["type"] == "FeatureCollection"
     record, features = document["nh2st"], document["features"]
-    genes = list(record["genes"])
+    genes = list(record["gene_facts"])
     assert {f["type"] for f in features} == {"Feature"}
     assert {f["properties"]["objectType"] for f in features} == {"tile"}
     rings = np.array([f["geometry"]["coordinates"][0] for f in features])
@@ -100,7 +102,7 @@ def _read_ome_zarr(path):
     scale, translation = image["datasets"][0]["coordinateTransformations"]
     side, centre = (np.array(t[t["type"]][:0:-1]) / record["mpp"] for t in (scale, translation))
     genes = [channel["label"] for channel in ome["omero"]["channels"]]
-    assert list(record["genes"]) == genes
+    assert list(record["gene_facts"]) == genes
     return *_tiles(group["0"][:], centre + 0.5, side), genes, record
 
 
@@ -167,6 +169,16 @@ def test_values_centres_and_provenance_come_back(name, lattice, tmp_path):
     assert record["precision"] == "fp32"
     assert record["synthetic"]
     assert "not a measurement" in record["content"]
+
+
+def test_the_provenance_is_read_without_the_values(name, tmp_path):
+    chosen = Selection(Box.from_xywh(0, 0, 600, 500), ("ERBB2", "CD74"))
+    path = export(chosen.of_prediction(prediction(), {}), name, tmp_path / "out", genes=chosen.genes)
+    assert record_in(name, path)["model"] == "test-model"
+    assert Selection.read(record_in(name, path)) == chosen
+    other = tmp_path / f"other{EXPORTERS[name].suffix}"
+    other.write_text("something else")
+    assert record_in(name, other) == {}
 
 
 def test_genes_are_chosen_and_ordered(name, tmp_path):
@@ -284,6 +296,8 @@ class Block:
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Block())
 sys.path.insert(0, sys.argv[2])
+from napari_nh2st.formats.selection import Selection
+from napari_nh2st.geometry import Box
 from support.predictions import prediction
 from napari_nh2st.formats import export
 for name in sys.argv[3:]:

@@ -19,7 +19,7 @@ def export(
         Path, typer.Option("--out", metavar="FILE", help="The file; its ending says the format.", show_default=False)
     ],
     fmt: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="h5ad or csv, if the name does not say it.")
+        str | None, typer.Option("--format", metavar="F", help="The format, if the name does not say it.")
     ] = None,
     genes: GenesOption = None,
     region: RegionOption = None,
@@ -47,15 +47,14 @@ def export(
 
 def _format(fmt: str | None, out: Path) -> str:
     """Return the format that was named, or that the file's ending says; they must not contradict each other."""
-    from napari_nh2st.formats import EXPORTERS
+    from napari_nh2st.formats import EXPORTERS, format_of
 
     choices = ", ".join(EXPORTERS)
     if fmt is not None and fmt not in EXPORTERS:
         raise typer.BadParameter(f"{fmt!r}: choose from {choices}", param_hint="--format")
-    by_ending = {e.suffix: e.name for e in EXPORTERS.values()}
-    ending = None if out.is_dir() else by_ending.get(out.suffix.lower())
+    ending = format_of(out)
     if fmt is None and ending is None:
-        endings = " or ".join(by_ending)
+        endings = " or ".join(exporter.suffix for exporter in EXPORTERS.values())
         raise typer.BadParameter(f"{out}: end the file's name in {endings}, or give a --format", param_hint="--out")
     if fmt is not None and ending not in (None, fmt):
         raise typer.BadParameter(f"{out} ends as {ending}, but --format says {fmt}: leave --format out, or rename it",

@@ -70,7 +70,12 @@ def predict(
     pitch: Annotated[int | None, typer.Option("--pitch", help="Distance between tiles in model pixels.")] = None,
     genes: GenesOption = None,
     formats: Annotated[
-        str, typer.Option("--format", metavar="F,...", help="Files to write: h5ad, csv; or none.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="F,...",
+            help="Files to write: h5ad, csv, parquet, geojson, ome-tiff, ome-zarr; or none.",
+        ),
     ] = "h5ad",
     mpp: MppOption = None,
     device: DeviceOption = "auto",
@@ -183,11 +188,14 @@ def _fill_store(
 def _ask_for_memory(tiles: int, model: Model, choices: _Choices) -> None:
     """Say before anything is computed that results would not fit into memory."""
     from napari_nh2st.engine.memory import ask_for
+    from napari_nh2st.formats import check_size
 
     width = model.net.decoder.in_features
     ask_for(2 * 2 * tiles * width, f"a prediction of {tiles:,} tiles", "give a --region or a larger --pitch")
     if choices.formats:
         genes = len(model.card.genes if choices.genes is None else choices.genes)
+        for name in choices.formats:
+            check_size(name, tiles, genes)
         what = f"writing {tiles:,} tiles x {genes:,} genes as {', '.join(choices.formats)}"
         ask_for(2 * 4 * tiles * genes, what, "give --genes, or --format none and nh2st export --genes afterwards")
 
@@ -221,11 +229,11 @@ def _files(stem: str, choices: _Choices) -> list[tuple[str, Path]]:
 
 def _refuse_smaller(stem: str, choices: _Choices) -> None:
     """Make sure that no file of an earlier command is replaced by a part of it."""
-    from napari_nh2st.formats import sidecar_path
+    from napari_nh2st.formats import record_in
     from napari_nh2st.formats.selection import refuse_smaller
 
     instead = (
         "choose another --out, or --format none and then nh2st export with --region, --genes and an --out of its own"
     )
-    for _, file in _files(stem, choices):
-        refuse_smaller(choices.selection, file, sidecar_path(file), instead)
+    for name, file in _files(stem, choices):
+        refuse_smaller(choices.selection, file, record_in(name, file), instead)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.engine.prediction import Prediction
@@ -19,12 +20,13 @@ from napari_nh2st.formats import csv, geojson, h5ad, ome_tiff, ome_zarr, parquet
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.table import describe, slide_name
 from napari_nh2st.model.find_genes import find_genes
+from napari_nh2st.reading import read_json
 
 EXPORTERS: dict[str, Exporter] = {
     m.EXPORTER.name: m.EXPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr)
 }
 
-__all__ = ["EXPORTERS", "Exporter", "check_size", "export", "export_path", "format_of", "sidecar_path"]
+__all__ = ["EXPORTERS", "Exporter", "check_size", "export", "export_path", "format_of", "record_in", "sidecar_path"]
 
 
 def _exporter(name: str) -> Exporter:
@@ -34,7 +36,7 @@ def _exporter(name: str) -> Exporter:
 
 
 def _has_suffix(path: Path, exporter: Exporter) -> bool:
-    return path.name.lower().endswith(exporter.suffixes)
+    return path.name.lower().endswith(exporter.suffixes) and (exporter.folder or not path.is_dir())
 
 
 def format_of(path: str | Path) -> str | None:
@@ -54,7 +56,7 @@ def export_path(prediction: Prediction, name: str, path: str | Path) -> Path:
         In an existing folder, the file gets the slide's name. The format's suffix is added if it is missing.
     """
     exporter, target = _exporter(name), Path(path)
-    if target.is_dir() and not (exporter.folder and _has_suffix(target, exporter)):
+    if target.is_dir() and not _has_suffix(target, exporter):
         return target / f"{slide_name(prediction)}{exporter.suffix}"
     return target if _has_suffix(target, exporter) else target.with_name(target.name + exporter.suffix)
 
@@ -62,6 +64,16 @@ def export_path(prediction: Prediction, name: str, path: str | Path) -> Path:
 def sidecar_path(path: Path) -> Path:
     """Name the provenance file beside a file that has no room for it."""
     return path.with_name(f"{path.name}.provenance.json")
+
+
+def record_in(name: str, file: Path) -> dict[str, Any]:
+    """Return the provenance of a file that `export` wrote; empty if it cannot be read."""
+    exporter = _exporter(name)
+    try:
+        record = read_json(sidecar_path(file)) if exporter.read_record is None else exporter.read_record(file)
+    except Exception:  # any file can have the name, and its reader may fail in any way
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def check_size(name: str, tiles: int, genes: int) -> None:

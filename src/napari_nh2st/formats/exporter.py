@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from napari_nh2st.engine.prediction import Prediction
 
@@ -29,6 +30,9 @@ class Exporter:
         `progress` as often as it can be stopped. `export` takes care of half-written files.
     sidecar : bool
         True if the format has no room for provenance: `export` then writes ``<file name>.provenance.json``.
+    read_record : callable or None
+        ``read_record(path)`` returns the provenance in a file; without a sidecar only. It may raise anything where the
+        file is another one.
     other_suffixes : tuple of str
         Endings that mean this format too.
     folder : bool
@@ -46,6 +50,7 @@ class Exporter:
     description: str
     write: Callable[[Prediction, Path, Sequence[str], Progress], None]
     sidecar: bool = False
+    read_record: Callable[[Path], dict[str, Any]] | None = None
     other_suffixes: tuple[str, ...] = ()
     folder: bool = False
     lattice: bool = False

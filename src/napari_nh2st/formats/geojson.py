@@ -18,8 +18,10 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.table import describe, gene_facts, tile_ids, tile_side, value_blocks
 from napari_nh2st.geometry import FloatArray
+from napari_nh2st.reading import parse_json
 
 _ROWS = 512
+_RECORD = 10**7  # characters of the provenance, at most
 _MOST_VALUES = 2_000_000  # a file of about 100 MB, which QuPath reads into memory as a whole
 
 # Of a square, from the top left, closed: steps of half a side. The exterior ring as GeoJSON has it.
@@ -52,7 +54,7 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
     """Write a feature collection, a line a tile."""
     places, facts = prediction.places, gene_facts(prediction, genes)
     ids, side, trust = tile_ids(places), tile_side(places), _held_out(facts)
-    record = describe(prediction) | {"genes": facts}
+    record = describe(prediction) | {"gene_facts": facts}
     with path.open("w", encoding="utf-8") as file:
         file.write(f'{{"type": "FeatureCollection",\n"nh2st": {json.dumps(record)},\n"features": [')
         comma = "\n"
@@ -64,10 +66,18 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
         file.write("\n]}\n")
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the provenance, without reading the tiles."""
+    with path.open(encoding="utf-8") as file:
+        file.readline(_RECORD)
+        return dict(parse_json(file.readline(_RECORD).strip().removeprefix('"nh2st":').removesuffix(",")))
+
+
 EXPORTER = Exporter(
     "geojson",
     ".geojson",
     "Tiles as squares with their values as measurements, for QuPath (GeoJSON)",
     write,
+    read_record=read_record,
     most_values=_MOST_VALUES,
 )

@@ -146,4 +146,15 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
     write_file(to_anndata(prediction, genes), path)
 
 
-EXPORTER = Exporter("h5ad", ".h5ad", "AnnData with the tissue image, for scanpy and squidpy (h5ad)", write)
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the texts of the provenance."""
+    import h5py
+
+    with h5py.File(path) as stored:
+        group = stored["uns/nh2st"]
+        return {key: group[key].asstr()[()] for key in group if h5py.check_string_dtype(group[key].dtype)}
+
+
+EXPORTER = Exporter(
+    "h5ad", ".h5ad", "AnnData with the tissue image, for scanpy and squidpy (h5ad)", write, read_record=read_record
+)

@@ -17,6 +17,7 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.lattice_image import TILE, Frame, Plane, frame_of, planes, pyramid
 from napari_nh2st.formats.table import describe, flat, gene_facts, slide_name
+from napari_nh2st.slides.tiff_ome import elements, parsed_xml
 
 NAMESPACE = "napari-nh2st"
 
@@ -86,11 +87,22 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
             )
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the provenance, flat, each value as text."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        notes = elements(parsed_xml(file.ome_metadata), "MapAnnotation")
+    (note,) = (note for note in notes if note.get("Namespace") == NAMESPACE)
+    return {str(entry.get("K")): entry.text or "" for entry in elements(note, "M")}
+
+
 EXPORTER = Exporter(
     "ome-tiff",
     ".ome.tif",
     "Image, a pixel a tile and a channel a gene, in QuPath and Fiji (OME-TIFF)",
     write,
+    read_record=read_record,
     other_suffixes=(".ome.tiff",),
     lattice=True,
 )

@@ -16,6 +16,7 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.lattice_image import TILE, Frame, frame_of, planes, pyramid
 from napari_nh2st.formats.table import describe, gene_facts, slide_name
+from napari_nh2st.reading import read_json
 
 _VISIBLE = 1  # channels that a viewer shows at first
 
@@ -86,7 +87,12 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
         "multiscales": [_multiscales(prediction, frame)],
         "omero": _omero(genes, ends),
     }
-    group.attrs["nh2st"] = describe(prediction) | {"genes": gene_facts(prediction, genes)}
+    group.attrs["nh2st"] = describe(prediction) | {"gene_facts": gene_facts(prediction, genes)}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the provenance."""
+    return dict(read_json(path / "zarr.json")["attributes"]["nh2st"])
 
 
 EXPORTER = Exporter(
@@ -94,6 +100,7 @@ EXPORTER = Exporter(
     ".ome.zarr",
     "Image, a pixel a tile and a channel a gene, in napari and Vitessce (OME-Zarr 0.5; a folder)",
     write,
+    read_record=read_record,
     folder=True,
     lattice=True,
 )

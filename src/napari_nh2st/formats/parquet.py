@@ -25,6 +25,7 @@ from napari_nh2st.formats.table import (
     tile_side,
     value_blocks,
 )
+from napari_nh2st.reading import parse_json
 
 if TYPE_CHECKING:
     import pyarrow
@@ -43,7 +44,7 @@ def _schema(prediction: Prediction, genes: Sequence[str]) -> pyarrow.Schema:
         pa.field(gene, pa.float32(), metadata={k: str(v) for k, v in facts[gene].items() if v is not None})
         for gene in genes
     ]
-    record = describe(prediction) | {"genes": facts}
+    record = describe(prediction) | {"gene_facts": facts}
     metadata = {"nh2st": json.dumps(record), "PANDAS_ATTRS": json.dumps({"nh2st": record})}
     return pa.schema([*tile, *place, *values], metadata=metadata)
 
@@ -69,10 +70,18 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
             file.write_table(pa.table(arrays, schema=schema))
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the provenance."""
+    from pyarrow.parquet import read_schema
+
+    return dict(parse_json(read_schema(path).metadata[b"nh2st"]))
+
+
 EXPORTER = Exporter(
     "parquet",
     ".parquet",
     "Table in columns, a row a tile and a column a gene, for pandas, polars, DuckDB and R (Parquet)",
     write,
+    read_record=read_record,
     package="pyarrow",
 )

@@ -10,7 +10,6 @@ from typing import Any
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
-from napari_nh2st.reading import read_json
 
 ALL_TISSUE, ALL_GENES = "all tissue", "all"
 REGION, GENES = "region", "genes"  # keys of the provenance
@@ -80,23 +79,16 @@ class Selection:
         return replace(part, provenance={**prediction.provenance, **command, **self.record})
 
 
-def selection_in(file: Path, note: Path) -> Selection:
-    """Return what a file holds by its own provenance, or by the note beside it; everything if neither can be read."""
-    try:
-        if note.is_file():
-            record = read_json(note)
-            return Selection.read(record if isinstance(record, dict) else {})
-        import h5py
-
-        with h5py.File(file) as stored:
-            group = stored["uns/nh2st"]
-            return Selection.read({key: group[key].asstr()[()] for key in (REGION, GENES) if key in group})
-    except (Nh2stError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Selection()
-
-
-def refuse_smaller(selection: Selection, file: Path, note: Path, instead: str) -> None:
+def refuse_smaller(selection: Selection, file: Path, record: dict[str, Any], instead: str) -> None:
     """Make sure that a file which is there loses nothing when it is replaced.
+
+    Parameters
+    ----------
+    selection : Selection
+    file : Path
+    record : dict
+        The provenance of `file`, empty if it cannot be read.
+    instead : str
 
     Raises
     ------
@@ -105,7 +97,7 @@ def refuse_smaller(selection: Selection, file: Path, note: Path, instead: str) -
     """
     if not file.exists():
         return
-    there = selection_in(file, note)
+    there = Selection.read(record)
     if not selection.covers(there):
         has, genes = there.record[REGION], there.genes
         count = "all genes" if genes is None else f"{len(genes)} gene{'s' * (len(genes) != 1)}"
