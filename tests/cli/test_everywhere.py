@@ -88,3 +88,44 @@ def test_ctrl_c_ends_with_130(nh2st, monkeypatch, body):
 
     monkeypatch.setattr("napari_nh2st.slides.open_slide", stopped)
     assert nh2st("info", "x.svs")[0] == 130
+
+
+MISTAKES = {
+    "no such format": ["predict", "{slide}", "--model", "demo", "--out", "{out}", "--format", "pdf"],
+    "no such slide": ["predict", "nowhere.svs", "--model", "demo", "--out", "{out}"],
+    "no such model": ["predict", "{slide}", "--model", "nothing", "--out", "{out}"],
+    "no such gene": ["predict", "{slide}", "--model", "demo", "--out", "{out}", "--genes", "NOPE"],
+    "out is a file": ["predict", "{slide}", "--model", "demo", "--out", "{slide}"],
+    "no sheet": ["finetune", "nowhere.csv", "--out", "{out}"],
+    "no model to score": ["evaluate", "{sheet}", "--model", "nothing"],
+    "no report there": ["evaluate", "{sheet}", "--model", "demo", "--out", "{slide}/r.json"],
+    "no tissue": ["pretrain", "nowhere.svs", "--out", "{out}.safetensors"],
+    "no checkpoint": ["convert", "nowhere.ckpt", "--out", "{out}"],
+    "no model to see": ["view", "{slide}", "--model", "nothing"],
+    "no window": ["view", "{slide}"],
+}
+
+
+def test_a_mistake_is_told_before_torch_and_qt_are_loaded(slide, tmp_path):
+    """All in one process that has neither; each is one line."""
+    (tmp_path / "s.csv").write_text(f"sample,patient,slide,expression,format\nA,P,{slide},{slide},h5ad\n")
+    names = {"slide": slide, "out": tmp_path / "out", "sheet": tmp_path / "s.csv"}
+    lines = [[word.format(**names) for word in words] for words in MISTAKES.values()]
+    body = (
+        "import sys, json\n"
+        "for name in ('torch', 'qtpy', 'napari'): sys.modules[name] = None\n"
+        "from napari_nh2st.cli import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    sys.argv[1:] = words\n"
+        "    try: main()\n"
+        "    except SystemExit as end: print(end.code)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    program = [sys.executable, "-c", body, json.dumps(lines)]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    told = dict(zip(MISTAKES, done.stderr.splitlines(), strict=True))
+    assert all(line.startswith("error: ") for line in told.values()), told
+    assert done.stdout.split() == ["2", *["1"] * (len(MISTAKES) - 1)]
+    if sys.platform == "linux":
+        assert "there is no display for a window" in told["no window"]
+    assert not (tmp_path / "out").exists()

@@ -38,7 +38,12 @@ def test_a_panel_of_what_was_measured(nh2st, samples, tmp_path, monkeypatch):
     assert (status, "keeps the panel of the model" in err) == (2, True)
 
 
-def test_genes_that_were_not_measured_name_the_way_out(nh2st, samples, tmp_path):
+@pytest.fixture
+def short_epochs(monkeypatch):
+    monkeypatch.setattr("napari_nh2st.training.data.batches.FEWEST_STEPS", 2)
+
+
+def test_genes_that_were_not_measured_name_the_way_out(nh2st, samples, tmp_path, short_epochs):
     base = small_model(tmp_path, genes=["LIGHT", "ABSENT", "DARK", "GONE"], gene_means=[5.0] * 4, gene_stds=[1.0] * 4)
     status, _, err = nh2st("finetune", samples, "--out", tmp_path / "run", "--model", base.path, "--epochs", 1)
     assert status == 1
@@ -50,7 +55,7 @@ def test_genes_that_were_not_measured_name_the_way_out(nh2st, samples, tmp_path)
     assert load_card(tmp_path / "run" / "model").genes == ["LIGHT", "DARK"]
 
 
-def test_resuming_a_finished_run_changes_nothing(nh2st, samples, tmp_path):
+def test_resuming_a_finished_run_changes_nothing(nh2st, samples, tmp_path, short_epochs):
     run = tmp_path / "run"
     settings = tmp_path / "c.yaml"
     settings.write_text("pretrain_steps: 1\npanel: 2\nepochs: 1\nrefit: false\n")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from napari_nh2st.cli.checks import check_parent
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.terminal import say
 
 
@@ -26,6 +28,9 @@ def convert(
 
     A checkpoint of a self-supervised ResNet-18 becomes an encoder file: give an --out that ends in .safetensors.
     """
+    if not checkpoint.exists():
+        raise Nh2stError(f"{checkpoint} does not exist")
+    check_parent(out)
     from napari_nh2st.model.convert import convert_checkpoint
 
     print(convert_checkpoint(checkpoint, genes, out, mpp=mpp, pitch=pitch, name=name, progress=say))

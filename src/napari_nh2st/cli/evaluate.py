@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.options import DeviceOption, JsonOption, names, prediction_options
+from napari_nh2st.cli.checks import check_parent
+from napari_nh2st.cli.options import DeviceOption, JsonOption, checked_precision, names, prediction_options
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.terminal import interruptible, say
@@ -57,8 +58,6 @@ def evaluate(
 
     PCC is per gene across the spots of each section, on raw labels; splits are labelled from patient ids.
     """
-    from napari_nh2st.evaluation.report import write_report
-
     if (model is None) == (protocol is None):
         raise typer.BadParameter("give either a model to score or a protocol to train and score", param_hint="--model")
     if update_card and model is None:
@@ -67,7 +66,15 @@ def evaluate(
         raise typer.BadParameter(f"{budget!r} is neither quick nor full", param_hint="--budget")
     if out is not None and out.suffix in (".md", ".png"):
         raise typer.BadParameter(f"{out}: the report's own name ends in .json", param_hint="--out")
+    checked_precision(precision)
+    chosen_seeds = _seeds(seeds)
+    if out is not None:
+        check_parent(out)
     sections = _sections(sheet, names(samples))
+    if model is not None:
+        _check_model(model, update_card)
+    from napari_nh2st.evaluation.report import write_report
+
     cancelled = interruptible()
     options = prediction_options(device, precision, cancelled)
     try:
@@ -83,14 +90,14 @@ def evaluate(
             settings = read_config(config).model_copy(update=given)
             report = compare(
                 sections, str(protocol), budget="quick" if budget == "quick" else "full", config=settings,
-                models=names(models), seeds=_seeds(seeds), progress=say, cancelled=cancelled,
+                models=names(models), seeds=chosen_seeds, progress=say, cancelled=cancelled,
             )  # fmt: skip
     except Cancelled:
         raise Nh2stError("stopped; nothing was written") from None
-    _print_report(report, as_json)
     if out is not None:
         written = ", ".join(str(p) for p in write_report(report, out))
         say(f"report: {written}")
+    _print_report(report, as_json)
 
 
 def _sections(sheet: Path, samples: list[str] | None) -> list[Sample]:
@@ -115,13 +122,20 @@ def _seeds(text: str | None) -> list[int] | None:
         raise typer.BadParameter(f"{text!r}: give whole numbers from 0, such as 0,1,2", param_hint="--seeds") from None
 
 
+def _check_model(name: str, update_card: bool) -> None:
+    """Say before torch is loaded that there is no such model, or that its card is not to be changed."""
+    from napari_nh2st.model.folder import bundled_models, load_card
+
+    load_card(name)
+    if update_card and name in bundled_models():
+        raise Nh2stError(f"{name} comes with the package: copy its folder and update the copy's card")
+
+
 def _score_model(samples: list[Sample], name: str, options: PredictionOptions, update_card: bool) -> dict[str, Any]:
     from napari_nh2st.evaluation.protocol import evaluate as score
     from napari_nh2st.evaluation.protocol import with_figures
-    from napari_nh2st.model.folder import bundled_models, load_model, save_card
+    from napari_nh2st.model.folder import load_model, save_card
 
-    if update_card and name in bundled_models():
-        raise Nh2stError(f"{name} comes with the package: copy its folder and update the copy's card")
     model = load_model(name)
     report = score(samples, model, options=options, progress=say)
     if update_card:

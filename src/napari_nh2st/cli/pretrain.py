@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from napari_nh2st.cli.checks import check_parent, check_slides
 from napari_nh2st.cli.options import DeviceOption, MppOption, SeedOption, SlidesArg, slides_and_mpp
 from napari_nh2st.cli.output import stage_bars
 from napari_nh2st.terminal import interruptible
@@ -24,11 +25,13 @@ def pretrain(
 
     Nothing but the images is read. Ctrl+C stops and writes nothing.
     """
+    check_parent(out)
+    targets = slides_and_mpp(slides, mpp)
+    check_slides(path for path, _ in targets)
     from napari_nh2st.training.pretraining.pretrain import pretrain as train
     from napari_nh2st.training.pretraining.pretrain import pretrain_facts
     from napari_nh2st.training.pretraining.settings import STEPS, PretrainSettings
 
-    targets = slides_and_mpp(slides, mpp)
     settings = PretrainSettings(steps=steps or STEPS, seed=seed, device=device)
     file = train(
         [path for path, _ in targets], out, settings, mpp=[its_mpp for _, its_mpp in targets], progress=stage_bars(),

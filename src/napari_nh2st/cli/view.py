@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from napari_nh2st.cli.options import MppOption, SlideArg
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.terminal import has_display
 
 
 def view(
@@ -15,9 +17,17 @@ def view(
     mpp: MppOption = None,
 ) -> None:
     """Open a slide in napari with the NH2ST dock in place."""
+    from napari_nh2st.model.folder import load_card
     from napari_nh2st.slides import read_header
 
-    read_header(slide, mpp=mpp)  # a slide that cannot be opened is said here, before a window appears
+    # What is wrong is said here, before a window appears.
+    read_header(slide, mpp=mpp)
+    if model is not None:
+        load_card(model)
+    if not has_display():
+        raise Nh2stError(
+            "there is no display for a window: nh2st predict and nh2st figure need none; over ssh, connect with ssh -X"
+        )
     from napari_nh2st.viewer.launch import show
 
     show(slide, model=model, mpp=mpp)
