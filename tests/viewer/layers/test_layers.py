@@ -14,6 +14,7 @@ from napari_nh2st.viewer.layers import heatmap as heatmap_module
 from napari_nh2st.viewer.layers.heatmap import COLORMAPS, HeatmapLayer, Limits, limits_of, smoothed
 from napari_nh2st.viewer.layers.tissue import add_tissue_layer, tissue_layer_of
 from napari_nh2st.viewer.predict.region import drawn_region, level0, visible_box
+from napari_nh2st.viewer.layers.roles import role_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.style import Style
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
@@ -87,10 +88,14 @@ def test_constant_and_empty_genes_draw(viewer) -> None:
     heatmap = HeatmapLayer(viewer, made, Style())
     heatmap.show("FLAT")
     assert heatmap.limits.note == "nothing predicted yet"
+    assert not heatmap.layer.colorbar.visible  # it would say "0.00 to 1.00" of nothing
+    assert role_of(heatmap.layer).label == ""
     made.add(np.arange(5), np.ones((5, 4), np.float16))
     heatmap.write(np.arange(5))
     heatmap.draw()
     assert "the same everywhere" in heatmap.limits.note
+    assert heatmap.layer.colorbar.visible
+    assert role_of(heatmap.layer).label.startswith("FLAT, predicted")
     assert np.isfinite(heatmap.layer.data).sum() == 5
 
 

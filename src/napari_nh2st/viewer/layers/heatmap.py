@@ -110,6 +110,7 @@ class HeatmapLayer(MapLayer):
         self.beyond = ""
         self._waiting: list[IntArray] = []
         self._fitted = 0
+        self._blank = True
 
     def adopt(self, layer: Image) -> None:
         """Take over a layer that is there already, such as one that File > Open made."""
@@ -120,8 +121,14 @@ class HeatmapLayer(MapLayer):
         self._limits.now = limits_of_layer(layer)
         if layer.data.shape == self.values.shape and layer.data.dtype == self.values.dtype:
             self.values = layer.data
+        self._blank = not np.isfinite(self.values).any()
         self._watch(layer)
         self._settled = True
+
+    @property
+    def blank(self) -> bool:
+        """True until the first values come, from a job or a quick preview."""
+        return self._blank
 
     def keep_limits(self) -> None:
         """Keep the limits of a layer that was taken over, where they are not those that fit its values."""
@@ -132,8 +139,8 @@ class HeatmapLayer(MapLayer):
     def show(self, gene: str) -> None:
         """Draw a gene, from the hidden vectors; brings the layer back if it was deleted."""
         values = self.map.values(gene)
-        title, label = heatmap_title(gene, self.role.kind), heatmap_label(gene, self.map, self.beyond)
-        self.describe(gene=gene, title=title, preview=self.map.preview is not None, label=label)
+        title, quick = heatmap_title(gene, self.role.kind), self.map.preview is not None
+        self.describe(gene=gene, title=title, preview=quick, label=self._label_of(gene))
         if not self.present:
             self._create()
         self.values[...] = values
@@ -217,7 +224,19 @@ class HeatmapLayer(MapLayer):
         self._limits.set(Limits(low, high, fitted.note), reach)
         if values.size:
             self.style.last = low, high
+        self._note_blank(not values.size)
         self._note_beyond(values)
+
+    def _note_blank(self, blank: bool) -> None:
+        """Name the colours, with their bar, from the first value on; name nothing where there is none any more."""
+        if blank != self._blank:
+            self._blank = blank
+            self.role = replace(self.role, label=self._label_of(self.gene))
+            self._later(self._show_bar)
+            self._later(self._settle)
+
+    def _label_of(self, gene: str) -> str:
+        return "" if self._blank else heatmap_label(gene, self.map, self.beyond)
 
     def _note_beyond(self, values: F32) -> None:
         """Take note, beside the colour bar too, of limits that do not fit the values (n,)."""
@@ -225,7 +244,7 @@ class HeatmapLayer(MapLayer):
         beyond = beyond_words(values, self.limits, locked=self.style.locked) if kept else ""
         if beyond != self.beyond:
             self.beyond = beyond
-            self.describe(label=heatmap_label(self.gene, self.map, beyond))
+            self.describe(label=self._label_of(self.gene))
 
     def _limits_moved(self) -> None:
         """Keep what the user chose: for this gene, or for all of them where the limits are locked."""

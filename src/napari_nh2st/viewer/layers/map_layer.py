@@ -83,6 +83,11 @@ class MapLayer(OwnedLayer):
         return self.role.map
 
     @property
+    def blank(self) -> bool:
+        """True while there is no value to show: a colour bar would name limits of nothing."""
+        return False
+
+    @property
     def gene(self) -> str:
         """The gene that it shows, empty where it shows none."""
         return self.role.gene
@@ -150,7 +155,7 @@ class MapLayer(OwnedLayer):
 
     def _show_bar(self) -> None:
         if self.layer is not None and self.present:
-            self.layer.colorbar.visible = True
+            self.layer.colorbar.visible = not self.blank
 
     def _settle(self) -> None:
         """Write what is shown, now that the layer stands in the window."""

@@ -175,9 +175,9 @@ class MapsOnScreen:
             self._restyle()
 
     def tell_limits(self) -> None:
-        """Tell the state the limits of the heatmap in sight."""
+        """Tell the state the limits of the heatmap in sight, once it has values."""
         heatmap = self.current
-        if heatmap is None:
+        if heatmap is None or heatmap.blank:
             self.state.limits = None
             return
         limits = heatmap.limits
