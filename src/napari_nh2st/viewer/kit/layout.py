@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_nh2st.viewer.kit.texts import Label
 
-_WIDEST = "Base model"  # of the captions: with it the controls of all rows begin at one line
 _AROUND = 16  # pixels that the style puts around the text of a label
 _GAP = 6
 _DOCK, _DOCK_MOST = 320, 460  # pixels; a large font may take more than the first
 
 
 class Caption(Label):
-    """A label in front of a control: as wide as the widest one, in any font.
+    """A label in front of a control: as wide as the widest one in its dock, in any font.
 
     Parameters
     ----------
@@ -30,6 +30,11 @@ class Caption(Label):
             self.setHidden(beside.isHidden())
             beside.installEventFilter(self)
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the width of the dock in which it stands by now."""
+        super().showEvent(event)
+        self.updateGeometry()
+
     def eventFilter(self, beside: QObject, event: QEvent) -> bool:
         """Come and go with the other one."""
         if event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent):
@@ -37,10 +42,20 @@ class Caption(Label):
         return False
 
     def sizeHint(self) -> QSize:
-        """Return the size that all captions have."""
-        return QSize(self.fontMetrics().horizontalAdvance(_WIDEST) + _AROUND, super().sizeHint().height())
+        """Return the size that all captions of a dock have: the controls of all rows begin at one line."""
+        captions = _dock_of(self).findChildren(Caption) or [self]
+        widest = max(self.fontMetrics().horizontalAdvance(caption.text()) for caption in captions)
+        return QSize(widest + _AROUND, super().sizeHint().height())
 
     minimumSizeHint = sizeHint
+
+
+def _dock_of(widget: QWidget) -> QWidget:
+    """Return what scrolls around a widget, else the outermost one."""
+    around = widget.parentWidget()
+    while around is not None and not isinstance(around, QScrollArea) and around.parentWidget() is not None:
+        around = around.parentWidget()
+    return around or widget
 
 
 def row(*widgets: QWidget, label: str = "", stretch: int | None = None) -> QHBoxLayout:
