@@ -10,7 +10,7 @@ import pytest
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.viewer.context.inspected import OUTLINE, pictures, squares
+from napari_nh2st.viewer.context.inspected import OUTLINE, pictures, squares, widths
 from napari_nh2st.viewer.context.messages import ALONE_ANYWAY, NOT_PREDICTED, OPEN_ITS_SLIDE, PICK_A_TILE, SHOW
 from napari_nh2st.viewer.context.presenter import ContextPresenter
 from napari_nh2st.viewer.layers.context_effect import effect_of, symmetric_limit
@@ -265,6 +265,25 @@ def test_the_outline_is_nine_squares_at_the_pitch_of_the_model() -> None:
     assert own[own > 40][0] == round(128 / step)
     assert (np.diff(own[(own > 40) & (own < 60)]) == 1).all()  # thicker than those of its neighbours
     assert len(own[(own > 40) & (own < 60)]) == 3
+
+
+def test_lines_of_the_outline_are_seen_at_any_zoom() -> None:
+    for side in (15.0, 22.0, 100.0, 500.0):  # of a tile on the screen
+        own, neighbour = widths(side)
+        assert own > neighbour
+        assert neighbour * side >= 2
+    assert widths(3.0)[0] < 0.3  # the tile itself stays in sight
+
+
+def test_the_outline_gets_wider_lines_where_a_person_zooms_out() -> None:
+    context = Context(FakeServices())
+    context.predict()
+    context.inspect(2, 3)
+    outline = next(layer for layer in context.viewer.layers if layer.name.endswith(OUTLINE))
+    context.viewer.scene.camera.zoom = 20.0
+    near = (outline.data[..., 3] > 0).sum()
+    context.viewer.scene.camera.zoom = 0.1
+    assert (outline.data[..., 3] > 0).sum() > 1.2 * near
 
 
 def test_pictures_are_at_the_resolution_of_the_slide() -> None:
