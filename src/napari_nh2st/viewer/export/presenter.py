@@ -73,6 +73,7 @@ class ExportPresenter:
         for told in (state.events.slide, state.events.model, state.events.drawings, state.events.jobs_ended):
             told.connect(self._offer)
         state.map_chosen.connect(self._map_changed)
+        state.events.slide.connect(self._slide_changed)
         preferences.events.device.connect(self._use_device)
         self._offer()
         workspace.background.call(workspace.services.devices, then=self._devices_found, failed=lambda error: None)
@@ -185,6 +186,11 @@ class ExportPresenter:
         if name in self._devices:
             self._workspace.state.device = name
             self._view.show_device(name)
+
+    def _slide_changed(self) -> None:
+        """Say no longer what was done with the slide before."""
+        if not self._writing:
+            self._view.say("")
 
     def _map_changed(self) -> None:
         if self._workspace.map is not None:
