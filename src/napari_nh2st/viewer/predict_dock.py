@@ -254,6 +254,8 @@ class PredictWidget(QWidget):
             *(viewer.dims.events.ndisplay, canvas.grid.events.enabled),
         ):
             self._connections.add(moved, self._moved)
+        open_slides = self.workspace.maps.open_slides
+        self._connections.add(canvas.events.size, lambda event: open_slides.canvas_resized())
         self._list_rests = qdebounced(LayerList(self.workspace, self.slides.choose).settle, timeout=0)
         self.workspace.when_closing(self._list_rests.cancel)
         for selected in (viewer.layers.selection.events.active, viewer.layers.events.inserted):

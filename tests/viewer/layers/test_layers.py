@@ -12,9 +12,9 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers import heatmap as heatmap_module
 from napari_nh2st.viewer.layers.heatmap import COLORMAPS, HeatmapLayer, Limits, limits_of, smoothed
+from napari_nh2st.viewer.layers.roles import role_of
 from napari_nh2st.viewer.layers.tissue import add_tissue_layer, tissue_layer_of
 from napari_nh2st.viewer.predict.region import drawn_region, level0, visible_box
-from napari_nh2st.viewer.layers.roles import role_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.style import Style
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at

@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from napari_nh2st.viewer.layers.roles import Kind, fingerprint_of, is_opening, kind_of, layer_of_slide, map_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_nh2st.geometry import FloatArray
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
+_FITTED = 0.95  # of the canvas, along the side that is filled most: as napari fits what it shows
 # The section that draws them takes them away when another slide is chosen.
 _TAKEN_AWAY = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)
 
@@ -32,6 +36,7 @@ class OpenSlides:
         self._seen: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of those put away: whether it was visible
         self._cameras: WeakKeyDictionary[Layer, tuple[Any, float]] = WeakKeyDictionary()
         self._all_in_sight = False
+        self._canvas = np.asarray(viewer.canvas.size, dtype=float)
 
     def choose(self, layer: Layer | None) -> None:
         """Put the other slides away with their layers, and go to where this one was looked at last.
@@ -47,8 +52,23 @@ class OpenSlides:
         layer.visible = True
         if layer in self._cameras:
             self._viewer.scene.camera.center, self._viewer.scene.camera.zoom = self._cameras[layer]
-        elif before is not None:
+        elif before is not None or self._stands_in_the_middle(layer):  # it may not fit: napari made room for its lists
             self._viewer.fit_to_view(layers=[layer])
+
+    def canvas_resized(self) -> None:
+        """Fit the chosen slide into the canvas again, unless a person has moved the view since it was fitted."""
+        before, self._canvas = self._canvas, np.asarray(self._viewer.canvas.size, dtype=float)
+        layer = self._chosen
+        if layer is None or self._all_in_sight or self._viewer.dims.ndisplay != 2:
+            return
+        zoom = _FITTED * (before / np.maximum(_sides(layer), 1e-9)).min()
+        if self._stands_in_the_middle(layer) and np.isclose(self._viewer.scene.camera.zoom, zoom, rtol=0.01):
+            self._viewer.fit_to_view(layers=[layer])
+
+    def _stands_in_the_middle(self, layer: Layer) -> bool:
+        middle = np.asarray(layer.extent.world)[:, -2:].mean(axis=0)
+        off = np.abs(np.asarray(self._viewer.scene.camera.center)[-2:] - middle)
+        return bool((off < 1e-3 * _sides(layer)).all())
 
     def settle(self) -> None:
         """Show what was visible of the chosen slide when it was put away, and nothing that lies on another one."""
@@ -107,3 +127,9 @@ class OpenSlides:
     def _elsewhere(self, layer: Layer, chosen: Layer) -> bool:
         of = None if kind_of(layer) in _TAKEN_AWAY else fingerprint_of(layer)
         return of not in (None, fingerprint_of(chosen)) and layer_of_slide(self._viewer, of) is not None
+
+
+def _sides(layer: Layer) -> FloatArray:
+    """Return how high and how wide a slide is in the world."""
+    low, high = np.asarray(layer.extent.world)[:, -2:]
+    return np.asarray(high - low, dtype=np.float64)

@@ -1,0 +1,31 @@
+"""Several open slides; without a window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_nh2st.viewer.layers.open_slides import OpenSlides
+
+
+def test_a_slide_that_fits_still_fits_when_the_canvas_gets_narrower_until_a_person_moves_the_view() -> None:
+    viewer = ViewerModel()
+    viewer.canvas.size = (700, 700)
+    slide = viewer.add_image(np.zeros((400, 400, 3), np.uint8), rgb=True)
+    viewer.fit_to_view()
+    slides = OpenSlides(viewer)
+    viewer.canvas.events.size.connect(lambda event: slides.canvas_resized())
+    viewer.canvas.size = (700, 600)  # napari makes room for its lists while the slide is read
+    slides.choose(slide)
+    assert viewer.scene.camera.zoom == pytest.approx(0.95 * 600 / 400, rel=0.01)
+    viewer.canvas.size = (700, 500)
+    assert viewer.scene.camera.zoom == pytest.approx(0.95 * 500 / 400, rel=0.01)
+    viewer.scene.camera.zoom = 3.0
+    viewer.canvas.size = (700, 300)
+    assert viewer.scene.camera.zoom == 3.0
+    viewer.fit_to_view()
+    viewer.scene.camera.center = (0.0, 100.0, 100.0)
+    before = viewer.scene.camera.zoom
+    viewer.canvas.size = (700, 200)
+    assert viewer.scene.camera.zoom == before
