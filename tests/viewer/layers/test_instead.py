@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Points
+from napari.layers import Image, Labels, Points
 
 from napari_nh2st.viewer.layers.instead import INSTEAD, InsteadOfPrediction
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role
@@ -20,6 +20,8 @@ class Scene:
             metadata = {KEY: Role(kind=kind, fingerprint="f")}
             if kind in (Kind.MEASURED, Kind.DIFFERENCE):
                 self.viewer.add_layer(Points(np.zeros((1, 2)), name=kind.value, metadata=metadata))
+            elif kind is Kind.DOMAINS:
+                self.viewer.add_layer(Labels(np.zeros((2, 2), int), name=kind.value, metadata=metadata))
             else:
                 self.viewer.add_layer(Image(np.zeros((2, 2)), name=kind.value, metadata=metadata))
         self.viewer.add_image(np.zeros((2, 2)), name="mine")
@@ -43,6 +45,16 @@ def test_one_thing_is_in_sight_and_the_prediction_comes_back(kind: Kind) -> None
     assert scene.in_sight == ["heatmap", "unlike the training"]
     assert scene.viewer.layers["mine"].visible
     assert scene.layer(Kind.SLIDE).visible
+
+
+def test_domains_do_not_cover_what_is_shown_and_the_way_back_leads_to_the_prediction() -> None:
+    scene = Scene(Kind.HEATMAP, Kind.SPREAD, Kind.DOMAINS)
+    scene.layer(Kind.HEATMAP).visible = False
+    scene.instead.remember(scene.layer(Kind.HEATMAP))  # as finding domains does
+    scene.instead.show(scene.layer(Kind.SPREAD))
+    assert scene.in_sight == ["spread"]
+    scene.instead.back()
+    assert scene.in_sight == ["heatmap"]
 
 
 def test_what_would_cover_it_is_put_away_too() -> None:

@@ -27,7 +27,7 @@ PIXELS = 256  # per side of a picture: more than a dock shows
 OUTLINE = "inspected tile"
 _RASTER = 120  # pixels per side of the outlines: finer ones break up where all of a slide is in sight
 _OWN, _NEIGHBOUR = 0.08, 0.03  # widths of the outlines, in sides of a tile
-_OWN_PX, _NEIGHBOUR_PX = 4.0, 2.5  # on the screen at least: thinner lines break up, as where all of a slide is in sight
+_OWN_PX, _NEIGHBOUR_PX = 4.0, 2.0  # on the screen at least: thinner lines break up, as where all of a slide is in sight
 _WIDEST = 0.25  # of a tile: its colour stays in sight
 _ALIKE = 1.15  # widths that differ by less are not drawn anew
 

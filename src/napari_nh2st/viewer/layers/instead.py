@@ -36,7 +36,7 @@ class InsteadOfPrediction:
             if kind in HEATMAPS or kind in covered_by:
                 self._put_away.append(other)
                 other.visible = False
-            elif kind in INSTEAD:
+            elif kind in INSTEAD or kind is Kind.DOMAINS:  # domains stand there instead of the prediction, too
                 other.visible = False
 
     def back(self) -> None:

@@ -172,6 +172,8 @@ class DomainsPresenter:
         heatmap = self._workspace.heatmap
         if heatmap is not None and heatmap.layer is not None and heatmap.present:
             heatmap.layer.visible = on
+            if not on:
+                self._workspace.maps.instead.remember(heatmap.layer)
 
     def _map_chosen(self) -> None:
         """Show what was found on another map; its layer is as it was left."""
