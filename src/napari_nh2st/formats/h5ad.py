@@ -152,7 +152,8 @@ def read_record(path: Path) -> dict[str, Any]:
 
     with h5py.File(path) as stored:
         group = stored["uns/nh2st"]
-        return {key: group[key].asstr()[()] for key in group if h5py.check_string_dtype(group[key].dtype)}
+        values = {key: value for key, value in group.items() if isinstance(value, h5py.Dataset)}
+        return {key: v.asstr()[()] for key, v in values.items() if h5py.check_string_dtype(v.dtype)}
 
 
 EXPORTER = Exporter(
