@@ -48,7 +48,7 @@ def test_a_figure_by_napari_s_form(make_napari_viewer, qtbot, tmp_path: Path, sa
         assert "--gene KRT8 --gene CD3E" in str(picture.text)
     form.genes.value = "NOPE"
     form()
-    assert said[2:] == ["her2st does not predict NOPE"]
+    assert said[2:] == ["the model her2st does not predict NOPE"]
     form["genes"].value, form["width"].value = "", 300
     form()
     assert said[3:] == ["A figure is 1.18 to 19.7 inches wide, not 300"]

@@ -57,6 +57,7 @@ def test_the_figure_has_the_colours_of_the_window(real: PredictWidget, qtbot) ->
     layer = real.heatmap.layer
     layer.colorbar.visible = False  # it lies over tiles
     viewer.canvas.overlays["nh2st_unit"].visible = False
+    viewer.canvas.overlays.scale_bar.visible = False
     low, high = layer.contrast_limits
     layer.contrast_limits = (low, low + 0.8 * (high - low))
     viewer.fit_to_view()
@@ -137,8 +138,8 @@ def test_a_figure_by_its_dialog(window: Window, results: Path) -> None:
     assert all(action.isEnabled() and action.toolTip() != action.text() for action in entries)
     dialog = window.section.ask_figure()
     window.type(dialog, "genes", "krt8, nope")
-    assert dialog.sentence.text() == "her2st does not predict nope"
-    assert (dialog.save.isEnabled(), dialog.save.toolTip()) == (False, "her2st does not predict nope")
+    assert dialog.sentence.text() == "the model her2st does not predict nope"
+    assert (dialog.save.isEnabled(), dialog.save.toolTip()) == (False, "the model her2st does not predict nope")
     window.type(dialog, "genes", "krt8, cd3e")
     assert dialog.sentence.text().startswith("2 panels (KRT8, CD3E) of ")
     dialog.fields.rows["format"].widget.value = "SVG"
