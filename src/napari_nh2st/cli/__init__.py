@@ -87,8 +87,7 @@ def _run() -> None:
         _fail(sentence, INTERRUPTED if was_interrupted() else 1)
     if status == INTERRUPTED:
         _fail("stopped", INTERRUPTED)
-    if status or was_interrupted():
-        raise SystemExit(status or INTERRUPTED)
+    raise SystemExit(status or (INTERRUPTED if was_interrupted() else 0))
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

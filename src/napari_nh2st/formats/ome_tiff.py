@@ -17,7 +17,6 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.lattice_image import TILE, Frame, Plane, frame_of, planes, pyramid
 from napari_nh2st.formats.table import describe, flat, gene_facts, slide_name
-from napari_nh2st.slides.tiff_ome import elements, parsed_xml
 
 NAMESPACE = "napari-nh2st"
 
@@ -90,6 +89,8 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
 def read_record(path: Path) -> dict[str, Any]:
     """Return the provenance, flat, each value as text."""
     import tifffile
+
+    from napari_nh2st.slides.tiff_ome import elements, parsed_xml
 
     with tifffile.TiffFile(path) as file:
         notes = elements(parsed_xml(file.ome_metadata), "MapAnnotation")
