@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nh2st.viewer.kit.colours import BLUE
+from napari_nh2st.viewer.kit.colours import DEEP_BLUE
 from napari_nh2st.viewer.measured.scatter import Scatter
 
 pytestmark = pytest.mark.viewer
@@ -31,7 +31,7 @@ def test_dots_lie_within_the_frame_and_words_say_what_they_are(scatter, qtbot) -
     line, dots = axes.get_lines()
     np.testing.assert_array_equal(line.get_xydata(), [[1, 1], [3, 3]])  # where both values occur
     np.testing.assert_array_equal(dots.get_xydata(), [[0, 1], [1, 1.5], [4, 3]])
-    assert dots.get_color() == BLUE
+    assert dots.get_color() == DEEP_BLUE  # on the light ground of a widget without a theme
     assert axes.get_xlim()[0] < 0 < 4 < axes.get_xlim()[1]
     said = [text.get_text() for text in scatter.canvas.figure.texts]
     assert said == ["KRT8: PCC 0.90", "3.0", "1.0", "0.0", "4.0", "measured, counts", "predicted, same unit"]

@@ -108,7 +108,8 @@ def test_far_out_is_marked_as_a_quick_look_and_refined(window: Window, monkeypat
     window.until(lambda: window.seen() == 1)  # all of it has something to show
     heatmap = window.widget.heatmap.layer
     assert role_of(heatmap).preview
-    assert "quick preview" in window.viewer.canvas.overlays[UNIT_OVERLAY].text
+    overlays = window.viewer.canvas.overlays  # written once the window has drawn the first values
+    window.until(lambda: UNIT_OVERLAY in overlays and "quick preview" in overlays[UNIT_OVERLAY].text)
     window.services.gate = None
     gate.set()
     window.settle()
