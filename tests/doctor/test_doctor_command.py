@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -68,7 +69,7 @@ def test_the_order_of_what_is_asked_about_does_not_matter(nh2st, asked, tmp_path
     folder = save_prediction(prediction(), tmp_path / "a.nh2st")
     _, first, _ = nh2st("doctor", file, folder)
     _, second, _ = nh2st("doctor", folder, file)
-    assert first == second
+    assert re.sub(r"\d+", "#", first) == re.sub(r"\d+", "#", second)  # free memory and disk change meanwhile
     assert f"Slide {file}" in first
     assert f"Prediction {folder}" in first
 
