@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.reading import read_lines
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.options import Precision, PredictionOptions
@@ -55,6 +54,8 @@ def gene_words(text: str | None) -> list[str] | None:
         return None
     file = Path(text).expanduser()
     if "," not in text and file.suffix and file.is_file():
+        from napari_nh2st.reading import read_lines
+
         lines = read_lines(file, "the list of genes")
         text = ",".join(line.partition("#")[0] for line in lines)
     return list(dict.fromkeys(names(text) or []))
