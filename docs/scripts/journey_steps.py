@@ -392,16 +392,7 @@ def dialog(person: Person, button: str, name: str, path: Path) -> None:
     real = QFileDialog.getSaveFileName
     QFileDialog.getSaveFileName = staticmethod(lambda *a, **k: asked.append(a) or (str(path), ""))
     try:
-
-        def leave() -> None:
-            top = QApplication.activeModalWidget() or next(
-                (w for w in QApplication.topLevelWidgets() if w.isVisible() and w is not person.window), None
-            )
-            if top is not None:
-                person.look(name, 0.5)
-                top.close()
-
-        QTimer.singleShot(800, leave)
+        leave_soon(person, name, lambda: QApplication.activeModalWidget() or other_window(person))
         person.press(button)
         person.rest(2.5)
         person.look(f"after {name}")
@@ -410,17 +401,28 @@ def dialog(person: Person, button: str, name: str, path: Path) -> None:
 
 
 def menu(person: Person, button: str, name: str) -> None:
-    """Open a button's menu, picture it, and leave it with Esc."""
-
-    def leave() -> None:
-        popup = QApplication.activePopupWidget()
-        if popup is not None:
-            person.look(name, 0.3)
-            popup.close()
-
-    QTimer.singleShot(500, leave)
+    """Open a button's menu, picture it, and close it."""
+    leave_soon(person, name, QApplication.activePopupWidget)
     person.press(button)
     person.rest(1.5)
+
+
+def leave_soon(person: Person, name: str, find: Callable[[], QWidget | None]) -> None:
+    """Picture and close, in a moment, what a press will have opened: the press itself waits for it."""
+
+    def leave() -> None:
+        opened = find()
+        if opened is not None:
+            person.look(name, 0.5)
+            opened.close()
+
+    QTimer.singleShot(800, leave)
+
+
+def other_window(person: Person) -> QWidget | None:
+    """Return a window that is in sight beside napari's."""
+    shown = (w for w in QApplication.topLevelWidgets() if w.isVisible())
+    return next((w for w in shown if w is not person.window), None)
 
 
 def measured(person: Person) -> None:

@@ -55,7 +55,7 @@ def said(opened, card=None, *colours) -> list[str]:
 
 @pytest.fixture
 def pink(slide) -> np.ndarray:
-    """What is measured of tissue of the usual stain."""
+    """Return the stain of usual tissue, as it is measured."""
     return measure_stain(slide(tissue(PINK))).colour
 
 

@@ -14,6 +14,16 @@ from napari_nh2st.viewer.state.dock_state import ChosenModel
 from viewer.fakes import FakeServices, FakeSlide
 
 
+def answer(function: Callable[..., Any], args: tuple[Any, ...], then: Callable[[Any], None], failed: Any) -> None:
+    """Call a function here and now, and hand on what it returns or raises, as a thread would."""
+    try:
+        value = function(*args)
+    except Exception as error:
+        failed(error)
+    else:
+        then(value)
+
+
 class Now:
     """Background work that is done at once; `hold` keeps it back until `release`."""
 
@@ -22,7 +32,7 @@ class Now:
         self.held: list[Callable[[], None]] = []
 
     def call(self, function: Callable[..., Any], *args: Any, then: Callable[[Any], None], failed: Any) -> None:
-        self._do(lambda: self._call(function, *args, then=then, failed=failed))
+        self._do(lambda: answer(function, args, then, failed))
 
     def iterate(self, items: Iterator[Any], receive: Callable[[Any], None]) -> None:
         self._do(lambda: [receive(item) for item in items])
@@ -37,14 +47,6 @@ class Now:
             self.held.append(call)
         else:
             call()
-
-    def _call(self, function: Callable[..., Any], *args: Any, then: Callable[[Any], None], failed: Any) -> None:
-        try:
-            value = function(*args)
-        except Exception as error:
-            failed(error)
-        else:
-            then(value)
 
 
 class FakePace:

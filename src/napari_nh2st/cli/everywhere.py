@@ -30,7 +30,7 @@ _HINTS = {"debug": DebugOption, "quiet": QuietOption, "verbose": VerboseOption}
 
 @dataclass
 class Asked:
-    """What was asked for of this run of the command line."""
+    """Options that hold for this whole run of the command line."""
 
     debug: bool = False
     as_json: bool = False

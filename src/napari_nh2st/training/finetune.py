@@ -162,7 +162,7 @@ def finetune(
 
 @dataclass(frozen=True, eq=False)
 class _ReadSections:
-    """What a run learns from and is scored on, as it was read.
+    """The sections that a run learns from and is scored on, as they were read.
 
     Attributes
     ----------

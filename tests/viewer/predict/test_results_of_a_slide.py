@@ -17,6 +17,7 @@ from napari_nh2st.viewer.predict_dock import PredictWidget
 from viewer.fakes import FakeSlide
 from viewer.measured.material import SPOTS, h5ad
 from viewer.trust.services import TrustServices
+from viewer.without_window import answer
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -34,13 +35,7 @@ class Held:
 
     def release(self) -> None:
         while self._calls:
-            function, args, then, failed = self._calls.pop(0)
-            try:
-                value = function(*args)
-            except Exception as error:
-                failed(error)
-            else:
-                then(value)
+            answer(*self._calls.pop(0))
 
 
 class Window:

@@ -1,4 +1,4 @@
-"""What the fine-tune dock shows of a run: where it stands, and what can be done with it. No Qt."""
+"""The state of a run in the fine-tune dock: where it stands, and what can be done with it. No Qt."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Jobs:
 
     @property
     def sentence(self) -> str:
-        """What runs and, unless that is for what is in the window, how the last job for this one ended."""
+        """A line for the job that runs, after how the last one ended, unless it is for what is in the window."""
         job, said = self.shown, self._sentences.get(self._subjects.now, "")
         lines = ["" if job is not None and job is self.current else said, "" if job is None else job.sentence()]
         return "\n".join(line for line in lines if line)

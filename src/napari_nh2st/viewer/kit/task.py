@@ -27,7 +27,7 @@ class Host(Protocol):
 
     @property
     def subjects(self) -> Subjects:
-        """What work is about: the map in the window, and its slide."""
+        """The map in the window, with its slide: work that starts now is about these."""
 
     def when_closing(self, call: Callable[[], None]) -> None:
         """Call a function when the dock is closed."""

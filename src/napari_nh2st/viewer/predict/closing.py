@@ -41,7 +41,7 @@ class Closing:
 
     @property
     def question(self) -> str:
-        """What a person must know before the chosen slide is closed; empty where nothing made by hand would be lost."""
+        """A question to ask before the chosen slide is closed; empty where nothing made by hand would be lost."""
         layer = self._workspace.state.slide_layer
         made = self._made_by_hand()
         return ASK.format(layer.name, " and ".join(made)) if layer is not None and made else ""
