@@ -24,6 +24,7 @@ from napari_nh2st.viewer.export.choices import ExportChoice, FigureChoice
 from napari_nh2st.viewer.export.commands import _display_of
 from napari_nh2st.viewer.export.on_screen import display_of_window
 from napari_nh2st.viewer.export.presenter import NOT_READY, NOTHING, WRITING, ExportPresenter
+from napari_nh2st.viewer.predict.messages import READY
 from napari_nh2st.viewer.predict.region import visible_box
 from napari_nh2st.viewer.reader import get_reader
 from napari_nh2st.viewer.state.services import Services
@@ -311,6 +312,24 @@ def test_why_something_cannot_be_done_yet(desk: Export) -> None:
     assert desk.export.export_form() is None
     desk.presenter.choose_slide(None)
     assert desk.view.copying_off == NOT_READY
+
+
+def test_a_map_that_stays_in_sight_when_the_detail_or_model_changes_is_named_with_the_way_back(desk: Export) -> None:
+    desk.predict()
+    assert desk.view.export_off == ""
+    desk.state.fine = True
+    words = "The map in sight is coarse. Press Predict for fine, or choose coarse to go on with it."
+    assert (desk.heatmap, desk.job.text, desk.view.export_off) == (None, words, words)
+    desk.presenter.choose_slide(desk.state.slide_layer)
+    assert desk.job.text == words
+    desk.state.fine = False
+    assert (desk.job.text, desk.view.export_off) == ("All of the tissue is predicted. Choose a gene, or export.", "")
+    desk.use_model("demo")
+    words = "The map in sight is from her2st. Press Predict, or choose her2st to go on with it."
+    assert (desk.job.text, desk.view.export_off) == (words, words)
+    desk.viewer.layers.remove(desk.viewer.layers[-1])
+    desk.presenter.choose_slide(desk.state.slide_layer)
+    assert desk.job.text == READY
 
 
 def test_the_python_says_what_it_leaves_out(desk: Export) -> None:

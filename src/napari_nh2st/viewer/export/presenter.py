@@ -200,7 +200,8 @@ class ExportPresenter:
     def _offer(self) -> None:
         prediction_map = self._workspace.map
         predicted = prediction_map is not None and prediction_map.count > 0
-        self._view.turn_export(WRITING if self._writing else "" if predicted else NOTHING)
+        reason = "" if predicted else self._workspace.what_is_left or NOTHING
+        self._view.turn_export(WRITING if self._writing else reason)
         self._view.turn_copying("" if prediction_map is not None or self._workspace.state.ready else NOT_READY)
 
     def _copy(self, text_of: Callable[[Workspace], str]) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FITTED = 0.95  # of the canvas, along the side that is filled most: as napari fits what it shows
 # The section that draws them takes them away when another slide is chosen.
 _TAKEN_AWAY = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)
+# Layers that were put away, and whether they were visible then; of no dock, since the next one goes on from there.
+_PUT_AWAY: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()
 
 
 class OpenSlides:
@@ -33,7 +35,7 @@ class OpenSlides:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._chosen: Layer | None = None
-        self._seen: WeakKeyDictionary[Layer, bool] = WeakKeyDictionary()  # of those put away: whether it was visible
+        self._seen = _PUT_AWAY
         self._cameras: WeakKeyDictionary[Layer, tuple[Any, float]] = WeakKeyDictionary()
         self._all_in_sight = False
         self._canvas = np.asarray(viewer.canvas.size, dtype=float)
@@ -107,11 +109,11 @@ class OpenSlides:
             self.settle()
 
     def close(self) -> None:
-        """Show again what was put away, and leave all layers to the user."""
+        """Leave all layers to the user as they are: the other slides, hidden, would lie on top of the chosen one."""
         self._chosen = None
         for layer in self._viewer.layers:
-            if self._seen.pop(layer, False):
-                layer.visible = True
+            if not self._seen.get(layer, True):
+                del self._seen[layer]  # the user may show it by now
 
     def is_elsewhere(self, prediction_map: PredictedMap) -> bool:
         """Tell whether a map lies on an open slide that is not the chosen one."""

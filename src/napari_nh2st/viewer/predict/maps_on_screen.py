@@ -67,6 +67,15 @@ class MapsOnScreen:
         return None if self.state.map is None else self._heatmaps.get(id(self.state.map))
 
     @property
+    def left_in_sight(self) -> PredictedMap | None:
+        """The map that is still seen on the chosen slide though another model or detail is chosen by now."""
+        slide = self.state.slide
+        if slide is None or self.state.map is not None:
+            return None
+        seen = (heatmap.map for heatmap in self if heatmap.visible and heatmap.map.count)
+        return next((m for m in seen if m.slide.get("fingerprint") == slide.fingerprint), None)
+
+    @property
     def slide_layer(self) -> Layer | None:
         """The layer of the slide on which the map lies, None where that is not open."""
         return None if self.state.map is None else self._slide_layer_of(self.state.map)

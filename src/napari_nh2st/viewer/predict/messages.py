@@ -11,9 +11,11 @@ from napari_nh2st.slides.mpp import TYPED
 from napari_nh2st.slides.picture import left_out_words
 from napari_nh2st.viewer.kit.phrases import clock, count, error_words, figures_explained, held_out_words, sentence
 from napari_nh2st.viewer.predict.events import State, Status
+from napari_nh2st.viewer.predict.model_names import folder_name
 
 if TYPE_CHECKING:
     from napari_nh2st.slides import Picture, Slide
+    from napari_nh2st.viewer.state.predicted_map import MadeWith
 
 OTHER_PICTURE = (
     "This layer is not the picture of its file that is predicted. Remove it, and open the file with the reader "
@@ -113,6 +115,25 @@ def ready_sentence(tiles: int, share: float | None) -> str:
     if share >= _ALL:
         return f"{ALL_PREDICTED} Choose a gene, or export."
     return f"{_percent(share)}% of the tissue is predicted. Press Predict to go on."
+
+
+def left_sentence(made_with: MadeWith | None, model: str | None) -> str:
+    """Say that what is seen is not what is chosen, and how to go on with either.
+
+    Parameters
+    ----------
+    made_with : MadeWith or None
+        What the map in sight was made with, None where it was opened from a file.
+    model : str or None
+        The one that is chosen.
+    """
+    if made_with is None:
+        return "The map in sight is from a file. Select its layer to explore it, or press Predict."
+    if made_with.model != model:
+        name = folder_name(made_with.model)
+        return f"The map in sight is from {name}. Press Predict, or choose {name} to go on with it."
+    here, other = ("coarse", "fine") if made_with.pitch is None else ("fine", "coarse")
+    return f"The map in sight is {here}. Press Predict for {other}, or choose {here} to go on with it."
 
 
 def status_sentence(status: Status) -> str:

@@ -176,6 +176,7 @@ class PredictPresenter:
             self.maps.open_slides.choose(layer)
             self._choice_changed()
             self.maps.open_slides.settle()
+        self._say_ready()  # of what is in sight by now
 
     def _slide_opened(self, layer: Layer) -> None:
         """Work on a slide whose placeholder was chosen; put it away if another one was chosen meanwhile."""
@@ -387,7 +388,7 @@ class PredictPresenter:
     def _what_is_predicted(self) -> str:
         prediction_map = self.controller.map
         if prediction_map is None or not prediction_map.count:
-            return self._not_h_and_e() or READY
+            return self._not_h_and_e() or self.workspace.what_is_left or READY
         return ready_sentence(prediction_map.count, self.controller.share(prediction_map))
 
     # what the controller tells

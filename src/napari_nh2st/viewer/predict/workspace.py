@@ -16,6 +16,7 @@ from napari_nh2st.viewer.layers.roles import layer_of_slide
 from napari_nh2st.viewer.predict.controller import Controller
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.maps_on_screen import MapsOnScreen
+from napari_nh2st.viewer.predict.messages import left_sentence
 from napari_nh2st.viewer.predict.requests import Requests
 from napari_nh2st.viewer.state.dock_state import DockState
 from napari_nh2st.viewer.state.notices import Notices
@@ -113,6 +114,12 @@ class Workspace:
         """The layer of the slide on which the map lies, None where that is not open."""
         return self.maps.slide_layer
 
+    @property
+    def what_is_left(self) -> str:
+        """What to know of a map in sight that is not of the model and detail which are chosen; empty without one."""
+        left = self.maps.left_in_sight
+        return "" if left is None else left_sentence(left.made_with, self.state.model_name)
+
     def require_map(self) -> PredictedMap:
         """Return what is shown.
 
@@ -122,7 +129,7 @@ class Workspace:
             Where nothing is predicted yet.
         """
         if self.map is None or not self.map.count:
-            raise Nh2stError(NO_MAP)
+            raise Nh2stError(self.what_is_left or NO_MAP)
         return self.map
 
     def with_inputs(self, function: Callable[[PredictionInputs, Tell, Cancelled], T]) -> Callable[[Tell, Cancelled], T]:
