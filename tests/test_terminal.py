@@ -10,7 +10,10 @@ import time
 
 import pytest
 
-from napari_nh2st.terminal import enforced_ends, interruptible
+from napari_nh2st.errors import MppNeeded
+from napari_nh2st.slides import open_slide
+from napari_nh2st.terminal import enforced_ends, interruptible, on_command_line, option
+from support.slides import picture, tiff
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows ends a process at once")
 
@@ -117,3 +120,13 @@ def test_a_folder_that_was_removed_is_no_place_to_work(tmp_path, nh2st, monkeypa
         "",
         "error: the current folder was removed: go to another one (cd)\n",
     )
+
+
+def test_options_have_the_name_that_their_reader_gives_them(tmp_path):
+    assert (option("hold-out-patients"), option("resume", "resume=True")) == ("hold_out_patients=", "resume=True")
+    with open_slide(tiff(tmp_path / "a.tif", picture(64, 64))) as slide:
+        with pytest.raises(MppNeeded, match=r"give the right value with mpp=, or"):
+            slide.require_mpp()
+        with on_command_line(), pytest.raises(MppNeeded, match="give the right value with --mpp, or"):
+            slide.require_mpp()
+    assert option("pitch") == "pitch="

@@ -1,4 +1,4 @@
-"""The terminal: messages and progress on standard error, Ctrl+C, screens."""
+"""The terminal: messages and progress on standard error, names of options, Ctrl+C, screens."""
 
 from __future__ import annotations
 
@@ -78,6 +78,25 @@ class Bar:
         print(f"\r{text}\x1b[K" if self.live else text, end="" if self.live else "\n", file=sys.stderr, flush=True)
         if self.live and done >= total:
             print(file=sys.stderr)
+
+
+_commanded = False
+
+
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """Have messages name the options of the command line, not the arguments of Python."""
+    global _commanded
+    _commanded = True
+    try:
+        yield
+    finally:
+        _commanded = False
+
+
+def option(name: str, python: str = "") -> str:
+    """Name an option as its reader gives it: ``--mpp`` on the command line; in Python `python`, else ``mpp=``."""
+    return f"--{name}" if _commanded else python or f"{name.replace('-', '_')}="
 
 
 _interrupted = False

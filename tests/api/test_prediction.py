@@ -1,6 +1,7 @@
 """What a prediction gives in Python: values, tables, pictures, files, and a short way of showing itself."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ class Shape:
 
 def square(x, y, side):
     return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
+
+
+@pytest.mark.filterwarnings("ignore:exported without a tissue image")
+def test_what_means_nothing_is_told_wherever_it_is_written(tmp_path):
+    invented = Prediction.of(prediction())
+    invented.slide["synthetic"] = False  # a demo model on a real slide
+    for write in (
+        invented.to_dataframe,
+        invented.to_anndata,
+        lambda: invented.save(tmp_path / "a.csv"),
+        lambda: invented.save(tmp_path / "a.nh2st"),
+    ):
+        with pytest.warns(Nh2stWarning, match="means nothing") as told:
+            write()
+        assert Path(told[0].filename) == Path(__file__)
 
 
 def test_regions_of_every_kind_give_the_same_table(made):

@@ -1,8 +1,11 @@
 """`nh2st export` as a contract."""
 
 import json
+import signal
 
 import pandas as pd
+
+from napari_nh2st.cli import output
 
 
 def test_export_needs_no_model(nh2st, slide, model, tmp_path):
@@ -56,3 +59,27 @@ def test_a_demo_model_on_a_real_slide_is_named(nh2st, slide, tmp_path):
         assert "warning: The model 'demo" in err
         assert "means nothing" in err
     assert "means" in drawn.read_text()
+
+
+def test_ctrl_c_ends_an_export_and_leaves_nothing(nh2st, slide, model, tmp_path, monkeypatch):
+    from napari_nh2st.formats import csv
+
+    nh2st("predict", slide, "--model", model.path, "--out", tmp_path, "--format", "none", "--region", "0,0,1200,900")
+    blocks = csv.value_blocks
+
+    def slow(*given):
+        for block in blocks(*given):
+            signal.raise_signal(signal.SIGINT)
+            yield block
+
+    monkeypatch.setattr(csv, "value_blocks", slow)
+    monkeypatch.setattr(csv, "_CHUNK", 8)
+    monkeypatch.setattr(output, "_MOMENT", 0.0)
+    status, out, err = nh2st("export", tmp_path, "--out", tmp_path / "part.csv")
+    assert (status, out) == (130, "")
+    assert "part.csv: 0 of 100 %" in err
+    assert err.endswith("error: stopped; nothing was written\n")
+    words = ["predict", slide, "--model", model.path, "--out", tmp_path, "--format", "csv", "--region", "0,0,1200,900"]
+    status, _, err = nh2st(*words)
+    assert (status, "error: stopped; what was predicted is kept in" in err) == (130, True)
+    assert [p.name for p in tmp_path.iterdir() if "csv" in p.name] == []

@@ -148,6 +148,19 @@ def test_the_table_says_what_a_menu_needs(name):
     assert exporter.description
 
 
+def test_a_format_needs_no_more_memory_than_it_says_and_streams_where_it_can(name, tmp_path, monkeypatch):
+    from napari_nh2st.engine import memory
+
+    need = EXPORTERS[name].memory
+    assert 0 < need(1, 1) <= need(100_000, 250) < 600e6
+    if name != "h5ad":
+        assert need(100_000, 250) < 4 * 100_000 * 250  # less than the table
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
+    with pytest.raises(Nh2stError, match=r"not enough memory: writing .* tiles x 4 genes"):
+        export(prediction(), name, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("lattice", [True, False])
 def test_values_centres_and_provenance_come_back(name, lattice, tmp_path):
     made = prediction(lattice=lattice, scale=1.7)

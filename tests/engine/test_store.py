@@ -336,7 +336,7 @@ def test_the_same_weights_under_a_card_that_reads_them_otherwise_are_another_mod
     header = made[0]
     shutil.copytree(sound, tmp_path / "A.nh2st")
     other = replace(header, card=header.card.model_copy(update=change))
-    with pytest.raises(Nh2stError, match=f"another {next(iter(change))} on the model's card: choose another --out"):
+    with pytest.raises(Nh2stError, match=f"another {next(iter(change))} on the model's card: choose another out="):
         predict(tmp_path / "A.nh2st", (other, *made[1:]))
     is_right(open_prediction(tmp_path / "A.nh2st"), made)
 

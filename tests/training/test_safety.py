@@ -99,7 +99,7 @@ def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(sample
             raise OSError(errno.ENOSPC, "No space left on device")
         real(self, checkpoint, path, storage_options)
 
-    said = r"the disk that holds .* is full: free some space, then go on with --resume"
+    said = r"the disk that holds .* is full: free some space, then go on with resume=True"
     with monkeypatch.context() as disk, pytest.raises(Nh2stError, match=said):
         disk.setattr(CheckedFiles, "save_checkpoint", full)
         finetune(samples, run, config=settings(refit=False), progress=False)

@@ -75,6 +75,7 @@ class Prediction(engine.Prediction):
 
         from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids
 
+        self._warn()
         done = self.only_done()
         rows = done.gene_indices(genes)
         index, centres = rows_and_columns(done.places), done.places.centres
@@ -94,6 +95,7 @@ class Prediction(engine.Prediction):
         """
         from napari_nh2st.formats.h5ad import to_anndata
 
+        self._warn()
         return to_anndata(self, genes if genes is None or isinstance(genes, str) else list(genes))
 
     def plot(
@@ -185,6 +187,11 @@ class Prediction(engine.Prediction):
         Nh2stError
             If there is no format of this ending, or nothing is predicted.
 
+        Warns
+        -----
+        Nh2stWarning
+            If the prediction means nothing: a demo model on a real slide.
+
         Examples
         --------
         >>> prediction.save("slide.h5ad", ["ERBB2", "CD74"])  # doctest: +SKIP
@@ -196,12 +203,21 @@ class Prediction(engine.Prediction):
         if path.suffix.lower() == SUFFIX:
             if genes is not None:
                 raise Nh2stError(f"{SUFFIX} keeps every gene: leave out genes, or save as .h5ad or .csv")
+            self._warn()
             return save_prediction(self, path)
         name = format_of(path)
         if name is None:
             raise Nh2stError(f"{path}: end the name in {', '.join([SUFFIX, *(e.suffix for e in EXPORTERS.values())])}")
         chosen = genes if genes is None or isinstance(genes, str) else list(genes)
+        self._warn()
         return export(self, name, path, chosen)
+
+    def _warn(self) -> None:
+        """Warn whoever writes a prediction that means nothing: a demo model on a real slide."""
+        from napari_nh2st.formats.table import means_nothing
+
+        for sentence in means_nothing(self):
+            warnings.warn(sentence, Nh2stWarning, stacklevel=3)
 
     def _repr_html_(self) -> str:
         """Show a notebook the facts, and the map of the gene that the model predicts best."""

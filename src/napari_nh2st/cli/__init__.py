@@ -19,7 +19,7 @@ from napari_nh2st.cli.failing import USAGE, sentence_of, usage_sentence
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.cli.pages import PAGES
 from napari_nh2st.errors import Nh2stError, one_line
-from napari_nh2st.terminal import enforced_ends, open_streams, say, was_interrupted
+from napari_nh2st.terminal import enforced_ends, on_command_line, open_streams, say, was_interrupted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,7 +63,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(min(_BLAS_THREADS, os.cpu_count() or 1)))
     open_streams()
     begin()
-    with enforced_ends():
+    with on_command_line(), enforced_ends():
         _run()
 
 

@@ -9,8 +9,9 @@ import typer
 
 from napari_nh2st.cli.checks import check_parent
 from napari_nh2st.cli.options import GenesOption, PredictionArg, RegionOption, genes_of, region_box
+from napari_nh2st.cli.output import export_bar
 from napari_nh2st.provenance import repeat_command
-from napari_nh2st.terminal import say
+from napari_nh2st.terminal import interruptible, say
 
 
 def export(
@@ -42,7 +43,8 @@ def export(
     part = Selection.of(box, chosen).of_prediction(stored.only_done(), {"export_command": repeat_command()})
     for warning in means_nothing(stored):
         say(f"warning: {warning}")
-    print(write(part, name, export_path(part, name, out), chosen))
+    file = export_path(part, name, out)
+    print(write(part, name, file, chosen, export_bar(file, interruptible())))
 
 
 def _format(fmt: str | None, out: Path) -> str:

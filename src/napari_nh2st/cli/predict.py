@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +26,7 @@ from napari_nh2st.cli.options import (
     region_box,
     slides_and_mpp,
 )
-from napari_nh2st.cli.output import print_json
+from napari_nh2st.cli.output import export_bar, print_json
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideAway
 from napari_nh2st.provenance import repeat_command
 from napari_nh2st.slide_path import slide_stem
@@ -141,7 +142,7 @@ def _predict_one(
             say(f"warning: {warning}")
         store, places, encoded = _fill_store(slide, model, options, choices)
         warnings = warnings_for(slide, model.card, reference)  # reading may have found damage
-    outputs = [str(store.path), *_export(store, places, slide_stem(path), choices)]
+    outputs = [str(store.path), *_export(store, places, slide_stem(path), choices, options.cancelled)]
     total = len(places)
     row = {
         "path": str(path),
@@ -192,21 +193,24 @@ def _ask_for_memory(tiles: int, model: Model, choices: _Choices) -> None:
 
     width = model.net.decoder.in_features
     ask_for(2 * 2 * tiles * width, f"a prediction of {tiles:,} tiles", "give a --region or a larger --pitch")
-    if choices.formats:
-        genes = len(model.card.genes if choices.genes is None else choices.genes)
-        for name in choices.formats:
-            check_size(name, tiles, genes)
-        what = f"writing {tiles:,} tiles x {genes:,} genes as {', '.join(choices.formats)}"
-        ask_for(2 * 4 * tiles * genes, what, "give --genes, or --format none and nh2st export --genes afterwards")
+    genes = len(model.card.genes if choices.genes is None else choices.genes)
+    for name in choices.formats:
+        check_size(name, tiles, genes)
 
 
-def _export(store: PredictionStore, places: TileSet, stem: str, choices: _Choices) -> list[str]:
+def _export(
+    store: PredictionStore, places: TileSet, stem: str, choices: _Choices, cancelled: Callable[[], bool]
+) -> list[str]:
     """Write the files that were asked for, with the tiles of this command; returns their paths."""
     from napari_nh2st.formats import export
 
     part = _only_at(store.prediction(), places)
     part = choices.selection.of_prediction(part, {"command": repeat_command()})
-    return [str(export(part, name, file, choices.genes)) for name, file in _files(stem, choices)]
+    kept = f"what was predicted is kept in {store.path}, and the same command goes on"
+    return [
+        str(export(part, name, file, choices.genes, export_bar(file, cancelled, kept)))
+        for name, file in _files(stem, choices)
+    ]
 
 
 def _only_at(prediction: Prediction, places: TileSet) -> Prediction:

@@ -12,6 +12,7 @@ from napari_nh2st.engine.options import PRECISIONS, PredictionOptions
 from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.engine.result_header import read_header
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.terminal import option
 
 if TYPE_CHECKING:
     from napari_nh2st.model.folder import Model
@@ -55,14 +56,18 @@ def settle(path: Path, slide: Slide, model: Model, pitch: int | None, options: P
     stored_pitch, stored_precision = there.get("pitch"), there.get("precision")
     if pitch is None and isinstance(stored_pitch, int) and stored_pitch not in (0, wanted):
         wanted = stored_pitch
-        notes.append(f"{path} has a pitch of {wanted} model pixels: going on with it (--pitch chooses another)")
+        notes.append(
+            f"{path} has a pitch of {wanted} model pixels: going on with it ({option('pitch')} chooses another)"
+        )
     if options.device == "auto" and there.get("device") == "cpu" and choose_device().type != "cpu":
         options = replace(options, device="cpu")
-        notes.append(f"{path} was predicted on the processor: going on there (--device chooses another)")
+        other = option("device", "PredictionOptions(device=...)")
+        notes.append(f"{path} was predicted on the processor: going on there ({other} chooses another)")
     if options.precision == "auto" and stored_precision in PRECISIONS[1:]:
         device = choose_device(options.device)
         if there.get("device") == device.type and choose_precision("auto", device) != stored_precision:
-            notes.append(f"{path} was predicted in {stored_precision}: going on in it (--precision chooses another)")
+            other = option("precision", "PredictionOptions(precision=...)")
+            notes.append(f"{path} was predicted in {stored_precision}: going on in it ({other} chooses another)")
             options = replace(options, precision=stored_precision)
     return Settled(wanted, options, notes)
 

@@ -11,6 +11,7 @@ from napari_nh2st.engine.result_header import Facts, checked, read_header, write
 from napari_nh2st.engine.tile_arrays import METADATA, ArrayFolder
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.terminal import option
 
 _OURS = {METADATA, LOCK, "hidden", "seal", "state", "count", "weight", "bias"}
 _DESKTOPS = {"Thumbs.db", "desktop.ini", "Icon\r"}  # file managers leave them in every folder
@@ -48,7 +49,7 @@ def start_again(path: Path, meta: Facts, decoder: Decoder, lock: FolderLock) -> 
     if others:
         raise Nh2stError(
             f"{path} holds no prediction that can be read, but other files ({', '.join(others[:3])}): "
-            "choose another --out or remove it"
+            f"choose another {option('out')} or remove it"
         )
     if os.name == "nt":  # a folder with an open file in it cannot be renamed there
         lock.release()
@@ -77,7 +78,7 @@ def refuse_another(path: Path, stored: Facts, asked: Facts) -> None:
         differs.remove("lattice")
     if differs:
         raise Nh2stError(
-            f"{path} holds a prediction with another {', '.join(differs)}: choose another --out or remove it"
+            f"{path} holds a prediction with another {', '.join(differs)}: choose another {option('out')} or remove it"
         )
 
 

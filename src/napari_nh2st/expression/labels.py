@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.threads import threads_kept
+from napari_nh2st.terminal import option
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -49,10 +50,11 @@ def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
     """
     missing = [g for g in genes if g not in data.var_names]
     if missing:
+        shared = option("panel shared", "nh2st finetune --panel shared")
         names = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
         raise SampleError(
             f"{len(missing)} of {len(genes)} genes of the panel were not measured: {names}; "
-            "train with those that were measured in every section (--panel shared), or list the genes in the settings"
+            f"train with those that were measured in every section ({shared}), or list the genes in the settings"
         )
     columns = data.var_names.get_indexer(list(genes))
     return np.asarray(normalised(data).X[:, columns].toarray(), dtype=np.float32)

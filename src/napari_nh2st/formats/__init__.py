@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_nh2st.atomic import finished_file, finished_folder
+from napari_nh2st.engine.memory import ask_for
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats import csv, geojson, h5ad, ome_tiff, ome_zarr, parquet
@@ -82,7 +83,7 @@ def check_size(name: str, tiles: int, genes: int) -> None:
     Raises
     ------
     Nh2stError
-        If a package is missing, or the format's readers do not take so many values.
+        If a package is missing, the format's readers do not take so many values, or there is not enough memory.
     """
     exporter = _exporter(name)
     if exporter.package and find_spec(exporter.package) is None:
@@ -97,6 +98,8 @@ def check_size(name: str, tiles: int, genes: int) -> None:
         raise Nh2stError(
             f"{tiles:,} tiles x {genes:,} genes are too many for {name}, whose readers take {most:,} values: {fewer}"
         )
+    what = f"writing {tiles:,} tiles x {genes:,} genes as {name}"
+    ask_for(exporter.memory(tiles, genes), what, "choose fewer genes, or another format")
 
 
 def export(

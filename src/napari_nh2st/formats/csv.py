@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.formats.exporter import Exporter, Progress
+from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
 from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids, value_blocks
 from napari_nh2st.reading import written_cell
 
@@ -40,4 +40,6 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
                 out.writerow([name, *cell, *pixels, *um, *expression])
 
 
-EXPORTER = Exporter("csv", ".csv", "Table, a row a tile and a column a gene (CSV)", write, sidecar=True)
+EXPORTER = Exporter(
+    "csv", ".csv", "Table, a row a tile and a column a gene (CSV)", write, sidecar=True, memory=in_blocks(4 * _CHUNK)
+)

@@ -9,7 +9,19 @@ from typing import Any
 
 from napari_nh2st.engine.prediction import Prediction
 
+_WHOLE = 4  # copies of a table of float32 that are in memory at once while a library writes it
+
 Progress = Callable[[float], None]  # receives the share that is written, 0 to 1; what it raises stops the export
+
+
+def whole_table(tiles: int, genes: int) -> int:
+    """Return the bytes of memory for a format that has all its values in memory before it writes them."""
+    return _WHOLE * 4 * tiles * genes
+
+
+def in_blocks(rows: int) -> Callable[[int, int], int]:
+    """Return the need of memory of a format that decodes and writes so many tiles at a time."""
+    return lambda tiles, genes: whole_table(min(rows, tiles), genes)
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Exporter:
         A package that not every installation has, and the extra that brings it.
     most_values : int or None
         How many values (tiles x genes) its readers take, None for any number.
+    memory : callable
+        ``memory(tiles, genes)`` returns about how many bytes writing takes beside the prediction itself.
     """
 
     name: str
@@ -56,6 +70,7 @@ class Exporter:
     lattice: bool = False
     package: str = ""
     most_values: int | None = None
+    memory: Callable[[int, int], int] = whole_table
 
     @property
     def suffixes(self) -> tuple[str, ...]:

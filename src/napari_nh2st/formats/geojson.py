@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.formats.exporter import Exporter, Progress
+from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
 from napari_nh2st.formats.table import describe, gene_facts, tile_ids, tile_side, value_blocks
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.reading import parse_json
@@ -80,4 +80,5 @@ EXPORTER = Exporter(
     write,
     read_record=read_record,
     most_values=_MOST_VALUES,
+    memory=in_blocks(4 * _ROWS),
 )

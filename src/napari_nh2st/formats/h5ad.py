@@ -9,11 +9,12 @@ provenance.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
@@ -27,13 +28,19 @@ from napari_nh2st.formats.table import (
     slide_name,
     tile_ids,
     tile_side,
+    value_blocks,
 )
 from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.model.gene_names import ensembl_ids
 
 if TYPE_CHECKING:
     import anndata
+    import h5py
     import pandas as pd
+
+Values = Iterator[tuple[slice, npt.NDArray[np.float32]]]
+
+_ROWS, _CHUNK = 2048, 256  # decoded at a time, and the side of a piece of X in the file
 
 
 def _obs(prediction: Prediction) -> pd.DataFrame:
@@ -105,16 +112,22 @@ def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None)
     UserWarning
         If the slide has moved; the tissue image is then left out.
     """
-    import anndata
-
     prediction = prediction.only_done()
     genes = list(prediction.genes) if genes is None else find_genes(prediction.card, genes)
+    data = _without_values(prediction, genes)
+    data.X = prediction.matrix(genes)
+    return data
+
+
+def _without_values(prediction: Prediction, genes: Sequence[str]) -> anndata.AnnData:
+    """Return everything but X."""
+    import anndata
+
     uns: dict[str, Any] = {"nh2st": plain_values(describe(prediction))}
     library = _spatial(prediction)
     if library:
         uns["spatial"] = library
     return anndata.AnnData(
-        X=prediction.matrix(genes),
         obs=_obs(prediction),
         var=_var(prediction, genes),
         obsm={"spatial": prediction.places.centres.copy()},
@@ -122,8 +135,15 @@ def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None)
     )
 
 
-def write_file(data: anndata.AnnData, path: Path) -> None:
+def write_file(data: anndata.AnnData, path: Path, values: Values | None = None) -> None:
     """Write an h5ad file that is complete in memory first: HDF5 crashes the process where a disk is full.
+
+    Parameters
+    ----------
+    data : AnnData
+    path : Path
+    values : iterator of (slice, (rows, G) float32), optional
+        X a few rows at a time, where `data` has none.
 
     Raises
     ------
@@ -137,13 +157,26 @@ def write_file(data: anndata.AnnData, path: Path) -> None:
     data.strings_to_categoricals()
     with h5py.File(memory, "w") as file:
         write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
+        if values is not None:
+            _write_rows(file, data.shape, values)
     path.write_bytes(memory.getbuffer())
 
 
+def _write_rows(file: h5py.File, shape: tuple[int, int], values: Values) -> None:
+    """Write X as AnnData's dense array, so that it is never in memory as a whole, and can be stopped."""
+    if "X" in file:  # some versions of AnnData write that it is empty
+        del file["X"]
+    chunks = min(_CHUNK, shape[0]), min(_CHUNK, shape[1])
+    table = file.create_dataset("X", shape, np.float32, chunks=chunks, compression="gzip")
+    table.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    for rows, block in values:
+        table[rows] = block
+
+
 def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
-    """Write an h5ad file, in one step."""
+    """Write an h5ad file, a few hundred tiles at a time."""
     progress(0)
-    write_file(to_anndata(prediction, genes), path)
+    write_file(_without_values(prediction, genes), path, value_blocks(prediction, genes, _ROWS, progress))
 
 
 def read_record(path: Path) -> dict[str, Any]:

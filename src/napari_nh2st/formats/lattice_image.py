@@ -59,6 +59,11 @@ class Frame:
         return shapes
 
 
+def memory(tiles: int, genes: int) -> int:
+    """Return the bytes of memory for a few genes, and a plane and its pyramid that may be mostly empty."""
+    return 4 * tiles * min(_GENES, genes) + 64 * tiles
+
+
 def frame_of(prediction: Prediction) -> Frame:
     """Lay an image over the slide's lattice, from the slide's corner to the last tile.
 

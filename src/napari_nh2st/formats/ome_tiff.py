@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
-from napari_nh2st.formats.lattice_image import TILE, Frame, Plane, frame_of, planes, pyramid
+from napari_nh2st.formats.lattice_image import TILE, Frame, Plane, frame_of, memory, planes, pyramid
 from napari_nh2st.formats.table import describe, flat, gene_facts, slide_name
 
 NAMESPACE = "napari-nh2st"
@@ -106,4 +106,5 @@ EXPORTER = Exporter(
     read_record=read_record,
     other_suffixes=(".ome.tiff",),
     lattice=True,
+    memory=memory,
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
-from napari_nh2st.formats.lattice_image import TILE, Frame, frame_of, planes, pyramid
+from napari_nh2st.formats.lattice_image import TILE, Frame, frame_of, memory, planes, pyramid
 from napari_nh2st.formats.table import describe, gene_facts, slide_name
 from napari_nh2st.reading import read_json
 
@@ -103,4 +103,5 @@ EXPORTER = Exporter(
     read_record=read_record,
     folder=True,
     lattice=True,
+    memory=memory,
 )

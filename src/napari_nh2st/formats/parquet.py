@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.formats.exporter import Exporter, Progress
+from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
 from napari_nh2st.formats.table import (
     describe,
     gene_facts,
@@ -84,4 +84,5 @@ EXPORTER = Exporter(
     write,
     read_record=read_record,
     package="pyarrow",
+    memory=in_blocks(_ROWS),
 )

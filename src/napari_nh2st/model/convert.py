@@ -25,6 +25,7 @@ from napari_nh2st.model.nh2st import build
 from napari_nh2st.model.weights import check_finite, last_line, network_shapes
 from napari_nh2st.provenance import versions
 from napari_nh2st.reading import read_lines
+from napari_nh2st.terminal import option
 
 STRIDE: Final = 32
 PITCH_UM = 200  # between the spots of the arrays that NH2ST was published on
@@ -106,12 +107,16 @@ def convert_checkpoint(
     if "target_encoder.0.weight" not in state:
         return _convert_encoder(state, checkpoint, out, progress)
     if genes is None:
-        raise ModelError(f"{checkpoint} holds a whole model: say with --genes which genes it predicts, in their order")
+        raise ModelError(
+            f"{checkpoint} holds a whole model: say with {option('genes')} which genes it predicts, in their order"
+        )
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise ModelError(f"{out} exists already: give another --out")
+        raise ModelError(f"{out} exists already: give another {option('out')}")
     mpp = settings.get("mpp") if mpp is None else mpp
     if not isinstance(mpp, int | float):
-        raise ModelError(f"{checkpoint} does not say its pixel size: give the micrometres per pixel with --mpp")
+        raise ModelError(
+            f"{checkpoint} does not say its pixel size: give the micrometres per pixel with {option('mpp')}"
+        )
     small = build(Architecture(variant="paper", encoder="resnet18", width=4, stride=STRIDE, dim=8, hidden=4), 1)
     ours = _renamed(state, _LAYERS, small, checkpoint, progress)
     flat = [name for name in ("decoder.weight", "target.weight", "to_hidden.weight") if ours[name].ndim != 2]
@@ -137,7 +142,9 @@ def _convert_encoder(
     if "conv1.weight" not in state:
         raise ModelError(f"{checkpoint} is neither a checkpoint of the released NH2ST nor one of a ResNet-18")
     if out.suffix != SUFFIX:
-        raise ModelError(f"{checkpoint} holds an encoder alone: give an --out that ends in {SUFFIX}, not {out}")
+        raise ModelError(
+            f"{checkpoint} holds an encoder alone: give an {option('out')} that ends in {SUFFIX}, not {out}"
+        )
     encoder = ResNet18(_width(state["conv1.weight"], checkpoint), STRIDE)
     _load(encoder, _renamed(state, _ENCODER_LAYERS, encoder, checkpoint, progress), checkpoint)
     return save_encoder(encoder.eval(), out, source=checkpoint.name)

@@ -23,6 +23,7 @@ from napari_nh2st.slides.resample import Rgb, read_scaled, snap
 from napari_nh2st.slides.sniff import refuse_obvious
 from napari_nh2st.slides.source import Source
 from napari_nh2st.slides.tissue import TissueMask
+from napari_nh2st.terminal import option
 
 # A level may be this much coarser than requested: 4.0002 instead of 4 is a rounded side, not a loss.
 COARSER = 1.005
@@ -143,10 +144,10 @@ class Slide:
         Raises
         ------
         MppNeeded
-            If the pixel size is not known; the line names `--mpp`.
+            If the pixel size is not known; the line names the option, or the argument in Python.
         """
         if self._mpp.value is None:
-            give = "give the right value with --mpp, or in the column mpp of a sample sheet"
+            give = f"give the right value with {option('mpp')}, or in the column mpp of a sample sheet"
             raise MppNeeded(f"{self.path} {self._mpp.problem}; {give}")
         return self._mpp.value
 

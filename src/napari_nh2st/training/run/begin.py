@@ -13,6 +13,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample
 from napari_nh2st.model.folder import find_model
 from napari_nh2st.reading import parse_json, read_lines
+from napari_nh2st.terminal import option
 from napari_nh2st.training.run.record import RunSettings, record_environment
 from napari_nh2st.training.run.run_folder import RunFolder
 
@@ -26,10 +27,11 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
     ------
     Nh2stError
     """
+    going_on = option("resume", "resume=True")
     if resume and not folder.start.is_file():
-        raise Nh2stError(f"{folder.path} holds no run to resume: start it without --resume")
+        raise Nh2stError(f"{folder.path} holds no run to resume: start it without {going_on}")
     if not resume and (folder.last.exists() or folder.model.exists()):
-        raise Nh2stError(f"{folder.path} holds a run already: choose another --out, or go on with --resume")
+        raise Nh2stError(f"{folder.path} holds a run already: choose another {option('out')}, or go on with {going_on}")
 
 
 def has_ended(folder: RunFolder) -> bool:
@@ -94,7 +96,8 @@ def explain_full_disk(folder: RunFolder) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
+        going_on = option("resume", "resume=True")
         raise Nh2stError(
-            f"the disk that holds {folder.path} is full: free some space, then go on with --resume; "
+            f"the disk that holds {folder.path} is full: free some space, then go on with {going_on}; "
             "what was kept is not lost"
         ) from error

@@ -22,6 +22,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression import Sample
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.reading import read_json, read_yaml
+from napari_nh2st.terminal import option
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.run.run_folder import RunFolder
 
@@ -77,7 +78,7 @@ class RunSettings:
         try:
             started = _Started.model_validate(read_json(folder.start, "the record of the run"))
         except ValidationError as error:
-            raise Nh2stError(f"{folder.start} is damaged: start the run anew, with another --out") from error
+            raise Nh2stError(f"{folder.start} is damaged: start the run anew, with another {option('out')}") from error
         if started.samples != [s.sample for s in samples]:
             names = ", ".join(started.samples)
             raise Nh2stError(f"{folder.path} was started on {names}: resume it with the same sheet")
@@ -85,7 +86,8 @@ class RunSettings:
         if started.check not in (None, _check(started, folder)):
             raise Nh2stError(
                 f"{folder.start} or {folder.config} was changed since the run was started, and what it has learnt "
-                "does not go with that: put it back, or start another run with --config and another --out"
+                f"does not go with that: put it back, or start another run with {option('config')} and another "
+                f"{option('out')}"
             )
         if config.precision == "auto" and started.precision is not None:
             config = config.model_copy(update={"precision": started.precision})
@@ -122,7 +124,7 @@ def keep_to_measurements(folder: RunFolder, slides: Mapping[str, str], counts: S
             other = [s for s in now if not isinstance(before, dict) or before.get(s) != now[s]]
             raise Nh2stError(
                 f"the slide or the counts of {', '.join(other)} changed since {folder.path} was started: "
-                "put back what it was started on, or start another run with another --out"
+                f"put back what it was started on, or start another run with another {option('out')}"
             )
         return
     with finished_file(folder.measurements) as draft:
