@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_nh2st.api.compare import compare_models
     from napari_nh2st.api.predict import predict
     from napari_nh2st.api.prediction import Prediction, open_prediction
     from napari_nh2st.errors import Nh2stError, Nh2stWarning
@@ -26,6 +27,7 @@ _WHERE = {
     "Prediction": "api.prediction",
     "Slide": "slides",
     "bundled_models": "model.folder",
+    "compare_models": "api.compare",
     "evaluate": "evaluation.protocol",
     "finetune": "training.finetune",
     "load_model": "model.folder",
@@ -40,6 +42,7 @@ __all__ = [
     "Prediction",
     "Slide",
     "bundled_models",
+    "compare_models",
     "evaluate",
     "finetune",
     "load_model",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from napari_nh2st.cli import (
     bench,
     cache,
+    compare,
     convert,
     demo,
     doctor,
@@ -76,6 +77,15 @@ PAGES = (
         (
             "nh2st figure results/a.nh2st --genes ERBB2 --out erbb2.pdf",
             "nh2st figure results/a.nh2st --genes ERBB2,CD74 --out two.tiff --dpi 600",
+        ),
+        ("NH2ST_CACHE",),
+    ),
+    Page(
+        compare.compare,
+        PREDICT,
+        (
+            "nh2st compare one/a.nh2st two/a.nh2st --out agreement.csv",
+            "nh2st compare one/C5.nh2st two/C5.nh2st --measured C5.tsv.gz --genes ERBB2,CD74",
         ),
         ("NH2ST_CACHE",),
     ),
