@@ -12,7 +12,19 @@ import numpy as np
 import pytest
 
 from napari_nh2st.errors import Cancelled, Nh2stError
-from napari_nh2st.formats import EXPORTERS, export, export_path, format_of, record_in, sidecar_path
+from napari_nh2st.formats import (
+    EXPORTERS,
+    IMPORTERS,
+    export,
+    export_path,
+    format_of,
+    is_export,
+    read_export,
+    record_in,
+    sidecar_path,
+)
+from napari_nh2st.formats.display import Display
+from napari_nh2st.formats.importer import display_of
 from napari_nh2st.formats.selection import Selection
 from napari_nh2st.geometry import Box
 from support.predictions import GENES, prediction
@@ -106,6 +118,17 @@ def _read_ome_zarr(path):
     return *_tiles(group["0"][:], centre + 0.5, side), genes, record
 
 
+def _read_nh2st(path):
+    from napari_nh2st.engine.store import open_prediction
+
+    made = open_prediction(path)
+    facts = {"unit": made.card.unit, "model": made.card.name, "synthetic": made.card.synthetic}
+    record = {**made.provenance, **facts, "content": "hidden vectors, not a measurement"}
+    grid = made.places.grid
+    names = [f"r{r:04d}_c{c:04d}" for r, c in grid]
+    return names, made.places.centres, made.matrix(), made.genes, record
+
+
 def _tiles(image, first, side):
     """Return names, centres and values of the tiles in an image (genes, rows, columns)."""
     row, column = np.nonzero(np.isfinite(image).all(axis=0))
@@ -120,6 +143,7 @@ READERS = {
     "geojson": _read_geojson,
     "ome-tiff": _read_ome_tiff,
     "ome-zarr": _read_ome_zarr,
+    "nh2st": _read_nh2st,
 }
 
 # Formats that keep a tile's corners or a pixel's size, not its centre: level-0 pixels.
@@ -182,6 +206,61 @@ def test_values_centres_and_provenance_come_back(name, lattice, tmp_path):
     assert record["precision"] == "fp32"
     assert record["synthetic"]
     assert "not a measurement" in record["content"]
+
+
+DISPLAY = Display(genes=("IGKC",), colormap="magma", limits={"IGKC": (0.25, 2.0)}, opacity=0.5)
+
+
+def test_every_format_that_is_written_is_read():
+    assert list(IMPORTERS) == list(EXPORTERS)
+
+
+@pytest.mark.parametrize("lattice", [True, False])
+def test_a_file_opens_again_as_the_prediction_that_it_was(name, lattice, tmp_path):
+    made = prediction(lattice=lattice, scale=1.7, slide_path="somewhere/C5.jpg", fingerprint="abc")
+    if EXPORTERS[name].lattice and not lattice:
+        return
+    genes = ["IGKC", 'Weird,"gene"', "ERBB2"]
+    path = export(made, name, tmp_path, genes=genes, display=DISPLAY)
+    back, done = read_export(path), made.only_done()
+    assert is_export(path)
+    assert back.genes == genes
+    assert back.card == made.card.only(genes)
+    assert back.card.trust("ERBB2") == made.card.trust("ERBB2")
+    np.testing.assert_allclose(back.places.centres, done.places.centres, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(back.matrix(), done.matrix(genes), rtol=1e-6, atol=1e-6)
+    assert (back.places.pitch, back.places.scale) == pytest.approx((made.places.pitch, made.places.scale))
+    assert back.slide == made.slide
+    assert {key: back.provenance[key] for key in made.provenance} == made.provenance
+    assert display_of(back) == DISPLAY
+    if name == "nh2st":  # it keeps what decodes every gene, the others their values
+        np.testing.assert_array_equal(back.hidden, done.hidden)
+    else:
+        with pytest.raises(Nh2stError, match="choose another format" if lattice else "tiles on a lattice"):
+            export(back, "nh2st", tmp_path / "values.nh2st")
+        again = read_export(export(back, name, tmp_path / "again"))
+        np.testing.assert_allclose(again.matrix(), back.matrix(), rtol=0, atol=0)
+        assert again.provenance["display"] == back.provenance["display"]
+
+
+def test_a_file_that_was_changed_is_refused_in_one_line(name, tmp_path):
+    path = export(prediction(), name, tmp_path)
+    file = path / "zarr.json" if path.is_dir() else path
+    text = file.read_bytes()
+    for damage in (b"", text[: len(text) // 3], b"something else"):
+        file.write_bytes(damage)
+        with pytest.raises(Nh2stError) as told:
+            read_export(path)
+        assert path.name in str(told.value)
+        assert "\n" not in str(told.value)
+
+
+def test_a_csv_without_its_provenance_says_what_is_missing(tmp_path):
+    path = export(prediction(), "csv", tmp_path)
+    sidecar_path(path).unlink()
+    assert not is_export(path)
+    with pytest.raises(Nh2stError, match=r"slide\.csv\.provenance\.json is not beside it"):
+        read_export(path)
 
 
 def test_the_provenance_is_read_without_the_values(name, tmp_path):

@@ -113,7 +113,7 @@ def predict(
 def _checked_formats(text: str) -> list[str]:
     from napari_nh2st.formats import EXPORTERS
 
-    formats = [f for f in names(text) or [] if f != "none"]
+    formats = [f for f in names(text) or [] if f not in ("none", "nh2st")]  # the folder is always written
     unknown = [f for f in formats if f not in EXPORTERS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(EXPORTERS)}", param_hint="--format")

@@ -5,7 +5,7 @@ NumPy only: looking at another gene needs neither the model nor torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -75,7 +75,7 @@ class Prediction:
     places : TileSet
         The n places; with `grid` indices where they lie on the lattice.
     hidden : (n, h) float16
-        Hidden vectors, NaN rows where a place was not predicted.
+        Hidden vectors, NaN rows where a place was not predicted. Of a file of values, the values themselves, float32.
     decoder : Decoder
     card : Card
         The card of the model that predicted; `card.genes` names the decoder's rows.
@@ -86,7 +86,7 @@ class Prediction:
     """
 
     places: TileSet
-    hidden: npt.NDArray[np.float16]
+    hidden: npt.NDArray[np.floating[Any]]
     decoder: Decoder
     card: Card
     slide: dict[str, Any] = field(default_factory=dict)
@@ -160,6 +160,13 @@ class Prediction:
         """Return the part that is predicted."""
         keep = self.done
         return replace(self, places=self.places.select(keep), hidden=self.hidden[keep])
+
+    def only_genes(self, genes: Sequence[str]) -> Self:
+        """Return the part with these genes of the panel, by their symbols, in this order."""
+        if list(genes) == self.genes:
+            return self
+        decoder = self.decoder.only(self.gene_indices(genes))
+        return replace(self, card=self.card.only(genes), decoder=decoder)
 
     def heatmap(self, gene: str) -> Heatmap:
         """Lay one gene out on the lattice, cropped to the rows and columns that occur.

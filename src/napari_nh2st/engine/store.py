@@ -364,19 +364,33 @@ def save_prediction(prediction: Prediction, path: str | Path) -> Path:
     Raises
     ------
     Nh2stError
-        If the places do not lie on the lattice, or nothing is predicted.
+        As `fill_folder`.
+    """
+    path = Path(path)
+    with finished_folder(path, overwrite=True) as parts:
+        fill_folder(prediction, parts)
+    return path
+
+
+def fill_folder(prediction: Prediction, folder: Path) -> None:
+    """Write a prediction on the lattice into an empty folder.
+
+    Raises
+    ------
+    Nh2stError
+        If the places do not lie on the lattice, nothing is predicted, or it was read from a file of values: a folder
+        keeps hidden vectors in half precision, which the values of genes do not bear.
     """
     done = prediction.only_done()
     grid = done.places.grid
     if grid is None or not len(done):
         raise Nh2stError("there is nothing to save: a prediction on the lattice is needed")
+    if done.hidden.dtype != np.float16:
+        raise Nh2stError(f"values that were read from a file cannot be a {SUFFIX} folder: choose another format")
     lattice = {"scale": done.places.scale, "pitch": done.places.pitch, "patch": done.card.patch}
-    path = Path(path)
     rows, columns = (int(n) for n in grid.max(axis=0) + 1)
     header = Header({"saved": True}, lattice, done.card, done.decoder, done.slide, done.provenance)
-    with finished_folder(path, overwrite=True) as parts:
-        fill(parts, header.meta((rows, columns), _SAVED_CHUNK), done.decoder)
-        store = PredictionStore.create(parts, (rows, columns), _SAVED_CHUNK, header)
-        store.write(grid, done.hidden, np.full(len(done), PREDICTED, dtype=np.uint8))
-        store.close()
-    return path
+    fill(folder, header.meta((rows, columns), _SAVED_CHUNK), done.decoder)
+    store = PredictionStore.create(folder, (rows, columns), _SAVED_CHUNK, header)
+    store.write(grid, done.hidden, np.full(len(done), PREDICTED, dtype=np.uint8))
+    store.close()

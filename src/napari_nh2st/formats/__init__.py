@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,34 @@ from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.engine.memory import ask_for
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats import csv, geojson, h5ad, ome_tiff, ome_zarr, parquet
+from napari_nh2st.formats import csv, geojson, h5ad, nh2st, ome_tiff, ome_zarr, parquet
+from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.exporter import Exporter, Progress
-from napari_nh2st.formats.table import describe, slide_name
+from napari_nh2st.formats.importer import Importer, restored
+from napari_nh2st.formats.table import CARD, DISPLAY, sidecar_path, slide_name, written_record
 from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.reading import read_json
 
 EXPORTERS: dict[str, Exporter] = {
-    m.EXPORTER.name: m.EXPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr)
+    m.EXPORTER.name: m.EXPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, nh2st)
+}
+IMPORTERS: dict[str, Importer] = {
+    m.IMPORTER.name: m.IMPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, nh2st)
 }
 
-__all__ = ["EXPORTERS", "Exporter", "check_size", "export", "export_path", "format_of", "record_in", "sidecar_path"]
+__all__ = [
+    "EXPORTERS",
+    "IMPORTERS",
+    "Exporter",
+    "check_size",
+    "export",
+    "export_path",
+    "format_of",
+    "is_export",
+    "read_export",
+    "record_in",
+    "sidecar_path",
+]
 
 
 def _exporter(name: str) -> Exporter:
@@ -62,11 +80,6 @@ def export_path(prediction: Prediction, name: str, path: str | Path) -> Path:
     return target if _has_suffix(target, exporter) else target.with_name(target.name + exporter.suffix)
 
 
-def sidecar_path(path: Path) -> Path:
-    """Name the provenance file beside a file that has no room for it."""
-    return path.with_name(f"{path.name}.provenance.json")
-
-
 def record_in(name: str, file: Path) -> dict[str, Any]:
     """Return the provenance of a file that `export` wrote; empty if it cannot be read."""
     exporter = _exporter(name)
@@ -75,6 +88,42 @@ def record_in(name: str, file: Path) -> dict[str, Any]:
     except Exception:  # any file can have the name, and its reader may fail in any way
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def read_export(path: str | Path) -> Prediction:
+    """Read a file or folder that `export` wrote.
+
+    Values are those of the file. Only a ``.nh2st`` folder has the model's hidden vectors as well.
+
+    Raises
+    ------
+    Nh2stError
+        In one line: if the ending names no format, a package is missing, or the file is not what we wrote.
+    """
+    path = Path(path)
+    name = format_of(path)
+    if name is None:
+        raise Nh2stError(f"{path.name} is no file of a prediction: its name ends in {', '.join(_endings())}")
+    _need_package(_exporter(name))
+    try:
+        contents = IMPORTERS[name].read(path)
+        return contents if isinstance(contents, Prediction) else restored(contents)
+    except FileNotFoundError as error:
+        raise Nh2stError(f"{path} is not there") from error
+    except (Nh2stError, MemoryError) as error:
+        raise Nh2stError(f"{path.name} cannot be opened: {error}") from error
+    except Exception as error:  # any file can have the name, and its reader may fail in any way
+        raise Nh2stError(f"{path.name} is no prediction that was exported here, or it was changed") from error
+
+
+def is_export(path: str | Path) -> bool:
+    """Tell whether a file or folder is a prediction that `export` wrote; quick, without its values."""
+    name = format_of(path)
+    return name is not None and CARD in record_in(name, Path(path))
+
+
+def _endings() -> list[str]:
+    return [exporter.suffix for exporter in EXPORTERS.values()]
 
 
 def check_size(name: str, tiles: int, genes: int) -> None:
@@ -86,10 +135,7 @@ def check_size(name: str, tiles: int, genes: int) -> None:
         If a package is missing, the format's readers do not take so many values, or there is not enough memory.
     """
     exporter = _exporter(name)
-    if exporter.package and find_spec(exporter.package) is None:
-        raise Nh2stError(
-            f"{name} needs {exporter.package}, which is not installed: pip install 'napari-nh2st[{exporter.name}]'"
-        )
+    _need_package(exporter)
     most = exporter.most_values
     if most is not None and tiles * genes > most:
         fewer = (
@@ -108,6 +154,8 @@ def export(
     path: str | Path,
     genes: str | Sequence[str] | None = None,
     progress: Progress | None = None,
+    *,
+    display: Display | None = None,
 ) -> Path:
     """Write a prediction to a file, which appears only when it is complete.
 
@@ -123,6 +171,8 @@ def export(
         Which genes, in which order; the whole panel by default.
     progress : callable, optional
         Receives the share that is written, from 0 to 1. To stop, raise in it; nothing is left then.
+    display : Display, optional
+        How it is shown: the file keeps gene, colours and limits for those who open it in napari again.
 
     Returns
     -------
@@ -140,20 +190,30 @@ def export(
     genes = list(dict.fromkeys(prediction.genes if genes is None else find_genes(prediction.card, genes)))
     if not genes:
         raise Nh2stError("no gene was named: nothing to export")
-    part = prediction.only_done()
+    part = prediction.only_done().only_genes(genes)
     if not len(part):
         raise Nh2stError("nothing is predicted yet: run the prediction before exporting it")
+    if display is not None:
+        part = replace(part, provenance={**part.provenance, DISPLAY: display.model_dump(mode="json")})
     if exporter.lattice and part.places.grid is None:
-        raise Nh2stError(f"{name} is an image: it needs tiles on a lattice, and these are single places")
+        raise Nh2stError(f"{name} needs tiles on a lattice, and these are single places")
     check_size(name, len(part), len(genes))
     target, told = export_path(part, name, path), progress or (lambda share: None)
     with _finished(target, exporter) as draft:
         exporter.write(part, draft, genes, told)
         if exporter.sidecar:
             with finished_file(sidecar_path(target)) as note:
-                note.write_text(json.dumps(describe(part), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                note.write_text(json.dumps(written_record(part), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     told(1.0)
     return target
+
+
+def _need_package(exporter: Exporter) -> None:
+    if exporter.package and find_spec(exporter.package) is None:
+        raise Nh2stError(
+            f"{exporter.name} needs {exporter.package}, which is not installed: "
+            f"pip install 'napari-nh2st[{exporter.name}]'"
+        )
 
 
 def _finished(target: Path, exporter: Exporter) -> AbstractContextManager[Path]:

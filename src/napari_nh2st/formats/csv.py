@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
-from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_ids, value_blocks
-from napari_nh2st.reading import written_cell
+from napari_nh2st.formats.importer import Contents, Importer
+from napari_nh2st.formats.table import CARD, rows_and_columns, sidecar_path, slide_mpp, tile_ids, value_blocks
+from napari_nh2st.model.card import Card
+from napari_nh2st.reading import read_frame, read_json, written_cell
 
 # Columns of a tile; the genes' columns follow. px: continuous level-0 pixels; um: the same times mpp.
 COLUMNS = ("tile", "row", "col", "x_px", "y_px", "x_um", "y_um")
@@ -40,6 +43,20 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
                 out.writerow([name, *cell, *pixels, *um, *expression])
 
 
+def read(path: Path) -> Contents:
+    """Read the table, and the provenance beside it."""
+    note = sidecar_path(path)
+    if not note.exists():
+        raise Nh2stError(f"{note.name} is not beside it: it says of which slide and model the table is")
+    record = read_json(note)
+    genes = {written_cell(gene): gene for gene in Card.model_validate(record[CARD]).genes}
+    table = read_frame(path)
+    there = [column for column in table.columns[len(COLUMNS) :] if column in genes]
+    grid, centres = table[["row", "col"]].to_numpy(np.int64), table[["x_px", "y_px"]].to_numpy(np.float64)
+    return Contents(record, [genes[c] for c in there], table[there].to_numpy(np.float32), grid, centres)
+
+
+IMPORTER = Importer("csv", read)
 EXPORTER = Exporter(
     "csv", ".csv", "Table, a row a tile and a column a gene (CSV)", write, sidecar=True, memory=in_blocks(4 * _CHUNK)
 )

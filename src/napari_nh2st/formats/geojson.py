@@ -7,6 +7,7 @@ colours the tiles. The member ``nh2st`` beside the features has the provenance a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
-from napari_nh2st.formats.table import describe, gene_facts, tile_ids, tile_side, value_blocks
+from napari_nh2st.formats.importer import Contents, Importer
+from napari_nh2st.formats.table import gene_facts, tile_ids, tile_side, value_blocks, written_record
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.reading import parse_json
 
 _ROWS = 512
+_NAME = re.compile(r"r(\d+)_c(\d+)")  # of a tile on the lattice
 _RECORD = 10**7  # characters of the provenance, at most
 _MOST_VALUES = 2_000_000  # a file of about 100 MB, which QuPath reads into memory as a whole
 
@@ -54,7 +57,7 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
     """Write a feature collection, a line a tile."""
     places, facts = prediction.places, gene_facts(prediction, genes)
     ids, side, trust = tile_ids(places), tile_side(places), _held_out(facts)
-    record = describe(prediction) | {"gene_facts": facts}
+    record = written_record(prediction) | {"gene_facts": facts}
     with path.open("w", encoding="utf-8") as file:
         file.write(f'{{"type": "FeatureCollection",\n"nh2st": {json.dumps(record)},\n"features": [')
         comma = "\n"
@@ -73,6 +76,27 @@ def read_record(path: Path) -> dict[str, Any]:
         return dict(parse_json(file.readline(_RECORD).strip().removeprefix('"nh2st":').removesuffix(",")))
 
 
+def read(path: Path) -> Contents:
+    """Read a line a tile, as `write` has them."""
+    record, genes = read_record(path), None
+    grid, centres, rows = [], [], []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            text = line.strip().removesuffix(",")
+            if not text.startswith('{"type": "Feature",'):
+                continue
+            feature = parse_json(text)
+            facts, square = feature["properties"], feature["geometry"]["coordinates"][0]
+            genes = genes or [gene for gene in record["gene_facts"] if gene in facts["measurements"]]
+            rows.append(np.array([facts["measurements"][gene] for gene in genes], dtype=np.float32))
+            centres.append((np.array(square[0]) + square[2]) / 2)
+            name = _NAME.fullmatch(facts["name"])
+            grid.append((int(name[1]), int(name[2])) if name else (-1, -1))
+    values = np.array(rows, dtype=np.float32).reshape(len(rows), len(genes or ()))
+    return Contents(record, genes or (), values, np.array(grid), np.array(centres))
+
+
+IMPORTER = Importer("geojson", read)
 EXPORTER = Exporter(
     "geojson",
     ".geojson",

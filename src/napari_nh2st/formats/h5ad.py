@@ -9,6 +9,7 @@ provenance.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.exporter import Exporter, Progress
+from napari_nh2st.formats.importer import Contents, Importer
 from napari_nh2st.formats.picture import tissue_pictures
 from napari_nh2st.formats.table import (
-    describe,
+    CARD,
+    DISPLAY,
     gene_trust,
     plain_values,
     rows_and_columns,
@@ -29,9 +33,11 @@ from napari_nh2st.formats.table import (
     tile_ids,
     tile_side,
     value_blocks,
+    written_record,
 )
 from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.model.gene_names import ensembl_ids
+from napari_nh2st.reading import parse_json
 
 if TYPE_CHECKING:
     import anndata
@@ -41,6 +47,8 @@ if TYPE_CHECKING:
 Values = Iterator[tuple[slice, npt.NDArray[np.float32]]]
 
 _ROWS, _CHUNK = 2048, 256  # decoded at a time, and the side of a piece of X in the file
+# In uns: JSON with the model's card and the view; names of genes are no names of groups.
+_OPEN_AGAIN = "nh2st_open_again"
 
 
 def _obs(prediction: Prediction) -> pd.DataFrame:
@@ -123,7 +131,9 @@ def _without_values(prediction: Prediction, genes: Sequence[str]) -> anndata.Ann
     """Return everything but X."""
     import anndata
 
-    uns: dict[str, Any] = {"nh2st": plain_values(describe(prediction))}
+    record = written_record(prediction)
+    to_open_again = {key: record.pop(key) for key in (CARD, DISPLAY) if key in record}
+    uns: dict[str, Any] = {"nh2st": plain_values(record), _OPEN_AGAIN: json.dumps(to_open_again)}
     library = _spatial(prediction)
     if library:
         uns["spatial"] = library
@@ -180,15 +190,45 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return the texts of the provenance."""
+    """Return the provenance."""
     import h5py
 
     with h5py.File(path) as stored:
-        group = stored["uns/nh2st"]
-        values = {key: value for key, value in group.items() if isinstance(value, h5py.Dataset)}
-        return {key: v.asstr()[()] for key, v in values.items() if h5py.check_string_dtype(v.dtype)}
+        record = _values(stored["uns/nh2st"])
+        if _OPEN_AGAIN in stored["uns"]:
+            record |= parse_json(stored["uns"][_OPEN_AGAIN].asstr()[()])
+        return record
 
 
+def _values(group: h5py.Group) -> dict[str, Any]:
+    """Return texts, numbers and lists of a group, and those of the groups in it."""
+    import h5py
+
+    out: dict[str, Any] = {}
+    for key, value in group.items():
+        if isinstance(value, h5py.Group):
+            out[key] = _values(value)
+        else:
+            read = value.asstr()[()] if h5py.check_string_dtype(value.dtype) else value[()]
+            out[key] = read.tolist() if isinstance(read, np.ndarray | np.generic) else read
+    return out
+
+
+def read(path: Path) -> Contents:
+    """Read the table; tiles and genes may have been left out meanwhile."""
+    import h5py
+
+    record = read_record(path)
+    with h5py.File(path) as stored:
+        var, obs = stored["var"], stored["obs"]
+        if not isinstance(stored["X"], h5py.Dataset):
+            raise Nh2stError("its X is no longer the dense table that was written")
+        grid = np.stack([obs[name][:] for name in ("array_row", "array_col")], axis=1)
+        genes = var[var.attrs["_index"]].asstr()[:].tolist()
+        return Contents(record, genes, stored["X"][:].astype(np.float32), grid, stored["obsm/spatial"][:])
+
+
+IMPORTER = Importer("h5ad", read)
 EXPORTER = Exporter(
     "h5ad", ".h5ad", "AnnData with the tissue image, for scanpy and squidpy (h5ad)", write, read_record=read_record
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Progress
-from napari_nh2st.formats.table import rows_and_columns, slide_mpp, tile_side, value_blocks
+from napari_nh2st.formats.importer import Contents
+from napari_nh2st.formats.table import CARD, rows_and_columns, slide_mpp, tile_side, value_blocks
+from napari_nh2st.model.card import Card
 
 Plane = npt.NDArray[np.float32]
 
@@ -72,9 +75,31 @@ def frame_of(prediction: Prediction) -> Frame:
     places, side = prediction.places, tile_side(prediction.places)
     grid = rows_and_columns(places)
     first = float(places.centres[0, 0] - grid[0, 1] * side - side / 2)  # corner of lattice column 0
-    pad = max(0, int(np.floor(first / side + 1e-9)))
+    pad = _pad(first, side)
     rows, columns = (int(n) for n in grid.max(axis=0) + 1 + pad)
     return Frame((rows, columns), pad, round(first - pad * side, 6), side, slide_mpp(prediction))
+
+
+def _pad(first: float, side: float) -> int:
+    """Return the rows and columns before the lattice, whose first column begins at `first` (level-0 pixels)."""
+    return max(0, int(np.floor(first / side + 1e-9)))
+
+
+def contents_of(
+    record: dict[str, Any], genes: Sequence[str], planes: Iterable[npt.NDArray[np.floating[Any]]]
+) -> Contents:
+    """Return the tiles in the maps of genes, (rows, columns) each, as `planes` has made them."""
+    where, card = record["places"], Card.model_validate(record[CARD])
+    side = float(where["side_level0_px"])
+    corner = side * (card.patch / int(where["pitch_model_px"]) - 1) / 2
+    grid, columns = None, []
+    for plane in planes:
+        if grid is None:
+            grid = np.argwhere(np.isfinite(plane))
+        columns.append(plane[tuple(grid.T)].astype(np.float32))
+    if grid is None or len(columns) != len(genes):
+        raise ValueError("it has another number of maps than of genes")
+    return Contents(record, genes, np.stack(columns, axis=1), grid - _pad(corner, side))
 
 
 def planes(prediction: Prediction, genes: Sequence[str], frame: Frame, progress: Progress) -> Iterator[Plane]:

@@ -15,8 +15,10 @@ import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
-from napari_nh2st.formats.lattice_image import TILE, Frame, Plane, frame_of, memory, planes, pyramid
-from napari_nh2st.formats.table import describe, flat, gene_facts, slide_name
+from napari_nh2st.formats.importer import Contents, Importer
+from napari_nh2st.formats.lattice_image import TILE, Frame, Plane, contents_of, frame_of, memory, planes, pyramid
+from napari_nh2st.formats.table import CARD, flat, gene_facts, nested, slide_name, written_record
+from napari_nh2st.model.card import Card
 
 NAMESPACE = "napari-nh2st"
 
@@ -26,7 +28,7 @@ def _metadata(prediction: Prediction, genes: Sequence[str], frame: Frame) -> dic
     facts, place = gene_facts(prediction, genes), frame.corner * frame.mpp
     plane = {"PositionX": [place] * len(genes), "PositionXUnit": ["µm"] * len(genes)}
     plane |= {"PositionY": plane["PositionX"], "PositionYUnit": plane["PositionXUnit"]}
-    notes = {key: str(value) for key, value in flat(describe(prediction)).items()}
+    notes = {key: str(value) for key, value in flat(written_record(prediction)).items()}
     return {
         "axes": "CYX",
         "Name": f"{slide_name(prediction)}, predicted expression",
@@ -98,6 +100,18 @@ def read_record(path: Path) -> dict[str, Any]:
     return {str(entry.get("K")): entry.text or "" for entry in elements(note, "M")}
 
 
+def read(path: Path) -> Contents:
+    """Read the finest level."""
+    import tifffile
+
+    record = nested(read_record(path))
+    with tifffile.TiffFile(path) as file:
+        level = file.series[0].levels[0]
+        genes = list(Card.model_validate(record[CARD]).genes)
+        return contents_of(record, genes, (page.asarray() for page in level.pages if page is not None))
+
+
+IMPORTER = Importer("ome-tiff", read)
 EXPORTER = Exporter(
     "ome-tiff",
     ".ome.tif",

@@ -14,11 +14,10 @@ import numpy as np
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress
-from napari_nh2st.formats.lattice_image import TILE, Frame, frame_of, memory, planes, pyramid
-from napari_nh2st.formats.table import describe, gene_facts, slide_name
+from napari_nh2st.formats.importer import Contents, Importer, display_of
+from napari_nh2st.formats.lattice_image import TILE, Frame, contents_of, frame_of, memory, planes, pyramid
+from napari_nh2st.formats.table import gene_facts, slide_name, written_record
 from napari_nh2st.reading import read_json
-
-_VISIBLE = 1  # channels that a viewer shows at first
 
 
 def _transforms(frame: Frame, level: int) -> list[dict[str, Any]]:
@@ -44,19 +43,17 @@ def _multiscales(prediction: Prediction, frame: Frame) -> dict[str, Any]:
     }
 
 
-def _omero(genes: Sequence[str], ends: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Return how viewers show the channels: names, and from the lowest value to the highest."""
-    return {
-        "channels": [
-            {
-                "label": gene,
-                "color": "FFFFFF",
-                "active": number < _VISIBLE,
-                "window": {"min": low, "max": high, "start": low, "end": high},
-            }
-            for number, (gene, (low, high)) in enumerate(zip(genes, ends, strict=True))
-        ]
-    }
+def _omero(prediction: Prediction, genes: Sequence[str], ends: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Return how viewers show the channels: names, the gene that was shown, its limits; else lowest to highest."""
+    display = display_of(prediction)
+    limits = {} if display is None else {gene: display.limits_for(gene) for gene in genes}
+    shown = next((g for g in (() if display is None else display.genes) if g in genes), genes[0])
+    channels = []
+    for gene, (low, high) in zip(genes, ends, strict=True):
+        start, end = limits.get(gene) or (low, high)
+        window = {"min": min(low, start), "max": max(high, end), "start": start, "end": end}
+        channels.append({"label": gene, "color": "FFFFFF", "active": gene == shown, "window": window})
+    return {"channels": channels}
 
 
 def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
@@ -85,9 +82,9 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
     group.attrs["ome"] = {
         "version": "0.5",
         "multiscales": [_multiscales(prediction, frame)],
-        "omero": _omero(genes, ends),
+        "omero": _omero(prediction, genes, ends),
     }
-    group.attrs["nh2st"] = describe(prediction) | {"gene_facts": gene_facts(prediction, genes)}
+    group.attrs["nh2st"] = written_record(prediction) | {"gene_facts": gene_facts(prediction, genes)}
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -95,6 +92,19 @@ def read_record(path: Path) -> dict[str, Any]:
     return dict(read_json(path / "zarr.json")["attributes"]["nh2st"])
 
 
+def read(path: Path) -> Contents:
+    """Read the finest level, a gene at a time."""
+    import zarr
+
+    record = read_record(path)
+    group = zarr.open_group(path, mode="r")
+    genes, array = list(record["gene_facts"]), group["0"]
+    if not isinstance(array, zarr.Array):
+        raise TypeError("its finest level is no image")
+    return contents_of(record, genes, (np.asarray(array[row]) for row in range(array.shape[0])))
+
+
+IMPORTER = Importer("ome-zarr", read)
 EXPORTER = Exporter(
     "ome-zarr",
     ".ome.zarr",

@@ -16,14 +16,15 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
+from napari_nh2st.formats.importer import Contents, Importer
 from napari_nh2st.formats.table import (
-    describe,
     gene_facts,
     rows_and_columns,
     slide_mpp,
     tile_ids,
     tile_side,
     value_blocks,
+    written_record,
 )
 from napari_nh2st.reading import parse_json
 
@@ -44,7 +45,7 @@ def _schema(prediction: Prediction, genes: Sequence[str]) -> pyarrow.Schema:
         pa.field(gene, pa.float32(), metadata={k: str(v) for k, v in facts[gene].items() if v is not None})
         for gene in genes
     ]
-    record = describe(prediction) | {"gene_facts": facts}
+    record = written_record(prediction) | {"gene_facts": facts}
     metadata = {"nh2st": json.dumps(record), "PANDAS_ATTRS": json.dumps({"nh2st": record})}
     return pa.schema([*tile, *place, *values], metadata=metadata)
 
@@ -77,6 +78,20 @@ def read_record(path: Path) -> dict[str, Any]:
     return dict(parse_json(read_schema(path).metadata[b"nh2st"]))
 
 
+def read(path: Path) -> Contents:
+    """Read the table."""
+    from pyarrow.parquet import read_table
+
+    record, table = read_record(path), read_table(path)
+    genes = [gene for gene in record["gene_facts"] if gene in table.column_names]
+    values = np.empty((table.num_rows, len(genes)), dtype=np.float32)
+    for column, gene in enumerate(genes):
+        values[:, column] = table[gene].to_numpy()
+    grid, centres = (np.stack([table[c].to_numpy() for c in names], 1) for names in (("row", "col"), ("x_px", "y_px")))
+    return Contents(record, genes, values, grid, centres)
+
+
+IMPORTER = Importer("parquet", read)
 EXPORTER = Exporter(
     "parquet",
     ".parquet",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,18 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Progress
 from napari_nh2st.geometry import IntArray, TileSet
 from napari_nh2st.provenance import DISTRIBUTION, repeat_command, versions
+from napari_nh2st.reading import parse_json
 from napari_nh2st.slide_path import slide_stem
+
+CARD, DISPLAY = "card", "display"  # keys of the provenance: the model's card, and how the prediction was shown
+
+# What `describe` and `written_record` work out; all else in a record is the prediction's own provenance.
+FACTS = frozenset(
+    (
+        *("content", "unit", "label_recipe", "model", "model_variant", "model_licence", "synthetic", "trust"),
+        *("slide", "mpp", "mpp_source", "coordinates", "places", "exported_with", "gene_facts", CARD),
+    )
+)
 
 
 def tile_ids(places: TileSet) -> list[str]:
@@ -114,11 +126,33 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     return record
 
 
+def sidecar_path(path: Path) -> Path:
+    """Name the provenance file beside a file that has no room for it."""
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def written_record(prediction: Prediction) -> dict[str, Any]:
+    """Return what a file needs to be opened again: `describe`, and the model's card."""
+    return describe(prediction) | {CARD: prediction.card.model_dump(mode="json", exclude_defaults=True)}
+
+
 def flat(record: dict[str, Any]) -> dict[str, str | int | float | bool]:
-    """Make a record one level deep, for files without nesting: anything but a scalar becomes JSON."""
+    """Make a record one level deep, for files without nesting: anything but a scalar becomes JSON. See `nested`."""
     out: dict[str, str | int | float | bool] = {}
     for key, value in record.items():
         out[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
+    return out
+
+
+def nested(record: dict[str, Any]) -> dict[str, Any]:
+    """Undo `flat`."""
+    out = {}
+    for key, value in record.items():
+        is_json = isinstance(value, str) and value[:1] in ("{", "[")
+        try:
+            out[key] = parse_json(value) if is_json else value
+        except ValueError:
+            out[key] = value  # a text of somebody's
     return out
 
 

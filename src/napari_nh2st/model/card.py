@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -231,6 +232,19 @@ class Card(_Strict):
             return ""
         said = f"{sections} section{'' if sections == 1 else 's'}"
         return said if self.synthetic else f"{said} of {patients} patient{'' if patients == 1 else 's'}"
+
+    def only(self, genes: Sequence[str]) -> Card:
+        """Return the card of a part of the panel, in this order; the figures of the whole model stay."""
+        rows = {gene: row for row, gene in enumerate(self.genes)}
+        picked = [rows[gene] for gene in genes]
+        changes: dict[str, Any] = {"genes": list(genes)}
+        for name in ("ensembl", "gene_means", "gene_stds"):
+            of = getattr(self, name)
+            changes[name] = None if of is None else [of[row] for row in picked]
+        if self.evaluation is not None:
+            figures = {gene: self.evaluation.genes[gene] for gene in genes if gene in self.evaluation.genes}
+            changes["evaluation"] = self.evaluation.model_copy(update={"genes": figures})
+        return self.model_copy(update=changes)
 
     def by_trust(self) -> list[str]:
         """Order the genes by their held-out PCC, the best first.

@@ -199,7 +199,7 @@ class ContextPresenter:
             effects = neighbour_effects(inputs.session, place, decoder, cancelled=cancelled)
             return effects, tile_table(effects, card.genes, on_slide)
 
-        work = self._workspace.with_inputs(take_away)
+        work = self._workspace.with_inputs(take_away, decodes=True)
         self._cell, self.effects = cell, None
         self._click += 1
         self._outline.show(place, card, slide_layer)
@@ -293,7 +293,7 @@ class ContextPresenter:
                 tell(done, len(cells))
 
         try:
-            work = self._workspace.with_inputs(take_away)
+            work = self._workspace.with_inputs(take_away, decodes=True)
         except Nh2stError as error:
             self._view.slide_work.say(str(error))
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats.display import load_display, save_display
+from napari_nh2st.formats.display import Display, load_display, save_display
 from napari_nh2st.viewer.export.choice_form import ChoiceForm
 from napari_nh2st.viewer.export.choices import (
     EXPORT_ENDINGS,
@@ -154,8 +154,12 @@ class ExportPresenter:
         assert choice.file is not None
         self._export = choice
         self._workspace.save_folder.saved(choice.file)
-        prediction = prediction_map.prediction()
-        self._write(partial(self._workspace.services.export, prediction, choice.format, str(choice.file), genes))
+        export, prediction = self._workspace.services.export, prediction_map.prediction()
+        self._write(partial(export, prediction, choice.format, str(choice.file), genes, self._display()))
+
+    def _display(self) -> Display | None:
+        """Return how the heatmap is shown, None where it was deleted."""
+        return display_of_window(self._workspace) if self.is_shown else None
 
     def save_view(self, path: str) -> None:
         """Save how the heatmap is shown."""

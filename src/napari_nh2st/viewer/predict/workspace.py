@@ -39,6 +39,7 @@ _OTHER = (
     "this heatmap was opened from a file, and was made from another slide, model or detail than those chosen above: "
     "choose those that it was made with"
 )
+_VALUES_ONLY = "This heatmap was opened from a file that has values only: press Predict to ask the model itself."
 
 
 class Workspace:
@@ -132,16 +133,27 @@ class Workspace:
             raise Nh2stError(self.what_is_left or NO_MAP)
         return self.map
 
-    def with_inputs(self, function: Callable[[PredictionInputs, Tell, Cancelled], T]) -> Callable[[Tell, Cancelled], T]:
+    def with_inputs(
+        self, function: Callable[[PredictionInputs, Tell, Cancelled], T], *, decodes: bool = False
+    ) -> Callable[[Tell, Cancelled], T]:
         """Make work of ``function(inputs, tell, cancelled)``, where `inputs` is the open slide with the open model.
 
         Call it on the GUI thread; what it returns runs in another one, as `Task` does.
 
+        Parameters
+        ----------
+        function : callable
+        decodes : bool
+            Whether it decodes the model's answers as the map does, which a map of values alone cannot.
+
         Raises
         ------
         Nh2stError
-            At once where no slide or model is chosen; from the work where the map that is shown is not of these.
+            At once where no slide or model is chosen, or the map has values alone; from the work where the map that is
+            shown is not of these.
         """
+        if decodes and self.map is not None and self.map.values_only:
+            raise Nh2stError(_VALUES_ONLY)
         request, prediction_map = self.requests.whole_slide(), self.map
 
         def work(tell: Tell, cancelled: Cancelled) -> T:

@@ -80,6 +80,8 @@ class PredictedMap:
         Distance between cells, model pixels.
     provenance : dict
         Goes into every file that is exported.
+    values_only : bool
+        Hidden vectors are the values of the genes, float32, as a file of values has them: no model continues them.
     """
 
     def __init__(
@@ -91,7 +93,9 @@ class PredictedMap:
         scale: float,
         pitch: int,
         provenance: dict[str, Any] | None = None,
+        values_only: bool = False,
     ) -> None:
+        self.values_only = values_only
         self.slide, self.card, self.decoder = slide, card, decoder
         self.provenance = provenance or {}
         self.scale, self.pitch = scale, pitch
@@ -100,7 +104,7 @@ class PredictedMap:
         if not self.rows * self.columns:
             raise ValueError("the slide is smaller than one tile of this model")
         self._state = np.zeros((self.rows, self.columns), dtype=np.uint8)
-        self._blocks: OrderedDict[Index, npt.NDArray[np.float16]] = OrderedDict()  # the last seen come last
+        self._blocks: OrderedDict[Index, npt.NDArray[np.floating[Any]]] = OrderedDict()  # the last seen come last
         self.count = 0
         self.made_with: MadeWith | None = None  # not known of one from a file
         self.preview: Preview | None = None
@@ -124,6 +128,7 @@ class PredictedMap:
             scale=places.scale,
             pitch=places.pitch,
             provenance=prediction.provenance,
+            values_only=prediction.hidden.dtype == np.float32,
         )
         made.add(made.cells(places), prediction.hidden)
         return made
@@ -158,7 +163,11 @@ class PredictedMap:
     @property
     def bytes_per_cell(self) -> int:
         """Memory of one hidden vector."""
-        return 2 * int(self.decoder.weight.shape[1])
+        return self._type.itemsize * int(self.decoder.weight.shape[1])
+
+    @property
+    def _type(self) -> np.dtype[Any]:
+        return np.dtype(np.float32 if self.values_only else np.float16)
 
     def tiles(self, cells: IntArray | None = None) -> TileSet:
         """Return the places of some cells, of all of them by default."""
@@ -216,9 +225,9 @@ class PredictedMap:
             dropped.append((row + area[0].start) * self.columns + column + area[1].start)
         return np.concatenate(dropped)
 
-    def hidden_of(self, cells: IntArray) -> npt.NDArray[np.float16]:
+    def hidden_of(self, cells: IntArray) -> npt.NDArray[np.floating[Any]]:
         """Return the hidden vectors (k, h) of cells, NaN where nothing is predicted."""
-        out = np.full((len(cells), self.decoder.weight.shape[1]), np.nan, dtype=np.float16)
+        out = np.full((len(cells), self.decoder.weight.shape[1]), np.nan, dtype=self._type)
         for index, inside, mine in self._by_block(cells):
             block = self._blocks.get(index)  # asked once: it may be dropped meanwhile, and a thread may be reading
             if block is not None:
@@ -272,9 +281,9 @@ class PredictedMap:
             r, c = divmod(int(owner[mine[0]]), across)
             yield (r, c), row[mine] % BLOCK * BLOCK + column[mine] % BLOCK, mine
 
-    def _block(self, index: Index) -> npt.NDArray[np.float16]:
+    def _block(self, index: Index) -> npt.NDArray[np.floating[Any]]:
         if index not in self._blocks:
-            self._blocks[index] = np.zeros((BLOCK * BLOCK, self.decoder.weight.shape[1]), dtype=np.float16)
+            self._blocks[index] = np.zeros((BLOCK * BLOCK, self.decoder.weight.shape[1]), dtype=self._type)
         self._blocks.move_to_end(index)
         return self._blocks[index]
 

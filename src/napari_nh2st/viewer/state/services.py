@@ -131,11 +131,11 @@ class Services:
 
         return open_slide(path)
 
-    def export(self, prediction: Any, name: str, path: str, genes: Sequence[str] = ()) -> Any:
-        """Write all genes, or some, to a file in one of the formats of `formats.EXPORTERS`."""
+    def export(self, prediction: Any, name: str, path: str, genes: Sequence[str] = (), display: Any = None) -> Any:
+        """Write all genes, or some, to a file in one of the formats of `formats.EXPORTERS`, with how they are shown."""
         from napari_nh2st.formats import export
 
-        return export(prediction, name, path, genes or None)
+        return export(prediction, name, path, genes or None, display=display)
 
     def devices(self) -> list[str]:
         """Names of the devices that torch finds here, best first. Imports torch: call it off the GUI thread."""

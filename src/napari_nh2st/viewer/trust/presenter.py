@@ -227,7 +227,8 @@ class SpreadPresenter:
             cells = spread.missing()
             spread.check_room(len(cells))
             device = workspace.requests.whole_slide().device
-            work = workspace.with_inputs(ask_all(spread, cells, workspace.services, device)) if len(cells) else None
+            ask = ask_all(spread, cells, workspace.services, device)
+            work = workspace.with_inputs(ask, decodes=True) if len(cells) else None
         except Nh2stError as error:
             self._view.work.say(str(error))
             return
