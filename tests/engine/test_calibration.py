@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from napari_nh2st.engine import calibration
-from napari_nh2st.engine.calibration import Calibration, calibrate
+from napari_nh2st.engine.calibration import Calibration, calibrate, guess, try_out
 from napari_nh2st.engine.precision import choose_precision
+from napari_nh2st.errors import Cancelled
 
 CPU = torch.device("cpu")
 
@@ -16,9 +17,8 @@ CPU = torch.device("cpu")
 def fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("NH2ST_CACHE", str(tmp_path))
     monkeypatch.delenv("NH2ST_PRECISION", raising=False)
-    calibration._calibrate.cache_clear()
-    yield tmp_path
-    calibration._calibrate.cache_clear()
+    monkeypatch.setattr(calibration, "_in_use", {})
+    return tmp_path
 
 
 def times(monkeypatch, **seconds):
@@ -32,9 +32,9 @@ def times(monkeypatch, **seconds):
 def test_it_is_tried_once_and_remembered(fresh, monkeypatch):
     found = calibrate(CPU)
     assert found.seconds["fp32 channels last"] > 0
-    monkeypatch.setattr(calibration, "_try", lambda device: pytest.fail("tried again"))
+    monkeypatch.setattr(calibration, "_try", lambda *how: pytest.fail("tried again"))
     assert calibrate(CPU) == found
-    calibration._calibrate.cache_clear()  # another session
+    calibration._in_use.clear()  # another session
     assert calibrate(CPU) == found
     assert len(json.loads((fresh / "calibration.json").read_text())) == 1
 
@@ -67,6 +67,21 @@ def test_half_precision_that_wins_little_is_left(monkeypatch):
     found = calibrate(CPU)
     assert found.precision == "fp32"
     assert not found.channels_last
+
+
+def test_somebody_who_waits_gets_a_guess_for_the_session_and_the_next_one_has_the_trial(monkeypatch):
+    monkeypatch.setattr(calibration, "has_fast_bf16", lambda device: True)
+    times(monkeypatch, fp32_last=2.0, fp32_planes=1.0, bf16_last=1.9, bf16_planes=0.95)
+    with pytest.raises(Cancelled):
+        try_out(CPU, cancelled=lambda: True)
+    guess(CPU)
+    guessed = calibrate(CPU)
+    assert (guessed.precision, guessed.channels_last, guessed.seconds) == ("bf16", True, {})
+    try_out(CPU)
+    assert calibrate(CPU) == guessed  # the maps of a session are of one precision
+    calibration._in_use.clear()  # another session
+    guess(CPU)
+    assert (calibrate(CPU).precision, calibrate(CPU).channels_last) == ("fp32", False)
 
 
 def test_nobodys_seed_is_touched():

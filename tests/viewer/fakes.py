@@ -170,7 +170,7 @@ class FakeServices:
     def prepare(self) -> None:
         pass
 
-    def calibrate(self) -> None:
+    def calibrate(self, device: str, cancelled: Any) -> None:
         pass
 
     def models(self) -> list[str]:

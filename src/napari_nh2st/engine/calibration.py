@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import platform
@@ -16,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.engine.device import computing, has_fast_bf16
+from napari_nh2st.engine.options import never
+from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.reading import contents, parse_json
 from napari_nh2st.slides.cache import cache_folder
@@ -23,6 +24,9 @@ from napari_nh2st.slides.cache import cache_folder
 # Gain in speed for which an exception is made: trials on a busy machine differ by a fifth.
 WORTH = 1.3
 _SIDE, _TIMES = 512, 3
+
+_Place = tuple[str, str, int]  # device, cache folder, threads
+_in_use: dict[_Place, Calibration] = {}  # a process computes in one way to its end
 
 
 class Calibration(BaseModel):
@@ -53,25 +57,60 @@ def calibrate(device: torch.device) -> Calibration:
     bfloat16 is tried only where it is native, and taken only where it wins: elsewhere it is emulated, slower and
     less exact.
     """
-    return _calibrate(str(device), str(cache_folder()), torch.get_num_threads())
+    place = _place(device)
+    if place not in _in_use:
+        try_out(device)
+    return _in_use[place]
 
 
-@functools.lru_cache(maxsize=16)
-def _calibrate(name: str, folder: str, threads: int) -> Calibration:
-    device = torch.device(name)
-    path, key = Path(folder) / "calibration.json", f"{_describe(device)}, {threads} threads, torch {torch.__version__}"
-    remembered = _load(path)
+def guess(device: torch.device) -> None:
+    """Compute with what is most likely fastest where no trial has been made: somebody waits."""
+    if (place := _place(device)) not in _in_use:
+        likely = Calibration(precision="bf16" if has_fast_bf16(device) else "fp32")
+        _in_use[place] = _remembered(device) or likely
+
+
+def try_out(device: torch.device, cancelled: Callable[[], bool] = never) -> None:
+    """Find the fastest unless it is remembered: for this process where it does not compute yet, and for later ones.
+
+    Raises
+    ------
+    Cancelled
+        If that is asked for before the trial is done: other work at the same time would spoil it.
+    """
+    calibration = _remembered(device)
+    if calibration is None:
+        calibration = _try(device, cancelled)
+        _remember(device, calibration)
+    _in_use.setdefault(_place(device), calibration)
+
+
+def _place(device: torch.device) -> _Place:
+    return str(device), str(cache_folder()), torch.get_num_threads()
+
+
+def _note(device: torch.device) -> tuple[Path, str]:
+    """Return the file in which a trial is noted, and the key in it."""
+    _, folder, threads = _place(device)
+    return Path(folder) / "calibration.json", f"{_describe(device)}, {threads} threads, torch {torch.__version__}"
+
+
+def _remembered(device: torch.device) -> Calibration | None:
+    path, key = _note(device)
     try:
-        return Calibration.model_validate(remembered[key])
+        return Calibration.model_validate(_load(path)[key])
     except (KeyError, ValidationError):
-        calibration = _try(device)
+        return None
+
+
+def _remember(device: torch.device, calibration: Calibration) -> None:
+    path, key = _note(device)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with finished_file(path) as draft:
             draft.write_text(json.dumps({**_load(path), key: calibration.model_dump()}, indent=1), "utf-8")
     except OSError:
         pass  # a cache that cannot be written costs a trial a session
-    return calibration
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -92,7 +131,8 @@ def _describe(device: torch.device) -> str:
     return str(device)
 
 
-def _try(device: torch.device) -> Calibration:
+def _try(device: torch.device, cancelled: Callable[[], bool] = never) -> Calibration:
+    _check(cancelled)
     torch_rng = torch.get_rng_state()  # a trial changes nothing that somebody has seeded
     net = ResNet18(32, 16, 1).eval().to(device)
     torch.set_rng_state(torch_rng)
@@ -103,11 +143,17 @@ def _try(device: torch.device) -> Calibration:
         net = net.to(memory_format=layout)  # type: ignore[call-overload]
         image = image.contiguous(memory_format=layout)
         for precision in ("fp32", "bf16") if has_fast_bf16(device) else ("fp32",):
+            _check(cancelled)
             seconds[f"{precision} {'channels last' if last else 'planes'}"] = _time(net, image, device, precision)
     last = seconds["fp32 channels last"] < WORTH * seconds["fp32 planes"]
     layout_name = "channels last" if last else "planes"
     half = seconds.get(f"bf16 {layout_name}", float("inf")) * WORTH < seconds[f"fp32 {layout_name}"]
     return Calibration(precision="bf16" if half else "fp32", channels_last=last, seconds=seconds)
+
+
+def _check(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled("stopped")
 
 
 def _time(net: Callable[[torch.Tensor], Any], image: torch.Tensor, device: torch.device, precision: str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_nh2st.errors import Cancelled
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.layers.spots import SpotsLayer
 from napari_nh2st.viewer.layers.tissue import add_tissue_layer
@@ -184,6 +185,35 @@ def test_a_file_of_another_reader_is_opened_by_ours() -> None:
     desk.background.release()
     assert desk.state.slide is opened
     assert desk.job.text == READY
+
+
+def test_a_job_does_not_wait_for_the_trial_of_the_machine_which_is_made_when_it_has_ended() -> None:
+    desk, trials = Desk(), []
+
+    def calibrate(device: str, cancelled) -> None:
+        trials.append(cancelled())
+        if cancelled():
+            raise Cancelled("stopped")
+
+    desk.services.calibrate = calibrate
+    desk.background.hold = True
+    desk.predict()
+    assert desk.job.status.step == "getting ready"
+    desk.background.hold = False
+    desk.presenter.warm_up()  # while the job waits for a thread
+    assert trials == [True]
+    desk.background.release()
+    assert trials == [True, False]
+    desk.predict()
+    assert len(trials) == 2
+
+
+def test_pressing_predict_on_a_view_shows_at_once_that_it_began() -> None:
+    desk = Desk()
+    desk.pace.draw_soon = lambda: None  # nothing is drawn yet
+    desk.background.hold = True
+    desk.predict("view")
+    assert (desk.job.status.state, desk.job.status.step) == (State.RUNNING, "getting ready")
 
 
 def test_closing_tells_the_sections_once() -> None:

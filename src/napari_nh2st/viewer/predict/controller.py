@@ -359,11 +359,21 @@ class Controller:
                 _wait_for(event.drawn, stop)
         _check(stop)
 
-    def warm_up(self) -> None:
-        """Do what a prediction needs whatever it is of. Slow the first time: not on the GUI thread."""
+    def warm_up(self) -> bool:
+        """Do what a prediction needs whatever it is of. Slow the first time: not on the GUI thread.
+
+        Returns
+        -------
+        bool
+            False where a job began meanwhile: it does not wait for a trial of the machine, which is still to be made.
+        """
         with self._making:
             self.services.prepare()
-            self.services.calibrate()
+            try:
+                self.services.calibrate("auto" if self._request is None else self._request.device, lambda: self.running)
+            except Cancelled:
+                return False
+        return True
 
     def inputs_for(self, request: Request, cancelled: Callable[[], bool] = never) -> PredictionInputs:
         """Return what a job stands on, that of the last one where nothing has changed. Slow: not on the GUI thread.

@@ -106,6 +106,7 @@ class PredictPresenter:
         self._viewer, self._view, self._background, self._pace = viewer, view, background, pace
         self._services = services or Services()
         self._status = Status()
+        self._cold = False  # a trial of the machine is still to be made
         self.state = DockState()
         self.controller = Controller(self, self._run, self._services)
         self.maps = MapsOnScreen(viewer, self.state, pace)
@@ -140,6 +141,7 @@ class PredictPresenter:
         if heatmap is not None and not heatmap.present:
             self.state.choose_gene(self.state.gene)  # asked for: it comes back
         self.live.start()
+        self._show_status()  # at once: what follows of a view is told along with what is drawn
         self._view.show_following(self.live.on)
 
     def cancel(self) -> None:
@@ -279,8 +281,12 @@ class PredictPresenter:
         self.live.rested()
 
     def warm_up(self) -> None:
-        """Import the engine and try the processor while a person still looks for a slide."""
-        self._background.call(self.controller.warm_up, then=lambda _: None, failed=lambda error: None)
+        """Import the engine and try the processor while a person still looks for a slide, or at a result."""
+        self._cold = False
+        self._background.call(self.controller.warm_up, then=self._warmed_up, failed=lambda error: None)
+
+    def _warmed_up(self, whole: bool) -> None:
+        self._cold = not whole
 
     def make_ready(self) -> None:
         """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""
@@ -414,6 +420,8 @@ class PredictPresenter:
         if not status.follow:
             self.live.rested()
         self.state.jobs_ended += 1
+        if self._cold:
+            self.warm_up()
 
     def _show_status(self) -> None:
         self._view.show_status(self._status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -21,12 +21,18 @@ class Services:
         import napari_nh2st.engine.session
         import napari_nh2st.slides.slide  # noqa: F401
 
-    def calibrate(self) -> None:
-        """Try what the machine is fastest with; remembered, so slow only the first time."""
-        from napari_nh2st.engine.calibration import calibrate
+    def calibrate(self, device: str, cancelled: Callable[[], bool]) -> None:
+        """Try what the machine is fastest with; remembered, so slow only the first time.
+
+        Raises
+        ------
+        Cancelled
+            If that is asked for before the trial is done.
+        """
+        from napari_nh2st.engine.calibration import try_out
         from napari_nh2st.engine.device import choose_device
 
-        calibrate(choose_device())
+        try_out(choose_device(device), cancelled)
 
     def models(self) -> list[str]:
         """Names of the bundled models."""
@@ -75,6 +81,7 @@ class Services:
         from napari_nh2st.engine.session import Session
         from napari_nh2st.engine.stain_check import measure_stain
 
+        _wait_for_no_trial(device)
         measure_stain(slide)  # so that warnings_for knows its stain
         options = PredictionOptions(device=device, tissue=tissue, view=view)
         return Session(slide, model, pitch=pitch, options=options.for_scoring() if scoring else options)
@@ -122,6 +129,7 @@ class Services:
         from napari_nh2st.engine.options import PredictionOptions
         from napari_nh2st.engine.predict import provenance
 
+        _wait_for_no_trial(request.device)
         facts = provenance(model, PredictionOptions(device=request.device))
         return facts | {"command": request.command or facts["command"]}
 
@@ -145,3 +153,11 @@ class Services:
         if torch.backends.mps.is_available():
             found.append("mps")
         return [*found, "cpu"]
+
+
+def _wait_for_no_trial(device: str) -> None:
+    """Compute with a guess where the machine has not been tried yet: a person waits."""
+    from napari_nh2st.engine.calibration import guess
+    from napari_nh2st.engine.device import choose_device
+
+    guess(choose_device(device))
