@@ -99,6 +99,17 @@ install_pyqt6() {
         --constraint "$constraints" PyQt6 PyQt6-Qt6 PyQt6-sip || say "no PyQt6: the tests that need it are left out"
 }
 
+# The programs that open what is exported, for the tests marked readers. In a folder of its own: napari would list their
+# plugin in every window. The list is complete, so nothing is resolved.
+install_readers() {
+    rm -rf .venv/readers
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile --target .venv/readers \
+        --requirement <(sed '1,/^# \.venv\/readers/d' "$constraints") || {
+        say "not all programs that read exports: the tests that need them are left out"
+        rm -rf .venv/readers
+    }
+}
+
 # Whether torch is the one that was asked for; any will do where none was.
 torch_is_right() {
     if [ -n "${TORCH:-}" ]; then
@@ -145,7 +156,9 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(stamp_text)" ] && [ -x .venv/bin/
     exit 0
 fi
 make_venv
+install_readers & # it asks the network, while the packages are unpacked
 install_packages
 install_pyqt6
+wait
 stamp_text >"$stamp"
 say "done"

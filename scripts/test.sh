@@ -10,7 +10,7 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 failed=0
 OMP_NUM_THREADS=${THREADS:-1} .venv/bin/python -m pytest -q -n "${WORKERS:-2}" --dist loadfile \
-    -m "not viewer and not long" "$@" 2>&1 | tee "$logs/core" || [ "${PIPESTATUS[0]}" -eq 5 ] || failed=1
+    -m "not viewer and not long and not readers" "$@" 2>&1 | tee "$logs/core" || [ "${PIPESTATUS[0]}" -eq 5 ] || failed=1
 scripts/test_windows.sh "$@" 2>&1 | tee "$logs/windows" || failed=1
 scripts/count_tests.sh "$logs"/*
 exit $failed

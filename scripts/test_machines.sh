@@ -40,7 +40,7 @@ while read -r name isa threads precision which; do
     # shellcheck disable=SC2046,SC2086 # lists of words
     # four threads on two cores would spin while they wait for one another
     env $(instructions "$isa") OMP_NUM_THREADS="$threads" OMP_WAIT_POLICY=PASSIVE NH2ST_PRECISION="$precision" \
-        .venv/bin/python -m pytest -q -n $((threads == 1 ? 2 : 1)) --dist loadfile -m "not viewer and not long" \
+        .venv/bin/python -m pytest -q -n $((threads == 1 ? 2 : 1)) --dist loadfile -m "not viewer and not long and not readers" \
         ${TESTS:-${!which}} "$@" </dev/null 2>&1 | tee "$logs/$name" || status=$?
     [ "$status" -eq 0 ] || [ "$status" -eq 5 ] || failed=1
 done <<<"$runs"

@@ -260,7 +260,8 @@ def test_presenters_know_no_qt():
 def _declared():
     """Names of the distributions that are required, or that an extra for a format brings, lower case."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = [*project["dependencies"], *project["optional-dependencies"]["parquet"]]
+    extras = project["optional-dependencies"]
+    required = [*project["dependencies"], *extras["parquet"], *extras["spatialdata"]]
     return {re.match(r"[\w.-]+", line)[0].lower() for line in required}
 
 
@@ -288,7 +289,10 @@ def test_what_is_declared_is_imported_and_explained():
 
 
 def test_a_package_of_an_extra_is_imported_by_its_format_alone():
-    assert _users({"pyarrow"}, MODULES) == _users({"pyarrow"}, [n for n in MODULES if n.endswith("formats.parquet")])
+    brought = {"spatialdata", "geopandas", "shapely", "dask", "xarray"}
+    for packages, modules in (({"pyarrow"}, {"formats.parquet"}), (brought, {"formats.spatialdata", "formats.shapes"})):
+        typed = {"api.prediction"}  # names types of what it returns
+        assert _users(packages, MODULES) == _users(packages, [n for n in MODULES if n in modules | typed])
 
 
 def test_no_module_is_a_drawer():

@@ -129,6 +129,23 @@ def _read_nh2st(path):
     return names, made.places.centres, made.matrix(), made.genes, record
 
 
+def _read_spatialdata(path):
+    import spatialdata
+    from spatialdata.models import get_table_keys
+
+    data = spatialdata.read_zarr(path)
+    tiles, table = data["tiles"], data["predicted"]
+    region, region_key, instance_key = get_table_keys(table)
+    assert region == "tiles"
+    assert (table.obs[region_key] == region).all()
+    assert table.obs[instance_key].tolist() == tiles.index.tolist()
+    centres = np.stack([tiles.centroid.x, tiles.centroid.y], axis=1)
+    np.testing.assert_allclose(table.obsm["spatial"], centres)
+    assert list(data.attrs["nh2st"]["gene_facts"]) == table.var_names.tolist()
+    assert table.uns["nh2st"]["model"] == data.attrs["nh2st"]["model"]
+    return tiles.index.tolist(), centres, np.asarray(table.X), table.var_names.tolist(), data.attrs["nh2st"]
+
+
 def _tiles(image, first, side):
     """Return names, centres and values of the tiles in an image (genes, rows, columns)."""
     row, column = np.nonzero(np.isfinite(image).all(axis=0))
@@ -143,18 +160,24 @@ READERS = {
     "geojson": _read_geojson,
     "ome-tiff": _read_ome_tiff,
     "ome-zarr": _read_ome_zarr,
+    "spatialdata": _read_spatialdata,
     "nh2st": _read_nh2st,
 }
 
 # Formats that keep a tile's corners or a pixel's size, not its centre: level-0 pixels.
-ROUNDING = {"geojson": 1e-9, "ome-tiff": 1e-6, "ome-zarr": 1e-6}
+ROUNDING = {"geojson": 1e-9, "ome-tiff": 1e-6, "ome-zarr": 1e-6, "spatialdata": 1e-9}
+IN_READERS = ("spatialdata",)  # formats whose package comes with .venv/readers
 
 
 def test_every_format_is_read_back_here():
     assert set(READERS) == set(EXPORTERS)
 
 
-@pytest.fixture(params=sorted(EXPORTERS))
+def _with_marks(names):
+    return [pytest.param(n, marks=[pytest.mark.readers] if n in IN_READERS else []) for n in names]
+
+
+@pytest.fixture(params=_with_marks(sorted(EXPORTERS)))
 def name(request):
     _needs_package(request.param)
     return request.param
@@ -177,7 +200,7 @@ def test_a_format_needs_no_more_memory_than_it_says_and_streams_where_it_can(nam
 
     need = EXPORTERS[name].memory
     assert 0 < need(1, 1) <= need(100_000, 250) < 600e6
-    if name != "h5ad":
+    if name not in ("h5ad", "spatialdata"):
         assert need(100_000, 250) < 4 * 100_000 * 250  # less than the table
     monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
     with pytest.raises(Nh2stError, match=r"not enough memory: writing .* tiles x 4 genes"):
@@ -397,9 +420,11 @@ for name in sys.argv[3:]:
 """
 
 
-def test_exports_without_torch_and_napari(tmp_path):
+@pytest.mark.parametrize("heavy", [False, pytest.param(True, marks=pytest.mark.readers)])
+def test_exports_without_torch_and_napari(heavy, tmp_path):
     tests = Path(__file__).parents[1]
-    names = [name for name, exporter in EXPORTERS.items() if not exporter.package or find_spec(exporter.package)]
+    there = [name for name, exporter in EXPORTERS.items() if not exporter.package or find_spec(exporter.package)]
+    names = [name for name in there if (name in IN_READERS) == heavy]
     command = [sys.executable, "-W", "ignore", "-c", _WITHOUT_TORCH, str(tmp_path), str(tests), *names]
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr

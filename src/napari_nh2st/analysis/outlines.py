@@ -26,9 +26,10 @@ def outlines_of(regions: Any) -> dict[str, Parts]:
     Nh2stError
         If something is no polygon.
     """
+    indexed = str(getattr(getattr(regions, "index", None), "dtype", "")) in ("object", "str", "string")
     regions = getattr(regions, "__geo_interface__", regions)
     found: dict[str, Parts] = {}
-    for name, shape in _named(regions):
+    for name, shape in _named(regions, indexed=indexed):
         found.setdefault(name, []).extend(_polygons(shape))
     return found
 
@@ -41,9 +42,9 @@ def within(centres: FloatArray, parts: Parts) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _named(regions: Any) -> Iterable[tuple[str, Any]]:
+def _named(regions: Any, *, indexed: bool) -> Iterable[tuple[str, Any]]:
     if isinstance(regions, Mapping) and regions.get("type") == "FeatureCollection":
-        return [(_name(f, i), f["geometry"]) for i, f in enumerate(regions["features"], 1)]
+        return [(_name(f, i, indexed=indexed), f["geometry"]) for i, f in enumerate(regions["features"], 1)]
     if isinstance(regions, Mapping) and "type" in regions:
         shape = regions.get("geometry", regions)
         return [(_name(regions, 1), shape)]
@@ -57,12 +58,12 @@ def _named(regions: Any) -> Iterable[tuple[str, Any]]:
     return [(f"region {i}", shape) for i, shape in enumerate(shapes, 1)]
 
 
-def _name(feature: Mapping[str, Any], number: int) -> str:
-    """Return the name of a GeoJSON feature: its own, else its class in QuPath, else its number."""
+def _name(feature: Mapping[str, Any], number: int, *, indexed: bool = False) -> str:
+    """Return the name of a GeoJSON feature: its own, else its class in QuPath, else its index or number."""
     facts = feature.get("properties") or {}
     kind = facts.get("classification")
     name = facts.get("name") or (kind.get("name") if isinstance(kind, Mapping) else kind)
-    return str(name or f"region {number}")
+    return str(name or (feature.get("id") if indexed else None) or f"region {number}")
 
 
 def _polygons(shape: Any) -> Parts:

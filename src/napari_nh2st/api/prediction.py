@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.engine import prediction as engine
 from napari_nh2st.errors import Nh2stError, Nh2stWarning
@@ -16,9 +17,13 @@ from napari_nh2st.model.find_genes import find_genes
 
 if TYPE_CHECKING:
     import anndata
+    import geopandas
     import pandas as pd
+    import spatialdata
     from matplotlib.axes import Axes
 
+    from napari_nh2st.analysis.outlines import Parts
+    from napari_nh2st.analysis.regions import Mask
     from napari_nh2st.slides import Slide
 
 SUFFIX = ".nh2st"
@@ -98,6 +103,90 @@ class Prediction(engine.Prediction):
         self._warn()
         return to_anndata(self, genes if genes is None or isinstance(genes, str) else list(genes))
 
+    def to_spatialdata(
+        self,
+        genes: str | Iterable[str] | None = None,
+        *,
+        image: Literal["overview", "whole"] | None = "overview",
+        regions: Any = None,
+        domains: npt.ArrayLike | None = None,
+    ) -> spatialdata.SpatialData:
+        """Return the predicted tiles as SpatialData; needs ``pip install 'napari-nh2st[spatialdata]'``.
+
+        Parameters
+        ----------
+        genes : str or iterable of str, optional
+        image : {"overview", "whole"} or None
+            The tissue: a small copy, as files have it; all levels of the slide's file, which are read when they are
+            looked at, and copied by ``write``; or none.
+        regions : optional
+            As for `regions`; become the shapes ``regions``.
+        domains : (n,) array, optional
+            A label for each of the n places, 0 for none, such as ``find_domains(prediction).labels``; becomes the
+            column ``domain``.
+
+        Returns
+        -------
+        SpatialData
+            Image ``slide``, shapes ``tiles``, table ``predicted``; ``global`` is level-0 pixels.
+
+        Examples
+        --------
+        >>> import spatialdata_plot  # doctest: +SKIP
+        >>> sdata = prediction.to_spatialdata()  # doctest: +SKIP
+        >>> sdata.pl.render_images("slide").pl.render_shapes("tiles", color="ERBB2").pl.show()  # doctest: +SKIP
+        """
+        from napari_nh2st.analysis.outlines import outlines_of
+        from napari_nh2st.formats import check_package
+        from napari_nh2st.formats.spatialdata import to_spatialdata
+
+        check_package("spatialdata", "to_spatialdata", extra="spatialdata")
+        if domains is not None and len(np.asarray(domains)) == len(self):
+            domains = np.asarray(domains)[self.done]
+        outlines = None if regions is None else outlines_of(regions)
+        return to_spatialdata(self.only_done(), self._symbols(genes), image=image, regions=outlines, domains=domains)
+
+    def to_geodataframe(self, genes: str | Iterable[str] | None = None, regions: Any = None) -> geopandas.GeoDataFrame:
+        """Return the predicted tiles, or regions, as polygons with their genes; needs geopandas.
+
+        Parameters
+        ----------
+        genes : str or iterable of str, optional
+        regions : optional
+            As for `regions`.
+
+        Returns
+        -------
+        GeoDataFrame
+            In level-0 pixels, y down. Squares indexed by tile, with a column for each gene; or regions by name, with
+            ``n_tiles`` and the mean of each gene (NaN without a tile).
+
+        Examples
+        --------
+        >>> prediction.to_geodataframe("ERBB2").plot("ERBB2")  # doctest: +SKIP
+        >>> prediction.to_geodataframe(regions=annotations).to_file("regions.geojson")  # doctest: +SKIP
+        """
+        import pandas as pd
+
+        from napari_nh2st.analysis.outlines import outlines_of
+        from napari_nh2st.analysis.regions import mask_table
+        from napari_nh2st.formats import check_package
+        from napari_nh2st.formats.shapes import polygons, squares
+
+        check_package("geopandas", "to_geodataframe", extra="spatialdata")
+        done, names = self.only_done(), self._symbols(genes)
+        if regions is None:
+            tiles = squares(done)
+            return tiles.join(pd.DataFrame(done.matrix(names), tiles.index, names))
+        outlines = outlines_of(regions)
+        masks = _masks(done, outlines)
+        means = mask_table(done, masks).pivot(index="region", columns="gene", values="mean")
+        shapes = polygons(outlines).assign(n_tiles=[int(mask.sum()) for mask in masks.values()])
+        return shapes.join(means.reindex(index=shapes.index, columns=names))
+
+    def _symbols(self, genes: str | Iterable[str] | None) -> list[str]:
+        return list(dict.fromkeys(self.genes if genes is None else find_genes(self.card, genes)))
+
     def plot(
         self,
         gene: str,
@@ -140,8 +229,8 @@ class Prediction(engine.Prediction):
         ----------
         regions : GeoDataFrame, GeoJSON, dict or list
             Polygons in level-0 pixels, x and y: shapely polygons, GeoJSON, or arrays (k, 2), in a list or by name in a
-            dict; a GeoDataFrame or a GeoJSON FeatureCollection names them by ``name`` or QuPath's ``classification``.
-            Holes are left out; several polygons of one name are one region.
+            dict; a GeoDataFrame or a GeoJSON FeatureCollection names them by ``name`` or QuPath's ``classification``,
+            else a GeoDataFrame by its index. Holes are left out; several polygons of one name are one region.
 
         Returns
         -------
@@ -159,17 +248,11 @@ class Prediction(engine.Prediction):
         >>> table = prediction.regions({"tumour": [(0, 0), (4000, 0), (4000, 3000)]})  # doctest: +SKIP
         >>> table.pivot(index="gene", columns="region", values="mean")  # doctest: +SKIP
         """
-        from napari_nh2st.analysis.outlines import outlines_of, within
+        from napari_nh2st.analysis.outlines import outlines_of
         from napari_nh2st.analysis.regions import mask_table
 
         done = self.only_done()
-        masks = {name: within(done.places.centres, parts) for name, parts in outlines_of(regions).items()}
-        empty = [name for name, mask in masks.items() if not mask.any()]
-        if empty:
-            turned = any(within(done.places.centres[:, ::-1], outlines_of(regions)[name]).any() for name in empty)
-            mend = "; there would be with x and y exchanged" if turned else ""
-            warnings.warn(f"no predicted tile in {', '.join(empty)}{mend}", Nh2stWarning, stacklevel=2)
-        return mask_table(done, masks)
+        return mask_table(done, _masks(done, outlines_of(regions)))
 
     def save(self, path: str | Path, genes: str | Iterable[str] | None = None) -> Path:
         """Write the prediction to a file or folder; it appears when it is complete, and replaces what is there.
@@ -224,6 +307,19 @@ class Prediction(engine.Prediction):
         from napari_nh2st.formats.thumbnail import html_of
 
         return html_of(self)
+
+
+def _masks(done: Prediction, outlines: dict[str, Parts]) -> dict[str, Mask]:
+    """Return the tiles of each region; warn whoever asked of those without any."""
+    from napari_nh2st.analysis.outlines import within
+
+    masks = {name: within(done.places.centres, parts) for name, parts in outlines.items()}
+    empty = [name for name, mask in masks.items() if not mask.any()]
+    if empty:
+        turned = any(within(done.places.centres[:, ::-1], outlines[name]).any() for name in empty)
+        mend = "; there would be with x and y exchanged" if turned else ""
+        warnings.warn(f"no predicted tile in {', '.join(empty)}{mend}", Nh2stWarning, stacklevel=3)
+    return masks
 
 
 def open_prediction(path: str | Path) -> Prediction:

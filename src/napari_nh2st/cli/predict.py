@@ -75,7 +75,7 @@ def predict(
         typer.Option(
             "--format",
             metavar="F,...",
-            help="Files to write: h5ad, csv, parquet, geojson, ome-tiff, ome-zarr; or none.",
+            help="Files to write: h5ad, csv, parquet, geojson, ome-tiff, ome-zarr, spatialdata; or none.",
         ),
     ] = "h5ad",
     mpp: MppOption = None,

@@ -18,7 +18,7 @@ from napari_nh2st.atomic import finished_file, finished_folder
 from napari_nh2st.engine.memory import ask_for
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.formats import csv, geojson, h5ad, nh2st, ome_tiff, ome_zarr, parquet
+from napari_nh2st.formats import csv, geojson, h5ad, nh2st, ome_tiff, ome_zarr, parquet, spatialdata
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.importer import Importer, restored
@@ -27,16 +27,17 @@ from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.reading import read_json
 
 EXPORTERS: dict[str, Exporter] = {
-    m.EXPORTER.name: m.EXPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, nh2st)
+    m.EXPORTER.name: m.EXPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, spatialdata, nh2st)
 }
 IMPORTERS: dict[str, Importer] = {
-    m.IMPORTER.name: m.IMPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, nh2st)
+    m.IMPORTER.name: m.IMPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, spatialdata, nh2st)
 }
 
 __all__ = [
     "EXPORTERS",
     "IMPORTERS",
     "Exporter",
+    "check_package",
     "check_size",
     "export",
     "export_path",
@@ -208,12 +209,21 @@ def export(
     return target
 
 
+def check_package(package: str, for_what: str, extra: str) -> None:
+    """Say before anything is computed that a package is missing, and the extra that brings it.
+
+    Raises
+    ------
+    Nh2stError
+    """
+    if find_spec(package) is None:
+        missing = f"{for_what} needs {package}, which is" if for_what != package else f"{package} is"
+        raise Nh2stError(f"{missing} not installed: pip install 'napari-nh2st[{extra}]'")
+
+
 def _need_package(exporter: Exporter) -> None:
-    if exporter.package and find_spec(exporter.package) is None:
-        raise Nh2stError(
-            f"{exporter.name} needs {exporter.package}, which is not installed: "
-            f"pip install 'napari-nh2st[{exporter.name}]'"
-        )
+    if exporter.package:
+        check_package(exporter.package, exporter.name, exporter.name)
 
 
 def _finished(target: Path, exporter: Exporter) -> AbstractContextManager[Path]:

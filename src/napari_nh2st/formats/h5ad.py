@@ -122,27 +122,30 @@ def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None)
     """
     prediction = prediction.only_done()
     genes = list(prediction.genes) if genes is None else find_genes(prediction.card, genes)
-    data = _without_values(prediction, genes)
+    data = without_values(prediction, genes)
     data.X = prediction.matrix(genes)
-    return data
+    return _over_its_tissue(data, prediction)
 
 
-def _without_values(prediction: Prediction, genes: Sequence[str]) -> anndata.AnnData:
-    """Return everything but X."""
+def without_values(prediction: Prediction, genes: Sequence[str]) -> anndata.AnnData:
+    """Return tiles, genes and provenance of a prediction whose places are all predicted, without X."""
     import anndata
 
     record = written_record(prediction)
     to_open_again = {key: record.pop(key) for key in (CARD, DISPLAY) if key in record}
-    uns: dict[str, Any] = {"nh2st": plain_values(record), _OPEN_AGAIN: json.dumps(to_open_again)}
-    library = _spatial(prediction)
-    if library:
-        uns["spatial"] = library
     return anndata.AnnData(
         obs=_obs(prediction),
         var=_var(prediction, genes),
         obsm={"spatial": prediction.places.centres.copy()},
-        uns=uns,
+        uns={"nh2st": plain_values(record), _OPEN_AGAIN: json.dumps(to_open_again)},
     )
+
+
+def _over_its_tissue(data: anndata.AnnData, prediction: Prediction) -> anndata.AnnData:
+    library = _spatial(prediction)
+    if library:
+        data.uns["spatial"] = library
+    return data
 
 
 def write_file(data: anndata.AnnData, path: Path, values: Values | None = None) -> None:
@@ -186,7 +189,8 @@ def _write_rows(file: h5py.File, shape: tuple[int, int], values: Values) -> None
 def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
     """Write an h5ad file, a few hundred tiles at a time."""
     progress(0)
-    write_file(_without_values(prediction, genes), path, value_blocks(prediction, genes, _ROWS, progress))
+    data = _over_its_tissue(without_values(prediction, genes), prediction)
+    write_file(data, path, value_blocks(prediction, genes, _ROWS, progress))
 
 
 def read_record(path: Path) -> dict[str, Any]:
