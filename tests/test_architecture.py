@@ -20,7 +20,7 @@ ORDER = [
     {"training"},
     {"evaluation"},
     {"analysis", "formats"},
-    {"api"},
+    {"api", "testing"},
     {"demo", "doctor"},
     {"viewer"},
     {"bench"},

@@ -15,13 +15,19 @@ if TYPE_CHECKING:
     from napari_nh2st.api.prediction import Prediction, open_prediction
     from napari_nh2st.errors import Nh2stError, Nh2stWarning
     from napari_nh2st.evaluation.protocol import evaluate
-    from napari_nh2st.model.folder import bundled_models, load_model
+    from napari_nh2st.model.folder import bundled_models
+    from napari_nh2st.model.models import load_model
+    from napari_nh2st.model.predictor import Batch, Embeddings, Predictor, Tiles
     from napari_nh2st.slides import Slide, open_slide
     from napari_nh2st.training.finetune import finetune
 
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Batch": "model.predictor",
+    "Embeddings": "model.predictor",
+    "Predictor": "model.predictor",
+    "Tiles": "model.predictor",
     "Nh2stError": "errors",
     "Nh2stWarning": "errors",
     "Prediction": "api.prediction",
@@ -30,17 +36,21 @@ _WHERE = {
     "compare_models": "api.compare",
     "evaluate": "evaluation.protocol",
     "finetune": "training.finetune",
-    "load_model": "model.folder",
+    "load_model": "model.models",
     "open_prediction": "api.prediction",
     "open_slide": "slides",
     "predict": "api.predict",
 }
 
 __all__ = [
+    "Batch",
+    "Embeddings",
     "Nh2stError",
     "Nh2stWarning",
     "Prediction",
+    "Predictor",
     "Slide",
+    "Tiles",
     "bundled_models",
     "compare_models",
     "evaluate",

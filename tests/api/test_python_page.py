@@ -38,7 +38,9 @@ def test_the_snippets_of_the_page_run(tmp_path, monkeypatch):
         assert slide.synthetic
 
 
-@pytest.mark.parametrize("module", ["api.prediction", "model.folder", "model.find_genes"])
+@pytest.mark.parametrize(
+    "module", ["api.prediction", "model.folder", "model.models", "model.predictor", "model.find_genes"]
+)
 def test_the_examples_of_the_docstrings_hold(module):
     found = doctest.testmod(importlib.import_module(f"{napari_nh2st.__name__}.{module}"))
     assert found.failed == 0

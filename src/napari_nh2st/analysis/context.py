@@ -27,7 +27,7 @@ _ALL = 9  # the row in which all neighbours are taken away
 
 def looks_around(card: Card) -> bool:
     """Return True if a model looks at the neighbouring tiles at all."""
-    return card.architecture.variant == "context" and card.architecture.neighbours
+    return card.sees_neighbours
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,13 +16,16 @@ from napari_nh2st.engine.places import tissue_places, warnings_for
 from napari_nh2st.engine.predict import predict_places, results_folder, store_for
 from napari_nh2st.errors import ModelError, Nh2stError, Nh2stWarning, SlideError
 from napari_nh2st.geometry import Box
-from napari_nh2st.model.folder import Model, bundled_models, load_model, load_reference
+from napari_nh2st.model.folder import Model
+from napari_nh2st.model.models import AnyModel, load_model, model_names
+from napari_nh2st.model.predictor import Predictor
+from napari_nh2st.model.predictor_model import PredictorModel
 from napari_nh2st.slides import Slide, open_slide
 
 
 def predict(
     slide: str | Path | Slide,
-    model: str | Path | Model | None = None,
+    model: str | Path | AnyModel | Predictor | None = None,
     *,
     region: Box | tuple[float, float, float, float] | None = None,
     pitch: int | None = None,
@@ -36,8 +39,9 @@ def predict(
     Parameters
     ----------
     slide : path or Slide
-    model : name, path or Model
-        A bundled model's name (`bundled_models`), a model folder, or a model from `load_model`. There is no default.
+    model : name, path, Model or Predictor
+        The name of a bundled model (`bundled_models`) or of someone else's (docs/predictors.md), a model folder, or a
+        model from `load_model`. There is no default.
     region : Box or (x, y, width, height), optional
         Level-0 pixels; the whole slide by default.
     pitch : int, optional
@@ -76,16 +80,15 @@ def predict(
     >>> prediction = predict("slide.svs", "her2st", region=(1000, 2000, 4000, 4000))  # doctest: +SKIP
     """
     if model is None:
-        names = ", ".join(bundled_models()) or "none"
-        raise ModelError(f"name a model: predict(slide, model), with a bundled model ({names}) or a model folder")
+        names = ", ".join(model_names()) or "none"
+        raise ModelError(f"name a model: predict(slide, model), with one of {names}, or a model folder")
     try:
         box = None if region is None else Box.of(region)
     except ValueError as error:
         raise Nh2stError(str(error)) from error
-    slide, model = _slide(slide, mpp), model if isinstance(model, Model) else load_model(model)
+    slide, model = _slide(slide, mpp), model if isinstance(model, Model | PredictorModel) else load_model(model)
     options = PredictionOptions() if options is None else options
-    reference = load_reference(model.path)
-    said = _warn(warnings_for(slide, model.card, reference))
+    said = _warn(warnings_for(slide, model.card, model.reference))
     if out is None:
         pitch = model.card.patch if pitch is None else pitch
     else:
@@ -101,7 +104,7 @@ def predict(
             made, _ = predict_places(slide, model, places, replace(options, store=store), progress)
         finally:
             store.close()
-    _warn(w for w in warnings_for(slide, model.card, reference) if w not in said)  # reading may have found damage
+    _warn(w for w in warnings_for(slide, model.card, model.reference) if w not in said)  # reading may have found damage
     return Prediction.of(made)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def evaluate(
     sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="Measured sections.", show_default=False)],
     model: Annotated[
-        str | None, typer.Option("--model", metavar="M", help="Score this model: a bundled one's name or a folder.")
+        str | None, typer.Option("--model", metavar="M", help="Score this model: a name (nh2st models) or a folder.")
     ] = None,
     protocol: Annotated[
         str | None,
@@ -124,9 +124,11 @@ def _seeds(text: str | None) -> list[int] | None:
 
 def _check_model(name: str, update_card: bool) -> None:
     """Say before torch is loaded that there is no such model, or that its card is not to be changed."""
-    from napari_nh2st.model.folder import bundled_models, load_card
+    from napari_nh2st.model.folder import bundled_models
+    from napari_nh2st.model.models import load_card
 
-    load_card(name)
+    if load_card(name).predictor is not None and update_card:
+        raise Nh2stError(f"{name} has no card that could be updated: it is not a model of NH2ST")
     if update_card and name in bundled_models():
         raise Nh2stError(f"{name} comes with the package: copy its folder and update the copy's card")
 
@@ -134,11 +136,12 @@ def _check_model(name: str, update_card: bool) -> None:
 def _score_model(samples: list[Sample], name: str, options: PredictionOptions, update_card: bool) -> dict[str, Any]:
     from napari_nh2st.evaluation.protocol import evaluate as score
     from napari_nh2st.evaluation.protocol import with_figures
-    from napari_nh2st.model.folder import load_model, save_card
+    from napari_nh2st.model.folder import save_card
+    from napari_nh2st.model.models import load_model
 
     model = load_model(name)
     report = score(samples, model, options=options, progress=say)
-    if update_card:
+    if update_card and model.path is not None:
         try:
             card = with_figures(model.card, report)
         except SampleError:

@@ -17,6 +17,7 @@ from napari_nh2st.cli import (
     figure,
     finetune,
     info,
+    models,
     predict,
     pretrain,
     view,
@@ -116,6 +117,11 @@ PAGES = (
         ("NH2ST_CACHE", "NH2ST_PRECISION"),
     ),
     Page(convert.convert, TRAIN, ("nh2st convert epoch=20.ckpt --genes genes.txt --mpp 0.694 --out MODEL",)),
+    Page(
+        models.models,
+        KEEP,
+        ("nh2st models", "nh2st models --add my_model.py", "nh2st models --json"),
+    ),
     Page(cache.cache, KEEP, ("nh2st cache", "nh2st cache clear --older-than 30"), _KEPT),
     Page(
         doctor.doctor,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_nh2st.engine.store import PredictionStore
     from napari_nh2st.formats.selection import Selection
     from napari_nh2st.geometry import Box, TileSet
-    from napari_nh2st.model.folder import Model
+    from napari_nh2st.model.models import AnyModel
     from napari_nh2st.slides import Slide
 
 
@@ -64,7 +64,10 @@ class _Choices:
 def predict(
     slides: SlidesArg,
     model: Annotated[
-        str, typer.Option("--model", metavar="M", help="A bundled model's name or a model folder.", show_default=False)
+        str,
+        typer.Option(
+            "--model", metavar="M", help="A model's name (nh2st models) or a model folder.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
     region: RegionOption = None,
@@ -93,13 +96,13 @@ def predict(
     targets = slides_and_mpp(slides, mpp)
     check_slides(path for path, _ in targets)
     _check_distinct([path for path, _ in targets])
-    from napari_nh2st.model.folder import load_card
+    from napari_nh2st.model.models import load_card
 
     choices = _Choices(box, pitch, out, exporters, genes_of(load_card(model), genes), quiet=as_json)
     for path, _ in targets:
         _refuse_smaller(slide_stem(path), choices)
     from napari_nh2st.engine.predict import provenance
-    from napari_nh2st.model.folder import load_model
+    from napari_nh2st.model.models import load_model
 
     if "h5ad" in exporters:
         import anndata  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
@@ -129,19 +132,17 @@ def _check_distinct(paths: list[Path]) -> None:
 
 
 def _predict_one(
-    path: Path, mpp: float | None, model: Model, options: PredictionOptions, choices: _Choices
+    path: Path, mpp: float | None, model: AnyModel, options: PredictionOptions, choices: _Choices
 ) -> dict[str, Any]:
     from napari_nh2st.engine.places import warnings_for
-    from napari_nh2st.model.folder import load_reference
     from napari_nh2st.slides import open_slide
 
     started = time.monotonic()
     with open_slide(path, mpp=mpp) as slide:
-        reference = load_reference(model.path)
-        for warning in warnings_for(slide, model.card, reference):
+        for warning in warnings_for(slide, model.card, model.reference):
             say(f"warning: {warning}")
         store, places, encoded = _fill_store(slide, model, options, choices)
-        warnings = warnings_for(slide, model.card, reference)  # reading may have found damage
+        warnings = warnings_for(slide, model.card, model.reference)  # reading may have found damage
     outputs = [str(store.path), *_export(store, places, slide_stem(path), choices, options.cancelled)]
     total = len(places)
     row = {
@@ -159,7 +160,7 @@ def _predict_one(
 
 
 def _fill_store(
-    slide: Slide, model: Model, options: PredictionOptions, choices: _Choices
+    slide: Slide, model: AnyModel, options: PredictionOptions, choices: _Choices
 ) -> tuple[PredictionStore, TileSet, int]:
     """Predict what the slide's folder lacks; returns it, the tiles, and how many were encoded."""
     from napari_nh2st.engine.going_on import settle
@@ -186,12 +187,12 @@ def _fill_store(
     return store, places, encoded
 
 
-def _ask_for_memory(tiles: int, model: Model, choices: _Choices) -> None:
+def _ask_for_memory(tiles: int, model: AnyModel, choices: _Choices) -> None:
     """Say before anything is computed that results would not fit into memory."""
     from napari_nh2st.engine.memory import ask_for
     from napari_nh2st.formats import check_size
 
-    width = model.net.decoder.in_features
+    width = model.decoder.width
     ask_for(2 * 2 * tiles * width, f"a prediction of {tiles:,} tiles", "give a --region or a larger --pitch")
     genes = len(model.card.genes if choices.genes is None else choices.genes)
     for name in choices.formats:

@@ -17,7 +17,7 @@ def view(
     mpp: MppOption = None,
 ) -> None:
     """Open a slide in napari with the NH2ST dock in place."""
-    from napari_nh2st.model.folder import load_card
+    from napari_nh2st.model.models import load_card
     from napari_nh2st.slides import read_header
 
     # What is wrong is said here, before a window appears.

@@ -15,7 +15,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.terminal import option
 
 if TYPE_CHECKING:
-    from napari_nh2st.model.folder import Model
+    from napari_nh2st.model.models import AnyModel
     from napari_nh2st.slides import Slide
 
 
@@ -37,7 +37,7 @@ class Settled:
     notes: list[str] = field(default_factory=list)
 
 
-def settle(path: Path, slide: Slide, model: Model, pitch: int | None, options: PredictionOptions) -> Settled:
+def settle(path: Path, slide: Slide, model: AnyModel, pitch: int | None, options: PredictionOptions) -> Settled:
     """Settle pitch, device and precision by what a folder has, where they were left open.
 
     Parameters
@@ -72,7 +72,7 @@ def settle(path: Path, slide: Slide, model: Model, pitch: int | None, options: P
     return Settled(wanted, options, notes)
 
 
-def _signature(path: Path, slide: Slide, model: Model) -> dict[str, Any]:
+def _signature(path: Path, slide: Slide, model: AnyModel) -> dict[str, Any]:
     """Return a sound folder's signature where it is of this slide and this model; else empty."""
     try:
         signature: dict[str, Any] = read_header(path)[0]["signature"]

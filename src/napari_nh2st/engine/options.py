@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
+OWN_PRECISION = "the model's own"
+"""Of someone else's model, which chooses it itself."""
 
 
 def never() -> bool:

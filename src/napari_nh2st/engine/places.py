@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari_nh2st.engine.stain_check import measure_stain, mpp_problems, stain_if_measured, stain_problems
 from napari_nh2st.errors import Nh2stError, NoTissue
 from napari_nh2st.geometry import SELF, Box, FloatArray, TileSet
+from napari_nh2st.model.card import NO_ACCURACY
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
@@ -62,9 +63,8 @@ def lattice_for(
     """
     scale = card.scale_on(slide.require_mpp())
     pitch = card.patch if pitch is None else pitch
-    stride = card.architecture.stride
-    if pitch <= 0 or pitch % stride:
-        raise ValueError(f"the pitch must be a multiple of {stride} model pixels, got {pitch}")
+    if pitch <= 0 or pitch % card.step:
+        raise ValueError(f"the pitch must be a multiple of {card.step} model pixels, got {pitch}")
     whole = slide_box(slide)
     box = whole if region is None else whole.intersect(region)
     tiles = TileSet.lattice(box, scale=scale, pitch=pitch, patch=card.patch)
@@ -175,6 +175,9 @@ def mismatch(card: Card, *, synthetic: bool) -> list[str]:
 
 def limits_of(slide: Slide, card: Card) -> list[str]:
     """Return the limits of the model's training, as sentences: its figures do not cover this slide."""
+    if card.predictor is not None:
+        tissue = f" It was trained on {card.tissue}." if card.tissue else ""
+        return [f"{NO_ACCURACY.capitalize()}: {card.name} {card.predictor.version}, not a model of NH2ST.{tissue}"]
     if card.synthetic or slide.synthetic or not card.training:  # then the problems say more, or nothing is known
         return []
     own = next((t.sample for t in card.seen if t.fingerprint and t.fingerprint == slide.fingerprint), None)

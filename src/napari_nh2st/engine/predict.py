@@ -13,25 +13,25 @@ from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.embeddings import PREPROCESSING_VERSION
 from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.groups import GROUP
-from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.open_session import open_session
+from napari_nh2st.engine.options import OWN_PRECISION, PredictionOptions
 from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.engine.result_header import Header
-from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import SUFFIX, PredictionStore
 from napari_nh2st.geometry import TileSet
-from napari_nh2st.model.folder import Model, decoder_of
 from napari_nh2st.provenance import printable, repeat_command, versions
 from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.slides import Slide
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
+    from napari_nh2st.model.models import AnyModel
 
 
 def predict_places(
     slide: Slide,
-    model: Model,
+    model: AnyModel,
     places: TileSet,
     options: PredictionOptions | None = None,
     progress: Callable[[Progress], Any] | None = None,
@@ -49,17 +49,16 @@ def predict_places(
     Cancelled
         As `Session.stream`.
     """
-    width = model.net.decoder.in_features
-    hidden = np.full((len(places), width), np.nan, dtype=np.float16)
+    hidden = np.full((len(places), model.decoder.width), np.nan, dtype=np.float16)
     encoded = 0
-    session = Session(slide, model, pitch=places.pitch, options=options)
+    session = open_session(slide, model, pitch=places.pitch, options=options)
     for chunk in session.stream(places):
         hidden[chunk.indices] = chunk.hidden
         encoded += chunk.encoded
         if progress is not None:
             progress(Progress(chunk.done, chunk.total))
     facts = slide_facts(slide), provenance(model, options or PredictionOptions())
-    return Prediction(places, hidden, decoder_of(model.net), model.card, *facts), encoded
+    return Prediction(places, hidden, model.decoder, model.card, *facts), encoded
 
 
 def slide_facts(slide: Slide) -> dict[str, Any]:
@@ -74,11 +73,15 @@ def slide_facts(slide: Slide) -> dict[str, Any]:
     }
 
 
-def provenance(model: Model, options: PredictionOptions) -> dict[str, Any]:
+def provenance(model: AnyModel, options: PredictionOptions) -> dict[str, Any]:
     """Return the origin of a prediction: model hash, device, precision, versions and the command."""
-    device, precision = chosen(options)
+    facts = model.card.predictor
+    device, precision = (
+        chosen(options) if facts is None or facts.encoder else (choose_device(options.device), OWN_PRECISION)
+    )
     return {
         "model": model.card.name,
+        **({} if facts is None else {"model_version": facts.version, "model_source": facts.source}),
         "model_hash": model.hash,
         "device": str(device),
         "precision": precision,
@@ -92,7 +95,7 @@ def results_folder(folder: Path, slide: Slide) -> Path:
     return folder / f"{slide_stem(slide.path)}{SUFFIX}"
 
 
-def store_for(folder: Path, slide: Slide, model: Model, pitch: int, options: PredictionOptions) -> PredictionStore:
+def store_for(folder: Path, slide: Slide, model: AnyModel, pitch: int, options: PredictionOptions) -> PredictionStore:
     """Open or make the durable folder ``<slide stem>.nh2st`` for the whole lattice of a slide, and lock it for writing.
 
     Device and precision that are "auto" are those of a folder that is there already.
@@ -115,8 +118,9 @@ def store_for(folder: Path, slide: Slide, model: Model, pitch: int, options: Pre
         "device": choose_device(options.device).type,
         "precision": facts["precision"],
         "preprocessing": PREPROCESSING_VERSION,
+        **({} if card.predictor is None else {"version of the model": f"{card.name} {card.predictor.version}"}),
     }
     lattice = {"scale": scale, "pitch": pitch, "patch": card.patch}
     grid = tuple(int(np.ceil(v / scale / pitch)) for v in slide.shape)
-    header = Header(signature, lattice, card, decoder_of(model.net), slide_facts(slide), facts)
+    header = Header(signature, lattice, card, model.decoder, slide_facts(slide), facts)
     return PredictionStore.create(path, (grid[0], grid[1]), max(1, GROUP // pitch), header)

@@ -1,13 +1,14 @@
-"""Reading the pixels of the next windows while one is encoded."""
+"""Reading the pixels of what comes next while something is computed."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
-from napari_nh2st.engine.model_runner import U8
-from napari_nh2st.engine.windows import Window
+What = TypeVar("What")
+Pixels = TypeVar("Pixels")
 
 # Windows read ahead of the encoder: it bounds the memory that their pixels take.
 READ_AHEAD = 2
@@ -19,10 +20,10 @@ def reader_threads() -> ThreadPoolExecutor:
 
 
 def read_ahead(
-    windows: Iterable[Window], read: Callable[[Window], U8], threads: ThreadPoolExecutor
-) -> Iterator[tuple[Window, U8]]:
-    """Yield windows with their pixels, a few of them read ahead of the one that is yielded."""
-    coming: deque[tuple[Window, Future[U8]]] = deque()
+    windows: Iterable[What], read: Callable[[What], Pixels], threads: ThreadPoolExecutor
+) -> Iterator[tuple[What, Pixels]]:
+    """Yield windows, or other things to be read, with their pixels; a few are read ahead of the one yielded."""
+    coming: deque[tuple[What, Future[Pixels]]] = deque()
     rest = iter(windows)
     try:
         while True:

@@ -10,16 +10,19 @@ from napari_nh2st.engine.file_lock import LOCK, FolderLock
 from napari_nh2st.engine.result_header import Facts, checked, read_header, write_header
 from napari_nh2st.engine.tile_arrays import METADATA, ArrayFolder
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 from napari_nh2st.terminal import option
 
 _OURS = {METADATA, LOCK, "hidden", "seal", "state", "count", "weight", "bias"}
 _DESKTOPS = {"Thumbs.db", "desktop.ini", "Icon\r"}  # file managers leave them in every folder
-_READ_BY = ("architecture", "mpp", "pitch", "genes", "label_recipe")  # facts of a card that give its weights a meaning
+# Facts of a card that give its weights a meaning.
+_READ_BY = ("architecture", "mpp", "pitch", "genes", "label_recipe", "predictor")
 
 
 def write_decoder(arrays: dict[str, ArrayFolder], decoder: Decoder) -> None:
-    """Write weight and bias."""
+    """Write weight and bias, where there are any."""
+    if isinstance(decoder, ValuesDecoder):
+        return
     arrays["weight"].write((0, 0), decoder.weight)
     arrays["bias"].write((0,), decoder.bias)
 

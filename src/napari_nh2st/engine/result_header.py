@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_nh2st.engine.tile_arrays import METADATA, ArraySpec, read_json, write_json
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import SCHEMA_VERSION, Card
-from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 
 SCHEMA = 2
 KEY = "nh2st"
@@ -68,7 +68,7 @@ class Header:
             "schema": SCHEMA,
             "signature": self.signature,
             "lattice": {**self.lattice, "rows": grid[0], "columns": grid[1]},
-            "arrays": {"chunk": chunk, "hidden": self.decoder.weight.shape[1], "decoder": digest_of(self.decoder)},
+            "arrays": {"chunk": chunk, "hidden": self.decoder.width, "decoder": digest_of(self.decoder)},
             "card": self.card.model_dump(mode="json"),
             "slide": self.slide,
             "provenance": self.provenance,
@@ -124,15 +124,21 @@ class Stored(BaseModel):
             "seal": ArraySpec((rows, columns), (chunk, chunk), "uint64"),
             "state": ArraySpec((rows, columns), (chunk, chunk), "uint8"),
             "count": ArraySpec(chunks, chunks, "uint32"),
-            "weight": ArraySpec((genes, width), (genes, width), "float32"),
-            "bias": ArraySpec((genes,), (genes,), "float32"),
+            **({} if self.direct else _decoder_specs(genes, width)),
         }
+
+    @property
+    def direct(self) -> bool:
+        """True if the vectors are values of genes, and there is no decoder: of someone else's model."""
+        return not self.arrays.decoder
 
     def contradiction(self) -> str | None:
         """Return how the parts disagree, None where they agree."""
         lattice, shape, mpp = self.lattice, self.slide.shape, self.slide.mpp
         if lattice.rows * lattice.columns > MOST_TILES:
             return f"it claims {lattice.rows} x {lattice.columns} tiles, more than any slide has"
+        if self.direct and self.arrays.hidden != len(self.card.genes):
+            return "its values and its model's genes disagree"
         if lattice.patch != self.card.patch:
             return "its tiles and its model's card disagree"
         if mpp is not None and not math.isclose(lattice.scale, self.card.scale_on(mpp), rel_tol=_SAME):
@@ -144,8 +150,17 @@ class Stored(BaseModel):
         return None
 
 
+def _decoder_specs(genes: int, width: int) -> dict[str, ArraySpec]:
+    return {
+        "weight": ArraySpec((genes, width), (genes, width), "float32"),
+        "bias": ArraySpec((genes,), (genes,), "float32"),
+    }
+
+
 def digest_of(decoder: Decoder) -> str:
-    """Return the SHA-256 of a decoder's numbers."""
+    """Return the SHA-256 of a decoder's numbers; nothing where it has none."""
+    if isinstance(decoder, ValuesDecoder):
+        return ""
     digest = hashlib.sha256()
     for values in (decoder.weight, decoder.bias):
         digest.update(np.ascontiguousarray(values, dtype="<f4").tobytes())

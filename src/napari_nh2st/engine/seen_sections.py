@@ -17,7 +17,7 @@ from napari_nh2st.expression.patients import patient_key, patient_keys
 from napari_nh2st.model.card import Card, TrainingSample
 
 if TYPE_CHECKING:
-    from napari_nh2st.model.folder import Model
+    from napari_nh2st.model.models import AnyModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class SeenSections:
         return cls([(sample, described.get(key_of(sample))) for sample in card.seen])
 
     @classmethod
-    def of_model(cls, model: Model) -> SeenSections:
+    def of_model(cls, model: AnyModel) -> SeenSections:
         """Collect what a model says of its training; see `of`."""
         return cls.of(model.card, model.path)
 

@@ -7,8 +7,6 @@ vector (h,); a `Chunk` hands it out; the decoder of a `Prediction` turns it into
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -16,17 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.engine.block_encoder import BlockEncoder
-from napari_nh2st.engine.chunk import Chunk
 from napari_nh2st.engine.embeddings import DenseEmbeddings, PatchEmbeddings, read_patches
 from napari_nh2st.engine.groups import GroupLayout, PlaceGroup
 from napari_nh2st.engine.model_runner import F32, ModelRunner
-from napari_nh2st.engine.options import PredictionOptions, never
-from napari_nh2st.engine.places import damaged_at, lattice_for
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.place_session import F16, PlaceSession, Predicted
+from napari_nh2st.engine.places import damaged_at
 from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.read_ahead import reader_threads
-from napari_nh2st.engine.store import DAMAGED, EMPTY, PREDICTED
 from napari_nh2st.errors import Cancelled
-from napari_nh2st.geometry import SELF, Box, FloatArray, IntArray, TileSet
+from napari_nh2st.geometry import SELF, FloatArray, TileSet
 from napari_nh2st.slides.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -36,11 +33,10 @@ if TYPE_CHECKING:
 # Patches that are encoded at once: spots of a patch encoder, or a preview.
 PATCH_BATCH = 32
 
-F16 = npt.NDArray[np.float16]
 _Int32 = npt.NDArray[np.int32]
 
 
-class Session:
+class Session(PlaceSession):
     """Predicts at places of one slide with one model; what is encoded stays at hand for the next question.
 
     Slow to make (it loads torch and prepares the model), cheap to ask. One stream at a time: a second one waits until
@@ -62,12 +58,12 @@ class Session:
         If the slide does not say how large its pixels are.
     """
 
+    model: Model
+
     def __init__(
         self, slide: Slide, model: Model, *, pitch: int | None = None, options: PredictionOptions | None = None
     ) -> None:
-        self.slide, self.model = slide, model
-        self.options = PredictionOptions() if options is None else options
-        self.pitch = model.card.patch if pitch is None else pitch
+        super().__init__(slide, model, pitch=pitch, options=options)
         self.runner = ModelRunner(model.net, *chosen(self.options))
         root = cache_folder() if self.options.cache else None
         self.dense: bool = model.net.dense
@@ -76,59 +72,9 @@ class Session:
             if self.dense
             else PatchEmbeddings(slide, model, self.runner, self.pitch, root, self.options.view)
         )
-        self.tissue = slide.tissue() if self.options.tissue is None else self.options.tissue
         self._layout = GroupLayout(slide, model.card, self.embeddings, self.tissue)
         self._encoder = BlockEncoder(self.embeddings)
-        self._lock = threading.Lock()
-
-    @property
-    def precision(self) -> str:
-        """The precision it computes in: fp32 or bf16."""
-        return self.runner.precision
-
-    @property
-    def scale(self) -> float:
-        """Level-0 pixels per model pixel."""
-        return self.embeddings.scale
-
-    def places(self, region: Box | None = None) -> TileSet:
-        """Return the lattice tiles of a region that show tissue; see `lattice_for`."""
-        return lattice_for(self.slide, self.model.card, region, self.pitch, self.tissue)
-
-    def stream(
-        self,
-        places: TileSet,
-        *,
-        focus: tuple[float, float] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> Iterator[Chunk]:
-        """Predict at places and hand them out as they are ready.
-
-        Parameters
-        ----------
-        places : TileSet
-            From `places`, or given places such as spots.
-        focus : (x, y), optional
-            Level-0 pixels: nearest first, and in small chunks, for somebody who is waiting. Else row by row.
-        cancelled : callable, optional
-            Asked beside that of the options.
-
-        Yields
-        ------
-        Chunk
-            First what the store holds already.
-
-        Raises
-        ------
-        Cancelled
-            Within a fraction of a window after it turns true. What was encoded stays in the cache, what was handed out
-            stays in the store.
-        Nh2stError
-            If the slide can no longer be read, or there is not enough memory.
-        """
-        stopped = self._stopped(cancelled)
-        with self._alone(stopped):
-            yield from self._stream(places, focus, stopped)
+        self.precision = self.runner.precision
 
     def preview(self, places: TileSet, *, cancelled: Callable[[], bool] | None = None) -> F16:
         """Predict quickly, from each place's patch alone, without its surroundings.
@@ -139,7 +85,7 @@ class Session:
             Hidden vectors as in `stream`, though not the same: only a preview until the true ones are there.
         """
         stopped = self._stopped(cancelled)
-        hidden = np.empty((len(places), self.model.net.decoder.in_features), np.float16)
+        hidden = np.empty((len(places), self._width), np.float16)
         with self._alone(stopped):
             for i in range(0, len(places), PATCH_BATCH):
                 batch = slice(i, i + PATCH_BATCH)
@@ -149,34 +95,6 @@ class Session:
                 present[:, SELF] = True
                 hidden[batch] = self.runner.hidden_vectors(embeddings, own, np.repeat(own[:, None], 9, axis=1), present)
         return hidden
-
-    def hidden(
-        self,
-        places: TileSet,
-        *,
-        absent: npt.NDArray[np.bool_] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> F16:
-        """Predict at places as `stream` does, with some of their surroundings taken away; the store is not touched.
-
-        Parameters
-        ----------
-        places : TileSet
-        absent : (n, 9) bool, optional
-            True where a neighbour, in the order of `geometry.NEIGHBOUR_STEPS`, is left out as if there were no tissue;
-            none by default. The place itself stays. Without effect on a model that does not see neighbours.
-
-        Returns
-        -------
-        (n, h) float16
-            Hidden vectors, NaN where the file is damaged.
-        """
-        stopped = self._stopped(cancelled)
-        out = np.full((len(places), self.model.net.decoder.in_features), np.nan, dtype=np.float16)
-        with self._alone(stopped):
-            for indices, hidden, _ in self._predict(places, None, stopped, absent):
-                out[indices] = hidden
-        return out
 
     def embed(self, places: TileSet, *, cancelled: Callable[[], bool] | None = None) -> F32:
         """Encode places: each patch by itself, before its surroundings come in.
@@ -204,41 +122,8 @@ class Session:
             return True
         return not self.embeddings.missing(self._layout.group(places, np.arange(len(places))).blocks)
 
-    def _stopped(self, cancelled: Callable[[], bool] | None) -> Callable[[], bool]:
-        """Return a cancel that hears this one and that of the options."""
-        own = cancelled or never
-        return lambda: own() or self.options.cancelled()
-
-    @contextlib.contextmanager
-    def _alone(self, cancelled: Callable[[], bool]) -> Iterator[None]:
-        while not self._lock.acquire(timeout=0.05):
-            if cancelled():
-                raise Cancelled("stopped")
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    def _stream(
-        self, places: TileSet, focus: tuple[float, float] | None, cancelled: Callable[[], bool]
-    ) -> Iterator[Chunk]:
-        total, done = len(places), 0
-        todo = np.arange(total)
-        store = None if places.grid is None else self.options.store
-        if store is not None and places.grid is not None and total:
-            state = store.state_at(places.grid)  # (n,)
-            stored, todo = np.flatnonzero(state != EMPTY), np.flatnonzero(state == EMPTY)
-            done = len(stored)
-            if done:
-                yield Chunk(stored, store.read(places.grid[stored]), done, total, 0)
+    def _begin(self) -> None:
         self._encoder.fresh.clear()
-        for group, hidden, encoded in self._predict(places.select(todo), focus, cancelled):
-            indices = todo[group]  # (k,)
-            if store is not None and places.grid is not None:
-                state = np.where(np.isfinite(hidden).all(axis=1), PREDICTED, DAMAGED).astype(np.uint8)
-                store.write(places.grid[indices], hidden, state)
-            done += len(indices)
-            yield Chunk(indices, hidden, done, total, encoded)
 
     def _predict(
         self,
@@ -246,7 +131,7 @@ class Session:
         focus: tuple[float, float] | None,
         cancelled: Callable[[], bool],
         absent: npt.NDArray[np.bool_] | None = None,
-    ) -> Iterator[tuple[IntArray, F16, int]]:
+    ) -> Iterator[Predicted]:
         """Encode what is missing and predict: yields positions (k,), hidden vectors (k, h), newly encoded places."""
         if self._spots_of_patches(places):
             yield from self._predict_spots(places, cancelled)
@@ -269,7 +154,7 @@ class Session:
         """Tell whether these are spots for a patch encoder: off the lattice, on which it keeps its embeddings."""
         return places.grid is None and not self.dense
 
-    def _predict_spots(self, places: TileSet, cancelled: Callable[[], bool]) -> Iterator[tuple[IntArray, F16, int]]:
+    def _predict_spots(self, places: TileSet, cancelled: Callable[[], bool]) -> Iterator[Predicted]:
         """As `_predict`, for spots of a patch encoder: each is a patch of its own, to the nearest model pixel."""
         for i in range(0, len(places), PATCH_BATCH):
             if cancelled():

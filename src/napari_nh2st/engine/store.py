@@ -31,7 +31,7 @@ from napari_nh2st.engine.seals import Seals
 from napari_nh2st.engine.tile_arrays import METADATA, ArrayFolder, Place, remove_drafts
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import IntArray, TileSet
-from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 
 SUFFIX = ".nh2st"
 EMPTY, PREDICTED, DAMAGED = 0, 1, 2
@@ -269,6 +269,8 @@ class PredictionStore:
         return Prediction(places, hidden[predicted], self._decoder(), self._stored.card, *facts)
 
     def _decoder(self) -> Decoder:
+        if self._stored.direct:
+            return ValuesDecoder(len(self._stored.card.genes))
         weight, bias = self._arrays["weight"].read((0, 0)), self._arrays["bias"].read((0,))
         if weight is not None and bias is not None:
             decoder = Decoder(weight, bias)

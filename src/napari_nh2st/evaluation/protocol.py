@@ -23,8 +23,11 @@ from napari_nh2st.expression import Sample, labels, read_expression, samples_of
 from napari_nh2st.expression.panel_match import MATCH, match_panel, match_words, none_found
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
-from napari_nh2st.model.folder import Model, load_model
+from napari_nh2st.model.folder import Model
 from napari_nh2st.model.gene_names import other_symbols
+from napari_nh2st.model.models import AnyModel, load_model
+from napari_nh2st.model.predictor import Predictor
+from napari_nh2st.model.predictor_model import PredictorModel
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.examine import examine
 
@@ -75,7 +78,7 @@ def split_kind(card: Card, sample: Sample) -> str:
 
 def evaluate(
     sheet: str | Path | pd.DataFrame | Sequence[Sample],
-    model: str | Path | Model,
+    model: str | Path | AnyModel | Predictor,
     *,
     options: PredictionOptions | None = None,
     progress: Callable[[str], Any] | None = None,
@@ -85,7 +88,7 @@ def evaluate(
     Parameters
     ----------
     sheet : path, DataFrame or list of Sample
-    model : name, path or Model
+    model : name, path, Model or Predictor
     options : PredictionOptions, optional
         Device and cache; scores are computed in `engine.device.SCORING`, whatever its precision.
     progress : callable, optional
@@ -108,7 +111,7 @@ def evaluate(
     >>> report["splits"][0]["models"]  # doctest: +SKIP
     """
     samples = samples_of(sheet)
-    model = model if isinstance(model, Model) else load_model(model)
+    model = model if isinstance(model, Model | PredictorModel) else load_model(model)
     options = (PredictionOptions() if options is None else options).for_scoring()
     seen = SeenSections.of_model(model)
     splits: list[dict[str, Any]] = []
@@ -143,7 +146,7 @@ def evaluate(
     return {"splits": splits, "warnings": warnings, "provenance": provenance(model, options)}
 
 
-def predict_spots(sample: Sample, model: Model, options: PredictionOptions) -> Scored:
+def predict_spots(sample: Sample, model: AnyModel, options: PredictionOptions) -> Scored:
     """Predict at the measured spots of a section, joined to the counts by spot id, in the precision of scores."""
     card = model.card
     counts = read_expression(sample)
@@ -201,7 +204,7 @@ def figures_of(card: Card, scored: Scored) -> dict[str, dict[str, Any]]:
 
 def model_name(card: Card) -> str:
     """Name a model in a report."""
-    return f"nh2st-{card.architecture.variant}"
+    return card.name if card.predictor is not None else f"nh2st-{card.architecture.variant}"
 
 
 def split_of(card: Card, scored: Scored, seen: SeenSections, warnings: list[str]) -> dict[str, Any]:

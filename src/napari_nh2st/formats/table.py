@@ -104,7 +104,7 @@ def describe(prediction: Prediction) -> dict[str, Any]:
         "unit": card.unit,
         "label_recipe": card.label_recipe,
         "model": card.name,
-        "model_variant": card.architecture.variant,
+        "model_variant": card.variant,
         "model_licence": card.licence,
         "synthetic": bool(card.synthetic or prediction.slide.get("synthetic", False)),
         "trust": None if card.evaluation is None else card.evaluation.kind,

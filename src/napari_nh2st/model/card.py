@@ -12,11 +12,13 @@ SCHEMA_VERSION = 1
 
 # Label recipes: ours, over all genes of a spot; and that of the code released with NH2ST, over the panel's genes alone,
 # then the mean over the spots around (only models converted from its checkpoints have it).
-LabelRecipe = Literal["ln1p-cp10k", "log10-cp10k-panel-smoothed"]
-_UNITS: dict[LabelRecipe, str] = {
+# "other" is that of someone else's model, which states its unit itself (model/predictor.py).
+LabelRecipe = Literal["ln1p-cp10k", "log10-cp10k-panel-smoothed", "other"]
+UNITS: dict[LabelRecipe, str] = {
     "ln1p-cp10k": "ln(1 + counts per 10,000)",
     "log10-cp10k-panel-smoothed": "log10(1 + counts per 10,000 of the panel), smoothed",
 }
+NO_ACCURACY = "no held-out accuracy is known for this model"
 
 
 Symbol = Annotated[str, Field(min_length=1, max_length=200)]
@@ -146,6 +148,18 @@ class TrainingSample(_Strict):
     fingerprint: str | None = None
 
 
+class PredictorFacts(_Strict):
+    """Facts about someone else's model that our own models do not have."""
+
+    version: str = Field(min_length=1, max_length=200)
+    unit: str = Field(min_length=1, max_length=200)
+    tile: int = Field(gt=0, le=8192, description="side of a tile in model pixels")
+    encoder: str | None = Field(default=None, description="the NH2ST model whose embeddings it needs; None for tiles")
+    neighbours: bool = Field(default=False, description="it needs the eight places round a place, too")
+    whole_slide: bool = Field(default=False, description="it needs all tiles of a slide together")
+    source: str = Field(default="", description="the package or file it comes from")
+
+
 class Card(_Strict):
     """A model's card, stored as `card.json` beside `model.safetensors`."""
 
@@ -184,6 +198,9 @@ class Card(_Strict):
     evaluation: Evaluation | None = None
     recipe: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+    predictor: PredictorFacts | None = Field(
+        default=None, description="of someone else's model, which has no folder; None for NH2ST"
+    )
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Card:
@@ -196,10 +213,13 @@ class Card(_Strict):
             raise ValueError("the panel names a gene twice")
         if any(len(of) != n for of in (self.gene_means, self.gene_stds, self.ensembl) if of is not None):
             raise ValueError(f"the panel has {n} genes, but gene_means, gene_stds or ensembl has another length")
+        if self.label_recipe == "other" and self.predictor is None:
+            raise ValueError("a label recipe of its own is for other people's models")
         return self
 
     def __repr__(self) -> str:
         kind = "synthetic" if self.synthetic else self.trained_on or "training not recorded"
+        kind = f"version {self.predictor.version}, {kind}" if self.predictor else kind
         return f"Card({self.name!r}, {len(self.genes):,} genes, {self.mpp:.4g} um per pixel, {kind})"
 
     __str__ = __repr__
@@ -207,12 +227,35 @@ class Card(_Strict):
     @property
     def patch(self) -> int:
         """Side of a patch in model pixels."""
-        return self.architecture.patch
+        return self.architecture.patch if self.predictor is None else self.predictor.tile
+
+    @property
+    def step(self) -> int:
+        """Smallest distance between tiles, of which a pitch is a multiple, in model pixels."""
+        return 1 if self.predictor is not None and self.predictor.encoder is None else self.architecture.stride
+
+    @property
+    def variant(self) -> str:
+        """Variant of NH2ST, or "predictor" for someone else's model."""
+        return self.architecture.variant if self.predictor is None else "predictor"
+
+    @property
+    def fine_detail(self) -> bool:
+        """True if it answers between the tiles of its coarse lattice for little more."""
+        encoder_only = self.predictor is None or (self.predictor.encoder is not None and not self.predictor.whole_slide)
+        return encoder_only and self.architecture.variant != "paper"
+
+    @property
+    def sees_neighbours(self) -> bool:
+        """True if it looks at the tiles round a tile, and answers without some of them."""
+        if self.predictor is not None:
+            return self.predictor.neighbours and not self.predictor.whole_slide
+        return self.architecture.variant == "context" and self.architecture.neighbours
 
     @property
     def unit(self) -> str:
         """Unit of a predicted value, as colour bars and files show it."""
-        return _UNITS[self.label_recipe]
+        return UNITS[self.label_recipe] if self.predictor is None else self.predictor.unit
 
     @property
     def seen(self) -> list[TrainingSample]:
@@ -255,12 +298,24 @@ class Card(_Strict):
         evaluated = sorted((g for g in self.genes if g in figures), key=lambda g: (figures[g].chance, -figures[g].pcc))
         return evaluated + [g for g in self.genes if g not in figures]
 
+    @property
+    def accuracy(self) -> str:
+        """Held-out accuracy over all genes, in words."""
+        if self.predictor is not None:
+            return NO_ACCURACY
+        if self.evaluation is None:
+            return "not evaluated"
+        e = self.evaluation
+        return f"mean held-out PCC {e.pcc_mean:z.2f} over {len(e.genes):,} genes, {e.kind_words}"
+
     def scale_on(self, slide_mpp: float) -> float:
         """Level-0 pixels per model pixel on a slide of this mpp."""
         return self.mpp / slide_mpp
 
     def trust(self, gene: str) -> str:
         """Write the gene's held-out PCC and its kind for people, or 'not evaluated'."""
+        if self.predictor is not None:
+            return NO_ACCURACY
         figures = self.evaluation.genes.get(gene) if self.evaluation else None
         if self.evaluation is None or figures is None:
             return "not evaluated"

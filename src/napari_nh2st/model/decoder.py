@@ -24,7 +24,17 @@ class Decoder:
     bias: npt.NDArray[np.float32]
 
     def __repr__(self) -> str:
-        return f"Decoder({len(self.bias):,} genes of {self.weight.shape[1]} values)"
+        return f"Decoder({self.genes:,} genes of {self.width} values)"
+
+    @property
+    def genes(self) -> int:
+        """Number of genes."""
+        return len(self.bias)
+
+    @property
+    def width(self) -> int:
+        """Length of a hidden vector."""
+        return int(self.weight.shape[1])
 
     def __call__(self, hidden: npt.NDArray[np.floating[Any]], genes: Sequence[int]) -> npt.NDArray[np.float32]:
         """Decode (n, h) hidden vectors into (n, len(genes)) expression; NaN rows stay NaN."""
@@ -34,8 +44,8 @@ class Decoder:
 
     @classmethod
     def of_values(cls, genes: int) -> Decoder:
-        """Return the decoder of predictions that are kept as the values of so many genes, float32, in their order."""
-        return cls(np.eye(genes, dtype=np.float32), np.zeros(genes, dtype=np.float32))
+        """Return the decoder of predictions that are kept as the values of so many genes, in their order."""
+        return ValuesDecoder(genes)
 
     def only(self, genes: Sequence[int]) -> Decoder:
         """Return the decoder of some genes."""
@@ -55,4 +65,42 @@ class Decoder:
         bits &= np.int32(-0x70002000)  # sign, exponent and mantissa, without the copies of the sign beside it
         weight = self.weight[gene] * np.float32(2.0**112)
         out: npt.NDArray[np.float32] = bits.view(np.float32) @ weight + self.bias[gene]
+        return out
+
+
+class ValuesDecoder(Decoder):
+    """The decoder where a place's hidden vector is its values, one a gene: of other people's models, and of files.
+
+    For what computes with a decoder's weights, they are the identity, made when they are asked for.
+
+    Parameters
+    ----------
+    genes : int
+    """
+
+    def __init__(self, genes: int) -> None:
+        object.__setattr__(self, "bias", np.zeros(genes, dtype=np.float32))
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "weight":
+            raise AttributeError(name)
+        object.__setattr__(self, "weight", np.eye(self.genes, dtype=np.float32))
+        return self.weight
+
+    def __repr__(self) -> str:
+        return f"ValuesDecoder({self.genes:,} genes)"
+
+    @property
+    def width(self) -> int:
+        """Length of a hidden vector: the number of genes."""
+        return self.genes
+
+    def __call__(self, hidden: npt.NDArray[np.floating[Any]], genes: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Take the genes' columns (n, len(genes)) of (n, G) values."""
+        out: npt.NDArray[np.float32] = hidden[:, np.asarray(genes, dtype=np.int64)].astype(np.float32)
+        return out
+
+    def of_finite(self, hidden: npt.NDArray[np.floating[Any]], gene: int) -> npt.NDArray[np.float32]:
+        """Take a gene's column (n,)."""
+        out: npt.NDArray[np.float32] = hidden[:, gene].astype(np.float32)
         return out

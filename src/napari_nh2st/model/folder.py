@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,16 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.card!r}, {str(self.path)!r})"
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The last linear layer as NumPy arrays."""
+        return decoder_of(self.net)
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The reference of the training tissue, None if there is none."""
+        return read_reference(self.path / REFERENCE)
 
 
 def _bundled_root() -> Path:
@@ -113,6 +124,8 @@ def load_card(name_or_path: str | Path) -> Card:
         where = ".".join(str(p) for p in first["loc"]) or "card"
         said = first["msg"].removeprefix("Value error, ")
         raise ModelError(f"{folder / CARD} is not a valid card: {where}: {said}") from error
+    if card.predictor is not None:
+        raise ModelError(f"{folder / CARD} is of a model without a folder: nothing can be loaded from it")
     if seal is not None and seal != _seal(card):
         raise ModelError(
             f"{folder / CARD} was changed after it was saved: its genes, scale or figures may not be the weights'. "
