@@ -6,6 +6,9 @@ import contextlib
 import os
 import shutil
 import struct
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -276,15 +279,39 @@ def test_procedural_tissue_is_known_by_its_description(tmp_path):
 def test_a_forked_child_reads_right_pixels(tmp_path):
     with open_slide(tiff(tmp_path / "f.tif", PIXELS, compression="zlib")) as slide:
         expected = slide.read(10, 10, 200, 200, 1.0)
-        pids = []
-        for _ in range(2):
-            pid = os.fork()
-            if pid == 0:
-                same = all(np.array_equal(slide.read(10, 10, 200, 200, 1.0), expected) for _ in range(10))
-                os._exit(0 if same else 1)
-            pids.append(pid)
-        assert all(np.array_equal(slide.read(10, 10, 200, 200, 1.0), expected) for _ in range(10))
+
+        def same(_=None) -> bool:
+            return np.array_equal(slide.read(10, 10, 200, 200, 1.0), expected)
+
+        pids = [forked(lambda: all(same() for _ in range(10))) for _ in range(2)]
+        assert all(same() for _ in range(10))
         assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
+        for _ in range(10):  # threads that read first at the same time share one handle
+            pid = forked(lambda: all(in_threads(same, 4)))
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def forked(works: Callable[[], bool]) -> int:
+    """Start a child that exits with 0 if `works` says so, and never goes on as a second pytest."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if works() else 1
+        finally:
+            os._exit(code)
+    return pid
+
+
+def in_threads(function: Callable[..., bool], count: int) -> list[bool]:
+    begin = threading.Barrier(count)
+
+    def together(_) -> bool:
+        begin.wait(30)
+        return function()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(together, range(count)))
 
 
 @pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}], ids=str)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.geometry import Box
+from napari_nh2st.slides.locks import give_lock
 
 
 @dataclass
@@ -41,11 +42,13 @@ def _span(start: float, stop: float, step: float) -> slice:
 class Damage:
     """Parts of a slide that cannot be read: those known at opening, and those met while reading."""
 
+    _lock: threading.Lock
+
     def __init__(self) -> None:
         self.maps: dict[int, TileMap] = {}
         self.undecodable: list[tuple[int, int, int]] = []
         self._first = ""
-        self._lock = threading.Lock()
+        give_lock(self)
 
     def add_level(self, level: int, bad: npt.NDArray[np.bool_], step: tuple[float, float]) -> None:
         """Enter one level; `bad` marks the tiles that are missing from the file."""

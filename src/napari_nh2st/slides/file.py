@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from napari_nh2st.errors import SlideAway, SlideError
+from napari_nh2st.slides.locks import give_lock
 
 SAMPLES, SAMPLE_BYTES = 32, 2048
 CHANGED = "it has changed since it was opened"
@@ -29,13 +30,15 @@ class SlideFile:
         If the file cannot be opened, or is read after `close`.
     """
 
+    _lock: threading.Lock
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._at = path.absolute()  # the working folder may change
         self.closed = False
         self.failures, self.reason = 0, ""
         self._samples: bytes | None = None
-        self._lock = threading.Lock()
+        give_lock(self)
         try:
             self._open()
             opened, self._named = os.fstat(self._fd), _place(self._at.stat())
@@ -55,8 +58,6 @@ class SlideFile:
         drawing needs no exception, and computing must not take missing pixels for white. Once the file is back as it
         was, reading goes on.
         """
-        if os.getpid() != self._pid:
-            self._lock = threading.Lock()  # a forked child must not wait for a thread that vanished
         with self._lock:  # also keeps `close` from handing the descriptor to another file during a read
             if self.closed:
                 raise SlideError(f"{self.path.name} was closed: open it again before reading")
@@ -139,7 +140,8 @@ class SlideFile:
         """Return bytes from `SAMPLES` places of the file, as they were when they were first asked for."""
         if self._samples is None:
             try:
-                self._samples = self._sampled()
+                with self._lock:
+                    self._samples = self._sampled()
             except OSError as error:
                 raise SlideAway(
                     f"{self.path} cannot be read ({error.strerror or error}): is its disk there?"
