@@ -20,6 +20,7 @@ ORDER = [
     {"training"},
     {"evaluation"},
     {"analysis", "formats"},
+    {"report"},
     {"api", "testing"},
     {"demo", "doctor"},
     {"viewer"},

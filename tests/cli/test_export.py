@@ -6,6 +6,7 @@ import signal
 import pandas as pd
 
 from napari_nh2st.cli import output
+from support.slides import picture, tiff
 
 
 def test_export_needs_no_model(nh2st, slide, model, tmp_path):
@@ -83,3 +84,19 @@ def test_ctrl_c_ends_an_export_and_leaves_nothing(nh2st, slide, model, tmp_path,
     status, _, err = nh2st(*words)
     assert (status, "error: stopped; what was predicted is kept in" in err) == (130, True)
     assert [p.name for p in tmp_path.iterdir() if "csv" in p.name] == []
+
+
+def test_a_report_is_one_page_of_what_is_known(nh2st, slide, model, tmp_path):
+    nh2st("predict", slide, "--model", model.path, "--out", tmp_path, "--format", "none", "--region", "0,0,1200,900")
+    page = tmp_path / "report.html"
+    status, out, err = nh2st("report", tmp_path, "--out", page, "--genes", "g1,G4", "--model", model.path)
+    assert (status, out) == (0, f"{page}\n"), err
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/png") == 3
+    assert "nh2st report" in text
+    assert "This model keeps no record of its training tissue" in text
+    assert nh2st("report", tmp_path, "--out", tmp_path / "report.docx")[0] == 2
+    other = tiff(tmp_path / "other.tif", picture(400, 400))
+    status, _, err = nh2st("report", tmp_path, "--out", tmp_path / "b.pdf", "--slide", other)
+    assert (status, "is another slide than the one that was predicted" in err) == (1, True)
+    assert not (tmp_path / "b.pdf").exists()

@@ -295,6 +295,57 @@ class Prediction(engine.Prediction):
         self._warn()
         return export(self, name, path, chosen)
 
+    def report(
+        self,
+        path: str | Path,
+        genes: str | Iterable[str] | None = None,
+        *,
+        regions: Any = None,
+        slide: Slide | str | Path | None = None,
+        model: str | Path | None = None,
+        check_tissue: bool = True,
+    ) -> Path:
+        """Write a report of the slide: maps, trust, regions and origin; it opens without a server or a network.
+
+        Parameters
+        ----------
+        path : path
+            Ends in .html or .pdf.
+        genes : str or iterable of str, optional
+            Those of which maps are drawn; the six that the model predicts best by default.
+        regions : path, or as in `regions`, optional
+            Also a GeoJSON file; the report then describes the genes in each region.
+        slide : Slide or path, optional
+            Where the slide is now; by default where it was.
+        model : name or path, optional
+            The model that predicted, if it is no bundled one: for the share of tissue unlike that of its training.
+        check_tissue : bool
+            Compare the tissue with that of the training, if slide and model are there. Takes a minute or less.
+
+        Raises
+        ------
+        Nh2stError
+            If there is nothing to draw, or a slide or a model is another than the one of the prediction.
+
+        Warns
+        -----
+        Nh2stWarning
+            If the prediction means nothing: a demo model on a real slide. The report says so, too.
+
+        Examples
+        --------
+        >>> prediction.report("slide.html", ["HER2", "CD74"])  # doctest: +SKIP
+        """
+        from napari_nh2st.formats.picture import of_prediction
+        from napari_nh2st.report.write import write_report
+
+        self._warn()
+        names = [genes] if isinstance(genes, str) else None if genes is None else list(genes)
+        with of_prediction(self, slide) as opened:
+            return write_report(
+                self, path, names, slide=opened, regions=regions, model=model, check_tissue=check_tissue
+            )
+
     def _warn(self) -> None:
         """Warn whoever writes a prediction that means nothing: a demo model on a real slide."""
         from napari_nh2st.formats.table import means_nothing

@@ -20,6 +20,7 @@ from napari_nh2st.cli import (
     models,
     predict,
     pretrain,
+    report,
     view,
 )
 
@@ -89,6 +90,15 @@ PAGES = (
             "nh2st compare one/C5.nh2st two/C5.nh2st --measured C5.tsv.gz --genes ERBB2,CD74",
         ),
         ("NH2ST_CACHE",),
+    ),
+    Page(
+        report.report,
+        PREDICT,
+        (
+            "nh2st report results/a.nh2st --out a.html --genes ERBB2,CD74",
+            "nh2st report results/a.nh2st --out a.pdf --regions a.geojson",
+        ),
+        _COMPUTING,
     ),
     Page(
         finetune.finetune,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +43,27 @@ def find_slide(prediction: Prediction) -> tuple[Slide | None, str]:
         return slide, ""
     slide.close()
     return None, f"the slide {path} was not used: another image now has its name"
+
+
+@contextmanager
+def of_prediction(prediction: Prediction, slide: Slide | str | Path | None) -> Iterator[Slide | None]:
+    """Open the slide that a caller names for a prediction, and close it if it was not open.
+
+    Raises
+    ------
+    Nh2stError
+        If it is another slide than the one that was predicted.
+    """
+    from napari_nh2st.slides import open_slide
+
+    opened = open_slide(slide) if isinstance(slide, (str, Path)) else slide
+    try:
+        if opened is not None and prediction.slide.get("fingerprint") not in (None, opened.fingerprint):
+            raise Nh2stError(f"{opened.path} is another slide than the one that was predicted")
+        yield opened
+    finally:
+        if opened is not None and opened is not slide:
+            opened.close()
 
 
 def small(slide: Slide, side: int) -> tuple[RGB, float]:

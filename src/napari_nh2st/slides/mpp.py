@@ -18,6 +18,7 @@ CONTRADICTS = 0.1
 TYPED, MEASURED = "user", "measured on the image"
 NOMINAL = {"20x": 0.5, "40x": 0.25}  # µm; scanners differ by a tenth and more
 GIVEN = (TYPED, MEASURED, *(f"nominal {objective}" for objective in NOMINAL))
+SOURCES = {TYPED: "typed in", "tiff resolution": "TIFF tag"}  # as people say them; others are said as they are
 SCALED = 0.02  # a side that differs by no more was trimmed or padded
 SMALLEST = 16  # pixels of a side; of smaller images the proportions are not known well
 

@@ -11,9 +11,9 @@ import pytest
 from napari_nh2st.analysis.spread import VIEWS
 from napari_nh2st.geometry import Box
 from napari_nh2st.model.card import Evaluation, TrainingSample
-from napari_nh2st.viewer.kit.phrases import KIND_MEANS, PCC_MEANS
+from napari_nh2st.model.trust_words import KIND_MEANS, NO_REFERENCE, PCC_MEANS, novelty_words
 from napari_nh2st.viewer.predict.workspace import NO_MAP
-from napari_nh2st.viewer.trust.messages import NO_REFERENCE, SPREAD_IS, figures_words, novelty_words, spread_words
+from napari_nh2st.viewer.trust.messages import SPREAD_IS, figures_words, spread_words
 from napari_nh2st.viewer.trust.presenter import SpreadPresenter, TissueCheck
 from viewer.fakes import FakeSlide, card, hidden_at
 from viewer.trust.services import TrustServices

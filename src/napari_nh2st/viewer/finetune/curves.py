@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
+from napari_nh2st.model.trust_words import PCC_MEANS
 from napari_nh2st.training.run.run_metrics import RunMetrics
 from napari_nh2st.viewer.finetune.run_curves import (
     EPOCHS,
@@ -23,7 +24,6 @@ from napari_nh2st.viewer.finetune.run_curves import (
 from napari_nh2st.viewer.kit.chart import Chart, Surface
 from napari_nh2st.viewer.kit.colours import BLUE, GREEN, ORANGE
 from napari_nh2st.viewer.kit.layout import column
-from napari_nh2st.viewer.kit.phrases import PCC_MEANS
 from napari_nh2st.viewer.kit.texts import Sentence
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nh2st.model.card import Card
+from napari_nh2st.model.trust_words import held_out_words
 from napari_nh2st.training.run.run_metrics import RunMetrics
 from napari_nh2st.training.run.run_process import RunStatus
-from napari_nh2st.viewer.kit.phrases import clock, count, held_out_words, short
+from napari_nh2st.viewer.kit.phrases import clock, count, short
 
 if TYPE_CHECKING:
     from napari_nh2st.training.run.held_out_prediction import HeldOutPrediction, SectionPrediction

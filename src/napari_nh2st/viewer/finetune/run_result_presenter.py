@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from napari_nh2st.model.trust_words import figures_explained
 from napari_nh2st.viewer.finetune.cards import Cards
 from napari_nh2st.viewer.finetune.messages import result_words, summary_words
 from napari_nh2st.viewer.kit.long_work import Threads
-from napari_nh2st.viewer.kit.phrases import COLOUR_RIDGE_MEANS, error_words, figures_explained
+from napari_nh2st.viewer.kit.phrases import COLOUR_RIDGE_MEANS, error_words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from napari_nh2st.model import gene_names
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.gene_list import A_TO_Z, BEST_FIRST, VARYING_FIRST, GeneList, Meaning
 from napari_nh2st.model.gene_names import GeneNames
+from napari_nh2st.model.trust_words import figures_explained, trust_words
 from napari_nh2st.viewer.genes.messages import NO_FIGURES, NO_MAP, absent_words, name_words
 from napari_nh2st.viewer.genes.spatial_variability import SpatialVariability
-from napari_nh2st.viewer.kit.phrases import figures_explained, trust_words
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 

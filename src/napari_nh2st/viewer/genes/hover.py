@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.markup import untagged
-from napari_nh2st.viewer.kit.phrases import signed, trust_words
+from napari_nh2st.model.trust_words import trust_words
+from napari_nh2st.viewer.kit.phrases import signed
 from napari_nh2st.viewer.layers.context_effect import effect_of
 from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of, map_of
 from napari_nh2st.viewer.layers.spots import MEASURED_UNIT, SpotValues, values_under

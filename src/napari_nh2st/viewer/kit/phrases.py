@@ -1,22 +1,12 @@
-"""Numbers, times, errors and trust in words, for any room."""
+"""Numbers, times and errors in words, for any room."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.model.card import Card
 
-# What the words beside a figure mean, a line each: they stand wherever the figure stands.
-ONE_TO_NOTHING = "1 is perfect, 0 is none."
-PCC_MEANS = f"PCC: correlation of predicted with measured values across spots. {ONE_TO_NOTHING}"
-INTERVAL_MEANS = "In brackets: the 95% interval."
-HELD_OUT_MEANS = "Held out: tissue that the model did not see in training."
-KIND_MEANS = {
-    "cross-patient": "Cross patient: these patients were new to the model. Expect about as much in a new patient.",
-    "same-patient": "Same patient: the model knows other tissue of these patients. Expect less in a new patient.",
-    "synthetic": "Synthetic tissue: drawn by a computer. The figure says nothing about real slides.",
-}
+# The words beside a figure explained, as in `model.trust_words`.
 COLOUR_RIDGE_MEANS = "Colour ridge: a simple model that sees only the tissue's colours. A useful model beats it."
 
 
@@ -73,25 +63,3 @@ def error_words(error: Exception | None) -> str:
     if error is None:
         return "no reason was given"
     return f"{type(error).__name__}: {error} (see Details)"
-
-
-def held_out_words(card: Card) -> str:
-    """Say how well a model did on held-out tissue."""
-    if card.evaluation is None:
-        return "Not evaluated on held-out tissue."
-    e = card.evaluation
-    return f"Mean held-out PCC {e.pcc_mean:z.2f} over {count(len(e.genes), 'gene')}, {e.kind_words}."
-
-
-def figures_explained(card: Card | None) -> list[str]:
-    """Explain the held-out figures of a model, a line each; empty where it has none."""
-    if card is None or card.evaluation is None:
-        return []
-    return [PCC_MEANS, INTERVAL_MEANS, HELD_OUT_MEANS, KIND_MEANS[card.evaluation.kind]]
-
-
-def trust_words(card: Card, gene: str) -> str:
-    """Say how far to trust one gene of a model."""
-    if gene not in card.genes:
-        return f"{card.name} does not predict {gene}" if gene else ""
-    return card.trust(gene)

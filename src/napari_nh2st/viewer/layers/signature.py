@@ -11,7 +11,8 @@ import numpy.typing as npt
 from napari_nh2st.analysis.signatures import Match, mean_trust
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import IntArray
-from napari_nh2st.viewer.kit.phrases import ONE_TO_NOTHING, count
+from napari_nh2st.model.trust_words import ONE_TO_NOTHING
+from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.layers.heatmap import HEATMAP
 from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import TileValues

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression.panel_match import match_words
-from napari_nh2st.viewer.kit.phrases import KIND_MEANS, ONE_TO_NOTHING, PCC_MEANS, count, sentence
+from napari_nh2st.model.trust_words import KIND_MEANS, ONE_TO_NOTHING, PCC_MEANS
+from napari_nh2st.viewer.kit.phrases import count, sentence
 from napari_nh2st.viewer.layers.spots import MEASURED_UNIT
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import SlideAway
 from napari_nh2st.model.card import Card
-from napari_nh2st.slides.mpp import TYPED
+from napari_nh2st.model.trust_words import figures_explained, held_out_words
+from napari_nh2st.slides.mpp import SOURCES
 from napari_nh2st.slides.picture import left_out_words
-from napari_nh2st.viewer.kit.phrases import clock, count, error_words, figures_explained, held_out_words, sentence
+from napari_nh2st.viewer.kit.phrases import clock, count, error_words, sentence
 from napari_nh2st.viewer.predict.events import State, Status
 from napari_nh2st.viewer.predict.model_names import folder_name
 
@@ -28,7 +29,6 @@ READY = "Ready: press Predict."
 NO_TISSUE = "No tissue found here. Move the view, or edit the tissue mask."
 ALL_PREDICTED = "All of the tissue is predicted."
 _ALL = 0.995  # of the tissue: its tiles are counted roughly where they are very many
-_SOURCES = {TYPED: "typed in", "tiff resolution": "TIFF tag"}  # of a pixel size
 _CAUSES = ("does not say how large its pixels are", "dark, as in fluorescence")  # told once
 _SHOWN = 12  # sections named before the rest is counted
 
@@ -37,7 +37,7 @@ def mpp_words(mpp: float | None, source: str) -> str:
     """Write a pixel size and where it comes from."""
     if mpp is None:
         return "pixel size unknown"
-    return f"{mpp:.4g} µm/px ({_SOURCES.get(source, source)})"
+    return f"{mpp:.4g} µm/px ({SOURCES.get(source, source)})"
 
 
 def pictures_to_choose(slide: Slide) -> list[Picture]:

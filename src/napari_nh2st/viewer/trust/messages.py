@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_nh2st.model.card import Card
-from napari_nh2st.viewer.kit.phrases import HELD_OUT_MEANS, KIND_MEANS, PCC_MEANS, count, trust_words
+from napari_nh2st.model.trust_words import HELD_OUT_MEANS, KIND_MEANS, PCC_MEANS, trust_words
 
 SPREAD_IS = (
     "Spread shows how far the answers differ. It is not the error: answers can agree and all be wrong. On tissue that "
@@ -11,10 +11,6 @@ SPREAD_IS = (
 )
 TISSUE_IS = "Is this tissue like the training tissue? The check does not say whether a prediction is right."
 LEGEND = "Orange: less like the training tissue than 99 of 100 training tiles. Red: far from all of it."
-NO_REFERENCE = (
-    "This model keeps no record of its training tissue: an earlier version made it, or there were too few tiles. Train "
-    "it again to get one."
-)
 CHECK_TIP = "Compare the predicted tiles with the training tissue, and mark the tiles that look different"
 SHOW_SPREAD = "Show spread"
 SPREAD_TIP = "Draw how far the answers differ. Each view or model takes about as long as the prediction did"
@@ -56,29 +52,6 @@ def novelty_key(unusual: str, unlike: str) -> tuple[tuple[str, str | None], ...]
         ("■ less like it than 99 of 100 training tiles", unusual),
         ("■ far from all of it", unlike),
     )
-
-
-def novelty_words(tiles: int, unusual: int, unlike: int) -> str:
-    """Say how many of the tiles that were looked at are unlike the training tissue.
-
-    Parameters
-    ----------
-    tiles, unusual, unlike : int
-        Looked at; beyond 99% of training tiles, those that are far from all of them included; far from all.
-    """
-    if not unusual:
-        return f"All {count(tiles, 'predicted tile')} look like the training tissue."
-    far = f", {_share(unlike, tiles)} very different" if unlike else ""
-    expected = " About 1% is normal, even on slides like those of the training." if unusual <= 0.05 * tiles else ""
-    return (
-        f"{_share(unusual, tiles)} of {count(tiles, 'predicted tile')} look different from the training "
-        f"tissue{far}.{expected}"
-    )
-
-
-def _share(n: int, of: int) -> str:
-    percent = 100 * n / of
-    return f"{percent:z.0f}%" if percent >= 1 else "Less than 1%"
 
 
 def spread_words(gene: str, unit: str, over: str, median: float, contrast: float) -> str:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nh2st.errors import Cancelled as Stopped
+from napari_nh2st.engine.novelty import novelty_of
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.limits import Limits
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.model.reference import UNLIKE, UNUSUAL
+from napari_nh2st.model.trust_words import NO_REFERENCE, novelty_words
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
 from napari_nh2st.viewer.layers.legend import legible
 from napari_nh2st.viewer.layers.map_layer import Look
@@ -20,12 +21,11 @@ from napari_nh2st.viewer.layers.tile_values import F32, TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.services import Services
-from napari_nh2st.viewer.trust.messages import NO_REFERENCE, novelty_key, novelty_words
+from napari_nh2st.viewer.trust.messages import novelty_key
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_PIECE = 2048  # tiles between two looks at the clock
 _UNUSUAL, _UNLIKE = "#ff7b00", "#b00020"  # none of viridis, which the heatmap has
 
 
@@ -74,13 +74,6 @@ def compare_with_training(
         reference = services.reference(model)
         if reference is None:
             raise Nh2stError(NO_REFERENCE)
-        parts: list[F32] = []
-        for i in range(0, len(cells), _PIECE):
-            if cancelled():
-                raise Stopped("stopped")
-            part = inputs.session.embed(inputs.map.tiles(cells[i : i + _PIECE]), cancelled=cancelled)
-            parts.append(reference.novelty(part))
-            tell(min(i + _PIECE, len(cells)), len(cells))
-        return np.concatenate(parts)
+        return novelty_of(inputs.session, reference, inputs.map.tiles(cells), tell, cancelled)
 
     return work
