@@ -28,6 +28,8 @@ def test_every_text_of_the_dock_is_read_whole_at_320_px(make_napari_viewer, qtbo
         qtbot.wait(100)
         if size == 9:
             assert dock.width() == 320
+            line = dock.genes.field.lineEdit()
+            assert line.fontMetrics().horizontalAdvance("DEMO-TUMORIN") + 4 <= line.width()  # the demo's first gene
         for index in range(max(combo.count() for combo in fixed)):
             for combo in fixed:  # whatever is chosen
                 combo.blockSignals(True)

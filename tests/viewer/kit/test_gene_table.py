@@ -143,6 +143,10 @@ def test_all_columns_are_in_sight_whatever_the_font(table: GeneTable) -> None:
         for at in range(1, 5):
             texts = [model.data(model.index(i, at)) for i in range(4)]
             assert max(view.fontMetrics().horizontalAdvance(text) for text in texts) < view.columnWidth(at)
+        if size == 9:  # and a name of twelve letters beside four common numbers
+            plain = [1.5, 2.25, 0.5, 3.0]
+            table.show_frame(frame(**dict.fromkeys(wide.columns, plain)))
+            assert view.fontMetrics().horizontalAdvance("DEMO-TUMORIN") < view.columnWidth(0)
 
 
 def test_a_table_in_a_window_of_its_own(make_napari_viewer, qtbot) -> None:

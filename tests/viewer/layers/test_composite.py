@@ -115,8 +115,8 @@ def test_the_legend_says_what_is_in_sight() -> None:
     said = [o.text for key, o in viewer.canvas.overlays.items() if key.startswith("nh2st_legend") and o.visible]
     low, high = made.gene_limits[0].low, made.gene_limits[0].high
     assert said[0] == "predicted, ln(1 + counts per 10,000)"
-    assert said[1] == f"■ ERBB2  {low:.2f} to {high:.2f}"
-    assert said[2] == "■ FLAT  the same everywhere: 1.00"
+    assert said[1] == f"ERBB2  {low:.2f} to {high:.2f}"
+    assert said[2] == "FLAT  the same everywhere: 1.00"
     made.layer.visible = False
     show_legend(viewer)
     assert not any(o.visible for key, o in viewer.canvas.overlays.items() if key.startswith("nh2st_legend"))

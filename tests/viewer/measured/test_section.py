@@ -93,6 +93,8 @@ def test_a_dropped_file_is_scored_drawn_and_tabled(dock: Dock, tmp_path) -> None
     assert section.summary.text().endswith("over 4 genes, across 80 spots. 1 is perfect, 0 is none.")
     assert found.values("ERBB2")[1] == pytest.approx(hidden_at(SPOTS)[:, 0].astype(np.float32), abs=1e-3)
     assert dock.names()[1:] == ["C9 · ERBB2 · predicted", "C9 · ERBB2 · measured"]
+    assert dock.legend() == ["circles: measured, in the same colours"]
+    assert heatmap.colorbar.position == "top_left"  # the note stands beside the map's own bar
     layer = section.spots.layer
     np.testing.assert_allclose(layer.data, SPOTS[:, ::-1] - 0.5)
     np.testing.assert_allclose(layer.scale, dock.viewer.layers[0].scale)
@@ -182,7 +184,7 @@ def test_counts_that_are_named_like_another_slide_are_asked_about(dock: Dock, tm
     said = f"ERBB2 predicted {predicted:z.2f}, measured {truth:z.2f}, difference {difference:+z.2f}"
     dock.until(lambda: str(dock.viewer.status).startswith(f"{said} ln(1 + counts per 10,000)"))
     assert "ERBB2, predicted less measured" in dock.legend()
-    assert any(text.startswith("■ predicts more, up to +") for text in dock.legend())
+    assert any(text.startswith("predicts more, up to +") for text in dock.legend())
     dock.tick(section.show_difference)
     assert not any("predicted less measured" in text for text in dock.legend())
     dock.workspace.heatmap.layer.visible = False  # with its bar; the colours of the spots still need a key

@@ -68,7 +68,7 @@ class FakeRegions:
     def show_sentence(self, text) -> None:
         self.said = text
 
-    def show_regions(self, listed, regions) -> None:
+    def show_regions(self, listed, regions, choose="") -> None:
         self.listed, self.words = listed, {region.name: region.predicted for region in listed}
         self.comparison.set_regions(regions)
 

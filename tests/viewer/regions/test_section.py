@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
@@ -143,6 +144,24 @@ def test_a_region_drawn_with_the_mouse_is_named_and_measured(make_napari_viewer,
     assert frame.loc["ERBB2", "mean"] == pytest.approx(expected.mean(), abs=1e-3)
     assert frame.loc["ERBB2", "spread"] == pytest.approx(expected.std(ddof=1), rel=1e-2)
 
+    # the next one is chosen in the list; outline and name have a light rim, on the darkest map too
+    dock.draw_square(0.15)
+    dock.until(lambda: dock.names() == ["1", "2"])
+    assert dock.section.region == "2"
+    dock.click(dock.section.draw)
+    layer.face_color = "transparent"
+    heatmap = dock.widget.heatmap.layer
+    heatmap.contrast_limits, heatmap.opacity = (100, 200), 1.0
+    light = dock.viewer.screenshot(flash=False)[..., :3].min(axis=2) > 180
+    tall, wide = light.shape
+
+    def lit(x: float, y: float, reach: int) -> int:
+        return int(light[int(y * tall) - reach : int(y * tall) + reach, int(x * wide) - reach : int(x * wide)].sum())
+
+    assert min(lit(0.4, 0.5, 8), lit(0.6, 0.5, 8)) >= 16
+    assert lit(0.5, 0.5, 8) > 5
+    assert lit(0.55, 0.57, 8) == 0
+
 
 def test_shapes_that_napari_takes_back_leave_nothing(make_napari_viewer, qtbot, quick_clicks) -> None:
     dock = Dock(make_napari_viewer, qtbot, show=True)
@@ -243,7 +262,8 @@ def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
     lines = [key for key in dock.viewer.canvas.overlays if key.startswith("nh2st_legend")]
     written = [overlay for overlay in map(dock.viewer.canvas.overlays.get, lines) if overlay.visible]
     assert [overlay.text.split(":")[0] for overlay in written] == [str(i + 1) for i in range(domains.choice.count())]
-    assert len({tuple(overlay.color) for overlay in written}) == len(written)
+    grounds = [to_hex(overlay.box_color).upper() for overlay in written]
+    assert grounds == [colour_of(i + 1) for i in range(len(written))]
     assert list(first.columns) == ["difference", "score", "adjusted p"]
     at = domains.table.view.visualRect(domains.table.view.model().index(1, 0)).center()
     dock.qtbot.mouseClick(domains.table.view.viewport(), LEFT, pos=at)

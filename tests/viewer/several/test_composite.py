@@ -53,7 +53,7 @@ def test_three_genes_in_one_image(composed: Composed) -> None:
     composed.show("KRT8", "CD3E", " erbb2 ")
     assert composed.view.genes == ("KRT8", "CD3E", "ERBB2")
     assert composed.in_sight() == ["C9", "C9 · KRT8 + CD3E + ERBB2 · predicted"]
-    assert [line.split()[1] for line in composed.legend()[1:]] == ["KRT8", "CD3E", "ERBB2"]
+    assert [line.split()[0] for line in composed.legend()[1:]] == ["KRT8", "CD3E", "ERBB2"]
     limits = composed.part.current.gene_limits[0]
     assert composed.view.scales[0] == f"{limits.low:.2f} to {limits.high:.2f}"
     composed.state.choose_gene("CD3E")  # asked for: its heatmap comes out

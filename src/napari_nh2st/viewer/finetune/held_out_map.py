@@ -9,7 +9,7 @@ from superqt.utils import signals_blocked
 from napari_nh2st.viewer.finetune.gene_combo import GeneCombo
 from napari_nh2st.viewer.finetune.held_out_map_presenter import Colours, GeneChoice, HeldOutMapPresenter
 from napari_nh2st.viewer.finetune.spot_pictures import SpotPictures
-from napari_nh2st.viewer.kit.combo import NarrowCombo, make_narrow
+from napari_nh2st.viewer.kit.combo import NarrowCombo, make_narrow, make_tight
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.state.preferences import stored_preferences
@@ -35,6 +35,8 @@ class HeldOutMap(QWidget):
         self.genes.gene_chosen.connect(self.presenter.choose_gene)
         self.section = NarrowCombo("The section to show, of those with held-out spots")
         make_narrow(self.section, 4)  # both lists fit beside their caption in 320 px
+        for combo in (self.genes, self.section):
+            make_tight(combo)
         self.section.activated.connect(self.presenter.choose_section)
         self.pictures, self.sentence = SpotPictures(), Sentence()
         self.sentence.setToolTip(_TIP)

@@ -14,7 +14,7 @@ from napari_nh2st.viewer.genes.gene_choice import GeneChoice
 from napari_nh2st.viewer.genes.gene_field import GeneField
 from napari_nh2st.viewer.genes.limits_form import LimitsForm
 from napari_nh2st.viewer.genes.pinned_row import PinnedRow
-from napari_nh2st.viewer.kit.combo import NarrowCombo
+from napari_nh2st.viewer.kit.combo import NarrowCombo, make_tight
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.texts import FixedSentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
@@ -36,6 +36,8 @@ class GeneSection(QWidget):
         super().__init__()
         self.field = GeneField()
         self.order = _order_combo()
+        for combo in (self.field, self.order):  # a name of twelve letters is read whole
+            make_tight(combo)
         self.trust = FixedSentence()
         self.measuring = FixedSentence()  # in the place of the other: nothing below it moves
         self.measuring.setVisible(False)

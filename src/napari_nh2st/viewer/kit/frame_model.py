@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-_SHORT = {"difference": "diff.", "elsewhere": "rest", "adjusted p": "adj. p", "measured": "meas."}
+_SHORT = {"spread": "SD", "difference": "diff.", "elsewhere": "rest", "adjusted p": "adj. p", "measured": "meas."}
 
 
 class FrameModel(QAbstractTableModel):

@@ -64,6 +64,7 @@ class GeneTable(QWidget):
         self.view.setToolTip("Click a row to show the gene; click a column's head to sort by it")
         self.view.row_chosen.connect(self._tell)
         self._model.modelReset.connect(self._choose_again)
+        self.view.horizontalHeader().sortIndicatorChanged.connect(self._move_arrow)
         self.enlarge = action_button("Enlarge", "Show the table in a window of its own", self._enlarge)
         self.copy = action_button("Copy", COPY_TIP, self._copy)
         self.save = action_button("Save as CSV…", "Save the whole table", self._ask)
@@ -157,7 +158,7 @@ class GeneTable(QWidget):
         room = self.width() - self.view.verticalScrollBar().sizeHint().width() - 2 * self.view.frameWidth()
         for short in (False, True):
             self._model.short = short
-            widths = self.view.natural_widths()
+            widths = self.view.natural_widths(arrows=not short)
             if sum(widths) <= room:
                 break
         names, others = widths[0], sum(widths[1:])
@@ -168,6 +169,11 @@ class GeneTable(QWidget):
         widths[0] = max(most if least + others > room else least, room - others)
         for column_, width in enumerate(widths):
             self.view.setColumnWidth(column_, width)
+
+    def _move_arrow(self) -> None:
+        """Make room for the arrow in the heading of another column, where there is none in all of them."""
+        if self.frame is not None and self._model.short:
+            self._fit_columns()
 
     def _enlarge(self) -> None:
         if self._window is None:

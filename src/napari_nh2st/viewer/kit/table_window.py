@@ -41,6 +41,7 @@ class FrameView(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of genes differ at their ends
         self.setTabKeyNavigation(False)  # Tab leaves the table
         self.verticalHeader().setVisible(False)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
@@ -60,13 +61,21 @@ class FrameView(QTableView):
         others.sortIndicatorChanged.connect(mark)
         mark()
 
-    def natural_widths(self) -> list[int]:
-        """Return how wide each column would be, in pixels, by its heading and its first rows."""
+    def natural_widths(self, *, arrows: bool = True) -> list[int]:
+        """Return how wide each column would be, in pixels, by its heading and its first rows.
+
+        Parameters
+        ----------
+        arrows : bool
+            Each heading has room for the arrow, not only that of the column by which the table is sorted.
+        """
         model, cells, head = self.model(), self.fontMetrics(), self.horizontalHeader().fontMetrics()
         rows, widths = range(min(model.rowCount(), _SAMPLE)), []
         most = _WIDEST * cells.averageCharWidth()
         for at in range(model.columnCount()):
-            heading = head.horizontalAdvance(str(model.headerData(at, Qt.Orientation.Horizontal))) + _ARROW
+            heading = head.horizontalAdvance(str(model.headerData(at, Qt.Orientation.Horizontal)))
+            if arrows or at == self.horizontalHeader().sortIndicatorSection():
+                heading += _ARROW
             texts = [cells.horizontalAdvance(str(model.data(model.index(i, at)))) for i in rows]
             widths.append(min(max([heading, *texts]), most) + _PADDING)
         return widths

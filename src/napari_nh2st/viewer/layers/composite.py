@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.viewer.layers.changes import Changes
-from napari_nh2st.viewer.layers.legend import legible
 from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
 from napari_nh2st.viewer.layers.roles import Kind, Line, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -130,7 +129,7 @@ class Composite(MapLayer):
     def _lines(self) -> tuple[Line, ...]:
         """Say what each gene's faintest and fullest colour stand for."""
         ends = zip(self.genes, self.gene_limits, self.colours, strict=True)
-        genes = [(f"■ {gene}  {limits_words(limits)}", legible(colour)) for gene, limits, colour in ends]
+        genes = [(f"{gene}  {limits_words(limits)}", colour) for gene, limits, colour in ends]
         return ((f"predicted, {self.map.card.unit}", None), *genes)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.layers.label_colours import label_colormap
-from napari_nh2st.viewer.layers.legend import MOST_LINES, readable
+from napari_nh2st.viewer.layers.legend import MOST_LINES
 from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
 from napari_nh2st.viewer.layers.roles import Kind, Line, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -45,7 +45,7 @@ def legend_of(image: npt.NDArray[np.integer[Any]]) -> tuple[Line, ...]:
     """Return a line for each domain with its share of what is predicted; the last one may stand for several."""
     sizes = np.bincount(image.ravel())[1:]
     shares = 100 * sizes / max(1, sizes.sum())
-    lines: list[Line] = [(f"{n}: {share:z.0f} %", readable(colour_of(n))) for n, share in enumerate(shares, 1)]
+    lines: list[Line] = [(f"{n}: {share:z.0f} %", colour_of(n)) for n, share in enumerate(shares, 1)]
     if len(lines) > MOST_LINES:
         rest = shares[MOST_LINES - 1 :]
         lines[MOST_LINES - 1 :] = [(f"{len(rest)} smaller ones: {rest.sum():z.0f} %", None)]

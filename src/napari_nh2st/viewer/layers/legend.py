@@ -9,8 +9,9 @@ from weakref import WeakSet
 
 from psygnal import EmitLoopError
 
+from napari_nh2st.viewer.kit.colours import ink_on
 from napari_nh2st.viewer.layers.colour_bar import CORNERS, FONT_SIZE, broken, has_bar, place_bar, span_words
-from napari_nh2st.viewer.layers.roles import Role, role_of
+from napari_nh2st.viewer.layers.roles import Line, Role, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -21,25 +22,10 @@ MOST_LINES = 12
 
 _UNITS = (UNIT_OVERLAY, "nh2st_unit_below", "nh2st_unit_third")
 _LINE = "nh2st_legend_{}"
-_WRITING = 0.35  # of white: dark blue could not be read on the legend's dark ground
-_DARK, _PLAIN = (0.09, 0.09, 0.11, 0.85), "white"  # whatever the theme: the colours are made for a dark ground
-_LEAST_LIGHT = 115  # of 255, of writing on it
+_DARK, _PLAIN = (0.09, 0.09, 0.11, 0.85), "white"  # of a line that stands for no colour, in either theme
 _NAMED: WeakSet[Layer] = WeakSet()  # layers whose names we wrote on the canvas
 
 InSight = Sequence[tuple["Layer", Role]]
-
-
-def legible(colour: str) -> str:
-    """Return a lighter shade of "#rrggbb" that is read on the legend's ground."""
-    return "#" + "".join(f"{round(part + _WRITING * (255 - part)):02x}" for part in bytes.fromhex(colour[1:]))
-
-
-def readable(colour: str) -> str:
-    """Return a colour ("#rrggbb") light enough to be read on the dark ground of a legend."""
-    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    light = sum(weight * part for weight, part in zip((0.3, 0.59, 0.11), parts, strict=True))
-    white = max(0.0, (_LEAST_LIGHT - light) / (255 - light))
-    return "#" + "".join(f"{round(part + white * (255 - part)):02x}" for part in parts)
 
 
 def show_legend(viewer: ViewerModel, event: Any = None) -> None:
@@ -71,15 +57,17 @@ def _show_soon(viewer: ViewerModel) -> None:
 def _show(viewer: ViewerModel) -> None:
     in_sight = list(_in_sight(viewer))
     grid = bool(viewer.canvas.grid.enabled)
-    corners = [CORNERS[0 if grid else min(i, len(CORNERS) - 1)] for i in range(len(in_sight))]
+    corners = [CORNERS[0]] * len(in_sight) if grid else _corners(in_sight)
     labels = [_label(layer, role) for layer, role in in_sight]
-    sharing = 1 if grid else min(2, len(in_sight))
-    for (layer, role), corner, label in zip(in_sight, corners, labels, strict=True):
-        words = "\n".join(broken(viewer, text) for text in (label, *(line for line, _ in role.legend)) if text)
+    sharing = min(2, len(set(corners)))
+    for (layer, _), corner, label in zip(in_sight, corners, labels, strict=True):
+        lines = (label, *(text for text, _ in _lines_of(corner, in_sight, corners)))
+        words = "\n".join(broken(viewer, text) for text in lines if text)
         place_bar(viewer, layer, corner, words=words, sharing=sharing)
-    texts = [_common(labels)] if grid else labels
-    for i, key in enumerate(_UNITS):
-        _write(viewer, key, texts[i] if i < len(texts) else "", CORNERS[i], gridded=grid)
+    of_corner = {corner: label for corner, label in zip(reversed(corners), reversed(labels), strict=True) if label}
+    texts = {CORNERS[0]: _common(labels)} if grid else of_corner
+    for corner, key in zip(CORNERS, _UNITS, strict=True):
+        _write(viewer, key, texts.get(corner, ""), corner, gridded=grid)
     _name_cells(viewer, [layer for layer, _ in in_sight] if grid and len(set(labels)) > 1 else [])
     _write_lines(viewer, in_sight, corners)
 
@@ -90,6 +78,29 @@ def _in_sight(viewer: ViewerModel) -> Iterator[tuple[Layer, Role]]:
         role = role_of(layer)
         if role is not None and layer.visible and (role.label or role.legend or has_bar(layer)):
             yield layer, role
+
+
+def _is_note(layer: Layer, role: Role) -> bool:
+    """Tell whether a layer only adds a word to the map below it, whose colours it has."""
+    return not (role.label or has_bar(layer) or any(colour for _, colour in role.legend))
+
+
+def _corners(in_sight: InSight) -> list[str]:
+    """Return each layer's corner: maps have one each, as far as there are, and a note stands in that of its map."""
+    corners, place = [], 0
+    for layer, role in in_sight:
+        corners.append(CORNERS[min(place, len(CORNERS) - 1)])
+        if not _is_note(layer, role):
+            place += 1
+    return corners
+
+
+def _lines_of(corner: str, in_sight: InSight, corners: Sequence[str]) -> tuple[Line, ...]:
+    """Return the lines of a corner: its notes, then those of the topmost legend of the layers that have it."""
+    here = [(layer, role) for (layer, role), own in zip(in_sight, corners, strict=True) if own == corner]
+    notes = (line for layer, role in here if _is_note(layer, role) for line in role.legend)
+    legends = (role.legend for layer, role in here if role.legend and not _is_note(layer, role))
+    return (*notes, *next(legends, ()))
 
 
 def _label(layer: Layer, role: Role) -> str:
@@ -119,16 +130,17 @@ def _name_cells(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
 
 
 def _write_lines(viewer: ViewerModel, in_sight: InSight, corners: Sequence[str]) -> None:
-    """Write, into each corner, the lines of the topmost legend of the layers that have it, from the top down."""
+    """Write into each corner its lines, from the top down."""
     for place, corner in enumerate(CORNERS):
-        of_corner = (role.legend for (_, role), own in zip(in_sight, corners, strict=True) if own == corner)
-        lines = next((legend for legend in of_corner if legend), ())
+        lines = _lines_of(corner, in_sight, corners)
         if corner.startswith("bottom"):
             lines = lines[::-1]  # napari lays out from the edge inwards
         for i in range(MOST_LINES):
             text, colour = lines[i] if i < len(lines) else ("", None)
             key = _LINE.format(place * MOST_LINES + i)
-            _write(viewer, key, text, corner, color=colour or _PLAIN, box_color=_DARK)
+            # on a ground of the very colour that it explains: a lighter shade of red is brown
+            look = (_PLAIN, _DARK) if colour is None else (ink_on(colour), colour)
+            _write(viewer, key, text, corner, color=look[0], box_color=look[1])
 
 
 def _write(viewer: ViewerModel, key: str, text: str, corner: str, **look: Any) -> None:

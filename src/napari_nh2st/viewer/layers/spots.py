@@ -13,7 +13,7 @@ from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.layers.context_effect import LOWER, NEITHER, RAISE, symmetric_limit
 from napari_nh2st.viewer.layers.frames import map_frame
-from napari_nh2st.viewer.layers.legend import legible, show_legend
+from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.names import name_for
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Line, Role, change_role, fingerprint_of, role_of
@@ -144,14 +144,17 @@ def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Sty
     return _mapped(values, *_scale(values, heatmap, style))
 
 
+SAME_COLOURS: tuple[Line, ...] = (("circles: measured, in the same colours", None),)  # as the map that they lie on
+
+
 def measured_key(gene: str, values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> tuple[Line, ...]:
     """Return the lines on the canvas that explain the colours of measured values where no colour bar does."""
     (low, high), colormap, _ = _scale(values, heatmap, style)
     ends = ["#" + "".join(f"{round(255 * float(v)):02x}" for v in colormap.map([end])[0][:3]) for end in (0.0, 1.0)]
     return (
         (f"{gene}, measured", None),
-        (f"■ {high:z.2f} or more", legible(ends[1])),
-        (f"■ {low:z.2f} or less", legible(ends[0])),
+        (f"{high:z.2f} or more", ends[1]),
+        (f"{low:z.2f} or less", ends[0]),
         (MEASURED_UNIT, None),
     )
 
@@ -178,8 +181,8 @@ def difference_key(gene: str, limit: float) -> tuple[Line, ...]:
     """Return the lines on the canvas that say how to read a difference; `limit` is as `difference_colours` has it."""
     return (
         (f"{gene}, predicted less measured", None),
-        (f"■ predicts more, up to {limit:+z.2f}", legible(RAISE)),
-        (f"■ predicts less, down to {-limit:+z.2f}", legible(LOWER)),
+        (f"predicts more, up to {limit:+z.2f}", RAISE),
+        (f"predicts less, down to {-limit:+z.2f}", LOWER),
         (MEASURED_UNIT, None),
     )
 

@@ -9,6 +9,7 @@ from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.roles import Kind, change_role
 from napari_nh2st.viewer.layers.spots import (
     NOT_MEASURED,
+    SAME_COLOURS,
     SpotsLayer,
     difference_colours,
     difference_key,
@@ -175,7 +176,8 @@ class SpotDrawing:
             features = {"measured": truth, "predicted": predicted}
             heatmap, style = self._on_its_scale(comparison, gene), self._workspace.state.style
             colours = measured_colours(truth, heatmap, style)
-            key = () if heatmap is not None and heatmap.visible else measured_key(gene, truth, heatmap, style)
+            beside_bar = heatmap is not None and heatmap.visible
+            key = SAME_COLOURS if beside_bar else measured_key(gene, truth, heatmap, style)
             self.spots.colour(colours, gene, f"{gene} · measured", features, key)
             if comparison.same_unit:
                 colours, limit = difference_colours(predicted - truth)

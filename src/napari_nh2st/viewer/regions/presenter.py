@@ -11,6 +11,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.kit.tool_in_hand import Tool, rest
+from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.predict.events import Request
 from napari_nh2st.viewer.predict.inputs import edited_tissue
 from napari_nh2st.viewer.predict.workspace import Workspace
@@ -33,6 +34,7 @@ from napari_nh2st.viewer.regions.drawn import (
 )
 from napari_nh2st.viewer.regions.history import History
 from napari_nh2st.viewer.regions.messages import NO_PLACE, NO_REGIONS, OFF_THE_SLIDE, predicted_words
+from napari_nh2st.viewer.regions.rim import add_rim
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.services import Services
 
@@ -78,8 +80,8 @@ class RegionsView(Protocol):
     def show_sentence(self, text: str) -> None:
         """Say what to do, or what went wrong."""
 
-    def show_regions(self, listed: list[Listed], regions: Regions) -> None:
-        """List regions, and offer them to be compared."""
+    def show_regions(self, listed: list[Listed], regions: Regions, choose: str = "") -> None:
+        """List regions, choose the one of a name, and offer them to be compared."""
 
     def show_undo(self, steps: int) -> None:
         """Offer to bring back what was removed, where there is something."""
@@ -108,11 +110,13 @@ class RegionsPresenter:
         self._connections = Connections()
         self.pen = Tool(self._take_pen, self._put_pen_down, DRAWING)
         self._pen_on: Shapes | None = None
+        self._newest: tuple[Shapes, int] | None = None  # drawn or brought back, to be chosen in the list
         events, state = workspace.viewer.layers.events, workspace.state
         self._connections.add(events.inserted, self._inserted)
         self._connections.add(events.removed, self._removed)
         for layer in shapes_layers(workspace.viewer):
             self._listen(layer)
+            self._rim(layer)
         state.map_chosen.connect(self._map_chosen)
         state.events.slide.connect(self.look_again)
         state.events.jobs_ended.connect(self.look_again)
@@ -151,7 +155,13 @@ class RegionsPresenter:
     def _inserted(self, event: Any) -> None:
         if event.value in shapes_layers(self._workspace.viewer):
             self._listen(event.value)
+            self._rim(event.value)
         self.look_again()
+
+    def _rim(self, layer: Shapes) -> None:
+        """Draw a rim around regions that are drawn here; other shapes keep the look that they were given."""
+        if kind_of(layer) is Kind.REGIONS:
+            add_rim(self._workspace.viewer, layer)
 
     def _removed(self, event: Any) -> None:
         if event.value in self._sizes and not self._view.folded:
@@ -198,6 +208,7 @@ class RegionsPresenter:
         """Give shapes a number that were not there before."""
         before, self._sizes[layer] = self._sizes.get(layer, 0), len(layer.data)
         if len(layer.data) > before and len(layer.features) == len(layer.data):
+            self._newest = layer, len(layer.data) - 1
             name_new(self._workspace.viewer, layer, before)
         self._view.show_undo(len(self._history))
 
@@ -284,8 +295,10 @@ class RegionsPresenter:
             off = on_slide(outlines, prediction_map).area == 0
             words = predicted_words(predicted.get(name, 0), None if tissue is None else tissue[name])
             listed.append(Listed(name, colours[name], OFF_THE_SLIDE if off else words, sizes.get(name)))
+        newest, self._newest = self._newest, None
+        choose = next((shape.name for shape in self._drawn if (shape.layer, shape.index) == newest), "")
         self._view.show_sentence("")
-        self._view.show_regions(listed, regions)
+        self._view.show_regions(listed, regions, choose)
         self.show_genes()
 
     def _failed(self, asked: object, error: Exception) -> None:

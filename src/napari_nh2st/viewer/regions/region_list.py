@@ -44,11 +44,11 @@ class RegionList(QTableWidget):
         at = self.currentRow()
         return self._names[at] if 0 <= at < len(self._names) else ""
 
-    def show_regions(self, regions: list[Listed]) -> None:
-        """List regions; the chosen one stays, or the first is chosen."""
+    def show_regions(self, regions: list[Listed], choose: str = "") -> None:
+        """List regions and choose one by its name; else the chosen one stays, or the first is chosen."""
         if self.state() == QAbstractItemView.State.EditingState:
             return  # somebody is typing a name; it is listed anew when it is there
-        kept = self.region
+        kept = choose or self.region
         with signals_blocked(self):
             self._names = [region.name for region in regions]
             self.setRowCount(len(regions))

@@ -85,9 +85,9 @@ class RegionsSection(QWidget):
         """Say what to do, or what went wrong."""
         self.sentence.say(text)
 
-    def show_regions(self, listed: list[Listed], regions: Regions) -> None:
-        """List regions, and offer them to be compared."""
-        self.list.show_regions(listed)
+    def show_regions(self, listed: list[Listed], regions: Regions, choose: str = "") -> None:
+        """List regions, choose the one of a name, and offer them to be compared."""
+        self.list.show_regions(listed, choose)
         self.delete.set_reason_off("" if listed else NO_REGIONS)
         self.comparison.presenter.set_regions(regions)
 

@@ -49,8 +49,8 @@ def novelty_key(unusual: str, unlike: str) -> tuple[tuple[str, str | None], ...]
     """Return the lines on the canvas that explain the two colours of tiles, "#rrggbb"."""
     return (
         ("unlike the training tissue", None),
-        ("■ less like it than 99 of 100 training tiles", unusual),
-        ("■ far from all of it", unlike),
+        ("less like it than 99 of 100 training tiles", unusual),
+        ("far from all of it", unlike),
     )
 
 

@@ -14,7 +14,6 @@ from napari_nh2st.geometry import IntArray
 from napari_nh2st.model.reference import UNLIKE, UNUSUAL
 from napari_nh2st.model.trust_words import NO_REFERENCE, novelty_words
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
-from napari_nh2st.viewer.layers.legend import legible
 from napari_nh2st.viewer.layers.map_layer import Look
 from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import F32, TileValues
@@ -57,7 +56,7 @@ class Novelty:
         """Draw the marks: see-through where the tissue is as in the training."""
         marks = np.where(self.values > UNUSUAL, self.values, np.nan).reshape(self.map.rows, self.map.columns)
         self.image.draw(marks, Limits(UNUSUAL, 2 * UNLIKE - UNUSUAL))
-        self.image.describe(legend=novelty_key(legible(_UNUSUAL), legible(_UNLIKE)))
+        self.image.describe(legend=novelty_key(_UNUSUAL, _UNLIKE))
 
     def words(self) -> str:
         """Say how many tiles are unlike."""
