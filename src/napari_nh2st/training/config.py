@@ -29,9 +29,13 @@ class TrainingConfig(BaseModel):
     licence: str = Field(default="unknown", description="licence of the model; the licence of your data may limit it")
     tissue: str | None = Field(default=None, description="tissue that it is trained on, such as human breast cancer")
     citation: str | None = Field(default=None, description="how to cite the data that it is trained on")
-    synthetic: bool = Field(default=False, description="the tissue is computer-made, not measured")
+    synthetic: bool = Field(
+        default=False, title="computer-made tissue", description="the tissue is computer-made, not measured"
+    )
     half: bool = Field(
-        default=False, description="store weights as 16-bit numbers: files half as large, predictions hardly differ"
+        default=False,
+        title="16-bit weights",
+        description="store weights as 16-bit numbers: files half as large, predictions hardly differ",
     )
 
     architecture: Architecture = Field(default=Architecture(), description="the network")
@@ -39,6 +43,7 @@ class TrainingConfig(BaseModel):
         default=None,
         gt=0.05,
         lt=10,
+        title="pixel size, µm",
         description="width of a pixel as the model sees tissue, in µm; when empty, it follows from the distance of the "
         "measured spots. Smaller pixels show more detail and take longer",
     )
@@ -48,9 +53,12 @@ class TrainingConfig(BaseModel):
         description="distance between a place and its neighbours, in model pixels; when empty, it follows from the "
         "distance of the measured spots",
     )
-    panel: int = Field(default=250, ge=1, description="number of genes to predict, unless you list them")
+    panel: int = Field(
+        default=250, ge=1, title="number of genes", description="number of genes to predict, unless you list them"
+    )
     panel_kind: Literal["highest-mean", "most-variable", "spatially-variable"] = Field(
         default="highest-mean",
+        title="choose the genes that are",
         description="genes to choose, unless you list them: those with the highest mean, those that vary most between "
         "spots, or those that vary most from region to region",
     )
@@ -59,11 +67,14 @@ class TrainingConfig(BaseModel):
     )
 
     encoder_start: Path | None = Field(
-        default=None, description="file of a pretrained encoder to start from, made by nh2st pretrain"
+        default=None,
+        title="pretrained encoder",
+        description="file of a pretrained encoder to start from, made by nh2st pretrain",
     )
     pretrain_steps: int = Field(
         default=60,
         ge=0,
+        title="pretraining steps",
         description="steps in which the encoder first learns the look of your tissue, without gene counts; variant "
         "context only, and not when it starts from a model or an encoder file",
     )
@@ -114,7 +125,10 @@ class TrainingConfig(BaseModel):
         default=0.1, ge=0, description="weight of the loss that matches a spot's image with its own expression"
     )
     near_weight: float = Field(
-        default=0.05, ge=0, description="weight of the loss that matches a spot's image with its neighbours' expression"
+        default=0.05,
+        ge=0,
+        title="neighbour weight",
+        description="weight of the loss that matches a spot's image with its neighbours' expression",
     )
     stain_jitter: float = Field(
         default=0.15,
@@ -126,6 +140,7 @@ class TrainingConfig(BaseModel):
     views: int = Field(
         default=0,
         ge=0,
+        title="turned views",
         description="times that tissue is encoded again, turned and in other colours; each takes as long as the first. "
         "For train head",
     )
@@ -133,9 +148,16 @@ class TrainingConfig(BaseModel):
         default="equal",
         description="equal: every gene counts the same. variance: genes that vary more count more",
     )
-    ema: float = Field(default=0.95, ge=0, lt=1, description="smoothing of the weights over the last steps; 0 is none")
+    ema: float = Field(
+        default=0.95,
+        ge=0,
+        lt=1,
+        title="smoothing of weights",
+        description="smoothing of the weights over the last steps; 0 is none",
+    )
     inner_validation: float = Field(
         default=0.15,
+        title="block of each section",
         gt=0,
         lt=0.5,
         description="part of each section, as one block, that is held out to choose the best epoch: 0.15 is 15%",
@@ -151,15 +173,20 @@ class TrainingConfig(BaseModel):
         description="instead of sections: patients to score the model on, with all their sections",
     )
     refit: bool = Field(
-        default=True, description="when the held-out blocks have been scored, train once more, on all spots"
+        default=True,
+        title="train again on all spots",
+        description="when the held-out blocks have been scored, train once more, on all spots",
     )
     device: str = Field(
         default="auto", description="where to compute: auto, cpu, cuda, cuda:1 (a second graphics card), or mps (Apple)"
     )
     devices: int = Field(
-        default=1, ge=1, description="processes that train together on one machine, each on a device of its own"
+        default=1,
+        ge=1,
+        title="processes",
+        description="processes that train together on one machine, each on a device of its own",
     )
-    nodes: int = Field(default=1, ge=1, description="machines that train together")
+    nodes: int = Field(default=1, ge=1, title="machines", description="machines that train together")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="precision of numbers in training: fp32 is full, bf16 is faster where the processor has it",

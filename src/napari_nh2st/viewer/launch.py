@@ -15,7 +15,7 @@ from napari_nh2st.viewer.layers.opening import begin_opening
 
 PICTURE_SIZE = (1280, 800)
 _PICTURE_SECONDS = 240.0
-NAME = "demo tissue (synthetic)"
+NAME = "demo tissue"
 
 
 def open_dock(viewer: napari.Viewer) -> Any:

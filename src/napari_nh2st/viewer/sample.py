@@ -12,7 +12,7 @@ from napari_nh2st.viewer.layers.removal import make_every_removal_safe
 if TYPE_CHECKING:
     from napari_nh2st.slides import Slide
 
-NAME = "demo tissue (synthetic)"
+NAME = "demo tissue"
 
 
 def demo_tissue() -> list[tuple[Any, dict[str, Any], str]]:

@@ -93,10 +93,10 @@ def test_the_file_ends_as_its_format_does(form: ChoiceForm[FigureChoice], tmp_pa
 def test_an_export_in_words(tmp_path: Path) -> None:
     words = partial(export_words, card=card(), places=1234)
     form = ChoiceForm(ExportChoice(file=tmp_path / "C9.h5ad"), EXPORT_SUFFIXES, words, EXPORT_ENDINGS)
-    assert "1,234 places and all 4 genes. It is saved as C9.h5ad." in form.preview
+    assert "1,234 tiles and all 4 genes. It is saved as C9.h5ad." in form.preview
     form.draft.change("genes", ["KRT8"])
     form.draft.change("format", "csv")
-    assert form.preview.endswith("1,234 places and 1 gene. It is saved as C9.csv.")
+    assert form.preview.endswith("1,234 tiles and 1 gene. It is saved as C9.csv.")
     form.draft.change("genes", ["NOPE"])
     assert form.problem == "the model her2st does not predict NOPE"
 

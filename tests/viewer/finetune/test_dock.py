@@ -180,7 +180,15 @@ def test_preparations_are_counted_and_nothing_is_cut_at_320_px(dock, qtbot, shee
             assert header.length() <= table.viewport().width()
             assert all(table.sizeHintForColumn(at) <= header.sectionSize(at) for at in range(2, table.columnCount()))
         if size == usual:
+            for part in (dock.map, dock.map._choices, dock.map.section):  # as after the first epoch
+                part.setVisible(True)
+            dock.map.section.addItems(["S901", "S902"])
+            dock.map.genes.list_genes(("DEMO-TUMORIN",), ("0.93",), "DEMO-TUMORIN")
+            qtbot.wait(50)
             assert body.minimumSizeHint().width() + dock.verticalScrollBar().sizeHint().width() <= 320
+            line = dock.map.genes.lineEdit()
+            assert line.fontMetrics().horizontalAdvance("DEMO-TUMORIN") <= line.width()
+            dock.map.setVisible(False)
     (run / "job.json").unlink()
 
 

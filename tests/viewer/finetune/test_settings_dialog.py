@@ -53,6 +53,18 @@ def type_in(qtbot, row, text: str) -> None:
 
 
 @pytest.mark.pyqt6
+def test_a_person_reads_words_and_the_file_has_names(opened: Opened, run: Path) -> None:
+    labels = {name: row.label.text() for name, row in opened.dialog.form.rows.items()}
+    assert labels["ema"] == "smoothing of weights"
+    assert labels["half"] == "16-bit weights"
+    assert "Setting ema" in opened.row("ema").label.toolTip()
+    panel = opened.row("panel_kind").native
+    assert panel.currentText() == "most highly expressed"  # as in the dock
+    panel.setCurrentIndex(1)
+    assert panel.currentText() == "most variable"
+    assert opened.dialog.presenter.draft.result().panel_kind == "most-variable"
+
+
 def test_settings_are_typed_and_saved(opened, qtbot, run: Path) -> None:
     type_in(qtbot, opened.row("patience"), "9")
     type_in(qtbot, opened.row("pitch"), "12")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_nh2st.viewer.kit.connections import Connections
+from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.scale_bar import NO_SCALE, ScaleBar
 from napari_nh2st.viewer.state.preferences import Preferences
 from viewer.fakes import FakeSlide
@@ -22,13 +23,19 @@ class Bench(Desk):
         self.bar = ScaleBar(self.viewer, self.state, self.preferences, self.connections)
 
 
-def test_it_stands_where_the_pixel_size_is_known_and_goes_in_a_grid() -> None:
+def test_it_stands_where_the_pixel_size_is_known_and_of_all_slides_in_a_grid() -> None:
     bench = Bench(FakeSlide(mpp=None))
     assert not bench.overlay.visible
     bench.presenter.give_mpp(0.25)
     assert bench.overlay.visible, "not right after Set"
     bench.viewer.canvas.grid.enabled = True
-    assert not bench.overlay.visible
+    assert bench.overlay.visible, "of slides side by side"
+    unknown = FakeSlide(mpp=None)
+    unknown.fingerprint = "another"
+    data, meta, _ = slide_layer_data(unknown)
+    layer = bench.viewer.add_image(data, **meta)
+    assert not bench.overlay.visible, "µm of a slide of unknown pixel size"
+    bench.viewer.layers.remove(layer)
     bench.viewer.canvas.grid.enabled = False
     assert bench.overlay.visible
     bench.viewer.layers.clear()

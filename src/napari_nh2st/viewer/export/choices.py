@@ -132,7 +132,7 @@ def export_words(choice: ExportChoice, card: Card, places: int) -> str:
     which = "all " if not genes else ""
     exporter, number = EXPORTERS[choice.format], len(genes or card.genes)
     check_size(choice.format, places, number)
-    table = f"{count(places, 'place')} and {which}{count(number, 'gene')}"
+    table = f"{count(places, 'tile')} and {which}{count(number, 'gene')}"
     return f"{exporter.description}: {table}. {file_words(choice.file, folder=exporter.folder)}"
 
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QWidget
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.finetune.panel_choice import PANEL_NAMES
 from napari_nh2st.viewer.finetune.settings_presenter import GROUPS, SettingsPresenter
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.layout import column, row
@@ -35,7 +36,7 @@ class SettingsDialog(QDialog):
         self.presenter, self._open_file = presenter, open_file
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("All settings of the run")
-        self.form = ModelForm(presenter.draft, GROUPS, presenter.reasons_off)
+        self.form = ModelForm(presenter.draft, GROUPS, presenter.reasons_off, {"panel_kind": PANEL_NAMES})
         self.problem = Banner()
         self.problem.setVisible(False)
         self.yaml = action_button(

@@ -19,7 +19,7 @@ def make_narrow(combo: QComboBox, letters: int = 6) -> None:
 def make_tight(combo: QComboBox) -> None:
     """Take away most of the room that napari leaves around the text of a combo box, where two share a row."""
     combo.setStyleSheet(
-        "QComboBox { padding: 3px 2px 3px 5px; } QComboBox::drop-down { width: 14px; margin: 0px; border: none; }"
+        "QComboBox { padding: 3px 0px 3px 4px; } QComboBox::drop-down { width: 14px; margin: 0px; border: none; }"
         "QComboBox::down-arrow { width: 10px; height: 10px; }"
     )
 

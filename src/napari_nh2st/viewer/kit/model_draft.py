@@ -45,6 +45,8 @@ class FormField:
     step : float
         Of a number: a hundredth to a tenth of the default.
     choices : tuple
+    title : str
+        What a person reads instead of its name; empty where the name says it.
     options : mapping
         More for the widget, from the field's `json_schema_extra`: {"mode": "w"} for a file to be written.
     """
@@ -61,11 +63,12 @@ class FormField:
     step: float = 1
     choices: tuple[object, ...] = ()
     options: Mapping[str, object] = dataclass_field(default_factory=dict)
+    title: str = ""
 
     @property
     def label(self) -> str:
         """The name as a person reads it: "learning rate"."""
-        return self.name.rpartition(".")[2].replace("_", " ")
+        return self.title or self.name.rpartition(".")[2].replace("_", " ")
 
     def text(self, value: object) -> str:
         """Write a value as a person types it; None is empty."""
@@ -115,7 +118,9 @@ def _field(name: str, info: FieldInfo) -> FormField:
         kind = "text"  # a spin box has no None, and would turn it into its lowest value
     said = info.description or ""
     options = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    return FormField(name, annotation, kind, default, optional, said, low, high, limits, step, choices, options)
+    return FormField(
+        name, annotation, kind, default, optional, said, low, high, limits, step, choices, options, info.title or ""
+    )
 
 
 def _without_none(annotation: object) -> tuple[object, bool]:

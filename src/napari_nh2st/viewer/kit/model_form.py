@@ -44,12 +44,16 @@ class Row:
         Takes what is chosen.
     reason_off : str
         Why the field cannot be changed; empty where it can.
+    words : mapping, optional
+        What a person reads for its choices.
     """
 
-    def __init__(self, field: FormField, draft: Draft[Any], reason_off: str = "") -> None:
+    def __init__(
+        self, field: FormField, draft: Draft[Any], reason_off: str = "", words: Mapping[str, str] | None = None
+    ) -> None:
         self.field, self._draft, self._reason_off = field, draft, reason_off
         self.label = Label(field.label)
-        self.widget = _widget(field, draft.value(field.name))
+        self.widget = _widget(field, draft.value(field.name), words or {})
         self.reset = QToolButton()
         self.reset.setText("↺")
         self.reset.setAutoRaise(True)
@@ -98,6 +102,8 @@ class ModelForm(QScrollArea):
         Titles and the names of their fields. A model inside the model is one name. What is in no group comes last.
     reasons_off : mapping, optional
         Names of fields that cannot be changed -> why.
+    words : mapping, optional
+        Names of fields -> what a person reads for each of their choices.
 
     Attributes
     ----------
@@ -105,13 +111,17 @@ class ModelForm(QScrollArea):
     """
 
     def __init__(
-        self, draft: Draft[Any], groups: Mapping[str, Sequence[str]], reasons_off: Mapping[str, str] | None = None
+        self,
+        draft: Draft[Any],
+        groups: Mapping[str, Sequence[str]],
+        reasons_off: Mapping[str, str] | None = None,
+        words: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         super().__init__()
         self._draft = draft
-        reasons = reasons_off or {}
+        reasons, words = reasons_off or {}, words or {}
         self.rows = {
-            name: Row(field, draft, reasons.get(name, reasons.get(name.partition(".")[0], "")))
+            name: Row(field, draft, reasons.get(name, reasons.get(name.partition(".")[0], "")), words.get(name))
             for name, field in draft.fields.items()
         }
         self._wheel = _NoWheel(self)
@@ -180,7 +190,7 @@ class _NoWheel(QObject):
         return False
 
 
-def _widget(field: FormField, value: object) -> ValueWidget[Any]:
+def _widget(field: FormField, value: object, words: Mapping[str, str]) -> ValueWidget[Any]:
     """Return the widget that magicgui has for a type; one for text where it has none that fits."""
     if field.kind in ("text", "list"):
         made = LineEdit(name=field.name)
@@ -188,6 +198,9 @@ def _widget(field: FormField, value: object) -> ValueWidget[Any]:
         made.native.setPlaceholderText(str(field.options.get("placeholder", empty)))
     else:
         options = {"nullable": True, **field.options} if field.kind == "file" else _options(field)
+        if field.kind == "choice":
+            spoken = [(words.get(str(choice), str(choice).replace("-", " ")), choice) for choice in field.choices]
+            options = {**options, "choices": spoken}
         made = create_widget(annotation=field.annotation, name=field.name, options=options)
         if field.kind == "switch":
             made.native.setText("")  # its name stands before it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_nh2st.viewer.layers.roles import slide_of
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -47,10 +49,8 @@ class ScaleBar:
 
     def refresh(self) -> None:
         """Show the bar, or hide it, as it is right now."""
-        if self._own:
-            on = self._preferences.scale_bar and self._in_micrometres() and not self._viewer.canvas.grid.enabled
-        else:
-            on = self._users and not self._unknown
+        wanted = self._preferences.scale_bar and self._in_micrometres()
+        on = wanted if self._own else self._users and not self._unknown
         if on == self._bar.visible:
             return
         self._showing = True
@@ -86,4 +86,7 @@ class ScaleBar:
     def _in_micrometres(self) -> bool:
         slide, units = self._state.slide, self._viewer.layers.units
         known = self._state.map is not None if slide is None else slide.mpp is not None
+        if self._viewer.canvas.grid.enabled:  # one bar for all cells, which zoom together
+            slides = [slide_of(layer) for layer in self._viewer.layers if layer.visible]
+            known = known and all(each.mpp is not None for each in slides if each is not None)
         return known and bool(units) and str(units[-1]) == "micrometer"
