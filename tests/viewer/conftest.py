@@ -6,8 +6,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from viewer.canvas import Canvas
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +37,16 @@ def own_settings(request: pytest.FixtureRequest) -> None:
     """Keep what the docks remember away from the user's own settings."""
     if request.node.get_closest_marker("viewer"):
         request.getfixturevalue("keep_settings_in")
+
+
+@pytest.fixture
+def canvas(make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canvas]:
+    """Return a window with the dock, on whose canvas files are dropped."""
+    from napari.utils.notifications import notification_manager
+
+    canvas = Canvas(make_napari_viewer(show=True), qtbot, monkeypatch)
+    yield canvas
+    notification_manager.notification_ready.disconnect(canvas._noted)
 
 
 @pytest.fixture(scope="session")

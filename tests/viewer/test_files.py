@@ -10,8 +10,11 @@ import tifffile
 from npe2 import PluginManifest
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.formats import EXPORTERS, read_export
+from napari_nh2st.formats.importer import display_of
 from napari_nh2st.viewer import writer
-from napari_nh2st.viewer.layers.roles import KEY, Kind, map_of, map_role, role_in, slide_of
+from napari_nh2st.viewer.layers.heatmap import heatmap_data
+from napari_nh2st.viewer.layers.roles import map_of, role_in, slide_of
 from napari_nh2st.viewer.reader import get_reader
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
@@ -64,16 +67,29 @@ def test_prediction_folder_opens_as_a_heatmap(tmp_path: Path) -> None:
     np.testing.assert_allclose(layer.data_to_world((0, 0)), (np.array(made.origin) - 0.5) * 0.5)
 
 
-@pytest.mark.parametrize(("write", "suffix"), [(writer.write_h5ad, ".h5ad"), (writer.write_csv, ".csv")])
-def test_saving_a_layer_writes_the_whole_panel(write, suffix: str, tmp_path: Path) -> None:
-    role = map_role(Kind.HEATMAP, made_map(), "predicted expression")
-    (path,) = write(str(tmp_path / f"out{suffix}"), None, {"metadata": {KEY: role}})
-    assert Path(path).stat().st_size > 0
-    if suffix == ".h5ad":
-        import anndata
+@pytest.mark.filterwarnings("ignore:exported without a tissue image")
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_saving_a_layer_writes_the_whole_panel_as_it_is_shown(name: str, tmp_path: Path) -> None:
+    """File > Save Selected Layers: napari looks for the writer by the ending, and hands it the layer's attributes."""
+    from napari.layers import Image
+    from npe2 import PluginManager
 
-        table = anndata.read_h5ad(path)
-        assert table.shape == (12, 4)
+    plugins = PluginManager()
+    plugins.register(PluginManifest.from_file(ROOT / "src" / "napari_nh2st" / "napari.yaml"))
+    data, meta = heatmap_data(made_map(), "KRT8")
+    layer = Image(data, **{**meta, "contrast_limits": (0.5, 3.0), "colormap": "magma", "opacity": 0.4})
+    data, attributes, _ = layer.as_layer_data_tuple()
+    for ending in EXPORTERS[name].suffixes:
+        chosen, path = plugins.get_writer(str(tmp_path / f"out{ending}"), ["image"])
+        write = getattr(writer, chosen.command.removeprefix("napari-nh2st."))
+        (written,) = write(path, data, attributes)
+        assert written == str(tmp_path / f"out{ending}")
+        saved = read_export(written)
+        assert (len(saved), saved.genes) == (12, card().genes)
+        display = display_of(saved)
+        assert (display.genes, display.colormap, display.limits, display.opacity) == (
+            *(("KRT8",), "magma", {"KRT8": (0.5, 3.0)}, 0.4),
+        )
 
 
 def test_saving_another_layer_says_why_not(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""napari's reader: slides in micrometres, and prediction folders as heatmaps.
+"""napari's reader: slides in micrometres, and predictions in all formats that we write as heatmaps.
 
 napari calls it on the GUI thread. Where a person waits it reads no more than a header, and that for a moment only;
 where a script waits it opens the slide, and raises what goes wrong.
@@ -11,28 +11,31 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
-from napari_nh2st.errors import Nh2stError, OtherImage, SlideError
+from napari_nh2st.errors import OtherImage, SlideError
 from napari_nh2st.slide_path import slide_file
-from napari_nh2st.viewer.kit.background import read_aside
 from napari_nh2st.viewer.kit.gui_thread import window_is_live
 from napari_nh2st.viewer.layers.frames import slide_layer_data
-from napari_nh2st.viewer.layers.opening import BusySign, begin_opening, complain, open_viewers
+from napari_nh2st.viewer.layers.opening import begin_opening, complain
 from napari_nh2st.viewer.layers.removal import make_every_removal_safe
+from napari_nh2st.viewer.layers.reopening import Reopening, read_again
 
 if TYPE_CHECKING:
     from napari_nh2st.slides import SlideHeader
 
 LayerData = tuple[Any, ...]
 Reader = Callable[[Any], list[LayerData]]
-Look = Union["SlideHeader", SlideError, None]  # what a look into a file gave; None if it took too long
+Look = Union["SlideHeader", SlideError, Literal["prediction"], None]  # of a look into a file; None: it took too long
 
+_PREDICTION: Literal["prediction"] = "prediction"
 NOTHING: list[LayerData] = [(None,)]  # napari's word for a reader that has done its work, and adds no layer
 # Formats that nothing else in napari reads: saying why one cannot be opened beats "no reader found".
 _OURS_ALONE = (".svs", ".ndpi", ".scn", ".bif")
 _OVERVIEWS = (".mrxs", ".vsi")  # opened nowhere in napari: the line says what they are
 _SUFFIXES = (*_OURS_ALONE, *_OVERVIEWS, ".tif", ".tiff", ".jpg", ".jpeg", ".png")
+_PREDICTIONS = (".nh2st", ".h5ad", ".parquet", ".geojson")  # nothing else in napari reads them
+_MAYBE = (".csv", ".zarr", ".ome.tif", ".ome.tiff")  # napari reads others of these
 _FOLDERS = (  # what it is, and files that show it
     ("a model folder: choose it in the dock NH2ST, with “folder…” beside Model", "card.json"),
     ("the folder of a fine-tuning run: open it in the dock NH2ST fine-tune", "metrics.jsonl", "summary.json"),
@@ -46,7 +49,7 @@ _LOOK_S = 0.15  # a person who drops a file sees within this time that it is bei
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
-    """Return a reader for a slide or a prediction folder, or None where this is neither.
+    """Return a reader for a slide or a prediction, or None where this is neither.
 
     Parameters
     ----------
@@ -57,7 +60,11 @@ def get_reader(path: str | list[str]) -> Reader | None:
     live = window_is_live()
     looks: dict[Path, Look] = {}
     for one in paths:
-        if one.suffix == ".nh2st":
+        if one.name.lower().endswith(_PREDICTIONS):
+            continue
+        if one.name.lower().endswith(_MAYBE):
+            looks[one] = _look(one, _LOOK_S if live else None)
+        if looks.get(one) == _PREDICTION:
             continue
         if one.is_dir():
             if not live:
@@ -65,7 +72,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
         elif slide_file(one).suffix.lower() not in _SUFFIXES:
             return None
         else:
-            looks[one] = _look(one, _LOOK_S if live else None)
+            if one not in looks:
+                looks[one] = _look(one, _LOOK_S if live else None)
             if _is_for_others(one, looks[one]):
                 return None
     if not paths:
@@ -86,10 +94,11 @@ def _look(path: Path, seconds: float | None) -> Look:
     found: SimpleQueue[Look] = SimpleQueue()
 
     def read() -> None:
+        from napari_nh2st.formats import is_export
         from napari_nh2st.slides import read_header  # a second of imports, the first time
 
         try:
-            found.put(read_header(path))
+            found.put(_PREDICTION if is_export(path) else read_header(path))
         except SlideError as error:
             found.put(error)
 
@@ -118,7 +127,13 @@ def _read(path: str | list[str]) -> list[LayerData]:
 def _open(path: Path) -> LayerData:
     from napari_nh2st.slides import open_slide
 
-    return read_prediction(path) if path.suffix == ".nh2st" else slide_layer_data(open_slide(path))
+    return read_prediction(path) if _is_prediction(path) else slide_layer_data(open_slide(path))
+
+
+def _is_prediction(path: Path) -> bool:
+    from napari_nh2st.formats import is_export
+
+    return path.name.lower().endswith(_PREDICTIONS) or is_export(path)
 
 
 def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
@@ -132,8 +147,8 @@ def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
         look = looks.get(one)
         if isinstance(look, SlideError):
             complain(viewer, look, one)
-        elif one.suffix == ".nh2st":
-            _begin_prediction(viewer, one)
+        elif look == _PREDICTION or one.name.lower().endswith(_PREDICTIONS):
+            Reopening(viewer, one).start()
         elif one.is_dir():
             complain(viewer, SlideError(f"{one} is {folder_words(one)}"), one)
         else:
@@ -143,44 +158,12 @@ def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
     return layers or NOTHING
 
 
-def _begin_prediction(viewer: Any, path: Path) -> None:
-    """Read a prediction in a thread, and add its heatmap."""
-    sign = BusySign(path.name)
-
-    def work() -> Callable[[], None]:
-        try:
-            data, meta, _ = read_prediction(path)
-        except Exception as error:
-            reason = error
-            return lambda: end(lambda: complain(viewer, reason, path))
-        return lambda: end(lambda: viewer.add_image(data, **meta))
-
-    def end(then: Callable[[], Any]) -> None:
-        sign.hide()
-        if viewer in open_viewers():
-            then()
-
-    sign.show()
-    read_aside(work)
-
-
 def read_prediction(path: Path) -> LayerData:
-    """Open a prediction folder as a heatmap of its best gene.
+    """Open a prediction as a heatmap of the gene that was shown, else of its best.
 
     Raises
     ------
     Nh2stError
-        If the folder holds no prediction on a lattice.
+        If it holds no prediction on a lattice.
     """
-    from napari_nh2st.engine.store import open_prediction
-    from napari_nh2st.viewer.layers.heatmap import heatmap_data
-    from napari_nh2st.viewer.state.dock_state import first_gene
-    from napari_nh2st.viewer.state.predicted_map import PredictedMap
-
-    try:
-        prediction_map = PredictedMap.of(open_prediction(path))
-    except ValueError as error:
-        raise Nh2stError(f"{path.name}: {error}") from error
-    except KeyError as error:
-        raise Nh2stError(f"{path.name} does not say how large its slide is ({error}): predict again") from error
-    return *heatmap_data(prediction_map, first_gene(prediction_map.card)), "image"
+    return *read_again(path).layer_data(), "image"

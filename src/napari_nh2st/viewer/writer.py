@@ -1,11 +1,15 @@
-"""File > Save of a heatmap layer: the whole panel, not only the gene that is shown."""
+"""File > Save of a heatmap layer: the whole panel, not only the gene that is shown, with how it is shown."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.layers.roles import heatmap_map, role_in
+from napari_nh2st.viewer.layers.roles import gene_in, heatmap_map, role_in
+
+if TYPE_CHECKING:
+    from napari_nh2st.formats.display import Display
 
 
 def _write(path: str, attributes: dict[str, Any], name: str) -> list[str]:
@@ -14,7 +18,25 @@ def _write(path: str, attributes: dict[str, Any], name: str) -> list[str]:
         raise Nh2stError("this layer is no NH2ST heatmap: select one that is, then File > Save Selected Layers")
     from napari_nh2st.formats import export
 
-    return [str(export(prediction_map.prediction(), name, path))]
+    return [str(export(prediction_map.prediction(), name, path, display=_display(attributes)))]
+
+
+def _display(attributes: Mapping[str, Any]) -> Display | None:
+    """Return how a layer is shown, None where that is not told."""
+    from napari_nh2st.formats.display import Display
+
+    gene, limits, colormap = (
+        gene_in(attributes.get("metadata")),
+        attributes.get("contrast_limits"),
+        attributes.get("colormap"),
+    )
+    if not gene or limits is None:
+        return None
+    name = colormap.get("name") if isinstance(colormap, Mapping) else getattr(colormap, "name", colormap)
+    ends = float(limits[0]), float(limits[1])
+    return Display(
+        genes=(gene,), colormap=str(name), limits={gene: ends}, opacity=float(attributes.get("opacity", 1.0))
+    )
 
 
 def write_h5ad(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -35,3 +57,18 @@ def write_parquet(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
 def write_geojson(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a heatmap layer's prediction as tiles with measurements, for QuPath."""
     return _write(path, attributes, "geojson")
+
+
+def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as an image with a channel a gene, for QuPath and Fiji."""
+    return _write(path, attributes, "ome-tiff")
+
+
+def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as an image with a channel a gene, for napari and Vitessce."""
+    return _write(path, attributes, "ome-zarr")
+
+
+def write_nh2st(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as the folder that `nh2st predict` leaves."""
+    return _write(path, attributes, "nh2st")

@@ -122,6 +122,8 @@ def command_text(workspace: Workspace) -> str:
         folder = "" if prediction_map is None else repeat.store_path(prediction_map.slide)
     else:
         first, folder = str(prediction_map.provenance.get("command", "")), opened
+        if prediction_map.values_only:
+            folder = repeat.store_path(prediction_map.slide)
     try:
         display = display_of_window(workspace)
     except Nh2stError:
@@ -158,10 +160,9 @@ def _model_name(workspace: Workspace, prediction_map: PredictedMap) -> str:
 
 
 def _opened_from(workspace: Workspace) -> str | None:
-    """Return the prediction folder that the heatmap was opened from, None where it was predicted here."""
-    layer = None if workspace.heatmap is None else workspace.heatmap.layer
-    path = None if layer is None else layer.source.path
-    return str(path) if path is not None and Path(path).suffix == ".nh2st" else None
+    """Return the file or folder that the heatmap was opened from, None where it was predicted here."""
+    path = None if workspace.heatmap is None else workspace.heatmap.map.opened_from
+    return None if path is None else str(path)
 
 
 def _visible(workspace: Workspace, heatmap: HeatmapLayer) -> Box | None:

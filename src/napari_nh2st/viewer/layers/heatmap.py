@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
+    from napari_nh2st.formats.display import Display
     from napari_nh2st.geometry import IntArray
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -61,19 +62,38 @@ def beyond_words(values: F32, limits: Limits, *, locked: bool) -> str:
     return f"{share:.0%} of the tiles lie beyond the {'locked limits' if locked else 'limits set by hand'}"
 
 
-def heatmap_data(prediction_map: PredictedMap, gene: str) -> tuple[F32, dict[str, Any]]:
-    """Return a heatmap as layer data, without a viewer: what a reader hands to napari, and `adopt` takes over."""
+def heatmap_data(
+    prediction_map: PredictedMap, gene: str, display: Display | None = None, slide_layer: Layer | None = None
+) -> tuple[F32, dict[str, Any]]:
+    """Return a heatmap as layer data, without a viewer: what a reader hands to napari, and `adopt` takes over.
+
+    Parameters
+    ----------
+    display : Display, optional
+        The colours, limits and opacity to show it in.
+    slide_layer : Layer, optional
+        The slide to lie on.
+    """
     values = prediction_map.values(gene)
-    limits = limits_of(values)
+    kept = None if display is None else display.limits_for(gene)
+    limits = limits_of(values) if kept is None else Limits(*kept)
+    look = HEATMAP if display is None else replace(HEATMAP, colormap=_known(display.colormap), opacity=display.opacity)
     role = map_role(Kind.HEATMAP, prediction_map, PREDICTED, gene=gene, title=heatmap_title(gene))
     meta = {
         "name": name_for(role),
         "contrast_limits": (limits.low, limits.high),
         "metadata": {KEY: role},
-        **HEATMAP.as_arguments(),
-        **map_frame(prediction_map.cell, prediction_map.origin, float(prediction_map.slide["mpp"])),
+        **look.as_arguments(),
+        **map_frame(prediction_map.cell, prediction_map.origin, float(prediction_map.slide["mpp"]), slide_layer),
     }
     return values, meta
+
+
+def _known(colormap: str) -> str:
+    """Return the name of a colormap, our own where napari has none of that name."""
+    from napari.utils.colormaps import AVAILABLE_COLORMAPS
+
+    return colormap if colormap in COLORMAPS or colormap in AVAILABLE_COLORMAPS else DEFAULT_COLORMAP
 
 
 class HeatmapLayer(MapLayer):

@@ -100,6 +100,14 @@ class OpenSlides:
                 self._seen[layer] = True
                 layer.visible = False
 
+    def show_alone(self, fingerprint: str | None) -> None:
+        """Put all slides away with their layers, for what was predicted on a slide that is not open."""
+        self._chosen = None
+        for layer in self._viewer.layers:
+            if fingerprint_of(layer) not in (None, fingerprint) and (layer.visible or layer not in self._seen):
+                self._seen[layer] = layer.visible
+                layer.visible = False
+
     def keep_all_in_sight(self, on: bool) -> None:
         """Leave the layers as they are for a while; afterwards the slide that is chosen by then is in sight again."""
         self._all_in_sight = on
@@ -128,7 +136,9 @@ class OpenSlides:
 
     def _elsewhere(self, layer: Layer, chosen: Layer) -> bool:
         of = None if kind_of(layer) in _TAKEN_AWAY else fingerprint_of(layer)
-        return of not in (None, fingerprint_of(chosen)) and layer_of_slide(self._viewer, of) is not None
+        if of in (None, fingerprint_of(chosen)):
+            return False
+        return map_of(layer) is not None or layer_of_slide(self._viewer, of) is not None
 
 
 def _sides(layer: Layer) -> FloatArray:

@@ -223,6 +223,14 @@ def complain(viewer: ViewerModel | None, error: Exception, path: Path | None = N
     EVENTS.failed.emit(viewer, words)
 
 
+def note(viewer: ViewerModel, words: str) -> None:
+    """Say what to know of something that was opened, as a notification and in the dock."""
+    from napari.utils.notifications import show_warning
+
+    show_warning(words)
+    EVENTS.failed.emit(viewer, words)
+
+
 def open_with_napari(viewer: ViewerModel, path: Path) -> None:
     """Leave an image that is no slide to napari's own reader."""
     try:

@@ -163,6 +163,12 @@ def role_in(metadata: object) -> Role | None:
     return role if isinstance(role, Role) else None
 
 
+def gene_in(metadata: object) -> str:
+    """Return the gene that a layer with these metadata shows, empty where it shows none."""
+    role = role_in(metadata)
+    return "" if role is None else role.gene
+
+
 def role_of(layer: object) -> Role | None:
     """Return the role of a layer, None for any object that is no layer of ours."""
     role = role_in(getattr(layer, "metadata", None))

@@ -122,6 +122,10 @@ class MapsOnScreen:
         self.state.show_map(None)
         self.tell_limits()
 
+    def is_new(self, prediction_map: PredictedMap) -> bool:
+        """Tell whether nothing draws a map yet: its layer came from a file."""
+        return id(prediction_map) not in self._heatmaps
+
     def adopt(self, layer: Image, prediction_map: PredictedMap) -> None:
         """Take over a heatmap that was opened from a file."""
         if id(prediction_map) not in self._heatmaps:

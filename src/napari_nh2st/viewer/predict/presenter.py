@@ -11,6 +11,7 @@ from napari_nh2st.slide_path import slide_file
 from napari_nh2st.slides.mpp import TYPED
 from napari_nh2st.viewer.kit.long_work import Threads
 from napari_nh2st.viewer.kit.tool_in_hand import rest
+from napari_nh2st.viewer.layers.heatmap import COLORMAPS
 from napari_nh2st.viewer.layers.opening import EVENTS, add_slide, levels_for_window
 from napari_nh2st.viewer.layers.roles import (
     Kind,
@@ -249,10 +250,22 @@ class PredictPresenter:
             return
         self.live.stop()  # else the next step of the view would put it away
         own = layer_of_slide(self._viewer, prediction_map.slide.get("fingerprint"))
-        if own is not None and self.maps.open_slides.is_elsewhere(prediction_map):
+        if own is None and self.state.slide_layer is not None:
+            self.choose_slide(None)  # the map would seem to lie on that slide
+            self.maps.open_slides.show_alone(prediction_map.slide.get("fingerprint"))
+        elif own is not None and self.maps.open_slides.is_elsewhere(prediction_map):
             self.choose_slide(own)
-        self.maps.adopt(layer, prediction_map)
+        if self.maps.is_new(prediction_map):
+            self._take_up_look(layer, prediction_map)
         self.controller.adopt(prediction_map)
+
+    def _take_up_look(self, layer: Layer, prediction_map: PredictedMap) -> None:
+        """Go on with the gene, the colours and the limits that a heatmap from a file has."""
+        colormap = str(layer.colormap.name)
+        self.state.gene = gene_of(layer)
+        if colormap in COLORMAPS:
+            self.state.style.colormap = colormap
+        self.maps.take_up(layer, prediction_map)
 
     def take_up_window(self, slide_layer: Layer | None) -> MadeWith | None:
         """Take over the heatmaps that an earlier dock drew, and the gene of the one that is in sight.

@@ -72,6 +72,9 @@ class SlideSection(QWidget):
         """Choose one of the open slides."""
         if layer in self._layers:
             self.combo.setCurrentIndex(self._layers.index(layer))
+        elif layer is None:
+            with signals_blocked(self.combo):
+                self.combo.setCurrentIndex(-1)
 
     def refresh(self, event: Any = None) -> None:
         """List the slide layers anew, keeping the choice."""

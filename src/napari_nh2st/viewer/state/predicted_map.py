@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,7 @@ class PredictedMap:
         self._blocks: OrderedDict[Index, npt.NDArray[np.floating[Any]]] = OrderedDict()  # the last seen come last
         self.count = 0
         self.made_with: MadeWith | None = None  # not known of one from a file
+        self.opened_from: Path | None = None
         self.preview: Preview | None = None
 
     @classmethod
