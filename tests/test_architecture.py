@@ -48,6 +48,7 @@ ROOMS = {
         {"layers"},
         {"predict"},
         {"start", "genes", "measured", "regions", "context", "trust", "several", "export", "finetune"},
+        {"models"},
         {"actions"},
         {"predict_dock", "reader", "writer", "sample", "launch"},
         {"commands"},

@@ -18,6 +18,8 @@ def test_every_text_of_the_dock_is_read_whole_at_320_px(make_napari_viewer, qtbo
     window = Window(lambda: make_napari_viewer(show=True), qtbot, (slide("A"), slide("B")))
     dock, scroll = window.widget, window.widget.scroll
     window.predict()
+    dock.use_model("demo")
+    window.predict()  # two models: all of the section on them
     for fold in dock.folds.values():
         fold.open()
     main, docked = window.viewer.window._qt_window, dock.parentWidget()

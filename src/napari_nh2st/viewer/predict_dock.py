@@ -33,6 +33,7 @@ from napari_nh2st.viewer.layers.removal import make_removal_safe
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.layers.scale_bar import ScaleBar
 from napari_nh2st.viewer.measured.section import MeasuredSection
+from napari_nh2st.viewer.models.section import ModelsSection
 from napari_nh2st.viewer.predict.job_section import JobSection
 from napari_nh2st.viewer.predict.layer_list import LayerList
 from napari_nh2st.viewer.predict.model_section import ModelSection
@@ -59,6 +60,7 @@ FOLDS: tuple[tuple[str, str, Callable[[Workspace], QWidget]], ...] = (
     ("Trust", "How sure: the figures in words, tissue unlike the training, and how far answers differ", TrustSection),
     ("Several genes", "Pinned genes as layers, three genes in one image, and signatures", SeveralSection),
     ("Several slides", "Open slides side by side", SlidesSection),
+    ("Several models", "Models side by side on one slide, where they disagree and which is right", ModelsSection),
 )
 
 # Kinds of layers that a section goes on with when an earlier dock has drawn them.

@@ -131,6 +131,7 @@ EXAMPLES = [
     Example(Kind.PINNED, _heatmap(Kind.PINNED), lambda made, gene: made.show(gene)),
     Example(Kind.EFFECT, _effect, lambda made, gene: made.draw_gene(gene)),
     Example(Kind.SPREAD, _values(Kind.SPREAD), _draw_values),
+    Example(Kind.DISAGREEMENT, _values(Kind.DISAGREEMENT), _draw_values),
     Example(Kind.NOVELTY, _marks),
     Example(Kind.COMPOSITE, lambda viewer, shown: Composite(viewer, shown, ["ERBB2", "KRT8"], HEX[:2])),
     Example(Kind.SIGNATURE, _signature),
@@ -139,6 +140,7 @@ EXAMPLES = [
 OTHERS = [
     Example(Kind.MEASURED, _spots(Kind.MEASURED), lambda made, gene: made.colour("red", gene, f"{gene} here", {})),
     Example(Kind.DIFFERENCE, _spots(Kind.DIFFERENCE), lambda made, gene: made.colour("red", gene, f"{gene} less", {})),
+    Example(Kind.NEARER, _spots(Kind.NEARER), lambda made, gene: made.colour("red", gene, f"{gene} nearer", {})),
     Example(Kind.RINGS, _spots(Kind.RINGS)),
     Example(Kind.OUTLINE, _outline),
 ]
@@ -171,7 +173,7 @@ def on_map(request: pytest.FixtureRequest) -> Scene:
 
 
 def test_every_kind_has_an_example() -> None:
-    elsewhere = {Kind.SLIDE, Kind.TISSUE, Kind.REGIONS}  # made by a reader, and drawn or edited by the user
+    elsewhere = {Kind.SLIDE, Kind.COPY, Kind.TISSUE, Kind.REGIONS}  # made by a reader, and drawn or edited by the user
     assert {example.kind for example in [*EXAMPLES, *OTHERS]} == set(Kind) - elsewhere
 
 

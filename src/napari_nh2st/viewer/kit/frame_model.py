@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+_LETTERS = 9  # of a heading where there is no room: of a model's name, say
 _SHORT = {"spread": "SD", "difference": "diff.", "elsewhere": "rest", "adjusted p": "adj. p", "measured": "meas."}
 
 
@@ -47,10 +48,12 @@ class FrameModel(QAbstractTableModel):
             return None
         name = self.heading(section)
         if role == Qt.ItemDataRole.DisplayRole:
-            return _SHORT.get(name, name) if self.short else name
+            return shortened(name) if self.short else name
         if role == Qt.ItemDataRole.ToolTipRole:
             said = self.tips.get(name, "")
-            return plain_tip(f"{name}: {said[:1].lower()}{said[1:]}" if self.short and name in _SHORT else said)
+            if self.short and shortened(name) != name:
+                said = f"{name}: {said[:1].lower()}{said[1:]}"
+            return plain_tip(said)
         return None
 
     def heading(self, column: int) -> str:
@@ -113,6 +116,13 @@ class WholeModel(QIdentityProxyModel):
         if role == Qt.ItemDataRole.DisplayRole and index.isValid():
             return self.sourceModel().words(index.row(), index.column())
         return super().data(index, role)
+
+
+def shortened(heading: str) -> str:
+    """Return a heading for a column with little room."""
+    if heading in _SHORT or len(heading) <= _LETTERS:
+        return _SHORT.get(heading, heading)
+    return f"{heading[: _LETTERS - 1]}…"
 
 
 def written(value: Any, digits: int = 2) -> str:

@@ -90,12 +90,17 @@ def symmetric_limit(values: npt.NDArray[Any]) -> float:
     return limit if limit > _FLAT else 0.5
 
 
+def blue_to_orange() -> Any:
+    """Return the colormap of what may lie on both sides of 0."""
+    from napari.utils import Colormap
+
+    return Colormap(_COLOURS, name="blue to orange")
+
+
 class EffectLayer(TileValues):
     """The layer of a ContextEffect."""
 
     def __init__(self, viewer: ViewerModel, effect: ContextEffect) -> None:
-        from napari.utils import Colormap
-
         role = EffectRole(
             kind=Kind.EFFECT,
             fingerprint=effect.map.slide.get("fingerprint"),
@@ -104,7 +109,7 @@ class EffectLayer(TileValues):
             title="context effect",
             provenance=provenance_of(effect.map, "predicted with surroundings less without"),
         )
-        super().__init__(viewer, role, Look(Colormap(_COLOURS, name="blue to orange")))
+        super().__init__(viewer, role, Look(blue_to_orange()))
         self.effect = effect
 
     def draw_gene(self, gene: str) -> None:

@@ -11,7 +11,7 @@ from psygnal import EmitLoopError
 
 from napari_nh2st.viewer.kit.colours import ink_on
 from napari_nh2st.viewer.layers.colour_bar import CORNERS, FONT_SIZE, broken, has_bar, place_bar, span_words
-from napari_nh2st.viewer.layers.roles import Line, Role, role_of
+from napari_nh2st.viewer.layers.roles import Kind, Line, Role, kind_of, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -68,7 +68,8 @@ def _show(viewer: ViewerModel) -> None:
     texts = {CORNERS[0]: _common(labels)} if grid else of_corner
     for corner, key in zip(CORNERS, _UNITS, strict=True):
         _write(viewer, key, texts.get(corner, ""), corner, gridded=grid)
-    _name_cells(viewer, [layer for layer, _ in in_sight] if grid and len(set(labels)) > 1 else [])
+    named = any(layer.visible and kind_of(layer) is Kind.COPY for layer in viewer.layers)  # each cell has its own
+    _name_cells(viewer, [layer for layer, _ in in_sight] if grid and len(set(labels)) > 1 and not named else [])
     _write_lines(viewer, in_sight, corners)
 
 

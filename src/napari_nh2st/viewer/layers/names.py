@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from napari_nh2st.markup import untagged
 from napari_nh2st.slide_path import split_picture
-from napari_nh2st.viewer.layers.roles import MapRole, Role, layer_of_slide, role_of
+from napari_nh2st.viewer.layers.roles import Kind, MapRole, Role, layer_of_slide, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -64,7 +64,8 @@ def _is_ours(viewer: ViewerModel, layer: Layer, role: Role) -> bool:
 def _name(role: Role, slide: str, *, with_model: bool) -> str:
     details = []
     if isinstance(role, MapRole):
-        details = [role.map.card.name] * with_model + ["fine"] * role.map.fine
+        of_one = role.kind is not Kind.DISAGREEMENT  # of several models; its title names them
+        details = [role.map.card.name] * (with_model and of_one) + ["fine"] * (role.map.fine and of_one)
     title = f"{role.title} ({', '.join(details)})" if details else role.title
     return untagged(f"{slide} · {title}" if slide else title)
 

@@ -108,6 +108,11 @@ class OpenSlides:
                 self._seen[layer] = layer.visible
                 layer.visible = False
 
+    @property
+    def all_in_sight(self) -> bool:
+        """True while layers are left as they are: something is laid out side by side."""
+        return self._all_in_sight
+
     def keep_all_in_sight(self, on: bool) -> None:
         """Leave the layers as they are for a while; afterwards the slide that is chosen by then is in sight again."""
         self._all_in_sight = on

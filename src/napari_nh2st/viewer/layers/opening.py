@@ -19,6 +19,7 @@ from napari_nh2st.viewer.layers.frames import frame_of, slide_layer_data
 from napari_nh2st.viewer.layers.lazy_level import BlockReading, lazy_levels
 from napari_nh2st.viewer.layers.names import slide_name
 from napari_nh2st.viewer.layers.roles import KEY, OpeningRole, give_role, is_opening, role_in, slide_role
+from napari_nh2st.viewer.layers.slide_copy import copies_of
 from napari_nh2st.viewer.layers.stacking import gather
 
 if TYPE_CHECKING:
@@ -204,8 +205,9 @@ def show_levels(layer: Layer, slide: Slide, levels: list[Any]) -> None:
 
     def draw() -> None:
         shown = here()
-        if shown is not None and shown.visible:
-            shown.refresh(extent=False, thumbnail=False)
+        for each in [] if shown is None else [shown, *copies_of(shown)]:
+            if each.visible:
+                each.refresh(extent=False, thumbnail=False)
 
     give_role(layer, slide_role(slide))
     BlockReading(levels, read_aside, draw)

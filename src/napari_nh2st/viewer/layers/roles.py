@@ -28,17 +28,20 @@ class Kind(StrEnum):
     """The kinds of layers that the plugin adds."""
 
     SLIDE = "slide"
+    COPY = "slide beside itself"
     TISSUE = "tissue"
     HEATMAP = "heatmap"
     PINNED = "pinned gene"
     EFFECT = "context effect"
     SPREAD = "spread"
+    DISAGREEMENT = "disagreement of models"
     NOVELTY = "unlike the training"
     COMPOSITE = "composite"
     SIGNATURE = "signature"
     DOMAINS = "domains"
     MEASURED = "measured spots"
     DIFFERENCE = "difference"
+    NEARER = "nearer model"
     RINGS = "spots to align"
     REGIONS = "regions"
     OUTLINE = "inspected tile"
@@ -46,7 +49,7 @@ class Kind(StrEnum):
 
 HEATMAPS = (Kind.HEATMAP, Kind.PINNED)
 _LABELS = (Kind.TISSUE, Kind.DOMAINS)
-_POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.RINGS)
+_POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

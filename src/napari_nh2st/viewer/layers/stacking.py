@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 # From the glass upwards; kinds of one line lie on one another in the order in which they come.
 ORDER: tuple[tuple[Kind, ...], ...] = (
-    (Kind.SLIDE,),
+    (Kind.SLIDE, Kind.COPY),
     HEATMAPS,
     INSTEAD,
     (Kind.NOVELTY, Kind.DOMAINS, Kind.TISSUE),
     (Kind.MEASURED,),
-    (Kind.DIFFERENCE, Kind.RINGS),
+    (Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS),
     (Kind.REGIONS,),
     (Kind.OUTLINE,),
 )

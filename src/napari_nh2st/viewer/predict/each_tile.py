@@ -11,7 +11,7 @@ from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 SHOW_PREDICTION = "Show the prediction"
-_COVERING = (Kind.NOVELTY, Kind.MEASURED, Kind.DIFFERENCE)  # marks and spots would hide it
+COVERING = (Kind.NOVELTY, Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER)  # marks and spots would hide it
 
 
 class Answers(Protocol):
@@ -77,7 +77,7 @@ class EachTile(Generic[A]):
             assert answers.image.layer is not None
             answers.image.layer.events.visible.connect(lambda event: self._visibility_changed())
         if instead_of_prediction and answers.image.layer is not None:
-            self._workspace.maps.instead.show(answers.image.layer, covered_by=_COVERING)
+            self._workspace.maps.instead.show(answers.image.layer, covered_by=COVERING)
 
     def show_prediction(self) -> None:
         """Show the prediction again, with all that was put out of sight."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.names import name_layers
-from napari_nh2st.viewer.layers.roles import fingerprint_of, layer_of_slide
+from napari_nh2st.viewer.layers.roles import Kind, fingerprint_of, kind_of, layer_of_slide
 from napari_nh2st.viewer.layers.stacking import gather
 from napari_nh2st.viewer.predict.workspace import Workspace
 
@@ -52,7 +52,8 @@ class LayerList:
             self._choose(layer_of_slide(self._workspace.viewer, fingerprint_of(active)) or active)
 
     def _inserted(self, event: Any) -> None:
-        self._new.append(event.value)
+        if kind_of(event.value) is not Kind.COPY:  # its place is a cell of the grid
+            self._new.append(event.value)
 
     def _renamed(self, event: Any = None) -> None:
         name_layers(self._workspace.viewer)  # a slide may have got another name

@@ -28,6 +28,7 @@ SIDE_BY_SIDE_TIP = (
 )
 LAYING_OUT = "Laying the slides side by side…"
 TOO_FEW_SLIDES = "Open a second slide first"
+MODELS_FIRST = "Leave the models side by side first"
 
 
 def pinned_words(model: str, absent: list[str]) -> str:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
-from napari_nh2st.viewer.layers.roles import slide_of
+from napari_nh2st.viewer.layers.roles import Kind, kind_of, slide_of
 from napari_nh2st.viewer.predict.workspace import Workspace
-from napari_nh2st.viewer.several.messages import LAYING_OUT, TOO_FEW_SLIDES, side_by_side_words
+from napari_nh2st.viewer.several.messages import LAYING_OUT, MODELS_FIRST, TOO_FEW_SLIDES, side_by_side_words
 from napari_nh2st.viewer.several.side_by_side import SideBySide
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ class SlidesPresenter:
         if self._side is not None and not self._side.complete:
             self.leave()
         enough = sum(slide_of(layer) is not None for layer in self._workspace.viewer.layers) > 1
-        self._view.show_offer("" if enough or self.on else TOO_FEW_SLIDES)
+        models = any(kind_of(layer) is Kind.COPY for layer in self._workspace.viewer.layers)
+        self._view.show_offer("" if self.on else MODELS_FIRST if models else "" if enough else TOO_FEW_SLIDES)
 
     def _changed(self, event: object = None) -> None:
         self._view.look_soon()
