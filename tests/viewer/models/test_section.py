@@ -102,7 +102,7 @@ def test_a_person_compares_two_models(make_napari_viewer, qtbot, tmp_path: Path)
     qtbot.waitUntil(lambda: right.presenter.right is not None, timeout=20_000)
     window.click(right.layer)
     assert window.in_sight == ["A", "A · ERBB2 · her2st or other, the nearer"]
-    assert list(right.table.frame.columns) == ["her2st", "other", "nearer", "spots"]
+    assert list(right.table.frame.columns) == ["her2st", "other", "nearer"]
     written = right.table.write(tmp_path / "right.csv").read_text()
     assert written.startswith("gene,her2st,other,difference,low,high,nearer,spots")
 

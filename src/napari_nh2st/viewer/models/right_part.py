@@ -16,7 +16,7 @@ from napari_nh2st.viewer.models.right_where import RightPresenter, RightWhere
 from napari_nh2st.viewer.models.selection import Selection
 from napari_nh2st.viewer.predict.workspace import Workspace
 
-_SAVED_ALONE = ["difference", "low", "high"]  # columns for which the dock has no room
+_SAVED_ALONE = ["difference", "low", "high", "spots"]  # columns for which the dock has no room
 
 
 class RightPart(QWidget):
