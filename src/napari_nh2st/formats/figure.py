@@ -19,6 +19,7 @@ from napari_nh2st.atomic import finished_file
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.display import Display
+from napari_nh2st.formats.exporter import Progress
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.formats.picture import RGB, part
 from napari_nh2st.formats.smooth import smoothed
@@ -49,6 +50,7 @@ EDGE, GAP, HEAD, TO_BAR, BAR, TICKS, LINE = 0.8, 4.0, 4.4, 1.6, 2.2, 3.2, 2.8
 TALLEST = 200.0  # mm of image, all rows together: a page
 MM_PER_LETTER = 1.25  # of small text, on the wide side
 
+_DRAWN, _WRITTEN = 0.5, 0.99  # of the time, about
 _TISSUE_GROUND = "white"
 # Text stays text, so that journals can set and search it.
 _STYLE: dict[str, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "nh2st", "font.size": TEXT}
@@ -73,6 +75,7 @@ def write_figure(
     width_mm: float | None = None,
     dpi: int = DPI,
     command: str | None = None,
+    progress: Progress = lambda share: None,
 ) -> Path:
     """Draw a display and write it; the file appears when it is complete.
 
@@ -92,6 +95,8 @@ def write_figure(
         Of the file, and of the images in a PDF or SVG.
     command : str, optional
         The command that repeats this, for the file's metadata; by default this process's own.
+    progress : callable
+        Receives the share that is done, 0 to 1. To stop, raise in it; nothing is left then.
 
     Returns
     -------
@@ -109,9 +114,13 @@ def write_figure(
     from matplotlib import style
 
     with style.context(["default", _STYLE]):
+        progress(0)
         figure = draw_figure(prediction, display, slide=slide, width_mm=width_mm, dpi=dpi)
+        progress(_DRAWN)
         with finished_file(path) as draft:
             figure.savefig(draft, dpi=dpi, **_metadata(path, prediction, display, command or repeat_command()))
+            progress(_WRITTEN)
+    progress(1.0)
     return path
 
 

@@ -84,6 +84,7 @@ ACTIONS = (
     Action("clear_results", "Clear the results of this slide", "slides.menu.clear", FILES),
     Action("export", "Export the prediction", "result.export", FILES, "Ctrl+Shift+E"),
     Action("figure", "Save a figure for print", "result.ask_figure", FILES, "Ctrl+Shift+F"),
+    Action("report", "Write a report of this slide", "result.ask_report", FILES),
     Action("copy_command", "Copy the command line", "result.command", FILES, "Ctrl+Shift+K"),
     Action("copy_python", "Copy as Python", "result.presenter.copy_python", FILES),
     Action("save_view", "Save this view", "result.ask_save_view", FILES),

@@ -42,6 +42,7 @@ from napari_nh2st.viewer.predict.region_section import RegionSection
 from napari_nh2st.viewer.predict.slide_section import SlideSection
 from napari_nh2st.viewer.predict.tissue_section import TissueSection
 from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.regions.drawn import regions_on_slide
 from napari_nh2st.viewer.regions.section import RegionsSection
 from napari_nh2st.viewer.several.section import SeveralSection
 from napari_nh2st.viewer.several.slides_section import SlidesSection
@@ -163,6 +164,7 @@ class PredictWidget(QWidget):
         self.genes = GeneSection(self.workspace)
         self.tissue = TissueSection(self.workspace)
         self.result = ExportSection(self.workspace)
+        self.result.presenter.regions = partial(regions_on_slide, self.workspace)
         self.empty = EmptyDock(self.workspace)
         self._tour: Tour | None = None
         self._is_empty = False

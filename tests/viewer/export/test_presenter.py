@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,24 +19,27 @@ from PIL import Image as Picture
 
 from napari_nh2st import cli
 from napari_nh2st.engine.store import open_prediction, save_prediction
+from napari_nh2st.formats import format_of
 from napari_nh2st.formats.display import Display, Subject, load_display, save_display
 from napari_nh2st.slides import open_slide
-from napari_nh2st.viewer.export.choices import ExportChoice, FigureChoice
+from napari_nh2st.viewer.export.choices import ExportChoice, FigureChoice, ReportChoice
 from napari_nh2st.viewer.export.commands import _display_of
 from napari_nh2st.viewer.export.on_screen import display_of_window
-from napari_nh2st.viewer.export.presenter import NOT_READY, NOTHING, WRITING, ExportPresenter
+from napari_nh2st.viewer.export.presenter import NOT_READY, NOTHING, STOPPED, WRITING, ExportPresenter
 from napari_nh2st.viewer.predict.messages import READY
 from napari_nh2st.viewer.predict.region import visible_box
 from napari_nh2st.viewer.reader import get_reader
 from napari_nh2st.viewer.state.services import Services
 from viewer.fakes import FakeServices, FakeSlide
-from viewer.without_window import Desk
+from viewer.without_window import Desk, FakeWork
 
 
 class FakeExportView:
-    def __init__(self) -> None:
+    def __init__(self, work: FakeWork) -> None:
+        self.work = work
         self.devices: list[str] = []
         self.device, self.export_off, self.copying_off, self.clipboard, self.said = "auto", "", "", "", ""
+        self.opened: list[Path] = []
 
     def show_devices(self, names: Sequence[str]) -> None:
         self.devices = list(names)
@@ -55,11 +59,14 @@ class FakeExportView:
     def say(self, text: str) -> None:
         self.said = text
 
+    def open_file(self, path: Path) -> None:
+        self.opened.append(path)
+
 
 class Export(Desk):
     def __init__(self, **how) -> None:
         super().__init__(**how)
-        self.view = FakeExportView()
+        self.view = FakeExportView(FakeWork(self.workspace.subjects))
         self.export = ExportPresenter(self.workspace, self.view)
 
     def copied(self, what: str = "command") -> str:
@@ -242,11 +249,11 @@ def test_some_genes_are_exported(desk: Export, tmp_path: Path) -> None:
 def test_while_a_file_is_written_no_other_is_and_an_error_is_said(desk: Export, tmp_path: Path) -> None:
     desk.services.export = Services().export
     desk.predict()
-    desk.background.hold = True
+    desk.view.work.hold = True
     (tmp_path / "file").touch()
     desk.export.save_table(ExportChoice(file=tmp_path / "file" / "a.h5ad"))
     assert (desk.view.said, desk.view.export_off) == (WRITING, WRITING)
-    desk.background.release()
+    desk.view.work.release()
     assert desk.view.said.startswith("Could not save: ")
     assert desk.view.export_off == ""
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -257,14 +264,50 @@ def test_a_file_that_is_done_when_another_slide_is_open_names_its_slide(desk: Ex
     desk.predict()
     (tmp_path / "file").touch()
     for file, said in ((tmp_path / "a.h5ad", "C9: Saved "), (tmp_path / "file" / "a.h5ad", "C9: Could not save: ")):
-        desk.background.hold = True
+        desk.view.work.hold = True
         desk.export.save_table(ExportChoice(file=file))
         first, other = desk.state.slide_layer, FakeSlide()
         other.fingerprint = "another"
         desk.open(other)
-        desk.background.release()
+        desk.view.work.release()
         assert desk.view.said.startswith(said)
         desk.presenter.choose_slide(first)
+
+
+def test_a_file_that_was_stopped_is_not_there(desk: Export, tmp_path: Path) -> None:
+    desk.services.export = Services().export
+    desk.predict()
+    tables = [tmp_path / name for name in ("a.csv", "a.h5ad", "a.ome.zarr", "a.ome.tif")]
+    for begin in (
+        *(partial(desk.export.save_table, ExportChoice(file=file, format=format_of(file))) for file in tables),
+        partial(desk.export.save_figure, FigureChoice(file=tmp_path / "a.png", format="PNG")),
+        partial(desk.export.save_report, ReportChoice(file=tmp_path / "a.html")),
+    ):
+        desk.view.work.hold = True
+        begin()
+        assert (desk.view.said, desk.view.export_off) == (WRITING, WRITING)
+        desk.view.work.cancel()
+        assert (desk.view.said, desk.view.export_off) == (STOPPED, "")
+    assert desk.view.opened == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_has_the_gene_in_the_window_the_pinned_ones_and_the_regions(desk: Export, tmp_path: Path) -> None:
+    assert desk.export.report_form() is None
+    desk.predict()
+    desk.state.pinned = ("KRT8", "NOPE")
+    desk.export.regions = lambda: {"tumour": [np.array([(0.0, 0.0), (400.0, 0.0), (400.0, 400.0)])]}
+    desk.workspace.preferences.save_folder = str(tmp_path)
+    form = desk.export.report_form()
+    assert form.preview == "2 maps (ERBB2, KRT8), 1 region, trust and origin. It is saved as C9-report.html."
+    form.draft.change("format", "PDF")
+    assert form.result().file == tmp_path / "C9-report.pdf"
+    desk.export.save_report(ReportChoice(file=tmp_path / "a.html"))
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert (desk.view.said, desk.view.opened) == (f"Saved {tmp_path / 'a.html'}", [tmp_path / "a.html"])
+    assert page.count("data:image/png") == 3
+    assert "tumour" in page
+    assert "nh2st report predictions/C9.nh2st --genes ERBB2,KRT8 --out a.html" in page
 
 
 def test_a_deleted_heatmap_is_a_sentence(desk: Export, tmp_path: Path) -> None:
@@ -362,7 +405,7 @@ def test_files_are_saved_beside_the_slide_until_a_person_chooses_another_folder(
     slide.path = tmp_path / "slides" / "C9.svs"
     slide.path.touch()
     services = FakeServices()
-    services.export = lambda prediction, name, path, genes=(): Path(path)
+    services.export = lambda prediction, name, path, *_, **__: Path(path)
     desk = Export(slide=slide, services=services)
     desk.predict()
     kept = desk.workspace.preferences

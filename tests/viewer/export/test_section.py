@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_nh2st.formats import csv
 from napari_nh2st.formats.display import load_display
 from napari_nh2st.formats.figure import draw_figure
 from napari_nh2st.formats.picture import find_slide
 from napari_nh2st.viewer.export.choice_dialog import ChoiceDialog
 from napari_nh2st.viewer.export.on_screen import display_of_window
+from napari_nh2st.viewer.export.presenter import STOPPED
 from napari_nh2st.viewer.export.section import ExportSection
+from napari_nh2st.viewer.kit.background import threads_at_work
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.state.services import Services
@@ -88,6 +93,56 @@ def test_the_figure_has_the_colours_of_the_window(real: PredictWidget, qtbot) ->
         there, here = tile_colours(window, in_window), tile_colours(drawn, corners)
         assert np.ptp(there, axis=0).max() > 60  # there are different colours to compare
         assert np.abs(there - here).max() < 5, (opacity, smooth)
+
+
+def test_a_report_opens_when_it_is_written_and_an_export_can_be_stopped(
+    real: PredictWidget, qtbot, tmp_path: Path, monkeypatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    result, folder = real.result, tmp_path / "results"
+    folder.mkdir()
+    real.workspace.preferences.save_folder = str(folder)
+    corner = np.array([[300, 300], [300, 700], [700, 700], [700, 300]]) * real.workspace.map.slide["mpp"]
+    real.viewer.add_shapes([corner], shape_type="polygon", features={"name": ["edge of the tumour"]}, units="um")
+    result.report.trigger()
+    dialog = result.findChild(ChoiceDialog)
+    assert "1 region" in dialog.sentence.text()
+    qtbot.mouseClick(dialog.save, LEFT)
+    qtbot.waitUntil(lambda: bool(opened), timeout=30_000)
+    (page,) = folder.iterdir()
+    assert opened == [str(page)]
+    assert result.note.text() == f"Saved {page}"
+    assert "edge of the tumour" in page.read_text(encoding="utf-8")
+    page.unlink()
+
+    blocks = csv.value_blocks
+
+    def slow(*given):
+        for block in blocks(*given):
+            time.sleep(0.02)
+            yield block
+
+    monkeypatch.setattr(csv, "value_blocks", slow)
+    monkeypatch.setattr(csv, "_CHUNK", 1)
+
+    def begin() -> None:
+        qtbot.mouseClick(result.export, LEFT)
+        form = next(d for d in result.findChildren(ChoiceDialog) if d.isVisible())
+        form.fields.rows["format"].widget.value = "csv"
+        qtbot.mouseClick(form.save, LEFT)
+        qtbot.waitUntil(lambda: result.task.bar.isVisible() and result.task.bar.value() > 0)
+
+    begin()
+    assert not result.export.isEnabled()
+    qtbot.mouseClick(result.task.cancel_button, LEFT)
+    qtbot.waitUntil(lambda: result.note.text() == STOPPED)
+    qtbot.waitUntil(lambda: threads_at_work() == 0)
+    assert (list(folder.iterdir()), result.task.bar.isVisible(), result.export.isEnabled()) == ([], False, True)
+    begin()
+    real.viewer.close()
+    qtbot.waitUntil(lambda: threads_at_work() == 0, timeout=5000)
+    assert list(folder.iterdir()) == []
 
 
 class Window(Desk):

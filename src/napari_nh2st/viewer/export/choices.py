@@ -17,6 +17,7 @@ from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.viewer.kit.phrases import count
 
 MM_PER_INCH = 25.4
+REPORT_SUFFIXES = {"HTML": ".html", "PDF": ".pdf"}
 FIGURE_SUFFIXES = {"PDF": ".pdf", "PNG": ".png", "SVG": ".svg", "TIFF": ".tiff"}
 EXPORT_SUFFIXES = {exporter.name: exporter.suffix for exporter in EXPORTERS.values()}
 # Other endings that people give a file -> format.
@@ -78,6 +79,24 @@ class ExportChoice(BaseModel):
     file: FileToWrite = Field(default=None, description="where it is saved")
 
 
+class ReportChoice(BaseModel):
+    """A report of one slide."""
+
+    genes: list[str] = Field(
+        default=[],
+        description="a map each; empty: the gene that is shown and those that are pinned",
+        json_schema_extra={"placeholder": "the gene that is shown, and pinned ones"},
+    )
+    check_tissue: bool = Field(
+        default=True, description="say how much of the tissue is unlike the training tissue; takes up to a minute"
+    )
+    format: Literal["HTML", "PDF"] = Field(
+        default="HTML", description="HTML: a page for the browser, which needs no network. PDF: pages to print"
+    )
+    file: FileToWrite = Field(default=None, description="where the report is saved")
+    open: bool = Field(default=True, description="open the report when it is written")
+
+
 def genes_in(card: Card, names: Sequence[str]) -> tuple[str, ...]:
     """Return symbols of a model's genes, however they are written, each once.
 
@@ -118,6 +137,26 @@ def figure_words(choice: FigureChoice, card: Card, gene: str, *, in_sight: bool)
     size = f"{width:.4g} mm wide, {round(width / MM_PER_INCH * choice.dpi):,} pixels"
     part = "the part of the slide that the window shows" if in_sight else "all that is predicted"
     return f"{count(len(genes), 'panel')} ({', '.join(genes)}) of {part}, {size}. {file_words(choice.file)}"
+
+
+def report_words(choice: ReportChoice, card: Card, genes: Sequence[str], regions: int) -> str:
+    """Say what will be in a report.
+
+    Parameters
+    ----------
+    genes : sequence of str
+        Those that are shown and pinned.
+    regions : int
+        Number of drawn regions.
+
+    Raises
+    ------
+    Nh2stError
+        If it cannot be written; in one line.
+    """
+    shown = genes_in(card, choice.genes) or tuple(genes)
+    drawn = f", {count(regions, 'region')}" if regions else ""
+    return f"{count(len(shown), 'map')} ({', '.join(shown)}){drawn}, trust and origin. {file_words(choice.file)}"
 
 
 def export_words(choice: ExportChoice, card: Card, places: int) -> str:

@@ -44,7 +44,7 @@ def display_of_window(workspace: Workspace) -> Display:
         opacity=own_opacity(layer),
         smooth=style.smooth and heatmap.can_smooth,
         region=None if box is None else (box.x0, box.y0, box.width, box.height),
-        of=subject_of(prediction_map, _model_name(workspace, prediction_map)),
+        of=subject_of(prediction_map, model_of(workspace, prediction_map)),
     )
 
 
@@ -153,7 +153,7 @@ def _shown(workspace: Workspace) -> tuple[HeatmapLayer, Layer]:
     return heatmap, heatmap.layer
 
 
-def _model_name(workspace: Workspace, prediction_map: PredictedMap) -> str:
+def model_of(workspace: Workspace, prediction_map: PredictedMap) -> str:
     """Return the model as it was chosen, its folder for example; its card's name where it is not the chosen one."""
     chosen = workspace.state.model_name
     return chosen if chosen and workspace.state.card == prediction_map.card else prediction_map.card.name

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.display import Display, load_display, save_display
+from napari_nh2st.formats.exporter import Progress
+from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.export.choice_form import ChoiceForm
 from napari_nh2st.viewer.export.choices import (
     EXPORT_ENDINGS,
     EXPORT_SUFFIXES,
     FIGURE_ENDINGS,
     FIGURE_SUFFIXES,
+    REPORT_SUFFIXES,
     ExportChoice,
     FigureChoice,
+    ReportChoice,
     display_with,
     export_words,
     figure_words,
     genes_in,
+    report_words,
 )
-from napari_nh2st.viewer.export.on_screen import command_text, display_of_window, python_text, show_display
-from napari_nh2st.viewer.export.writing import write_figure
+from napari_nh2st.viewer.export.on_screen import (
+    command_text,
+    display_of_window,
+    model_of,
+    python_text,
+    show_display,
+)
+from napari_nh2st.viewer.export.writing import write_figure, write_report
 from napari_nh2st.viewer.kit.jobs import Subject
+from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 NOTHING = "Nothing is predicted yet"
 NOT_READY = "Open a slide and choose a model first"
 WRITING = "Writing…"
+STOPPED = "Stopped: nothing was written."
+_SHARES = 1000
+
+Regions = Mapping[str, Sequence[FloatArray]]
 
 
 class ExportView(Protocol):
@@ -54,9 +71,16 @@ class ExportView(Protocol):
     def say(self, text: str) -> None:
         """Say what came of it."""
 
+    def open_file(self, path: Path) -> None:
+        """Open a file with the program that the system has for it."""
+
+    @property
+    def work(self) -> LongWork:
+        """Writing a file."""
+
 
 class ExportPresenter:
-    """Copies, writes and loads; what was chosen for a figure or an export is kept for the session.
+    """Copies, writes and loads; what was chosen for a figure, an export or a report is kept for the session.
 
     Parameters
     ----------
@@ -67,7 +91,8 @@ class ExportPresenter:
     def __init__(self, workspace: Workspace, view: ExportView) -> None:
         self._workspace, self._view = workspace, view
         self._writing = False
-        self._figure, self._export = FigureChoice(), ExportChoice()
+        self._figure, self._export, self._report = FigureChoice(), ExportChoice(), ReportChoice()
+        self.regions: Callable[[], Regions] = dict  # drawn ones, level-0 pixels; the dock knows them
         self._devices: tuple[str, ...] = ("auto",)
         state, preferences = workspace.state, workspace.preferences
         for told in (state.events.slide, state.events.model, state.events.drawings, state.events.jobs_ended):
@@ -131,7 +156,51 @@ class ExportPresenter:
         self._figure = choice
         self._workspace.save_folder.saved(choice.file)
         prediction = prediction_map.prediction()  # a copy: what arrives meanwhile does not disturb the writer
-        self._write(partial(write_figure, prediction, display, choice.file, width_mm=choice.width_mm, dpi=choice.dpi))
+        write = partial(write_figure, prediction, display, choice.file, width_mm=choice.width_mm, dpi=choice.dpi)
+        self._write(lambda progress, cancelled: write(progress=progress))
+
+    def report_form(self) -> ChoiceForm[ReportChoice] | None:
+        """Return the choices for a report as they were made last; None, and why, where no heatmap is shown."""
+        try:
+            genes, card = self._report_genes(), self._workspace.require_map().card
+        except Nh2stError as error:
+            self._view.say(str(error))
+            return None
+        last = self._report
+        file = self._file(f"{self.stem}-report{REPORT_SUFFIXES[last.format]}")
+        words = partial(report_words, card=card, genes=genes, regions=len(self.regions()))
+        return ChoiceForm(last.model_copy(update={"genes": [], "file": file}), REPORT_SUFFIXES, words)
+
+    def save_report(self, choice: ReportChoice) -> None:
+        """Write a report of the slide, as it was chosen."""
+        try:
+            prediction_map = self._workspace.require_map()
+            genes = genes_in(prediction_map.card, choice.genes) or self._report_genes()
+            display = display_with(display_of_window(self._workspace), genes).changed(region=None)
+        except Nh2stError as error:
+            self._view.say(str(error))
+            return
+        assert choice.file is not None
+        self._report = choice
+        self._workspace.save_folder.saved(choice.file)
+        name = model_of(self._workspace, prediction_map)
+        write = partial(
+            write_report,
+            *(prediction_map.prediction(), display, choice.file),
+            model=name,
+            regions=self.regions(),
+            check_tissue=choice.check_tissue,
+        )
+        self._write(
+            lambda progress, cancelled: write(progress=progress, cancelled=cancelled),
+            then=self._view.open_file if choice.open else None,
+        )
+
+    def _report_genes(self) -> tuple[str, ...]:
+        """Return the gene that is shown, and the pinned ones that the model predicts."""
+        shown, card = display_of_window(self._workspace).genes, self._workspace.require_map().card
+        pinned = (gene for gene in self._workspace.state.pinned if gene in card.genes)
+        return tuple(dict.fromkeys((*shown, *pinned)))
 
     def export_form(self) -> ChoiceForm[ExportChoice] | None:
         """Return the choices for an export as they were made last; None, and why, where nothing is predicted."""
@@ -155,7 +224,8 @@ class ExportPresenter:
         self._export = choice
         self._workspace.save_folder.saved(choice.file)
         export, prediction = self._workspace.services.export, prediction_map.prediction()
-        self._write(partial(export, prediction, choice.format, str(choice.file), genes, self._display()))
+        write = partial(export, prediction, choice.format, str(choice.file), genes, self._display())
+        self._write(lambda progress, cancelled: write(progress=progress))
 
     def _display(self) -> Display | None:
         """Return how the heatmap is shown, None where it was deleted."""
@@ -220,20 +290,42 @@ class ExportPresenter:
     def _file(self, name: str) -> Path:
         return self._workspace.save_folder.path_for(name)
 
-    def _write(self, write: Callable[[], object]) -> None:
+    def _write(
+        self, write: Callable[[Progress, Cancelled], object], then: Callable[[Path], None] | None = None
+    ) -> None:
+        """Write a file in a thread; `then` gets it where it is one."""
         self._writing = True
         self._offer()
         self._view.say(WRITING)
-        ended = partial(self._ended, self._workspace.subjects.now)
-        self._workspace.background.call(
-            *(write,),
-            then=lambda path: ended(f"Saved {path}"),
-            failed=lambda error: ended(f"Could not save: {error_words(error)}"),
-        )
+        outcome: list[Path | str] = []
 
-    def _ended(self, subject: Subject, said: str) -> None:
+        def work(tell: Tell, cancelled: Cancelled) -> None:
+            try:
+                written = write(partial(_tell_or_stop, tell, cancelled), cancelled)
+            except Stopped:
+                raise
+            except Exception as error:  # told to the person who waits
+                outcome.append(f"Could not save: {error_words(error)}")
+            else:
+                outcome.append(written if isinstance(written, Path) else f"Saved {written}")
+
+        subject = self._workspace.subjects.now
+        self._view.work.start("Writing a file", work, lambda _: None, ended=lambda: self._ended(subject, outcome, then))
+
+    def _ended(self, subject: Subject, outcome: list[Path | str], then: Callable[[Path], None] | None) -> None:
         """Say what came of a file, and of which slide where another one is in the window by now."""
         self._writing = False
         self._offer()
+        result = outcome[0] if outcome else STOPPED
+        said = f"Saved {result}" if isinstance(result, Path) else result
         same = subject.slide == self._workspace.subjects.now.slide
         self._view.say(said if same else f"{subject.name}: {said}")
+        if then is not None and isinstance(result, Path):
+            then(result)
+
+
+def _tell_or_stop(tell: Tell, cancelled: Cancelled, share: float) -> None:
+    """Show how far a file is, or stop it."""
+    if cancelled() and share < 1:
+        raise Stopped("stopped")
+    tell(round(share * _SHARES), _SHARES)

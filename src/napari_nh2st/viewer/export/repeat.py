@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from napari_nh2st.engine.store import SUFFIX
@@ -43,6 +43,11 @@ def figure_line(prediction: str, display: Display, *, width_mm: float | None = N
     if dpi != DPI:
         words += ["--dpi", str(dpi)]
     return shlex.join(words)
+
+
+def report_line(prediction: str, genes: Sequence[str], file: str) -> str:
+    """Return the `nh2st report` line that writes a report of a prediction folder."""
+    return shlex.join(["nh2st", "report", prediction, "--genes", ",".join(genes), "--out", file])
 
 
 def python_lines(request: Request, gene: tuple[str, str] | None, colormap: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QAction
+from qtpy.QtCore import QUrl, Signal
+from qtpy.QtGui import QAction, QDesktopServices
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
@@ -16,6 +16,7 @@ from napari_nh2st.viewer.export.presenter import NOTHING, ExportPresenter
 from napari_nh2st.viewer.kit.buttons import action_button
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import FixedSentence, plain_tip
 from napari_nh2st.viewer.predict.workspace import Workspace
 
@@ -48,7 +49,8 @@ class ExportSection(QWidget):
         self.command = action_button("Copy command line", _COMMAND, lambda: self.presenter.copy_command())
         self.more = QPushButton("More…")
         self.more.setToolTip(
-            "Python code, a figure for print, views that can be saved and loaded, and a check of this installation"
+            "Python code, a figure for print, a report, views that can be saved and loaded, and a check of this "
+            "installation"
         )
         self._make_menu()
         self.note = FixedSentence()
@@ -57,6 +59,8 @@ class ExportSection(QWidget):
         self.device_row.setLayout(row(self.devices, label="Runs on", stretch=0))
         layout = column(self)
         layout.setContentsMargins(8, 6, 8, 8)
+        self.task = self.work = Task(workspace, says=False)
+        layout.addWidget(self.task)
         layout.addWidget(self.note)
         layout.addLayout(row(self.export, self.command, self.more, stretch=1))
         self._workspace = workspace
@@ -81,6 +85,11 @@ class ExportSection(QWidget):
             "Draw what the window shows for print: with a scale bar, a colour bar and the tissue below",
             self.ask_figure,
         )
+        self.report = entry(
+            "Report…",
+            "Write one page about this slide: maps, trust in each gene, regions, origin; for a browser or for print",
+            self.ask_report,
+        )
         self.save_view = entry(
             "Save view…", "Save gene, colours, limits and the part of the slide that is in sight", self.ask_save_view
         )
@@ -98,7 +107,7 @@ class ExportSection(QWidget):
         self.more.setMenu(menu)
 
     def _show_what_can_be_done(self) -> None:
-        for action in (self.figure, self.save_view):
+        for action in (self.figure, self.report, self.save_view):
             action.setEnabled(self.presenter.is_shown)
 
     # what is asked
@@ -112,6 +121,11 @@ class ExportSection(QWidget):
         """Ask for the format, the genes and the file of an export."""
         form = self.presenter.export_form()
         return None if form is None else self._open(ChoiceDialog(self, "Export", form, self.presenter.save_table))
+
+    def ask_report(self) -> ChoiceDialog | None:
+        """Ask for the genes and the file of a report."""
+        form = self.presenter.report_form()
+        return None if form is None else self._open(ChoiceDialog(self, "Report", form, self.presenter.save_report))
 
     def ask_check(self) -> CheckDialog:
         """Look for what is wrong with the installation, the display and the slide."""
@@ -168,6 +182,10 @@ class ExportSection(QWidget):
     def put_on_clipboard(self, text: str) -> None:
         """Put a text on the clipboard."""
         QApplication.clipboard().setText(text)
+
+    def open_file(self, path: Path) -> None:
+        """Open a file with the program that the system has for it."""
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.absolute())))
 
     def say(self, text: str) -> None:
         """Say what came of it."""

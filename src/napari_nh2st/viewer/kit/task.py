@@ -43,9 +43,11 @@ class Task(QWidget):
     host : Host
     subjects : Subjects, optional
         What the work is about, where that is not the map in the window.
+    says : bool
+        False if the sentence about the end is said elsewhere.
     """
 
-    def __init__(self, host: Host, subjects: Subjects | None = None) -> None:
+    def __init__(self, host: Host, subjects: Subjects | None = None, *, says: bool = True) -> None:
         super().__init__()
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
@@ -57,7 +59,9 @@ class Task(QWidget):
         self.sentence = Sentence()
         layout = column(self, spacing=2)
         layout.addWidget(self._line)
-        layout.addWidget(self.sentence)
+        if says:
+            layout.addWidget(self.sentence)
+        self._says = says
         self._timer = QTimer(self, interval=_SHOWN_MS)
         self._timer.timeout.connect(self._show_bar)
         self._jobs = Jobs(host.background, subjects or host.subjects, self._show)
@@ -93,7 +97,8 @@ class Task(QWidget):
 
     def _show(self) -> None:
         job = self._jobs.shown
-        self.sentence.say(self._jobs.sentence)
+        if self._says:
+            self.sentence.say(self._jobs.sentence)
         self._line.setVisible(job is not None)
         if job is None:
             self._timer.stop()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer, Shapes
 
+    from napari_nh2st.viewer.predict.workspace import Workspace
+
     Placing = Callable[[Any], FloatArray]  # world points (n, 2), (y, x), to level-0 pixels (x, y)
 
 NAME, OTHER_NAMES = "name", ("label",)  # columns of features that say what a shape is called, the first is ours
@@ -111,6 +113,16 @@ def on_slide(outlines: Iterable[FloatArray], shown: PredictedMap) -> Box:
     points = np.concatenate(list(outlines))
     height, width = shown.slide["shape"]
     return Box(*points.min(axis=0), *points.max(axis=0)).intersect(Box(0, 0, width, height))
+
+
+def regions_on_slide(workspace: Workspace) -> dict[str, list[FloatArray]]:
+    """Return the outlines of the regions that are drawn on the slide of the heatmap in the window."""
+    heatmap = workspace.heatmap
+    place = None if heatmap is None else place_on(heatmap, workspace.map_slide_layer)
+    if heatmap is None or place is None:
+        return {}
+    regions = by_name(drawn_on(workspace.viewer, place))
+    return {name: outlines for name, outlines in regions.items() if on_slide(outlines, heatmap.map).area}
 
 
 def rename(drawn: list[Drawn], old: str, new: str) -> None:

@@ -139,11 +139,19 @@ class Services:
 
         return open_slide(path)
 
-    def export(self, prediction: Any, name: str, path: str, genes: Sequence[str] = (), display: Any = None) -> Any:
+    def export(
+        self,
+        prediction: Any,
+        name: str,
+        path: str,
+        genes: Sequence[str] = (),
+        display: Any = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Any:
         """Write all genes, or some, to a file in one of the formats of `formats.EXPORTERS`, with how they are shown."""
         from napari_nh2st.formats import export
 
-        return export(prediction, name, path, genes or None, display=display)
+        return export(prediction, name, path, genes or None, progress, display=display)
 
     def devices(self) -> list[str]:
         """Names of the devices that torch finds here, best first. Imports torch: call it off the GUI thread."""
