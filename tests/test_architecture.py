@@ -19,6 +19,7 @@ ORDER = [
     {"engine"},
     {"training"},
     {"evaluation"},
+    {"annotations"},
     {"analysis", "formats"},
     {"report"},
     {"api", "testing"},

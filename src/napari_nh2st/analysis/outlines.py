@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.analysis.regions import inside
+from napari_nh2st.annotations import read_annotations
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box, FloatArray
 
@@ -18,8 +20,15 @@ Parts = list[list[FloatArray]]
 _WHAT = "regions are polygons: a GeoDataFrame, shapely polygons, GeoJSON, or arrays of corners (k, 2)"
 
 
-def outlines_of(regions: Any) -> dict[str, Parts]:
+def outlines_of(regions: Any, slide: str | Path | None = None) -> dict[str, Parts]:
     """Return the polygons of each region by its name; several of one name are one region.
+
+    Parameters
+    ----------
+    regions : any
+        A path is a file of `annotations.READERS`.
+    slide : path, optional
+        On which a file of regions was drawn.
 
     Raises
     ------
@@ -27,6 +36,8 @@ def outlines_of(regions: Any) -> dict[str, Parts]:
         If something is no polygon.
     """
     indexed = str(getattr(getattr(regions, "index", None), "dtype", "")) in ("object", "str", "string")
+    if isinstance(regions, (str, Path)):
+        return read_annotations(regions, slide).named()
     regions = getattr(regions, "__geo_interface__", regions)
     found: dict[str, Parts] = {}
     for name, shape in _named(regions, indexed=indexed):

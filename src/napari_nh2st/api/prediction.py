@@ -227,10 +227,11 @@ class Prediction(engine.Prediction):
 
         Parameters
         ----------
-        regions : GeoDataFrame, GeoJSON, dict or list
-            Polygons in level-0 pixels, x and y: shapely polygons, GeoJSON, or arrays (k, 2), in a list or by name in a
-            dict; a GeoDataFrame or a GeoJSON FeatureCollection names them by ``name`` or QuPath's ``classification``,
-            else a GeoDataFrame by its index. Holes are left out; several polygons of one name are one region.
+        regions : path, GeoDataFrame, GeoJSON, dict or list
+            A file of QuPath (GeoJSON), ASAP (XML) or NDP.view (NDPA); or polygons in level-0 pixels, x and y: shapely
+            polygons, GeoJSON, or arrays (k, 2), in a list or by name in a dict; a GeoDataFrame or a GeoJSON
+            FeatureCollection names them by ``name`` or QuPath's ``classification``, else a GeoDataFrame by its index.
+            Holes are left out; several polygons of one name are one region.
 
         Returns
         -------

@@ -18,7 +18,7 @@ _YAML_LIMIT = 1 * MB
 _YAML_NODES = 100_000
 
 
-def parse_json(text: bytes | str, *, infinite: bool = False) -> Any:
+def parse_json(text: bytes | str, *, infinite: bool = False, repeated: bool = False) -> Any:
     """Parse JSON.
 
     Parameters
@@ -27,6 +27,8 @@ def parse_json(text: bytes | str, *, infinite: bool = False) -> Any:
         UTF-8, or with a byte order mark.
     infinite : bool
         Whether NaN and Infinity are taken, as Python writes them.
+    repeated : bool
+        Whether of a key that is named twice the last value counts.
 
     Raises
     ------
@@ -35,10 +37,11 @@ def parse_json(text: bytes | str, *, infinite: bool = False) -> Any:
     """
     text = text_of(text) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
+        hook = None if repeated else _once
         if infinite:
-            value = json.loads(text, object_pairs_hook=_once)
+            value = json.loads(text, object_pairs_hook=hook)
         else:
-            value = json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite)
+            value = json.loads(text, object_pairs_hook=hook, parse_float=_finite, parse_constant=_finite)
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode()
         return value
