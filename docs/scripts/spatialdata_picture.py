@@ -9,12 +9,14 @@ from pathlib import Path
 import matplotlib as mpl
 import spatialdata
 import spatialdata_plot  # noqa: F401
+from PIL import Image
 
 from napari_nh2st import predict
 from napari_nh2st.demo.tissue import make_section, write_slide
 
 PICTURE = Path(__file__).parents[1] / "images" / "spatialdata-plot.png"
 GENE = "DEMO-TUMORIN"
+COLOURS = 200  # in the file: few, so that it is small
 
 
 def main() -> None:
@@ -31,6 +33,9 @@ def main() -> None:
         drawn = sdata.pl.render_images("slide").pl.render_shapes("tiles", color=GENE, fill_alpha=0.6)
         drawn.pl.show(ax=ax, title=f"{GENE}, predicted")
         figure.savefig(PICTURE, bbox_inches="tight", pad_inches=0.1)
+    with Image.open(PICTURE) as picture:
+        few = picture.convert("RGB").quantize(COLOURS)
+    few.save(PICTURE, optimize=True)
     print(PICTURE)
 
 
