@@ -23,7 +23,7 @@ ORDER = [
     {"analysis", "formats"},
     {"report"},
     {"api", "testing"},
-    {"demo", "doctor"},
+    {"cohort", "demo", "doctor"},
     {"viewer"},
     {"bench"},
     {"cli"},
@@ -264,7 +264,7 @@ def _declared():
     """Names of the distributions that are required, or that an extra for a format brings, lower case."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    required = [*project["dependencies"], *extras["parquet"], *extras["spatialdata"]]
+    required = [*project["dependencies"], *extras["parquet"], *extras["spatialdata"], *extras["cohort"]]
     return {re.match(r"[\w.-]+", line)[0].lower() for line in required}
 
 
@@ -293,7 +293,12 @@ def test_what_is_declared_is_imported_and_explained():
 
 def test_a_package_of_an_extra_is_imported_by_its_format_alone():
     brought = {"spatialdata", "geopandas", "shapely", "dask", "xarray"}
-    for packages, modules in (({"pyarrow"}, {"formats.parquet"}), (brought, {"formats.spatialdata", "formats.shapes"})):
+    cluster = {"cohort.cluster", "cohort.tasks"}
+    for packages, modules in (
+        ({"pyarrow"}, {"formats.parquet"}),
+        (brought, {"formats.spatialdata", "formats.shapes", "cohort.cluster"}),
+        ({"distributed"}, cluster),
+    ):
         typed = {"api.prediction"}  # names types of what it returns
         assert _users(packages, MODULES) == _users(packages, [n for n in MODULES if n in modules | typed])
 

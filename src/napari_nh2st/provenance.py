@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 
@@ -53,6 +55,19 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+_command: ContextVar[str | None] = ContextVar("command", default=None)
+
+
+@contextmanager
+def working_for(command: str) -> Iterator[None]:
+    """Have `repeat_command` name a command of another process, for which this one works."""
+    token = _command.set(command)
+    try:
+        yield
+    finally:
+        _command.reset(token)
+
+
 def repeat_command(argv: Sequence[str] | None = None) -> str:
     """Return the shell command that runs this again.
 
@@ -66,6 +81,8 @@ def repeat_command(argv: Sequence[str] | None = None) -> str:
     str
         Quoted for a POSIX shell.
     """
+    if argv is None and (command := _command.get()) is not None:
+        return command
     words = list(sys.argv if argv is None else argv)
     if not words:
         return ""

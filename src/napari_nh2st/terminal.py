@@ -44,6 +44,11 @@ def set_loudness(loudness: Loudness) -> None:
     _loudness, _began = loudness, time.monotonic()
 
 
+def is_quiet() -> bool:
+    """Tell whether only warnings and errors are said."""
+    return _loudness is Loudness.QUIET
+
+
 def _stamp() -> str:
     return f"[{time.monotonic() - _began:7.1f} s] " if _loudness is Loudness.VERBOSE else ""
 

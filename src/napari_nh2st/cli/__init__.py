@@ -15,10 +15,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from napari_nh2st.cli.everywhere import DebugOption, QuietOption, VerboseOption, asked, begin, everywhere, note
-from napari_nh2st.cli.failing import USAGE, sentence_of, usage_sentence
+from napari_nh2st.cli.failing import USAGE, usage_sentence
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.cli.pages import PAGES
-from napari_nh2st.errors import Nh2stError, one_line
+from napari_nh2st.errors import Nh2stError, one_line, sentence_of
 from napari_nh2st.terminal import enforced_ends, on_command_line, open_streams, say, was_interrupted
 
 app = typer.Typer(

@@ -51,3 +51,21 @@ def check_slides(paths: Iterable[Path]) -> None:
     for path in paths:
         if not slide_file(path).exists():
             raise SlideError(f"{path} does not exist")
+
+
+def check_workers(workers: int | None, scheduler: str | None) -> bool:
+    """Tell whether the work goes to workers of Dask.
+
+    Raises
+    ------
+    Nh2stError
+        If Dask is not installed, or both were given.
+    """
+    if workers is None and scheduler is None:
+        return False
+    from napari_nh2st.formats import check_package
+
+    check_package("distributed", "running on several workers", "cohort")
+    if workers is not None and scheduler is not None:
+        raise Nh2stError("give either --workers, for processes here, or --scheduler, for a cluster that is there")
+    return True

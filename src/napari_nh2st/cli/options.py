@@ -24,7 +24,11 @@ SlideArg = Annotated[
 ]
 SlidesArg = Annotated[
     list[Path],
-    typer.Argument(metavar="SLIDE... or SAMPLES.csv", help="Slides, or a sample sheet.", show_default=False),
+    typer.Argument(
+        metavar="SLIDE... or SAMPLES.csv",
+        help="Slides, folders of slides, patterns such as 'slides/*.svs', or a sheet with a column slide.",
+        show_default=False,
+    ),
 ]
 RegionOption = Annotated[
     str | None, typer.Option("--region", metavar="X,Y,W,H", help="Only here, in pixels of the slide's finest level.")
@@ -36,6 +40,20 @@ GenesOption = Annotated[
 PredictionArg = Annotated[Path, typer.Argument(help="What predict left: OUT/<slide>.nh2st.", show_default=False)]
 MppOption = Annotated[
     float | None, typer.Option("--mpp", help="Micrometres per pixel of the slide, where it does not say so itself.")
+]
+COHORT = "Many slides on workers"
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, help="Run on N processes of this machine.", rich_help_panel=COHORT),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Run on the workers of Dask's scheduler: tcp://node1:8786, or its scheduler file.",
+        rich_help_panel=COHORT,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -113,14 +131,7 @@ def prediction_options(device: str, precision: str, cancelled: Callable[[], bool
 
 
 def slides_and_mpp(paths: list[Path], mpp: float | None) -> list[tuple[Path, float | None]]:
-    """Return slides with their mpp: as named, or from a sample sheet."""
-    from napari_nh2st.expression import read_sheet
-    from napari_nh2st.expression.sheet import SHEETS
+    """Return slides with their mpp; see `list_slides`."""
+    from napari_nh2st.cohort.listing import list_slides
 
-    slides: list[tuple[Path, float | None]] = []
-    for path in paths:
-        if path.suffix.lower() in SHEETS:
-            slides += [(s.slide, mpp if mpp is not None else s.mpp) for s in read_sheet(path)]
-        else:
-            slides.append((path, mpp))
-    return slides
+    return [(slide.path, slide.mpp) for slide in list_slides(paths, mpp)]

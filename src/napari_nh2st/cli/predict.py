@@ -4,61 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.checks import check_folder, check_slides
+from napari_nh2st.cli.checks import check_folder, check_slides, check_workers
 from napari_nh2st.cli.options import (
+    COHORT,
     DeviceOption,
     GenesOption,
     JsonOption,
     MppOption,
     PrecisionOption,
     RegionOption,
+    SchedulerOption,
     SlidesArg,
+    WorkersOption,
     checked_precision,
     genes_of,
     names,
     prediction_options,
     region_box,
-    slides_and_mpp,
 )
 from napari_nh2st.cli.output import export_bar, print_json
-from napari_nh2st.errors import Cancelled, Nh2stError, SlideAway
-from napari_nh2st.provenance import repeat_command
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.terminal import Bar, interruptible, say
 
 if TYPE_CHECKING:
+    from napari_nh2st.cohort.listing import ListedSlide
+    from napari_nh2st.cohort.one_slide import Telling
+    from napari_nh2st.cohort.wishes import Wishes
     from napari_nh2st.engine.options import PredictionOptions
-    from napari_nh2st.engine.prediction import Prediction
-    from napari_nh2st.engine.store import PredictionStore
-    from napari_nh2st.formats.selection import Selection
-    from napari_nh2st.geometry import Box, TileSet
     from napari_nh2st.model.models import AnyModel
-    from napari_nh2st.slides import Slide
-
-
-@dataclass(frozen=True)
-class _Choices:
-    """The options of the command line that hold for every slide; `region` in level-0 pixels."""
-
-    region: Box | None
-    pitch: int | None
-    out: Path
-    formats: list[str]
-    genes: list[str] | None
-    quiet: bool
-
-    @property
-    def selection(self) -> Selection:
-        """The tiles and genes that the files are to hold."""
-        from napari_nh2st.formats.selection import Selection
-
-        return Selection.of(self.region, self.genes)
 
 
 def predict(
@@ -84,6 +64,18 @@ def predict(
     mpp: MppOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    split: Annotated[
+        float,
+        typer.Option(
+            "--split",
+            metavar="MM2",
+            min=0.1,
+            help="On workers: a slide with more tissue than this becomes several tasks.",
+            rich_help_panel=COHORT,
+        ),
+    ] = 200.0,
     as_json: JsonOption = False,
 ) -> None:
     """Predict expression over slides; a second run encodes only what is missing.
@@ -93,14 +85,20 @@ def predict(
     box, exporters = region_box(region), _checked_formats(formats)
     precision = checked_precision(precision)
     check_folder(out)
-    targets = slides_and_mpp(slides, mpp)
-    check_slides(path for path, _ in targets)
-    _check_distinct([path for path, _ in targets])
+    on_workers = check_workers(workers, scheduler)
+    from napari_nh2st.cohort.listing import list_slides
+
+    listed = list_slides(slides, mpp)
+    if not on_workers:  # a cohort goes on without a slide that is not there
+        check_slides(slide.path for slide in listed)
+    _check_distinct([slide.path for slide in listed])
+    from napari_nh2st.cohort.wishes import Wishes, refuse_smaller_files
     from napari_nh2st.model.models import load_card
 
-    choices = _Choices(box, pitch, out, exporters, genes_of(load_card(model), genes), quiet=as_json)
-    for path, _ in targets:
-        _refuse_smaller(slide_stem(path), choices)
+    wishes = Wishes(out, exporters, box, pitch, genes_of(load_card(model), genes))
+    if not on_workers:  # they look themselves
+        for slide in listed:
+            refuse_smaller_files(slide_stem(slide.path), wishes)
     from napari_nh2st.engine.predict import provenance
     from napari_nh2st.model.models import load_model
 
@@ -108,7 +106,11 @@ def predict(
         import anndata  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
     options = prediction_options(device, precision, interruptible())
     loaded = load_model(model)
-    rows = [_predict_one(path, its_mpp, loaded, options, choices) for path, its_mpp in targets]
+    if on_workers:
+        cohort = Cohort(workers, scheduler, split)
+        status = _predict_cohort(listed, model, loaded, options, wishes, cohort, as_json=as_json)
+        raise typer.Exit(status)
+    rows = [_predict_one(slide, loaded, options, wishes, quiet=as_json) for slide in listed]
     if as_json:
         print_json({"slides": rows, "provenance": provenance(loaded, options)})
 
@@ -132,19 +134,21 @@ def _check_distinct(paths: list[Path]) -> None:
 
 
 def _predict_one(
-    path: Path, mpp: float | None, model: AnyModel, options: PredictionOptions, choices: _Choices
+    listed: ListedSlide, model: AnyModel, options: PredictionOptions, wishes: Wishes, *, quiet: bool
 ) -> dict[str, Any]:
+    from napari_nh2st.cohort.one_slide import fill, write_files
     from napari_nh2st.engine.places import warnings_for
     from napari_nh2st.slides import open_slide
 
-    started = time.monotonic()
-    with open_slide(path, mpp=mpp) as slide:
+    started, path = time.monotonic(), listed.path
+    telling = _telling(path, options.cancelled)
+    with open_slide(path, mpp=listed.mpp) as slide:
         for warning in warnings_for(slide, model.card, model.reference):
             say(f"warning: {warning}")
-        store, places, encoded = _fill_store(slide, model, options, choices)
+        filled = fill(slide, model, options, wishes, telling)
         warnings = warnings_for(slide, model.card, model.reference)  # reading may have found damage
-    outputs = [str(store.path), *_export(store, places, slide_stem(path), choices, options.cancelled)]
-    total = len(places)
+    outputs = [str(filled.store.path), *write_files(filled, slide_stem(path), wishes, telling)[1]]
+    total, encoded = len(filled.places), filled.encoded
     row = {
         "path": str(path),
         "tiles_total": total,
@@ -154,91 +158,77 @@ def _predict_one(
         "outputs": outputs,
         "warnings": warnings,
     }
-    if not choices.quiet:
+    if not quiet:
         print(f"{path}: {total} tiles, {encoded} newly encoded, {row['seconds']} s -> {', '.join(outputs)}")
     return row
 
 
-def _fill_store(
-    slide: Slide, model: AnyModel, options: PredictionOptions, choices: _Choices
-) -> tuple[PredictionStore, TileSet, int]:
-    """Predict what the slide's folder lacks; returns it, the tiles, and how many were encoded."""
-    from napari_nh2st.engine.going_on import settle
-    from napari_nh2st.engine.places import tissue_places
-    from napari_nh2st.engine.predict import predict_places, results_folder, store_for
+@dataclass(frozen=True)
+class Cohort:
+    """Where a cohort runs, and from which size on a slide is several tasks (mm² of tissue)."""
 
-    settled = settle(results_folder(choices.out, slide), slide, model, choices.pitch, options)
-    for note in settled.notes:
-        say(f"note: {note}")
-    options = settled.options
-    places = tissue_places(slide, model.card, choices.region, settled.pitch)
-    _ask_for_memory(len(places), model, choices)
-    store = store_for(choices.out, slide, model, places.pitch, options)
-    if store.mended:
-        say(f"note: damaged tiles of {store.path}, computed again: {store.mended}")
-    bar = Bar(slide.path.name)
-    try:
-        _, encoded = predict_places(slide, model, places, replace(options, store=store), lambda p: bar(p.done, p.total))
-    except Cancelled:
-        raise Nh2stError(f"stopped; what was predicted is kept in {store.path}, and the same command goes on") from None
-    except SlideAway as error:
-        kept = f"What was predicted is kept in {store.path}, and the same command goes on when the slide is back"
-        raise SlideAway(f"{error} {kept}") from error
-    return store, places, encoded
+    workers: int | None
+    scheduler: str | None
+    split: float
 
 
-def _ask_for_memory(tiles: int, model: AnyModel, choices: _Choices) -> None:
-    """Say before anything is computed that results would not fit into memory."""
-    from napari_nh2st.engine.memory import ask_for
-    from napari_nh2st.formats import check_size
+def _predict_cohort(
+    listed: list[ListedSlide],
+    name: str,
+    model: AnyModel,
+    options: PredictionOptions,
+    wishes: Wishes,
+    cohort: Cohort,
+    *,
+    as_json: bool,
+) -> int:
+    """Predict on workers; returns the exit status."""
+    from napari_nh2st.cohort.job import Settings
+    from napari_nh2st.cohort.together import pictured_genes, predict_cohort
+    from napari_nh2st.engine.predict import provenance
+    from napari_nh2st.reading import expanded
 
-    width = model.decoder.width
-    ask_for(2 * 2 * tiles * width, f"a prediction of {tiles:,} tiles", "give a --region or a larger --pitch")
-    genes = len(model.card.genes if choices.genes is None else choices.genes)
-    for name in choices.formats:
-        check_size(name, tiles, genes)
-
-
-def _export(
-    store: PredictionStore, places: TileSet, stem: str, choices: _Choices, cancelled: Callable[[], bool]
-) -> list[str]:
-    """Write the files that were asked for, with the tiles of this command; returns their paths."""
-    from napari_nh2st.formats import export
-
-    part = _only_at(store.prediction(), places)
-    part = choices.selection.of_prediction(part, {"command": repeat_command()})
-    kept = f"what was predicted is kept in {store.path}, and the same command goes on"
-    return [
-        str(export(part, name, file, choices.genes, export_bar(file, cancelled, kept)))
-        for name, file in _files(stem, choices)
-    ]
-
-
-def _only_at(prediction: Prediction, places: TileSet) -> Prediction:
-    """Leave out what other commands have put into the folder."""
-    import numpy as np
-
-    assert prediction.places.grid is not None
-    assert places.grid is not None
-    columns = 1 + max(int(grid[:, 1].max(initial=0)) for grid in (prediction.places.grid, places.grid))
-    there, asked = (grid[:, 0] * columns + grid[:, 1] for grid in (prediction.places.grid, places.grid))
-    keep = np.isin(there, asked)
-    return replace(prediction, places=prediction.places.select(keep), hidden=prediction.hidden[keep])
-
-
-def _files(stem: str, choices: _Choices) -> list[tuple[str, Path]]:
-    from napari_nh2st.formats import EXPORTERS
-
-    return [(name, choices.out / f"{stem}{EXPORTERS[name].suffix}") for name in choices.formats]
-
-
-def _refuse_smaller(stem: str, choices: _Choices) -> None:
-    """Make sure that no file of an earlier command is replaced by a part of it."""
-    from napari_nh2st.formats import record_in
-    from napari_nh2st.formats.selection import refuse_smaller
-
-    instead = (
-        "choose another --out, or --format none and then nh2st export with --region, --genes and an --out of its own"
+    folder, box, origin = expanded(name), wishes.region, provenance(model, options)
+    settings = Settings(
+        model=str(folder.absolute()) if folder.exists() else name,
+        model_hash=model.hash,
+        out=str(wishes.out.expanduser().absolute()),
+        formats=tuple(wishes.formats),
+        genes=None if wishes.genes is None else tuple(wishes.genes),
+        region=None if box is None else (box.x0, box.y0, box.width, box.height),
+        pitch=wishes.pitch,
+        device=options.device,
+        precision=options.precision,
+        split=cohort.split,
+        pictured=pictured_genes(model.card, wishes.genes),
+        command=origin["command"],
     )
-    for name, file in _files(stem, choices):
-        refuse_smaller(choices.selection, file, record_in(name, file), instead)
+    outcome = predict_cohort(
+        listed,
+        settings,
+        origin,
+        workers=cohort.workers,
+        scheduler=cohort.scheduler,
+        cancelled=options.cancelled,
+    )
+    failed = [slide for slide in outcome.slides if slide.error]
+    what = f"{len(failed)} of {len(outcome.slides)} slides failed: {wishes.out / 'cohort.csv'} says why"
+    if as_json:
+        rows = [slide.answer["row"] for slide in outcome.slides if not slide.error]
+        document: dict[str, Any] = {"slides": rows, "failed": [{"path": s.job.path, "error": s.error} for s in failed]}
+        document |= {"outputs": [str(path) for path in outcome.paths], "provenance": origin}
+        print_json(document | ({"error": what, "status": 1} if failed else {}))
+    else:
+        done, files = len(outcome.slides) - len(failed), ", ".join(map(str, outcome.paths))
+        print(f"{done} slides, {outcome.seconds:.1f} s -> {files}")
+    if failed:
+        say(f"error: {what}")
+    return 1 if failed else 0
+
+
+def _telling(path: Path, cancelled: Callable[[], bool]) -> Telling:
+    """Tell on standard error how far a slide is."""
+    from napari_nh2st.cohort.one_slide import Telling
+
+    bar = Bar(path.name)
+    return Telling(say, lambda p: bar(p.done, p.total), lambda file, kept: export_bar(file, cancelled, kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,11 +16,21 @@ def view(
     slide: SlideArg,
     model: Annotated[str | None, typer.Option("--model", metavar="M", help="Choose this model in the dock.")] = None,
     mpp: MppOption = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--slide", metavar="NAME", help="Of a cohort's folder: this slide, not the first."),
+    ] = None,
 ) -> None:
-    """Open a slide in napari with the NH2ST dock in place."""
+    """Open a slide in napari with the NH2ST dock in place. Of a cohort's folder, one of its slides."""
+    from napari_nh2st.cohort.records import find_slide, is_cohort
     from napari_nh2st.model.models import load_card
     from napari_nh2st.slides import read_header
 
+    if is_cohort(slide):
+        kept = find_slide(slide, name)
+        slide, mpp, model = Path(kept.path), kept.mpp if mpp is None else mpp, kept.model if model is None else model
+    elif name is not None:
+        raise Nh2stError(f"{slide} is not the folder of a cohort: leave --slide out")
     # What is wrong is said here, before a window appears.
     read_header(slide, mpp=mpp)
     if model is not None:

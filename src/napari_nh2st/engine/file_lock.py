@@ -67,6 +67,10 @@ def has_name(file: int, path: Path) -> bool:
         return False
 
 
+class FolderBusy(Nh2stError):
+    """Another process writes the folder just now."""
+
+
 @dataclass(eq=False)
 class _Open:
     """A locked file, and how many of this process hold it."""
@@ -81,23 +85,27 @@ class FolderLock:
     Parameters
     ----------
     folder : Path
-        It must exist. A file ``lock`` in it says who writes.
+        It must exist. A file in it says who writes.
+    name : str
+        Of that file.
+    shared : bool
+        Other processes may hold it too, if they share it. Windows does not keep the others out.
 
     Raises
     ------
-    Nh2stError
+    FolderBusy
         If another process writes there; the message names it.
     """
 
-    _opened: ClassVar[dict[Path, _Open]] = {}
+    _opened: ClassVar[dict[tuple[Path, bool], _Open]] = {}
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, folder: Path) -> None:
-        self.key = folder.resolve()
+    def __init__(self, folder: Path, name: str = LOCK, *, shared: bool = False) -> None:
+        self.key = folder.resolve() / name, shared
         with self._guard:
             opened = self._opened.get(self.key)
-            if opened is None or not has_name(opened.file, folder / LOCK):  # the folder may have been replaced
-                opened = self._opened[self.key] = _Open(_acquire(folder))
+            if opened is None or not has_name(opened.file, folder / name):  # the folder may have been replaced
+                opened = self._opened[self.key] = _Open(_acquire(folder, name, shared))
             opened.holders += 1
         self._held: _Open | None = opened
 
@@ -126,14 +134,14 @@ def who_writes(folder: Path) -> str:
         os.close(file)
 
 
-def _acquire(folder: Path) -> int:
-    path = folder / LOCK
+def _acquire(folder: Path, name: str, shared: bool) -> int:
+    path = folder / name
     for _ in range(_ATTEMPTS):
         file = _open(path)
-        if not _lock_soon(file):
+        if not _lock_soon(file, shared):
             words = _holder(path)
             os.close(file)
-            raise Nh2stError(
+            raise FolderBusy(
                 f"{words} is writing {folder}: wait until it has ended, or choose another folder for the results"
             )
         if has_name(file, path):
@@ -144,10 +152,10 @@ def _acquire(folder: Path) -> int:
     raise Nh2stError(f"{folder} is being replaced by other processes: try again when they have ended")
 
 
-def _lock_soon(file: int) -> bool:
+def _lock_soon(file: int, shared: bool) -> bool:
     """Lock a file; wait a moment for a process that only asks who writes."""
     for _ in range(_ATTEMPTS):
-        if try_lock(file):
+        if try_lock(file, shared=shared):
             return True
         time.sleep(_SOON)
     return False

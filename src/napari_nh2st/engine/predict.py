@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,15 @@ from napari_nh2st.engine.options import OWN_PRECISION, PredictionOptions
 from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.engine.result_header import Header
-from napari_nh2st.engine.store import SUFFIX, PredictionStore
+from napari_nh2st.engine.store import SUFFIX, PartStore, PredictionStore
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.provenance import printable, repeat_command, versions
 from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.slides import Slide
 
 if TYPE_CHECKING:
+    from napari_nh2st.engine.place_session import PlaceSession
+    from napari_nh2st.engine.tile_arrays import Place
     from napari_nh2st.model.card import Card
     from napari_nh2st.model.models import AnyModel
 
@@ -35,8 +37,10 @@ def predict_places(
     places: TileSet,
     options: PredictionOptions | None = None,
     progress: Callable[[Progress], Any] | None = None,
+    *,
+    session: PlaceSession | None = None,
 ) -> tuple[Prediction, int]:
-    """Predict at all places.
+    """Predict at all places, in a session of their own if none is given.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def predict_places(
     """
     hidden = np.full((len(places), model.decoder.width), np.nan, dtype=np.float16)
     encoded = 0
-    session = open_session(slide, model, pitch=places.pitch, options=options)
+    session = open_session(slide, model, pitch=places.pitch, options=options) if session is None else session
     for chunk in session.stream(places):
         hidden[chunk.indices] = chunk.hidden
         encoded += chunk.encoded
@@ -107,8 +111,32 @@ def store_for(folder: Path, slide: Slide, model: AnyModel, pitch: int, options: 
     """
     path = results_folder(folder, slide)
     options = settle(path, slide, model, pitch, options).options
+    grid = tuple(int(np.ceil(v / model.card.scale_on(slide.require_mpp()) / pitch)) for v in slide.shape)
+    return PredictionStore.create(path, (grid[0], grid[1]), chunk_tiles(pitch), _header(slide, model, pitch, options))
+
+
+def part_store_for(
+    folder: Path, slide: Slide, model: AnyModel, pitch: int, options: PredictionOptions, chunks: Iterable[Place]
+) -> PartStore:
+    """Open some chunks of a folder that `store_for` has made, beside other processes that write others.
+
+    Raises
+    ------
+    Nh2stError
+        As `PartStore`.
+    """
+    path = results_folder(folder, slide)
+    options = settle(path, slide, model, pitch, options).options
+    return PartStore(path, chunks, _header(slide, model, pitch, options))
+
+
+def chunk_tiles(pitch: int) -> int:
+    """Return the tiles per side of a chunk of the durable folder."""
+    return max(1, GROUP // pitch)
+
+
+def _header(slide: Slide, model: AnyModel, pitch: int, options: PredictionOptions) -> Header:
     card: Card = model.card
-    scale = card.scale_on(slide.require_mpp())
     facts = provenance(model, options)
     signature = {
         "slide": slide.fingerprint,
@@ -120,7 +148,5 @@ def store_for(folder: Path, slide: Slide, model: AnyModel, pitch: int, options: 
         "preprocessing": PREPROCESSING_VERSION,
         **({} if card.predictor is None else {"version of the model": f"{card.name} {card.predictor.version}"}),
     }
-    lattice = {"scale": scale, "pitch": pitch, "patch": card.patch}
-    grid = tuple(int(np.ceil(v / scale / pitch)) for v in slide.shape)
-    header = Header(signature, lattice, card, model.decoder, slide_facts(slide), facts)
-    return PredictionStore.create(path, (grid[0], grid[1]), max(1, GROUP // pitch), header)
+    lattice = {"scale": card.scale_on(slide.require_mpp()), "pitch": pitch, "patch": card.patch}
+    return Header(signature, lattice, card, model.decoder, slide_facts(slide), facts)

@@ -15,7 +15,7 @@ are damaged: `predict` computes them again, and everybody else is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 
 SUFFIX = ".nh2st"
 EMPTY, PREDICTED, DAMAGED = 0, 1, 2
+PART_LOCK = ".part.lock"
 _ATTEMPTS = 5
 _SAVED_CHUNK = 64
 
@@ -157,6 +158,8 @@ class PredictionStore:
     def _mend(self, decoder: Decoder) -> None:
         """Empty every tile that its seal does not vouch for, and write again what is known without computing."""
         remove_drafts(self.path)
+        for left in self.path.glob(f".*{PART_LOCK}"):
+            left.unlink(missing_ok=True)
         for array in self._arrays.values():
             if not array.is_as_described():
                 array.write_metadata()
@@ -249,6 +252,9 @@ class PredictionStore:
             self._arrays["state"].write(place, states)
             self._put(place, states)
             self._counts[place] = np.count_nonzero(states)
+        self._write_counts()
+
+    def _write_counts(self) -> None:
         self._arrays["count"].write((0, 0), self._counts)
 
     def prediction(self) -> Prediction:
@@ -329,6 +335,55 @@ class PredictionStore:
     def _put(self, place: Place, states: _States) -> None:
         part = self._within(place)
         part[:] = states[: part.shape[0], : part.shape[1]]
+
+
+class PartStore(PredictionStore):
+    """Some chunks of a prediction folder, open for writing while other processes write the others.
+
+    The counts of tiles stay as they are. Whoever opens the folder next with `PredictionStore.create` counts all parts.
+
+    Parameters
+    ----------
+    path : Path
+        A folder that `PredictionStore.create` has made.
+    chunks : iterable of (row, column)
+        What is written here, as indices of chunks; a part never has a chunk of another one.
+    header : Header
+        What the folder must hold.
+
+    Raises
+    ------
+    FolderBusy
+        If a process writes the whole folder, or this part.
+    Nh2stError
+        If the folder holds something else.
+    """
+
+    _part: FolderLock | None = None
+
+    def __init__(self, path: Path, chunks: Iterable[Place], header: Header) -> None:
+        own = sorted(chunks)
+        self._lock = FolderLock(path, shared=True)
+        try:
+            self._part = FolderLock(path, f".{own[0][0]}-{own[0][1]}{PART_LOCK}")
+            self._open(path)
+            refuse_another(path, self.meta, header.meta(self.states.shape, self.chunk))
+            self._counts = self._arrays["count"].spec.empty_chunk()
+            for place in own:
+                self._mend_chunk(place)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let other processes write the folder."""
+        if self._part is not None:
+            self._part.release()
+            self._part = None
+        super().close()
+
+    def _write_counts(self) -> None:
+        """Leave them to the next one who has the folder alone: many write parts at once."""
 
 
 def find_prediction(path: str | Path) -> Path:

@@ -147,10 +147,7 @@ def _levels(slide: Slide) -> Any:
     from spatialdata.transformations import Identity, set_transformation
     from xarray import DataTree
 
-    arrays = [
-        dask.array.from_array(level, level.chunks, name=False).transpose(2, 0, 1)  # type: ignore[no-untyped-call]
-        for level in slide.levels
-    ]
+    arrays = [dask.array.from_array(level, level.chunks, name=False).transpose(2, 0, 1) for level in slide.levels]
     images = [Image2DModel.parse(array, dims=("c", "y", "x"), c_coords=["r", "g", "b"]) for array in arrays]
     if len(images) == 1:
         return images[0]

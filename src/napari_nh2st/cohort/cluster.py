@@ -1,0 +1,110 @@
+"""Workers of Dask: of this machine, or of a scheduler that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.formats import check_package
+
+_CONNECT, _WAIT_FOR_FILE = 10, 60  # seconds
+
+
+@contextmanager
+def workers_of(count: int | None, scheduler: str | None, device: str) -> Iterator[Any]:
+    """Connect to a scheduler, or start so many processes here; yields Dask's client.
+
+    Parameters
+    ----------
+    count : int or None
+        Processes on this machine. With graphics cards, at most one for each of them.
+    scheduler : str or None
+        Address of a scheduler that is there, such as ``tcp://node1:8786``, or the JSON file that it has written.
+    device : str
+        As in `PredictionOptions`.
+
+    Raises
+    ------
+    Nh2stError
+        If Dask is not installed, or nobody answers at the address.
+    """
+    check_package("distributed", "running on several workers", "cohort")
+    from distributed import Client
+
+    for name in ("distributed", "tornado", "bokeh"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if scheduler is None:
+        with _local(count or 1, device) as cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+        return
+    of_file = Path(scheduler).suffix == ".json"
+    where: dict[str, Any] = {"scheduler_file" if of_file else "address": scheduler}
+    try:
+        client = Client(**where, timeout=_WAIT_FOR_FILE if of_file else _CONNECT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise Nh2stError(
+            f"no scheduler of Dask answers at {scheduler}: is it running, and is the address right?"
+        ) from error
+    try:
+        yield client
+    finally:
+        with suppress(Exception):  # it may be gone
+            client.close(timeout=_CONNECT)
+
+
+def dashboard_of(client: Any) -> str:
+    """Return the address of Dask's own page on a cluster; empty where there is none."""
+    if find_spec("bokeh") is None:
+        return ""
+    with suppress(Exception):
+        return str(client.dashboard_link or "")
+    return ""
+
+
+@contextmanager
+def _local(count: int, device: str) -> Iterator[Any]:
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    cards = _cards(device)
+    count = min(count, cards) if cards else count
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // count))
+    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+    common: dict[str, Any] = {
+        "nthreads": 1,
+        "silence_logs": logging.CRITICAL,
+        "memory_limit": "auto",
+        "dashboard": False,
+    }
+    common["preload"] = "napari_nh2st.cohort.worker_start"
+    workers = {}
+    for number in range(count):
+        own = {"env": {"CUDA_VISIBLE_DEVICES": str(number)}, "resources": {"GPU": 1}} if cards else {}
+        options = {**common, **own}
+        workers[number] = {"cls": Nanny, "options": options}
+    page = {"dashboard": find_spec("bokeh") is not None, "dashboard_address": "127.0.0.1:0"}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, **page}}
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
+        cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    with cluster:
+        yield cluster
+
+
+def _cards(device: str) -> int:
+    """Return how many graphics cards slides are spread over; 0 where none is wanted or there."""
+    import torch
+
+    return torch.cuda.device_count() if device in ("auto", "cuda") else 0
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1

@@ -1,0 +1,110 @@
+"""The job of a worker: one slide, and the wishes of the command. Plain values, so that it can be sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from napari_nh2st.cohort.wishes import Wishes
+from napari_nh2st.engine.options import Precision
+from napari_nh2st.engine.store import SUFFIX
+from napari_nh2st.geometry import Box
+from napari_nh2st.slide_path import slide_file, slide_stem
+
+RECORDS = "cohort"
+"""The folder, among the results, of what each slide left for the cohort's tables and page."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every slide of a cohort.
+
+    Attributes
+    ----------
+    model, model_hash : str
+        Name or absolute folder of the model, and its hash: each worker makes sure that it has the same.
+    out : str
+        Absolute folder of results; all workers see it.
+    formats, genes, region, pitch
+        As in `Wishes`; the region as (x, y, width, height).
+    device, precision : str
+    split : float
+        A slide with more tissue than so many mm² becomes several tasks.
+    pictured : tuple of str
+        Genes whose maps are on the cohort's page.
+    command : str
+        What was asked for, for the provenance.
+    """
+
+    model: str
+    model_hash: str
+    out: str
+    formats: tuple[str, ...] = ()
+    genes: tuple[str, ...] | None = None
+    region: tuple[float, float, float, float] | None = None
+    pitch: int | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+    split: float = 200.0
+    pictured: tuple[str, ...] = ()
+    command: str = ""
+
+    @property
+    def wishes(self) -> Wishes:
+        """The same as the engine takes it."""
+        genes = None if self.genes is None else list(self.genes)
+        region = None if self.region is None else Box.from_xywh(*self.region)
+        return Wishes(Path(self.out), list(self.formats), region, self.pitch, genes)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One slide of a cohort.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    mpp : float or None
+    sample, patient : str
+        Of the sheet; may be empty.
+    settings : Settings
+    """
+
+    path: str
+    mpp: float | None
+    sample: str
+    patient: str
+    settings: Settings
+
+    @property
+    def stem(self) -> str:
+        """The name of its results."""
+        return slide_stem(self.path)
+
+    @property
+    def folder(self) -> Path:
+        """The durable folder of its prediction."""
+        return Path(self.settings.out) / f"{self.stem}{SUFFIX}"
+
+    @property
+    def record(self) -> Path:
+        """The file of what it leaves for the cohort."""
+        return Path(self.settings.out) / RECORDS / f"{self.stem}.json"
+
+    def digest(self) -> str:
+        """Return a digest of everything that the record depends on, the slide's size and date included.
+
+        Raises
+        ------
+        OSError
+            If the slide is not there.
+        """
+        file = slide_file(self.path).stat()
+        settings = asdict(self.settings)
+        for name in ("out", "split", "command", "model"):
+            del settings[name]
+        facts = [self.path, self.mpp, file.st_size, file.st_mtime_ns, settings]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,287 @@
+"""The tasks that a worker runs: a slide, a part of a huge one, and the end of a huge one.
+
+A task returns plain values and raises nothing: an error becomes its line. A process runs one task at a time, whatever
+Dask was told, and loads the model once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_nh2st.atomic import finished_file
+from napari_nh2st.cohort.job import Job
+from napari_nh2st.cohort.one_slide import Filled, Telling, fill, settled_places, write_files
+from napari_nh2st.cohort.parts import Chunks, divide, tiles_in
+from napari_nh2st.cohort.summary import gene_figures, pictures, share_unlike, tissue_mm2
+from napari_nh2st.cohort.wishes import refuse_smaller_files
+from napari_nh2st.engine.file_lock import FolderBusy
+from napari_nh2st.engine.options import PredictionOptions, never
+from napari_nh2st.engine.places import warnings_for
+from napari_nh2st.engine.predict import part_store_for, predict_places, store_for
+from napari_nh2st.engine.store import EMPTY, PredictionStore
+from napari_nh2st.errors import Cancelled, ModelError, Nh2stError, one_line, sentence_of
+from napari_nh2st.model.models import AnyModel, load_model
+from napari_nh2st.provenance import working_for
+from napari_nh2st.reading import read_json
+from napari_nh2st.slides import Slide, open_slide
+from napari_nh2st.terminal import on_command_line
+
+if TYPE_CHECKING:
+    from napari_nh2st.engine.chunk import Progress
+    from napari_nh2st.geometry import IntArray, TileSet
+
+Answer = dict[str, Any]
+Made = TypeVar("Made")
+TOPIC = "nh2st"
+"""Under which reports of progress travel."""
+DONE, PARTS, PART, FAILED, STOPPED = "done", "parts", "part", "failed", "stopped"
+
+_WAIT = 60.0  # seconds for a process that was given up, to let go of the slide
+_MOMENT = 1.0  # between two reports of progress
+_one_at_a_time = threading.Lock()
+_models: dict[str, AnyModel] = {}
+
+
+def predict_slide(job: Job) -> Answer:
+    """Predict a slide, or say into which parts a huge one is divided; what is complete is only looked at."""
+    return _answer(job, lambda cancelled: _complete(job) or _predict(job, cancelled))
+
+
+def predict_part(job: Job, chunks: Chunks) -> Answer:
+    """Predict a part of a slide into its folder, beside other processes."""
+    return _answer(job, lambda cancelled: _predict_part(job, chunks, cancelled))
+
+
+def finish_slide(job: Job, tiles: int, seconds: float) -> Answer:
+    """Put the parts of a slide together, with whatever one of them has left out.
+
+    Parameters
+    ----------
+    job : Job
+    tiles, seconds
+        What the parts have encoded, and how long they took together.
+    """
+    return _answer(job, lambda cancelled: _predict(job, cancelled, Earlier(tiles, seconds)))
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the parts of a slide have encoded, and how long they took together."""
+
+    tiles: int
+    seconds: float
+
+
+def _answer(job: Job, act: Callable[[Callable[[], bool]], Answer]) -> Answer:
+    """Run a task; an error becomes its line, and a stop a state."""
+    cancelled = _stop_of_this_task()
+    try:
+        with _one_at_a_time, working_for(job.settings.command), on_command_line():
+            return {"state": STOPPED, "path": job.path} if cancelled() else act(cancelled)
+    except Cancelled:
+        return {"state": STOPPED, "path": job.path}
+    except Exception as error:
+        if cancelled():
+            return {"state": STOPPED, "path": job.path}
+        line = sentence_of(error) or one_line(f"{type(error).__name__}: {error}")
+        worker = _worker()
+        where = "" if worker is None else str(worker.address)
+        return {
+            "state": FAILED, "path": job.path, "error": line, "traceback": traceback.format_exc(), "worker": where,
+        }  # fmt: skip
+
+
+def _model(job: Job) -> AnyModel:
+    settings = job.settings
+    if settings.model_hash not in _models:
+        loaded = load_model(settings.model)
+        if loaded.hash != settings.model_hash:
+            raise ModelError(f"{settings.model} is another model here than where the command was given: copy it anew")
+        _models.clear()
+        _models[settings.model_hash] = loaded
+    return _models[settings.model_hash]
+
+
+def _complete(job: Job) -> Answer | None:
+    """Return what an earlier run of the same command has left, if all of it is there and sound."""
+    try:
+        record = read_json(job.record)
+        row = record["row"]
+        if record["asked"] != job.digest() or not all(Path(p).exists() for p in row["outputs"]):
+            return None
+        PredictionStore(job.folder).prediction()  # every tile against its seal
+    except (Nh2stError, OSError, KeyError, TypeError, ValueError):
+        return None
+    return {**record, "row": {**row, "tiles_encoded": 0, "tiles_skipped": row["tiles_total"]}, "earlier": True}
+
+
+def _predict(job: Job, cancelled: Callable[[], bool], parts: Earlier | None = None) -> Answer:
+    started, settings = time.monotonic(), job.settings
+    model, wishes = _model(job), settings.wishes
+    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled)
+    telling = Telling(_say_nothing, Reporter(job), lambda file, kept: _stopping(cancelled))
+    refuse_smaller_files(job.stem, wishes)
+    with warnings.catch_warnings(record=True) as caught, open_slide(job.path, mpp=job.mpp) as slide:
+        warnings.simplefilter("always", RuntimeWarning)
+        if parts is None and (chunks := _divided(job, slide, model, options)):
+            return {"state": PARTS, "path": job.path, "parts": chunks}
+        filled = _patiently(lambda: fill(slide, model, options, wishes, telling), cancelled)
+        try:
+            answer = _summarised(job, slide, model, filled, telling)
+        finally:
+            filled.store.close()
+    said = [one_line(w.message) for w in caught if issubclass(w.category, RuntimeWarning)]
+    answer["row"]["warnings"] += [s for s in dict.fromkeys(said) if s not in answer["row"]["warnings"]]
+    parts = parts or Earlier(0, 0.0)
+    answer["row"]["tiles_encoded"] += parts.tiles
+    answer["row"]["tiles_skipped"] -= parts.tiles
+    answer["row"]["seconds"] = round(time.monotonic() - started + parts.seconds, 2)
+    with finished_file(job.record) as draft:
+        draft.write_text(json.dumps(answer), encoding="utf-8")
+    return answer
+
+
+def _divided(job: Job, slide: Slide, model: AnyModel, options: PredictionOptions) -> list[Chunks]:
+    """Divide a huge slide, and make the folder that its parts share."""
+    settled, places = settled_places(slide, model, options, job.settings.wishes)
+    mm2 = (places.pitch * model.card.mpp / 1000) ** 2
+    if len(places) * mm2 <= job.settings.split:
+        return []
+    options = settled.options
+    store = _patiently(
+        lambda: store_for(job.settings.wishes.out, slide, model, places.pitch, options), options.cancelled
+    )
+    try:
+        parts = divide(places, mm2, job.settings.split)  # of all tiles: they do not depend on what was stopped when
+        return [part for part in parts if (store.state_at(_grid(tiles_in(places, part))) == EMPTY).any()]
+    finally:
+        store.close()
+
+
+def _grid(places: TileSet) -> IntArray:
+    assert places.grid is not None
+    return places.grid
+
+
+def _predict_part(job: Job, chunks: Chunks, cancelled: Callable[[], bool]) -> Answer:
+    started, settings = time.monotonic(), job.settings
+    model, wishes = _model(job), settings.wishes
+    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled)
+    with open_slide(job.path, mpp=job.mpp) as slide:
+        settled, places = settled_places(slide, model, options, wishes)
+        own = tiles_in(places, chunks)
+        store = _patiently(
+            lambda: part_store_for(wishes.out, slide, model, places.pitch, settled.options, chunks), cancelled
+        )
+        try:
+            _, encoded = predict_places(slide, model, own, replace(settled.options, store=store), Reporter(job))
+        finally:
+            store.close()
+        area = tissue_mm2(slide, own)
+    share = encoded / max(1, len(own))
+    seconds = time.monotonic() - started
+    return {"state": PART, "path": job.path, "mm2": area * share, "tiles": encoded, "seconds": seconds}
+
+
+def _summarised(job: Job, slide: Slide, model: AnyModel, filled: Filled, telling: Telling) -> Answer:
+    """Write a slide's files, and say what the cohort keeps of it."""
+    prediction, files = write_files(filled, job.stem, job.settings.wishes, telling)
+    total = len(filled.places)
+    unlike = share_unlike(filled.session, model.reference, filled.places)
+    row = {
+        "path": job.path,
+        "tiles_total": total,
+        "tiles_encoded": filled.encoded,
+        "tiles_skipped": total - filled.encoded,
+        "seconds": 0.0,
+        "outputs": [str(filled.store.path), *files],
+        "warnings": warnings_for(slide, model.card, model.reference),
+        "sample": job.sample,
+        "patient": job.patient,
+        "tissue_mm2": round(tissue_mm2(slide, filled.places), 4),
+        "unlike": None if unlike is None else round(unlike, 4),
+        "mpp": slide.mpp,
+    }
+    shown = pictures(slide, prediction, job.settings.pictured)
+    return {
+        "state": DONE,
+        "path": job.path,
+        "asked": job.digest(),
+        "model": job.settings.model,
+        "row": row,
+        "genes": gene_figures(prediction),
+        "pictures": shown,
+    }
+
+
+def _patiently(act: Callable[[], Made], cancelled: Callable[[], bool]) -> Made:
+    """Do something as soon as no other process writes the same folder; one that was given up needs a moment to end."""
+    until = time.monotonic() + _WAIT
+    while True:
+        try:
+            return act()
+        except FolderBusy:
+            if time.monotonic() > until:
+                raise
+            if cancelled():
+                raise Cancelled("stopped") from None
+            time.sleep(0.2)
+
+
+def _say_nothing(_: object) -> None:
+    """Say nothing: notes of a slide are for somebody who watches it alone."""
+
+
+def _stopping(cancelled: Callable[[], bool]) -> Callable[[float], None]:
+    def progress(share: float) -> None:
+        if cancelled() and share < 1:
+            raise Cancelled("stopped")
+
+    return progress
+
+
+class Reporter:
+    """Reports the progress of a slide to whoever watches the cohort, at most once a second."""
+
+    def __init__(self, job: Job) -> None:
+        self.path, self.told = job.path, time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        """Report that so many tiles are done."""
+        now = time.monotonic()
+        if now - self.told > _MOMENT and (worker := _worker()) is not None:
+            self.told = now
+            worker.log_event(TOPIC, {"path": self.path, "done": progress.done, "total": progress.total})
+
+
+def _worker() -> Any:
+    """Return Dask's worker that runs this, None outside of one."""
+    from distributed import get_worker
+
+    try:
+        return get_worker()
+    except ValueError:
+        return None
+
+
+def _stop_of_this_task() -> Callable[[], bool]:
+    """Return a question that turns true when nobody wants this task any more, or its worker closes."""
+    worker = _worker()
+    if worker is None:
+        return never
+    key = worker.get_current_task()
+    gone = {"closed", "closing", "failed"}
+
+    def cancelled() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is None or task.state == "cancelled" or worker.status.name in gone
+
+    return cancelled
