@@ -45,6 +45,13 @@ def embed(places: TileSet) -> np.ndarray:
     return 1000 * vectors(QUARTERS % 2, 24, seed=1)[which].astype(np.float32) + 5
 
 
+def test_values_of_genes_give_the_domains_of_the_vectors_they_were_decoded_from(prediction: Prediction) -> None:
+    values = prediction.matrix().astype(np.float16)
+    of_values = Prediction(prediction.places, values, Decoder.of_values(GENES), prediction.card)
+    found, same = find_domains(prediction, None), find_domains(of_values, None)
+    assert adjusted_rand_score(found.labels, same.labels) > 0.95
+
+
 def test_what_only_one_of_the_two_shows_is_found(prediction: Prediction) -> None:
     told = []
     both = find_domains(prediction, embed, tell=lambda done, total: told.append((done, total)))

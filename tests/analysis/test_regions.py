@@ -41,7 +41,17 @@ def prediction() -> Prediction:
     return prediction_of(np.random.default_rng(1).normal(size=(400, 4)))
 
 
-def test_the_table_is_that_of_the_decoded_values(prediction: Prediction) -> None:
+@pytest.fixture(params=["decoded", "values"])
+def prediction_of_any_kind(request: pytest.FixtureRequest, prediction: Prediction) -> Prediction:
+    """Hidden vectors with a decoder, or the values of the genes themselves."""
+    if request.param == "decoded":
+        return prediction
+    values = prediction.matrix().astype(np.float16)
+    return Prediction(prediction.places, values, Decoder.of_values(values.shape[1]), prediction.card)
+
+
+def test_the_table_is_that_of_the_decoded_values(prediction_of_any_kind: Prediction) -> None:
+    prediction = prediction_of_any_kind
     triangle = np.array([(100, 0), (200, 0), (200, 200)], dtype=float)
     table = region_table(prediction, {"tumour": [SQUARE], "2": [triangle, SQUARE + 101], "off": [SQUARE + 1000]})
     assert list(table.columns) == ["region", "gene", "n_tiles", "mean", "sd", "mean_elsewhere", "unit"]

@@ -25,8 +25,10 @@ PREDICTION = {
     "command": "nh2st predict a.svs --model m --out out", "slide": "same", "genes": 6, "not_finite": 0, "tiles": 30,
     "damaged": 0, "written_by": "",
 }  # fmt: skip
+OTHERS = {"working": 0, "troubles": [], "torch": False}
 SOUND = {
-    "compute": TORCH, "plugin": NAPARI, "window": WINDOW, "slide": SLIDE, "model": MODEL, "prediction": PREDICTION
+    "predictors": OTHERS, "compute": TORCH, "plugin": NAPARI, "window": WINDOW, "slide": SLIDE, "model": MODEL,
+    "prediction": PREDICTION,
 }  # fmt: skip
 
 

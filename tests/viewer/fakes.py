@@ -112,6 +112,7 @@ class FakeSession:
     """The engine in ten lines."""
 
     precision = "fp32"
+    embeds = True
 
     def __init__(self, services: FakeServices) -> None:
         self.services = services
@@ -175,6 +176,12 @@ class FakeServices:
 
     def models(self) -> list[str]:
         return list(self.cards)
+
+    def others(self) -> list[str]:
+        return []
+
+    def find_others(self) -> list[str]:
+        return []
 
     def load_card(self, model: str) -> Card:
         return self.cards[model]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.analysis.regions import Mask, Moments, Tell, compare
+from napari_nh2st.analysis.regions import Mask, Tell, compare, gene_moments
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import FloatArray, IntArray, TileSet
+from napari_nh2st.model.decoder import ValuesDecoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ SMALLEST = 10  # tiles of a domain
 SAMPLE = 10_000  # tiles that are clustered; leiden holds Python's lock, and with it the window, 0.1 s for so many
 NEIGHBOURS = 15
 COMPONENTS = 20
+_GENES = 2_000  # by which tiles are compared, where there is a value of each
 _AT_ONCE = 4096  # places that are encoded, and assigned, at once
 _JITTER = 1e-4  # tiles that are exactly alike have no distance, by which the weights of neighbours are divided
 
@@ -178,15 +180,27 @@ def _views(prediction: Prediction, embed: Embed | None, done: IntArray) -> list[
     Distances between standardised genes Z = (H - mean) A, with A = (weight / sd).T, follow from A A.T alone, which is
     (h, h): H times its root has the same distances, and the same principal components, without decoding a gene.
     """
-    _, sd = Moments.of(prediction.hidden[done]).genes(prediction.decoder)
+    _, sd = gene_moments(prediction.hidden[done], prediction.decoder)
+    if isinstance(prediction.decoder, ValuesDecoder):
+        return [_view_of_values(prediction, sd), *_view_of_tissue(prediction, embed)]
     varying = sd > 1e-6
     standard = prediction.decoder.weight[varying] / sd[varying, None]
     values, vectors = np.linalg.eigh(standard.T @ standard)
     root = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
-    views = [_View(lambda rows: prediction.hidden[rows].astype(np.float32) @ root, True)]
-    if embed is not None:
-        views.append(_View(lambda rows: embed(prediction.places.select(rows)), False))
-    return views
+    genes = _View(lambda rows: prediction.hidden[rows].astype(np.float32) @ root, True)
+    return [genes, *_view_of_tissue(prediction, embed)]
+
+
+def _view_of_values(prediction: Prediction, sd: npt.NDArray[np.float64]) -> _View:
+    """Return the view by standardised genes where they are kept as values; of very many, those that vary most."""
+    varying = np.sort(np.argsort(-sd, kind="stable")[:_GENES])
+    varying = varying[sd[varying] > 1e-6]
+    step = sd[varying].astype(np.float32)
+    return _View(lambda rows: prediction.hidden[np.ix_(rows, varying)].astype(np.float32) / step, True)
+
+
+def _view_of_tissue(prediction: Prediction, embed: Embed | None) -> list[_View]:
+    return [] if embed is None else [_View(lambda rows: embed(prediction.places.select(rows)), False)]
 
 
 class _Space:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import FloatArray
-from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,26 @@ class Moments:
         weight = decoder.weight.astype(np.float64)
         variance = ((weight @ self.covariance) * weight).sum(axis=1)
         return weight @ self.mean + decoder.bias, np.sqrt(np.maximum(variance, 0))
+
+
+def gene_moments(
+    hidden: npt.NDArray[np.floating[Any]], decoder: Decoder, keep: Mask | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of every gene, (G,) each, over places (n, h) or those in a mask.
+
+    The deviation is divided by n - 1; NaN where there are too few places. Where the vectors are values of genes, each
+    gene is taken by itself: a covariance of all of them would not fit into memory.
+    """
+    if not isinstance(decoder, ValuesDecoder):
+        return Moments.of(hidden, keep).genes(decoder)
+    rows, step = np.arange(len(hidden)) if keep is None else np.flatnonzero(keep), max(1, _VALUES // decoder.genes)
+    parts = [rows[i : i + step] for i in range(0, len(rows), step)]
+    n, nothing = len(rows), np.full(decoder.genes, np.nan)
+    if not n:
+        return nothing, nothing
+    mean = np.sum([hidden[part].sum(axis=0, dtype=np.float64) for part in parts], axis=0) / n
+    squares = np.sum([((hidden[part] - mean) ** 2).sum(axis=0) for part in parts], axis=0)
+    return mean, np.sqrt(squares / (n - 1)) if n > 1 else nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +146,8 @@ def mask_table(done: Prediction, masks: Mapping[str, Mask]) -> pd.DataFrame:
     for name, mask in masks.items():
         if not mask.any():
             continue
-        mean, sd = Moments.of(done.hidden, mask).genes(done.decoder)
-        elsewhere, _ = Moments.of(done.hidden, ~mask).genes(done.decoder)
+        mean, sd = gene_moments(done.hidden, done.decoder, mask)
+        elsewhere, _ = gene_moments(done.hidden, done.decoder, ~mask)
         columns = {
             "region": name,
             "gene": done.genes,

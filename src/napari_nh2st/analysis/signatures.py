@@ -20,6 +20,7 @@ CONTROLS = 50  # scanpy's defaults: control genes per level of expression,
 LEVELS = 25  # levels into which the panel is cut,
 SEED = 0  # and what draws the control genes
 _PER_LEVEL = 10  # genes per level: a small panel is cut into fewer levels
+_WIDEST = 5_000  # length of a hidden vector: scanpy gets a table of twice as many rows
 _CHUNK = 16_384  # hidden vectors that are scored at once
 
 _BETWEEN = re.compile(r"[\s,;|\"'()\[\]{}]+")
@@ -150,7 +151,7 @@ def score(
         Soon after `cancelled()` has turned true.
     """
     hidden, done, total = prediction.hidden, np.zeros(len(prediction), dtype=bool), 2 * len(prediction)
-    summed = np.zeros(prediction.decoder.weight.shape[1])
+    summed = np.zeros(prediction.decoder.width)
     for part in _parts(len(hidden), cancelled):
         done[part] = np.isfinite(hidden[part, 0])
         summed += hidden[part][done[part]].astype(np.float64).sum(axis=0)
@@ -187,6 +188,8 @@ def _as_one_gene(
     import scanpy as sc
     from anndata import AnnData
 
+    if decoder.width > _WIDEST:
+        raise Nh2stError(f"signatures are for models of at most {_WIDEST:,} genes: this one predicts {len(panel):,}")
     at_mean = decoder.weight.astype(np.float64) @ mean + decoder.bias
     steps = decoder.weight.T.astype(np.float64)
     made_up = np.concatenate([at_mean[None], at_mean + steps, at_mean - steps])

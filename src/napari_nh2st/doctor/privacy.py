@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from napari_nh2st.doctor.subject import Subject
+from napari_nh2st.doctor.subject import Subject, is_bundled
 
 # Words that folders and files are often called, and that are no one's name.
 _GENERAL_WORDS = """
@@ -86,6 +86,8 @@ class Private:
         self._words: dict[str, str] = {}
         if subject is not None:
             self._add_subject(subject)
+        for file in _predictor_files():
+            self._add_path(file, "<model>")
         for folder in _home_folders():
             self._paths[folder] = "<home>"
             self._add(PurePath(folder).parts[-1:], "<user>")
@@ -145,6 +147,8 @@ class Private:
             if Path(model).exists() or os.sep in model:
                 self._add_path(Path(model), "<model>")
                 self._add(_names_on_card(model), "<section>")
+            elif not is_bundled(model):
+                self._add((model,), "<model>")
         for run in subject.runs:
             self._add(_names_in_run(run), "<section>")
         for prediction in subject.predictions:
@@ -219,6 +223,15 @@ def _names_on_card(model: str) -> list[str]:
         card = load_card(model)
         scored = card.evaluation.samples if card.evaluation else []
         return [card.name, *scored, *(name for t in card.training for name in (t.sample, t.patient))]
+    return []
+
+
+def _predictor_files() -> list[Path]:
+    """Return the Python files of other people's models that the user named."""
+    with contextlib.suppress(Exception):  # a list that cannot be read is said by its check
+        from napari_nh2st.model.predictors import named_files
+
+        return named_files()
     return []
 
 

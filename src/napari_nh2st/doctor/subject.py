@@ -76,7 +76,7 @@ def recognise(path: Path) -> tuple[Kind, Path]:
         return _recognise_folder(path.parent)
     if path.name in _RUN_FILES and path.is_file():
         return "run", path.parent
-    if not path.exists() and _is_bundled(str(path)):
+    if not path.exists() and is_bundled(str(path)):
         return "model", path
     if not path.exists() and not path.suffix:
         raise Nh2stError(f"{path} does not exist: give a slide, RUN, MODEL or a folder that ends in .nh2st")
@@ -104,7 +104,8 @@ def _recognise_folder(folder: Path) -> tuple[Kind, Path]:
     )
 
 
-def _is_bundled(name: str) -> bool:
+def is_bundled(name: str) -> bool:
+    """Tell whether a name is that of a model of the package."""
     try:
         from napari_nh2st.model.folder import bundled_models
     except ImportError:  # a broken installation is said by its own checks

@@ -7,7 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_nh2st.doctor.checks import compute, display, machine, model, packages, plugin, prediction, run, slide
+from napari_nh2st.doctor.checks import (
+    compute,
+    display,
+    machine,
+    model,
+    packages,
+    plugin,
+    prediction,
+    predictors,
+    run,
+    slide,
+)
 from napari_nh2st.doctor.examination import Check, Group, Probes
 from napari_nh2st.doctor.subject import Subject
 
@@ -25,6 +36,7 @@ INSTALLATION: tuple[Callable[[Probes], Any], ...] = (
     plugin.napari_sees_it,
     plugin.enabled,
     plugin.reader_choice,
+    predictors.others_work,
     machine.memory,
     machine.home_folder,
     machine.temporary_folder,
@@ -54,6 +66,7 @@ def begin_probes(probes: Probes) -> None:
     """Start the processes that the checks will ask, so that they run beside each other."""
     probes.begin("compute")
     probes.begin("plugin")
+    probes.begin("predictors")
     probes.begin("packages", *packages.IMPORTED)
     if display.draws():
         probes.begin("window")

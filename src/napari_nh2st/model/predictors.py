@@ -88,7 +88,8 @@ def name_file(file: Path, *, forget: bool = False) -> None:
 
 
 def list_predictors() -> list[ListedPredictor]:
-    """Import every predictor that can be found and return what came of it, by name."""
+    """Import every predictor that can be found and return what came of it, by name; broken ones are tried again."""
+    _try_again()
     found: list[ListedPredictor] = []
     for one in _each():
         twin = next((other for other in found if other.model and one.model and other.name == one.name), None)
@@ -108,6 +109,7 @@ def find_predictor(name: str) -> PredictorModel | None:
         If it does not work; the line says why.
     """
     if name.endswith(".py") and expanded(name).is_file():
+        _try_again()
         found = _from_file(expanded(name).absolute())
     else:
         points = [point for point in plugins() if point.name == name]
@@ -116,6 +118,11 @@ def find_predictor(name: str) -> PredictorModel | None:
     if found.trouble:
         raise ModelError(found.trouble)
     return found.model
+
+
+def working_predictors() -> list[str]:
+    """Return the names of predictors that have been found and work; nothing is imported for it."""
+    return sorted({one.name for one in _known.copy().values() if one.model is not None}, key=str.casefold)
 
 
 @cache
@@ -151,17 +158,20 @@ _known: dict[_Stamp, ListedPredictor] = {}
 _finding = threading.RLock()
 
 
+def _try_again() -> None:
+    """Forget models that did not work: what they lacked may be there by now."""
+    with _finding:
+        for stamp in [stamp for stamp, one in _known.items() if one.model is None]:
+            del _known[stamp]
+
+
 def _kept(name: str, source: str, load: Any, stamp: _Stamp, file: Path | None) -> ListedPredictor:
     """Make a predictor, once until its file changes."""
     with _finding:
-        if stamp not in _known or _has_changed(_known[stamp]):
+        before = _known.get(stamp)
+        if before is None or (before.model is not None and before.model.has_changed()):
             _known[stamp] = _made(name, source, load, file)
         return _known[stamp]
-
-
-def _has_changed(listed: ListedPredictor) -> bool:
-    """Tell whether one that works has other files by now, or one that does not should be tried again."""
-    return listed.model is None or listed.model.has_changed()
 
 
 def _made(name: str, source: str, load: Any, file: Path | None) -> ListedPredictor:

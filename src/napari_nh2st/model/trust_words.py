@@ -5,7 +5,7 @@ Each figure has its explanation in one line.
 
 from __future__ import annotations
 
-from napari_nh2st.model.card import Card
+from napari_nh2st.model.card import NO_ACCURACY, Card
 
 # The words beside a figure explained, a line each: they stand wherever the figure stands.
 ONE_TO_NOTHING = "1 is perfect, 0 is none."
@@ -25,6 +25,8 @@ NO_REFERENCE = (
 
 def held_out_words(card: Card) -> str:
     """Say how well a model did on held-out tissue."""
+    if card.predictor is not None:
+        return f"{NO_ACCURACY.capitalize()}."
     if card.evaluation is None:
         return "Not evaluated on held-out tissue."
     e = card.evaluation

@@ -143,6 +143,8 @@ class PredictWidget(QWidget):
     def _warm_up(self) -> None:
         load_units()  # here: two threads must not read them at once
         self.presenter.warm_up()
+        find = self.workspace.services.find_others
+        self.background.call(find, then=self.models.list_others, failed=self.workspace.notices.complain)
 
     def _take_up(self) -> None:
         """Begin with what is in the window: slides, and what an earlier dock has drawn on them."""

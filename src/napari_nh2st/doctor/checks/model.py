@@ -23,7 +23,7 @@ def _answer(probes: Probes, name: str, device: str) -> Answer:
 
 
 def _card(name: str) -> Card | None:
-    from napari_nh2st.model.folder import load_card
+    from napari_nh2st.model.models import load_card
 
     try:
         return load_card(name)
@@ -33,12 +33,14 @@ def _card(name: str) -> Card | None:
 
 def card(probes: Probes, name: str, device: str) -> Finding:
     """Read the folder's card."""
-    from napari_nh2st.model.folder import load_card
+    from napari_nh2st.model.models import load_card
 
     try:
         card = load_card(name)
     except (Nh2stError, OSError, ValueError, RecursionError) as error:
         return fault(str(error), _AGAIN)
+    if card.predictor is not None:
+        return ok(f"it describes itself: {len(card.genes)} genes, version {card.predictor.version}, in {card.unit}")
     more = ", synthetic: not for real slides" if card.synthetic else ""
     return ok(
         f"the card is valid: {len(card.genes)} genes, {card.architecture.variant}, {card.mpp:.4g} um per pixel{more}",
@@ -54,13 +56,15 @@ def weights(probes: Probes, name: str, device: str) -> Finding | None:
     answer = _answer(probes, name, device)
     if "loaded" not in answer.facts:
         return fault(f"the weights cannot be loaded: {answer.why}", _AGAIN)
+    if "weights" not in answer.facts:
+        return ok("it can be loaded")
     return ok(f"{answer.facts.get('weights', 0):,} weights, all of them numbers")
 
 
 def gene_ids(probes: Probes, name: str, device: str) -> Finding | None:
     """Look for Ensembl ids, by which a panel can be matched whatever symbols a measurement has."""
     card = _card(name)
-    if card is None or card.synthetic:
+    if card is None or card.synthetic or card.predictor is not None:
         return None
     known = sum(bool(i) for i in card.ensembl or ())
     if not known:
@@ -75,6 +79,8 @@ def trust(probes: Probes, name: str, device: str) -> Finding | None:
     card = _card(name)
     if card is None:
         return None
+    if card.predictor is not None:
+        return warning(card.accuracy, "nh2st evaluate SAMPLES.csv --model M says how well it predicts your sections")
     if card.evaluation is None:
         return warning(
             "nobody has scored it: no gene says how far to trust it",
@@ -94,6 +100,10 @@ def predicts(probes: Probes, name: str, device: str) -> Finding | None:
     facts = answer.facts
     if "loaded" not in facts:
         return None
+    if "contract" in facts:
+        if facts["contract"]:
+            return fault(facts["contract"], "tell its author: napari_nh2st.testing.check_predictor says the same")
+        return ok("it keeps to the contract of other people's models")
     if "size" not in facts:
         return fault(f"it cannot predict: {answer.why}", "update torch; " + _AGAIN)
     if not facts["predicted"]:

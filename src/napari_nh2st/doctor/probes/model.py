@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_nh2st.model.folder import Model
+    from napari_nh2st.model.predictor_model import PredictorModel
 
 PATCHES = 2
 Values = npt.NDArray[np.float32]
@@ -23,14 +24,17 @@ Values = npt.NDArray[np.float32]
 def probe(name: str, device: str = "auto") -> None:
     """Tell whether a model can be loaded, and whether its predictions repeat and agree."""
     from napari_nh2st.engine.device import choose_device
-    from napari_nh2st.model.folder import load_model, load_reference
+    from napari_nh2st.model.folder import Model
+    from napari_nh2st.model.models import load_model
 
     model = load_model(name)
+    if not isinstance(model, Model):
+        _probe_predictor(model, str(choose_device(device)))
+        return
     tell("loaded", True)
     state = model.net.state_dict()
     tell("weights", sum(v.numel() for v in state.values()))
-    reference = load_reference(name)
-    tell("reference", None if reference is None else reference.tiles)
+    tell("reference", None if model.reference is None else model.reference.tiles)
     cpu = choose_device("cpu")
     first, second = predict_patches(model, cpu), predict_patches(model, cpu)
     tell("predicted", bool(np.isfinite(first).all()))
@@ -43,6 +47,20 @@ def probe(name: str, device: str = "auto") -> None:
     tell("device", chosen.type)
     if chosen.type != "cpu":
         tell("device_differs", float(np.abs(first - predict_patches(model, chosen)).max()))
+
+
+def _probe_predictor(model: PredictorModel, device: str) -> None:
+    """Tell whether someone else's model can be loaded, and how it breaks the contract."""
+    from napari_nh2st.testing import check_predictor
+
+    model.load(device)
+    tell("loaded", True)
+    try:
+        check_predictor(model.predictor, device=device)
+    except AssertionError as error:
+        tell("contract", str(error))
+    else:
+        tell("contract", "")
 
 
 def patches(side: int) -> npt.NDArray[np.uint8]:

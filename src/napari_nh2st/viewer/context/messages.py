@@ -11,6 +11,7 @@ PICK_A_TILE = "Press “Pick a tile” and click the heatmap. See here what each
 OPEN_ITS_SLIDE = "This heatmap came from a file. Open its slide, too: the model looks at the tissue again."
 NOT_PREDICTED = "Nothing is predicted here yet. Click a coloured tile."
 ALONE_ANYWAY = "This model looks at each tile alone, so the surroundings change nothing."
+WHOLE_SLIDE_ONLY = "This model looks at the whole slide at once. It does not offer what single neighbours change."
 EVERY_TILE = "What do the surroundings change in every tile?"
 SHOW = "Show on the slide"
 SHOW_TIP = "Draw how much the surroundings raise or lower the gene in each tile. The model runs once more"

@@ -31,6 +31,7 @@ from napari_nh2st.viewer.context.messages import (
     PICK_A_TILE,
     SHOW,
     SHOW_TIP,
+    WHOLE_SLIDE_ONLY,
     effect_words,
     surroundings_words,
 )
@@ -153,11 +154,18 @@ class ContextPresenter:
 
     def _take_picker(self) -> bool:
         """Let clicks on the canvas choose a tile, where tiles are predicted."""
+        why_not = self._why_not()
+        if why_not:
+            self._view.show_sentence(why_not)
+        return not why_not
+
+    def _why_not(self) -> str:
+        """Say why no tile can be inspected now; empty where one can."""
         prediction_map = self._workspace.map
         if prediction_map is None or not prediction_map.count:
-            self._view.show_sentence(NO_MAP)
-            return False
-        return True
+            return NO_MAP
+        facts = prediction_map.card.predictor
+        return WHOLE_SLIDE_ONLY if facts is not None and facts.whole_slide else ""
 
     def _pressed(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Take a press on the canvas that is released where it was for a click on a tile."""
@@ -330,8 +338,7 @@ class ContextPresenter:
 
     def show_hint(self) -> None:
         """Say what to do first."""
-        prediction_map = self._workspace.map
-        self._view.show_sentence(NO_MAP if prediction_map is None or not prediction_map.count else PICK_A_TILE)
+        self._view.show_sentence(self._why_not() or PICK_A_TILE)
 
     def _gene_changed(self) -> None:
         self._show_numbers()
@@ -352,14 +359,14 @@ class ContextPresenter:
         prediction_map = self._workspace.map
         predicted = prediction_map is not None and prediction_map.count > 0
         if predicted and self._cell is None and self._view.sentence_text == NO_MAP:
-            self._view.show_sentence(PICK_A_TILE)
+            self.show_hint()
         looks = prediction_map is not None and looks_around(prediction_map.card)
         visible, more = self._slide.in_sight, self._slide.more
         self._view.show_slide_offer(
             SlideOffer(
                 legend=effect_words(self._workspace.state.gene, more) if visible else EVERY_TILE,
                 button=SHOW_PREDICTION if visible else SHOW,
-                tip=(BACK_TIP if visible else SHOW_TIP if looks else ALONE_ANYWAY) if predicted else NO_MAP,
+                tip=BACK_TIP if visible else self._why_not() or (SHOW_TIP if looks else ALONE_ANYWAY),
                 on=visible or (predicted and looks),
                 more=bool(visible and more and not self._view.slide_work.running),
             )

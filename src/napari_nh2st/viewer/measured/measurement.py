@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_nh2st.analysis import measured
 from napari_nh2st.analysis.measured import Comparison, Frame
+from napari_nh2st.engine.options import OWN_PRECISION
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
@@ -162,10 +163,10 @@ def compare_at_spots(
     data = findings.admit(measurement.name, data)
     places = measured.spots_of(data, model.card, slide.require_mpp())
     session = inputs.session
-    if inputs.tissue is not None or session.precision != "fp32":
+    if inputs.tissue is not None or session.precision not in ("fp32", OWN_PRECISION):
         # The figures are those of the slide's own mask in fp32, whatever was painted and whatever is fastest here.
         session = services.session(slide, model, pitch=prediction_map.pitch, tissue=None, device=device, scoring=True)
-    hidden = np.full((len(places), prediction_map.decoder.weight.shape[1]), np.nan, dtype=np.float16)
+    hidden = np.full((len(places), prediction_map.decoder.width), np.nan, dtype=np.float16)
     for chunk in session.stream(places, cancelled=cancelled):
         hidden[chunk.indices] = chunk.hidden
         tell(chunk.done, chunk.total)

@@ -55,6 +55,9 @@ def picture_words(picture: Picture) -> str:
 def model_words(card: Card) -> str:
     """Say in one line what a model predicts and what it was trained on."""
     tissue = "synthetic tissue" if card.synthetic else card.tissue or ""
+    if card.predictor is not None:
+        version = f"version {card.predictor.version}, not a model of NH2ST"
+        return ", ".join(part for part in (count(len(card.genes), "gene"), version, tissue) if part)
     parts = (count(len(card.genes), "gene"), card.trained_on or "training not recorded", tissue)
     return ", ".join(part for part in parts if part)
 
@@ -62,6 +65,14 @@ def model_words(card: Card) -> str:
 def suited_words(synthetic: bool) -> str:
     """Say, behind `model_words`, that the slide decided on the model."""
     return f". Chosen for {'the demo' if synthetic else 'real'} tissue."
+
+
+def broken_words(troubles: Sequence[str]) -> str:
+    """Say which models of other people do not work, and why: the first one, and how many more."""
+    if not troubles:
+        return ""
+    more = f" {count(len(troubles) - 1, 'other model')} as well: see nh2st models." if len(troubles) > 1 else ""
+    return f"{sentence(troubles[0])}{more}"
 
 
 def model_details(card: Card) -> list[str]:
@@ -73,7 +84,7 @@ def model_details(card: Card) -> list[str]:
         f"Trained on {shown}." if samples else "",
         held_out_words(card),
         *figures_explained(card),
-        f"Data: {card.citation}" if card.citation else "",
+        f"{'Data' if card.predictor is None else 'Cite'}: {card.citation}" if card.citation else "",
         f"Licence: {card.licence}. Predictions, not measurements: for research use only.",
     )
     return [paragraph for paragraph in said if paragraph]

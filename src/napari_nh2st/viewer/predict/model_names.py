@@ -11,15 +11,15 @@ from napari_nh2st.viewer.state.services import Services
 
 
 def model_names(services: Services, preferences: Preferences) -> list[str]:
-    """Return the bundled models, then the folders that were used before and are still there."""
+    """Return the bundled models, other people's, then the folders that were used before and are still there."""
     folders = [folder for folder in preferences.model_folders if (Path(folder) / "card.json").is_file()]
-    return [*services.models(), *folders]
+    return [*services.models(), *services.others(), *folders]
 
 
 def folder_name(path: str) -> str:
     """Name a model folder: the run's folder says more than "model"."""
     folder = Path(path)
-    return folder.parent.name if folder.name == "model" else folder.name
+    return folder.parent.name or path if folder.name == "model" else folder.name
 
 
 def fitting_model(services: Services, *, synthetic: bool) -> str | None:

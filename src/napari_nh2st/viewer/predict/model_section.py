@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
@@ -9,17 +11,19 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
-from napari_nh2st.viewer.predict.messages import model_details, model_words, suited_words
+from napari_nh2st.viewer.predict.messages import broken_words, model_details, model_words, suited_words
 from napari_nh2st.viewer.predict.model_names import fitting_model, folder_name, model_names
 from napari_nh2st.viewer.state.dock_state import ChosenModel, DockState
 from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
 
-_TOOLTIP = "The model that predicts: a bundled one, or a folder that a fine-tuning run left."
+_TOOLTIP = (
+    "The model that predicts: a bundled one, someone else's that is installed, or a folder that a fine-tuning run left."
+)
 
 
 class ModelSection(QWidget):
-    """A combo box of the bundled models and of the folders used before, with one line about the chosen one.
+    """A combo box of bundled models, other people's and folders used before, with one line about the chosen one.
 
     Until somebody chooses a model, the slide decides which one it is, and the line says so.
     """
@@ -31,10 +35,11 @@ class ModelSection(QWidget):
         self.folder = QPushButton("folder…")
         self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
         self.folder.clicked.connect(self._ask)
-        self.line = Sentence()
+        self.line, self.broken = Sentence(), Sentence(dim=True)
         layout = column(self, spacing=2)
         layout.addLayout(row(self.combo, self.folder, label="Model", stretch=0))
         layout.addLayout(indented(self.line))
+        layout.addLayout(indented(self.broken))
         for name in model_names(services, preferences):
             self._add(name)
         self._by_slide, self._trouble = True, ""
@@ -64,6 +69,17 @@ class ModelSection(QWidget):
         if not fresh:
             self._chosen()  # trained anew in the same folder: its card may have changed
 
+    def list_others(self, troubles: list[str]) -> None:
+        """List other people's models, which have been looked for by now, and say which ones do not work."""
+        with signals_blocked(self.combo):
+            for place, name in enumerate(self._services.others(), len(self._services.models())):
+                if self.combo.findData(name) < 0:
+                    self.combo.insertItem(place, name, name)
+        self.broken.say(broken_words(troubles))
+        self.broken.setToolTip(plain_tip(paragraphs(troubles)))
+        if self._by_slide and self._preferences.model:
+            self._take_up(self._preferences.model)
+
     def _take_up(self, model: str) -> None:
         """Choose the remembered model, or leave it to the slide; a model whose folder is gone is left alone."""
         index = self.combo.findData(model)
@@ -90,7 +106,8 @@ class ModelSection(QWidget):
         self._preferences.model = self.model or ""
 
     def _add(self, path: str) -> int:
-        self.combo.addItem(path if path in self._services.models() else folder_name(path), path)
+        named = path in (*self._services.models(), *self._services.others())
+        self.combo.addItem(path if named else folder_name(path), path)
         return self.combo.count() - 1
 
     def _chosen(self, index: int = 0) -> None:
@@ -123,5 +140,5 @@ class ModelSection(QWidget):
             self._remember_choice()
 
     def _remember(self, model: str) -> None:
-        if model not in self._services.models():
+        if Path(model).is_dir() and model not in self._services.models():
             self._preferences.use_model_folder(model)

@@ -8,7 +8,7 @@ from superqt.utils import signals_blocked
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import plain_tip
-from napari_nh2st.viewer.state.dock_state import DockState, Where, has_fine_detail
+from napari_nh2st.viewer.state.dock_state import DockState, Where
 from napari_nh2st.viewer.state.preferences import Preferences
 
 VIEW, SHAPE, WHOLE = "view", "shape", "whole"
@@ -87,7 +87,7 @@ class RegionSection(QWidget):
     def _show_detail(self) -> None:
         """Offer the detail that the model has."""
         card = self._state.card
-        both = card is None or has_fine_detail(card)
+        both = card is None or card.fine_detail
         with signals_blocked(self.detail):
             self.detail.setItemText(0, "coarse" if both else "coarse (this model has no fine detail)")
             self.detail.setCurrentIndex(1 if both and self._state.fine else 0)

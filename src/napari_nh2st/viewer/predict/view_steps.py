@@ -55,7 +55,9 @@ def preview_places(places: TileSet, wanted: int = PREVIEW_PLACES) -> tuple[IntAr
 
 
 def takes_long(inputs: PredictionInputs, tiles: int) -> bool:
-    """Tell whether a person would wait for so many tiles."""
+    """Tell whether a person would wait for so many tiles, and the model has a quick look to offer."""
+    if inputs.model.card.predictor is not None:
+        return False
     if inputs.pace is not None:
         return tiles * inputs.pace > PATIENCE
     return bool(tiles * (inputs.map.pitch / inputs.model.card.patch) ** 2 > PATIENCE_TILES)

@@ -18,7 +18,7 @@ from napari_nh2st.viewer.layers.label_colours import prepare_labels
 from napari_nh2st.viewer.layers.roles import Kind, MapRole, role_of
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
-from napari_nh2st.viewer.regions.messages import FIND_TIP, OF_BEFORE, SLIDE_CLOSED, domains_words
+from napari_nh2st.viewer.regions.messages import FIND_TIP, NO_EMBEDDINGS, OF_BEFORE, SLIDE_CLOSED, domains_words
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -222,7 +222,8 @@ def _find(
     if not isinstance(inputs, str):
         try:
             session = inputs(tell, cancelled).session
-            embed = partial(session.embed, cancelled=cancelled)
+            why_not = "" if session.embeds else NO_EMBEDDINGS
+            embed = partial(session.embed, cancelled=cancelled) if session.embeds else None
         except Stopped:
             raise
         except Nh2stError as error:

@@ -37,6 +37,7 @@ COMPARISON_TIPS = {
 }
 
 SLIDE_CLOSED = "the slide is not open"
+NO_EMBEDDINGS = "this model gives nothing else"
 FIND_TIP = "Divide what is predicted into parts that look alike and are predicted alike"
 OF_BEFORE = (
     "Domains were found here before. To list them and their genes, press Find domains: new ones take their place."

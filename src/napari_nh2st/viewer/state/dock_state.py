@@ -133,9 +133,9 @@ class DockState:
     @property
     def pitch(self) -> int | None:
         """Distance between predictions in model pixels at fine detail; None is the model's own, coarse."""
-        if not self.fine or self.card is None or not has_fine_detail(self.card):
+        if not self.fine or self.card is None or not self.card.fine_detail:
             return None
-        return self.card.architecture.stride
+        return self.card.step
 
     @property
     def ready(self) -> bool:
@@ -193,8 +193,3 @@ class DockState:
 def first_gene(card: Card) -> str:
     """Return the gene to show before one is chosen: the most trusted one where that is known."""
     return card.by_trust()[0]
-
-
-def has_fine_detail(card: Card) -> bool:
-    """Tell whether a model can answer between the tiles of its coarse lattice."""
-    return card.architecture.variant != "paper"

@@ -165,7 +165,7 @@ class PredictedMap:
     @property
     def bytes_per_cell(self) -> int:
         """Memory of one hidden vector."""
-        return self._type.itemsize * int(self.decoder.weight.shape[1])
+        return self._type.itemsize * self.decoder.width
 
     @property
     def _type(self) -> np.dtype[Any]:
@@ -229,7 +229,7 @@ class PredictedMap:
 
     def hidden_of(self, cells: IntArray) -> npt.NDArray[np.floating[Any]]:
         """Return the hidden vectors (k, h) of cells, NaN where nothing is predicted."""
-        out = np.full((len(cells), self.decoder.weight.shape[1]), np.nan, dtype=self._type)
+        out = np.full((len(cells), self.decoder.width), np.nan, dtype=self._type)
         for index, inside, mine in self._by_block(cells):
             block = self._blocks.get(index)  # asked once: it may be dropped meanwhile, and a thread may be reading
             if block is not None:
@@ -285,7 +285,7 @@ class PredictedMap:
 
     def _block(self, index: Index) -> npt.NDArray[np.floating[Any]]:
         if index not in self._blocks:
-            self._blocks[index] = np.zeros((BLOCK * BLOCK, self.decoder.weight.shape[1]), dtype=self._type)
+            self._blocks[index] = np.zeros((BLOCK * BLOCK, self.decoder.width), dtype=self._type)
         self._blocks.move_to_end(index)
         return self._blocks[index]
 

@@ -40,29 +40,39 @@ class Services:
 
         return bundled_models()
 
+    def others(self) -> list[str]:
+        """Names of other people's models that `find_others` has found and that work; quick."""
+        from napari_nh2st.model.predictors import working_predictors
+
+        return working_predictors()
+
+    def find_others(self) -> list[str]:
+        """Look for other people's models and import them; return a line for each that does not work. Slow."""
+        from napari_nh2st.model.predictors import list_predictors
+
+        return [listed.trouble for listed in list_predictors() if listed.trouble]
+
     def load_card(self, model: str) -> Any:
         """Read a model's card; quick, without torch."""
-        from napari_nh2st.model.folder import load_card
+        from napari_nh2st.model.models import load_card
 
         return load_card(model)
 
     def stamp(self, model: str) -> int:
         """Return a number that changes when a model's folder gets other weights; quick."""
-        from napari_nh2st.model.folder import WEIGHTS, find_model
+        from napari_nh2st.model.models import stamp_of
 
-        return (find_model(model) / WEIGHTS).stat().st_mtime_ns
+        return stamp_of(model)
 
     def load_model(self, model: str) -> Any:
         """Load a model and its weights."""
-        from napari_nh2st.model.folder import load_model
+        from napari_nh2st.model.models import load_model
 
         return load_model(model)
 
     def decoder(self, model: Any) -> Any:
         """Return the model's last layer as NumPy: genes are decoded with it, without torch."""
-        from napari_nh2st.model.folder import decoder_of
-
-        return decoder_of(model.net)
+        return model.decoder
 
     def lattice_for(self, slide: Any, card: Any, **where: Any) -> Any:
         """Return the tiles with tissue in a region."""
@@ -77,14 +87,14 @@ class Services:
 
         With `scoring`, in the precision of scores whatever the machine is fastest with.
         """
+        from napari_nh2st.engine.open_session import open_session
         from napari_nh2st.engine.options import PredictionOptions
-        from napari_nh2st.engine.session import Session
         from napari_nh2st.engine.stain_check import measure_stain
 
         _wait_for_no_trial(device)
         measure_stain(slide)  # so that warnings_for knows its stain
         options = PredictionOptions(device=device, tissue=tissue, view=view)
-        return Session(slide, model, pitch=pitch, options=options.for_scoring() if scoring else options)
+        return open_session(slide, model, pitch=pitch, options=options.for_scoring() if scoring else options)
 
     def warnings_for(self, slide: Any, card: Any, model: str | None = None) -> list[str]:
         """Return what is wrong with this slide, or with this model for it; quick, without torch.
@@ -108,7 +118,7 @@ class Services:
 
     def reference(self, model: str) -> Any:
         """Return what the tissue that a model was trained on looks like, None where that is not recorded; quick."""
-        from napari_nh2st.model.folder import load_reference
+        from napari_nh2st.model.models import load_reference
 
         return load_reference(model)
 

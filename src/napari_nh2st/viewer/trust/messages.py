@@ -11,6 +11,8 @@ SPREAD_IS = (
 )
 TISSUE_IS = "Is this tissue like the training tissue? The check does not say whether a prediction is right."
 LEGEND = "Orange: less like the training tissue than 99 of 100 training tiles. Red: far from all of it."
+SCORE_IT = "It is not a model of NH2ST. Open a measurement under Measured to see how well it predicts this slide."
+NOT_OFFERED = "This model does not offer the check: it keeps no record of its training tissue."
 CHECK_TIP = "Compare the predicted tiles with the training tissue, and mark the tiles that look different"
 SHOW_SPREAD = "Show spread"
 SPREAD_TIP = "Draw how far the answers differ. Each view or model takes about as long as the prediction did"
@@ -33,6 +35,8 @@ def figures_words(card: Card | None, gene: str) -> list[str]:
     if card.evaluation is not None:
         said += [PCC_MEANS, f"{HELD_OUT_MEANS} Here: {_named(card.evaluation.samples)}."]
         said.append(KIND_MEANS[card.evaluation.kind])
+    elif card.predictor is not None:
+        said.append(SCORE_IT)
     elif not card.synthetic:
         said.append("Nobody has tested this model on tissue that it had not seen. Its accuracy is unknown.")
     if card.training:

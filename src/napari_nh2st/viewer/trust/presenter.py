@@ -15,7 +15,14 @@ from napari_nh2st.viewer.layers.tile_values import F32
 from napari_nh2st.viewer.predict.each_tile import SHOW_PREDICTION, EachTile
 from napari_nh2st.viewer.predict.model_names import folder_name, model_names
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
-from napari_nh2st.viewer.trust.messages import CHECK_TIP, ONE_MORE, SHOW_SPREAD, SPREAD_BACK_TIP, SPREAD_TIP
+from napari_nh2st.viewer.trust.messages import (
+    CHECK_TIP,
+    NOT_OFFERED,
+    ONE_MORE,
+    SHOW_SPREAD,
+    SPREAD_BACK_TIP,
+    SPREAD_TIP,
+)
 from napari_nh2st.viewer.trust.novelty import Novelty, compare_with_training
 from napari_nh2st.viewer.trust.spread import Spread, ask_all, why_not_comparable
 
@@ -58,6 +65,7 @@ class TissueCheck:
         self._tiles: EachTile[Novelty] = EachTile(workspace, self.show_state)
         state = workspace.state
         state.map_chosen.connect(self._map_chosen)
+        state.events.model.connect(self.show_state)
         state.events.drawings.connect(self.show_state)
         state.events.jobs_ended.connect(self.show_state)
 
@@ -102,6 +110,10 @@ class TissueCheck:
         """Offer what can be done now."""
         prediction_map, novelty = self._workspace.map, self.novelty
         ready = prediction_map is not None and prediction_map.count > 0
+        card = self._workspace.state.shown_card
+        if card is not None and card.predictor is not None:
+            self._view.show_tissue(Offer("Check the tissue", NOT_OFFERED, False), NOT_OFFERED, legend=False)
+            return
         checked = novelty is not None and novelty.count > 0
         more = self._tiles.more if checked else 0
         offer = Offer(

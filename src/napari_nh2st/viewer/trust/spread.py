@@ -136,7 +136,7 @@ def ask_all(
             decoder, other = services.decoder(model), model.card
             at = TileSet.at(places.centres, scale=other.scale_on(inputs.slide.require_mpp()), pitch=other.patch)
             session = services.session(inputs.slide, model, pitch=other.patch, **how)
-            answers.append(Answer(Path(name).name, other.genes, decoder, ask(session, at, decoder.weight.shape[1])))
+            answers.append(Answer(Path(name).name, other.genes, decoder, ask(session, at, decoder.width)))
         return answers
 
     return work
