@@ -59,6 +59,7 @@ docs-images: setup
 	$(PY) docs/scripts/house_picture.py
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/screenshots.py $(ARGS)
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/exploring_pictures.py
+	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/predictors_picture.py
 	env -u QT_QPA_PLATFORM $(WINDOW) $(PY) docs/scripts/finetuning_pictures.py
 
 docs-tables: setup

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from support.models import small_model
+from support.predictors import name_files, predictor_file
 from support.sections import GENES, sheet
 
 
@@ -47,3 +48,24 @@ def test_scores_are_in_fp32_whatever_is_given(nh2st, tmp_path):
         found.append(json.loads(out))
     assert [report["provenance"]["precision"] for report in found] == ["fp32", "fp32"]
     assert found[0]["splits"] == found[1]["splits"]
+
+
+def test_someone_elses_model_is_scored_under_its_name_and_has_no_card_to_update(nh2st, tmp_path, monkeypatch):
+    more = (
+        "\nclass Dark(Mine):\n    name, unit, genes = 'dark', 'ln1p-cp10k', ('DARK', 'LIGHT', 'ELSE')\n"
+        "    def predict(self, batch):\n        values = super().predict(batch)\n"
+        "        values[:, 0] = 1 - values[:, 0]\n        return values\n\npredictor = Dark\n"
+    )
+    name_files(monkeypatch, tmp_path, predictor_file(tmp_path, more=more))
+    samples = sheet(tmp_path, ("S1", "P9", 1))
+    status, out, err = nh2st("evaluate", samples, "--model", "dark", "--out", tmp_path / "r.json")
+    assert status == 0, err
+    scores = json.loads((tmp_path / "r.json").read_text())["splits"][0]["models"]["dark"]
+    assert scores["genes"]["DARK"]["pcc"] > 0.8
+    assert scores["genes"]["LIGHT"]["pcc"] > 0.8
+    assert "1 genes of the panel were not measured" in err
+    assert "does not say what it was trained on" in err
+    assert "dark" in out
+    status, _, err = nh2st("evaluate", samples, "--model", "dark", "--update-card")
+    assert status == 1
+    assert "has no card that could be updated" in err

@@ -173,7 +173,8 @@ def _print_splits(report: dict[str, Any]) -> None:
         for name, m in split["models"].items():
             low, high = m["ci"]["pcc_mean"]
             interval = f"{low:.3f} to {high:.3f}"
+            ratio = "-" if m["mse_ratio"] is None else f"{m['mse_ratio']:.3f}"  # without a mean profile on the card
             print(
                 f"{','.join(split['test']):12} {split['kind']:14} {name:14} {m['pcc_mean']:6.3f} {interval:>16} "
-                f"{m['pcc_median']:7.3f} {m['mse_ratio']:9.3f} {m['n_constant']}"
+                f"{m['pcc_median']:7.3f} {ratio:>9} {m['n_constant']}"
             )

@@ -168,7 +168,7 @@ def mismatch(card: Card, *, synthetic: bool) -> list[str]:
             f"The model {card.name!r} was trained on procedural tissue with invented genes: "
             "what it draws on this slide means nothing."
         ]
-    if synthetic and not card.synthetic:
+    if synthetic and not card.synthetic and card.predictor is None:
         return ["This slide is procedural tissue: a model of real tissue says nothing about it."]
     return []
 
