@@ -10,6 +10,7 @@ import pytest
 
 from napari_nh2st import Nh2stError, Nh2stWarning, Prediction
 from napari_nh2st.errors import Cancelled, UnknownGene
+from napari_nh2st.model.card import PredictorFacts
 from napari_nh2st.report import pdf, write
 from napari_nh2st.report.pdf import lines_of, width_of
 from napari_nh2st.report.regions import read_regions
@@ -139,3 +140,17 @@ def test_tiles_are_compared_with_the_training_tissue(tmp_path, monkeypatch):
         monkeypatch.setattr(tissue, "MOST", 12)
         assert likeness_of(made, slide, model.path) == Likeness(12, 4, 2, len(made))
     assert len(made) < MOST
+
+
+def test_someone_elses_model_is_named_by_its_version_and_its_accuracy_is_unknown(made, tmp_path):
+    facts = PredictorFacts(version="7.1", unit="log share", tile=112)
+    card = made.card.model_copy(update={"predictor": facts, "evaluation": None, "synthetic": False})
+    slide = tiff(tmp_path / "s.tif", picture(300, 300), resolution=(1e4, 1e4), resolutionunit=3)
+    with open_slide(slide) as opened:
+        said = likeness_of(replace(made, card=card), opened)
+    assert said == "Not checked: this model keeps no record of its training tissue."
+    page = write.write_report(replace(made, card=card), tmp_path / "r.html", ["HER2"]).read_text(encoding="utf-8")
+    text = unescape(re.sub(r"<[^>]+>", " ", page.partition("<body>")[2]))
+    assert re.search(r"Version\s+7\.1", text)
+    assert "log share" in text
+    assert "no held-out accuracy is known for this model" in text

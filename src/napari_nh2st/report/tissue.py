@@ -65,6 +65,8 @@ def likeness_of(
     """
     if slide is None:
         return "Not checked: the slide is not there."
+    if prediction.card.predictor is not None:
+        return "Not checked: this model keeps no record of its training tissue."
     if means_nothing(prediction):
         return "Not checked: the model says nothing about this slide."
     try:
