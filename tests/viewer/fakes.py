@@ -171,6 +171,9 @@ class FakeServices:
     def prepare(self) -> None:
         pass
 
+    def prepare_shapes(self) -> None:
+        pass
+
     def calibrate(self, device: str, cancelled: Any) -> None:
         pass
 

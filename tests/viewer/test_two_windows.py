@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 
 from napari_nh2st.viewer.finetune.dock import FinetuneWidget
 from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.layers.roles import map_of
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from viewer.fakes import FakeServices, FakeSlide
 
@@ -27,6 +28,18 @@ class Window:
     def follow(self) -> None:
         self.qtbot.mouseClick(self.dock.job.button, LEFT)
         self.qtbot.waitUntil(lambda: self.dock.controller.status.done > 0 and not self.dock.controller.running)
+
+    def press_h(self) -> None:
+        """Press H with the keyboard on this window's canvas."""
+        window = self.viewer.window._qt_window
+        window.show()
+        window.activateWindow()
+        self.qtbot.waitUntil(window.isActiveWindow)
+        self.qtbot.keyClick(self.viewer.window._qt_viewer.canvas.native, Qt.Key.Key_H)
+
+    def seen_through(self) -> bool:
+        """Tell whether what lies on the tissue is faded away."""
+        return all(layer.opacity == 0 for layer in self.viewer.layers if map_of(layer) is not None)
 
     def seen(self) -> dict[str, object]:
         dock = self.dock
@@ -58,6 +71,10 @@ def test_two_windows_do_not_mirror_each_other(make_napari_viewer, qtbot, tmp_pat
     one.dock.genes.presenter.toggle_pin("KRT8")
     one.viewer.canvas.overlays.scale_bar.visible = False
     qtbot.keyClicks(one.training.run, str(tmp_path / "run"))
+    one.press_h()
+    assert (one.seen_through(), two.seen_through()) == (True, False)
+    one.press_h()
+    assert (one.seen_through(), two.seen_through()) == (False, False)
     one.viewer.layers[-1].visible = False
     changed = one.seen()
     assert two.seen() == left_alone

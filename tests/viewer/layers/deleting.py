@@ -114,6 +114,7 @@ class Window:
 
     def pin(self) -> None:
         tick(self.folds["Several genes"].pinned.box)
+        self.until(lambda: self.layers("predicted, pinned"))
         for layer in self.layers(f"{GENES[2]} · predicted"):
             layer.visible = True
 

@@ -190,6 +190,16 @@ def test_shapes_that_napari_takes_back_leave_nothing(make_napari_viewer, qtbot, 
     dock.click(draw)
     assert (draw.isChecked(), layer.mode) == (False, "pan_zoom")
 
+    colours = dock.colours()
+    layer.mode = "vertex_remove"  # a square of which two corners are left is no shape
+    for corner in ((0.6, 0.6), (0.8, 0.6), (0.8, 0.8)):
+        dock.click_at(*corner)
+    dock.until(lambda: dock.names() == ["1"])
+    assert dock.rows(layer) == ["1"]
+    dock.click(dock.section.undo)
+    dock.until(lambda: dock.names() == ["1", "2"])
+    assert (dock.rows(layer), dock.colours()) == (["1", "2"], colours)
+
     layer.mode = "select"
     layer.selected_data = {0}
     for key in (Qt.Key.Key_C, Qt.Key.Key_V):
@@ -212,6 +222,26 @@ def test_shapes_that_napari_takes_back_leave_nothing(make_napari_viewer, qtbot, 
     dock.until(lambda: dock.names() == [])
     dock.click(dock.section.undo)
     dock.until(lambda: dock.names() == ["2", "1", "3"])
+
+
+def test_a_layer_with_features_of_its_own_keeps_them_in_step(make_napari_viewer, qtbot, quick_clicks) -> None:
+    dock = Dock(make_napari_viewer, qtbot, show=True)
+    layer = dock.shapes(LEFT_HALF, features={"stain": ["HE"], "score": [0.5]})
+    dock.until(lambda: dock.names() == ["1"])
+    layer.mode = "add_polygon"
+    dock.draw_square(0.6)
+    dock.until(lambda: dock.names() == ["1", "2"])
+    dock.click_at(0.3, 0.3)
+    dock.qtbot.keyClick(dock.canvas, Qt.Key.Key_Escape)
+    assert dock.names() == ["1", "2"]
+    assert len(layer.features) == len(layer.data) == 2
+    assert (layer.features["stain"][0], layer.features["score"][0]) == ("HE", 0.5)
+    dock.click(dock.section.delete)
+    dock.until(lambda: len(dock.names()) == 1)
+    dock.click(dock.section.undo)
+    dock.until(lambda: len(dock.names()) == 2)
+    assert len(layer.features) == len(layer.data) == 2
+    assert "HE" in list(layer.features["stain"])
 
 
 def test_a_name_that_is_typed_is_kept_with_the_layer(make_napari_viewer, qtbot) -> None:

@@ -80,6 +80,7 @@ def test_a_tick_draws_the_pinned_genes_and_takes_them_away(fold: Fold) -> None:
     fold.predict()
     fold.pin("KRT8", "CD3E", "NOPE")
     fold.tick(fold.section.pinned.box)
+    fold.qtbot.waitUntil(lambda: len(fold.viewer.layers) == 4)  # one at a time
     names = [layer.name for layer in fold.viewer.layers]
     assert names == ["C9", "C9 · ERBB2 · predicted", "C9 · KRT8 · predicted, pinned", "C9 · CD3E · predicted, pinned"]
     assert fold.in_sight == names[:2]

@@ -38,6 +38,7 @@ from napari_nh2st.viewer.context.messages import (
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.kit.tool_in_hand import Tool
 from napari_nh2st.viewer.layers.context_effect import ContextEffect, EffectLayer
+from napari_nh2st.viewer.layers.map_layer import Later
 from napari_nh2st.viewer.layers.roles import slide_of
 from napari_nh2st.viewer.predict.each_tile import SHOW_PREDICTION, EachTile
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -114,9 +115,9 @@ class ContextView(Protocol):
 class SlideEffect:
     """The context effect of a map and its layer."""
 
-    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap) -> None:
+    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap, later: Later) -> None:
         self.effect = ContextEffect(prediction_map)
-        self.image = EffectLayer(viewer, self.effect)
+        self.image = EffectLayer(viewer, self.effect, later)
 
     @property
     def map(self) -> PredictedMap:
@@ -278,7 +279,9 @@ class ContextPresenter:
         if self._workspace.map_slide_layer is None:
             self._view.slide_work.say(OPEN_ITS_SLIDE)
             return
-        effect = self._slide.current or SlideEffect(self._workspace.viewer, prediction_map)
+        effect = self._slide.current or SlideEffect(
+            self._workspace.viewer, prediction_map, self._workspace.maps.pace.later
+        )
         self._slide.keep(effect)
         self._slide.bring_out(effect)
         effect.image.draw_gene(self._workspace.state.gene)

@@ -99,11 +99,12 @@ class Task(QWidget):
         job = self._jobs.shown
         if self._says:
             self.sentence.say(self._jobs.sentence)
-        self._line.setVisible(job is not None)
         if job is None:
+            self._line.setVisible(False)
             self._timer.stop()
             return
-        self._show_bar()
+        self._show_bar()  # first: a bar in sight is drawn at once, and what has changed on the canvas with it
+        self._line.setVisible(True)
         if not self._timer.isActive():
             self._timer.start()
 

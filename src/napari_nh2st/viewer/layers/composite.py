@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits, limits_of
 from napari_nh2st.viewer.layers.changes import Changes
-from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
+from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
 from napari_nh2st.viewer.layers.roles import Kind, Line, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -76,12 +76,17 @@ class Composite(MapLayer):
     """
 
     def __init__(
-        self, viewer: ViewerModel, prediction_map: PredictedMap, genes: Sequence[str], colours: Sequence[str]
+        self,
+        viewer: ViewerModel,
+        prediction_map: PredictedMap,
+        genes: Sequence[str],
+        colours: Sequence[str],
+        later: Later = at_once,
     ) -> None:
         self.genes, self.colours = list(genes), list(colours)
         what, title = "predicted expression of several genes", f"{' + '.join(genes)} · predicted"
         role = map_role(Kind.COMPOSITE, prediction_map, what, title=title, genes=self.genes)
-        super().__init__(viewer, role, Look(bar=False))
+        super().__init__(viewer, role, Look(bar=False), later)
         self.values = np.zeros((self.map.rows, self.map.columns, 4), dtype=np.uint8)
         self._changes = Changes(self.map)
         self._changes.take()

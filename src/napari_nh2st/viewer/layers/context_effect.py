@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits
 from napari_nh2st.viewer.kit.phrases import signed
-from napari_nh2st.viewer.layers.map_layer import Look
+from napari_nh2st.viewer.layers.map_layer import Later, Look, at_once
 from napari_nh2st.viewer.layers.roles import Kind, MapRole, provenance_of, role_of
 from napari_nh2st.viewer.layers.tile_values import TileValues
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -100,7 +100,7 @@ def blue_to_orange() -> Any:
 class EffectLayer(TileValues):
     """The layer of a ContextEffect."""
 
-    def __init__(self, viewer: ViewerModel, effect: ContextEffect) -> None:
+    def __init__(self, viewer: ViewerModel, effect: ContextEffect, later: Later = at_once) -> None:
         role = EffectRole(
             kind=Kind.EFFECT,
             fingerprint=effect.map.slide.get("fingerprint"),
@@ -109,7 +109,7 @@ class EffectLayer(TileValues):
             title="context effect",
             provenance=provenance_of(effect.map, "predicted with surroundings less without"),
         )
-        super().__init__(viewer, role, Look(blue_to_orange()))
+        super().__init__(viewer, role, Look(blue_to_orange()), later)
         self.effect = effect
 
     def draw_gene(self, gene: str) -> None:

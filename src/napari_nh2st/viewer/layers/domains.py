@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.layers.label_colours import label_colormap
 from napari_nh2st.viewer.layers.legend import MOST_LINES
-from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
+from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
 from napari_nh2st.viewer.layers.roles import Kind, Line, map_role
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -55,8 +55,8 @@ def legend_of(image: npt.NDArray[np.integer[Any]]) -> tuple[Line, ...]:
 class DomainsLayer(MapLayer):
     """The domains of a map, numbered from 1."""
 
-    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap) -> None:
-        super().__init__(viewer, map_role(Kind.DOMAINS, prediction_map, "domains", title="domains"), _LOOK)
+    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap, later: Later = at_once) -> None:
+        super().__init__(viewer, map_role(Kind.DOMAINS, prediction_map, "domains", title="domains"), _LOOK, later)
         self.values = np.zeros((prediction_map.rows, prediction_map.columns), dtype=np.uint8)
 
     def show(self, image: npt.NDArray[np.integer[Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
@@ -21,6 +23,7 @@ class _Watch:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
         self._connections = Connections()
+        self.holds, self._missed = 0, False
         events, grid = viewer.layers.events, viewer.canvas.grid.events
         layout = (viewer.canvas.events.size, grid.enabled, grid.stride, grid.shape)
         for changed in (events.inserted, events.reordered, *layout):
@@ -35,9 +38,15 @@ class _Watch:
 
     def tell(self, event: object = None) -> None:
         viewer = self._viewer()
-        if viewer is not None:
+        self._missed = self.holds > 0
+        if viewer is not None and not self._missed:
             name_layers(viewer)  # a model or a slide may have come or gone
             show_legend(viewer)
+
+    def let_go(self) -> None:
+        self.holds -= 1
+        if self._missed:
+            self.tell()
 
     def _removed(self, event: object = None) -> None:
         self.tell()
@@ -48,6 +57,20 @@ class _Watch:
 
 
 _WATCHES: WeakKeyDictionary[ViewerModel, _Watch] = WeakKeyDictionary()  # napari holds what listens weakly
+
+
+@contextmanager
+def told_once(viewer: ViewerModel) -> Iterator[None]:
+    """Write once, at the end, however many layers of a viewer change: each time takes as long as showing a layer."""
+    watch = _WATCHES.get(viewer)
+    if watch is None:
+        yield
+        return
+    watch.holds += 1
+    try:
+        yield
+    finally:
+        watch.let_go()
 
 
 def keep_in_step(viewer: ViewerModel, layer: Layer) -> None:

@@ -164,7 +164,7 @@ class MapLayer(OwnedLayer):
 
     def _give_role(self) -> None:
         if self.layer is not None:
-            give_role(self.layer, self.role if self._settled else replace(self.role, label=""))
+            give_role(self.layer, self.role if self._settled else replace(self.role, label="", legend=()))
             name_layers(self.viewer)
             show_legend(self.viewer)
 

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from napari_nh2st.viewer.layers.in_step import told_once
 from napari_nh2st.viewer.layers.roles import Kind, fingerprint_of, is_opening, kind_of, layer_of_slide, map_of
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class OpenSlides:
             return
         if before is not None and not is_opening(before):  # a placeholder may have had another size
             self._cameras[before] = tuple(self._viewer.scene.camera.center), float(self._viewer.scene.camera.zoom)
-        self._put_away(layer)
-        layer.visible = True
+        with told_once(self._viewer):
+            self._put_away(layer)
+            layer.visible = True
         if layer in self._cameras:
             self._viewer.scene.camera.center, self._viewer.scene.camera.zoom = self._cameras[layer]
         elif before is not None or self._stands_in_the_middle(layer):  # it may not fit: napari made room for its lists
@@ -76,12 +78,16 @@ class OpenSlides:
         """Show what was visible of the chosen slide when it was put away, and nothing that lies on another one."""
         if self._chosen is None or self._all_in_sight:
             return
-        own = fingerprint_of(self._chosen)
+        with told_once(self._viewer):
+            self._settle(self._chosen)
+
+    def _settle(self, chosen: Layer) -> None:
+        own = fingerprint_of(chosen)
         for layer in self._viewer.layers:
             if layer in self._seen and fingerprint_of(layer) == own:
                 was_visible = self._seen.pop(layer)
-                layer.visible = was_visible or layer == self._chosen  # whoever hid it: it was chosen to be seen
-            elif layer.visible and map_of(layer) is not None and self._elsewhere(layer, self._chosen):
+                layer.visible = was_visible or layer == chosen  # whoever hid it: it was chosen to be seen
+            elif layer.visible and map_of(layer) is not None and self._elsewhere(layer, chosen):
                 self._seen[layer] = True
                 layer.visible = False
 
@@ -117,9 +123,10 @@ class OpenSlides:
         """Leave the layers as they are for a while; afterwards the slide that is chosen by then is in sight again."""
         self._all_in_sight = on
         if not on and self._chosen is not None and self._chosen in self._viewer.layers:
-            self._put_away(self._chosen)
-            self._chosen.visible = True
-            self.settle()
+            with told_once(self._viewer):
+                self._put_away(self._chosen)
+                self._chosen.visible = True
+                self.settle()
 
     def close(self) -> None:
         """Leave all layers to the user as they are: the other slides, hidden, would lie on top of the chosen one."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_nh2st.viewer.layers.changes import Changes
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.map_layer import Later, at_once
 from napari_nh2st.viewer.layers.roles import Kind
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.style import Style
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-@dataclass
+@dataclass(eq=False)
 class _MapWithPins:
     map: PredictedMap
     changes: Changes
@@ -29,8 +31,9 @@ class PinnedLayers:
     The user may rename, move, hide, recolour or delete them; a deleted one stays away until its gene is pinned anew.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: ViewerModel, later: Later = at_once) -> None:
+        self._viewer, self._later = viewer, later
+        self._wanted: Sequence[str] = ()
         self._by_slide: dict[str | None, _MapWithPins] = {}  # another one may be chosen again
 
     def show(self, prediction_map: PredictedMap, genes: Sequence[str], style: Style) -> None:
@@ -43,7 +46,7 @@ class PinnedLayers:
         style : Style
             How new ones are coloured; each has limits of its own.
         """
-        fingerprint = prediction_map.slide.get("fingerprint")
+        self._wanted, fingerprint = tuple(genes), prediction_map.slide.get("fingerprint")
         pins = self._by_slide.get(fingerprint)
         if pins is None or pins.map is not prediction_map:
             if pins is not None:
@@ -55,10 +58,15 @@ class PinnedLayers:
         for gene in genes:
             if gene in prediction_map.card.genes and gene not in pins.heatmaps:
                 own_style = replace(style, locked=False, last=None)
-                heatmap = HeatmapLayer(self._viewer, prediction_map, own_style, kind=Kind.PINNED)
-                heatmap.show(gene)
-                heatmap.hide()
-                pins.heatmaps[gene] = heatmap
+                self._later(partial(self._add, pins, gene, own_style))  # one at a time: napari takes long for each
+
+    def _add(self, pins: _MapWithPins, gene: str, style: Style) -> None:
+        if pins not in self._by_slide.values() or gene not in self._wanted or gene in pins.heatmaps:
+            return  # it was unpinned meanwhile
+        heatmap = HeatmapLayer(self._viewer, pins.map, style, self._later, kind=Kind.PINNED)
+        heatmap.show(gene)
+        heatmap.hide()
+        pins.heatmaps[gene] = heatmap
 
     def draw(self, *, final: bool = False) -> None:
         """Show what has come since the last time."""
@@ -78,6 +86,7 @@ class PinnedLayers:
         for pins in self._by_slide.values():
             _remove(pins, keep=())
         self._by_slide.clear()
+        self._wanted = ()
 
 
 def _remove(pins: _MapWithPins, keep: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_nh2st.formats.limits import Limits
 from napari_nh2st.viewer.layers.colour_limits import ColourLimits
-from napari_nh2st.viewer.layers.map_layer import Look, MapLayer
+from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
 
 if TYPE_CHECKING:
     from typing import Any
@@ -25,8 +25,8 @@ F32 = npt.NDArray[np.float32]
 class TileValues(MapLayer):
     """Numbers with limits that follow them, unless the user has set others for the gene that is shown."""
 
-    def __init__(self, viewer: ViewerModel, role: MapRole, look: Look) -> None:
-        super().__init__(viewer, role, look)
+    def __init__(self, viewer: ViewerModel, role: MapRole, look: Look, later: Later = at_once) -> None:
+        super().__init__(viewer, role, look, later)
         self._limits = ColourLimits(self._limits_moved)
         self._by_hand = False
 

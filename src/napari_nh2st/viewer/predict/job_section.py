@@ -122,10 +122,10 @@ class JobSection(QWidget):
         self._status, self._running = status, status.state is State.RUNNING
         self._label()
         self.button.setEnabled(status.step != "stopping")
-        self.bar.setVisible(self._running)
         self.sentence.say(status_sentence(status))
         self._show_error(status.error)
         if not self._running:
+            self.bar.setVisible(False)
             self._timer.stop()
             self.activity.close()
             return
@@ -133,6 +133,7 @@ class JobSection(QWidget):
         self.bar.setValue(status.done)
         left = clock(status.seconds_left)
         self.bar.setFormat(f"%p%   {left} left" if left else "%p%")
+        self.bar.setVisible(True)  # last: a bar in sight is drawn at once, and what has changed on the canvas with it
         if not self._timer.isActive() and not status.follow:  # a view is mostly there before a bar would be drawn
             self._timer.start()
 

@@ -300,6 +300,8 @@ class PredictPresenter:
 
     def _warmed_up(self, whole: bool) -> None:
         self._cold = not whole
+        if whole:  # nobody waits
+            self._background.call(self._services.prepare_shapes, then=lambda _: None, failed=lambda error: None)
 
     def make_ready(self) -> None:
         """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""

@@ -126,7 +126,8 @@ class DomainsPresenter:
     def _show(self, prediction_map: PredictedMap, outcome: Outcome) -> None:
         prediction, image, domains, why_not = outcome
         before = self._by_map.get(prediction_map)
-        layer = DomainsLayer(self._workspace.viewer, prediction_map) if before is None else before.layer
+        workspace = self._workspace
+        layer = before.layer if before else DomainsLayer(workspace.viewer, prediction_map, workspace.maps.pace.later)
         found = self._by_map[prediction_map] = Found(layer, domains, domains_words(domains, why_not))
         layer.show(image)
         self._show_heatmap(False)

@@ -82,7 +82,9 @@ class CompositePresenter:
         if fingerprint in self._by_slide:
             self._by_slide.pop(fingerprint).remove()
         genes, colours = [gene for gene, _ in chosen], [colour for _, colour in chosen]
-        composite = self._by_slide[fingerprint] = Composite(workspace.viewer, prediction_map, genes, colours)
+        later = workspace.maps.pace.later
+        composite = Composite(workspace.viewer, prediction_map, genes, colours, later)
+        self._by_slide[fingerprint] = composite
         assert composite.layer is not None
         workspace.maps.instead.show(composite.layer)
         self._show_scales()

@@ -30,7 +30,7 @@ class PinnedPresenter:
 
     def __init__(self, workspace: Workspace, view: PinnedView) -> None:
         self._workspace, self._view = workspace, view
-        self._layers = PinnedLayers(workspace.viewer)
+        self._layers = PinnedLayers(workspace.viewer, workspace.maps.pace.later)
         self.wanted = False
         state = workspace.state
         state.events.pinned.connect(self.update)

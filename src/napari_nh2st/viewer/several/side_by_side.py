@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nh2st.formats.limits import limits_of
 from napari_nh2st.viewer.layers.fade import share_opacity
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
+from napari_nh2st.viewer.layers.in_step import told_once
 from napari_nh2st.viewer.layers.map_layer import Later, at_once
 from napari_nh2st.viewer.state.style import Style
 
@@ -66,7 +68,7 @@ class SideBySide:
         self._remember()
         self.entering = True
         self._steps = self._enter()
-        self._go_on()
+        later(self._go_on)
 
     @property
     def complete(self) -> bool:
@@ -105,15 +107,17 @@ class SideBySide:
 
     def leave(self) -> None:
         """Put order, visibility, camera and grid back; each heatmap has limits of its own again."""
-        viewer, self.entering = self._viewer, False
+        self.entering = False
         self._steps.close()
+        with told_once(self._viewer):
+            self._put_back(self._viewer)
+
+    def _put_back(self, viewer: ViewerModel) -> None:
         still = [layer for layer in self._order if layer in viewer.layers]
         linked = [layer for layer in self._shown if layer in still]
         if linked:
             viewer.layers.unlink_layers(linked)
-        viewer.canvas.grid.enabled = False
-        for name, value in self._grid.items():
-            setattr(viewer.canvas.grid, name, value)
+        _set_grid(viewer, on=False, **self._grid)
         self._arrange(still)
         for layer in still:
             layer.visible = self._visible[layer]
@@ -144,7 +148,7 @@ class SideBySide:
 
     def _enter(self) -> Generator[None]:
         """Lay the slides out step by step."""
-        viewer, grid = self._viewer, self._viewer.canvas.grid
+        viewer = self._viewer
         self._arrange(self._shown)
         yield from self._show()
         layers = [heatmap.layer for heatmap in self.heatmaps if heatmap.layer is not None]
@@ -153,8 +157,7 @@ class SideBySide:
             for layer in layers[1:]:
                 layer.colormap, layer.gamma = layers[0].colormap, layers[0].gamma
             viewer.layers.link_layers(layers, _LINKED)
-        grid.stride, grid.shape, grid.spacing = self._stride, (-1, -1), _SPACING
-        grid.enabled = True
+        _set_grid(viewer, on=True, stride=self._stride, shape=(-1, -1), spacing=_SPACING)
         viewer.fit_to_view(layers=self._slides)
         for slide in self._slides:
             yield
@@ -167,3 +170,13 @@ class SideBySide:
         for place, layer in enumerate(first):
             layers.move(layers.index(layer), place)
         layers.selection = selected & set(layers)
+
+
+def _set_grid(viewer: ViewerModel, *, on: bool, **look: Any) -> None:
+    """Switch napari's grid, with its look; napari would build its scene anew for each part of that."""
+    grid = viewer.canvas.grid
+    with ExitStack() as stack:
+        for name, value in look.items():
+            stack.enter_context(grid.events[name].blocker())
+            setattr(grid, name, value)
+        grid.enabled = on

@@ -21,6 +21,13 @@ class Services:
         import napari_nh2st.engine.session
         import napari_nh2st.slides.slide  # noqa: F401
 
+    def prepare_shapes(self) -> None:
+        """Load what napari needs for the first shapes of a session: else the window stops when a person draws."""
+        import numpy as np
+        from napari.layers import Shapes
+
+        Shapes(np.array([[[0, 0], [0, 1], [1, 1]]]), shape_type="polygon")
+
     def calibrate(self, device: str, cancelled: Callable[[], bool]) -> None:
         """Try what the machine is fastest with; remembered, so slow only the first time.
 

@@ -14,7 +14,7 @@ from napari_nh2st.geometry import IntArray
 from napari_nh2st.model.reference import UNLIKE, UNUSUAL
 from napari_nh2st.model.trust_words import NO_REFERENCE, novelty_words
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
-from napari_nh2st.viewer.layers.map_layer import Look
+from napari_nh2st.viewer.layers.map_layer import Later, Look, at_once
 from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import F32, TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -31,7 +31,7 @@ _UNUSUAL, _UNLIKE = "#ff7b00", "#b00020"  # none of viridis, which the heatmap h
 class Novelty:
     """Distances of a map's tiles from the training tissue, and the layer that marks them."""
 
-    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap) -> None:
+    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap, later: Later = at_once) -> None:
         from napari.utils import Colormap
 
         self.map = prediction_map
@@ -41,7 +41,7 @@ class Novelty:
         )
         what = "unlike the training"
         role = map_role(Kind.NOVELTY, prediction_map, what, title=what)
-        self.image = TileValues(viewer, role, Look(colours, bar=False))
+        self.image = TileValues(viewer, role, Look(colours, bar=False), later)
 
     @property
     def count(self) -> int:

@@ -78,7 +78,8 @@ class TissueCheck:
         """Compare the tiles that were not compared yet."""
         workspace, model = self._workspace, self._workspace.state.model_name
         try:
-            novelty = self.novelty or Novelty(workspace.viewer, workspace.require_map())
+            later = workspace.maps.pace.later
+            novelty = self.novelty or Novelty(workspace.viewer, workspace.require_map(), later)
             cells = novelty.missing()
             compare = compare_with_training(workspace.services, model or "", cells)
             work = workspace.with_inputs(compare) if len(cells) else None
@@ -234,7 +235,7 @@ class SpreadPresenter:
                 raise Nh2stError(ONE_MORE)
             spread = self.spread
             if spread is None or spread.members != members:
-                spread = Spread(workspace.viewer, prediction_map, members)
+                spread = Spread(workspace.viewer, prediction_map, members, workspace.maps.pace.later)
                 spread.take_over(self.spread)
             cells = spread.missing()
             spread.check_room(len(cells))

@@ -16,7 +16,7 @@ from napari_nh2st.geometry import IntArray, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
 from napari_nh2st.viewer.kit.phrases import count
-from napari_nh2st.viewer.layers.map_layer import Look
+from napari_nh2st.viewer.layers.map_layer import Later, Look, at_once
 from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import TileValues
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -39,13 +39,18 @@ class Spread:
         Other models that are asked; none for views.
     """
 
-    def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap, members: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        prediction_map: PredictedMap,
+        members: tuple[str, ...],
+        later: Later = at_once,
+    ) -> None:
         self.map, self.members = prediction_map, members
         self.cells: IntArray = np.empty(0, dtype=np.int64)
         self.answers: list[Answer] = []
-        self.image = TileValues(
-            viewer, map_role(Kind.SPREAD, prediction_map, "spread", title="spread"), Look("inferno")
-        )
+        role = map_role(Kind.SPREAD, prediction_map, "spread", title="spread")
+        self.image = TileValues(viewer, role, Look("inferno"), later)
 
     @property
     def count(self) -> int:
