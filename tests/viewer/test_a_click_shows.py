@@ -12,7 +12,7 @@ from qtpy.QtCore import QByteArray
 from qtpy.QtWidgets import QApplication, QFileDialog
 from vispy.app import use_app
 
-from napari_nh2st.viewer.actions import ACTIONS, Action
+from napari_nh2st.viewer.actions import ACTIONS, Action, action
 from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.state.services import Services
 from viewer.several.test_slides_section import Window
@@ -82,7 +82,7 @@ def test_whatever_an_action_starts_shows_at_once(clock: Clock, make_napari_viewe
 
 def in_order() -> Iterator[Action]:
     yield from (each for each in ACTIONS if each.name not in LAST)
-    yield from (each for each in ACTIONS if each.name in LAST)
+    yield from map(action, LAST)
 
 
 def made_ready(window: Window, each: Action) -> None:

@@ -86,7 +86,7 @@ def test_a_tick_draws_the_pinned_genes_and_takes_them_away(fold: Fold) -> None:
     assert fold.in_sight == names[:2]
     assert "does not predict NOPE" in fold.section.pinned.sentence.text()
     fold.viewer.layers["C9 · KRT8 · predicted, pinned"].visible = True
-    assert fold.unit.startswith("KRT8, predicted")
+    fold.qtbot.waitUntil(lambda: fold.unit.startswith("KRT8, predicted"))
     fold.tick(fold.section.pinned.box)
     assert [layer.name for layer in fold.viewer.layers] == names[:2]
 

@@ -9,6 +9,7 @@ import numpy as np
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.layers.roles import Kind, MapRole, fingerprint_of, kind_of, role_of
 from napari_nh2st.viewer.layers.tissue import tissue_layer_of
+from napari_nh2st.viewer.predict.messages import NOTHING_OPEN
 from napari_nh2st.viewer.predict.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 CLEARED = "Cleared. Predicting here again is quick: the cache still has what was read."
+NOTHING_TO_CLEAR = "Nothing is predicted on this slide yet: there is nothing to clear."
 ASK = (
     "Closing {} also deletes what you made on it: {}. This cannot be undone. "
     "To keep it, save its layers first, with File > Save Selected Layers."
@@ -60,6 +62,7 @@ class Closing:
         """Close the chosen slide: its jobs end, its layers and results go; another open slide is chosen."""
         workspace, layer = self._workspace, self._workspace.state.slide_layer
         if layer is None:
+            workspace.notices.say(NOTHING_OPEN)
             return
         fingerprint = fingerprint_of(layer)
         if fingerprint is not None:
@@ -74,6 +77,7 @@ class Closing:
         """Take away what was predicted on the chosen slide with this model, and all that was worked out from it."""
         workspace, shown = self._workspace, self._workspace.map
         if shown is None:
+            workspace.notices.say(workspace.what_is_left or NOTHING_TO_CLEAR)
             return
         name = workspace.subjects.now.name
         workspace.controller.abandon()

@@ -36,9 +36,7 @@ class SlideMenu(QToolButton):
         self.clear_results.setEnabled(self._closing.can_clear)
 
     def ask_to_close(self) -> QMessageBox | None:
-        """Close the slide, if one is open; where something made by hand would be lost, return the question first."""
-        if not self._closing.can_close:
-            return None
+        """Close the slide; where something made by hand would be lost, return the question first."""
         question = self._closing.question
         if not question:
             self._closing.close_slide()
@@ -51,6 +49,5 @@ class SlideMenu(QToolButton):
         return box
 
     def clear(self) -> None:
-        """Clear the results of the slide, if there are any."""
-        if self._closing.can_clear:
-            self._closing.clear_results()
+        """Clear the results of the slide."""
+        self._closing.clear_results()
