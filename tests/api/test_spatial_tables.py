@@ -134,7 +134,8 @@ def test_regions_and_domains_come_along(made, annotations, tmp_path):
     labels = np.arange(len(made)) % 3
     made.to_spatialdata(regions=annotations, domains=labels).write(tmp_path / "a.zarr")
     data = spatialdata.read_zarr(tmp_path / "a.zarr")
-    assert data["regions"].index.tolist() == ["Tumour", "near the vessel"]
+    assert data["regions"]["name"].tolist() == ["Tumour", "near the vessel"]
+    assert made.regions(data["regions"]).equals(made.regions(annotations))
     assert data["predicted"].var_names.tolist() == GENES
     named = data["predicted"].obs["domain"].astype(object).where(lambda column: column.notna(), "0")
     assert named.tolist() == [str(label) for label in labels[made.done]]

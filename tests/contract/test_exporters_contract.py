@@ -139,11 +139,12 @@ def _read_spatialdata(path):
     assert region == "tiles"
     assert (table.obs[region_key] == region).all()
     assert table.obs[instance_key].tolist() == tiles.index.tolist()
+    assert table.obs_names.tolist() == tiles["tile"].tolist()
     centres = np.stack([tiles.centroid.x, tiles.centroid.y], axis=1)
     np.testing.assert_allclose(table.obsm["spatial"], centres)
     assert list(data.attrs["nh2st"]["gene_facts"]) == table.var_names.tolist()
     assert table.uns["nh2st"]["model"] == data.attrs["nh2st"]["model"]
-    return tiles.index.tolist(), centres, np.asarray(table.X), table.var_names.tolist(), data.attrs["nh2st"]
+    return tiles["tile"].tolist(), centres, np.asarray(table.X), table.var_names.tolist(), data.attrs["nh2st"]
 
 
 def _tiles(image, first, side):

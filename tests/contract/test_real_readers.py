@@ -154,8 +154,8 @@ def spatialdata_tables(path):
     assert spatialdata.get_extent(data)["x"] == pytest.approx((0, PART[2] - PART[0]), abs=1)
     values = spatialdata.get_values(GENES, sdata=data, element_name="tiles", table_name="predicted")
     assert values.columns.tolist() == GENES
-    tiles = data["tiles"].loc[values.index].centroid
-    return values.index.tolist(), np.stack([tiles.x, tiles.y], axis=1), values.to_numpy()
+    tiles = data["tiles"].loc[values.index]
+    return tiles["tile"].tolist(), np.stack([tiles.centroid.x, tiles.centroid.y], axis=1), values.to_numpy()
 
 
 READERS = {

@@ -85,7 +85,9 @@ def _spatialdata(
     from spatialdata import SpatialData
     from spatialdata.models import ShapesModel, TableModel
 
-    shapes = {TILES: squares(prediction)} | ({REGIONS: polygons(regions)} if regions else {})
+    shapes = {TILES: squares(prediction).reset_index(names="tile")}
+    if regions:
+        shapes[REGIONS] = polygons(regions).reset_index(names="name")
     _annotate(table, domains)
     keys = {"region": TILES, "region_key": REGION_KEY, "instance_key": INSTANCE_KEY}
     return SpatialData(
@@ -97,11 +99,14 @@ def _spatialdata(
 
 
 def _annotate(table: AnnData, domains: npt.ArrayLike | None) -> None:
-    """Say which shape each row of the table is about, and its domain."""
+    """Say which shape each row of the table is about, and its domain.
+
+    Shapes go by number: napari-spatialdata reads no polygons that go by name.
+    """
     import pandas as pd
 
     table.obs[REGION_KEY] = pd.Categorical([TILES] * table.n_obs)
-    table.obs[INSTANCE_KEY] = table.obs_names.to_numpy(dtype=object)
+    table.obs[INSTANCE_KEY] = np.arange(table.n_obs)
     if domains is not None:
         labels = np.asarray(domains)
         if labels.shape != (table.n_obs,):
