@@ -82,8 +82,10 @@ def walk(journey: str, look: str, out: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*"):
         old.unlink()
-    with tempfile.TemporaryDirectory(prefix="sections-") as data:
-        person = journey_steps.Person(folder, Path(data), LOOKS[look])
+    with tempfile.TemporaryDirectory() as home:
+        data = Path(home) / "sections"  # a plain name in the fields that show it
+        data.mkdir()
+        person = journey_steps.Person(folder, data, LOOKS[look])
         began = time.monotonic()
         steps: Callable[[Any], None] = getattr(journey_steps, journey.replace("-", "_"))
         try:
