@@ -131,7 +131,7 @@ def test_one_large_raw_strip_is_read_in_parts(tmp_path, planar):
         assert np.array_equal(slide.levels[0][:], pixels)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1000)
-    with pytest.raises(SlideError, match="1000 bytes are missing"):
+    with pytest.raises(SlideError, match="1,000 bytes are missing"):
         open_slide(path)
 
 

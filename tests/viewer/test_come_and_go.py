@@ -112,6 +112,7 @@ def test_a_reopened_dock_goes_on_with_what_is_in_the_window(window: Window) -> N
 
     window.open()
     assert (window.dock.slides.combo.currentText(), window.dock.state.gene) == ("A", "KRT8")
+    assert window.dock.models.line.text().endswith("Chosen for real tissue.")  # no person did
     assert window.in_sight() == ["A", "A · KRT8 · predicted"]
     window.choose("B")
     assert window.in_sight() == ["B", "B · KRT8 · predicted"]

@@ -58,8 +58,8 @@ def check_directories(file: SlideFile) -> None:
     offset = number(8 if version == 43 else 4, offset_format)
     if offset >= file.size:
         raise SlideError(
-            f"{file.path} is cut short: its directory lies at byte {offset} and the file ends at {file.size}, so at "
-            f"least {offset - file.size + 1} bytes are missing; copy it again or wait until it is written"
+            f"{file.path} is cut short: its directory lies at byte {offset:,} and the file ends at {file.size:,}, so at "
+            f"least {offset - file.size + 1:,} bytes are missing; copy it again or wait until it is written"
         )
     met: set[int] = set()
     while 0 < offset < file.size:
@@ -96,7 +96,7 @@ def check_complete(file: SlideFile, levels: list[Tiles]) -> None:
         missing = int(ends[past].max()) - file.size
         raise SlideError(
             f"{file.path} is cut short: {int(past.sum())} of its {len(counts)} tiles lie past its end and "
-            f"{missing} bytes are missing; copy it again or wait until it is written"
+            f"{missing:,} bytes are missing; copy it again or wait until it is written"
         )
     for tiles in levels:
         tiles.counts[tiles.offsets + tiles.counts > file.size] = 0

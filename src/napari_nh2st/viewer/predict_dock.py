@@ -154,6 +154,8 @@ class PredictWidget(QWidget):
             self.models.use(made_with.model)
             self.state.fine = made_with.pitch is not None
         self.presenter.choose_slide(slide_layer)
+        if made_with is not None:
+            self.models.leave_to_slide()
         kinds = {kind_of(layer) for layer in self.viewer.layers}
         for title, drawn in _DRAWN.items():
             if kinds & drawn:

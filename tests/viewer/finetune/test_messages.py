@@ -66,13 +66,13 @@ def summary(**changes: object) -> Summary:
 
 def test_a_summary_stands_beside_simpler_models() -> None:
     assert summary_words(summary()) == (
-        "Held-out section C5 (same patient): colour ridge .229, this model .291. "
+        "Held-out section C5 (same patient): colour ridge 0.229, this model 0.291. "
         "Mean PCC of 250 genes across 181 spots."
     )
     said = summary_words(summary(kind="cross-patient", held_out=["B1", "B2"]))
     assert said.startswith("Held-out sections B1, B2 (cross-patient): ")
     assert summary_words(summary(held_out=["A (block)"])).startswith("Held-out blocks of A (same patient): ")
-    assert [short(v) for v in (0.2, -0.0123, 1.0, -0.0001)] == [".200", "-.012", "1.000", ".000"]
+    assert [short(v) for v in (0.2, -0.0123, 1.0, -0.0001)] == ["0.200", "-0.012", "1.000", "0.000"]
 
 
 def test_a_map_says_what_it_shows() -> None:

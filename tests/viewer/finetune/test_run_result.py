@@ -34,7 +34,7 @@ def test_bars_say_what_each_model_is_and_go_with_the_run(qtbot, tmp_path: Path) 
     assert result.caveats.text().endswith("Few spots.")
     assert list(result.table.frame.index) == ["ERBB2"]
     bars = result.bars
-    assert "coordinates alone -.020 (-.060 to .020)" in bars.accessibleName()
+    assert "coordinates alone -0.020 (-0.060 to 0.020)" in bars.accessibleName()
     qtbot.waitUntil(lambda: bars.canvas is not None and not bars._stale)
     (axes,) = bars.canvas.figure.axes
     assert [bar.get_facecolor() == to_rgba(BLUE) for bar in axes.patches] == [False, False, False, True]

@@ -42,7 +42,7 @@ def test_figures_stand_beside_those_of_simpler_models(presenter, threads, tmp_pa
     assert presenter.state.result is NO_RESULT
     threads.run_all()
     result = presenter.state.result
-    assert result.summary.startswith("Held-out section C5 (same patient): colour ridge .229, this model .291.")
+    assert result.summary.startswith("Held-out section C5 (same patient): colour ridge 0.229, this model 0.291.")
     assert result.caveats == "Patient C is among those trained on.\nFew spots."
     assert result.sentence.startswith("Mean held-out PCC 0.30")
     assert [line.name for line in result.lines] == list(FIGURES)

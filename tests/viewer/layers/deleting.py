@@ -202,7 +202,7 @@ KINDS: dict[str, tuple[Callable[[Window], None], str]] = {
     "spread": (Window.show_spread, "spread"),
     "tissue unlike the training": (Window.check_tissue, "unlike the training"),
     "measured spots": (Window.measure, "· measured"),
-    "difference": (Window.difference, "predicted - measured"),
+    "difference": (Window.difference, "difference"),
     "composite": (Window.combine, r" \+ "),
     "signature": (Window.score, "signature"),
     "regions": (Window.draw_regions, "regions"),

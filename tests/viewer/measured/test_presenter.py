@@ -245,7 +245,7 @@ def test_the_difference_is_a_layer_of_its_own(measured: Measured, tmp_path: Path
     measured.predict()
     comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
     measured.section.toggle_difference(True)
-    assert measured.names()[-1] == "C9 · ERBB2 · predicted - measured"
+    assert measured.names()[-1] == "C9 · ERBB2 · difference"
     truth, predicted = comparison.values("ERBB2")
     layer = measured.section.difference.layer
     np.testing.assert_allclose(layer.features["difference"], predicted - truth)

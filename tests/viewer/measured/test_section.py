@@ -177,6 +177,9 @@ def test_counts_that_are_named_like_another_slide_are_asked_about(dock: Dock, tm
     assert "The measurement is named C8.h5ad" in section.caveats.text()
     # under the cursor, and beside the colours
     dock.tick(section.show_difference)
+    assert (section.show_spots.isChecked(), section.spots.visible) == (False, False), (
+        "they lay below the others, unseen"
+    )
     truth, predicted = (float(values[0]) for values in section.comparison.values("ERBB2"))
     dock.viewer.mouse_over_canvas = True
     dock.viewer.cursor.position = tuple(section.spots.layer.data_to_world(section.spots.layer.data[0]))
@@ -187,6 +190,7 @@ def test_counts_that_are_named_like_another_slide_are_asked_about(dock: Dock, tm
     assert any(text.startswith("predicts more, up to +") for text in dock.legend())
     dock.tick(section.show_difference)
     assert not any("predicted less measured" in text for text in dock.legend())
+    assert (section.show_spots.isChecked(), section.spots.visible) == (True, True)
     dock.workspace.heatmap.layer.visible = False  # with its bar; the colours of the spots still need a key
     dock.until(lambda: "ERBB2, measured" in dock.legend())
 

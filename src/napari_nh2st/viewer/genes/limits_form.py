@@ -41,8 +41,11 @@ class LimitsForm(QWidget):
         self.reset = action_button("reset", _RESET, lambda: self.presenter.reset())
         self.sentence = FixedSentence(about="What the two ends of the colour bar stand for")
         layout = column(self)
-        limits = row(self.percentiles.native, self.lock.native, self.reset, label="Limits", stretch=0)
-        limits.setSpacing(3)  # all of it fits in 320 px
+        parts = QWidget()
+        inner = row(self.percentiles.native, self.lock.native, self.reset, stretch=0)
+        inner.setSpacing(3)  # all of it fits in 320 px
+        parts.setLayout(inner)
+        limits = row(parts, label="Limits", stretch=0)
         self.reset.setStyleSheet("QPushButton { padding: 4px 2px; }")
         layout.addLayout(limits)
         layout.addLayout(row(self.colormap.native, self.smooth.native, label="Colours", stretch=0))

@@ -158,7 +158,7 @@ class GeneTable(QWidget):
         room = self.width() - self.view.verticalScrollBar().sizeHint().width() - 2 * self.view.frameWidth()
         for short in (False, True):
             self._model.short = short
-            widths = self.view.natural_widths(arrows=not short)
+            widths = self.view.natural_widths(roomy=not short)
             if sum(widths) <= room:
                 break
         names, others = widths[0], sum(widths[1:])

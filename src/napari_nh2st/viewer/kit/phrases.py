@@ -38,8 +38,8 @@ def count(n: int, what: str) -> str:
 
 
 def short(figure: float) -> str:
-    """Write a correlation in three digits: .291, -.012."""
-    return f"{figure:z.3f}".replace("0.", ".", 1)
+    """Write a correlation in three digits: 0.291, -0.012."""
+    return f"{figure:z.3f}"
 
 
 def signed(change: float) -> str:

@@ -13,7 +13,7 @@ from napari_nh2st.viewer.kit.layout import column, row
 
 COPY_TIP = "Copy the whole table, to paste it into a spreadsheet (Ctrl+C)"
 _SAMPLE = 50  # rows that say how wide a column is
-_PADDING, _ARROW = 10, 16  # pixels; the arrow stands in the heading of the column that it is sorted by
+_PADDING, _TIGHT, _ARROW = 10, 8, 16  # pixels; the arrow stands in the heading of the column that it is sorted by
 _WIDEST = 18  # letters of the widest column
 _SIZE = 520, 600
 
@@ -41,7 +41,6 @@ class FrameView(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of genes differ at their ends
         self.setTabKeyNavigation(False)  # Tab leaves the table
         self.verticalHeader().setVisible(False)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
@@ -61,12 +60,12 @@ class FrameView(QTableView):
         others.sortIndicatorChanged.connect(mark)
         mark()
 
-    def natural_widths(self, *, arrows: bool = True) -> list[int]:
+    def natural_widths(self, *, roomy: bool = True) -> list[int]:
         """Return how wide each column would be, in pixels, by its heading and its first rows.
 
         Parameters
         ----------
-        arrows : bool
+        roomy : bool
             Each heading has room for the arrow, not only that of the column by which the table is sorted.
         """
         model, cells, head = self.model(), self.fontMetrics(), self.horizontalHeader().fontMetrics()
@@ -74,10 +73,10 @@ class FrameView(QTableView):
         most = _WIDEST * cells.averageCharWidth()
         for at in range(model.columnCount()):
             heading = head.horizontalAdvance(str(model.headerData(at, Qt.Orientation.Horizontal)))
-            if arrows or at == self.horizontalHeader().sortIndicatorSection():
+            if roomy or at == self.horizontalHeader().sortIndicatorSection():
                 heading += _ARROW
             texts = [cells.horizontalAdvance(str(model.data(model.index(i, at)))) for i in rows]
-            widths.append(min(max([heading, *texts]), most) + _PADDING)
+            widths.append(min(max([heading, *texts]), most) + (_PADDING if roomy else _TIGHT))
         return widths
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

@@ -22,7 +22,6 @@ MOST_LINES = 12
 
 _UNITS = (UNIT_OVERLAY, "nh2st_unit_below", "nh2st_unit_third")
 _LINE = "nh2st_legend_{}"
-_DARK, _PLAIN = (0.09, 0.09, 0.11, 0.85), "white"  # of a line that stands for no colour, in either theme
 _NAMED: WeakSet[Layer] = WeakSet()  # layers whose names we wrote on the canvas
 
 InSight = Sequence[tuple["Layer", Role]]
@@ -140,8 +139,8 @@ def _write_lines(viewer: ViewerModel, in_sight: InSight, corners: Sequence[str])
             text, colour = lines[i] if i < len(lines) else ("", None)
             key = _LINE.format(place * MOST_LINES + i)
             # on a ground of the very colour that it explains: a lighter shade of red is brown
-            look = (_PLAIN, _DARK) if colour is None else (ink_on(colour), colour)
-            _write(viewer, key, text, corner, color=look[0], box_color=look[1])
+            ink = None if colour is None else ink_on(colour)  # None is as napari writes in its theme
+            _write(viewer, key, text, corner, color=ink, box_color=colour)
 
 
 def _write(viewer: ViewerModel, key: str, text: str, corner: str, **look: Any) -> None:

@@ -45,6 +45,7 @@ class SpotDrawing:
         self._heatmap: Image | None = None
         self._following, self._hearing, self._events = Connections(), Connections(), Connections()
         self.want_spots, self.want_difference = True, False
+        self._displaced = False  # the difference took the place of the measured spots
         self.spots = SpotsLayer(workspace.viewer, Kind.MEASURED)
         self.difference = SpotsLayer(workspace.viewer, Kind.DIFFERENCE)
         self._events.add(workspace.viewer.layers.events.removed, self._tick_layers)
@@ -86,14 +87,30 @@ class SpotDrawing:
                 layer.align(slide_layer, float(slide.mpp or 1.0))
 
     def toggle_spots(self, on: bool) -> None:
-        """Show or hide the measured spots."""
-        self.want_spots = on
-        self._toggle(self.spots, on)
+        """Show or hide the measured spots; they and the difference lie on the same places: only one can be seen."""
+        self._displaced = False
+        if on and self.want_difference:
+            self._show_difference(False)
+        self._show_spots(on)
 
     def toggle_difference(self, on: bool) -> None:
-        """Show or hide predicted less measured."""
+        """Show or hide predicted less measured, in the place of the measured spots."""
+        if on:
+            self._displaced = self.want_spots
+            self._show_spots(False)
+        self._show_difference(on)
+        if not on and self._displaced:
+            self._show_spots(True)
+
+    def _show_spots(self, on: bool) -> None:
+        self.want_spots = on
+        self._toggle(self.spots, on)
+        self._view.show_layers(self.want_spots, self.want_difference)
+
+    def _show_difference(self, on: bool) -> None:
         self.want_difference = on
         self._toggle(self.difference, on)
+        self._view.show_layers(self.want_spots, self.want_difference)
 
     def _toggle(self, layer: SpotsLayer, on: bool) -> None:
         if layer.layer is not None and layer.present:
@@ -157,7 +174,7 @@ class SpotDrawing:
             self._view.show_gene(not_measured(comparison, gene) if gene else "", None)
         else:
             figures = comparison.figures["genes"][gene]
-            title = f"{gene}: PCC {figures['pcc']:z.3f} ({figures['low']:z.3f} to {figures['high']:z.3f})"
+            title = f"{gene}: PCC {figures['pcc']:z.2f} ({figures['low']:z.2f} to {figures['high']:z.2f})"
             self._view.show_gene("", GeneDots(*values, title, comparison.same_unit))
         self.colour()
 
@@ -181,7 +198,7 @@ class SpotDrawing:
             self.spots.colour(colours, gene, f"{gene} · measured", features, key)
             if comparison.same_unit:
                 colours, limit = difference_colours(predicted - truth)
-                title = f"{gene} · predicted - measured"
+                title = f"{gene} · difference"
                 features = features | {"difference": predicted - truth}
                 self.difference.colour(colours, gene, title, features, difference_key(gene, limit))
                 tip += f". Full colour from {limit:z.2f} {comparison.card.unit}"

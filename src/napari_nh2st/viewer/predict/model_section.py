@@ -80,6 +80,13 @@ class ModelSection(QWidget):
         if self._by_slide and self._preferences.model:
             self._take_up(self._preferences.model)
 
+    def leave_to_slide(self) -> None:
+        """Let the next slide decide again, where the model in use is the one that suits this slide."""
+        slide = self._state.slide
+        if not self._preferences.model and slide is not None:
+            self._by_slide = self.model == fitting_model(self._services, synthetic=slide.synthetic)
+            self._show_line()
+
     def _take_up(self, model: str) -> None:
         """Choose the remembered model, or leave it to the slide; a model whose folder is gone is left alone."""
         index = self.combo.findData(model)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NAME, OTHER_NAMES = "name", ("label",)  # columns of features that say what a shape is called, the first is ours
 # modes of a shapes layer in which the mouse draws what encloses something
 DRAWING = frozenset({"add_polygon", "add_polygon_lasso", "add_rectangle", "add_ellipse"})
-_EDGE = 1 / 300  # of the slide's longer side
+_EDGE = 1 / 240  # of the slide's longer side
 # Okabe and Ito's colours, which colour-blind eyes tell apart; least like tissue first
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442", "#D55E00", "#CC79A7")
 _OURS: WeakKeyDictionary[Shapes, dict[str, str]] = WeakKeyDictionary()  # layers that we added: colours by names
