@@ -58,8 +58,8 @@ def check_directories(file: SlideFile) -> None:
     offset = number(8 if version == 43 else 4, offset_format)
     if offset >= file.size:
         raise SlideError(
-            f"{file.path} is cut short: its directory lies at byte {offset:,} and the file ends at {file.size:,}, so at "
-            f"least {offset - file.size + 1:,} bytes are missing; copy it again or wait until it is written"
+            f"{file.path} is cut short: its directory lies at byte {offset:,} and the file ends at {file.size:,}, so "
+            f"at least {offset - file.size + 1:,} bytes are missing; copy it again or wait until it is written"
         )
     met: set[int] = set()
     while 0 < offset < file.size:
