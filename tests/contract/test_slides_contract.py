@@ -75,7 +75,7 @@ def test_pixel_size_has_a_source_or_must_be_given(made):
     name, slide, _, path = made
     if name in WITHOUT_PIXEL_SIZE:
         assert (slide.mpp, slide.mpp_source) == (None, "none")
-        with pytest.raises(SlideError, match="--mpp"):
+        with pytest.raises(SlideError, match="mpp="):
             slide.require_mpp()
     else:
         assert slide.require_mpp() == pytest.approx(0.5)

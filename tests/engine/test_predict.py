@@ -314,7 +314,7 @@ def test_a_pitch_off_the_encoder_s_cells_is_refused(slide):
 
 def test_a_slide_without_mpp_is_not_guessed_at(tmp_path):
     path = tiff(tmp_path / "plain.tif", picture(600, 600))
-    with open_slide(path) as slide, pytest.raises(MppNeeded, match="--mpp"):
+    with open_slide(path) as slide, pytest.raises(MppNeeded, match="mpp="):
         lattice_for(slide, small_card())
 
 

@@ -271,9 +271,9 @@ def test_what_is_asked_for_is_checked(tmp_path, genes, state):
     not_a_checkpoint.write_bytes(b"\x89PNG" * 99)
     for arguments, facts, said in [
         ((ckpt, gene_list(tmp_path / "few", 4), out), {"mpp": 0.5}, "has 4 genes, but .* predicts 5"),
-        ((ckpt, None, out), {"mpp": 0.5}, "--genes"),
+        ((ckpt, None, out), {"mpp": 0.5}, "genes="),
         ((ckpt, tmp_path / "none.txt", out), {"mpp": 0.5}, "cannot read the gene symbols"),
-        ((ckpt, genes, out), {}, "--mpp"),
+        ((ckpt, genes, out), {}, "mpp="),
         ((ckpt, genes, out), {"mpp": 50}, "no model can be made of .*: mpp"),
         ((ckpt, genes, tmp_path / "taken"), {"mpp": 0.5}, "exists already"),
         ((not_a_checkpoint, genes, out), {"mpp": 0.5}, "not a checkpoint"),

@@ -22,7 +22,7 @@ def check_asked(slide, said: str) -> None:
         slide.require_mpp()
     line = str(error.value)
     assert said in line
-    assert "--mpp" in line
+    assert "mpp=" in line
     assert "\n" not in line
     assert str(slide.path) in line
 

@@ -166,7 +166,7 @@ def test_what_is_wrong_is_said_before_anything_is_read(slide, tmp_path, monkeypa
     monkeypatch.setattr(pretrain_module, "read_tissue_tiles", None)
     no_mpp = tiff(tmp_path / "no_mpp.tif", picture())
     refused(tmp_path, [slide], ModelError, "ends in .safetensors", out="e.bin")
-    refused(tmp_path, [slide, no_mpp], MppNeeded, "--mpp")
+    refused(tmp_path, [slide, no_mpp], MppNeeded, "mpp=")
     refused(tmp_path, [slide, tmp_path / "none.svs"], SlideError, "does not exist")
     refused(tmp_path, [slide], Nh2stError, "cannot be used", settings=replace(SMALL, device="cuda:99"))
     refused(tmp_path, [], Nh2stError, "at least one slide")

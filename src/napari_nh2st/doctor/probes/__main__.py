@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from napari_nh2st.doctor.child import probe_main
+from napari_nh2st.terminal import on_command_line
 
 
 def run(name: str, *arguments: str) -> None:
@@ -13,4 +14,5 @@ def run(name: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    probe_main(run)
+    with on_command_line():
+        probe_main(run)
