@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 from napari_nh2st.errors import OtherImage, SlideError
 from napari_nh2st.slide_path import slide_file
+from napari_nh2st.viewer.kit.background import read_aside
 from napari_nh2st.viewer.kit.gui_thread import window_is_live
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.opening import begin_opening, complain
 from napari_nh2st.viewer.layers.removal import make_every_removal_safe
 from napari_nh2st.viewer.layers.reopening import Reopening, read_again
+from napari_nh2st.viewer.regions.files import RegionsOpening, region_layer_data
 
 if TYPE_CHECKING:
     from napari_nh2st.slides import SlideHeader
@@ -35,6 +37,7 @@ _OURS_ALONE = (".svs", ".ndpi", ".scn", ".bif")
 _OVERVIEWS = (".mrxs", ".vsi")  # opened nowhere in napari: the line says what they are
 _SUFFIXES = (*_OURS_ALONE, *_OVERVIEWS, ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 _PREDICTIONS = (".nh2st", ".h5ad", ".parquet", ".geojson")  # nothing else in napari reads them
+_REGIONS = (".xml", ".ndpa")  # .geojson too, where it holds no prediction
 _MAYBE = (".csv", ".zarr", ".ome.tif", ".ome.tiff")  # napari reads others of these
 _FOLDERS = (  # what it is, and files that show it
     ("a model folder: choose it in the dock NH2ST, with “folder…” beside Model", "card.json"),
@@ -60,7 +63,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
     live = window_is_live()
     looks: dict[Path, Look] = {}
     for one in paths:
-        if one.name.lower().endswith(_PREDICTIONS):
+        if one.name.lower().endswith((*_PREDICTIONS, *_REGIONS)):
             continue
         if one.name.lower().endswith(_MAYBE):
             looks[one] = _look(one, _LOOK_S if live else None)
@@ -127,6 +130,8 @@ def _read(path: str | list[str]) -> list[LayerData]:
 def _open(path: Path) -> LayerData:
     from napari_nh2st.slides import open_slide
 
+    if _holds_regions(path):
+        return region_layer_data(path)
     return read_prediction(path) if _is_prediction(path) else slide_layer_data(open_slide(path))
 
 
@@ -134,6 +139,12 @@ def _is_prediction(path: Path) -> bool:
     from napari_nh2st.formats import is_export
 
     return path.name.lower().endswith(_PREDICTIONS) or is_export(path)
+
+
+def _holds_regions(path: Path) -> bool:
+    from napari_nh2st.formats import is_export
+
+    return path.suffix.lower() in _REGIONS or (path.suffix.lower() == ".geojson" and not is_export(path))
 
 
 def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
@@ -147,6 +158,10 @@ def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
         look = looks.get(one)
         if isinstance(look, SlideError):
             complain(viewer, look, one)
+        elif one.name.lower().endswith(_REGIONS):
+            RegionsOpening(viewer, one).start()
+        elif one.suffix.lower() == ".geojson":
+            read_aside(partial(_geojson, viewer, one))
         elif look == _PREDICTION or one.name.lower().endswith(_PREDICTIONS):
             Reopening(viewer, one).start()
         elif one.is_dir():
@@ -156,6 +171,12 @@ def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
             layers.append(opening.placeholder())
             opening.start()
     return layers or NOTHING
+
+
+def _geojson(viewer: Any, path: Path) -> Callable[[], None]:
+    """Look whether a file holds a prediction or regions; return what opens it, on the GUI thread."""
+    of_regions = _holds_regions(path)
+    return lambda: (RegionsOpening if of_regions else Reopening)(viewer, path).start()
 
 
 def read_prediction(path: Path) -> LayerData:

@@ -52,7 +52,12 @@ class Region:
 
 def level0(layer: Layer, world: Any) -> FloatArray:
     """Turn (n, 2) world points (y, x) into continuous level-0 pixels (x, y) of a slide layer."""
-    return _transformed(layer.world_to_data, world)[:, ::-1] + 0.5
+    return transformed(layer.world_to_data, world)[:, ::-1] + 0.5
+
+
+def from_level0(layer: Layer, points: FloatArray) -> FloatArray:
+    """Turn (n, 2) continuous level-0 pixels (x, y) of a slide layer into world points (y, x)."""
+    return transformed(layer.data_to_world, points[:, ::-1] - 0.5)
 
 
 def under_cursor(viewer: ViewerModel, layer: Layer) -> FloatArray:
@@ -116,10 +121,10 @@ def outline_of(shapes: Shapes, index: int) -> FloatArray | None:
     """Return the (k, 2) outline (y, x) of a shape in world coordinates, None where it encloses nothing."""
     if shapes.shape_type[index] == "line" or len(shapes.data[index]) < 3:
         return None
-    return _transformed(shapes.data_to_world, _outline(shapes.data[index], shapes.shape_type[index]))
+    return transformed(shapes.data_to_world, _outline(shapes.data[index], shapes.shape_type[index]))
 
 
-def _transformed(function: Callable[[Any], Any], points: Any) -> FloatArray:
+def transformed(function: Callable[[Any], Any], points: Any) -> FloatArray:
     """Apply a layer's affine transform to (n, 2) points: napari takes them one by one, and outlines are long."""
     origin, *ends = (np.asarray(function(point), dtype=float)[-2:] for point in ((0, 0), (1, 0), (0, 1)))
     out: FloatArray = np.atleast_2d(np.asarray(points, dtype=float)) @ (np.array(ends) - origin) + origin

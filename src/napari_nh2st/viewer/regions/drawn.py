@@ -6,7 +6,7 @@ one name are one region, as a tumour in two pieces is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -201,6 +201,11 @@ def paint(layer: Shapes) -> None:
     layer.edge_color = [colours[name] for name in names]
 
 
+def keep_colours(layer: Shapes, colours: Mapping[str, str]) -> None:
+    """Give regions of a layer of ours the colours ("#rrggbb", by name) that another program gave them."""
+    _OURS.setdefault(layer, {}).update(colours)
+
+
 def _colours(layer: Shapes, names: list[str]) -> dict[str, str]:
     """Return a colour for each name: the one that it had, else the one that is used least."""
     had = _OURS[layer]
@@ -230,12 +235,17 @@ def prepare_shapes() -> None:
     Shapes([np.array([(0, 0), (0, 1), (1, 1)])], shape_type="polygon")
 
 
-def add_region_layer(viewer: ViewerModel, name: str, prediction_map: PredictedMap) -> Shapes:
-    """Add a layer to draw regions of a map's slide in, in micrometres."""
+def add_region_layer(viewer: ViewerModel, name: str, slide: Mapping[str, Any]) -> Shapes:
+    """Add a layer to draw regions of a slide in, in micrometres.
+
+    Parameters
+    ----------
+    slide : mapping
+        Its ``fingerprint``, ``shape`` and ``mpp``.
+    """
     import pandas as pd
     from napari.layers import Shapes
 
-    slide = prediction_map.slide
     layer = Shapes(
         ndim=2,
         name=name,

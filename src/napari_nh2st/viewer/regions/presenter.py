@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -32,6 +33,7 @@ from napari_nh2st.viewer.regions.drawn import (
     rename,
     shapes_layers,
 )
+from napari_nh2st.viewer.regions.files import RegionsOpening, annotations_of
 from napari_nh2st.viewer.regions.history import History
 from napari_nh2st.viewer.regions.messages import NO_PLACE, NO_REGIONS, OFF_THE_SLIDE, predicted_words
 from napari_nh2st.viewer.regions.rim import add_rim
@@ -41,6 +43,8 @@ from napari_nh2st.viewer.state.services import Services
 if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Shapes
+
+    from napari_nh2st.annotations import Annotation
 
 _UNDO = "Control-Z"
 Measured = tuple["pd.DataFrame", dict[str, int] | None]  # genes of each region; tiles of tissue in each
@@ -141,7 +145,7 @@ class RegionsPresenter:
         name = "regions" if slide_layer is None else f"{slide_layer.name} · regions"
         layer = region_layer(workspace.viewer, prediction_map.slide.get("fingerprint"))
         if layer is None:
-            layer = add_region_layer(workspace.viewer, name, prediction_map)
+            layer = add_region_layer(workspace.viewer, name, prediction_map.slide)
         workspace.viewer.layers.selection.active = self._pen_on = layer
         layer.visible = True
         layer.mode = "add_polygon"
@@ -233,6 +237,27 @@ class RegionsPresenter:
         rename([shape for shape in self._drawn if shape.layer in self._workspace.viewer.layers], old, new)
         self.refresh()
 
+    def open(self, path: str) -> None:
+        """Bring the regions of a file onto the slide."""
+        RegionsOpening(self._workspace.viewer, Path(path), self._view.show_sentence).start()
+
+    def save(self, path: str) -> None:
+        """Write all regions with their genes, as the file's ending says."""
+        try:
+            prediction_map = self._workspace.require_map()
+            if not self._drawn:
+                raise Nh2stError(NO_REGIONS)
+        except Nh2stError as error:
+            self._view.show_sentence(str(error))
+            return
+        self._workspace.save_folder.saved(path)
+        annotations = annotations_of(self._drawn)
+        self._workspace.background.call(
+            *(write_with_genes, prediction_map, annotations, path),
+            then=lambda written: self._view.show_sentence(f"Saved {written}"),
+            failed=lambda error: self._view.show_sentence(f"Could not save: {error_words(error)}"),
+        )
+
     def look_again(self) -> None:
         """Read what is drawn within a moment, or when the section is unfolded."""
         if not self._view.folded:
@@ -320,6 +345,13 @@ class RegionsPresenter:
         self._history.clear()
         for layer in self._keyed:
             layer.bind_key(_UNDO, None)
+
+
+def write_with_genes(prediction_map: PredictedMap, annotations: list[Annotation], path: str) -> Path:
+    """Write regions with the genes that are predicted in them. Not on the GUI thread."""
+    from napari_nh2st.analysis.region_files import write_regions
+
+    return write_regions(prediction_map.prediction(), annotations, path)
 
 
 def measure(services: Services, prediction_map: PredictedMap, tissue: Request | None, regions: Regions) -> Measured:

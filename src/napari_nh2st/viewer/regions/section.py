@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut, QShowEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 from superqt.utils import qdebounced
 
 from napari_nh2st.viewer.kit.buttons import action_button
@@ -24,7 +25,9 @@ from napari_nh2st.viewer.regions.messages import (
     DRAW_TIP,
     NO_REGIONS,
     NOTHING_REMOVED,
+    OPEN_TIP,
     REGION_TIPS,
+    SAVE_TIP,
     UNDO_TIP,
 )
 from napari_nh2st.viewer.regions.presenter import Listed, Regions, RegionsPresenter
@@ -33,6 +36,8 @@ from napari_nh2st.viewer.regions.region_list import RegionList
 if TYPE_CHECKING:
     import pandas as pd
 
+_OPENED = "Regions (*.geojson *.json *.xml *.ndpa);;All files (*)"
+_SAVED = "GeoJSON for QuPath (*.geojson);;Table (*.csv)"
 _DRAWN_MS = 400  # a shape that has not changed for so long is done
 
 
@@ -48,6 +53,9 @@ class RegionsSection(QWidget):
             "Delete", DELETE_TIP, lambda: self.presenter.delete(self.list.region), reason_off=NO_REGIONS
         )
         self.undo = action_button("Undo", UNDO_TIP, self.presenter.undo, reason_off=NOTHING_REMOVED)
+        self.open = action_button("Open…", OPEN_TIP, self.ask_open)
+        self.save = action_button("Save…", SAVE_TIP, self.ask_save, reason_off=NO_REGIONS)
+        self._save_folder = workspace.save_folder
         shortcut = QShortcut(QKeySequence.StandardKey.Undo, self, self.presenter.undo)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.sentence = Sentence()
@@ -59,6 +67,7 @@ class RegionsSection(QWidget):
             table.gene_clicked.connect(self.domains.presenter.show_gene)
         layout = column(self)
         layout.addLayout(row(self.draw, self.delete, self.undo, stretch=0))
+        layout.addLayout(row(self.open, self.save))
         for part in (self.sentence, self.list, self.table, self.comparison, rule(), self.domains):
             layout.addWidget(part)
         self.list.chosen.connect(lambda name: self.presenter.show_genes())
@@ -70,6 +79,20 @@ class RegionsSection(QWidget):
         """Look at what was drawn while the section was folded."""
         super().showEvent(event)
         self.presenter.look_again()
+
+    def ask_open(self) -> None:
+        """Ask for a file of regions."""
+        path, _ = QFileDialog.getOpenFileName(self, "Open regions", str(self._save_folder.folder), _OPENED)
+        if path:
+            self.presenter.open(path)
+
+    def ask_save(self) -> None:
+        """Ask where the regions are saved."""
+        proposed = str(self._save_folder.path_for("regions.geojson"))
+        path, chosen = QFileDialog.getSaveFileName(self, "Save regions", proposed, _SAVED)
+        if path:
+            ending = ".csv" if "csv" in chosen else ".geojson"
+            self.presenter.save(path if Path(path).suffix.lower() in (".geojson", ".csv") else path + ending)
 
     @property
     def folded(self) -> bool:
@@ -88,7 +111,8 @@ class RegionsSection(QWidget):
     def show_regions(self, listed: list[Listed], regions: Regions, choose: str = "") -> None:
         """List regions, choose the one of a name, and offer them to be compared."""
         self.list.show_regions(listed, choose)
-        self.delete.set_reason_off("" if listed else NO_REGIONS)
+        for button in (self.delete, self.save):
+            button.set_reason_off("" if listed else NO_REGIONS)
         self.comparison.presenter.set_regions(regions)
 
     def show_undo(self, steps: int) -> None:
