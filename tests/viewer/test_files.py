@@ -74,6 +74,8 @@ def test_saving_a_layer_writes_the_whole_panel_as_it_is_shown(name: str, tmp_pat
     from napari.layers import Image
     from npe2 import PluginManager
 
+    if EXPORTERS[name].package:
+        pytest.importorskip(EXPORTERS[name].package)
     plugins = PluginManager()
     plugins.register(PluginManifest.from_file(ROOT / "src" / "napari_nh2st" / "napari.yaml"))
     data, meta = heatmap_data(made_map(), "KRT8")

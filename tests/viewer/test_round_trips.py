@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def test_every_export_comes_back_as_it_was(names, canvas, slide_file, tmp_path) 
     facts = {key: map_of(layer).provenance[key] for key in ("model_hash", "precision", "versions")}
     assert before[:3] == ("C5 · IGKC · predicted", "magma", LIMITS)
     for name in names:
+        if EXPORTERS[name].package and find_spec(EXPORTERS[name].package) is None:
+            continue
         file = tmp_path / "out" / f"{name}{EXPORTERS[name].suffix}"
         file.parent.mkdir(exist_ok=True)
         dock.result.presenter.save_table(ExportChoice(format=name, file=file))

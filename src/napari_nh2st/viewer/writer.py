@@ -69,6 +69,11 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     return _write(path, attributes, "ome-zarr")
 
 
+def write_spatialdata(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a heatmap layer's prediction as SpatialData."""
+    return _write(path, attributes, "spatialdata")
+
+
 def write_nh2st(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a heatmap layer's prediction as the folder that `nh2st predict` leaves."""
     return _write(path, attributes, "nh2st")
