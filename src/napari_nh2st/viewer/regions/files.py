@@ -183,7 +183,7 @@ def add_annotations(viewer: ViewerModel, slide_layer: Layer, annotations: Sequen
     height, width = slide.shape
     off = float(((corners < 0) | (corners > (width, height))).any(axis=1).mean())
     if off > _OFF:
-        reach = ", ".join(f"{value:,.0f}" for value in corners.max(axis=0))
+        reach = ", ".join(f"{round(value):,}" for value in corners.max(axis=0))
         raise Nh2stError(
             f"These regions lie off {slide_layer.name}: they reach to {reach}, and it has {width:,} x {height:,} "
             "pixels. Were they drawn on another slide?"
