@@ -144,6 +144,17 @@ def test_regions_and_domains_come_along(made, annotations, tmp_path):
 
 
 @readers
+def test_regions_that_are_drawn_are_exported(made, tmp_path):
+    import spatialdata
+
+    corners = [(0, 0), (300, 0), (300, 300)]
+    path = export(made, "spatialdata", tmp_path, regions={"tumour": [[corners], [square(600, 600)]]})
+    shapes = spatialdata.read_zarr(path)["regions"]
+    assert shapes["name"].tolist() == ["tumour"]
+    assert shapes.geometry.area.tolist() == [300 * 300 / 2 + (3 * SIDE) ** 2]
+
+
+@readers
 def test_an_export_that_is_stopped_in_its_table_leaves_nothing(made, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_nh2st.formats.spatialdata._ROWS", 10)
     shares = []

@@ -22,6 +22,7 @@ from napari_nh2st.formats import csv, geojson, h5ad, nh2st, ome_tiff, ome_zarr, 
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.importer import Importer, restored
+from napari_nh2st.formats.shapes import Outlines
 from napari_nh2st.formats.table import CARD, DISPLAY, sidecar_path, slide_name, written_record
 from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.reading import read_json
@@ -157,6 +158,7 @@ def export(
     progress: Progress | None = None,
     *,
     display: Display | None = None,
+    regions: Outlines | None = None,
 ) -> Path:
     """Write a prediction to a file, which appears only when it is complete.
 
@@ -174,6 +176,8 @@ def export(
         Receives the share that is written, from 0 to 1. To stop, raise in it; nothing is left then.
     display : Display, optional
         How it is shown: the file keeps gene, colours and limits for those who open it in napari again.
+    regions : mapping, optional
+        Drawn regions, for formats that keep them (`Exporter.keeps_regions`).
 
     Returns
     -------
@@ -201,7 +205,7 @@ def export(
     check_size(name, len(part), len(genes))
     target, told = export_path(part, name, path), progress or (lambda share: None)
     with _finished(target, exporter) as draft:
-        exporter.write(part, draft, genes, told)
+        exporter.write(part, draft, genes, told, **({"regions": regions} if exporter.keeps_regions else {}))
         if exporter.sidecar:
             with finished_file(sidecar_path(target)) as note:
                 note.write_text(json.dumps(written_record(part), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from napari_nh2st.engine.prediction import Prediction
 
 _WHOLE = 4  # copies of a table of float32 that are in memory at once while a library writes it
 
@@ -55,6 +53,8 @@ class Exporter:
         A package that not every installation has, and the extra that brings it.
     most_values : int or None
         How many values (tiles x genes) its readers take, None for any number.
+    keeps_regions : bool
+        True if `write` takes ``regions``, `formats.shapes.Outlines`, and keeps them beside the tiles.
     memory : callable
         ``memory(tiles, genes)`` returns about how many bytes writing takes beside the prediction itself.
     """
@@ -62,7 +62,7 @@ class Exporter:
     name: str
     suffix: str
     description: str
-    write: Callable[[Prediction, Path, Sequence[str], Progress], None]
+    write: Callable[..., None]
     sidecar: bool = False
     read_record: Callable[[Path], dict[str, Any]] | None = None
     other_suffixes: tuple[str, ...] = ()
@@ -70,6 +70,7 @@ class Exporter:
     lattice: bool = False
     package: str = ""
     most_values: int | None = None
+    keeps_regions: bool = False
     memory: Callable[[int, int], int] = whole_table
 
     @property

@@ -161,10 +161,17 @@ def _levels(slide: Slide) -> Any:
     return tree
 
 
-def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
+def write(
+    prediction: Prediction,
+    path: Path,
+    genes: Sequence[str],
+    progress: Progress,
+    *,
+    regions: Outlines | None = None,
+) -> None:
     """Write a store: the values of the table block after block, all else in one step before them."""
     progress(0)
-    data = _spatialdata(prediction, genes, without_values(prediction, genes))
+    data = _spatialdata(prediction, genes, without_values(prediction, genes), regions=regions)
     path.rmdir()  # SpatialData makes its folder itself
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "zarr v3 autosharding")
@@ -228,5 +235,6 @@ EXPORTER = Exporter(
     other_suffixes=(".zarr",),
     folder=True,
     package="spatialdata",
+    keeps_regions=True,
     memory=memory,
 )

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.formats import EXPORTERS
 from napari_nh2st.formats.display import Display, load_display, save_display
 from napari_nh2st.formats.exporter import Progress
+from napari_nh2st.formats.shapes import Outlines
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.export.choice_form import ChoiceForm
 from napari_nh2st.viewer.export.choices import (
@@ -225,7 +227,12 @@ class ExportPresenter:
         self._workspace.save_folder.saved(choice.file)
         export, prediction = self._workspace.services.export, prediction_map.prediction()
         write = partial(export, prediction, choice.format, str(choice.file), genes, self._display())
-        self._write(lambda progress, cancelled: write(progress=progress))
+        kept = {"regions": self._outlines()} if EXPORTERS[choice.format].keeps_regions else {}
+        self._write(lambda progress, cancelled: write(progress=progress, **kept))
+
+    def _outlines(self) -> Outlines:
+        """Return the drawn regions: polygons without holes, several of one name."""
+        return {name: [[outline] for outline in outlines] for name, outlines in self.regions().items()}
 
     def _display(self) -> Display | None:
         """Return how the heatmap is shown, None where it was deleted."""

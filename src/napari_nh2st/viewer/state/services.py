@@ -164,11 +164,12 @@ class Services:
         genes: Sequence[str] = (),
         display: Any = None,
         progress: Callable[[float], None] | None = None,
+        regions: Any = None,
     ) -> Any:
         """Write all genes, or some, to a file in one of the formats of `formats.EXPORTERS`, with how they are shown."""
         from napari_nh2st.formats import export
 
-        return export(prediction, name, path, genes or None, progress, display=display)
+        return export(prediction, name, path, genes or None, progress, display=display, regions=regions)
 
     def devices(self) -> list[str]:
         """Names of the devices that torch finds here, best first. Imports torch: call it off the GUI thread."""
