@@ -5,7 +5,7 @@ import json
 import pytest
 
 from support.models import small_model
-from support.predictors import name_files, predictor_file
+from support.predictors import DARK, name_files, predictor_file
 from support.sections import GENES, sheet
 
 
@@ -51,12 +51,7 @@ def test_scores_are_in_fp32_whatever_is_given(nh2st, tmp_path):
 
 
 def test_someone_elses_model_is_scored_under_its_name_and_has_no_card_to_update(nh2st, tmp_path, monkeypatch):
-    more = (
-        "\nclass Dark(Mine):\n    name, unit, genes = 'dark', 'ln1p-cp10k', ('DARK', 'LIGHT', 'ELSE')\n"
-        "    def predict(self, batch):\n        values = super().predict(batch)\n"
-        "        values[:, 0] = 1 - values[:, 0]\n        return values\n\npredictor = Dark\n"
-    )
-    name_files(monkeypatch, tmp_path, predictor_file(tmp_path, more=more))
+    name_files(monkeypatch, tmp_path, predictor_file(tmp_path, more=DARK))
     samples = sheet(tmp_path, ("S1", "P9", 1))
     status, out, err = nh2st("evaluate", samples, "--model", "dark", "--out", tmp_path / "r.json")
     assert status == 0, err

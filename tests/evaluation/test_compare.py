@@ -17,6 +17,7 @@ from napari_nh2st.expression import read_sheet
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.pretraining import on_sections
+from support.predictors import DARK, name_files, predictor_file
 from support.sections import GENES, sheet
 
 CONFIG = TrainingConfig(
@@ -153,6 +154,16 @@ def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, tmp_path, mon
         assert after["gene"] == before["gene"]
         for what in ("measured", "predicted"):
             assert np.allclose(np.asarray(before[what])[keep], after[what], atol=2e-3)
+
+
+def test_someone_elses_model_is_scored_as_it_is_beside_what_is_trained(samples, tmp_path, monkeypatch):
+    name_files(monkeypatch, tmp_path, predictor_file(tmp_path, more=DARK))
+    report = compare(samples, "S1:S3", config=CONFIG, models=["colour-ridge", "dark"])
+    models = report["splits"][0]["models"]
+    assert list(models) == ["mean-profile", "coordinates-knn", "colour-ridge", "dark"]
+    assert models["dark"]["genes"]["DARK"]["pcc"] > 0.8
+    assert models["dark"]["n_constant"] == 2  # genes that it does not predict
+    assert models["dark"]["about"].startswith("Not of NH2ST, version 1")
 
 
 def test_stopping_and_wrong_names_are_said(samples):

@@ -64,6 +64,14 @@ def predictor_file(folder, name="mine", version="1", more=""):
     return file
 
 
+DARK = (
+    "\nclass Dark(Mine):\n    name, unit, genes = 'dark', 'ln1p-cp10k', ('DARK', 'LIGHT', 'ELSE')\n"
+    "    def predict(self, batch):\n        values = super().predict(batch)\n"
+    "        values[:, 0] = 1 - values[:, 0]\n        return values\n\npredictor = Dark\n"
+)
+"""More of a Python file: a model that sees how dark the tissue of `support.sections` is."""
+
+
 def name_files(monkeypatch, folder, *files):
     """Let a list of the test's own be the user's list of predictors."""
     from napari_nh2st.model import predictors

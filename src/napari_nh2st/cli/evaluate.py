@@ -40,7 +40,8 @@ def evaluate(
     ] = False,
     samples: Annotated[str | None, typer.Option("--samples", metavar="A,B", help="Only these of the sheet.")] = None,
     models: Annotated[
-        str | None, typer.Option("--models", metavar="A,B", help="With --protocol: only these models.")
+        str | None,
+        typer.Option("--models", metavar="A,B", help="With --protocol: only these models, other people's too."),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="0,1", help="With --protocol: instead of the budget's.")

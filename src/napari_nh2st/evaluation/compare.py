@@ -22,11 +22,13 @@ from napari_nh2st.engine.section_descriptor import describe_section
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines import BASELINES
 from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting, blind, places
+from napari_nh2st.evaluation.baselines.predictor import competitor
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.splits import Split, parse_protocol
 from napari_nh2st.expression import Sample, labels, read_expression, samples_of
 from napari_nh2st.expression.patients import patient_key, patient_keys, written_twice
 from napari_nh2st.model.card import Card
+from napari_nh2st.model.predictors import find_predictor
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.config import TrainingConfig
@@ -119,7 +121,8 @@ def compare(
     config : TrainingConfig, optional
         Of the NH2ST models; the defaults otherwise.
     models : iterable of str, optional
-        Names of `BASELINES`; results keep its order. The mean profile and the coordinates are always included.
+        Names of `BASELINES`; results keep its order. The mean profile and the coordinates are always included. Names of
+        other people's models (docs/predictors.md) too: they are scored as they are.
     seeds : sequence of int, optional
         They replace the budget's.
     progress : callable
@@ -140,7 +143,7 @@ def compare(
     """
     samples = samples_of(sheet)
     splits = parse_protocol(protocol, samples)
-    chosen = _chosen(models)
+    chosen = _chosen(models, samples)
     config = TrainingConfig() if config is None else config
     if config.precision == "auto":  # the same models whatever the machine is fastest with
         config = config.model_copy(update={"precision": SCORING})
@@ -164,14 +167,16 @@ def _plain(config: TrainingConfig) -> dict[str, Any]:
     return {k: v for k, v in config.model_dump(mode="json").items() if v is not None and k != "description"}
 
 
-def _chosen(models: Iterable[str] | None) -> list[Baseline]:
+def _chosen(models: Iterable[str] | None, samples: Sequence[Sample]) -> list[Baseline]:
     if models is None:
         return list(BASELINES.values())
     names = set(models)
-    unknown = sorted(names - set(BASELINES))
+    others = {name: find_predictor(name) for name in sorted(names - set(BASELINES))}
+    unknown = [name for name, found in others.items() if found is None]
     if unknown:
         raise Nh2stError(f"no model {', '.join(unknown)} to compare: choose from {', '.join(BASELINES)}")
-    return [b for name, b in BASELINES.items() if name in names | {"mean-profile", ALARM}]
+    ours = [b for name, b in BASELINES.items() if name in names | {"mean-profile", ALARM}]
+    return [*ours, *(competitor(found, samples) for found in others.values() if found is not None)]
 
 
 def _check(split: Split, store: _Sections) -> list[str]:

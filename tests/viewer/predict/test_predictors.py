@@ -18,15 +18,9 @@ from napari_nh2st.viewer.predict.region import Region
 from napari_nh2st.viewer.regions.domains import _find
 from napari_nh2st.viewer.regions.messages import NO_EMBEDDINGS, domains_words
 from napari_nh2st.viewer.state.services import Services
-from support.predictors import name_files, predictor_file
+from support.predictors import DARK, name_files, predictor_file
 from support.sections import section
 from viewer.fakes import Bench
-
-DARK = (
-    "\nclass Dark(Mine):\n    name, unit, genes = 'dark', 'ln1p-cp10k', ('DARK', 'LIGHT')\n"
-    "    def predict(self, batch):\n        values = super().predict(batch)[:, :2]\n"
-    "        values[:, 0] = 1 - values[:, 0]\n        return values\n\npredictor = Dark\n"
-)
 
 
 @pytest.fixture
