@@ -172,6 +172,21 @@ def slides(window: Window) -> None:
     window.bring(section)
 
 
+def models(window: Window) -> None:
+    if len(window.viewer.layers) and window.viewer.canvas.grid.enabled:
+        window.dock.folds["Several slides"].open().button.click()
+    window.choose_slide(f"S{SECTIONS[0]}")
+    window.dock.use_model("demo-paper")
+    window.predict()
+    section = window.only("Several models")
+    section.side.button.click()
+    wait(lambda: "limits" in section.side.sentence.text())
+    window.dock.state.request_gene("DEMO-PERFUSIN")  # of which the second model knows nothing
+    section.agreement.button.click()
+    wait(lambda: section.agreement.presenter.compared is not None)
+    window.bring(section)
+
+
 STATES = {
     "genes": genes,
     "measured": measured,
@@ -180,6 +195,7 @@ STATES = {
     "trust": trust,
     "several": several,
     "slides": slides,
+    "models": models,
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from napari_nh2st import Nh2stError, Nh2stWarning, compare_models, open_prediction, predict
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.model.card import TrainingSample
+from support import predictors
 from support.models import small_model
 from support.sections import GENES, section
 
@@ -67,6 +68,25 @@ def test_the_slide_is_needed_for_a_measurement_alone(folder, pair, tmp_path):
     section(tmp_path, "S2", "P1", 2)
     with pytest.raises(Nh2stError, match="another slide than the one that was predicted"):
         compare_models(*moved, measured=folder / "S1.h5ad", slide=tmp_path / "S2.tif")
+
+
+class Colours(predictors.Colours):
+    """Someone else's model, with tiles of its own size and a unit of its own."""
+
+    genes = ("LIGHT", "NOISE", "OWN")
+
+
+@pytest.mark.filterwarnings("ignore::napari_nh2st.Nh2stWarning")
+def test_someone_elses_model_beside_ours(folder, pair):
+    theirs = predict(folder / "S1.tif", Colours(), options=CPU)
+    found = compare_models(pair[0], theirs, measured=folder / "S1.h5ad")
+    assert found.names == ("one", "colours")
+    assert found.genes == ["LIGHT", "NOISE"]
+    assert found.common.coarsest == 0  # tiles of 112 px at 1 um beside 64 px at 1.6 um
+    light = found.values("LIGHT")[1]
+    expected = theirs.at(found.common.places.centres, "LIGHT")
+    assert np.corrcoef(light, expected)[0, 1] > 0.9
+    assert found.measured.table().colours["LIGHT"] > 0.5  # the darker the tissue, the less of it
 
 
 def test_the_command_prints_or_writes_the_same(nh2st, folder, pair, tmp_path):

@@ -87,7 +87,10 @@ class ModelComparison:
 
     def values(self, gene: str) -> F32:
         """Predictions (k, m) of a gene, each model's in its own unit."""
-        return self._laid([self.find(gene)])[:, :, 0]
+        rows = self.rows[self.find(gene)]
+        # of_finite makes numbers of what is not predicted: those places have no weight
+        decoded = (p.decoder.of_finite(p.hidden, row) for p, row in zip(self.predictions, rows, strict=True))
+        return np.stack([self.common.lay(i, values) for i, values in enumerate(decoded)])
 
     def z_scores(self, gene: str) -> F32:
         """Predictions (k, m) of a gene in units of each model's spread; NaN if a model predicts it the same everywhere.

@@ -84,11 +84,11 @@ def test_a_person_compares_two_models(make_napari_viewer, qtbot, tmp_path: Path)
     qtbot.waitUntil(lambda: agreement.table.frame is not None)
     assert agreement.table.isVisible()
     window.click(agreement.layer)
-    assert window.in_sight == ["A", "A · KRT8 · disagreement of her2st and other"]
+    qtbot.waitUntil(lambda: window.in_sight == ["A", "A · KRT8 · disagreement of her2st and other"])
     row = list(agreement.table.frame.index).index("ERBB2")
     rectangle = agreement.table.view.visualRect(agreement.table.view.model().index(row, 0))
     qtbot.mouseClick(agreement.table.view.viewport(), LEFT, pos=rectangle.center())
-    assert window.in_sight == ["A", "A · ERBB2 · disagreement of her2st and other"]
+    qtbot.waitUntil(lambda: window.in_sight == ["A", "A · ERBB2 · disagreement of her2st and other"])
     window.click(agreement.table.enlarge)
     assert any(isinstance(each, TableWindow) and each.isVisible() for each in QGuiApplication.instance().allWidgets())
     window.click(agreement.layer)

@@ -152,7 +152,12 @@ def _write(viewer: ViewerModel, key: str, text: str, corner: str, **look: Any) -
         overlays[key] = TextOverlay(position=corner, box=True, font_size=FONT_SIZE, **look)
     if text:
         wanted = {**look, "position": corner, "text": broken(viewer, text)}
+        lines = overlays[key].text.count("\n")
         for name, value in wanted.items():
             setattr(overlays[key], name, value)
+        if (
+            overlays[key].text.count("\n") != lines
+        ):  # napari moves what stands below when a text moves, not when it grows
+            overlays[key].events.position.emit(overlays[key].position)
     if key in overlays:
         overlays[key].visible = bool(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from napari_nh2st.analysis.model_comparison import ModelComparison
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.long_work import LongWork
+from napari_nh2st.viewer.layers.tile_values import F32
 from napari_nh2st.viewer.models.compared import Compared, check_room, compare_maps
 from napari_nh2st.viewer.models.messages import COMPARE_FIRST, MORE_SINCE, NOT_ACCURACY
 from napari_nh2st.viewer.models.selection import ModelMap, Selection
@@ -78,7 +79,7 @@ class AgreementPresenter:
                 compared.image.layer.events.visible.connect(lambda event: self._tell_layer())
             assert compared.image.layer is not None
             self._workspace.maps.instead.show(compared.image.layer, covered_by=COVERING)
-            compared.draw(self._workspace.state.gene)
+            self._draw(compared)
         self._tell_layer()
 
     def show_gene_of_table(self, gene: str) -> None:
@@ -118,8 +119,20 @@ class AgreementPresenter:
     def _gene_changed(self) -> None:
         compared = self.compared
         if compared is not None and compared.image.present:
-            compared.draw(self._workspace.state.gene)
+            self._draw(compared)
         self._view.show_agreement(compared, self._words())
+
+    def _draw(self, compared: Compared) -> None:
+        """Draw the gene in sight; what comes for an earlier one is dropped."""
+        gene = self._workspace.state.gene
+
+        def draw(values: F32 | None) -> None:
+            if gene == self._workspace.state.gene and compared.image.present:
+                compared.draw(gene, values)
+
+        self._workspace.background.call(
+            *(compared.disagreement, gene), then=draw, failed=self._workspace.notices.complain
+        )
 
     def _map_chosen(self) -> None:
         """Make way for a map that was chosen: it has been brought out."""

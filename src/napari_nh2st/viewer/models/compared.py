@@ -14,7 +14,7 @@ from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
 from napari_nh2st.viewer.layers.context_effect import LOWER, RAISE, blue_to_orange, symmetric_limit
 from napari_nh2st.viewer.layers.map_layer import Look
 from napari_nh2st.viewer.layers.roles import Kind, map_role
-from napari_nh2st.viewer.layers.tile_values import TileValues
+from napari_nh2st.viewer.layers.tile_values import F32, TileValues
 from napari_nh2st.viewer.models.messages import TOO_MANY_TILES, agreement_words, disagreement_key, lacking_words
 from napari_nh2st.viewer.models.selection import ModelMap
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
@@ -84,14 +84,20 @@ class Compared:
         pcc, apart = (float(self.table[name].to_numpy()[at]) for name in ("PCC", "apart"))
         return agreement_words(gene, pcc, apart, len(self.figures))
 
-    def draw(self, gene: str) -> None:
-        """Draw where the models disagree about a gene; nothing where one of them does not predict it."""
+    def disagreement(self, gene: str) -> F32 | None:
+        """Work out what `draw` draws of a gene, None where one of the models does not predict it.
+
+        Of very many tiles that takes longer than the window may wait: call it in a thread.
+        """
+        return self.figures.disagreement(gene) if gene in self.figures.rows else None
+
+    def draw(self, gene: str, values: F32 | None) -> None:
+        """Draw where the models disagree about a gene."""
         lattice = self.image.map
         image = np.full((lattice.rows, lattice.columns), np.nan, dtype=np.float32)
         two = len(self.maps) == 2
         limits, label = Limits(-1.0, 1.0) if two else Limits(0.0, 1.0), ""
-        if gene in self.figures.rows:
-            values = self.figures.disagreement(gene)
+        if values is not None:
             image.reshape(-1)[self._cells] = values
             reach = symmetric_limit(values)
             limits = Limits(-reach if two else 0.0, reach)
