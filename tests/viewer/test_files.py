@@ -9,6 +9,8 @@ import pytest
 import tifffile
 from npe2 import PluginManifest
 
+from napari_nh2st.analysis.outlines import within
+from napari_nh2st.annotations import read_annotations
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats import EXPORTERS, read_export
 from napari_nh2st.formats.importer import display_of
@@ -92,6 +94,24 @@ def test_saving_a_layer_writes_the_whole_panel_as_it_is_shown(name: str, tmp_pat
         assert (display.genes, display.colormap, display.limits, display.opacity) == (
             *(("KRT8",), "magma", {"KRT8": (0.5, 3.0)}, 0.4),
         )
+
+
+def test_saving_domains_writes_their_outlines_and_genes(tmp_path: Path) -> None:
+    from napari_nh2st.viewer.layers.roles import KEY, Kind, map_role
+
+    made = made_map()
+    labels = np.zeros((made.rows, made.columns), np.uint8)
+    labels.reshape(-1)[np.flatnonzero(made.done)[:5]] = 2
+    labels.reshape(-1)[np.flatnonzero(made.done)[5:]] = 1
+    role = map_role(Kind.DOMAINS, made, "domains", title="domains")
+    (path,) = writer.write_domains(str(tmp_path / "d.geojson"), labels, {"metadata": {KEY: role}})
+    first, second = read_annotations(path).annotations
+    assert (first.kind, second.kind, first.colour) == ("Domain 1", "Domain 2", "#0072b2")
+    tiles = made.prediction().places.centres
+    assert [within(tiles, a.polygons).sum() for a in (first, second)] == [7, 5]
+    for write in (writer.write_domains, writer.write_regions):
+        with pytest.raises(Nh2stError, match="NH2ST"):
+            write(str(tmp_path / "x.geojson"), labels, {"metadata": {}})
 
 
 def test_saving_another_layer_says_why_not(tmp_path: Path) -> None:

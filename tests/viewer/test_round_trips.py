@@ -16,6 +16,7 @@ from napari_nh2st.engine.predict import slide_facts
 from napari_nh2st.engine.store import save_prediction
 from napari_nh2st.formats import EXPORTERS
 from napari_nh2st.slides import open_slide
+from napari_nh2st.viewer import launch
 from napari_nh2st.viewer.export.choices import ExportChoice
 from napari_nh2st.viewer.layers.roles import layer_of_slide, map_of, slide_of
 from support.predictions import prediction
@@ -91,6 +92,15 @@ def test_every_export_comes_back_as_it_was(names, canvas, slide_file, tmp_path) 
         assert (dock.state.gene, dock.state.limits.low, dock.state.limits.high) == (GENE, *LIMITS)
         assert dock.genes.field.lineEdit().text() == GENE
     assert not [message for kind, message in canvas.notes if kind in ("error", "warning")]
+
+
+def test_view_opens_a_prediction_over_its_slide(make_napari_viewer, qtbot, monkeypatch, slide_file, tmp_path) -> None:
+    viewer = make_napari_viewer()
+    monkeypatch.setattr(launch.napari, "Viewer", lambda title: viewer)
+    monkeypatch.setattr(launch.napari, "run", lambda: None)
+    launch.show_prediction(stored(slide_file, tmp_path))
+    qtbot.waitUntil(lambda: any(map_of(layer) is not None for layer in viewer.layers), timeout=20_000)
+    assert [layer.name for layer in viewer.layers] == ["C5", "C5 · ERBB2 · predicted"]
 
 
 def test_a_prediction_opens_its_slide_and_lies_on_no_other(canvas, slide_file, tmp_path) -> None:

@@ -375,9 +375,9 @@ def _masks(done: Prediction, outlines: dict[str, Parts]) -> dict[str, Mask]:
 
 
 def open_prediction(path: str | Path) -> Prediction:
-    """Open what `predict` left: the ``.nh2st`` folder, or the folder that holds only one.
+    """Open what `predict` left: the ``.nh2st`` folder, or the folder that holds only one; or what was saved of it.
 
-    Needs neither the model nor torch.
+    A file that `save` or ``nh2st export`` wrote has the values of its genes alone. Needs neither the model nor torch.
 
     Raises
     ------
@@ -392,5 +392,8 @@ def open_prediction(path: str | Path) -> Prediction:
     napari_nh2st.errors.Nh2stError: nowhere is not a prediction: give one folder that ends in .nh2st (found there: none)
     """
     from napari_nh2st.engine import store
+    from napari_nh2st.formats import format_of, read_export
 
+    if format_of(path) not in (None, "nh2st"):
+        return Prediction.of(read_export(path))
     return Prediction.of(store.open_prediction(path))

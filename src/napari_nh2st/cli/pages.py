@@ -20,6 +20,7 @@ from napari_nh2st.cli import (
     models,
     predict,
     pretrain,
+    regions,
     report,
     view,
 )
@@ -81,6 +82,14 @@ PAGES = (
             "nh2st figure results/a.nh2st --genes ERBB2,CD74 --out two.tiff --dpi 600",
         ),
         ("NH2ST_CACHE",),
+    ),
+    Page(
+        regions.regions,
+        PREDICT,
+        (
+            "nh2st regions results/a.nh2st qupath.geojson --out a-genes.geojson",
+            "nh2st regions results/a.nh2st --domains --genes ERBB2,CD74 --out domains.csv",
+        ),
     ),
     Page(
         compare.compare,

@@ -12,6 +12,7 @@ import napari
 from napari_nh2st.slides import open_slide, read_header
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.opening import begin_opening
+from napari_nh2st.viewer.layers.reopening import Reopening
 
 PICTURE_SIZE = (1280, 800)
 _PICTURE_SECONDS = 240.0
@@ -42,6 +43,24 @@ def show(slide: str | Path, *, model: str | None = None, mpp: float | None = Non
     dock = open_dock(viewer)
     if model is not None:
         dock.use_model(model)
+    napari.run()
+
+
+def show_prediction(path: str | Path, *, model: str | None = None) -> None:
+    """Open a prediction over its slide, with the dock, and run until the window is closed.
+
+    Parameters
+    ----------
+    path : path
+        A file or folder in one of the formats that `export` writes.
+    model : str, optional
+        Name or folder of the model that the dock starts with.
+    """
+    viewer = napari.Viewer(title="NH2ST")
+    dock = open_dock(viewer)
+    if model is not None:
+        dock.use_model(model)
+    Reopening(viewer, Path(path)).start()
     napari.run()
 
 

@@ -1,12 +1,16 @@
-"""File > Save of a heatmap layer: the whole panel, not only the gene that is shown, with how it is shown."""
+"""File > Save: a heatmap with its whole panel and how it is shown; regions and domains with their genes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_nh2st.annotations import write_annotations
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.layers.roles import gene_in, heatmap_map, role_in
+from napari_nh2st.viewer.layers.domains import colour_of
+from napari_nh2st.viewer.layers.roles import Kind, MapRole, gene_in, heatmap_map, role_in
 
 if TYPE_CHECKING:
     from napari_nh2st.formats.display import Display
@@ -77,3 +81,33 @@ def write_spatialdata(path: str, data: Any, attributes: dict[str, Any]) -> list[
 def write_nh2st(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a heatmap layer's prediction as the folder that `nh2st predict` leaves."""
     return _write(path, attributes, "nh2st")
+
+
+def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a layer of regions, with the genes that are predicted in them, for QuPath."""
+    from napari import current_viewer
+
+    from napari_nh2st.analysis.region_files import write_regions as write
+    from napari_nh2st.viewer.regions.files import annotations_on_slide
+
+    role, viewer = role_in(attributes.get("metadata")), current_viewer()
+    if viewer is None or role is None or role.kind is not Kind.REGIONS:
+        raise Nh2stError("these shapes are on no slide: draw them with Regions in the dock NH2ST, or open them there")
+    annotations, prediction_map = annotations_on_slide(viewer, role)
+    if prediction_map is None:
+        return [str(write_annotations(path, annotations))]
+    return [str(write(prediction_map.prediction(), annotations, path))]
+
+
+def write_domains(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a layer of domains, with the genes that are predicted in them, for QuPath."""
+    from napari_nh2st.analysis.region_files import domain_annotations
+    from napari_nh2st.analysis.region_files import write_regions as write
+
+    role = role_in(attributes.get("metadata"))
+    if not isinstance(role, MapRole) or role.kind is not Kind.DOMAINS:
+        raise Nh2stError("these labels are no domains: find them in the section Regions of the dock NH2ST")
+    prediction = role.map.prediction()
+    labels = np.asarray(data).ravel()[role.map.cells(prediction.places)]
+    colours = {int(n): colour_of(int(n)) for n in np.unique(labels) if n}
+    return [str(write(prediction, domain_annotations(prediction, labels, colours), path))]

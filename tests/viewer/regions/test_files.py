@@ -20,6 +20,7 @@ from napari_nh2st.engine.store import save_prediction
 from napari_nh2st.slides import open_slide
 from napari_nh2st.viewer.layers.roles import Kind, kind_of, map_of
 from napari_nh2st.viewer.predict.region import level0, outline_of
+from napari_nh2st.viewer.writer import write_regions
 from support.predictions import prediction
 from viewer.canvas import Canvas
 
@@ -93,6 +94,9 @@ def test_annotations_of_qupath_become_regions_and_go_back_with_their_genes(
     assert numbers["predicted tiles"] == inside.sum() > 10
     assert numbers["ERBB2: mean"] == pytest.approx(made.gene("ERBB2")[inside].mean(), abs=1e-3)
     assert "ERBB2: mean elsewhere" in numbers
+    by_napari = tmp_path / "by napari.geojson"
+    write_regions(str(by_napari), *layer.as_layer_data_tuple()[:2])  # File > Save Selected Layers
+    assert json.loads(by_napari.read_text("utf-8"))["features"] == json.loads(saved.read_text("utf-8"))["features"]
     canvas.viewer.layers.remove(layer)
     canvas.drop(saved)
     canvas.until(lambda: regions_layer(canvas) is not None)

@@ -17,13 +17,22 @@ from napari_nh2st.viewer.kit.background import read_aside
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.phrases import count
 from napari_nh2st.viewer.layers.opening import EVENTS, BusySign, complain, open_viewers
-from napari_nh2st.viewer.layers.roles import fingerprint_of, is_opening, layer_of_slide, slide_of
-from napari_nh2st.viewer.predict.region import from_level0, transformed
+from napari_nh2st.viewer.layers.roles import (
+    Role,
+    fingerprint_of,
+    is_opening,
+    layer_of_slide,
+    map_of,
+    role_of,
+    slide_of,
+)
+from napari_nh2st.viewer.predict.region import from_level0, level0, transformed
 from napari_nh2st.viewer.regions.drawn import (
     COLOURS,
     NAME,
     Drawn,
     add_region_layer,
+    drawn_on,
     keep_colours,
     region_layer,
     set_names,
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer, Shapes
 
     from napari_nh2st.geometry import FloatArray
+    from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 KIND, LOCKED = "class", "locked"  # columns of features beside the name
 MOST = 3_000  # shapes: napari takes seconds to draw more of them
@@ -234,6 +244,23 @@ def annotations_of(drawn: Sequence[Drawn]) -> list[Annotation]:
         )
         for name, mine in shapes.items()
     ]
+
+
+def annotations_on_slide(viewer: ViewerModel, role: Role) -> tuple[list[Annotation], PredictedMap | None]:
+    """Return the regions of a layer by its role, and the map that is in sight on their slide, None without one.
+
+    Raises
+    ------
+    Nh2stError
+        If the slide is closed.
+    """
+    slide_layer = layer_of_slide(viewer, role.fingerprint)
+    if slide_layer is None:
+        raise Nh2stError("the slide of these regions is closed: open it again, and save them then")
+    drawn = [shape for shape in drawn_on(viewer, partial(level0, slide_layer)) if role_of(shape.layer) is role]
+    maps = [m for layer in viewer.layers if (m := map_of(layer)) is not None and layer.visible]
+    own = [m for m in maps if m.slide.get("fingerprint") == role.fingerprint and m.count]
+    return annotations_of(drawn), own[-1] if own else None
 
 
 def _column(shape: Drawn, column: str, empty: Any) -> Any:
