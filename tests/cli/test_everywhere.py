@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -129,3 +131,30 @@ def test_a_mistake_is_told_before_torch_and_qt_are_loaded(slide, tmp_path):
     if sys.platform == "linux":
         assert "there is no display for a window" in told["no window"]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_shell_completes_formats_models_and_genes_and_help_names_all_formats(nh2st, slide, model, tmp_path):
+    from napari_nh2st.cli import values
+    from napari_nh2st.formats import EXPORTERS
+
+    nh2st("predict", slide, "--model", model.path, "--out", tmp_path, "--format", "none", "--region", "0,0,700,700")
+    assert values.complete_formats("h5ad,ome-") == ["h5ad,ome-tiff", "h5ad,ome-zarr"]
+    assert values.complete_models("demo") == ["demo", "demo-paper"]
+    for given in ({"prediction": tmp_path}, {"model": str(model.path)}):
+        assert values.complete_genes(SimpleNamespace(params=given), "G1,g") == [f"G1,G{i}" for i in (0, 2, 3, 4, 5)]
+    for given in ({"prediction": tmp_path / "none"}, {"model": "nowhere"}, {}):
+        assert values.complete_genes(SimpleNamespace(params=given), "G") == []
+    for command in ("predict", "export"):
+        page = nh2st(command, "--help")[1].replace("│", " ")
+        assert all(re.search(rf"\b{name}\b", page) for name in EXPORTERS), command
+
+
+def test_completing_loads_no_torch(tmp_path):
+    script = (
+        "import sys; from napari_nh2st.cli import values\n"
+        "assert 'numpy' not in sys.modules\n"
+        "from types import SimpleNamespace as S\n"
+        "assert values.complete_genes(S(params={'model': 'her2st'}), 'ERBB2') == ['ERBB2']\n"
+        "values.complete_formats(''); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)

@@ -350,6 +350,21 @@ def test_what_has_become_known_of_a_model_reaches_what_it_has_predicted(sound, m
     is_right(open_prediction(tmp_path / "A.nh2st"), (later, *made[1:]))
 
 
+def test_later_commands_that_add_tiles_are_named_beside_the_first(made, tmp_path):
+    header, folder = made[0], tmp_path / "A.nh2st"
+
+    def run(command, most):
+        predict(folder, (replace(header, provenance={**header.provenance, "command": command}), *made[1:]), most)
+        origin = open_prediction(folder).provenance
+        return origin["command"], origin.get("later_commands")
+
+    assert run("first", 1) == ("first", None)
+    assert run("first", 0) == ("first", None)
+    assert run("second", 0) == ("first", None)  # it has added nothing
+    assert run("second", 1) == ("first", ["second"])
+    assert run("third", None) == ("first", ["second"])  # everything was there
+
+
 def test_a_draft_is_no_prediction(made, tmp_path):
     predict(tmp_path / "A.nh2st", made)
     with store.finished_folder(tmp_path / "B.nh2st") as draft:

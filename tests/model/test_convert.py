@@ -327,3 +327,12 @@ def test_the_command(tmp_path, genes, state, nh2st):
     assert (status, printed) == (0, f"{out}\n")
     assert "fc_nuclei" in said
     assert (load_model(out).card.name, load_model(out).card.pitch) == ("n", 224)
+
+
+def test_genes_by_another_name_get_their_symbols(tmp_path, state):
+    listed = tmp_path / "named.txt"
+    listed.write_text("\n".join(["HER2", "CD74", "CD3", "CK18", "KRT18"]))
+    said = []
+    convert_checkpoint(saved(tmp_path, state), listed, tmp_path / "m", mpp=0.5, progress=said.append)
+    assert load_model(tmp_path / "m").card.genes == ["ERBB2", "CD74", "CD3", "CK18", "KRT18"]
+    assert said[-1] == "taken by their symbols: HER2 as ERBB2"

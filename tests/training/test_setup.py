@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from napari_nh2st.engine.options import PredictionOptions
-from napari_nh2st.errors import Cancelled, ModelError
+from napari_nh2st.errors import Cancelled, ModelError, SampleError
 from napari_nh2st.evaluation.protocol import predict_spots
 from napari_nh2st.expression import read_expression, read_sheet
+from napari_nh2st.expression.labels import labels
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import encoder_hash, save_encoder
@@ -48,6 +49,13 @@ def test_the_settings_say_how_the_genes_are_chosen(samples):
     assert set(patchy.genes) == {"DARK", "LIGHT"}
     listed = card_for(samples, data, config(panel_kind="spatially-variable", genes=["NOISE"]))
     assert listed.genes == ["NOISE"]
+    assert card_for(samples, data, config(genes=["noise", "Dark"])).genes == ["NOISE", "DARK"]
+    renamed = [d[:, ["REST", "DARK"]].copy() for d in data]
+    for section in renamed:
+        section.var_names = ["ERBB2", "KRT18"]
+    assert card_for(samples, renamed, config(genes=["HER2", "CK18", "ERBB2"])).genes == ["ERBB2", "KRT18"]
+    with pytest.raises(SampleError, match=r"were not measured: ERB2 \(did you mean ERBB2\?\); train with"):
+        labels(renamed[0], ["ERB2", "KRT18"])
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -18,6 +18,7 @@ from napari_nh2st.cli.everywhere import DebugOption, QuietOption, VerboseOption,
 from napari_nh2st.cli.failing import USAGE, usage_sentence
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.cli.pages import PAGES
+from napari_nh2st.cli.values import LateHelp
 from napari_nh2st.errors import Nh2stError, one_line, sentence_of
 from napari_nh2st.terminal import enforced_ends, on_command_line, open_streams, say, was_interrupted
 
@@ -28,7 +29,9 @@ app = typer.Typer(
     help="Predicted gene expression on H&E slides with NH2ST: predictions, not measurements; for research use.",
 )
 for page in PAGES:
-    app.command(page.command.__name__, rich_help_panel=page.group, epilog=page.epilog)(everywhere(page.command))
+    app.command(page.command.__name__, cls=LateHelp, rich_help_panel=page.group, epilog=page.epilog)(
+        everywhere(page.command)
+    )
 
 INTERRUPTED = 130
 _BLAS_THREADS = 8

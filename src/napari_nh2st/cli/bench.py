@@ -11,6 +11,7 @@ import typer
 
 from napari_nh2st.cli.options import DeviceOption, JsonOption, PrecisionOption, checked_precision, names
 from napari_nh2st.cli.output import print_json
+from napari_nh2st.cli.values import complete_models
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import Bar, interruptible, say
 
@@ -24,7 +25,9 @@ def bench(
     samples: Annotated[
         Path | None, typer.Option("--samples", metavar="SAMPLES.csv", help="Measure on measured sections.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", metavar="M", help="Of speed and memory.")] = "her2st",
+    model: Annotated[
+        str, typer.Option("--model", metavar="M", help="Of speed and memory.", autocompletion=complete_models)
+    ] = "her2st",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:

@@ -10,6 +10,7 @@ import typer
 from napari_nh2st.cli.checks import check_parent
 from napari_nh2st.cli.options import DeviceOption, JsonOption, checked_precision, names, prediction_options
 from napari_nh2st.cli.output import print_json
+from napari_nh2st.cli.values import complete_models
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.terminal import interruptible, say
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 def evaluate(
     sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="Measured sections.", show_default=False)],
     model: Annotated[
-        str | None, typer.Option("--model", metavar="M", help="Score this model: a name (nh2st models) or a folder.")
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="M",
+            help="Score this model: a name (nh2st models) or a folder.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     protocol: Annotated[
         str | None,

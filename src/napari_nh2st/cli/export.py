@@ -10,6 +10,7 @@ import typer
 from napari_nh2st.cli.checks import check_parent
 from napari_nh2st.cli.options import GenesOption, PredictionArg, RegionOption, genes_of, region_box
 from napari_nh2st.cli.output import export_bar
+from napari_nh2st.cli.values import complete_formats
 from napari_nh2st.provenance import repeat_command
 from napari_nh2st.terminal import interruptible, say
 
@@ -20,7 +21,13 @@ def export(
         Path, typer.Option("--out", metavar="FILE", help="The file; its ending says the format.", show_default=False)
     ],
     fmt: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="The format, if the name does not say it.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="F",
+            help="The format, if the name does not say it: {formats}.",
+            autocompletion=complete_formats,
+        ),
     ] = None,
     genes: GenesOption = None,
     region: RegionOption = None,

@@ -9,6 +9,7 @@ import typer
 
 from napari_nh2st.cli.checks import check_parent
 from napari_nh2st.cli.options import PredictionArg, RegionOption, genes_of, region_box
+from napari_nh2st.cli.values import complete_genes
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.terminal import say
 
@@ -25,7 +26,13 @@ def figure(
     ],
     genes: Annotated[
         list[str] | None,
-        typer.Option("--genes", "--gene", metavar="A,B", help="A panel each: symbols, other names, or a file of them."),
+        typer.Option(
+            "--genes",
+            "--gene",
+            metavar="A,B",
+            help="A panel each: symbols, other names, or a file of them.",
+            autocompletion=complete_genes,
+        ),
     ] = None,
     display: Annotated[
         Path | None, typer.Option("--display", metavar="VIEW.json", help="Draw what a saved view shows.")

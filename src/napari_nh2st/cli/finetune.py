@@ -12,6 +12,7 @@ import typer
 from napari_nh2st.cli.checks import check_folder
 from napari_nh2st.cli.options import SeedOption, gene_words, names
 from napari_nh2st.cli.output import print_json
+from napari_nh2st.cli.values import complete_models
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import interruptible, say
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 def finetune(
     sheet: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="The sample sheet.", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The run's folder.")] = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="BASE", help="Start from this model.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="BASE", help="Start from this model.", autocompletion=complete_models),
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="C.yaml", help="Settings.")] = None,
     panel: Annotated[
         str | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_nh2st.cli.values import complete_genes
 from napari_nh2st.errors import Nh2stError
 
 if TYPE_CHECKING:
@@ -35,7 +36,12 @@ RegionOption = Annotated[
 ]
 GenesOption = Annotated[
     str | None,
-    typer.Option("--genes", metavar="A,B", help="Only these genes: symbols, other names, or a file with one a line."),
+    typer.Option(
+        "--genes",
+        metavar="A,B",
+        help="Only these genes: symbols, other names, or a file with one a line.",
+        autocompletion=complete_genes,
+    ),
 ]
 PredictionArg = Annotated[Path, typer.Argument(help="What predict left: OUT/<slide>.nh2st.", show_default=False)]
 MppOption = Annotated[

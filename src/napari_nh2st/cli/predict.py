@@ -29,6 +29,7 @@ from napari_nh2st.cli.options import (
     region_box,
 )
 from napari_nh2st.cli.output import export_bar, print_json
+from napari_nh2st.cli.values import complete_formats, complete_models
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.terminal import Bar, interruptible, say
@@ -46,7 +47,11 @@ def predict(
     model: Annotated[
         str,
         typer.Option(
-            "--model", metavar="M", help="A model's name (nh2st models) or a model folder.", show_default=False
+            "--model",
+            metavar="M",
+            help="A model's name (nh2st models) or a model folder.",
+            show_default=False,
+            autocompletion=complete_models,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
@@ -58,7 +63,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="F,...",
-            help="Files to write: h5ad, csv, parquet, geojson, ome-tiff, ome-zarr, spatialdata; or none.",
+            help="Files to write: {formats}; or none.",
+            autocompletion=complete_formats,
         ),
     ] = "h5ad",
     mpp: MppOption = None,

@@ -10,6 +10,7 @@ import typer
 from napari_nh2st.cli.checks import check_parent
 from napari_nh2st.cli.options import PredictionArg, genes_of
 from napari_nh2st.cli.output import export_bar
+from napari_nh2st.cli.values import complete_genes, complete_models
 from napari_nh2st.terminal import interruptible, say
 
 
@@ -18,7 +19,12 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file: .html or .pdf.", show_default=False)],
     genes: Annotated[
         str | None,
-        typer.Option("--genes", metavar="A,B", help="Maps of these; else of the six that the model predicts best."),
+        typer.Option(
+            "--genes",
+            metavar="A,B",
+            help="Maps of these; else of the six that the model predicts best.",
+            autocompletion=complete_genes,
+        ),
     ] = None,
     regions: Annotated[
         Path | None,
@@ -28,7 +34,13 @@ def report(
         Path | None, typer.Option("--slide", metavar="SLIDE", help="The slide, if it is no longer in its place.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="M", help="The model that predicted, if it is no bundled one.")
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="M",
+            help="The model that predicted, if it is no bundled one.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     tissue_check: Annotated[
         bool,

@@ -8,13 +8,17 @@ from typing import Annotated
 import typer
 
 from napari_nh2st.cli.options import MppOption, SlideArg
+from napari_nh2st.cli.values import complete_models
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.terminal import has_display
 
 
 def view(
     slide: SlideArg,
-    model: Annotated[str | None, typer.Option("--model", metavar="M", help="Choose this model in the dock.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="M", help="Choose this model in the dock.", autocompletion=complete_models),
+    ] = None,
     mpp: MppOption = None,
     name: Annotated[
         str | None,

@@ -16,6 +16,7 @@ from napari_nh2st.terminal import option
 _OURS = {METADATA, LOCK, "hidden", "seal", "state", "count", "weight", "bias"}
 _DESKTOPS = {"Thumbs.db", "desktop.ini", "Icon\r"}  # file managers leave them in every folder
 # Facts of a card that give its weights a meaning.
+_COMMANDS = 50  # later ones that are kept
 _READ_BY = ("architecture", "mpp", "pitch", "genes", "label_recipe", "predictor")
 
 
@@ -91,3 +92,14 @@ def take_card(path: Path, stored: Facts, asked: Facts) -> bool:
         return False
     write_header(path, checked({**stored, "card": asked["card"]}))
     return True
+
+
+def add_command(path: Path, stored: Facts, command: str) -> Facts:
+    """Write down a command that adds to a folder which another one has made; return the description."""
+    origin = stored["provenance"]
+    later = list(origin.get("later_commands") or [])
+    if command in (origin.get("command"), *later):
+        return stored
+    meta = checked({**stored, "provenance": {**origin, "later_commands": [*later, command][-_COMMANDS:]}})
+    write_header(path, meta)
+    return meta

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from napari_nh2st.atomic import finished_folder
 from napari_nh2st.engine.file_lock import FolderLock
 from napari_nh2st.engine.prediction import Prediction
-from napari_nh2st.engine.result_folder import fill, refuse_another, start_again, take_card, write_decoder
+from napari_nh2st.engine.result_folder import add_command, fill, refuse_another, start_again, take_card, write_decoder
 from napari_nh2st.engine.result_header import DamagedResult, Facts, Header, digest_of, read_header
 from napari_nh2st.engine.seals import Seals
 from napari_nh2st.engine.tile_arrays import METADATA, ArrayFolder, Place, remove_drafts
@@ -64,6 +64,7 @@ class PredictionStore:
     """
 
     _lock: FolderLock | None = None
+    _command = ""
 
     def __init__(self, path: str | Path) -> None:
         self._open(Path(path))
@@ -139,6 +140,7 @@ class PredictionStore:
                 refuse_another(path, store.meta, meta)
                 if take_card(path, store.meta, meta):
                     store._open(path)
+                store._command = str(meta["provenance"].get("command") or "")
             store._mend(decoder)
         except BaseException:
             store.close()
@@ -237,6 +239,7 @@ class PredictionStore:
 
     def write(self, grid: IntArray, hidden: npt.NDArray[np.float16], state: _States) -> None:
         """Write tiles: the vectors first, then what vouches for them."""
+        self._name_command()
         for place, rows in self._by_chunk(grid):
             within = tuple((grid[rows] - self._corner(place)).T)
             states = self._take(place)
@@ -253,6 +256,12 @@ class PredictionStore:
             self._put(place, states)
             self._counts[place] = np.count_nonzero(states)
         self._write_counts()
+
+    def _name_command(self) -> None:
+        """Name a later command that adds tiles, beside the one that made the folder."""
+        command, self._command = self._command, ""
+        if command:
+            self.meta = add_command(self.path, self.meta, command)
 
     def _write_counts(self) -> None:
         self._arrays["count"].write((0, 0), self._counts)

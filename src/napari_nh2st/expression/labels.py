@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import anndata as ad
 
 
+_ALIKE = 0.75  # of difflib: ERB2 and ERBB2
 _NAMED = 8
 
 
@@ -51,7 +53,9 @@ def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
     missing = [g for g in genes if g not in data.var_names]
     if missing:
         shared = option("panel shared", "nh2st finetune --panel shared")
-        names = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        alike = {g: get_close_matches(g.upper(), data.var_names, 2, _ALIKE) for g in missing[:_NAMED]}
+        said = [f"{g} (did you mean {' or '.join(like)}?)" if like else g for g, like in alike.items()]
+        names = ", ".join(said) + (", ..." if len(missing) > _NAMED else "")
         raise SampleError(
             f"{len(missing)} of {len(genes)} genes of the panel were not measured: {names}; "
             f"train with those that were measured in every section ({shared}), or list the genes in the settings"

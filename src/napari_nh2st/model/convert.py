@@ -21,6 +21,7 @@ from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import SUFFIX, WIDTHS, save_encoder
 from napari_nh2st.model.folder import save_model
+from napari_nh2st.model.gene_names import common_names, fold
 from napari_nh2st.model.nh2st import build
 from napari_nh2st.model.weights import check_finite, last_line, network_shapes
 from napari_nh2st.provenance import versions
@@ -123,7 +124,7 @@ def convert_checkpoint(
     if flat:
         raise ModelError(f"{checkpoint} comes from another network: {flat[0]} is not a matrix")
     _width(ours["encoder.conv1.weight"], checkpoint)
-    symbols = _read_genes(Path(genes), len(ours["decoder.weight"]), checkpoint)
+    symbols = _by_symbol(_read_genes(Path(genes), len(ours["decoder.weight"]), checkpoint), progress)
     card = _card(ours, symbols, float(mpp), pitch, name or checkpoint.stem, checkpoint.name)
     for layer, shape in network_shapes(card.architecture, len(symbols)).items():
         if tuple(ours[layer].shape) != shape:
@@ -264,6 +265,19 @@ def _read_genes(path: Path, rows: int, checkpoint: Path) -> list[str]:
             f"{path} has {len(genes)} genes, but {checkpoint} predicts {rows}: give the list it was made with"
         )
     return genes
+
+
+def _by_symbol(genes: list[str], progress: Callable[[str], None] | None) -> list[str]:
+    """Give genes that are listed by another name, such as HER2, their symbol, and say so."""
+    others = common_names()
+    named = {}
+    for gene in genes:
+        meant = others.symbols.get(fold(gene), [])
+        if len(meant) == 1 and meant[0] != gene and gene not in others.of and meant[0] not in genes:
+            named[gene] = meant[0]
+    if named and progress is not None:
+        progress(f"taken by their symbols: {', '.join(f'{name} as {symbol}' for name, symbol in named.items())}")
+    return [named.get(gene, gene) for gene in genes]
 
 
 def _card(state: dict[str, Tensor], genes: list[str], mpp: float, pitch: int | None, name: str, source: str) -> Card:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -58,6 +58,30 @@ def find_genes(card: Card, genes: str | Iterable[str]) -> list[str]:
         lacks = [f"the model {card.name} does not predict {', '.join(absent)}"] if absent else []
         raise UnknownGene("; ".join([*lacks, *several]))
     return [symbols[0] for _, symbols in meant]
+
+
+def known_by(names: Iterable[str], symbols: Sequence[str]) -> list[str]:
+    """Return the symbols that names stand for among some, as those that were measured; others are left as they are.
+
+    Raises
+    ------
+    UnknownGene
+        If a name stands for several of them.
+
+    Examples
+    --------
+    >>> known_by(["HER2", "cd74", "NOPE"], ["CD74", "ERBB2"])
+    ['ERBB2', 'CD74', 'NOPE']
+    """
+    asked = [name.strip() for name in names]
+    if set(symbols).issuperset(asked) or not symbols:
+        return asked
+    listed = GeneList(Card(name="", mpp=1, pitch=1, genes=list(dict.fromkeys(symbols))), _names())
+    meant = [(name, _meant(listed, name)) for name in asked]
+    several = [f"{name} stands for {_and(found)}: name one of them" for name, found in meant if len(found) > 1]
+    if several:
+        raise UnknownGene("; ".join(several))
+    return [found[0] if found else name for name, found in meant]
 
 
 def _names() -> GeneNames:

@@ -137,7 +137,7 @@ def _origin(choices: Choices) -> Section:
         ("Predicted with", ", ".join(f"{name} {used[name]}" for name in _VERSIONS if name in used)),
         ("This report", f"{date.today():%Y-%m-%d}, {DISTRIBUTION} {versions().get(DISTRIBUTION, '')}".strip()),
     ]
-    commands = [str(origin.get("command") or ""), choices.command]
+    commands = [str(origin.get("command") or ""), *map(str, origin.get("later_commands") or ()), choices.command]
     return Section(
         "How this was made",
         facts=[(name, value) for name, value in facts if value],

@@ -63,7 +63,9 @@ class TrainingConfig(BaseModel):
         "spots, or those that vary most from region to region",
     )
     genes: list[str] | None = Field(
-        default=None, min_length=1, description="genes to predict, spelt as in your counts; when empty, they are chosen"
+        default=None,
+        min_length=1,
+        description="genes to predict, by symbol or another name; when empty, they are chosen",
     )
 
     encoder_start: Path | None = Field(

@@ -31,6 +31,7 @@ def test_a_list_says_what_is_left_out_and_where_it_lacks() -> None:
         "2 genes of the list were measured in every section. Left out: CD3E (not in B), NOWHERE."
     )
     assert not choice.why_not
+    assert chosen_by_list(BOTH, "HER2, CK8").genes == ["ERBB2", "KRT8"]
 
 
 def test_a_list_that_cannot_be_used_says_why() -> None:

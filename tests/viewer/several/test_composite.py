@@ -75,10 +75,18 @@ def test_another_choice_takes_the_place_of_the_first(composed: Composed) -> None
     assert composed.view.scales[0] == ""
 
 
+def test_genes_go_by_any_of_their_names(composed: Composed) -> None:
+    composed.predict()
+    composed.show("HER2", "", "krt8")
+    assert composed.view.genes == ("ERBB2", "", "KRT8")
+
+
 def test_wrong_genes_are_one_sentence(composed: Composed) -> None:
     composed.predict()
-    for typed, said in ((("NOPE", "", ""), "does not predict NOPE"), (("", "", ""), "at least one"),
-                        (("KRT8", "krt8", ""), "different genes")):  # fmt: skip
+    for typed, said in (
+        (("ERB2", "", ""), "did you mean ERBB2?"), (("NOPE", "", ""), "does not predict NOPE"),
+        (("", "", ""), "at least one"), (("KRT8", "krt8", ""), "different genes"),
+    ):  # fmt: skip
         composed.show(*typed)
         assert said in composed.view.sentence
     assert len(composed.viewer.layers) == 2

@@ -13,6 +13,7 @@ from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.columns import ensembl_id
 from napari_nh2st.expression.panels import choose_genes
 from napari_nh2st.model.card import Card
+from napari_nh2st.model.find_genes import known_by
 from napari_nh2st.model.folder import Model
 from napari_nh2st.model.gene_names import ensembl_ids
 from napari_nh2st.slides import open_slide
@@ -34,10 +35,10 @@ def card_for(
         From `read_expression`, in the same order.
     """
     if start is not None:
-        genes = config.genes or start.card.genes
+        genes = _listed(config, [*start.card.genes, *_measured(data)]) or start.card.genes
         architecture, mpp, pitch = start.card.architecture, start.card.mpp, start.card.pitch
     else:
-        genes = config.genes or choose_genes(data, config.panel_kind, config.panel)
+        genes = _listed(config, _measured(data)) or choose_genes(data, config.panel_kind, config.panel)
         architecture = config.architecture
         mpp, pitch = _geometry(samples, data, config)
     return Card(
@@ -56,6 +57,16 @@ def card_for(
         seen_before=[] if start is None else start.card.seen,
         base=None if start is None else f"{start.card.name} {start.hash}",
     )
+
+
+def _measured(data: Sequence[Any]) -> list[str]:
+    """Return the symbols that were measured in every section."""
+    return sorted(set.intersection(*(set(map(str, section.var_names)) for section in data)))
+
+
+def _listed(config: TrainingConfig, known: Sequence[str]) -> list[str]:
+    """Return the genes that the settings list, by their symbols; empty if they list none."""
+    return list(dict.fromkeys(known_by(config.genes or (), known)))
 
 
 def shared_panel(samples: Sequence[Sample], genes: Sequence[str]) -> list[str]:

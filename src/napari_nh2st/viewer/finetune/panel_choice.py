@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_nh2st.viewer.kit.phrases import count
+from napari_nh2st.errors import UnknownGene
+from napari_nh2st.model.find_genes import known_by
+from napari_nh2st.viewer.kit.phrases import count, sentence
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
@@ -82,6 +84,11 @@ def chosen_by_list(facts: Sequence[SectionFacts], text: str) -> PanelChoice:
     ]
     if not sections:
         return PanelChoice(genes=[], why_not="The sections that the genes would be looked up in cannot be read")
+    shared = sorted(set.intersection(*(set(f.genes) for f in facts if f.genes)))
+    try:
+        wanted = known_by(wanted, shared)
+    except UnknownGene as error:
+        return PanelChoice(genes=[], why_not=sentence(str(error)))
     found, lacking = listed_genes(wanted, sections)
     among = "the section" if len(sections) == 1 else "every section"
     said = [f"{count(len(found), 'gene')} of the list {'was' if len(found) == 1 else 'were'} measured in {among}."]

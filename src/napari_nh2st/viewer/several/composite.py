@@ -7,6 +7,8 @@ from functools import partial
 from typing import Protocol
 
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.model.card import Card
+from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.viewer.kit.phrases import error_words, sentence
 from napari_nh2st.viewer.layers.composite import COLOURS, Composite, limits_words
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
@@ -73,7 +75,7 @@ class CompositePresenter:
         workspace = self._workspace
         try:
             prediction_map = workspace.require_map()
-            chosen = self._chosen(prediction_map.card.name)
+            chosen = self._chosen(prediction_map.card)
         except Nh2stError as error:
             self._view.show_sentence(sentence(error_words(error)))
             return
@@ -93,14 +95,9 @@ class CompositePresenter:
         """Put the first pinned genes that the model predicts into the fields."""
         self._write(self._usable())
 
-    def _chosen(self, model: str) -> list[tuple[str, str]]:
+    def _chosen(self, card: Card) -> list[tuple[str, str]]:
         """Return (gene, colour) of the fields that name one, and write each gene as the model spells it."""
-        spelt = {gene.casefold(): gene for gene in self._genes}
-        genes = []
-        for typed in (text.strip() for text in self._view.genes):
-            if typed and typed.casefold() not in spelt:
-                raise Nh2stError(f"{model} does not predict {typed}")
-            genes.append(spelt[typed.casefold()] if typed else "")
+        genes = [find_genes(card, text.strip())[0] if text.strip() else "" for text in self._view.genes]
         self._write(genes)
         chosen = [(gene, colour) for gene, (_, colour) in zip(genes, COLOURS, strict=True) if gene]
         if not chosen:
