@@ -79,11 +79,12 @@ class Person:
             self.faults.append(f"{self.heart.step}: napari says: {notification.message[:400]}")
 
     def leave(self) -> None:
-        """Close the window."""
+        """Close the window by its cross, which is not how a script does it: layers need not go one by one."""
         self.heart.step = "close the window"
-        self.viewer.close()
+        self.window.close()
         self.rest(1)
         self.heart.close()
+        self.viewer.close()
 
     # time
 

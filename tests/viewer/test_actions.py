@@ -10,7 +10,7 @@ import pytest
 
 from napari_nh2st.viewer.actions import ACTIONS, action
 from napari_nh2st.viewer.kit.buttons import follow
-from viewer.fakes import FakeServices, FakeSlide
+from viewer.fakes import FakeSlide
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,24 +59,3 @@ def test_menus_palette_and_keys_press_the_docks_buttons(make_napari_viewer, qtbo
     assert dock.state.where == "view"
     assert dock.where.buttons["view"].toolTip().endswith("(Ctrl+Shift+V)")
     assert dock.result.export.toolTip().endswith("Nothing is predicted yet")
-
-
-@pytest.mark.viewer
-def test_the_foot_is_in_reach_whatever_is_unfolded(make_napari_viewer, qtbot) -> None:
-    from napari_nh2st.viewer.layers.frames import slide_layer_data
-    from napari_nh2st.viewer.predict_dock import PredictWidget
-
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1280, 800)
-    data, meta, _ = slide_layer_data(FakeSlide())
-    viewer.add_image(data, **meta)
-    dock = PredictWidget(viewer, FakeServices())
-    viewer.window.add_dock_widget(dock, area="right")
-    for fold in dock.folds.values():
-        fold.open()
-    qtbot.wait(200)
-    for button in (dock.result.export, dock.result.command, dock.result.more):
-        place = button.mapTo(viewer.window._qt_window, button.rect().bottomLeft())
-        assert button.isVisible()
-        assert place.y() < 800
-        assert button.fontMetrics().horizontalAdvance(button.text()) < button.width()

@@ -212,11 +212,16 @@ def test_nh2st_view_shows_its_window_first(make_napari_viewer, qtbot, monkeypatc
     assert slide_of(layer).mpp == 0.25
 
 
-def test_a_script_gets_the_slide_itself(make_napari_viewer, tmp_path) -> None:
-    viewer = make_napari_viewer()
+def test_a_script_gets_the_slide_itself_and_the_window_does_not_wait_for_it(canvas, readers, tmp_path) -> None:
+    viewer = canvas.viewer
     (layer,) = viewer.open(str(jpeg(tmp_path / "C5.jpg")), plugin="napari-nh2st")
     assert slide_of(layer) is not None
     np.testing.assert_array_equal(layer.data[0][:40, :40], slide_of(layer).read(0, 0, 40, 40, 1.0))
+    canvas.rest(0.3)
+    readers.clear()
+    viewer.scene.camera.zoom *= 8
+    canvas.until(lambda: np.array_equal(layer._slice.image.raw, sharp(layer)))
+    assert "MainThread" not in readers
     with pytest.raises(Exception, match="cut short"):
         late = tmp_path / "late.jpg"
         late.write_bytes((tmp_path / "C5.jpg").read_bytes()[:-9000])

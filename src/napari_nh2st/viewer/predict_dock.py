@@ -242,6 +242,8 @@ class PredictWidget(QWidget):
         target = follow(owner, action.path)
         if action.fold:
             self.scroll.ensureWidgetVisible(self.folds[action.fold])
+        if isinstance(target, QWidget) and self.scroll.widget().isAncestorOf(target):
+            self.scroll.ensureWidgetVisible(target)  # what it starts is shown there
         if why_not := press(target):
             self.workspace.notices.said.emit(why_not)
 

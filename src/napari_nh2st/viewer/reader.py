@@ -17,8 +17,7 @@ from napari_nh2st.errors import OtherImage, SlideError
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.kit.background import read_aside
 from napari_nh2st.viewer.kit.gui_thread import window_is_live
-from napari_nh2st.viewer.layers.frames import slide_layer_data
-from napari_nh2st.viewer.layers.opening import begin_opening, complain
+from napari_nh2st.viewer.layers.opening import begin_opening, complain, slide_for_script
 from napari_nh2st.viewer.layers.removal import make_every_removal_safe
 from napari_nh2st.viewer.layers.reopening import Reopening, read_again
 from napari_nh2st.viewer.regions.files import RegionsOpening, region_layer_data
@@ -132,7 +131,7 @@ def _open(path: Path) -> LayerData:
 
     if _holds_regions(path):
         return region_layer_data(path)
-    return read_prediction(path) if _is_prediction(path) else slide_layer_data(open_slide(path))
+    return read_prediction(path) if _is_prediction(path) else slide_for_script(open_slide(path))
 
 
 def _is_prediction(path: Path) -> bool:

@@ -67,17 +67,27 @@ def test_what_was_drawn_stays_on_its_tissue_when_the_pixel_size_changes() -> Non
     spots = SpotsLayer(desk.viewer, Kind.MEASURED)
     spots.create(np.array([(300.0, 200), (500, 400)]), 60, slide_layer, slide.mpp, "measured")
     mask = add_tissue_layer(desk.viewer, slide, slide.tissue(), slide_layer)
+    plain = desk.viewer.add_shapes([np.array([(50.0, 60), (50, 300), (250, 200)])], shape_type="polygon")
 
     def on_slide(layer: Any, points: Any) -> Any:
         return level0(slide_layer, [layer.data_to_world(point) for point in points])
 
-    drawn = ((regions, regions.data[0]), (spots.layer, spots.layer.data), (mask, [(0, 0), mask.data.shape]))
+    drawn = (
+        (regions, regions.data[0]),
+        (plain, plain.data[0]),
+        (spots.layer, spots.layer.data),
+        (mask, [(0, 0), mask.data.shape]),
+    )
     before = [on_slide(*each) for each in drawn]
     for mpp in (0.25, 1.1):
         desk.presenter.give_mpp(mpp)
         for each, places in zip(drawn, before, strict=True):
             np.testing.assert_allclose(on_slide(*each), places, atol=1e-6)
     assert desk.heatmap is None
+    desk.open(other_slide())
+    before = plain.extent.world
+    desk.presenter.give_mpp(0.7)
+    np.testing.assert_array_equal(plain.extent.world, before)  # it may lie on the other one
     assert not [layer for layer in desk.viewer.layers if kind_of(layer) is Kind.HEATMAP], "of other tiles"
 
 

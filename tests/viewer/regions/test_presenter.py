@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_nh2st.viewer.layers.roles import Kind, kind_of, leave_roles
@@ -246,14 +247,16 @@ def test_a_prediction_without_its_slide_is_divided_by_its_genes_alone(regions: R
     assert regions.view.said == NO_PLACE
 
 
-def test_domains_of_an_earlier_dock_are_told_with_what_to_press(regions: Regions) -> None:
+def test_domains_of_an_earlier_dock_are_listed_with_their_genes(regions: Regions) -> None:
     regions.domains.find()
     assert regions.parts.shares
+    shares, genes = regions.parts.shares, regions.parts.genes
     leave_roles(regions.viewer)  # the dock is closed
     view = FakeDomains()
     reopened = DomainsPresenter(regions.workspace, view)
-    reopened.clear()
-    assert (view.said, view.shares) == (OF_BEFORE, [])
+    reopened.begin()
+    assert (view.said, view.shares) == (OF_BEFORE, shares)
+    pd.testing.assert_frame_equal(view.genes, genes)
     reopened.find()
     assert view.said != OF_BEFORE
     assert view.shares

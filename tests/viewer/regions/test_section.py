@@ -263,7 +263,7 @@ def test_a_name_that_is_typed_is_kept_with_the_layer(make_napari_viewer, qtbot) 
     dock.until(lambda: dock.section.comparison._first.findText("tumour") == 1)
 
 
-def test_clicking_a_gene_shows_it_and_choosing_a_region_describes_it(dock: Dock) -> None:
+def test_clicking_a_gene_shows_it_choosing_a_region_describes_it_and_all_are_saved(dock: Dock, tmp_path: Path) -> None:
     dock.shapes(LEFT_HALF, RIGHT_HALF)
     section = dock.section
     left = section.table.frame.loc["ERBB2", "mean"]
@@ -273,10 +273,6 @@ def test_clicking_a_gene_shows_it_and_choosing_a_region_describes_it(dock: Dock)
     at = section.table.view.visualRect(section.table.view.model().index(1, 0)).center()
     dock.qtbot.mouseClick(section.table.view.viewport(), LEFT, pos=at)
     assert dock.widget.state.gene == section.table.frame.index[1]
-
-
-def test_saved_with_all_regions(dock: Dock, tmp_path: Path) -> None:
-    dock.shapes(LEFT_HALF, RIGHT_HALF)
     saved = pd.read_csv(dock.section.table.write(tmp_path / "regions.csv"))
     assert list(saved.columns) == ["region", "gene", "n_tiles", "mean", "sd", "mean_elsewhere", "unit"]
     assert len(saved) == 2 * 4

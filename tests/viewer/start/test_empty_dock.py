@@ -19,7 +19,7 @@ pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
 
 
-def test_a_newcomer_begins(make_napari_viewer, qtbot, monkeypatch) -> None:
+def test_a_newcomer_begins_and_comes_back_to_earlier_results(make_napari_viewer, qtbot, monkeypatch, tmp_path) -> None:
     def open_sample(self: ViewerModel, *sample: str) -> None:
         data, meta, _ = slide_layer_data(FakeSlide())
         self.add_image(data, **meta)
@@ -67,14 +67,9 @@ def test_a_newcomer_begins(make_napari_viewer, qtbot, monkeypatch) -> None:
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: viewer.window._qt_window.findChild(type(callout)) is None)
 
-
-def test_earlier_results_without_their_slide_are_something_open(make_napari_viewer, qtbot, tmp_path) -> None:
-    slide, services = FakeSlide(), FakeServices()
-    made = PredictedMap(services.describe(slide), card(), services.decoder(None), scale=2.0, pitch=112)
-    cells = np.arange(5, 17)
-    made.add(cells, hidden_at(made.tiles(cells).centres))
-    folder = save_prediction(made.prediction(), tmp_path / "C9.nh2st")
-    viewer = make_napari_viewer(show=True)
+    # results without their slide are something that is open, too
+    viewer.layers.clear()
+    folder = save_prediction(predicted().prediction(), tmp_path / "C9.nh2st")
     _, dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
     qtbot.waitUntil(dock.empty.results.isVisible)
     dock.empty.presenter.open_results(str(folder))
@@ -84,6 +79,14 @@ def test_earlier_results_without_their_slide_are_something_open(make_napari_view
     assert dock.workspace.map is map_of(heatmap)
     viewer.layers.remove(heatmap)
     qtbot.waitUntil(dock.empty.results.isVisible)
+
+
+def predicted() -> PredictedMap:
+    """Return the map of a slide of which some cells are predicted."""
+    services, cells = FakeServices(), np.arange(5, 17)
+    made = PredictedMap(services.describe(FakeSlide()), card(), services.decoder(None), scale=2.0, pitch=112)
+    made.add(cells, hidden_at(made.tiles(cells).centres))
+    return made
 
 
 def place(part, callout):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from napari_nh2st.geometry import IntArray
 from napari_nh2st.viewer.layers.label_colours import label_colormap
 from napari_nh2st.viewer.layers.legend import MOST_LINES
 from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
-from napari_nh2st.viewer.layers.roles import Kind, Line, map_role
+from napari_nh2st.viewer.layers.roles import Kind, Line, MapRole, give_role, map_role, role_of
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
 
     from napari_nh2st.analysis.domains import Domains
 
@@ -58,6 +59,16 @@ class DomainsLayer(MapLayer):
     def __init__(self, viewer: ViewerModel, prediction_map: PredictedMap, later: Later = at_once) -> None:
         super().__init__(viewer, map_role(Kind.DOMAINS, prediction_map, "domains", title="domains"), _LOOK, later)
         self.values = np.zeros((prediction_map.rows, prediction_map.columns), dtype=np.uint8)
+
+    def adopt(self, layer: Labels) -> None:
+        """Take over a layer that a closed dock has left."""
+        role = role_of(layer)
+        if isinstance(role, MapRole):
+            self.role = replace(role, left=False)
+            give_role(layer, self.role)
+        self.values = np.asarray(layer.data)
+        self._watch(layer)
+        self._settled = True
 
     def show(self, image: npt.NDArray[np.integer[Any]]) -> None:
         """Draw domains (rows, columns), and bring the layer out, back if it was deleted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -16,7 +17,7 @@ from napari_nh2st.markup import untagged
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.layers.frames import frame_of, slide_layer_data
-from napari_nh2st.viewer.layers.lazy_level import BlockReading, lazy_levels
+from napari_nh2st.viewer.layers.lazy_level import BlockReading, LazyLevel, lazy_levels
 from napari_nh2st.viewer.layers.names import slide_name
 from napari_nh2st.viewer.layers.roles import KEY, OpeningRole, give_role, is_opening, role_in, slide_role
 from napari_nh2st.viewer.layers.slide_copy import copies_of
@@ -181,6 +182,24 @@ def levels_for_window(slide: Slide) -> list[Any]:
     from napari_nh2st.viewer.kit.gui_thread import window_is_live
 
     return lazy_levels(slide, window_is_live)
+
+
+def slide_for_script(slide: Slide) -> LayerData:
+    """Return a slide as layer data: a script gets the pixels it asks for, and later nobody at the window waits."""
+    from napari_nh2st.viewer.kit.background import read_aside
+
+    data, meta, kind = slide_layer_data(slide)
+    if meta["multiscale"]:
+        data = levels_for_window(slide)
+        BlockReading(data, read_aside, partial(_draw_again, data[0]))
+    return data, meta, kind
+
+
+def _draw_again(level: LazyLevel) -> None:
+    for viewer in open_viewers():
+        for layer in viewer.layers:
+            if layer.visible and getattr(layer, "multiscale", False) and layer.data[0] is level:
+                layer.refresh(extent=False, thumbnail=False)
 
 
 def add_slide(viewer: ViewerModel, slide: Slide, levels: list[Any]) -> Layer:

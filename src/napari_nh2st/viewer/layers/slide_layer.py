@@ -40,6 +40,8 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
         return
     grown = np.divide(frame["scale"], np.asarray(layer.scale)[-2:])
     layer.scale, layer.units = frame["scale"], frame["units"]
+    for other in _drawn_by_hand(viewer):
+        _keep_on_tissue(other, layer, grown)
     for other in list(viewer.layers):
         role = role_of(other)
         if role is None or role.fingerprint != slide.fingerprint or role.kind in (Kind.SLIDE, Kind.TISSUE):
@@ -49,6 +51,16 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
         elif role.map.slide["mpp"] != slide.mpp:
             viewer.layers.remove(other)
     align_tissue(viewer, slide, layer)
+
+
+def _drawn_by_hand(viewer: ViewerModel) -> list[Layer]:
+    """Return shapes and points without a role that were drawn here; none where they may lie on another slide."""
+    from napari.layers import Points, Shapes
+
+    if sum(isinstance(role_of(layer), SlideRole) for layer in viewer.layers) > 1:
+        return []
+    plain = (layer for layer in viewer.layers if isinstance(layer, Shapes | Points) and role_of(layer) is None)
+    return [layer for layer in plain if layer.ndim == 2 and layer.source.path is None]
 
 
 def _keep_on_tissue(layer: Layer, slide_layer: Layer, grown: FloatArray) -> None:

@@ -23,6 +23,7 @@ from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     import pandas as pd
+    from napari.layers import Labels
 
     from napari_nh2st.analysis.domains import Domains
     from napari_nh2st.engine.prediction import Prediction
@@ -135,8 +136,42 @@ class DomainsPresenter:
         self._list(found)
         if domains.count > 1:
             self._view.show_button(FIND_TIP, on=False)
-            work, show = partial(_markers, prediction, domains), partial(self._show_markers, found)
-            self._view.work.start("Looking for their genes", work, show, self.show_state)
+            self._look_for_genes(found, partial(_markers, prediction, domains))
+
+    def _look_for_genes(self, found: Found, work: Callable[[Tell, Cancelled], pd.DataFrame]) -> None:
+        self._view.work.start("Looking for their genes", work, partial(self._show_markers, found), self.show_state)
+
+    def begin(self) -> None:
+        """Show nothing, or what a closed dock has drawn on the map that is shown."""
+        self.clear()
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """List the domains that a closed dock has drawn, and look for their genes."""
+        from napari_nh2st.analysis.domains import Domains
+
+        workspace, prediction_map = self._workspace, self._workspace.map
+        left = self._left()
+        if prediction_map is None or left is None:
+            return
+        layer = DomainsLayer(workspace.viewer, prediction_map, workspace.maps.pace.later)
+        layer.adopt(left)
+        labels = layer.values.reshape(-1)[np.flatnonzero(prediction_map.done)].astype(np.uint16)
+        found = Found(layer, Domains(labels, len(labels)), OF_BEFORE)
+        if not found.domains.count:
+            return
+        self._by_map[prediction_map] = self._listed = found
+        self._list(found)
+        if found.domains.count > 1:
+            self._look_for_genes(found, partial(_markers_of_image, prediction_map, layer.values))
+
+    def _left(self) -> Labels | None:
+        """Return the layer of domains that a closed dock has drawn on the map that is shown."""
+        for layer in self._workspace.viewer.layers:
+            role = role_of(layer)
+            if isinstance(role, MapRole) and role.left and (role.kind, role.map) == (Kind.DOMAINS, self._workspace.map):
+                return layer
+        return None
 
     def _list(self, found: Found) -> None:
         self._view.show_sentence(found.sentence)
@@ -185,7 +220,8 @@ class DomainsPresenter:
                 self._show_table()
             self._listed = self.found
         elif self.found is None:
-            self._view.show_sentence(self._of_before())
+            self._view.show_sentence("")
+            self._take_over()
         self.show_state()
 
     def _forget(self, gone: object) -> None:
@@ -194,18 +230,10 @@ class DomainsPresenter:
 
     def clear(self) -> None:
         """Take what was found away; the layer stays as it is."""
-        self._view.show_sentence(self._of_before())
+        self._view.show_sentence("")
         self._view.list_domains([])
         self._view.show_markers(None, None)
         self.show_state()
-
-    def _of_before(self) -> str:
-        """Say what to press where a dock that is closed by now has drawn domains of this map."""
-        if self._workspace.map is None or self.found is not None:
-            return ""
-        roles = (role_of(layer) for layer in self._workspace.viewer.layers)
-        own = (role for role in roles if isinstance(role, MapRole) and role.map is self._workspace.map)
-        return OF_BEFORE if any(role.left and role.kind is Kind.DOMAINS for role in own) else ""
 
     def show_state(self) -> None:
         """Offer to find domains, or say why not."""
@@ -240,3 +268,14 @@ def _markers(prediction: Prediction, domains: Domains, tell: Tell, cancelled: Ca
     from napari_nh2st.analysis.domains import markers
 
     return markers(prediction, domains, tell=tell, cancelled=cancelled)
+
+
+def _markers_of_image(
+    prediction_map: PredictedMap, image: DomainsImage, tell: Tell, cancelled: Cancelled
+) -> pd.DataFrame:
+    """Compare the domains of an image. Not on the GUI thread."""
+    from napari_nh2st.analysis.domains import Domains
+
+    prediction = prediction_map.prediction().only_done()
+    labels = image.reshape(-1)[prediction_map.cells(prediction.places)].astype(np.uint16)
+    return _markers(prediction, Domains(labels, len(labels)), tell, cancelled)

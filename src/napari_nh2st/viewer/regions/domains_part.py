@@ -48,7 +48,7 @@ class DomainsPart(QWidget):
         self.presenter = DomainsPresenter(workspace, self)
         self.choice.activated.connect(lambda index: self.presenter.choose_domain())
         self.table.gene_clicked.connect(self.presenter.show_gene)
-        self.presenter.clear()
+        self.presenter.begin()
 
     @property
     def layer(self) -> Layer | None:

@@ -41,9 +41,7 @@ COMPARISON_TIPS = {
 SLIDE_CLOSED = "the slide is not open"
 NO_EMBEDDINGS = "this model gives nothing else"
 FIND_TIP = "Divide what is predicted into parts that look alike and are predicted alike"
-OF_BEFORE = (
-    "Domains were found here before. To list them and their genes, press Find domains: new ones take their place."
-)
+OF_BEFORE = "These domains were found before the dock was opened. To find them anew, press Find domains."
 DOMAIN_TIPS = {**COMPARISON_TIPS, "difference": "Mean in the domain minus mean in the rest"}
 
 
