@@ -264,6 +264,13 @@ class Person:
             QTest.mouseMove(self.canvas, self.at(x * step, y))
             self.rest(0.2)
 
+    def hover_over(self, layer: Any, index: int) -> None:
+        """Hover over a point of a layer."""
+        camera, size = self.viewer.scene.camera, (self.canvas.height(), self.canvas.width())
+        world = np.asarray(layer.data_to_world(layer.data[index]))[-2:]
+        y, x = (world - np.asarray(camera.center)[-2:]) * camera.zoom / size + 0.5
+        self.hover(float(x), float(y))
+
     def zoom(self, factor: float) -> None:
         self.now(f"zoom {factor}")
         self.viewer.scene.camera.zoom *= factor
@@ -444,7 +451,7 @@ def measured(person: Person) -> None:
     person.look("difference")
     person.bring(section.table)
     person.look("table")
-    person.hover(0.5, 0.5)
+    person.hover_over(section.difference.layer, len(section.difference.layer.data) // 2)
     person.look("under the mouse", 0.3)
     person.top()
     person.choose("S902")
