@@ -29,3 +29,22 @@ def test_a_slide_that_fits_still_fits_when_the_canvas_gets_narrower_until_a_pers
     before = viewer.scene.camera.zoom
     viewer.canvas.size = (700, 200)
     assert viewer.scene.camera.zoom == before
+
+
+def test_a_slide_that_nobody_looked_into_fits_whenever_it_is_chosen_again() -> None:
+    viewer = ViewerModel()
+    viewer.canvas.size = (700, 700)
+    first, second = (viewer.add_image(np.zeros((400, 400, 3), np.uint8), rgb=True) for _ in range(2))
+    viewer.fit_to_view()
+    slides = OpenSlides(viewer)
+    slides.choose(first)
+    slides.choose(second)
+    viewer.canvas.size = (700, 500)  # nobody has told of it yet
+    slides.canvas_resized()
+    assert viewer.scene.camera.zoom == pytest.approx(0.95 * 500 / 400, rel=0.01)
+    slides.choose(first)
+    assert viewer.scene.camera.zoom == pytest.approx(0.95 * 500 / 400, rel=0.01)
+    viewer.scene.camera.zoom = 3.0
+    slides.choose(second)
+    slides.choose(first)
+    assert viewer.scene.camera.zoom == 3.0

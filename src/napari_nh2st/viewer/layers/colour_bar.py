@@ -41,8 +41,6 @@ def place_bar(viewer: ViewerModel, layer: Layer, corner: str, *, words: str, sha
     bar = getattr(layer, "colorbar", None)
     if bar is None:
         return
-    if corner == "bottom_left":
-        viewer.canvas.overlay_tiling.bottom_left = "vertical"  # napari lays out side by side there
     room = cell_size(viewer)[0] / sharing - _LINE * len(words.split("\n")) - _GAPS
     bar.position = corner
     bar.size = (_WIDTH, float(min(_HEIGHT, max(_LEAST, room))))

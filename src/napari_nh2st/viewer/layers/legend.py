@@ -57,6 +57,8 @@ def _show(viewer: ViewerModel) -> None:
     in_sight = list(_in_sight(viewer))
     grid = bool(viewer.canvas.grid.enabled)
     corners = [CORNERS[0]] * len(in_sight) if grid else _corners(in_sight)
+    if "bottom_left" in corners:
+        viewer.canvas.overlay_tiling.bottom_left = "vertical"  # napari lays out side by side there
     labels = [_label(layer, role) for layer, role in in_sight]
     sharing = min(2, len(set(corners)))
     for (layer, _), corner, label in zip(in_sight, corners, labels, strict=True):

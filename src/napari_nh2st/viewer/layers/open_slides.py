@@ -40,6 +40,7 @@ class OpenSlides:
         self._cameras: WeakKeyDictionary[Layer, tuple[Any, float]] = WeakKeyDictionary()
         self._all_in_sight = False
         self._canvas = np.asarray(viewer.canvas.size, dtype=float)
+        self._fitted: tuple[Layer, Any, float] | None = None  # the slide that was fitted last, and the camera then
 
     def choose(self, layer: Layer | None) -> None:
         """Put the other slides away with their layers, and go to where this one was looked at last.
@@ -50,24 +51,39 @@ class OpenSlides:
         if layer is None or layer == before or self._all_in_sight:
             return
         if before is not None and not is_opening(before):  # a placeholder may have had another size
-            self._cameras[before] = tuple(self._viewer.scene.camera.center), float(self._viewer.scene.camera.zoom)
+            if before in self._viewer.layers and self._is_fitted(before):
+                self._cameras.pop(before, None)  # it is fitted into the canvas as that will be by then
+            else:
+                self._cameras[before] = self._camera()
         with told_once(self._viewer):
             self._put_away(layer)
             layer.visible = True
         if layer in self._cameras:
             self._viewer.scene.camera.center, self._viewer.scene.camera.zoom = self._cameras[layer]
         elif before is not None or self._stands_in_the_middle(layer):  # it may not fit: napari made room for its lists
-            self._viewer.fit_to_view(layers=[layer])
+            self._fit(layer)
 
     def canvas_resized(self) -> None:
         """Fit the chosen slide into the canvas again, unless a person has moved the view since it was fitted."""
-        before, self._canvas = self._canvas, np.asarray(self._viewer.canvas.size, dtype=float)
         layer = self._chosen
-        if layer is None or self._all_in_sight or self._viewer.dims.ndisplay != 2:
-            return
-        zoom = _FITTED * (before / np.maximum(_sides(layer), 1e-9)).min()
-        if self._stands_in_the_middle(layer) and np.isclose(self._viewer.scene.camera.zoom, zoom, rtol=0.01):
-            self._viewer.fit_to_view(layers=[layer])
+        fitted = layer is not None and self._is_fitted(layer)
+        self._canvas = np.asarray(self._viewer.canvas.size, dtype=float)
+        if layer is not None and fitted and not self._all_in_sight and self._viewer.dims.ndisplay == 2:
+            self._fit(layer)
+
+    def _fit(self, layer: Layer) -> None:
+        self._viewer.fit_to_view(layers=[layer])
+        self._fitted = layer, *self._camera()
+
+    def _camera(self) -> tuple[Any, float]:
+        return tuple(self._viewer.scene.camera.center), float(self._viewer.scene.camera.zoom)
+
+    def _is_fitted(self, layer: Layer) -> bool:
+        """Tell whether nobody has moved the view since a slide was fitted into the canvas, by us or by napari."""
+        if self._fitted == (layer, *self._camera()):
+            return True
+        zoom = _FITTED * (self._canvas / np.maximum(_sides(layer), 1e-9)).min()
+        return self._stands_in_the_middle(layer) and bool(np.isclose(self._viewer.scene.camera.zoom, zoom, rtol=0.01))
 
     def _stands_in_the_middle(self, layer: Layer) -> bool:
         middle = np.asarray(layer.extent.world)[:, -2:].mean(axis=0)
