@@ -48,3 +48,19 @@ def test_a_slide_that_nobody_looked_into_fits_whenever_it_is_chosen_again() -> N
     slides.choose(second)
     slides.choose(first)
     assert viewer.scene.camera.zoom == 3.0
+
+
+def test_a_placeholder_that_turns_out_larger_still_fits() -> None:
+    viewer = ViewerModel()
+    viewer.canvas.size = (700, 700)
+    slides = OpenSlides(viewer)
+    slides.choose(viewer.add_image(np.zeros((400, 400, 3), np.uint8), rgb=True))
+    opening = viewer.add_image(np.zeros((200, 200, 3), np.uint8), rgb=True)
+    slides.choose(opening)
+    opening.data = np.zeros((500, 700, 3), np.uint8)
+    slides.choose(opening)  # it is open now
+    assert viewer.scene.camera.zoom == pytest.approx(0.95, rel=0.01)
+    assert tuple(viewer.scene.camera.center)[-2:] == pytest.approx((249.5, 349.5))
+    viewer.scene.camera.zoom = 3.0
+    slides.choose(opening)
+    assert viewer.scene.camera.zoom == 3.0

@@ -48,7 +48,11 @@ class OpenSlides:
         Call `settle` when its heatmap has been brought out.
         """
         before, self._chosen = self._chosen, layer
-        if layer is None or layer == before or self._all_in_sight:
+        if layer is None or self._all_in_sight:
+            return
+        if layer == before:
+            if self._fitted == (layer, *self._camera()):  # as a placeholder, which may have had another size
+                self._fit(layer)
             return
         if before is not None and not is_opening(before):  # a placeholder may have had another size
             if before in self._viewer.layers and self._is_fitted(before):
