@@ -1,10 +1,13 @@
-"""The SpatialData store in napari-spatialdata itself: its tiles over the tissue, coloured by a gene."""
+"""What napari-spatialdata itself makes of our SpatialData store, and of our layers of measured spots."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib import colormaps
 
 from napari_nh2st import Prediction
+from napari_nh2st.viewer.measured.spot_table import spot_table
 from support.predictions import prediction
 from support.slides import picture, tiff
 
@@ -45,5 +48,23 @@ def test_napari_spatialdata_shows_tiles_and_tissue_and_colours_by_gene(make_napa
     np.testing.assert_allclose(places[:, ::-1], made.places.centres)
     viewer.layers.selection.active = tiles
     _double_click(view.var_widget, "ERBB2")
-    share = (made["ERBB2"] - made["ERBB2"].min()) / np.ptp(made["ERBB2"])
-    np.testing.assert_allclose(tiles.face_color, colormaps["viridis"](share), atol=1e-6)
+    _has_colours_of(tiles, made["ERBB2"])
+    _colours_our_measured_spots_by_any_gene(viewer, view)
+
+
+def _colours_our_measured_spots_by_any_gene(viewer, view):
+    values = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    centres = np.random.default_rng(1).uniform(0, 500, size=(20, 2))
+    scored = SimpleNamespace(genes=["ERBB2", "CD74"], centres=centres, truth=values, predicted=values[::-1])
+    spots = viewer.add_points(centres, size=9, metadata=spot_table(SimpleNamespace(scored=scored)))
+    viewer.layers.selection.active = spots
+    _double_click(view.var_widget, "CD74")
+    _has_colours_of(spots, values[:, 1])
+    view.adata_layer_widget.setCurrentText("predicted")
+    _double_click(view.var_widget, "CD74")
+    _has_colours_of(spots, values[::-1, 1])
+
+
+def _has_colours_of(layer, values):
+    share = (values - values.min()) / np.ptp(values)
+    np.testing.assert_allclose(layer.face_color, colormaps["viridis"](share), atol=1e-6)

@@ -248,6 +248,9 @@ def test_the_difference_is_a_layer_of_its_own(measured: Measured, tmp_path: Path
     assert measured.names()[-1] == "C9 · ERBB2 · difference"
     truth, predicted = comparison.values("ERBB2")
     layer = measured.section.difference.layer
+    table = layer.metadata["adata"]  # where napari-spatialdata looks
+    assert np.shares_memory(table.X, comparison.scored.truth)
+    np.testing.assert_array_equal(table[:, "ERBB2"].layers["predicted"][:, 0], predicted)
     np.testing.assert_allclose(layer.features["difference"], predicted - truth)
     high, low = (layer.face_color[place(predicted - truth)] for place in (np.argmax, np.argmin))
     assert high[0] > high[2] or predicted.max() < truth.max()  # orange where more is predicted

@@ -18,6 +18,7 @@ from napari_nh2st.viewer.layers.spots import (
 )
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement
 from napari_nh2st.viewer.measured.messages import DIFFERENCE_TIP, OTHER_UNIT, not_measured
+from napari_nh2st.viewer.measured.spot_table import spot_table
 from napari_nh2st.viewer.measured.view import GeneDots, MeasuredView
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.dock_state import first_gene
@@ -156,6 +157,7 @@ class SpotDrawing:
                 assert layer.layer is not None
                 provenance = measurement.provenance(what, facts, state.model_name)
                 change_role(layer.layer, provenance=provenance, unit=comparison.card.unit)
+                layer.layer.metadata.update(spot_table(comparison))
                 self._hearing.add(layer.layer.events.visible, self._tick_layers)
         self.colour()
 
