@@ -80,8 +80,8 @@ class FakeView:
 class Models(Desk):
     """A slide and the section "Several models"."""
 
-    def __init__(self, slide: Any = None) -> None:
-        super().__init__(slide, Services())
+    def __init__(self, slide: Any = None, services: Any = None, model: str = "her2st") -> None:
+        super().__init__(slide, services or Services(), model)
         self.view = FakeView()
         self.view.work = FakeWork(self.workspace.slide_subjects)
         self.view.right_work = FakeWork(self.workspace.slide_subjects)

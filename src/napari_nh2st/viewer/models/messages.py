@@ -21,7 +21,7 @@ SAME_LIMITS_TIP = (
 OTHER_UNITS = "These models predict in different units: the same limits would mean nothing"
 LAYING_OUT = "Laying the models side by side…"
 SLIDES_FIRST = "Leave the slides side by side first."
-OWN_LIMITS_SAID = "Each map has its model's own limits: compare where it is high and low, not the values."
+OWN_LIMITS_SAID = "Each map has its model's own limits: compare where it is high and low, not the values"
 SAME_LIMITS_SAID = "All maps have the same limits: the same colour means the same value."
 LEAVE_SAID = "The live view pauses here and goes on when you leave."
 
@@ -58,6 +58,11 @@ def model_words(name: str, tiles: int, genes: int) -> str:
 def common_words(genes: int) -> str:
     """Say how many genes can be compared."""
     return f"{count(genes, 'gene')} in common." if genes else "They have no gene in common."
+
+
+def own_limits_words(spans: Sequence[tuple[str, str]]) -> str:
+    """Say that each map has limits of its own, and which: names of models with what their colours span."""
+    return f"{OWN_LIMITS_SAID} ({', '.join(f'{name} {span}' for name, span in spans)})."
 
 
 def still_shows(name: str, gene: str, other: str) -> str:

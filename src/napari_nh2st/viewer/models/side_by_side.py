@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.viewer.kit.connections import Connections
+from napari_nh2st.viewer.layers.colour_bar import span_words
 from napari_nh2st.viewer.layers.roles import layer_of_slide
 from napari_nh2st.viewer.layers.slide_copy import copy_slide
 from napari_nh2st.viewer.models.messages import (
@@ -13,9 +14,9 @@ from napari_nh2st.viewer.models.messages import (
     LEAVE_SAID,
     NO_SLIDE,
     OTHER_UNITS,
-    OWN_LIMITS_SAID,
     SAME_LIMITS_SAID,
     SLIDES_FIRST,
+    own_limits_words,
     still_shows,
 )
 from napari_nh2st.viewer.models.selection import ModelMap, Selection
@@ -279,5 +280,12 @@ class SidePresenter:
         lacking = [
             still_shows(each.name, gene, each.heatmap.gene) for each in self._maps if gene not in each.map.card.genes
         ]
-        limits = SAME_LIMITS_SAID if self._side is not None and self._side.alike else OWN_LIMITS_SAID
+        spans = [(each.name, span_words(*_ends(each))) for each in self._maps]
+        alike = self._side is not None and self._side.alike
+        limits = SAME_LIMITS_SAID if alike else own_limits_words(spans)
         self._view.show_side_sentence(" ".join([*lacking, limits, LEAVE_SAID]))
+
+
+def _ends(model_map: ModelMap) -> tuple[float, float]:
+    limits = model_map.heatmap.limits
+    return limits.low, limits.high
