@@ -109,7 +109,7 @@ def test_regions_that_are_none_are_refused_in_one_line(tmp_path):
     file = tmp_path / "r.geojson"
     for text, says in (
         ("{", "regions"),
-        ('{"type": "FeatureCollection"}', "is not GeoJSON"),
+        ('{"type": "FeatureCollection"}', "no GeoJSON"),
         ("[]", "holds no region"),
     ):
         file.write_text(text)

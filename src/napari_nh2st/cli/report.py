@@ -28,7 +28,7 @@ def report(
     ] = None,
     regions: Annotated[
         Path | None,
-        typer.Option("--regions", metavar="R.geojson", help="Describe the genes in these regions (QuPath)."),
+        typer.Option("--regions", metavar="R.geojson", help="Describe the genes in these regions: QuPath, ASAP, NDPA."),
     ] = None,
     slide: Annotated[
         Path | None, typer.Option("--slide", metavar="SLIDE", help="The slide, if it is no longer in its place.")

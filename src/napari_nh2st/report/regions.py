@@ -11,7 +11,6 @@ from napari_nh2st.analysis.outlines import Parts, outlines_of, within
 from napari_nh2st.analysis.regions import mask_table
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.table import slide_mpp
-from napari_nh2st.reading import read_json
 from napari_nh2st.report.content import Section, Table
 
 if TYPE_CHECKING:
@@ -21,21 +20,15 @@ if TYPE_CHECKING:
     from napari_nh2st.geometry import FloatArray
 
 
-def read_regions(path: str | Path) -> dict[str, Parts]:
-    """Read regions from a GeoJSON file in level-0 pixels, such as QuPath writes.
+def read_regions(path: str | Path, slide: str | Path | None = None) -> dict[str, Parts]:
+    """Read regions from a file that QuPath (GeoJSON), ASAP (XML) or NDP.view (NDPA) wrote; `slide` places the last.
 
     Raises
     ------
     Nh2stError
         If it has no polygon, or something else.
     """
-    document = read_json(path, "the regions")
-    if isinstance(document, list):  # QuPath writes a list of features, too
-        document = {"type": "FeatureCollection", "features": document}
-    try:
-        regions = outlines_of(document)
-    except (KeyError, TypeError) as error:
-        raise Nh2stError(f"{path} is not GeoJSON with polygons") from error
+    regions = outlines_of(Path(path), slide)
     if not regions:
         raise Nh2stError(f"{path} holds no region")
     return regions

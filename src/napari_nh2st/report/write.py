@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nh2st.analysis.outlines import outlines_of
+from napari_nh2st.analysis.outlines import Parts, outlines_of
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.formats.display import Display
@@ -59,7 +59,7 @@ def write_report(
     slide : Slide, optional
         Where it is now; by default where it was when it was predicted.
     regions : path or as `Prediction.regions` takes them, optional
-        A GeoJSON file in level-0 pixels, or polygons.
+        A file of QuPath, ASAP or NDP.view, or polygons in level-0 pixels.
     model : name or path, optional
         The model that predicted, where it is no bundled one: it looks at the tissue again.
     check_tissue : bool
@@ -86,7 +86,7 @@ def write_report(
     if not len(done) or done.places.grid is None:
         raise Nh2stError("there is nothing to report: it needs predicted tiles on the lattice")
     symbols = tuple(dict.fromkeys(find_genes(done.card, genes))) if genes else usual_genes(done)
-    outlines = {} if regions is None else _regions(regions)
+    outlines = {} if regions is None else _regions(regions, slide.path if slide else done.slide.get("path"))
     tell(0)
     opened, away = (None, "") if slide is not None else find_slide(done)
     try:
@@ -106,8 +106,8 @@ def write_report(
     return path
 
 
-def _regions(regions: Any) -> Any:
-    return read_regions(regions) if isinstance(regions, (str, Path)) else outlines_of(regions)
+def _regions(regions: Any, slide: str | Path | None) -> dict[str, Parts]:
+    return read_regions(regions, slide) if isinstance(regions, (str, Path)) else outlines_of(regions)
 
 
 def _at_its_size(prediction: Prediction, slide: Slide | None) -> Slide | None:
