@@ -183,7 +183,7 @@ class FakeServices:
     def others(self) -> list[str]:
         return []
 
-    def find_others(self) -> list[str]:
+    def find_others(self) -> list[Any]:
         return []
 
     def load_card(self, model: str) -> Card:

@@ -66,8 +66,9 @@ def test_the_examples_are_listed_chosen_and_drawn_and_say_what_they_do_not_offer
     window.until(lambda: "ridge" in window.texts)
     assert window.texts == ["demo", "demo-paper", "her2st", "path2space", "ridge", "tile-genes"]
     assert window.models.combo.currentText() == "her2st"
-    assert window.models.broken.text().startswith("The model 'broken' of ")
-    assert "No module named 'a_package_that_is_not_there'" in window.models.broken.text()
+    why = "ModuleNotFoundError: No module named 'a_package_that_is_not_there'."
+    assert window.models.broken.text() == f"broken does not work: {why}"
+    assert "broken.py" in window.models.broken.toolTip()
     trust, context = dock.folds["Trust"].open(), dock.folds["Context"].open()
     for name, gene in GENES.items():
         window.choose(name)

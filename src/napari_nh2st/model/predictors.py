@@ -45,14 +45,21 @@ class ListedPredictor:
         The package, or the file.
     model : PredictorModel or None
         None where it does not work.
-    trouble : str
-        Which one does not work and why, one line; empty where it works.
+    why_not : str
+        Why it does not work, one line; empty where it works.
     """
 
     name: str
     source: str
     model: PredictorModel | None = None
-    trouble: str = ""
+    why_not: str = ""
+
+    @property
+    def trouble(self) -> str:
+        """Which one does not work and why, one line; empty where it works."""
+        if not self.why_not:
+            return ""
+        return f"the model {self.name!r} of {self.source} does not work: {self.why_not}"
 
 
 def predictors_file() -> Path:
@@ -95,7 +102,7 @@ def list_predictors() -> list[ListedPredictor]:
         twin = next((other for other in found if other.model and one.model and other.name == one.name), None)
         if twin is not None:
             why = f"another model of that name is in {twin.source}: rename one of them"
-            one = ListedPredictor(one.name, one.source, trouble=_trouble(one.name, one.source, why))
+            one = ListedPredictor(one.name, one.source, why_not=why)
         found.append(one)
     return sorted(found, key=lambda one: one.name.casefold())
 
@@ -136,7 +143,7 @@ def _each() -> Iterator[ListedPredictor]:
     try:
         files = named_files()
     except Nh2stError as error:
-        yield ListedPredictor(FILE, str(predictors_file()), trouble=str(error))
+        yield ListedPredictor(FILE, str(predictors_file()), why_not=str(error))
         return
     yield from map(_from_file, files)
 
@@ -150,7 +157,7 @@ def _from_file(file: Path) -> ListedPredictor:
     try:
         stamp = (str(file), file.stat().st_mtime_ns)
     except OSError as error:
-        return ListedPredictor(file.stem, str(file), trouble=_trouble(file.stem, str(file), error.strerror or "away"))
+        return ListedPredictor(file.stem, str(file), why_not=error.strerror or "it is away")
     return _kept("", str(file), lambda: _executed(file), stamp, file)
 
 
@@ -183,12 +190,8 @@ def _made(name: str, source: str, load: Any, file: Path | None) -> ListedPredict
             raise ModelError(f"its entry point is {name!r}, and it is named {model.card.name!r}: give both one name")
     except (Exception, SystemExit) as error:  # whatever it is, the others are listed
         called = name or (file.stem if file is not None else source)
-        return ListedPredictor(called, source, trouble=_trouble(called, source, told(error)))
+        return ListedPredictor(called, source, why_not=told(error))
     return ListedPredictor(model.card.name, source, model)
-
-
-def _trouble(name: str, source: str, why: str) -> str:
-    return f"the model {name!r} of {source} does not work: {why}"
 
 
 def _executed(file: Path) -> Any:

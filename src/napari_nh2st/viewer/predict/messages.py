@@ -15,6 +15,7 @@ from napari_nh2st.viewer.predict.events import State, Status
 from napari_nh2st.viewer.predict.model_names import folder_name
 
 if TYPE_CHECKING:
+    from napari_nh2st.model.predictors import ListedPredictor
     from napari_nh2st.slides import Picture, Slide
     from napari_nh2st.viewer.state.predicted_map import MadeWith
 
@@ -67,12 +68,12 @@ def suited_words(synthetic: bool) -> str:
     return f". Chosen for {'the demo' if synthetic else 'real'} tissue."
 
 
-def broken_words(troubles: Sequence[str]) -> str:
+def broken_words(broken: Sequence[ListedPredictor]) -> str:
     """Say which models of other people do not work, and why: the first one, and how many more."""
-    if not troubles:
+    if not broken:
         return ""
-    more = f" {count(len(troubles) - 1, 'other model')} as well: see nh2st models." if len(troubles) > 1 else ""
-    return f"{sentence(troubles[0])}{more}"
+    first, more = f"{broken[0].name} does not work: {broken[0].why_not.rstrip('.')}.", len(broken) - 1
+    return f"{first} {'One more does' if more == 1 else f'{more} more do'} not work." if more else first
 
 
 def model_details(card: Card) -> list[str]:

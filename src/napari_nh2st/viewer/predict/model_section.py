@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 from superqt.utils import signals_blocked
@@ -10,12 +11,16 @@ from superqt.utils import signals_blocked
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
+from napari_nh2st.viewer.kit.phrases import sentence
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
 from napari_nh2st.viewer.predict.messages import broken_words, model_details, model_words, suited_words
 from napari_nh2st.viewer.predict.model_names import fitting_model, folder_name, model_names
 from napari_nh2st.viewer.state.dock_state import ChosenModel, DockState
 from napari_nh2st.viewer.state.preferences import Preferences
 from napari_nh2st.viewer.state.services import Services
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.predictors import ListedPredictor
 
 _TOOLTIP = (
     "The model that predicts: a bundled one, someone else's that is installed, or a folder that a fine-tuning run left."
@@ -69,14 +74,14 @@ class ModelSection(QWidget):
         if not fresh:
             self._chosen()  # trained anew in the same folder: its card may have changed
 
-    def list_others(self, troubles: list[str]) -> None:
+    def list_others(self, broken: list[ListedPredictor]) -> None:
         """List other people's models, which have been looked for by now, and say which ones do not work."""
         with signals_blocked(self.combo):
             for place, name in enumerate(self._services.others(), len(self._services.models())):
                 if self.combo.findData(name) < 0:
                     self.combo.insertItem(place, name, name)
-        self.broken.say(broken_words(troubles))
-        self.broken.setToolTip(plain_tip(paragraphs(troubles)))
+        self.broken.say(broken_words(broken))
+        self.broken.setToolTip(plain_tip(paragraphs([sentence(one.trouble) for one in broken])))
         if self._by_slide and self._preferences.model:
             self._take_up(self._preferences.model)
 

@@ -53,11 +53,11 @@ class Services:
 
         return working_predictors()
 
-    def find_others(self) -> list[str]:
-        """Look for other people's models and import them; return a line for each that does not work. Slow."""
+    def find_others(self) -> list[Any]:
+        """Look for other people's models and import them; return those that do not work. Slow."""
         from napari_nh2st.model.predictors import list_predictors
 
-        return [listed.trouble for listed in list_predictors() if listed.trouble]
+        return [listed for listed in list_predictors() if listed.model is None]
 
     def load_card(self, model: str) -> Any:
         """Read a model's card; quick, without torch."""
