@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def test_states() -> None:
     assert say(run) == "C5: 3,242 of 24,240 tiles."
     done = Status(State.DONE, "C5", done=9, total=9, seconds=12.0, share=0.18)
     assert say(done) == "C5: done, 9 tiles in 0:12. 18% of the slide's tissue is predicted."
+    assert say(replace(done, seconds=0.3, share=1.0)) == "C5: done, 9 tiles in less than a second."
     assert say(Status(State.DONE, total=9, known=9, share=1.0)) == "Everything here is already predicted."
     assert say(Status(State.CANCELLED, "C5", done=3, total=9)) == "C5: stopped at 3 of 9 tiles. Press Predict to go on."
     assert say(Status(State.CANCELLED, "C5", closed=True)) == "C5 was closed: its prediction has stopped."

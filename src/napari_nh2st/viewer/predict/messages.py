@@ -172,7 +172,8 @@ def _done(status: Status) -> str:
     if status.known == status.total:
         text = "everything here is already predicted."
     else:
-        text = f"done, {count(status.total - status.known, 'tile')} in {clock(status.seconds)}."
+        took = clock(status.seconds) if status.seconds >= 1 else "less than a second"
+        text = f"done, {count(status.total - status.known, 'tile')} in {took}."
     if status.share < _ALL:
         text += f" {_percent(status.share)}% of the slide's tissue is predicted."
     return text
