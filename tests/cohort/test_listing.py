@@ -22,9 +22,10 @@ def test_folders_patterns_and_files(folder, word, names):
 
 def test_a_sheet_of_slides_alone(folder):
     sheet = folder / "cohort.csv"
-    sheet.write_text("patient;slide;mpp\nP1;b.svs;0,5\nP2;deep/c.svs;\n", encoding="utf-8")
+    sheet.write_text("patient;slide;mpp;regions\nP1;b.svs;0,5;b.xml\nP2;deep/c.svs;;\n", encoding="utf-8")
     first, second = list_slides([sheet])
     assert (first.path, first.patient, first.mpp) == (folder / "b.svs", "P1", 0.5)
+    assert (first.regions, second.regions) == (folder / "b.xml", None)
     assert (second.path, second.patient, second.mpp) == (folder / "deep" / "c.svs", "P2", None)
     assert [s.mpp for s in list_slides([sheet], mpp=0.25)] == [0.25, 0.25]
 

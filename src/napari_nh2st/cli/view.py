@@ -35,7 +35,8 @@ def view(
 
     if is_cohort(slide):
         kept = find_slide(slide, name)
-        slide, mpp, model = Path(kept.path), kept.mpp if mpp is None else mpp, kept.model if model is None else model
+        model, mpp = kept.model if model is None else model, kept.mpp if mpp is None else mpp
+        slide = Path(kept.prediction) if Path(kept.prediction).exists() else Path(kept.path)
     elif name is not None:
         raise Nh2stError(f"{slide} is not the folder of a cohort: leave --slide out")
     # What is wrong is said here, before a window appears.

@@ -37,8 +37,9 @@ def workers_of(count: int | None, scheduler: str | None, device: str) -> Iterato
     check_package("distributed", "running on several workers", "cohort")
     from distributed import Client
 
-    for name in ("distributed", "tornado", "bokeh"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:  # each of them has a level and a handler of its own
+        if name.split(".")[0] in ("distributed", "tornado", "bokeh"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if scheduler is None:
         with _local(count or 1, device) as cluster, Client(cluster, set_as_default=False) as client:
             yield client

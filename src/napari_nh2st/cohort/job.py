@@ -13,8 +13,8 @@ from napari_nh2st.engine.store import SUFFIX
 from napari_nh2st.geometry import Box
 from napari_nh2st.slide_path import slide_file, slide_stem
 
-RECORDS = "cohort"
-"""The folder, among the results, of what each slide left for the cohort's tables and page."""
+RECORDS, FORM = "cohort", 1
+"""The folder, among the results, of what each slide left for the cohort's tables and page, and the form of that."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ class Job:
     sample, patient : str
         Of the sheet; may be empty.
     settings : Settings
+    regions : str or None
+        The file of regions that were drawn on it.
     """
 
     path: str
@@ -78,6 +80,7 @@ class Job:
     sample: str
     patient: str
     settings: Settings
+    regions: str | None = None
 
     @property
     def stem(self) -> str:
@@ -102,9 +105,10 @@ class Job:
         OSError
             If the slide is not there.
         """
-        file = slide_file(self.path).stat()
+        files = [slide_file(self.path), *([] if self.regions is None else [Path(self.regions)])]
+        dates = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         settings = asdict(self.settings)
         for name in ("out", "split", "command", "model"):
             del settings[name]
-        facts = [self.path, self.mpp, file.st_size, file.st_mtime_ns, settings]
+        facts = [FORM, self.path, self.mpp, dates, settings]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

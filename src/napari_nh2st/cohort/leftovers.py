@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE, MATRIX, PAGE = "cohort.csv", "cohort.h5ad", "cohort.html"
-NOT_BEGUN = "not finished"
+NOT_BEGUN, ALL_TISSUE = "not finished", "all tissue"
 
 
 def leave(slides: Sequence[SlideRun], out: Path, provenance: dict[str, Any]) -> list[Path]:
@@ -75,20 +75,32 @@ def _row(slide: SlideRun) -> dict[str, Any]:
 def cohort_matrix(
     slides: Sequence[SlideRun], table: pd.DataFrame, provenance: dict[str, Any]
 ) -> anndata.AnnData | None:
-    """Return slides x genes: X and the layer ``mean`` over the tissue, the layer ``sd``; None if no slide is done."""
+    """Return the genes of each slide, and of each region that was drawn on it; None if no slide is done.
+
+    X and the layer ``mean`` hold the mean over the tiles, the layer ``sd`` their standard deviation. ``obs["region"]``
+    is `ALL_TISSUE` in the row of a whole slide.
+    """
     import anndata
     import pandas as pd
 
     done = [i for i, slide in enumerate(slides) if slide.state == DONE]
     if not done:
         return None
-    figures = [slides[i].answer["genes"] for i in done]
+    facts = table.drop(columns=["state", "seconds"]).astype({"tissue_mm2": float, "unlike_training": float})
+    rows: list[dict[str, Any]] = []
+    figures: list[dict[str, Any]] = []
+    for i in done:
+        of_slide = slides[i].answer["genes"]
+        rows.append({**facts.iloc[i], "region": ALL_TISSUE})
+        figures.append(of_slide)
+        for region, part in of_slide["regions"].items():
+            none = {"tissue_mm2": np.nan, "unlike_training": np.nan, "warnings": ""}
+            rows.append({**facts.iloc[i], **none, "region": region, "tiles": part["tiles"]})
+            figures.append(part)
     mean, spread = (np.array([f[name] for f in figures], dtype=np.float32) for name in ("mean", "sd"))
-    obs = table.iloc[done].set_index("slide").drop(columns=["state", "seconds"])
-    for name in ("tissue_mm2", "unlike_training"):
-        obs[name] = obs[name].astype(float)
-    obs["tiles"] = obs["tiles"].astype(int)
-    obs.index = pd.Index(obs.index.astype(str), dtype=object, name="slide")
+    obs = pd.DataFrame(rows).astype({"tiles": int})
+    names = [r["slide"] if r["region"] == ALL_TISSUE else f"{r['slide']}, {r['region']}" for r in rows]
+    obs.index = pd.Index(names, dtype=object, name="name")
     genes = pd.Index(figures[0]["genes"], dtype=object, name="gene")
     uns = {"nh2st": {"unit": figures[0]["unit"], "model": provenance["model"], "model_hash": provenance["model_hash"]}}
     return anndata.AnnData(mean, obs=obs, var=pd.DataFrame(index=genes), layers={"mean": mean, "sd": spread}, uns=uns)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
 from napari_nh2st.reading import Row, Table, expanded, number, read_table
 
-_COLUMNS = ("slide", "sample", "patient", "mpp")
+_COLUMNS = ("slide", "sample", "patient", "mpp", "regions")
 _PATTERN = "*?["
 # Endings by which slides are found in a folder.
 _ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".scn", ".bif", ".btf", ".jpg", ".jpeg", ".png")
@@ -28,12 +28,15 @@ class ListedSlide:
         Micrometres per level-0 pixel, where the slide does not say it itself.
     sample, patient : str
         As a sheet says; empty without one.
+    regions : Path or None
+        Regions that were drawn on it: a file of `annotations.READERS`.
     """
 
     path: Path
     mpp: float | None = None
     sample: str = ""
     patient: str = ""
+    regions: Path | None = None
 
 
 def list_slides(words: Sequence[str | Path], mpp: float | None = None) -> list[ListedSlide]:
@@ -43,8 +46,8 @@ def list_slides(words: Sequence[str | Path], mpp: float | None = None) -> list[L
     ----------
     words : sequence of str or Path
         Slides; patterns such as ``*.svs`` or ``**/*.svs``; folders, of which slides are taken, not those of folders in
-        them; sheets. A sheet needs only the column ``slide``; ``sample``, ``patient`` and ``mpp`` are read if they are
-        there. One that also has the columns of measurements is read as a sample sheet.
+        them; sheets. A sheet needs only the column ``slide``; ``sample``, ``patient``, ``mpp`` and ``regions`` are read
+        if they are there. One that also has the columns of measurements is read as a sample sheet.
     mpp : float, optional
         Goes before that of a sheet.
 
@@ -54,7 +57,7 @@ def list_slides(words: Sequence[str | Path], mpp: float | None = None) -> list[L
         If a sheet cannot be read, or a pattern fits nothing.
     """
     slides = [slide for word in words for slide in _meant_by(Path(word))]
-    return slides if mpp is None else [ListedSlide(s.path, mpp, s.sample, s.patient) for s in slides]
+    return slides if mpp is None else [replace(slide, mpp=mpp) for slide in slides]
 
 
 def _meant_by(word: Path) -> Iterator[ListedSlide]:
@@ -93,5 +96,10 @@ def _row(row: Row, columns: list[str], table: Table, path: Path) -> ListedSlide:
         mpp = number(text, comma=table.delimiter != ",") if text else None
     except ValueError:
         raise SampleError(f"{path}, line {row.line}: mpp is a number (µm per pixel), not {text!r}") from None
-    slide = path.parent / Path(cells["slide"]).expanduser()
-    return ListedSlide(slide.absolute(), mpp, cells.get("sample", ""), cells.get("patient", ""))
+    slide, drawn = _file(cells["slide"], path), cells.get("regions")
+    regions = _file(drawn, path) if drawn else None
+    return ListedSlide(slide, mpp, cells.get("sample", ""), cells.get("patient", ""), regions)
+
+
+def _file(text: str, sheet: Path) -> Path:
+    return (sheet.parent / Path(text).expanduser()).absolute()

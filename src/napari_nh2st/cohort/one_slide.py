@@ -80,8 +80,16 @@ def settled_places(
     return settled, places
 
 
-def fill(slide: Slide, model: AnyModel, options: PredictionOptions, wishes: Wishes, telling: Telling) -> Filled:
-    """Predict what the slide's folder lacks.
+def fill(
+    slide: Slide,
+    model: AnyModel,
+    options: PredictionOptions,
+    wishes: Wishes,
+    telling: Telling,
+    *,
+    repeatable: bool = False,
+) -> Filled:
+    """Predict what the slide's folder lacks; if it is to be repeatable, to the same bytes wherever it was stopped.
 
     Raises
     ------
@@ -94,7 +102,7 @@ def fill(slide: Slide, model: AnyModel, options: PredictionOptions, wishes: Wish
     store = store_for(wishes.out, slide, model, places.pitch, settled.options)
     if store.mended:
         telling.say(f"note: damaged tiles of {store.path}, computed again: {store.mended}")
-    options = replace(settled.options, store=store)
+    options = replace(settled.options, store=store, whole=places if repeatable else None)
     try:
         session = open_session(slide, model, pitch=places.pitch, options=options)
         _, encoded = predict_places(slide, model, places, options, telling.tiles, session=session)

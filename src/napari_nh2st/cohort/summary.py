@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.analysis.outlines import Parts, within
 from napari_nh2st.analysis.regions import Moments
 from napari_nh2st.engine.groups import GROUP
 from napari_nh2st.errors import SlideError
@@ -55,15 +57,21 @@ def share_unlike(session: PlaceSession, reference: Reference | None, places: Til
     return float((finite > UNUSUAL).mean()) if len(finite) else None
 
 
-def gene_figures(prediction: Prediction) -> dict[str, Any]:
-    """Return mean and standard deviation of every gene over the predicted tiles."""
+def gene_figures(prediction: Prediction, regions: Mapping[str, Parts]) -> dict[str, Any]:
+    """Return mean and standard deviation of every gene over the predicted tiles, and over those of each region."""
     done = prediction.only_done()
-    if isinstance(done.decoder, ValuesDecoder):
-        values = done.matrix().astype(np.float64)
+    masks = {name: within(done.places.centres, parts) for name, parts in regions.items()}
+    parts = {name: {"tiles": int(mask.sum()), **_moments(done, mask)} for name, mask in masks.items() if mask.any()}
+    return {"genes": done.genes, "unit": done.card.unit, **_moments(done, None), "regions": parts}
+
+
+def _moments(done: Prediction, mask: npt.NDArray[np.bool_] | None) -> dict[str, list[float | None]]:
+    if isinstance(done.decoder, ValuesDecoder):  # no fewer numbers than genes: their covariance is never needed
+        values = done.matrix().astype(np.float64) if mask is None else done.matrix()[mask].astype(np.float64)
         mean, spread = values.mean(axis=0), values.std(axis=0, ddof=min(1, len(values) - 1))
     else:
-        mean, spread = Moments.of(done.hidden).genes(done.decoder)
-    return {"genes": done.genes, "unit": done.card.unit, "mean": _numbers(mean), "sd": _numbers(spread)}
+        mean, spread = Moments.of(done.hidden, mask).genes(done.decoder)
+    return {"mean": _numbers(mean), "sd": _numbers(spread)}
 
 
 def _numbers(values: npt.NDArray[np.floating]) -> list[float | None]:
@@ -91,13 +99,18 @@ def _thumbnail(slide: Slide) -> str:
 
 
 def _map(slide: Slide, done: Prediction, gene: str) -> dict[str, Any]:
-    """Return a gene's map in few cells: means of the tiles in each, as bytes between `low` and `high`."""
+    """Return a gene's map in few cells: means of the tiles in each, as bytes between `low` and `high`.
+
+    `place` is its left, top, width and height, as shares of the slide's.
+    """
+    grid, pitch = done.places.grid, done.places.pitch
+    assert grid is not None
     height, width = slide.shape
-    step = max(height, width) / _MAP
-    rows, columns = max(1, round(height / step)), max(1, round(width / step))
-    x, y = done.places.centres.T
-    cell = np.minimum((y * rows / height).astype(np.int64), rows - 1) * columns
-    cell += np.minimum((x * columns / width).astype(np.int64), columns - 1)
+    tiles = max(1, math.ceil(max(height, width) / (pitch * done.places.scale) / _MAP))  # of a cell's side
+    (rows, columns), step = grid.max(axis=0) // tiles + 1, tiles * pitch * done.places.scale
+    cell = grid[:, 0] // tiles * columns + grid[:, 1] // tiles
+    shift = (done.card.patch - pitch) / 2 * done.places.scale  # tiles may overlap
+    place = [shift / width, shift / height, columns * step / width, rows * step / height]
     values = done.gene(gene)
     low, high = (float(v) for v in np.percentile(values, (1, 99)))
     sums, counts = (np.bincount(cell, weights=w, minlength=rows * columns) for w in (values, np.ones(len(values))))
@@ -105,8 +118,9 @@ def _map(slide: Slide, done: Prediction, gene: str) -> dict[str, Any]:
     scaled = np.clip((means - low) / max(high - low, 1e-9) * (_NONE - 1), 0, _NONE - 1).round()
     data = np.where(counts > 0, scaled, _NONE).astype(np.uint8).tobytes()
     return {
-        "rows": rows,
-        "columns": columns,
+        "rows": int(rows),
+        "columns": int(columns),
+        "place": [round(float(share), 5) for share in place],
         "low": round(low, 5),
         "high": round(high, 5),
         "cells": base64.b64encode(data).decode("ascii"),

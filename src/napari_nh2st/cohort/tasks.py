@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_nh2st.analysis.outlines import outlines_of
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.cohort.job import Job
 from napari_nh2st.cohort.one_slide import Filled, Telling, fill, settled_places, write_files
@@ -27,7 +28,7 @@ from napari_nh2st.engine.options import PredictionOptions, never
 from napari_nh2st.engine.places import warnings_for
 from napari_nh2st.engine.predict import part_store_for, predict_places, store_for
 from napari_nh2st.engine.store import EMPTY, PredictionStore
-from napari_nh2st.errors import Cancelled, ModelError, Nh2stError, one_line, sentence_of
+from napari_nh2st.errors import Cancelled, ModelError, Nh2stError, UnknownFormat, one_line, sentence_of
 from napari_nh2st.model.models import AnyModel, load_model
 from napari_nh2st.provenance import working_for
 from napari_nh2st.reading import read_json
@@ -91,7 +92,8 @@ def _answer(job: Job, act: Callable[[Callable[[], bool]], Answer]) -> Answer:
     except Exception as error:
         if cancelled():
             return {"state": STOPPED, "path": job.path}
-        line = sentence_of(error) or one_line(f"{type(error).__name__}: {error}")
+        brief = error.brief if isinstance(error, UnknownFormat) else None
+        line = brief or sentence_of(error) or one_line(f"{type(error).__name__}: {error}")
         worker = _worker()
         where = "" if worker is None else str(worker.address)
         return {
@@ -133,7 +135,7 @@ def _predict(job: Job, cancelled: Callable[[], bool], parts: Earlier | None = No
         warnings.simplefilter("always", RuntimeWarning)
         if parts is None and (chunks := _divided(job, slide, model, options)):
             return {"state": PARTS, "path": job.path, "parts": chunks}
-        filled = _patiently(lambda: fill(slide, model, options, wishes, telling), cancelled)
+        filled = _patiently(lambda: fill(slide, model, options, wishes, telling, repeatable=True), cancelled)
         try:
             answer = _summarised(job, slide, model, filled, telling)
         finally:
@@ -182,7 +184,9 @@ def _predict_part(job: Job, chunks: Chunks, cancelled: Callable[[], bool]) -> An
             lambda: part_store_for(wishes.out, slide, model, places.pitch, settled.options, chunks), cancelled
         )
         try:
-            _, encoded = predict_places(slide, model, own, replace(settled.options, store=store), Reporter(job))
+            _, encoded = predict_places(
+                slide, model, own, replace(settled.options, store=store, whole=places), Reporter(job)
+            )
         finally:
             store.close()
         area = tissue_mm2(slide, own)
@@ -193,6 +197,7 @@ def _predict_part(job: Job, chunks: Chunks, cancelled: Callable[[], bool]) -> An
 
 def _summarised(job: Job, slide: Slide, model: AnyModel, filled: Filled, telling: Telling) -> Answer:
     """Write a slide's files, and say what the cohort keeps of it."""
+    regions = {} if job.regions is None else outlines_of(job.regions, job.path)
     prediction, files = write_files(filled, job.stem, job.settings.wishes, telling)
     total = len(filled.places)
     unlike = share_unlike(filled.session, model.reference, filled.places)
@@ -217,7 +222,7 @@ def _summarised(job: Job, slide: Slide, model: AnyModel, filled: Filled, telling
         "asked": job.digest(),
         "model": job.settings.model,
         "row": row,
-        "genes": gene_figures(prediction),
+        "genes": gene_figures(prediction, regions),
         "pictures": shown,
     }
 

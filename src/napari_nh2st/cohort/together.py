@@ -57,7 +57,7 @@ def predict_cohort(
     Nh2stError
         If there is no scheduler any more, or it was stopped. What was predicted is kept, and the table is written.
     """
-    jobs = [Job(str(s.path.expanduser().absolute()), s.mpp, s.sample, s.patient, settings) for s in listed]
+    jobs = [_job(slide, settings) for slide in listed]
     began, table = time.monotonic(), LiveTable()
 
     def tell(message: str) -> None:
@@ -74,6 +74,11 @@ def predict_cohort(
             table.show(run.standing(), last=True)
             paths = leave(run.slides, Path(settings.out), provenance)
     return Outcome(run.slides, paths, time.monotonic() - began)
+
+
+def _job(slide: ListedSlide, settings: Settings) -> Job:
+    path, regions = str(slide.path.expanduser().absolute()), None if slide.regions is None else str(slide.regions)
+    return Job(path, slide.mpp, slide.sample, slide.patient, settings, regions)
 
 
 def pictured_genes(card: Card, genes: Sequence[str] | None) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class BlockEncoder:
         focus: tuple[float, float] | None,
         threads: ThreadPoolExecutor,
         cancelled: Callable[[], bool],
+        laid_out: Sequence[Window] | None = None,
     ) -> Iterator[PlaceGroup]:
         """Encode what groups need, and yield each group as soon as all of it is there.
 
@@ -55,13 +56,20 @@ class BlockEncoder:
         threads : ThreadPoolExecutor
             They read ahead.
         cancelled : callable
+        laid_out : sequence of Window, optional
+            Windows that cover all blocks: those of them that something is missing of are encoded. By default, windows
+            are laid out for what is missing.
         """
         if isinstance(self.embeddings, PatchEmbeddings):
             for group in groups:
                 self.embeddings.want(np.asarray(group.entries, dtype=np.int64))
         missing = self.embeddings.missing(set().union(*(group.blocks for group in groups)))
         waiting = WaitingGroups(groups, missing)
-        windows = self._row_by_row(missing) if focus is None else self._from_focus(groups, missing, focus)
+        if laid_out is not None:
+            absent = set(missing)
+            windows = [window for window in laid_out if not absent.isdisjoint(window.blocks)]
+        else:
+            windows = self._row_by_row(missing) if focus is None else self._from_focus(groups, missing, focus)
         for window, pixels in read_ahead(windows, self.embeddings.read, threads):
             yield from waiting.ready(cancelled)
             self._encode(window, pixels, cancelled)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.store import PredictionStore
+    from napari_nh2st.geometry import TileSet
     from napari_nh2st.slides import TissueMask
 
 
@@ -43,6 +44,10 @@ class PredictionOptions:
         0 to 7, the symmetries of the square: how tissue is turned before it is encoded. The cells are turned back, so
         that what comes out is of the same places. 4 swaps rows and columns, after 1 mirrored left to right and 2 top
         to bottom. A store keeps view 0 alone.
+    whole : TileSet or None
+        All places of which a part is asked for. The windows of a dense encoder are then laid out for all of them, and
+        one of which only a part is missing is encoded again: a run that was stopped, or several processes that share
+        the places, give the same bytes as one that was left alone. By default, windows cover what is missing.
 
     Raises
     ------
@@ -57,6 +62,7 @@ class PredictionOptions:
     cache: bool = True
     cancelled: Callable[[], bool] = never
     view: int = 0
+    whole: TileSet | None = None
 
     def __post_init__(self) -> None:
         if self.view not in range(8):

@@ -22,6 +22,7 @@ from napari_nh2st.engine.place_session import F16, PlaceSession, Predicted
 from napari_nh2st.engine.places import damaged_at
 from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.read_ahead import reader_threads
+from napari_nh2st.engine.windows import BlockIndex, Window
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF, FloatArray, TileSet
 from napari_nh2st.slides.cache import cache_folder
@@ -74,6 +75,7 @@ class Session(PlaceSession):
         )
         self._layout = GroupLayout(slide, model.card, self.embeddings, self.tissue)
         self._encoder = BlockEncoder(self.embeddings)
+        self._windows: list[Window] | None = None
         self.precision = self.runner.precision
 
     def preview(self, places: TileSet, *, cancelled: Callable[[], bool] | None = None) -> F16:
@@ -146,9 +148,21 @@ class Session(PlaceSession):
         self, places: TileSet, focus: tuple[float, float] | None, cancelled: Callable[[], bool]
     ) -> Iterator[PlaceGroup]:
         """Yield groups of places as soon as everything that they see is encoded."""
+        windows = self._windows_of_all()
         with reader_threads() as threads:
             for groups in self._layout.groups(places, focus):
-                yield from self._encoder.encode(groups, focus, threads, cancelled)
+                yield from self._encoder.encode(groups, focus, threads, cancelled, windows)
+
+    def _windows_of_all(self) -> list[Window] | None:
+        """Return the windows of all places that were named in the options; None if none were."""
+        if self.options.whole is None or not self.dense:
+            return None
+        if self._windows is None:
+            blocks: set[BlockIndex] = set()
+            for groups in self._layout.groups(self.options.whole, None):
+                blocks.update(*(group.blocks for group in groups))
+            self._windows = self.embeddings.windows(sorted(blocks), self._encoder.largest)
+        return self._windows
 
     def _spots_of_patches(self, places: TileSet) -> bool:
         """Tell whether these are spots for a patch encoder: off the lattice, on which it keeps its embeddings."""
