@@ -230,6 +230,7 @@ def region_layer(viewer: ViewerModel, fingerprint: str | None) -> Shapes | None:
 
 def prepare_shapes() -> None:
     """Let napari load what triangulates shapes: it takes long the first time. Not on the GUI thread."""
+    import bermuda  # noqa: F401 (napari takes it where it is: a hundred times as fast as without)
     from napari.layers import Shapes
 
     Shapes([np.array([(0, 0), (0, 1), (1, 1)])], shape_type="polygon")

@@ -34,6 +34,7 @@ from napari_nh2st.viewer.regions.drawn import (
     add_region_layer,
     drawn_on,
     keep_colours,
+    prepare_shapes,
     region_layer,
     set_names,
 )
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
     from napari_nh2st.geometry import FloatArray
     from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
+Outlines = list[tuple[Annotation, "FloatArray"]]
+
 KIND, LOCKED = "class", "locked"  # columns of features beside the name
-MOST = 3_000  # shapes: napari takes seconds to draw more of them
+MOST = 1_000  # shapes: napari takes more than a second to draw more of them
 _OFF = 0.5  # share of the corners that may lie off the slide
 
 
@@ -101,9 +104,11 @@ class RegionsOpening:
             number = sum(len(a.polygons) for a in found.annotations)
             if number > MOST:
                 raise Nh2stError(f"{self._path.name} holds {number:,} outlines, and at most {MOST:,} can be drawn here")
+            shapes = outlines_of(found.annotations)
+            prepare_shapes()
         except Exception as error:
             return partial(self._failed, error)
-        return partial(self._draw, found, fingerprint)
+        return partial(self._draw, found, shapes, fingerprint)
 
     def _failed(self, error: Exception) -> None:
         self._sign.hide()
@@ -111,7 +116,7 @@ class RegionsOpening:
             complain(self._viewer, error, self._path)
             self._told(str(error))
 
-    def _draw(self, found: Annotations, fingerprint: str) -> None:
+    def _draw(self, found: Annotations, shapes: Outlines, fingerprint: str) -> None:
         from napari.utils.notifications import show_info
 
         self._sign.hide()
@@ -119,8 +124,8 @@ class RegionsOpening:
         if self._viewer not in open_viewers() or slide_layer is None:
             return
         try:
-            add_annotations(self._viewer, slide_layer, found.annotations)
-        except Nh2stError as error:
+            add_annotations(self._viewer, slide_layer, shapes)
+        except (Nh2stError, RuntimeError) as error:  # napari cannot fill every outline that crosses itself
             self._failed(error)
             return
         left = f"; {found.left_out} left out" if found.left_out else ""
@@ -137,7 +142,7 @@ def region_layer_data(path: Path) -> tuple[list[FloatArray], dict[str, Any], str
     Nh2stError
         As `read_annotations`.
     """
-    shapes = [(a, outline_of(rings)) for a in read_annotations(path).annotations for rings in a.polygons]
+    shapes = outlines_of(read_annotations(path).annotations)
     features = {NAME: [a.title for a, _ in shapes], KIND: [a.kind for a, _ in shapes]}
     meta = {
         "name": path.name.split(".")[0] + " · regions",
@@ -178,7 +183,12 @@ def _is_named_after(path: Path, layer: Layer) -> bool:
     return bool(stem) and name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
 
 
-def add_annotations(viewer: ViewerModel, slide_layer: Layer, annotations: Sequence[Annotation]) -> Shapes:
+def outlines_of(annotations: Sequence[Annotation]) -> Outlines:
+    """Return each polygon of annotations as one outline (k, 2), level-0 pixels, with its annotation."""
+    return [(a, outline_of(rings)) for a in annotations for rings in a.polygons]
+
+
+def add_annotations(viewer: ViewerModel, slide_layer: Layer, shapes: Outlines) -> Shapes:
     """Draw annotations on a slide, in its layer of regions.
 
     Raises
@@ -188,7 +198,6 @@ def add_annotations(viewer: ViewerModel, slide_layer: Layer, annotations: Sequen
     """
     slide = slide_of(slide_layer)
     assert slide is not None
-    shapes = [(a, outline_of(rings)) for a in annotations for rings in a.polygons]
     corners = np.concatenate([outline for _, outline in shapes])
     height, width = slide.shape
     off = float(((corners < 0) | (corners > (width, height))).any(axis=1).mean())
@@ -202,7 +211,7 @@ def add_annotations(viewer: ViewerModel, slide_layer: Layer, annotations: Sequen
     if layer is None:
         facts = {"fingerprint": slide.fingerprint, "shape": slide.shape, "mpp": slide.mpp or 1.0}
         layer = add_region_layer(viewer, f"{slide_layer.name} · regions", facts)
-    keep_colours(layer, {a.title: a.colour for a in annotations if a.title and a.colour is not None})
+    keep_colours(layer, {a.title: a.colour for a, _ in shapes if a.title and a.colour is not None})
     first = len(layer.data)
     layer.add([_in_layer(layer, slide_layer, outline) for _, outline in shapes], shape_type="polygon")
     set_names(layer, {first + i: a.title for i, (a, _) in enumerate(shapes) if a.title})
