@@ -336,7 +336,6 @@ OWN_FILES = {
     "doctor.child": "what the probes print",
     "doctor.known_answers": "the table in the package",
     "doctor.system": "/proc and /sys",
-    "slides.tiff_ome": "XML inside a TIFF file",
 }
 
 

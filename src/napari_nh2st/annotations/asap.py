@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from napari_nh2st.annotations.annotation import Annotation, Annotations, hex_colour, ring
 from napari_nh2st.annotations.xml import root_of
-from napari_nh2st.slides.tiff_ome import elements
+from napari_nh2st.reading.xml import elements
 
 _OUTLINES = ("Polygon", "Rectangle", "Spline")
 _OTHERS = {"Dot": "points", "PointSet": "points", "Measurement": "lines"}

@@ -17,8 +17,8 @@ from napari_nh2st.annotations.annotation import Annotation, Annotations, ellipse
 from napari_nh2st.annotations.xml import root_of
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import FloatArray
+from napari_nh2st.reading.xml import elements
 from napari_nh2st.slide_path import slide_file
-from napari_nh2st.slides.tiff_ome import elements
 
 _OFFSETS = (65422, 65423)
 _SIDES, _RESOLUTIONS, _UNIT = ("ImageWidth", "ImageLength"), ("XResolution", "YResolution"), "ResolutionUnit"

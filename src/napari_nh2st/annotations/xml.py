@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from napari_nh2st.reading import read_text
-from napari_nh2st.slides.tiff_ome import parsed_xml
+from napari_nh2st.reading.xml import parsed_xml
 
 
 def root_of(path: Path) -> Element:

@@ -92,7 +92,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return the provenance, flat, each value as text."""
     import tifffile
 
-    from napari_nh2st.slides.tiff_ome import elements, parsed_xml
+    from napari_nh2st.reading.xml import elements, parsed_xml
 
     with tifffile.TiffFile(path) as file:
         notes = elements(parsed_xml(file.ome_metadata), "MapAnnotation")

@@ -7,9 +7,10 @@ from typing import Any
 
 from tifffile import TiffFile, TiffPage
 
+from napari_nh2st.reading.xml import elements, parsed_xml
 from napari_nh2st.slides.mpp import UNITS, UNKNOWN, Mpp, from_density, judge
 from napari_nh2st.slides.overlap import ventana_xml
-from napari_nh2st.slides.tiff_ome import elements, ome_pixels, parsed_xml, told_size
+from napari_nh2st.slides.tiff_ome import ome_pixels, told_size
 
 # TIFF 6.0, section 8, ResolutionUnit: 2 is inch, 3 is centimetre; micrometres in each
 LENGTHS = {2: (25400.0, "inch"), 3: (10000.0, "cm")}

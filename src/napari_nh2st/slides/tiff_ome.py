@@ -9,23 +9,9 @@ from pathlib import Path
 from tifffile import TiffFile, TiffPage
 
 from napari_nh2st.errors import OtherImage
+from napari_nh2st.reading.xml import elements, parsed_xml
 
 NO_SIZE = (0, 0)
-
-
-def parsed_xml(text: str | None) -> ElementTree.Element | None:
-    """Parse the XML of a file; None if there is none, if it is damaged, or if it defines entities of its own."""
-    if not text or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return None
-    try:
-        return ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, RecursionError):
-        return None
-
-
-def elements(root: ElementTree.Element | None, name: str) -> list[ElementTree.Element]:
-    """Return all elements of a name, whatever their namespace."""
-    return [] if root is None else [e for e in root.iter() if str(e.tag).rsplit("}", 1)[-1] == name]
 
 
 def ome_pixels(tif: TiffFile, series: int, page: TiffPage) -> ElementTree.Element | None:

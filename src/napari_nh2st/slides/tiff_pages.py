@@ -10,11 +10,11 @@ from pathlib import Path
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from napari_nh2st.errors import SlideError
+from napari_nh2st.reading.xml import elements, parsed_xml
 from napari_nh2st.slides.file import SlideFile
 from napari_nh2st.slides.same_picture import Spot, is_tiny, other_picture, same_picture, telling_spots
 from napari_nh2st.slides.source import MAX_SIDE
 from napari_nh2st.slides.tiff_level import TiffLevel
-from napari_nh2st.slides.tiff_ome import elements, parsed_xml
 
 # Series that tifffile puts together from sizes alone: every page is looked at anew.
 OPEN_KINDS = {"generic", "uniform", "shaped"}
