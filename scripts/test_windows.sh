@@ -38,7 +38,7 @@ files=$(grep -rlE "mark\.viewer" tests --include='test_*.py')
 slow=$(grep -lE "mark\.timeout" $files)
 # where setup has found PyQt6, and the readers
 both=$([ -d .venv/pyqt6 ] && grep -lE "mark\.pyqt6" $files)
-readers=$([ -d .venv/readers ] && grep -rlE "mark\.readers" tests --include='test_*.py')
+readers=$([ -d .venv/readers ] && [ -d .venv/pyqt6 ] && grep -rlE "mark\.readers" tests --include='test_*.py')
 { ls -S $slow; ls -S $files | grep -vxF "$slow"; } |
     awk -v groups="$groups" '{ files[NR % groups] = files[NR % groups] " " $0 }
         END { for (g = 1; g <= groups; g++) if (g % groups in files) print files[g % groups] }' |
