@@ -193,6 +193,11 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
     write_file(data, path, value_blocks(prediction, genes, _ROWS, progress))
 
 
+def _memory(tiles: int, genes: int) -> int:
+    """Return the bytes of memory for the file, which is complete there first, and for room to grow."""
+    return 2 * 4 * tiles * genes
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """Return the provenance."""
     import h5py
@@ -234,5 +239,10 @@ def read(path: Path) -> Contents:
 
 IMPORTER = Importer("h5ad", read)
 EXPORTER = Exporter(
-    "h5ad", ".h5ad", "AnnData with the tissue image, for scanpy and squidpy (h5ad)", write, read_record=read_record
+    "h5ad",
+    ".h5ad",
+    "AnnData with the tissue image, for scanpy and squidpy (h5ad)",
+    write,
+    read_record=read_record,
+    memory=_memory,
 )
