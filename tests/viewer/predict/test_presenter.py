@@ -62,7 +62,7 @@ def test_what_was_drawn_stays_on_its_tissue_when_the_pixel_size_changes() -> Non
     desk.predict()
     slide_layer, slide = desk.state.slide_layer, desk.state.slide
     slide_layer.translate = (30, -20)  # the user has moved it
-    regions = add_region_layer(desk.viewer, "regions", desk.map)
+    regions = add_region_layer(desk.viewer, "regions", desk.map.slide)
     regions.add_polygons([np.array([(100.0, 100), (100, 300), (250, 200)])])
     spots = SpotsLayer(desk.viewer, Kind.MEASURED)
     spots.create(np.array([(300.0, 200), (500, 400)]), 60, slide_layer, slide.mpp, "measured")
