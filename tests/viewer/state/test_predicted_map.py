@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.decoder import Decoder
 from napari_nh2st.viewer.state.predicted_map import BLOCK, PredictedMap, Preview
+from support.predictions import prediction
 from viewer.fakes import GENES, card
 
 
@@ -116,3 +118,14 @@ def test_a_preview_shows_where_nothing_better_is() -> None:
 def test_a_slide_smaller_than_a_tile() -> None:
     with pytest.raises(ValueError, match="smaller than one tile"):
         empty_map((100, 5000))
+
+
+def test_a_map_of_values_keeps_them_as_they_are_and_says_so() -> None:
+    whole = prediction(undone=0)
+    values = replace(whole, hidden=whole.matrix(), decoder=Decoder.of_values(len(whole.genes)))
+    made = PredictedMap.of(values)
+    assert made.values_only
+    assert not PredictedMap.of(whole).values_only
+    cells = made.cells(whole.places)
+    np.testing.assert_array_equal(made.values("CD74").ravel()[cells], values.hidden[:, 1])
+    np.testing.assert_array_equal(made.prediction().matrix(), values.hidden)
