@@ -65,6 +65,7 @@ PAGES = (
             "nh2st predict a.svs b.svs --model RUN/model --out results",
             "nh2st predict a.svs --model her2st --out part --region 1000,2000,4000,4000 --genes HER2,CD74",
             "nh2st predict samples.csv --model RUN/model --out results --format h5ad,csv --json",
+            "nh2st predict slides/ --model her2st --out results --workers 4",
         ),
         _COMPUTING,
     ),

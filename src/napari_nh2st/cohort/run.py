@@ -18,7 +18,7 @@ from napari_nh2st.cohort.tasks import predict_slide as whole_slide
 from napari_nh2st.errors import Nh2stError, one_line
 
 _TRIES, _STOPS = 2, 50
-_LOOK = 0.2  # seconds
+_LOOK, _ASK = 0.2, 2.0  # seconds between two looks, and between two questions who is there
 _AHEAD = 2  # tasks for each worker that wait on it, so that it never waits for us
 _LOST = 5.0  # seconds without the scheduler
 _END = 10.0  # seconds that workers get to stop
@@ -84,6 +84,7 @@ class CohortRun:
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._began, self._mm2, self._computed = time.monotonic(), 0.0, 0
         self._unseen: float | None = None
+        self._asked = 0.0
         self._workers: dict[str, Any] = {}
 
     def run(self) -> None:
@@ -125,8 +126,10 @@ class CohortRun:
         now = time.monotonic()
         if self.client.status == "running":
             self._unseen = None
-            with suppress(Exception):  # it has just gone: the next look says so
-                self._workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            if now - self._asked > _ASK or not self._workers:
+                self._asked = now
+                with suppress(Exception):  # it has just gone: the next look says so
+                    self._workers = self.client.scheduler_info(n_workers=-1)["workers"]
             return
         self._unseen = self._unseen or now
         if self.client.status == "closed" or now - self._unseen > _LOST:
