@@ -132,7 +132,7 @@ JOBS = (score, spread, check_tissue, domains, surroundings, tissue_mask, measure
 def compared_regions(window: Window) -> Callable[[], bool]:
     section = window.fold("Regions")
     half = np.array([(100.0, 100.0), (100.0, 600.0), (800.0, 600.0), (800.0, 100.0)])
-    drawn = add_region_layer(window.viewer, "regions", window.widget.workspace.map)
+    drawn = add_region_layer(window.viewer, "regions", window.widget.workspace.map.slide)
     drawn.add_polygons([half, half + np.array((0, 500))])
     window.qtbot.waitUntil(lambda: window.held.release() or section.list.rowCount() == 2, timeout=10_000)
     window.click(section.comparison.button)
