@@ -28,7 +28,7 @@ from napari_nh2st.errors import Nh2stError
         (["info", "{prediction}"], "is a prediction, not a slide: nh2st doctor"),
         (["export", "{out}", "--format", "csv", "--out", "x.csv"], "not a prediction"),
         (["finetune", "nowhere.csv", "--out", "{out}"], "cannot read the sample sheet"),
-        (["predict", "nowhere.xlsx", "--model", "{model}", "--out", "{out}"], "cannot read the sample sheet"),
+        (["predict", "nowhere.xlsx", "--model", "{model}", "--out", "{out}"], "cannot read the sheet of slides"),
         (["evaluate", "nowhere.csv", "--model", "{model}"], "cannot read the sample sheet"),
     ],
 )

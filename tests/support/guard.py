@@ -13,7 +13,8 @@ _CHANGING = {"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1}  # wh
 
 
 class WriteGuard:
-    """Refuses what this process writes outside temporary folders; hidden folders, such as caches, are allowed.
+    """Refuses what this process writes outside temporary folders; hidden folders, such as caches, are allowed, and
+    the folder in which pytest prepares its own.
 
     What is written by C libraries alone, or by another process, is not seen.
     """
@@ -43,5 +44,7 @@ class WriteGuard:
         path = os.path.normpath(Path.cwd() / name)
         if event in ("open", "os.mkdir") and Path(path).is_dir():
             return True  # it is there already; one that is opened holds a temporary file without a name
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in Path(path).parts)
+        hidden = any(
+            part.startswith((".", "pytest-cache-files-")) or part == "__pycache__" for part in Path(path).parts
+        )
         return hidden or path.startswith(self._allowed)
