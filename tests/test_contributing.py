@@ -76,13 +76,17 @@ def test_an_exporter_writes_and_reads_back(lattice, tmp_path, monkeypatch):
     blocks = examples("An exporter")
     module = new_module(monkeypatch, "src/napari_nh2st/formats/npz.py", blocks["src/napari_nh2st/formats/npz.py"])
     line = blocks["src/napari_nh2st/formats/__init__.py"]
-    monkeypatch.setattr(formats, "EXPORTERS", run(line, "__init__.py", {**vars(formats), "npz": module})["EXPORTERS"])
+    tables = run(line, "__init__.py", {**vars(formats), "npz": module})
+    for table in ("EXPORTERS", "IMPORTERS"):
+        monkeypatch.setattr(formats, table, tables[table])
     kept = contract("test_exporters_contract")
     exec(blocks["tests/contract/test_exporters_contract.py"], vars(kept))
     kept.test_every_format_is_read_back_here()
+    kept.test_every_format_that_is_written_is_read()
     kept.test_the_table_says_what_a_menu_needs("npz")
     kept.test_values_centres_and_provenance_come_back("npz", lattice, tmp_path)
     kept.test_genes_are_chosen_and_ordered("npz", tmp_path)
+    kept.test_a_file_opens_again_as_the_prediction_that_it_was("npz", lattice, tmp_path)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Predictions as files: one module a format, one line a format in `EXPORTERS`.
+"""Predictions as files: one module a format, one line a format in `MODULES`.
 
-No torch here, and nothing is pickled. A new format is a module with an `Exporter` and a line below; the command line,
-the widget and the contract tests read the table.
+No torch here, and nothing is pickled. A new format is a module with an `Exporter` and an `Importer`, and its name
+below; the command line, the widget and the contract tests read the tables.
 """
 
 from __future__ import annotations
@@ -27,12 +27,9 @@ from napari_nh2st.formats.table import CARD, DISPLAY, sidecar_path, slide_name, 
 from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.reading import read_json
 
-EXPORTERS: dict[str, Exporter] = {
-    m.EXPORTER.name: m.EXPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, spatialdata, nh2st)
-}
-IMPORTERS: dict[str, Importer] = {
-    m.IMPORTER.name: m.IMPORTER for m in (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, spatialdata, nh2st)
-}
+MODULES = (h5ad, csv, parquet, geojson, ome_tiff, ome_zarr, spatialdata, nh2st)
+EXPORTERS: dict[str, Exporter] = {m.EXPORTER.name: m.EXPORTER for m in MODULES}
+IMPORTERS: dict[str, Importer] = {m.IMPORTER.name: m.IMPORTER for m in MODULES}
 
 __all__ = [
     "EXPORTERS",

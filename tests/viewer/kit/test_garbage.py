@@ -1,12 +1,17 @@
-"""Qt objects that are let go of are never deleted by a worker's thread."""
+"""Qt objects that are let go of are never deleted by a worker's thread, and long collections wait for rest."""
 
 from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from napari_nh2st.viewer.kit import garbage
 from napari_nh2st.viewer.kit.background import Background
@@ -20,6 +25,7 @@ def collecting(monkeypatch) -> Iterator[list[bool]]:
     monkeypatch.setattr(garbage, "_collector", None)
     monkeypatch.setattr(garbage, "_EVERY_MS", 10)
     threads: list[bool] = []
+    thresholds = gc.get_threshold()
 
     def note(phase: str, info: dict[str, int]) -> None:
         threads.append(threading.current_thread() is threading.main_thread())
@@ -28,6 +34,8 @@ def collecting(monkeypatch) -> Iterator[list[bool]]:
     yield threads
     gc.callbacks.remove(note)
     gc.enable()
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 def cycles(stop: threading.Event) -> str:
@@ -50,24 +58,68 @@ def test_while_a_thread_works_the_gui_thread_collects(qtbot, collecting) -> None
     qtbot.waitUntil(gc.isenabled, timeout=10_000)
 
 
-def test_what_a_thread_imported_is_not_walked_through_until_something_large_is_let_go_of(
-    qtbot, collecting, monkeypatch
-) -> None:
-    gc.unfreeze()
+def lose_something() -> weakref.ref[object]:
+    class Large:
+        pass
+
+    lost = Large()
+    lost.itself = lost
+    gone = weakref.ref(lost)
     gc.collect()
+    gc.freeze()  # it has lived for a while
+    return gone
+
+
+def touch(window: QWidget) -> None:
+    """Press a key as the system tells of it: the window hears of it first."""
+    QTest.keyClick(window.windowHandle(), Qt.Key.Key_Shift)
+
+
+def test_what_is_let_go_of_is_found_at_rest_not_under_the_hands(qtbot, collecting, monkeypatch) -> None:
+    monkeypatch.setattr(garbage, "_REST_S", 0.3)
+    background, ends = Background(), []
+    background.call(lambda: "begun", then=ends.append, failed=ends.append)
+    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled(), timeout=10_000)
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.show()
+    window.activateWindow()
+    qtbot.waitUntil(lambda: QGuiApplication.focusWindow() is window.windowHandle())
+    touch(window)
+    garbage.thaw()
+    qtbot.wait(30)
+    gone = lose_something()
+    for _ in range(20):
+        touch(window)
+        qtbot.wait(30)
+    assert gc.get_freeze_count() > 10_000
+    assert gone() is not None, "the window stood still while somebody typed"
+    qtbot.waitUntil(lambda: gone() is None, timeout=10_000)
+    assert gc.get_freeze_count() > 10_000, "what lives on is out of the way again"
+
+
+def test_memory_does_not_wait_for_rest_for_ever(qtbot, collecting, monkeypatch) -> None:
+    monkeypatch.setattr(garbage, "_LATEST_S", 0.2)
+    background, stop, ends = Background(), threading.Event(), []
+    background.call(stop.wait, 20, then=ends.append, failed=ends.append)
+    qtbot.wait(30)
+    gone = lose_something()
+    garbage.thaw()
+    assert gone() is not None
+    qtbot.waitUntil(lambda: gone() is None, timeout=10_000)
+    monkeypatch.setattr(garbage, "_LATEST_S", 1e9)
+    monkeypatch.setattr(garbage, "_MOST", 0)  # any number of objects counts as many
+    gone = lose_something()
+    qtbot.waitUntil(lambda: gone() is None, timeout=10_000)
+    stop.set()
+    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled(), timeout=10_000)
+    assert all(collecting)
+
+
+def test_what_a_thread_imported_is_not_walked_through(qtbot, collecting, monkeypatch) -> None:
+    gc.unfreeze()
     monkeypatch.setattr(garbage, "_MANY", -1)  # any number of modules counts as many
     background, ends = Background(), []
     background.call(lambda: "imported", then=ends.append, failed=ends.append)
     qtbot.waitUntil(lambda: bool(ends) and gc.isenabled(), timeout=10_000)
-    monkeypatch.setattr(garbage, "_MANY", 10**6)
     assert gc.get_freeze_count() > 10_000
-    garbage.thaw()
-    assert not gc.get_freeze_count()
-    background.call(lambda: "again", then=ends.append, failed=ends.append)
-    qtbot.waitUntil(lambda: len(ends) == 2 and gc.isenabled(), timeout=10_000)
-    assert not gc.get_freeze_count(), "what was let go of is still to be found"
-    gc.collect()
-    background.call(lambda: "again", then=ends.append, failed=ends.append)
-    qtbot.waitUntil(lambda: len(ends) == 3 and gc.isenabled(), timeout=10_000)
-    assert gc.get_freeze_count() > 10_000
-    gc.unfreeze()
