@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_nh2st.annotations import read_annotations
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.formats import (
     EXPORTERS,
@@ -430,3 +431,16 @@ def test_exports_without_torch_and_napari(heavy, tmp_path):
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     assert len(out.stdout.splitlines()) == len(names)
+
+
+@pytest.mark.parametrize("keeping", [name for name, exporter in EXPORTERS.items() if exporter.keeps_regions])
+def test_regions_beside_the_tiles_do_not_come_back_as_tiles(keeping, tmp_path):
+    if EXPORTERS[keeping].package:
+        pytest.importorskip(EXPORTERS[keeping].package)
+    made = prediction()
+    square = np.array([(0.0, 0.0), (400.0, 0.0), (400.0, 400.0)])
+    path = export(made, keeping, tmp_path, regions={"tumour": [[square], [square + 500]]})
+    assert len(read_export(path)) == made.done.sum()
+    if keeping == "geojson":
+        (region,) = read_annotations(path).annotations
+        assert (region.name, len(region.polygons)) == ("tumour", 2)

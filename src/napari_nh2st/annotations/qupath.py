@@ -117,7 +117,7 @@ def write_annotations(
     record : mapping, optional
         Where it all comes from: kept in the member ``nh2st``, which QuPath leaves alone.
     """
-    features = [_feature(a, (measurements or {}).get(a.title, {})) for a in annotations]
+    features = [feature_of(a, (measurements or {}).get(a.title, {})) for a in annotations]
     with finished_file(path) as draft, draft.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection",\n')
         if record is not None:
@@ -126,7 +126,8 @@ def write_annotations(
     return Path(path)
 
 
-def _feature(annotation: Annotation, numbers: Mapping[str, float]) -> dict[str, Any]:
+def feature_of(annotation: Annotation, numbers: Mapping[str, float]) -> dict[str, Any]:
+    """Return an annotation as QuPath's GeoJSON has it, with its numbers by their names."""
     rgb = None if annotation.colour is None else [int(annotation.colour[i : i + 2], 16) for i in (1, 3, 5)]
     properties: dict[str, Any] = {"objectType": "annotation"}
     if annotation.name:

@@ -202,7 +202,7 @@ def export(
     check_size(name, len(part), len(genes))
     target, told = export_path(part, name, path), progress or (lambda share: None)
     with _finished(target, exporter) as draft:
-        exporter.write(part, draft, genes, told, **({"regions": regions} if exporter.keeps_regions else {}))
+        exporter.write(part, draft, genes, told, **({"regions": regions} if exporter.keeps_regions and regions else {}))
         if exporter.sidecar:
             with finished_file(sidecar_path(target)) as note:
                 note.write_text(json.dumps(written_record(part), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,7 +1,8 @@
 """GeoJSON in QuPath's form: tiles as squares in level-0 pixels, values of genes as their measurements.
 
 Drag the file onto the slide in QuPath (0.4 or newer), or import it with a script. *Measure > Show measurement maps*
-colours the tiles. The member ``nh2st`` beside the features has the provenance and the facts of each gene.
+colours the tiles. Drawn regions follow the tiles as annotations. The member ``nh2st`` beside the features has the
+provenance and the facts of each gene.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.annotations import Annotation
+from napari_nh2st.annotations.qupath import feature_of
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
 from napari_nh2st.formats.importer import Contents, Importer
+from napari_nh2st.formats.shapes import Outlines
 from napari_nh2st.formats.table import gene_facts, tile_ids, tile_side, value_blocks, written_record
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.reading import parse_json
@@ -53,8 +57,15 @@ def _features(
         }
 
 
-def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
-    """Write a feature collection, a line a tile."""
+def write(
+    prediction: Prediction,
+    path: Path,
+    genes: Sequence[str],
+    progress: Progress,
+    *,
+    regions: Outlines | None = None,
+) -> None:
+    """Write a feature collection, a line a tile and a line a region."""
     places, facts = prediction.places, gene_facts(prediction, genes)
     ids, side, trust = tile_ids(places), tile_side(places), _held_out(facts)
     record = written_record(prediction) | {"gene_facts": facts}
@@ -66,6 +77,9 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
                 feature["properties"]["measurements"] |= trust
                 file.write(comma + json.dumps(feature))
                 comma = ",\n"
+        for name, polygons in (regions or {}).items():
+            region = feature_of(Annotation([list(polygon) for polygon in polygons], name=name), {})
+            file.write(comma + json.dumps(region))
         file.write("\n]}\n")
 
 
@@ -86,6 +100,8 @@ def read(path: Path) -> Contents:
             if not text.startswith('{"type": "Feature",'):
                 continue
             feature = parse_json(text)
+            if feature["properties"]["objectType"] == "annotation":
+                continue
             facts, square = feature["properties"], feature["geometry"]["coordinates"][0]
             genes = genes or [gene for gene in record["gene_facts"] if gene in facts["measurements"]]
             rows.append(np.array([facts["measurements"][gene] for gene in genes], dtype=np.float32))
@@ -103,6 +119,7 @@ EXPORTER = Exporter(
     "Tiles as squares with their values as measurements, for QuPath (GeoJSON)",
     write,
     read_record=read_record,
+    keeps_regions=True,
     most_values=_MOST_VALUES,
     memory=in_blocks(4 * _ROWS),
 )

@@ -42,6 +42,7 @@ from napari_nh2st.viewer.predict.region_section import RegionSection
 from napari_nh2st.viewer.predict.slide_section import SlideSection
 from napari_nh2st.viewer.predict.tissue_section import TissueSection
 from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.regions.domains import domains_on_slide
 from napari_nh2st.viewer.regions.drawn import regions_on_slide
 from napari_nh2st.viewer.regions.section import RegionsSection
 from napari_nh2st.viewer.several.section import SeveralSection
@@ -169,6 +170,7 @@ class PredictWidget(QWidget):
         self.tissue = TissueSection(self.workspace)
         self.result = ExportSection(self.workspace)
         self.result.presenter.regions = partial(regions_on_slide, self.workspace)
+        self.result.presenter.domains = partial(domains_on_slide, self.workspace)
         self.empty = EmptyDock(self.workspace)
         self._tour: Tour | None = None
         self._is_empty = False

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nh2st.annotations import write_annotations
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.viewer.layers.domains import colour_of
+from napari_nh2st.viewer.layers.domains import domain_annotations_of
 from napari_nh2st.viewer.layers.roles import Kind, MapRole, gene_in, heatmap_map, role_in
 
 if TYPE_CHECKING:
@@ -101,13 +101,9 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
 
 def write_domains(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a layer of domains, with the genes that are predicted in them, for QuPath."""
-    from napari_nh2st.analysis.region_files import domain_annotations
     from napari_nh2st.analysis.region_files import write_regions as write
 
     role = role_in(attributes.get("metadata"))
     if not isinstance(role, MapRole) or role.kind is not Kind.DOMAINS:
         raise Nh2stError("these labels are no domains: find them in the section Regions of the dock NH2ST")
-    prediction = role.map.prediction()
-    labels = np.asarray(data).ravel()[role.map.cells(prediction.places)]
-    colours = {int(n): colour_of(int(n)) for n in np.unique(labels) if n}
-    return [str(write(prediction, domain_annotations(prediction, labels, colours), path))]
+    return [str(write(*domain_annotations_of(role.map, np.asarray(data)), path))]

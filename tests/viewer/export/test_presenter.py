@@ -292,15 +292,17 @@ def test_a_file_that_was_stopped_is_not_there(desk: Export, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_drawn_regions_go_into_the_formats_that_keep_them(desk: Export, tmp_path: Path) -> None:
+def test_drawn_regions_and_domains_go_into_the_formats_that_keep_them(desk: Export, tmp_path: Path) -> None:
     kept = []
     desk.services.export = lambda *given, regions=None, **more: kept.append(regions)
     desk.predict()
     corners = np.array([(0.0, 0.0), (400.0, 0.0), (400.0, 400.0)])
     desk.export.regions = lambda: {"tumour": [corners]}
-    for name in ("spatialdata", "h5ad"):
+    desk.export.domains = lambda: lambda: {"Domain 1": [[corners + 400]]}
+    for name in ("spatialdata", "geojson", "h5ad"):
         desk.export.save_table(ExportChoice(format=name, file=tmp_path / "a"))
-    assert kept == [{"tumour": [[corners]]}, None]
+    assert [list(each or ()) for each in kept] == [["Domain 1", "tumour"], ["Domain 1", "tumour"], []]
+    assert kept[0]["tumour"][0][0] is corners
 
 
 def test_a_report_has_the_gene_in_the_window_the_pinned_ones_and_the_regions(desk: Export, tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
+from napari_nh2st.annotations import read_annotations
 from napari_nh2st.viewer.layers import frames
 from napari_nh2st.viewer.layers.domains import colour_of
 from napari_nh2st.viewer.predict.events import State
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from napari_nh2st.viewer.predict_dock import PredictWidget
+from napari_nh2st.viewer.regions.domains import domains_on_slide
 from napari_nh2st.viewer.regions.messages import ALIKE, DONE_DRAWING, DRAW
 from viewer.fakes import FakeServices, FakeSlide
 
@@ -278,7 +280,7 @@ def test_clicking_a_gene_shows_it_choosing_a_region_describes_it_and_all_are_sav
     assert len(saved) == 2 * 4
 
 
-def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
+def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path, monkeypatch) -> None:
     dock.find()
     domains = dock.domains
     first = domains.table.frame
@@ -299,6 +301,12 @@ def test_marker_genes_of_each_domain(dock: Dock, tmp_path: Path) -> None:
     dock.qtbot.keyClick(domains.choice, Qt.Key.Key_Down)
     assert not domains.table.frame.sort_index().equals(first.sort_index())
     assert (dock.widget.heatmap.layer.visible, domains.layer.visible) == (False, True)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *asked: (str(tmp_path / "d"), "GeoJSON (*.geojson)"))
+    dock.click(domains.save)
+    dock.until(lambda: domains.sentence.text().startswith("Saved "))
+    written = read_annotations(tmp_path / "d.geojson").annotations
+    assert [a.kind for a in written] == [f"Domain {i + 1}" for i in range(domains.choice.count())]
+    assert {a.title: a.polygons for a in written}.keys() == domains_on_slide(dock.widget.workspace)().keys()
     saved = pd.read_csv(domains.table.write(tmp_path / "markers.csv"))
     assert list(saved.columns) == ["domain", "gene", "n_tiles", "difference", "score", "p", "adjusted p"]
     assert saved["domain"].nunique() == domains.choice.count()

@@ -95,6 +95,7 @@ class ExportPresenter:
         self._writing = False
         self._figure, self._export, self._report = FigureChoice(), ExportChoice(), ReportChoice()
         self.regions: Callable[[], Regions] = dict  # drawn ones, level-0 pixels; the dock knows them
+        self.domains: Callable[[], Callable[[], Outlines]] = lambda: dict  # what works their outlines out in a thread
         self._devices: tuple[str, ...] = ("auto",)
         state, preferences = workspace.state, workspace.preferences
         for told in (state.events.slide, state.events.model, state.events.drawings, state.events.jobs_ended):
@@ -227,8 +228,11 @@ class ExportPresenter:
         self._workspace.save_folder.saved(choice.file)
         export, prediction = self._workspace.services.export, prediction_map.prediction()
         write = partial(export, prediction, choice.format, str(choice.file), genes, self._display())
-        kept = {"regions": self._outlines()} if EXPORTERS[choice.format].keeps_regions else {}
-        self._write(lambda progress, cancelled: write(progress=progress, **kept))
+        if not EXPORTERS[choice.format].keeps_regions:
+            self._write(lambda progress, cancelled: write(progress=progress))
+            return
+        regions, domains = self._outlines(), self.domains()
+        self._write(lambda progress, cancelled: write(progress=progress, regions={**domains(), **regions}))
 
     def _outlines(self) -> Outlines:
         """Return the drawn regions: polygons without holes, several of one name."""

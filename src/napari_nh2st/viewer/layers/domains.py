@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
     from napari_nh2st.analysis.domains import Domains
+    from napari_nh2st.annotations import Annotation
+    from napari_nh2st.engine.prediction import Prediction
 
 # Okabe and Ito's, which colour-blind eyes tell apart, then five of Tol's "muted" ones; least like tissue first
 COLOURS = (
@@ -51,6 +53,18 @@ def legend_of(image: npt.NDArray[np.integer[Any]]) -> tuple[Line, ...]:
         rest = shares[MOST_LINES - 1 :]
         lines[MOST_LINES - 1 :] = [(f"{len(rest)} smaller ones: {rest.sum():z.0f} %", None)]
     return tuple(lines)
+
+
+def domain_annotations_of(
+    prediction_map: PredictedMap, image: npt.NDArray[np.integer[Any]]
+) -> tuple[Prediction, list[Annotation]]:
+    """Return what is predicted and its domains (rows, columns) as annotations. Of many tiles it takes a while."""
+    from napari_nh2st.analysis.region_files import domain_annotations
+
+    prediction = prediction_map.prediction()
+    labels = image.ravel()[prediction_map.cells(prediction.places)]
+    colours = {int(n): colour_of(int(n)) for n in np.unique(labels) if n}
+    return prediction, domain_annotations(prediction, labels, colours)
 
 
 class DomainsLayer(MapLayer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,12 +14,20 @@ import numpy.typing as npt
 from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
-from napari_nh2st.viewer.layers.domains import DomainsLayer, image_of
+from napari_nh2st.viewer.kit.phrases import error_words
+from napari_nh2st.viewer.layers.domains import DomainsLayer, domain_annotations_of, image_of
 from napari_nh2st.viewer.layers.label_colours import prepare_labels
 from napari_nh2st.viewer.layers.roles import Kind, MapRole, role_of
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
-from napari_nh2st.viewer.regions.messages import FIND_TIP, NO_EMBEDDINGS, OF_BEFORE, SLIDE_CLOSED, domains_words
+from napari_nh2st.viewer.regions.messages import (
+    FIND_TIP,
+    NO_DOMAINS,
+    NO_EMBEDDINGS,
+    OF_BEFORE,
+    SLIDE_CLOSED,
+    domains_words,
+)
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 
     from napari_nh2st.analysis.domains import Domains
     from napari_nh2st.engine.prediction import Prediction
+    from napari_nh2st.formats.shapes import Outlines
 
 RESOLUTIONS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of leiden, from few domains to many
 OpenInputs = Callable[[Tell, Cancelled], PredictionInputs]
@@ -114,6 +124,18 @@ class DomainsPresenter:
         work = partial(_find, prediction_map, self._inputs(), RESOLUTIONS[self._view.fineness])
         self._view.show_button(FIND_TIP, on=False)
         self._view.work.start("Looking for domains", work, partial(self._show, prediction_map), self.show_state)
+
+    def save(self, path: str) -> None:
+        """Write all domains with their genes, as the file's ending says."""
+        if self.layer is None:
+            self._view.show_sentence(NO_DOMAINS)
+            return
+        self._workspace.save_folder.saved(path)
+        self._workspace.background.call(
+            *(_write, self.layer.map, self.layer.values, path),
+            then=lambda written: self._view.show_sentence(f"Saved {written}"),
+            failed=lambda error: self._view.show_sentence(f"Could not save: {error_words(error)}"),
+        )
 
     def _inputs(self) -> OpenInputs | str:
         """Return what opens slide and model in a thread, or why that cannot be."""
@@ -262,6 +284,26 @@ def _find(
     image = image_of(prediction_map, prediction_map.cells(prediction.places), domains)
     prepare_labels(image.dtype)
     return prediction, image, domains, why_not
+
+
+def _write(prediction_map: PredictedMap, image: DomainsImage, path: str) -> Path:
+    """Write domains with the genes that are predicted in them. Not on the GUI thread."""
+    from napari_nh2st.analysis.region_files import write_regions
+
+    return write_regions(*domain_annotations_of(prediction_map, image), path)
+
+
+def domains_on_slide(workspace: Workspace) -> Callable[[], Outlines]:
+    """Return what works out the outlines of the domains of the map that is shown; call that in a thread."""
+    kinds = ((layer, role_of(layer)) for layer in reversed(workspace.viewer.layers))
+    for layer, role in kinds:
+        if isinstance(role, MapRole) and (role.kind, role.map) == (Kind.DOMAINS, workspace.map):
+            return partial(_outlines, role.map, np.asarray(layer.data))
+    return dict
+
+
+def _outlines(prediction_map: PredictedMap, image: DomainsImage) -> Outlines:
+    return {a.title: a.polygons for a in domain_annotations_of(prediction_map, image)[1]}
 
 
 def _markers(prediction: Prediction, domains: Domains, tell: Tell, cancelled: Cancelled) -> pd.DataFrame:

@@ -17,7 +17,8 @@ from napari_nh2st.viewer.kit.texts import Label, Note, Sentence
 from napari_nh2st.viewer.layers.domains import colour_of
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.regions.domains import RESOLUTIONS, DomainsPresenter
-from napari_nh2st.viewer.regions.messages import ALIKE, DOMAIN_TIPS, FIND_TIP
+from napari_nh2st.viewer.regions.messages import ALIKE, DOMAIN_TIPS, FIND_TIP, NO_DOMAINS, SAVE_DOMAINS_TIP
+from napari_nh2st.viewer.regions.save_dialog import ask_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,8 @@ class DomainsPart(QWidget):
         self.slider.setPageStep(1)
         self.slider.setToolTip("Few large domains, or many small ones")
         self.button = action_button("Find domains", FIND_TIP, lambda: self.presenter.find())
+        self.save = action_button("Save…", SAVE_DOMAINS_TIP, self.ask_save, reason_off=NO_DOMAINS)
+        self._save_folder = workspace.save_folder
         self.task = self.work = Task(workspace)
         self.sentence = Sentence()
         self.choice = NarrowCombo("The domain whose genes the table shows, with its share of what is predicted")
@@ -43,12 +46,19 @@ class DomainsPart(QWidget):
         self.note = Note()
         layout = column(self)
         layout.addLayout(row(Label("few domains"), self.slider, Label("many"), stretch=1))
-        for part in (self.button, self.task, self.sentence, self.choice, self.table, self.note):
+        layout.addLayout(row(self.button, self.save, stretch=0))
+        for part in (self.task, self.sentence, self.choice, self.table, self.note):
             layout.addWidget(part)
         self.presenter = DomainsPresenter(workspace, self)
         self.choice.activated.connect(lambda index: self.presenter.choose_domain())
         self.table.gene_clicked.connect(self.presenter.show_gene)
         self.presenter.begin()
+
+    def ask_save(self) -> None:
+        """Ask where the domains are saved."""
+        path = ask_file(self, "domains", self._save_folder)
+        if path:
+            self.presenter.save(path)
 
     @property
     def layer(self) -> Layer | None:
@@ -75,6 +85,7 @@ class DomainsPart(QWidget):
 
     def list_domains(self, shares: list[float]) -> None:
         """List domains by their shares of the tissue."""
+        self.save.set_reason_off("" if shares else NO_DOMAINS)
         self.choice.clear()
         for number, share in enumerate(shares, 1):
             self.choice.addItem(swatch(colour_of(number)), f"{number}: {100 * share:z.0f} % of the tissue", number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -32,12 +31,12 @@ from napari_nh2st.viewer.regions.messages import (
 )
 from napari_nh2st.viewer.regions.presenter import Listed, Regions, RegionsPresenter
 from napari_nh2st.viewer.regions.region_list import RegionList
+from napari_nh2st.viewer.regions.save_dialog import ask_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _OPENED = "Regions (*.geojson *.json *.xml *.ndpa);;All files (*)"
-_SAVED = "GeoJSON for QuPath (*.geojson);;Table (*.csv)"
 _DRAWN_MS = 400  # a shape that has not changed for so long is done
 
 
@@ -88,11 +87,9 @@ class RegionsSection(QWidget):
 
     def ask_save(self) -> None:
         """Ask where the regions are saved."""
-        proposed = str(self._save_folder.path_for("regions.geojson"))
-        path, chosen = QFileDialog.getSaveFileName(self, "Save regions", proposed, _SAVED)
+        path = ask_file(self, "regions", self._save_folder)
         if path:
-            ending = ".csv" if "csv" in chosen else ".geojson"
-            self.presenter.save(path if Path(path).suffix.lower() in (".geojson", ".csv") else path + ending)
+            self.presenter.save(path)
 
     @property
     def folded(self) -> bool:
