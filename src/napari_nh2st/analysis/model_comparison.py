@@ -105,9 +105,7 @@ class ModelComparison:
         Of two models, the second one's z-score less the first one's: above 0 the second one predicts more there,
         measured by what is usual for it on this slide. Of more models, the highest z-score less the lowest.
         """
-        z = self.z_scores(gene)
-        out: F32 = z[1] - z[0] if len(z) == 2 else z.max(axis=0) - z.min(axis=0)
-        return out
+        return disagreement_of(self.values(gene))
 
     def table(
         self,
@@ -178,6 +176,13 @@ class ModelComparison:
             rows = [self.rows[gene][i] for gene in genes]
             laid.append(self.common.lay(i, prediction.decoder(prediction.hidden, rows)))
         return np.stack(laid)
+
+
+def disagreement_of(values: F32) -> F32:
+    """Return how far predictions (k, m) of k models disagree, (m,), as `ModelComparison.disagreement` has it."""
+    z = z_scores(values)
+    out: F32 = z[1] - z[0] if len(z) == 2 else z.max(axis=0) - z.min(axis=0)
+    return out
 
 
 def compare_predictions(predictions: Sequence[Prediction], names: Sequence[str] | None = None) -> ModelComparison:

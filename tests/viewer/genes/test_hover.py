@@ -14,6 +14,7 @@ from napari_nh2st.viewer.layers.context_effect import ContextEffect, EffectLayer
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.spots import SpotValues
 from napari_nh2st.viewer.predict_dock import PredictWidget
+from napari_nh2st.viewer.regions.drawn import add_region_layer, set_names
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 from napari_nh2st.viewer.state.style import Style
 from viewer.fakes import FakeModel, FakeServices, FakeSlide, card, hidden_at
@@ -128,6 +129,26 @@ def test_over_the_effect_of_the_surroundings_the_line_gives_it_too() -> None:
     assert " · +0.50 from its surroundings · " in scene.point_at(2)
     assert "surroundings" not in scene.point_at(3)
     assert scene.point_at(3).startswith("ERBB2")
+
+
+def test_a_region_under_the_mouse_is_named_before_the_value() -> None:
+    scene = Scene()
+    bare = scene.point_at(0)
+    scene.point_at(5)
+    y, x = scene.viewer.cursor.position
+    square = [(y - 9, x - 9), (y - 9, x + 9), (y + 9, x + 9), (y + 9, x - 9)]
+    facts = {"fingerprint": scene.slide.fingerprint, "shape": scene.slide.shape, "mpp": 0.5}
+    layer = add_region_layer(scene.viewer, "regions", facts)
+    outline = [layer.world_to_data(corner) for corner in square]
+    layer.add_polygons([outline])
+    set_names(layer, {0: "tumour"})
+    assert scene.point_at(5).startswith("tumour · ERBB2 ")
+    assert scene.point_at(0) == bare
+    scene.heatmap.layer.visible = False
+    assert scene.point_at(5) == "tumour"
+    scene.point_at(0)
+    scene.viewer.status = {"coordinates": "[1, 2]", "value": "[, ]"}  # napari's of a place beside all shapes
+    assert scene.viewer.status["value"] == ""
 
 
 def test_the_distribution_is_drawn_anew_when_gene_map_or_count_change() -> None:

@@ -46,9 +46,24 @@ class ModelsWindow(Window):
         side = self.side.presenter._side
         return side is not None and not side.entering
 
+    def say_at(self, cell: int) -> str:
+        """Return the status line over a cell of the map."""
+        heatmap = self.widget.heatmap
+        return self.say_on(heatmap.layer, divmod(cell, heatmap.map.columns))
+
+    def say_on(self, layer, place) -> str:
+        """Return the status line over a place (row, column) of a layer."""
+        self.viewer.mouse_over_canvas = True
+        self.viewer.cursor.position = tuple(layer.data_to_world(place))
+        return str(self.viewer.status)
+
     @property
     def copies(self) -> list[str]:
         return [layer.name for layer in self.viewer.layers if kind_of(layer) is Kind.COPY]
+
+
+def value(prediction_map, cell: int) -> float:
+    return float(prediction_map.values("ERBB2", np.array([cell]))[0])
 
 
 def test_a_person_compares_two_models(make_napari_viewer, qtbot, tmp_path: Path) -> None:
@@ -89,6 +104,11 @@ def test_a_person_compares_two_models(make_napari_viewer, qtbot, tmp_path: Path)
     rectangle = agreement.table.view.visualRect(agreement.table.view.model().index(row, 0))
     qtbot.mouseClick(agreement.table.view.viewport(), LEFT, pos=rectangle.center())
     qtbot.waitUntil(lambda: window.in_sight == ["A", "A · ERBB2 · disagreement of her2st and other"])
+    first, second = section.selection.maps
+    assert window.say_at(cell := int(np.flatnonzero(first.map.done)[3])) == (
+        f"ERBB2 her2st {value(first.map, cell):z.2f}, other {value(second.map, cell):z.2f} · difference "
+        f"{agreement.presenter.compared.image.values.flat[cell]:+z.2f} standard deviations"
+    )
     window.click(agreement.table.enlarge)
     assert any(isinstance(each, TableWindow) and each.isVisible() for each in QGuiApplication.instance().allWidgets())
     window.click(agreement.layer)
@@ -102,6 +122,10 @@ def test_a_person_compares_two_models(make_napari_viewer, qtbot, tmp_path: Path)
     qtbot.waitUntil(lambda: right.presenter.right is not None, timeout=20_000)
     window.click(right.layer)
     assert window.in_sight == ["A", "A · ERBB2 · her2st or other, the nearer"]
+    spots = window.viewer.layers["A · ERBB2 · her2st or other, the nearer"]
+    said = window.say_on(spots, spots.data[0])
+    assert said.startswith(f"ERBB2 measured {spots.features['measured'].iloc[0]:z.2f}, her2st ")
+    assert said.endswith(f" · {spots.features['nearer'].iloc[0]} is nearer")
     assert list(right.table.frame.columns) == ["her2st", "other", "nearer"]
     written = right.table.write(tmp_path / "right.csv").read_text()
     assert written.startswith("gene,her2st,other,difference,low,high,nearer,spots")

@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.geometry import FloatArray
 from napari_nh2st.markup import untagged
 from napari_nh2st.model.trust_words import trust_words
 from napari_nh2st.viewer.kit.phrases import signed
 from napari_nh2st.viewer.layers.context_effect import effect_of
-from napari_nh2st.viewer.layers.roles import Kind, gene_of, kind_of, map_of
-from napari_nh2st.viewer.layers.spots import MEASURED_UNIT, SpotValues, values_under
-from napari_nh2st.viewer.predict.region import under_cursor
+from napari_nh2st.viewer.layers.roles import Kind, MapRole, gene_of, kind_of, map_of, role_of
+from napari_nh2st.viewer.layers.spots import MEASURED_UNIT, SpotValues, nearer_words, values_under
+from napari_nh2st.viewer.predict.region import corners_of, under_cursor
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer
+    from napari.layers import Layer, Shapes
 
 _SPOTS = (Kind.MEASURED, Kind.DIFFERENCE)
 _SAMPLE = 4_000  # values that stand for all of them: a percentile is right to one, and the mouse does not wait
+_NO_SHAPE = "[, ]"  # napari's word for the number of no shape and of no corner of it
 _CHANGED = 0.1  # they are drawn anew when a tenth more, or fewer, are predicted
 
 
@@ -84,11 +86,33 @@ class Hover:
 
     def words(self) -> str:
         """Return what to say of the place under the cursor, empty where nothing of ours is."""
+        return " · ".join(words for words in (self._region_words(), self._value_words()) if words)
+
+    def _region_words(self) -> str:
+        """Return the names of the regions under the cursor."""
+        viewer = self._viewer
+        layers = [layer for layer in viewer.layers if kind_of(layer) is Kind.REGIONS and layer.visible]
+        return untagged(", ".join(dict.fromkeys(name for layer in layers for name in _regions_under(viewer, layer))))
+
+    def _value_words(self) -> str:
         for layer in reversed(self._viewer.layers):
-            words = (self._spot_words(layer) or self._words_of(layer)) if layer.visible and layer.opacity else ""
+            words = self._words_on(layer) if layer.visible and layer.opacity else ""
             if words:
                 return words
         return ""
+
+    def _words_on(self, layer: Layer) -> str:
+        return self._spot_words(layer) or self._said_words(layer) or self._words_of(layer)
+
+    def _said_words(self, layer: Layer) -> str:
+        """Say of a layer of several models what they predict, or which one is nearer to the measured value."""
+        if kind_of(layer) is Kind.NEARER:
+            return untagged(nearer_words(layer, under_cursor(self._viewer, layer)))
+        role = role_of(layer)
+        if not isinstance(role, MapRole) or role.say is None:
+            return ""
+        cell = self._cell(layer, role.map)
+        return "" if cell is None else untagged(role.say(role.gene, int(cell[0])))
 
     def _spot_words(self, layer: Layer) -> str:
         """Say what was measured at a spot and what is predicted there."""
@@ -122,7 +146,10 @@ class Hover:
             self._viewer.status = ""
 
     def said(self, event: object = None) -> None:
-        """Say it again after napari has said something else."""
+        """Say it again after napari has said something else; of shapes it gives empty brackets for no value."""
+        status = self._viewer.status
+        if not self._text and isinstance(status, dict) and status.get("value") == _NO_SHAPE:
+            self._viewer.status = {**status, "value": ""}
         if self._text and self._viewer.mouse_over_canvas and self._viewer.status not in ("", self._text):
             self._viewer.status = self._text
 
@@ -138,3 +165,25 @@ class Hover:
         if not (0 <= row < prediction_map.rows and 0 <= column < prediction_map.columns):
             return None
         return np.array([row * prediction_map.columns + column])
+
+
+def _regions_under(viewer: ViewerModel, layer: Shapes) -> list[str]:
+    """Return the names of a layer's shapes that lie under the cursor."""
+    place = under_cursor(viewer, layer)
+    names = layer.features["name"].tolist() if "name" in layer.features else []
+    found = []
+    for name, vertices, kind in zip(names, layer.data, layer.shape_type, strict=False):
+        box = np.asarray(vertices)[:, -2:]
+        near = bool((box.min(axis=0) <= place).all() and (place <= box.max(axis=0)).all())
+        if near and isinstance(name, str) and name and _encloses(corners_of(vertices, kind), place):
+            found.append(name)
+    return found
+
+
+def _encloses(corners: FloatArray, place: FloatArray) -> bool:
+    """Tell whether a place (y, x) lies in a polygon: a line from there to the right crosses its edge an odd number."""
+    ends = np.roll(corners, -1, axis=0)
+    across = (corners[:, 0] > place[0]) != (ends[:, 0] > place[0])
+    start, end = corners[across], ends[across]
+    at = start[:, 1] + (place[0] - start[:, 0]) / (end[:, 0] - start[:, 0]) * (end[:, 1] - start[:, 1])
+    return bool((at > place[1]).sum() % 2)

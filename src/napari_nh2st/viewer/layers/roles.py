@@ -6,7 +6,7 @@ conversions of a layer take its metadata along: a layer that is not of the type 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -118,10 +118,14 @@ class MapRole(Role):
     ----------
     preview : bool
         Whether part of it is a quick preview.
+    say : callable, optional
+        ``say(gene, cell)`` returns what the status line says of a cell (its flat index), where that is not the
+        prediction; empty where there is nothing to say.
     """
 
     map: PredictedMap
     preview: bool = False
+    say: Callable[[str, int], str] | None = None
 
 
 def slide_role(slide: Slide, measurement: Sample | None = None) -> SlideRole:

@@ -61,15 +61,34 @@ class SpotValues:
 
 def values_under(layer: Layer, place: FloatArray) -> SpotValues | None:
     """Return the values of the spot of a layer at a place (y, x) in its data, None where there is none."""
-    role = role_of(layer)
-    if not isinstance(role, SpotsRole) or "measured" not in layer.features or not len(layer.data):
+    role, nearest = role_of(layer), _spot_at(layer, place)
+    if nearest is None or not isinstance(role, SpotsRole) or "predicted" not in layer.features:
+        return None
+    measured, predicted = (float(layer.features[name].iloc[nearest]) for name in ("measured", "predicted"))
+    return SpotValues(role.gene, measured, predicted, role.unit)
+
+
+def nearer_words(layer: Layer, place: FloatArray) -> str:
+    """Say what was measured at the spot at a place (y, x), what each model predicts there, and which is nearer."""
+    role, nearest = role_of(layer), _spot_at(layer, place)
+    if nearest is None or role is None or "nearer" not in layer.features:
+        return ""
+    spot = layer.features.iloc[nearest].to_dict()
+    measured, nearer = float(spot.pop("measured")), str(spot.pop("nearer"))
+    each = ", ".join(f"{name} {float(value):z.2f}" for name, value in spot.items())
+    which = "" if nearer == "-" else f" · {nearer} is nearer"
+    return f"{role.gene} measured {measured:z.2f}, {each}{which}"
+
+
+def _spot_at(layer: Layer, place: FloatArray) -> int | None:
+    """Return the number of the spot at a place (y, x), None where there is none or nothing is known of it."""
+    if not isinstance(role_of(layer), SpotsRole) or "measured" not in layer.features or not len(layer.data):
         return None
     away = np.hypot(*(np.asarray(layer.data)[:, -2:] - place).T)
     nearest = int(np.argmin(away))
     if away[nearest] > float(np.ravel(layer.size)[min(nearest, np.size(layer.size) - 1)]) / 2:
         return None
-    measured, predicted = (float(layer.features[name].iloc[nearest]) for name in ("measured", "predicted"))
-    return SpotValues(role.gene, measured, predicted, role.unit)
+    return nearest
 
 
 class SpotsLayer(OwnedLayer):

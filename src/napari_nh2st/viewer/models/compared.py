@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import numpy as np
 
-from napari_nh2st.analysis.model_comparison import ModelComparison, compare_predictions
+from napari_nh2st.analysis.model_comparison import ModelComparison, compare_predictions, disagreement_of
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.limits import Limits
 from napari_nh2st.viewer.kit.long_work import Cancelled, Tell
@@ -15,7 +17,13 @@ from napari_nh2st.viewer.layers.context_effect import LOWER, RAISE, blue_to_oran
 from napari_nh2st.viewer.layers.map_layer import Look
 from napari_nh2st.viewer.layers.roles import Kind, map_role
 from napari_nh2st.viewer.layers.tile_values import F32, TileValues
-from napari_nh2st.viewer.models.messages import TOO_MANY_TILES, agreement_words, disagreement_key, lacking_words
+from napari_nh2st.viewer.models.messages import (
+    TOO_MANY_TILES,
+    agreement_words,
+    disagreement_key,
+    lacking_words,
+    point_words,
+)
 from napari_nh2st.viewer.models.selection import ModelMap
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -55,6 +63,14 @@ class Compared:
             models=names,
             model_hashes=hashes,
         )
+        self._shown: tuple[str, F32] | None = None  # a gene, and what each model predicts of it at the common places
+        own = ref(self)  # the layer may outlive the dock; what was compared need not
+
+        def say(gene: str, cell: int) -> str:
+            compared = own()
+            return "" if compared is None else compared.words_at(gene, cell)
+
+        role = replace(role, say=say)
         self.image = TileValues(viewer, role, Look(blue_to_orange() if len(maps) == 2 else "inferno"))
 
     @property
@@ -89,7 +105,20 @@ class Compared:
 
         Of very many tiles that takes longer than the window may wait: call it in a thread.
         """
-        return self.figures.disagreement(gene) if gene in self.figures.rows else None
+        if gene not in self.figures.rows:
+            return None
+        values = self.figures.values(gene)
+        self._shown = gene, values
+        return disagreement_of(values)
+
+    def words_at(self, gene: str, cell: int) -> str:
+        """Say what the models predict at a cell of the layer, and how far they differ; empty off the common tiles."""
+        shown = self._shown
+        found = np.flatnonzero(self._cells == cell)
+        if shown is None or shown[0] != gene or not len(found):
+            return ""
+        far = float(self.image.values.reshape(-1)[cell])
+        return point_words(gene, self.names, shown[1][:, found[0]].tolist(), far)
 
     def draw(self, gene: str, values: F32 | None) -> None:
         """Draw where the models disagree about a gene."""

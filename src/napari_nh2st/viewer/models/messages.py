@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_nh2st.model.trust_words import PCC_MEANS
-from napari_nh2st.viewer.kit.phrases import count
+from napari_nh2st.viewer.kit.phrases import count, signed
 
 NO_SLIDE = "Open a slide first."
 NOTHING_YET = "No model has predicted this slide yet. Press Predict, then choose another model and press Predict again."
@@ -78,6 +78,13 @@ def agreement_words(gene: str, pcc: float, apart: float, tiles: int) -> str:
         f"{gene}: PCC {pcc:z.2f} between the models, across {count(tiles, 'tile')}. "
         f"They differ by more than one standard deviation at {apart:.0%} of them."
     )
+
+
+def point_words(gene: str, names: Sequence[str], values: Sequence[float], far: float) -> str:
+    """Say what models predict of a gene at one place, and how far they differ (standard deviations)."""
+    each = ", ".join(f"{name} {value:z.2f}" for name, value in zip(names, values, strict=True))
+    apart = f"difference {signed(far)}" if len(names) == 2 else f"farthest apart {far:z.2f}"
+    return f"{gene} {each}" + ("" if far != far else f" · {apart} standard deviations")
 
 
 def lacking_words(gene: str, names: Sequence[str]) -> str:

@@ -121,7 +121,7 @@ def outline_of(shapes: Shapes, index: int) -> FloatArray | None:
     """Return the (k, 2) outline (y, x) of a shape in world coordinates, None where it encloses nothing."""
     if shapes.shape_type[index] == "line" or len(shapes.data[index]) < 3:
         return None
-    return transformed(shapes.data_to_world, _outline(shapes.data[index], shapes.shape_type[index]))
+    return transformed(shapes.data_to_world, corners_of(shapes.data[index], shapes.shape_type[index]))
 
 
 def transformed(function: Callable[[Any], Any], points: Any) -> FloatArray:
@@ -131,7 +131,7 @@ def transformed(function: Callable[[Any], Any], points: Any) -> FloatArray:
     return out
 
 
-def _outline(vertices: Any, kind: str) -> FloatArray:
+def corners_of(vertices: Any, kind: str) -> FloatArray:
     """Return the (k, 2) outline in the layer's data coordinates; an ellipse is stored as its bounding box."""
     points = np.asarray(vertices, dtype=float)[:, -2:]
     if kind != "ellipse":
