@@ -449,6 +449,27 @@ def test_threads_of_one_process_share_the_right_to_write(made, tmp_path):
     assert _locks_from_outside(folder) == 0
 
 
+@pytest.mark.parametrize("same", [False, True])
+def test_the_garbage_collector_finds_a_result_while_its_thread_takes_a_lock(tmp_path, monkeypatch, same):
+    old, new = tmp_path, tmp_path if same else tmp_path / "new"
+    new.mkdir(exist_ok=True)
+    left, taken = file_lock.FolderLock(old), []
+    has_name = file_lock.has_name
+
+    def has_name_after_collecting(*given):
+        left.release()  # as PredictionStore does when it is deleted
+        return has_name(*given)
+
+    monkeypatch.setattr(file_lock, "has_name", has_name_after_collecting)
+    thread = threading.Thread(target=lambda: taken.append(file_lock.FolderLock(new)), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert [lock._held.holders for lock in taken] == [1]
+    assert file_lock.who_writes(new) != ""
+    taken[0].release()
+    assert file_lock.who_writes(new) == ""
+
+
 def _locks_from_outside(folder):
     words = [sys.executable, "-c", HOLD, folder]
     return subprocess.run(

@@ -98,28 +98,35 @@ class FolderLock:
     """
 
     _opened: ClassVar[dict[tuple[Path, bool], _Open]] = {}
-    _guard: ClassVar[threading.Lock] = threading.Lock()
+    # Reentrant: in the midst of it the garbage collector may find a result that releases its own lock.
+    _guard: ClassVar = threading.RLock()
 
     def __init__(self, folder: Path, name: str = LOCK, *, shared: bool = False) -> None:
         self.key = folder.resolve() / name, shared
         with self._guard:
             opened = self._opened.get(self.key)
-            if opened is None or not has_name(opened.file, folder / name):  # the folder may have been replaced
-                opened = self._opened[self.key] = _Open(_acquire(folder, name, shared))
-            opened.holders += 1
+            if opened is not None:
+                opened.holders += 1  # first: from here on nobody closes it
+                if not has_name(opened.file, folder / name):  # the folder may have been replaced
+                    self._let_go(opened)
+                    opened = None
+            if opened is None:
+                opened = self._opened[self.key] = _Open(_acquire(folder, name, shared), holders=1)
         self._held: _Open | None = opened
 
     def release(self) -> None:
         """Release the folder; more than once does no harm."""
         with self._guard:
             opened, self._held = self._held, None
-            if opened is None:
-                return
-            opened.holders -= 1
-            if opened.holders == 0:
-                if self._opened.get(self.key) is opened:
-                    del self._opened[self.key]
-                os.close(opened.file)
+            if opened is not None:
+                self._let_go(opened)
+
+    def _let_go(self, opened: _Open) -> None:
+        opened.holders -= 1
+        if opened.holders == 0:
+            if self._opened.get(self.key) is opened:
+                del self._opened[self.key]
+            os.close(opened.file)
 
 
 def who_writes(folder: Path) -> str:

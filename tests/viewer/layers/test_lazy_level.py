@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import zarr
 
 from napari_nh2st.errors import SlideError
-from napari_nh2st.viewer.layers.lazy_level import MEMORY, BlockReading, LazyLevel, lazy_levels
+from napari_nh2st.viewer.layers.lazy_level import MEMORY, BlockCache, BlockReading, LazyLevel, lazy_levels
 
 
 class Aside:
@@ -119,3 +120,21 @@ def test_a_view_that_moved_on_is_not_waited_for() -> None:
     as_napari(levels[1], VIEW)
     assert levels[1].wanted
     assert not levels[0].wanted
+
+
+def test_a_level_that_the_garbage_collector_finds_while_its_thread_uses_the_cache() -> None:
+    cache, pixels = BlockCache(limit=100), np.zeros((5, 5, 3), np.uint8)
+    cache.put(1, (0, 0), pixels)
+
+    def use() -> None:
+        with cache._lock:
+            cache.forget(1)  # as a finalizer does
+
+    thread = Thread(target=use, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    cache.put(2, (0, 0), pixels)
+    assert (cache.get(1, (0, 0)), cache._bytes) == (None, pixels.nbytes)
+    cache.forget(2)
+    assert cache._bytes == 0

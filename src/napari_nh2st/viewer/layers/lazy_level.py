@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from types import FrameType
@@ -43,11 +43,13 @@ class BlockCache:
     def __init__(self, limit: int = MEMORY) -> None:
         self._limit, self._bytes = limit, 0
         self._blocks: OrderedDict[tuple[int, Block], Rgb] = OrderedDict()  # by number of the level
+        self._gone: deque[int] = deque()  # levels whose blocks are still here
         self._lock = threading.Lock()
 
     def get(self, level: int, block: Block) -> Rgb | None:
         """Return a block, None where it is not at hand."""
         with self._lock:
+            self._let_go()
             pixels = self._blocks.get((level, block))
             if pixels is not None:
                 self._blocks.move_to_end((level, block))
@@ -56,6 +58,7 @@ class BlockCache:
     def put(self, level: int, block: Block, pixels: Rgb) -> None:
         """Keep a block, and let go of those that were not used for longest."""
         with self._lock:
+            self._let_go()
             old = self._blocks.pop((level, block), None)
             self._bytes += pixels.nbytes - (0 if old is None else old.nbytes)
             self._blocks[level, block] = pixels
@@ -63,8 +66,21 @@ class BlockCache:
                 self._bytes -= self._blocks.popitem(last=False)[1].nbytes
 
     def forget(self, level: int) -> None:
-        """Let go of all blocks of a level."""
-        with self._lock:
+        """Let go of all blocks of a level: at once, else when a block is next asked for.
+
+        It waits for nobody: the garbage collector calls it, in a thread that may hold the lock itself.
+        """
+        self._gone.append(level)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
+
+    def _let_go(self) -> None:
+        """Drop the blocks of levels that are gone. The lock is held."""
+        while self._gone:
+            level = self._gone.popleft()
             for key in [key for key in self._blocks if key[0] == level]:
                 self._bytes -= self._blocks.pop(key).nbytes
 
