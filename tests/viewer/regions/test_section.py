@@ -192,12 +192,17 @@ def test_shapes_that_napari_takes_back_leave_nothing(make_napari_viewer, qtbot, 
     dock.click(draw)
     assert (draw.isChecked(), layer.mode) == (False, "pan_zoom")
 
-    colours = dock.colours()
+    colours, (first, whole) = dock.colours(), dock.tiles()
     layer.mode = "vertex_remove"  # a square of which two corners are left is no shape
-    for corner in ((0.6, 0.6), (0.8, 0.6), (0.8, 0.8)):
+    dock.click_at(0.6, 0.6)
+    dock.until(lambda: dock.tiles()[1] != whole)
+    number, all_tiles = (int(text.split()[0]) for text in (dock.tiles()[1], whole))
+    assert 0.3 * all_tiles < number < 0.7 * all_tiles
+    assert (dock.rows(layer), dock.names(), dock.colours()) == (["1", "2"], ["1", "2"], colours)
+    for corner in ((0.8, 0.6), (0.8, 0.8)):
         dock.click_at(*corner)
     dock.until(lambda: dock.names() == ["1"])
-    assert dock.rows(layer) == ["1"]
+    assert (dock.rows(layer), dock.tiles(), dock.colours()) == (["1"], [first], colours[:1])
     dock.click(dock.section.undo)
     dock.until(lambda: dock.names() == ["1", "2"])
     assert (dock.rows(layer), dock.colours()) == (["1", "2"], colours)
@@ -224,6 +229,26 @@ def test_shapes_that_napari_takes_back_leave_nothing(make_napari_viewer, qtbot, 
     dock.until(lambda: dock.names() == [])
     dock.click(dock.section.undo)
     dock.until(lambda: dock.names() == ["2", "1", "3"])
+
+    # the first of three loses one corner too many, with napari's own buttons
+    layer = dock.viewer.layers[-1]
+    dock.viewer.layers.selection.active = layer
+    controls = dock.viewer.window._qt_viewer.controls.widgets[layer]
+    tiles, colours = dock.tiles(), dock.colours()
+    dock.click(controls.select_button)
+    dock.click_at(0.77, 0.77)
+    assert layer.selected_data == {0}
+    dock.click(controls.direct_button)
+    dock.click(controls.vertex_remove_button)
+    dock.click_at(0.8, 0.8)
+    dock.until(lambda: dock.names() == ["1", "3"])
+    assert (dock.rows(layer), dock.tiles(), dock.colours()) == (["1", "3"], tiles[1:], colours[1:])
+    dock.click(controls.direct_button)
+    dock.click(dock.section.undo)
+    dock.until(lambda: len(dock.names()) == 3)
+    rows = dict(zip(dock.names(), zip(dock.tiles(), dock.colours(), strict=True), strict=True))
+    assert rows == dict(zip(("2", "1", "3"), zip(tiles, colours, strict=True), strict=True))
+    assert dock.rows(layer) == dock.names()
 
 
 def test_a_layer_with_features_of_its_own_keeps_them_in_step(make_napari_viewer, qtbot, quick_clicks) -> None:
