@@ -39,6 +39,22 @@ def own_settings(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("keep_settings_in")
 
 
+@pytest.fixture(autouse=True)
+def no_dialog_waits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a dialog would wait for an answer that nobody gives: no time limit of pytest's ends that."""
+    if not request.node.get_closest_marker("viewer"):
+        return
+    from qtpy.QtWidgets import QDialog, QFileDialog
+
+    def refuse(*given: Any, **options: Any) -> None:
+        parts = [given[0].windowTitle() or type(given[0]).__name__] if given and given[0] is not None else []
+        raise AssertionError(" ".join(["nobody answers a dialog:", *parts, *map(str, given[1:])]))
+
+    monkeypatch.setattr(QDialog, "exec", refuse)
+    for name in ("getOpenFileName", "getOpenFileNames", "getSaveFileName", "getExistingDirectory"):
+        monkeypatch.setattr(QFileDialog, name, refuse)
+
+
 @pytest.fixture
 def canvas(make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canvas]:
     """Return a window with the dock, on whose canvas files are dropped."""

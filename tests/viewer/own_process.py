@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,14 +38,20 @@ def run(script: Path, *words: str, settings: str = "", timeout: float = 500, bin
     binding : str, optional
         Of Python to Qt, `PYSIDE6` or `PYQT6`; by default that of the tests.
     """
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "NAPARI_CONFIG": settings}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "NAPARI_CONFIG": settings, "PYTHONFAULTHANDLER": "1"}
     if binding:
         environment["QT_API"] = binding
     if binding == PYQT6:
         environment["PYTHONPATH"] += f"{os.pathsep}{_PYQT6_FOLDER}"
     command = [sys.executable, str(script), *words]
-    outcome = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
-    said = (outcome.stdout + outcome.stderr)[-6000:]
-    assert outcome.returncode == 0, f"{script.name} ended with {outcome.returncode}:\n{said}"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        out, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # it prints where its threads stand
+        out, errors = process.communicate()
+        errors += f"\nit had not ended after {timeout:.0f} s"
+    said = (out + errors)[-6000:]
+    assert process.returncode == 0, f"{script.name} ended with {process.returncode}:\n{said}"
     assert "Traceback" not in said, said
-    return outcome.stdout
+    return out
