@@ -13,9 +13,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_nh2st import slides
 from napari_nh2st.slides import plain
 from napari_nh2st.slides.file import SlideFile
-from napari_nh2st.viewer import launch, reader
+from napari_nh2st.viewer import launch
 from napari_nh2st.viewer.layers.domains import DomainsLayer
 from napari_nh2st.viewer.layers.roles import Kind, is_opening, slide_of
 from napari_nh2st.viewer.layers.spots import SpotsLayer
@@ -160,9 +161,16 @@ def test_what_cannot_be_opened_is_said_in_one_line(canvas, tmp_path, monkeypatch
     canvas.drop(tmp_path / "again.svs", jpeg(tmp_path / "C5.jpg"))  # the others of a handful are opened
     canvas.until(lambda: canvas.dock.state.slide is not None)
     assert canvas.names == ["C5"]
-    monkeypatch.setattr(reader, "_LOOK_S", 0)  # a drive so slow that the file is taken for a slide
+    look, dropped = slides.read_header, threading.Event()
+
+    def look_late(path: Path) -> Any:
+        dropped.wait(10)
+        return look(path)
+
+    monkeypatch.setattr(slides, "read_header", look_late)  # a drive so slow that the file is taken for a slide
     tifffile.imwrite(tmp_path / "mask.tif", np.zeros((64, 64), np.float32))
     canvas.drop(tmp_path / "mask.tif")
+    dropped.set()
     canvas.until(lambda: canvas.names == ["C5", "mask"] and not is_opening(canvas.viewer.layers["mask"]))
     assert slide_of(canvas.viewer.layers["mask"]) is None
 

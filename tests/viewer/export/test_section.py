@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -116,11 +116,12 @@ def test_a_report_opens_when_it_is_written_and_an_export_can_be_stopped(
     assert "edge of the tumour" in page.read_text(encoding="utf-8")
     page.unlink()
 
-    blocks = csv.value_blocks
+    blocks, stopped = csv.value_blocks, threading.Event()
 
     def slow(*given):
-        for block in blocks(*given):
-            time.sleep(0.02)
+        for number, block in enumerate(blocks(*given)):
+            if number == 5:
+                stopped.wait(60)  # half done, until somebody stops it
             yield block
 
     monkeypatch.setattr(csv, "value_blocks", slow)
@@ -136,11 +137,14 @@ def test_a_report_opens_when_it_is_written_and_an_export_can_be_stopped(
     begin()
     assert not result.export.isEnabled()
     qtbot.mouseClick(result.task.cancel_button, LEFT)
+    stopped.set()
     qtbot.waitUntil(lambda: result.note.text() == STOPPED)
     qtbot.waitUntil(lambda: threads_at_work() == 0)
     assert (list(folder.iterdir()), result.task.bar.isVisible(), result.export.isEnabled()) == ([], False, True)
+    stopped.clear()
     begin()
     real.viewer.close()
+    stopped.set()
     qtbot.waitUntil(lambda: threads_at_work() == 0, timeout=5000)
     assert list(folder.iterdir()) == []
 

@@ -52,7 +52,7 @@ class Dock:
 
     def compared(self, *paths: str):
         self.drop(*paths)
-        self.until(lambda: self.section.comparison is not None)
+        self.until(lambda: self.section.comparison is not None, timeout=90_000)  # a process starts, and loads HDF5
         return self.section.comparison
 
     def rest(self) -> None:
