@@ -92,7 +92,9 @@ def test_a_folder_of_results_is_found_or_asked_for(asked, tmp_path) -> None:
     for folder in (tmp_path, tmp_path / "a.nh2st"):
         bench.beginning.open_results(str(folder))
         assert bench.view.said == ""
-    assert asked == [("a.nh2st", "napari-nh2st")] * 2
+    (tmp_path / "C9.csv").touch()
+    bench.beginning.open_results(str(tmp_path / "C9.csv"))
+    assert asked == [("a.nh2st", "napari-nh2st")] * 2 + [("C9.csv", "napari-nh2st")]
     (tmp_path / "b.nh2st").mkdir()
     bench.beginning.open_results(str(tmp_path))
     assert "holds 2 results. Choose one" in bench.view.said

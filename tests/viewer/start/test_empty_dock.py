@@ -9,6 +9,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nh2st.engine.store import save_prediction
+from napari_nh2st.formats import export
+from napari_nh2st.viewer.export.choices import NO_FOLDER_OF_VALUES
+from napari_nh2st.viewer.kit.model_form import ModelForm
 from napari_nh2st.viewer.layers.frames import slide_layer_data
 from napari_nh2st.viewer.layers.roles import map_of
 from napari_nh2st.viewer.predict_dock import PredictWidget
@@ -72,7 +75,20 @@ def test_a_newcomer_begins_and_comes_back_to_earlier_results(make_napari_viewer,
     folder = save_prediction(predicted().prediction(), tmp_path / "C9.nh2st")
     _, dock = viewer.window.add_plugin_dock_widget("napari-nh2st", "NH2ST")
     qtbot.waitUntil(dock.empty.results.isVisible)
-    dock.empty.presenter.open_results(str(folder))
+    (tmp_path / "aside").mkdir()
+    csv = export(predicted().prediction(), "csv", tmp_path / "aside")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *asked: (str(csv), ""))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: str(folder))
+    dock.empty.results_file.trigger()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1)
+    assert map_of(viewer.layers[0]).values_only
+    form = dock.result.presenter.export_form()
+    row = ModelForm(form.draft, {}).rows["format"]
+    assert "nh2st" not in row.widget.choices
+    assert NO_FOLDER_OF_VALUES in row.native.toolTip()
+    viewer.layers.clear()
+    qtbot.waitUntil(dock.empty.results.isVisible)
+    dock.empty.results_folder.trigger()
     qtbot.waitUntil(lambda: dock.genes.field.isVisible() and not dock.empty.isVisible())
     (heatmap,) = viewer.layers
     assert heatmap.visible, "a black canvas"

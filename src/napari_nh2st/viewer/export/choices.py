@@ -25,10 +25,15 @@ FIGURE_ENDINGS = {".tif": "TIFF"}
 EXPORT_ENDINGS = {ending: exporter.name for exporter in EXPORTERS.values() for ending in exporter.other_suffixes}
 NO_FILE = "Choose a file"
 
+NO_FOLDER_OF_VALUES = "left out: nh2st, since this heatmap was opened from a file that holds values alone"
+_OF_VALUES = {name: exporter for name, exporter in EXPORTERS.items() if name != "nh2st"}
+
 if TYPE_CHECKING:
     ExportFormat = str
+    ValuesFormat = str
 else:
     ExportFormat = Literal[tuple(EXPORTERS)]
+    ValuesFormat = Literal[tuple(_OF_VALUES)]
 
 FileToWrite = Annotated[Path | None, Field(json_schema_extra={"mode": "w"})]
 
@@ -77,6 +82,15 @@ class ExportChoice(BaseModel):
         default=[], description="empty: all genes of the model", json_schema_extra={"placeholder": "all genes"}
     )
     file: FileToWrite = Field(default=None, description="where it is saved")
+
+
+class ValuesChoice(ExportChoice):
+    """A heatmap that was opened from a file of values, as a file for other programs."""
+
+    format: ValuesFormat = Field(
+        default="h5ad",
+        description="; ".join([*(f"{e.name}: {e.description}" for e in _OF_VALUES.values()), NO_FOLDER_OF_VALUES]),
+    )
 
 
 class ReportChoice(BaseModel):

@@ -24,6 +24,7 @@ from napari_nh2st.viewer.export.choices import (
     ExportChoice,
     FigureChoice,
     ReportChoice,
+    ValuesChoice,
     display_with,
     export_words,
     figure_words,
@@ -211,9 +212,14 @@ class ExportPresenter:
         if prediction_map is None or not prediction_map.count:
             self._view.say(f"{NOTHING}.")
             return None
-        base = last.model_copy(update={"file": self._file(f"{self.stem}{EXPORT_SUFFIXES[last.format]}")})
+        kind, suffixes = ExportChoice, dict(EXPORT_SUFFIXES)
+        if prediction_map.values_only:
+            kind = ValuesChoice
+            del suffixes["nh2st"]
+        chosen = last.format if last.format in suffixes else kind().format
+        base = kind(format=chosen, genes=last.genes, file=self._file(f"{self.stem}{suffixes[chosen]}"))
         words = partial(export_words, card=prediction_map.card, places=prediction_map.count)
-        return ChoiceForm(base, EXPORT_SUFFIXES, words, EXPORT_ENDINGS)
+        return ChoiceForm(base, suffixes, words, EXPORT_ENDINGS)
 
     def save_table(self, choice: ExportChoice) -> None:
         """Export what is predicted, as it was chosen."""
@@ -224,7 +230,7 @@ class ExportPresenter:
             self._view.say(str(error))
             return
         assert choice.file is not None
-        self._export = choice
+        self._export = ExportChoice(format=choice.format, genes=choice.genes, file=choice.file)
         self._workspace.save_folder.saved(choice.file)
         export, prediction = self._workspace.services.export, prediction_map.prediction()
         write = partial(export, prediction, choice.format, str(choice.file), genes, self._display())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from napari_nh2st.engine.store import SUFFIX
+from napari_nh2st.formats import format_of
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.roles import map_of
 
@@ -75,10 +76,13 @@ class Beginning:
         """Open the demo tissue."""
         self._try(lambda: self._workspace.viewer.open_sample(PLUGIN, SAMPLE))
 
-    def open_results(self, folder: str) -> None:
-        """Open a prediction folder, or the only one in a folder."""
-        chosen = Path(folder)
-        inner = [chosen] if chosen.suffix == SUFFIX else sorted(chosen.glob(f"*{SUFFIX}"))
+    def open_results(self, path: str) -> None:
+        """Open a prediction as it was saved or exported, a file or a folder, or the only one in a folder."""
+        chosen = Path(path)
+        if chosen.is_file() or format_of(chosen) is not None:
+            self._open(path)
+            return
+        inner = sorted(chosen.glob(f"*{SUFFIX}"))
         if len(inner) == 1:
             self._open(str(inner[0]))
         elif inner:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
+from napari_nh2st.formats import EXPORTERS
 from napari_nh2st.viewer.kit.buttons import ActionButton, action_button
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import Label, Sentence
@@ -14,6 +15,8 @@ from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.start.beginning import SLIDES, Beginning
 
 _FILTER = f"Slides ({' '.join(f'*{suffix}' for suffix in SLIDES)});;All files (*)"
+_ENDINGS = [f"*{suffix}" for exporter in EXPORTERS.values() if not exporter.folder for suffix in exporter.suffixes]
+_EXPORTED = f"Exported predictions ({' '.join(_ENDINGS)});;All files (*)"
 _HEIGHT = 44  # pixels of a big button; a larger font takes more
 
 
@@ -27,14 +30,16 @@ class EmptyDock(QWidget):
         super().__init__()
         self.slide = _big("Open a slide…", "Choose a slide file. It opens where the last one lay", self._ask_slide)
         self.demo = _big("Try the demo tissue", "Open tissue with invented genes", lambda: self.presenter.open_demo())
-        self.results = _big(
-            "Open earlier results…", "Choose a .nh2st folder, as “nh2st predict” writes it", self._ask_results
-        )
+        self.results = _big("Open earlier results…", "Choose what was predicted or exported before", lambda: None)
+        menu = QMenu(self.results)
+        self.results_folder = menu.addAction("A folder (.nh2st, .ome.zarr, .sdata.zarr)…", self._ask_folder)
+        self.results_file = menu.addAction("An exported file…", self._ask_file)
+        self.results.setMenu(menu)
         layout = column(self, spacing=4)
         for button, about in (
             (self.slide, "SVS, NDPI, TIFF, JPEG or PNG. You can also drop a file into the window."),
             (self.demo, "Tissue made by a program, with invented genes: see how it works in a minute."),
-            (self.results, "A folder that ends in .nh2st: look at its genes without computing again."),
+            (self.results, "A .nh2st folder or an exported file: look at its genes without computing again."),
         ):
             layout.addWidget(button)
             layout.addWidget(Sentence(about, dim=True))
@@ -54,10 +59,15 @@ class EmptyDock(QWidget):
         paths, _ = QFileDialog.getOpenFileNames(self, "Open a slide", self.presenter.folder, _FILTER)
         self.presenter.open_slides(paths)
 
-    def _ask_results(self) -> None:
+    def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open earlier results (.nh2st)", self.presenter.folder)
         if folder:
             self.presenter.open_results(folder)
+
+    def _ask_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open an exported file", self.presenter.folder, _EXPORTED)
+        if path:
+            self.presenter.open_results(path)
 
     # what the presenter shows
 
