@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
+from napari_nh2st.model.predictors import named_files
 from napari_nh2st.slides import open_slide
 from napari_nh2st.viewer.context.messages import ALONE_ANYWAY
 from napari_nh2st.viewer.layers import frames
+from napari_nh2st.viewer.predict.messages import ADD_FILE_WARNING
 from napari_nh2st.viewer.predict_dock import PredictWidget
 from napari_nh2st.viewer.trust.messages import NOT_OFFERED
-from support.predictors import name_files, write_lazyslide, write_ridge, write_torchscript
+from support.predictors import DARK, name_files, predictor_file, write_lazyslide, write_ridge, write_torchscript
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -87,3 +90,24 @@ def test_the_examples_are_listed_chosen_and_drawn_and_say_what_they_do_not_offer
         assert trust.tissue.button.reason_off == NOT_OFFERED
         assert dock.where.detail.isEnabled() == (name == "ridge")
         assert ALONE_ANYWAY in context.show_button.toolTip()
+
+
+def test_a_python_file_is_added_after_a_warning_and_a_bad_one_says_why_not(
+    make_napari_viewer, qtbot, small_slide, tmp_path, monkeypatch
+) -> None:
+    name_files(monkeypatch, tmp_path)
+    window = Window(make_napari_viewer, qtbot, small_slide)
+    models, bad = window.models, tmp_path / "broken.py"
+    bad.write_text("import a_package_that_is_not_there")
+    for file in (bad, predictor_file(tmp_path, name="mine", more=DARK)):
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *asked, file=file: (str(file), ""))
+        models.add_file.trigger()
+        (box,) = (box for box in models.findChildren(QMessageBox) if box.isVisible())
+        assert box.text() == ADD_FILE_WARNING
+        qtbot.mouseClick(models.choose_file, LEFT)
+        if file is bad:
+            window.until(lambda: models.broken.text().startswith("broken.py was not added: "))
+            assert "a_package_that_is_not_there" in models.broken.text()
+    window.until(lambda: models.combo.currentText() == "dark")
+    assert models.broken.text() == ""
+    assert named_files() == [tmp_path / "mine.py"]

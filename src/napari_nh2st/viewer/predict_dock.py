@@ -147,6 +147,13 @@ class PredictWidget(QWidget):
         find = self.workspace.services.find_others
         self.background.call(find, then=self.models.list_others, failed=self.workspace.notices.complain)
 
+    def _add_model_file(self, file: str) -> None:
+        self.background.call(
+            *(self.workspace.services.add_file, file),
+            then=self.models.added,
+            failed=partial(self.models.not_added, file),
+        )
+
     def _take_up(self) -> None:
         """Begin with what is in the window: slides, and what an earlier dock has drawn on them."""
         slide_layer = self.slides.layer
@@ -165,6 +172,7 @@ class PredictWidget(QWidget):
     def _build(self) -> None:
         self.slides = SlideSection(self.workspace, self._connections)
         self.models = ModelSection(self.state, self.workspace.services, self.workspace.preferences)
+        self.models.file_chosen.connect(self._add_model_file)
         self.where = RegionSection(self.state, self.workspace.preferences)
         self.genes = GeneSection(self.workspace)
         self.tissue = TissueSection(self.workspace)

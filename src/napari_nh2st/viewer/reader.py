@@ -39,7 +39,7 @@ _PREDICTIONS = (".nh2st", ".h5ad", ".parquet", ".geojson")  # nothing else in na
 _REGIONS = (".xml", ".ndpa")  # .geojson too, where it holds no prediction
 _MAYBE = (".csv", ".zarr", ".ome.tif", ".ome.tiff")  # napari reads others of these
 _FOLDERS = (  # what it is, and files that show it
-    ("a model folder: choose it in the dock NH2ST, with “folder…” beside Model", "card.json"),
+    ("a model folder: choose it in the dock NH2ST, with “add…” beside Model", "card.json"),
     ("the folder of a fine-tuning run: open it in the dock NH2ST fine-tune", "metrics.jsonl", "summary.json"),
     (
         "a Visium folder: open its slide, then drop the folder on Measured in the dock NH2ST",

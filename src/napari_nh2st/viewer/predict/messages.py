@@ -25,7 +25,8 @@ OTHER_PICTURE = (
 )
 NOTHING_OPEN = "To predict, open a slide: drop its file into the window."
 NO_MPP = "This file does not say how large its pixels are. Type it above, press 20x or 40x, or measure a scale bar."
-NO_MODEL = "Choose a model. “folder…” takes one that a fine-tuning run left."
+ADD_FILE_WARNING = "A model’s Python file runs with your rights: it can do whatever you can. Add only files you trust."
+NO_MODEL = "Choose a model. “add…” takes one that a fine-tuning run left."
 READY = "Ready: press Predict."
 NO_TISSUE = "No tissue found here. Move the view, or edit the tissue mask."
 ALL_PREDICTED = "All of the tissue is predicted."

@@ -5,15 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.layout import column, indented, row
-from napari_nh2st.viewer.kit.phrases import sentence
+from napari_nh2st.viewer.kit.phrases import error_words, sentence
 from napari_nh2st.viewer.kit.texts import Sentence, paragraphs, plain_tip
-from napari_nh2st.viewer.predict.messages import broken_words, model_details, model_words, suited_words
+from napari_nh2st.viewer.predict.messages import (
+    ADD_FILE_WARNING,
+    broken_words,
+    model_details,
+    model_words,
+    suited_words,
+)
 from napari_nh2st.viewer.predict.model_names import fitting_model, folder_name, model_names
 from napari_nh2st.viewer.state.dock_state import ChosenModel, DockState
 from napari_nh2st.viewer.state.preferences import Preferences
@@ -33,16 +40,21 @@ class ModelSection(QWidget):
     Until somebody chooses a model, the slide decides which one it is, and the line says so.
     """
 
+    file_chosen = Signal(str)  # the Python file of a model, to be added
+
     def __init__(self, state: DockState, services: Services, preferences: Preferences) -> None:
         super().__init__()
         self._state, self._services, self._preferences = state, services, preferences
         self.combo = NarrowCombo(_TOOLTIP)
-        self.folder = QPushButton("folder…")
-        self.folder.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run)")
-        self.folder.clicked.connect(self._ask)
+        self.add = QPushButton("add…")
+        self.add.setToolTip("Take a model from a folder (RUN/model of a fine-tuning run), or from a Python file")
+        menu = QMenu(self.add)
+        self.add_folder = menu.addAction("A model’s folder…", self._ask)
+        self.add_file = menu.addAction("A model’s Python file…", self.ask_file)
+        self.add.setMenu(menu)
         self.line, self.broken = Sentence(), Sentence(dim=True)
         layout = column(self, spacing=2)
-        layout.addLayout(row(self.combo, self.folder, label="Model", stretch=0))
+        layout.addLayout(row(self.combo, self.add, label="Model", stretch=0))
         layout.addLayout(indented(self.line))
         layout.addLayout(indented(self.broken))
         for name in model_names(services, preferences):
@@ -84,6 +96,16 @@ class ModelSection(QWidget):
         self.broken.setToolTip(plain_tip(paragraphs([sentence(one.trouble) for one in broken])))
         if self._by_slide and self._preferences.model:
             self._take_up(self._preferences.model)
+
+    def added(self, name: str) -> None:
+        """List a model whose Python file was added, and choose it."""
+        self.list_others([])
+        self.use(name)
+        self._remember_choice()
+
+    def not_added(self, file: str, error: Exception) -> None:
+        """Say why a Python file was not added."""
+        self.broken.say(f"{Path(file).name} was not added: {error_words(error)}")
 
     def leave_to_slide(self) -> None:
         """Let the next slide decide again, where the model in use is the one that suits this slide."""
@@ -150,6 +172,22 @@ class ModelSection(QWidget):
         if path:
             self.use(path)
             self._remember_choice()
+
+    def ask_file(self) -> QMessageBox:
+        """Ask for the Python file of a model, after a warning."""
+        box = QMessageBox(QMessageBox.Icon.Warning, "Add a model", ADD_FILE_WARNING, parent=self)
+        self.choose_file = box.addButton("Choose a file…", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.choose_file.clicked.connect(self._ask_file)
+        box.open()
+        return box
+
+    def _ask_file(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(self, "A model’s Python file", "", "Python (*.py)")
+        if file:
+            self.broken.say("")
+            self.file_chosen.emit(file)
 
     def _remember(self, model: str) -> None:
         if Path(model).is_dir() and model not in self._services.models():

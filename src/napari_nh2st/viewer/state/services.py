@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+
+from napari_nh2st.errors import Nh2stError
 
 
 class Services:
@@ -58,6 +61,16 @@ class Services:
         from napari_nh2st.model.predictors import list_predictors
 
         return [listed for listed in list_predictors() if listed.model is None]
+
+    def add_file(self, file: str) -> str:
+        """Put the Python file of a model on the user's list, if it works, and return its name. Runs it; slow."""
+        from napari_nh2st.model.predictors import find_predictor, name_file
+
+        found = find_predictor(file)
+        if found is None:
+            raise Nh2stError(f"{file} is no Python file of a model")
+        name_file(Path(file))
+        return found.card.name
 
     def load_card(self, model: str) -> Any:
         """Read a model's card; quick, without torch."""
