@@ -14,6 +14,9 @@ from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import encoder_hash, save_encoder
 from napari_nh2st.model.folder import load_model, save_model
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data.embedded import embed_spots
+from napari_nh2st.training.network import kernel as fitting
+from napari_nh2st.training.network import setup as setting_up
 from napari_nh2st.training.network.network_module import NH2STModule
 from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.network.setup import set_up_training
@@ -84,6 +87,32 @@ def test_the_kernel_head_alone_learns_how_dark_tissue_is(samples):
     predicted = predict_section(setup.finish(), sections[1], setup.card)
     dark = setup.card.genes.index("DARK")
     assert np.corrcoef(predicted[:, dark], sections[1].labels[:, dark])[0, 1] > 0.7
+
+
+def test_the_kernel_head_s_tissue_is_encoded_on_the_device_of_the_settings(samples, monkeypatch):
+    asked = []
+
+    def on_processor(*args, device, **more):
+        asked.append(device)
+        return embed_spots(*args, device="cpu", **more)
+
+    monkeypatch.setattr(setting_up, "choose_device", lambda name: torch.device(name))
+    monkeypatch.setattr(fitting, "embed_spots", on_processor)
+    settings = config(train="everything", device="cuda:1")
+    sections, card = loaded(samples, settings)
+    set_up_training(sections, card, settings, seed=0)
+    assert asked == [torch.device("cuda:1")] * 2
+
+
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_spots_are_described_alike_on_every_device(samples, device):
+    settings = config()
+    sections, card = loaded(samples, settings)
+    net = set_up_training(sections[:1], card, settings, seed=0).net
+    expected = fitting.describe_all(net, sections, card)
+    described = fitting.describe_all(net, sections, card, device=device)
+    assert next(net.parameters()).device.type == "cpu"  # it comes back
+    assert np.abs(described - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def test_held_out_spots_teach_nothing(samples):

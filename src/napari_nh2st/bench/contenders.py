@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from napari_nh2st.bench.figures import Findings
 from napari_nh2st.bench.rates import Clock, Contender, Rate, in_turns, median_rate, ratio
 from napari_nh2st.bench.released import Released
 from napari_nh2st.engine import embeddings
+from napari_nh2st.engine.device import computing
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.predict import predict_places
@@ -199,8 +201,9 @@ def read_patches(
     return embeddings.read_patches(slide, corners, side, scale)
 
 
-def _precision(data_sets: DataSets) -> torch.autocast:
-    return torch.autocast(data_sets.device.type, torch.bfloat16, enabled=data_sets.precision == "bf16")
+def _precision(data_sets: DataSets) -> AbstractContextManager[None]:
+    """Compute as the engine does: in plain float32 on a GPU, too, which would otherwise round its products."""
+    return computing(data_sets.device, data_sets.precision)
 
 
 def _scale(model: Model, slide: Slide) -> float:

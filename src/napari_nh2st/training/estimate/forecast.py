@@ -116,9 +116,7 @@ def _simpler(probe: TimingProbe) -> float:
 
 def _memory(probe: TimingProbe, config: TrainingConfig, crops: float) -> float:
     """See `napari_nh2st.training.estimate.estimate`."""
-    # Without training of the head alone, only the kernel head is fitted to embeddings, and on the processor.
-    there = probe.trained == "head" or probe.device.type == "cpu"
-    largest = _windows([*probe.train, *probe.held_out], probe.card)[1] if probe.embeds and there else 0
+    largest = _windows([*probe.train, *probe.held_out], probe.card)[1] if probe.embeds else 0
     peak = max(probe.peak, probe.resident + probe.slope * largest)
     if probe.device.type == "cuda":
         return peak

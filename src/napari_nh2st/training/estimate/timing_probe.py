@@ -251,11 +251,10 @@ def _embed(probe: TimingProbe, part: Section, config: TrainingConfig) -> Embedde
     if net.kernel_head is not None:
         probe.described = len(net.kernel_head.mean)
         probe.flop = _seconds_a_product()
-    device = probe.device if probe.trained == "head" else torch.device("cpu")
     centres, pixels, peaks = part.centres[:, SELF], [], []
     for spots in (np.arange(1), np.arange(len(centres))):
         begin = time.perf_counter()
-        plain = embed_spots(net, part, spots, probe.card, device=device)
+        plain = embed_spots(net, part, spots, probe.card, device=probe.device)
         probe.embed = time.perf_counter() - begin
         pixels.append(window_pixels(np.ptp(centres[spots], axis=0), probe.card)[0])
         peaks.append(memory_mb(probe.device)[1])

@@ -116,7 +116,12 @@ def split_parts(net: ContextNH2ST, share: float) -> None:
 
 
 def describe_all(
-    net: ContextNH2ST, sections: Sequence[Section], card: Card, embedded: Sequence[EmbeddedSection] | None = None
+    net: ContextNH2ST,
+    sections: Sequence[Section],
+    card: Card,
+    embedded: Sequence[EmbeddedSection] | None = None,
+    *,
+    device: torch.device | str = "cpu",
 ) -> npt.NDArray[np.float32]:
     """Describe every spot that is not held out as the kernel head sees it, sections one after another, (n, dim).
 
@@ -124,11 +129,17 @@ def describe_all(
     ----------
     embedded : sequence of EmbeddedSection, optional
         Of these sections; otherwise they are encoded here.
+    device : device
+        Encodes them. What it gives is arranged on the processor, where the fit takes place in float64.
     """
     out = []
     for i, section in enumerate(sections):
         spots = np.flatnonzero(~section.held_out)
-        nodes = embedded[i].plain[spots] if embedded is not None else embed_spots(net, section, spots, card)
+        nodes = (
+            embedded[i].plain[spots]
+            if embedded is not None
+            else embed_spots(net, section, spots, card, device=device)
+        )  # (k, 9, C + S)
         with torch.inference_mode():
             out.append(net.around(nodes[:, SELF], nodes, torch.from_numpy(section.present[spots])).numpy())
     return np.concatenate(out)

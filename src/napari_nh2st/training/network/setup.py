@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.engine.device import choose_device
 from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.model.encoder_file import encoder_hash
 from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, build
@@ -126,7 +127,8 @@ def set_up_training(
     kernel = None
     if net.arch.kernel_share > 0 and isinstance(net, ContextNH2ST):
         split_parts(net, 0.0)  # the head's columns, random so far, take no part in training
-        described = describe_all(net, sections, card, embedded)  # (n, dim)
+        device = choose_device(config.device)
+        described = describe_all(net, sections, card, embedded, device=device)  # (n, dim)
         columns = fit_kernel(net, described, scale.standardise(training_labels(sections)), seed)  # (G, rank)
         kernel = KernelPart(columns, config.kernel_share)
 
