@@ -1,7 +1,7 @@
 """Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``); ``--check`` looks.
 
-The newest ``docs/reports/bench-*.json`` by name is taken. A table stands between ``<!-- begin table: NAME -->`` and
-``<!-- end table: NAME -->``; what is outside stays as it is.
+The newest ``docs/reports/bench-*.json`` by name is taken, and for the GPU the newest ``gpu-*.json`` of one. A table
+stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
 """
 
 import json
@@ -9,9 +9,11 @@ import sys
 
 import page_tables
 
+from napari_nh2st.bench import window
 from napari_nh2st.bench.figures import FIGURES, outcome, rows
 
 NONE = "No report of a full run is committed yet."
+NO_GPU = "Not run: `scripts/gpu_check.sh` has not been run on a GPU yet."
 TISSUE_MM2 = 100
 SLIDES = 10_000
 HOURS_A_WEEK = 24 * 7
@@ -85,6 +87,67 @@ def plan(report):
     return f"{markdown(head, body)}\n\n{note}"
 
 
+# Facts of bench/device_parts.py.
+GPU_WORDS = {
+    "tiles": "tiles compared, coarse map",
+    "difference": "largest difference from the processor, or from a run with all memory, as a part",
+    "cpu_spots_per_s": "spots/s described on the processor, first run",
+    "device_spots_per_s": "spots/s described on the device",
+    "window_px": "side of the largest window, px",
+    "unlimited_peak_mb": "peak memory of a run, MB",
+    "simulated": "the encoder refused windows, memory was not limited",
+    "limit": "memory left to a run, of its peak",
+    "largest_window": "blocks a side of the largest window, before and after",
+    "setting_up_s": "looking at the tissue before the head is trained, s",
+    "two_epochs_s": "two epochs of the head, s",
+    "steps": "steps of these",
+    "spots_per_s": "spots/s, the whole network trained",
+    "over_patches": "times as fast as ten patches a spot",
+    "first_tiles_and_model_s": "first tiles, model loaded, s",
+    "first_tiles_s": "first tiles, model at hand, s",
+    "first_tiles_at_hand_s": "the same tiles again, s",
+    "gene_switch_s": "values of another gene at 100,000 tiles, without drawing, s",
+    **{
+        f"{precision}_{key}": f"{precision}: {words}"
+        for precision in ("fp32", "bf16")
+        for key, words in {
+            "difference": "largest difference from the processor's fp32, of the spread",
+            "correlation": "correlation with the processor's fp32, least of the genes",
+            "dense_cost": "dense map, time per mm² over the contiguous grid's",
+            "over_bare_encoder": "contiguous grid over the bare encoder",
+            "compile_seconds": "torch.compile, first run of both, s",
+            "times_as_fast": "times as fast when compiled",
+            "compile_difference": "largest difference when compiled, of the largest value",
+            "peak_mb": "peak memory of a window, MB",
+            "first_s": "first window, s",
+            "ns_a_px": "second window, ns a pixel",
+        }.items()
+    },
+    **{figure.key: figure.what for figure in FIGURES if figure.key in window.KEYS},
+}
+
+
+def gpu(report):
+    """Facts of a check of a graphics card, part by part."""
+    if report is None:
+        return NO_GPU
+    torch = report["versions"]["torch"]
+    about = f"{report['gpu']}; torch {torch}; model {report['model']}; {report['seconds']:.0f} s in all."
+    body = []
+    for part in report["parts"]:
+        said = part["state"] if part["state"] == "ok" else f"{part['state']}: {part['why']}"
+        facts = {} if part["name"] == "device" else part["facts"]
+        body.append([part["name"], f"{part['seconds']:.0f} s", said])
+        body += [["", GPU_WORDS.get(key, key), _figure(value)] for key, value in facts.items()]
+    return f"{about}\n\n{markdown(['part', 'what', 'figure'], body)}"
+
+
+def _figure(value):
+    if isinstance(value, float):
+        return f"{value:,.5g}"
+    return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 TABLES = {"figures": figures, "rates": rates, "short": short, "plan": plan}
 
 
@@ -98,10 +161,20 @@ def newest(folder):
     return None
 
 
+def newest_gpu(folder):
+    """Read the newest check of a graphics card; None where there is none. Small ones, and processors, do not count."""
+    for file in sorted(folder.glob("gpu-*.json"), reverse=True):
+        report = json.loads(file.read_text("utf-8"))
+        if report["gpu"] and not report["small"]:
+            return report
+    return None
+
+
 def tables(folder):
     """Every table by name, from the newest report."""
     report = newest(folder)
-    return {name: NONE if report is None else make(report) for name, make in TABLES.items()}
+    made = {name: NONE if report is None else make(report) for name, make in TABLES.items()}
+    return {**made, "gpu": gpu(newest_gpu(folder))}
 
 
 def main(argv=None):

@@ -136,9 +136,7 @@ def describe_all(
     for i, section in enumerate(sections):
         spots = np.flatnonzero(~section.held_out)
         nodes = (
-            embedded[i].plain[spots]
-            if embedded is not None
-            else embed_spots(net, section, spots, card, device=device)
+            embedded[i].plain[spots] if embedded is not None else embed_spots(net, section, spots, card, device=device)
         )  # (k, 9, C + S)
         with torch.inference_mode():
             out.append(net.around(nodes[:, SELF], nodes, torch.from_numpy(section.present[spots])).numpy())
