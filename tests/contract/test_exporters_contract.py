@@ -353,8 +353,8 @@ def test_a_folder_gets_the_slides_name(name, tmp_path):
 
 
 def test_a_failing_write_leaves_nothing(name, tmp_path, monkeypatch):
-    def write(*given):
-        EXPORTERS[name].write(*given)
+    def write(*given, **named):
+        EXPORTERS[name].write(*given, **named)
         raise OSError("the disk is full")
 
     old = tmp_path / f"old{EXPORTERS[name].suffix}"
