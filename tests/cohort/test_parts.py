@@ -53,10 +53,10 @@ def test_parts_share_a_folder_and_nobody_else_writes_it(slide, model, tmp_path):
 
 def test_parts_and_parts_of_parts_give_the_bytes_of_one_run(slide, model, tmp_path, monkeypatch):
     """Windows are those of the whole slide, and those of which something is missing are encoded again."""
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))  # first: both runs use one trial of the processor
     places = tissue_places(slide, model.card)
     options = PredictionOptions("cpu", "fp32", whole=places)
     alone, _ = predict_places(slide, model, places, replace(options, cache=False))
-    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))
     predict_places(slide, model, places.select(np.arange(5)), options)
     store_for(tmp_path, slide, model, places.pitch, options).close()
     for part in divide(places, 1.0, len(places) / 3):
