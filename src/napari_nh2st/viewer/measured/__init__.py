@@ -1,1 +1,1 @@
-"""A measurement of the slide beside its prediction."""
+"""Measured spots of the slide beside its prediction."""
