@@ -64,6 +64,14 @@ class _Crew:
         with suppress(RuntimeError):
             self.pool.waitForDone()
             self.readers.waitForDone()
+            _close_windows()
+
+
+def _close_windows() -> None:
+    """Close what a script left open: PyQt6 takes windows apart in any order, and may end the process by a fault."""
+    import napari
+
+    napari.Viewer.close_all()
 
 
 _crew: _Crew | None = None
