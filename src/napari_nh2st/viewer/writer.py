@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,11 +29,8 @@ def _display(attributes: Mapping[str, Any]) -> Display | None:
     """Return how a layer is shown, None where that is not told."""
     from napari_nh2st.formats.display import Display
 
-    gene, limits, colormap = (
-        gene_in(attributes.get("metadata")),
-        attributes.get("contrast_limits"),
-        attributes.get("colormap"),
-    )
+    gene = gene_in(attributes.get("metadata"))
+    limits, colormap = attributes.get("contrast_limits"), attributes.get("colormap")
     if not gene or limits is None:
         return None
     name = colormap.get("name") if isinstance(colormap, Mapping) else getattr(colormap, "name", colormap)
@@ -43,44 +40,23 @@ def _display(attributes: Mapping[str, Any]) -> Display | None:
     )
 
 
-def write_h5ad(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as AnnData."""
-    return _write(path, attributes, "h5ad")
+def _writer(name: str) -> Callable[[str, Any, dict[str, Any]], list[str]]:
+    """Return napari's writer of a format: it takes a path, and the data and attributes of a heatmap layer."""
+
+    def write(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+        return _write(path, attributes, name)
+
+    return write
 
 
-def write_csv(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as a table."""
-    return _write(path, attributes, "csv")
-
-
-def write_parquet(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as a table in columns."""
-    return _write(path, attributes, "parquet")
-
-
-def write_geojson(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as tiles with measurements, for QuPath."""
-    return _write(path, attributes, "geojson")
-
-
-def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as an image with a channel a gene, for QuPath and Fiji."""
-    return _write(path, attributes, "ome-tiff")
-
-
-def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as an image with a channel a gene, for napari and Vitessce."""
-    return _write(path, attributes, "ome-zarr")
-
-
-def write_spatialdata(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as SpatialData."""
-    return _write(path, attributes, "spatialdata")
-
-
-def write_nh2st(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a heatmap layer's prediction as the folder that `nh2st predict` leaves."""
-    return _write(path, attributes, "nh2st")
+write_h5ad = _writer("h5ad")
+write_csv = _writer("csv")
+write_parquet = _writer("parquet")
+write_geojson = _writer("geojson")
+write_ome_tiff = _writer("ome-tiff")
+write_ome_zarr = _writer("ome-zarr")
+write_spatialdata = _writer("spatialdata")
+write_nh2st = _writer("nh2st")
 
 
 def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_nh2st.errors import Nh2stError, OtherImage, UnknownFormat
 from napari_nh2st.markup import untagged
 from napari_nh2st.slide_path import slide_file
+from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.layers.frames import frame_of, slide_layer_data
 from napari_nh2st.viewer.layers.lazy_level import BlockReading, LazyLevel, lazy_levels
@@ -164,6 +165,20 @@ def open_viewers() -> list[Any]:
     from napari.viewer import Viewer
 
     return list(Viewer._instances)
+
+
+def once_slides_change(viewer: ViewerModel, then: Callable[[], None]) -> None:
+    """Call `then` once, after the docks: when a slide was opened, could not be opened, or a layer was deleted."""
+    from napari_nh2st.viewer.kit.background import read_aside
+
+    connections = Connections()
+
+    def look(*told: object) -> None:
+        connections.close()
+        read_aside(lambda: then)
+
+    for told in (EVENTS.opened, EVENTS.failed, viewer.layers.events.removed):
+        connections.add(told, look)
 
 
 def begin_opening(path: Path, header: SlideHeader | None = None, *, mpp: float | None = None) -> Opening:

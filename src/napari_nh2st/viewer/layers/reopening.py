@@ -16,10 +16,9 @@ from napari_nh2st.formats.importer import display_of
 from napari_nh2st.formats.picture import find_slide
 from napari_nh2st.slide_path import slide_file
 from napari_nh2st.viewer.kit.background import read_aside
-from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.heatmap import heatmap_data
 from napari_nh2st.viewer.layers.names import slide_name
-from napari_nh2st.viewer.layers.opening import EVENTS, BusySign, Opening, complain, note, open_viewers
+from napari_nh2st.viewer.layers.opening import BusySign, Opening, complain, note, once_slides_change, open_viewers
 from napari_nh2st.viewer.layers.roles import fingerprint_of, is_opening, layer_of_slide, slide_of
 from napari_nh2st.viewer.layers.stacking import gather
 from napari_nh2st.viewer.state.dock_state import first_gene
@@ -117,7 +116,6 @@ class Reopening:
         self._viewer, self._path = viewer, path
         self._sign = BusySign(path.name)
         self._opened_slide = False
-        self._connections = Connections()
 
     def start(self) -> None:
         """Begin to read."""
@@ -147,10 +145,10 @@ class Reopening:
             return
         own = layer_of_slide(viewer, fingerprint)
         if own is None and any(is_opening(layer) for layer in viewer.layers):
-            self._wait(reopened)  # one of them may be its slide
+            once_slides_change(viewer, partial(self._bring, reopened))  # one of them may be its slide
         elif own is None and reopened.slide_is_there and not self._opened_slide:
             self._opened_slide = True
-            self._wait(reopened)
+            once_slides_change(viewer, partial(self._bring, reopened))
             file = Path(reopened.slide_path)
             opening = Opening(slide_name(file), reopened.open_slide, path=file)
             data, meta, _ = opening.placeholder()
@@ -158,16 +156,6 @@ class Reopening:
             opening.start()
         else:
             self._draw(reopened, own)
-
-    def _wait(self, reopened: Reopened) -> None:
-        """Look again when a slide was opened, or could not be, or was thrown away."""
-
-        def look(*told: object) -> None:
-            self._connections.close()
-            read_aside(lambda: partial(self._bring, reopened))  # when the docks are done with the slide
-
-        for told in (EVENTS.opened, EVENTS.failed, self._viewer.layers.events.removed):
-            self._connections.add(told, look)
 
     def _draw(self, reopened: Reopened, own: Layer | None) -> None:
         viewer, others = self._viewer, []

@@ -180,9 +180,7 @@ class SidePresenter:
         """Keep the maps in step from now on, and say what to know."""
         if self._side is None or self._side.entering:
             return
-        for heatmap in self._side.heatmaps:
-            if heatmap.layer is not None:
-                self._limits.add(heatmap.layer.events.contrast_limits, self._limits_changed)
+        self._side.watch_limits(self._limits, self._limits_changed)
         self._look_there_again()
         self._restyle()
 

@@ -14,9 +14,8 @@ from napari_nh2st.annotations import Annotation, Annotations, read_annotations
 from napari_nh2st.annotations.keyhole import outline_of, rings_of
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.viewer.kit.background import read_aside
-from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.phrases import count
-from napari_nh2st.viewer.layers.opening import EVENTS, BusySign, complain, open_viewers
+from napari_nh2st.viewer.layers.opening import BusySign, complain, once_slides_change, open_viewers
 from napari_nh2st.viewer.layers.roles import (
     Role,
     fingerprint_of,
@@ -70,14 +69,13 @@ class RegionsOpening:
     def __init__(self, viewer: ViewerModel, path: Path, told: Callable[[str], None] = lambda words: None) -> None:
         self._viewer, self._path, self._told = viewer, path, told
         self._sign = BusySign(path.name)
-        self._connections = Connections()
 
     def start(self) -> None:
         """Begin to read, when the slides that were dropped with it are open."""
         if self._viewer not in open_viewers():
             return
         if any(is_opening(layer) for layer in self._viewer.layers):
-            self._wait()
+            once_slides_change(self._viewer, self.start)
             return
         try:
             slide_layer = slide_for(self._viewer, self._path)
@@ -89,14 +87,6 @@ class RegionsOpening:
         slide = slide_of(slide_layer)
         assert slide is not None
         read_aside(partial(self._read, slide.path, slide.fingerprint))
-
-    def _wait(self) -> None:
-        def look(*told: object) -> None:
-            self._connections.close()
-            read_aside(lambda: self.start)
-
-        for emitter in (EVENTS.opened, EVENTS.failed, self._viewer.layers.events.removed):
-            self._connections.add(emitter, look)
 
     def _read(self, slide: Path, fingerprint: str) -> Callable[[], None]:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.formats.limits import limits_of
+from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.fade import share_opacity
 from napari_nh2st.viewer.layers.heatmap import HeatmapLayer
 from napari_nh2st.viewer.layers.in_step import told_once
@@ -104,6 +105,12 @@ class SideBySide:
         for heatmap in there:
             heatmap.set_limits(*ends, fitted.note)
         return changed
+
+    def watch_limits(self, connections: Connections, changed: Callable[..., None]) -> None:
+        """Call `changed` whenever the limits of a heatmap change, until the connections are closed."""
+        for heatmap in self.heatmaps:
+            if heatmap.layer is not None:
+                connections.add(heatmap.layer.events.contrast_limits, changed)
 
     def leave(self) -> None:
         """Put order, visibility, camera and grid back; each heatmap has limits of its own again."""

@@ -78,9 +78,7 @@ class SlidesPresenter:
         """Keep what is compared in step from now on, and say what to know."""
         if self._side is None or self._side.entering:
             return
-        for heatmap in self._side.heatmaps:
-            if heatmap.layer is not None:
-                self._limits.add(heatmap.layer.events.contrast_limits, self._limits_changed)
+        self._side.watch_limits(self._limits, self._limits_changed)
         self._match()
         self._view.show_sentence(side_by_side_words([layer.name for layer in self._side.left_out]))
 
