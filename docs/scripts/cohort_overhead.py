@@ -1,4 +1,4 @@
-"""What a cohort costs beyond its slides: the scheduler's time a slide, and the efficiency of the workers.
+"""The cost of a cohort beyond its slides: the scheduler's time a slide, and the efficiency of the workers.
 
     OMP_NUM_THREADS=1 python docs/scripts/cohort_overhead.py [--slides 200] [--workers 2] [--by-hand 4]
 

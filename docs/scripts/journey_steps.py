@@ -1,4 +1,4 @@
-"""What a person does on each of the six journeys: clicks, keys and files dropped, never a call into the dock's code.
+"""The steps of a person on each of the six journeys: clicks, keys and files dropped, never a call into the dock's code.
 
 `Person` finds buttons by the words on them, as a person does. Only choices in a combo box are set by their text, since
 a popup cannot be clicked in every theme and size.

@@ -47,7 +47,7 @@ def rates(report):
 
 
 def short(report):
-    """What was not reached, and what was not measured."""
+    """The figures that were not reached, and those that were not measured."""
     said = [f.what for f in FIGURES if outcome(report, f.key) == "short"]
     absent = [f.what for f in FIGURES if report[f.group].get(f.key) is None]
     lines = [f"Short of what was asked: {'; '.join(said) or 'nothing'}."]

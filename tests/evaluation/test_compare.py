@@ -45,7 +45,7 @@ def samples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seen():
-    """What `compare` hands over to be scored: truths and predictions, model by model."""
+    """The input that `compare` hands over to be scored: truths and predictions, model by model."""
     return []
 
 

@@ -19,7 +19,7 @@ RECORDS, FORM = "cohort", 1
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for every slide of a cohort.
+    """Settings that hold for every slide of a cohort.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a cohort leaves: `cohort.csv`, `cohort.h5ad` and `cohort.html` beside the results of its slides."""
+"""The files that a cohort leaves: `cohort.csv`, `cohort.h5ad` and `cohort.html` beside the results of its slides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each slide has left for its cohort, read again. No torch, no Dask."""
+"""The record that each slide has left for its cohort, read again. No torch, no Dask."""
 
 from __future__ import annotations
 

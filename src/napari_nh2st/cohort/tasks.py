@@ -75,7 +75,7 @@ def finish_slide(job: Job, tiles: int, seconds: float) -> Answer:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What the parts of a slide have encoded, and how long they took together."""
+    """The work that the parts of a slide have done: tiles encoded, and seconds together."""
 
     tiles: int
     seconds: float

@@ -14,7 +14,7 @@ _INSTEAD = "choose another --out, or --format none and then nh2st export with --
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a command asks of every slide.
+    """The wishes of a command for every slide.
 
     Attributes
     ----------

@@ -53,7 +53,7 @@ class AskedPlaces:
 
 
 class PlaceInputs(ABC):
-    """What a predictor sees of places.
+    """The inputs of a predictor at places.
 
     Attributes
     ----------

@@ -96,7 +96,7 @@ class Dock:
         return names
 
     def colours(self) -> list[tuple[int, ...]]:
-        """What the swatches in the list show."""
+        """The colours of the swatches in the list."""
         listed = self.section.list
         icons = [listed.item(i, 0).icon().pixmap(14, 14).toImage() for i in range(listed.rowCount())]
         return [icon.pixelColor(5, 5).getRgb() for icon in icons]

@@ -50,7 +50,7 @@ class AgreementPresenter:
 
     @property
     def compared(self) -> Compared | None:
-        """What the comparison of the ticked models of the chosen slide came to, None where it was not made."""
+        """The comparison of the ticked models on the chosen slide, None where it was not made."""
         kept = self._by_slide.get(self._selection.fingerprint)
         return kept if kept is not None and kept.is_of(self._selection.chosen) else None
 

@@ -1,4 +1,4 @@
-"""What a comparison of models came to: the figures of each gene, and the layer of where they disagree. No Qt."""
+"""The outcome of a comparison of models: the figures of each gene, and the layer of where they disagree. No Qt."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class ModelMap:
 
     @property
     def words(self) -> str:
-        """What it is and how much there is of it."""
+        """The model, its tiles and its genes, in words."""
         return model_words(self.name, self.map.count, len(self.map.card.genes))
 
 
@@ -92,7 +92,7 @@ class Selection:
 
     @property
     def words(self) -> str:
-        """What to do, or how many genes the ticked models have in common."""
+        """The next thing to do, or how many genes the ticked models have in common."""
         return self.why_not or common_words(len(common_genes([each.map.card for each in self.chosen])))
 
     def is_ticked(self, model_map: ModelMap) -> bool:

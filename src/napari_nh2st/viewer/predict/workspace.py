@@ -117,7 +117,7 @@ class Workspace:
 
     @property
     def what_is_left(self) -> str:
-        """What to know of a map in sight that is not of the model and detail which are chosen; empty without one."""
+        """A note on a map in sight that is of another model or detail than is chosen; empty without one."""
         left = self.maps.left_in_sight
         return "" if left is None else left_sentence(left.made_with, self.state.model_name)
 
