@@ -65,7 +65,8 @@ def test_without_memory_windows_are_halved_and_the_values_stay(small):
 def test_what_a_window_takes_and_how_soon_tiles_come(small):
     assert facts_of("memory", small)["window_px"] > 500
     facts = facts_of("session", small)
-    assert facts["first_tiles_at_hand_s"] < facts["first_tiles_and_model_s"]
+    assert 0 < facts["first_tiles_at_hand_s"] < 60
+    assert 0 < facts["first_tiles_and_model_s"] < 60
 
 
 @pytest.mark.long

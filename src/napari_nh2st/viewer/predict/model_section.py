@@ -59,7 +59,7 @@ class ModelSection(QWidget):
         layout.addLayout(indented(self.broken))
         for name in model_names(services, preferences):
             self._add(name)
-        self._by_slide, self._trouble = True, ""
+        self._by_slide, self._trouble, self._refused = True, "", ""
         with signals_blocked(self.combo):
             self._take_up(preferences.model)
             self._suit_slide()
@@ -92,20 +92,23 @@ class ModelSection(QWidget):
             for place, name in enumerate(self._services.others(), len(self._services.models())):
                 if self.combo.findData(name) < 0:
                     self.combo.insertItem(place, name, name)
-        self.broken.say(broken_words(broken))
+        if not self._refused:  # the file that was chosen just now is what one waits for
+            self.broken.say(broken_words(broken))
         self.broken.setToolTip(plain_tip(paragraphs([sentence(one.trouble) for one in broken])))
         if self._by_slide and self._preferences.model:
             self._take_up(self._preferences.model)
 
     def added(self, name: str) -> None:
         """List a model whose Python file was added, and choose it."""
+        self._refused = ""
         self.list_others([])
         self.use(name)
         self._remember_choice()
 
     def not_added(self, file: str, error: Exception) -> None:
         """Say why a Python file was not added."""
-        self.broken.say(f"{Path(file).name} was not added: {error_words(error)}")
+        self._refused = f"{Path(file).name} was not added: {error_words(error)}"
+        self.broken.say(self._refused)
 
     def leave_to_slide(self) -> None:
         """Let the next slide decide again, where the model in use is the one that suits this slide."""
@@ -186,6 +189,7 @@ class ModelSection(QWidget):
     def _ask_file(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "A model’s Python file", "", "Python (*.py)")
         if file:
+            self._refused = ""
             self.broken.say("")
             self.file_chosen.emit(file)
 
