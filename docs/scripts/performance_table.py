@@ -10,7 +10,7 @@ import sys
 import page_tables
 
 from napari_nh2st.bench import window
-from napari_nh2st.bench.figures import FIGURES, outcome, rows
+from napari_nh2st.bench.figures import FIGURES, OTHERS, TARGETS, rows, took
 
 NONE = "No report of a full run is committed yet."
 NO_GPU = "Not run: `scripts/gpu_check.sh` has not been run on a GPU yet."
@@ -25,8 +25,8 @@ def markdown(head, body):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def figures(report):
-    """All figures that were measured, and on what."""
+def targets(report):
+    """The targets, measured or not, and on what."""
     machine, settings = report["machine"], report["settings"]
     about = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['simd']}, "
@@ -34,7 +34,18 @@ def figures(report):
         f"torch {report['versions']['torch']}; model {settings['model']}; {settings['slide']}; "
         f"median of {settings['repeat']} rounds (smallest to largest)."
     )
-    return f"{about}\n\n{markdown(['what', 'reached', 'asked', ''], rows(report))}"
+    blocks = [about, markdown(["target", "reached", "asked", ""], rows(report, TARGETS))]
+    absent = [figure for figure in TARGETS if report[figure.group].get(figure.key) is None]
+    if reasons := [f"- {f.what}: {report['notes'][f.key]}" for f in absent if f.key in report["notes"]]:
+        blocks.append("\n".join(reasons))
+    if report.get("took"):
+        blocks.append(took(report))
+    return "\n\n".join(blocks)
+
+
+def figures(report):
+    """The other figures that were measured."""
+    return markdown(["what", "reached", "asked", ""], rows(report, OTHERS))
 
 
 def rates(report):
@@ -44,16 +55,6 @@ def rates(report):
         for name, rate in report["absolute"].items()
     ]
     return markdown(["side", "places/s", "mm²/s"], body)
-
-
-def short(report):
-    """The figures that were not reached, and those that were not measured."""
-    said = [f.what for f in FIGURES if outcome(report, f.key) == "short"]
-    absent = [f.what for f in FIGURES if report[f.group].get(f.key) is None]
-    lines = [f"Short of what was asked: {'; '.join(said) or 'nothing'}."]
-    if absent:
-        lines.append(f"Not measured in this run: {'; '.join(absent)}.")
-    return "\n\n".join(lines)
 
 
 def plan(report):
@@ -148,7 +149,7 @@ def _figure(value):
     return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-TABLES = {"figures": figures, "rates": rates, "short": short, "plan": plan}
+TABLES = {"targets": targets, "figures": figures, "rates": rates, "plan": plan}
 
 
 def newest(folder):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.bench import agreement, contenders, data_sets, durable, training, window
+from napari_nh2st.bench import agreement, busy, contenders, data_sets, durable, run, training, window
 from napari_nh2st.bench.data_sets import BenchOptions, DataSets
+from napari_nh2st.bench.rates import Rate
 from napari_nh2st.bench.released import ARCHITECTURE, Released
 from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.predict import predict_places
@@ -43,6 +44,54 @@ def test_ratios_come_from_contenders_that_ran_in_turns(small, monkeypatch):
     dense, grid = findings.absolute["dense map"], findings.absolute["contiguous grid"]
     assert findings.values["dense_cost"].value == pytest.approx(grid["mm2_per_s"] / dense["mm2_per_s"])
     assert findings.absolute["released"].keys() == {"places_per_s"}
+
+
+def test_the_other_precision_is_measured_beside_the_runs_own(small, monkeypatch):
+    computed = []
+    monkeypatch.setattr(
+        contenders, "in_turns", lambda made, *more: {name: computed.append(name) or [Rate(2.0, 1.0)] for name in made}
+    )
+    keys = {"over_bare_encoder", "over_bare_encoder_fp32", "over_bare_encoder_bf16"}
+    monkeypatch.setattr(contenders, "has_fast_bf16", lambda device: True)
+    assert contenders.compare(small, keys, lambda done, total: None).values.keys() == keys
+    assert computed == ["contiguous grid", "bare encoder", "contiguous grid, bf16", "bare encoder, bf16"]
+    monkeypatch.setattr(contenders, "has_fast_bf16", lambda device: False)
+    found = contenders.compare(small, keys, lambda done, total: None)
+    assert found.notes == {"over_bare_encoder_bf16": "not here: this device has no fast bfloat16"}
+    assert small.at("bf16").prediction_options.precision == "bf16"
+    assert small.at("bf16").slide is small.slide
+
+
+def test_a_contender_that_cannot_be_made_fails_its_own_rows_alone(small, monkeypatch):
+    def broken(data_sets):
+        raise Nh2stError("it cannot be made")
+
+    monkeypatch.setattr(contenders, "released", broken)
+    keys = {"over_bare_encoder", "over_released_procedure"}
+    found = contenders.compare(small, keys, lambda done, total: None)
+    assert found.values.keys() == {"over_bare_encoder"}
+    assert found.notes == {"over_released_procedure": "failed: it cannot be made"}
+
+
+def test_throughput_beside_a_busy_process(small, monkeypatch):
+    monkeypatch.setattr(busy, "blocks_of", lambda data_sets: None)
+    findings = busy.compare(small, {"predict_beside_busy"}, lambda done, total: None)
+    assert findings.values["predict_beside_busy"].value > 0
+    assert list(findings.absolute) == ["contiguous grid, alone", "contiguous grid, beside a busy process"]
+
+
+def test_a_part_that_fails_says_so_in_its_rows_and_the_others_go_on(small, monkeypatch):
+    def broken(data_sets, wanted, tell):
+        raise RuntimeError("no such thing")
+
+    parts = [run.Part("broken", ("killed_lost", "killed_difference"), broken)]
+    parts += [part for part in run.PARTS if part.title == "a second run"]
+    monkeypatch.setattr(run, "PARTS", tuple(parts))
+    report = run.bench(small.options, ["killed_lost", "second_run_encoded"])
+    assert report["counts"]["second_run_encoded"] == 0
+    assert report["notes"]["killed_lost"].startswith("failed: RuntimeError in test_bench.py:")
+    assert "killed_difference" not in report["notes"]
+    assert report["took"].keys() == {"broken", "a second run"}
 
 
 def test_the_released_sizes_are_those_of_its_code():

@@ -1,7 +1,7 @@
 import pytest
 
 from napari_nh2st.bench.rates import Rate, in_turns, median_rate, ratio
-from napari_nh2st.errors import Cancelled
+from napari_nh2st.errors import Cancelled, Nh2stError
 
 
 def test_contenders_take_turns_and_the_first_round_does_not_count():
@@ -33,3 +33,19 @@ def test_a_stop_is_heard_between_contenders():
     asked = iter([False, True])
     with pytest.raises(Cancelled):
         in_turns({"a": lambda: Rate(1.0), "b": lambda: Rate(1.0)}, 1, lambda: next(asked))
+
+
+def test_a_contender_that_fails_is_out_and_the_others_go_on():
+    def broken():
+        raise Nh2stError("there is no tissue")
+
+    failed = {}
+    rates = in_turns({"a": lambda: Rate(1.0), "b": broken}, 2, failed=failed)
+    assert rates == {"a": [Rate(1.0)] * 2}
+    assert failed == {"b": "failed: there is no tissue"}
+
+
+def test_a_failure_that_nobody_foresaw_says_where():
+    failed = {}
+    in_turns({"a": lambda: Rate(1 / 0)}, 1, failed=failed)
+    assert failed["a"].startswith("failed: ZeroDivisionError in test_rates.py:")

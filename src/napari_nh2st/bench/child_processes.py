@@ -6,12 +6,22 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from napari_nh2st.errors import Cancelled, Nh2stError
 
 ASK_SECONDS = 0.2
+
+# It ends with the benchmark, however that ends.
+_BUSY = """
+import os
+print(flush=True)
+parent = os.getppid()
+while os.getppid() == parent:
+    sum(range(100_000))
+"""
 
 
 def start(words: Sequence[object], errors: Any) -> subprocess.Popen[str]:
@@ -53,3 +63,16 @@ def run_json(words: Sequence[object], cancelled: Callable[[], bool], timeout: fl
             said = errors.read().strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
             raise Nh2stError(f"{words[0]} failed: {said[0].removeprefix('error: ')}")
     return json.loads(out[out.index("{") :])
+
+
+@contextmanager
+def busy_process() -> Iterator[subprocess.Popen[bytes]]:
+    """Keep one core busy meanwhile, from another process."""
+    words = [sys.executable, "-I", "-S", "-c", _BUSY]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()  # it has begun
+            yield process
+        finally:
+            process.kill()

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from napari_nh2st.bench.figures import Findings
-from napari_nh2st.bench.rates import Clock, Contender, Rate, in_turns, median_rate, ratio
+from napari_nh2st.bench.rates import Clock, Contender, Rate, failure, in_turns, median_rate, ratio
 from napari_nh2st.bench.released import Released
 from napari_nh2st.engine import embeddings
-from napari_nh2st.engine.device import computing
+from napari_nh2st.engine.device import computing, has_fast_bf16
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.predict import predict_places
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.folder import Model
 from napari_nh2st.model.nh2st import build, normalise
@@ -36,11 +37,17 @@ READY_TILES, READY_TILES_QUICK = 512, 64
 
 @dataclass(frozen=True)
 class Comparison:
-    """A ratio of two contenders: `over` / `under`, in places or in area a second."""
+    """A ratio of two contenders: `over` / `under`, in places or in area a second, in the run's precision or in one."""
 
     over: str
     under: str
     unit: str = "places"
+    precision: Literal["", "fp32", "bf16"] = ""
+
+    def sides(self, data_sets: DataSets) -> tuple[str, str]:
+        """Name both contenders; those of another precision than the run's have it in their name."""
+        other = f", {self.precision}" if self.precision not in ("", data_sets.precision) else ""
+        return self.over + other, self.under + other
 
 
 COMPARISONS = {
@@ -50,12 +57,37 @@ COMPARISONS = {
     "dense_cost": Comparison("contiguous grid", "dense map", "area"),
     "dense_cost_patchwise": Comparison("patch by patch", "dense map", "area"),
     "over_bare_encoder": Comparison("contiguous grid", "bare encoder"),
+    "over_bare_encoder_fp32": Comparison("contiguous grid", "bare encoder", precision="fp32"),
+    "over_bare_encoder_bf16": Comparison("contiguous grid", "bare encoder", precision="bf16"),
 }
 """Time per area of the dense map over another's is the other's area per second over the dense map's."""
+
+BOTH: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
+NO_BF16 = "not here: this device has no fast bfloat16"
 
 
 def compare(data_sets: DataSets, keys: set[str], progress: Callable[[int, int], object]) -> Findings:
     """Measure the contenders that these figures need, in turns, and their ratios."""
+    wanted = {key: comparison for key, comparison in COMPARISONS.items() if key in keys}
+    out = Findings()
+    if "over_bare_encoder_bf16" in wanted and not has_fast_bf16(data_sets.device) and data_sets.precision != "bf16":
+        del wanted["over_bare_encoder_bf16"]
+        out.notes["over_bare_encoder_bf16"] = NO_BF16
+    failed: dict[str, str] = {}
+    contenders = _contenders(data_sets, {side for c in wanted.values() for side in c.sides(data_sets)}, failed)
+    rates = in_turns(contenders, data_sets.options.repeat, data_sets.options.cancelled, progress, failed)
+    out.absolute = {name: median_rate(each) for name, each in rates.items()}
+    for key, comparison in wanted.items():
+        over, under = comparison.sides(data_sets)
+        if over in rates and under in rates:
+            out.values[key] = ratio(rates[over], rates[under], comparison.unit)
+        else:
+            out.notes[key] = failed.get(over) or failed[under]
+    return out
+
+
+def _contenders(data_sets: DataSets, needed: set[str], failed: dict[str, str]) -> dict[str, Contender]:
+    """Make the contenders with these names; one that cannot be made has failed."""
     makers: dict[str, Callable[[DataSets], Contender]] = {
         "spots, ResNet-18 of width 64": spots_same_encoder,
         "spots": spots,
@@ -65,14 +97,27 @@ def compare(data_sets: DataSets, keys: set[str], progress: Callable[[int, int], 
         "bare encoder": bare_encoder,
         "patch by patch": patch_by_patch,
     }
-    wanted = {k: c for k, c in COMPARISONS.items() if k in keys}
-    needed = {contender for c in wanted.values() for contender in (c.over, c.under)}
-    contenders = {name: make(data_sets) for name, make in makers.items() if name in needed}
-    rates = in_turns(contenders, data_sets.options.repeat, data_sets.options.cancelled, progress)
-    return Findings(
-        {k: ratio(rates[c.over], rates[c.under], c.unit) for k, c in wanted.items()},
-        {name: median_rate(each) for name, each in rates.items()},
-    )
+    for precision in BOTH:
+        makers |= {
+            f"{name}, {precision}": partial(_in_precision, make, precision)
+            for name, make in (("contiguous grid", contiguous_grid), ("bare encoder", bare_encoder))
+        }
+    out = {}
+    for name, make in makers.items():
+        if name in needed:
+            try:
+                out[name] = make(data_sets)
+            except Cancelled:
+                raise
+            except Exception as error:
+                failed[name] = failure(error)
+    return out
+
+
+def _in_precision(
+    make: Callable[[DataSets], Contender], precision: Literal["fp32", "bf16"], data_sets: DataSets
+) -> Contender:
+    return make(data_sets.at(precision))
 
 
 def engine_at(

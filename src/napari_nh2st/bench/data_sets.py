@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +79,13 @@ class DataSets:
         """Close the slides."""
         for slide in self._open:
             slide.close()
+
+    def at(self, precision: Literal["fp32", "bf16"]) -> DataSets:
+        """Return the same slides and model, to be predicted in this precision. They are closed with these."""
+        _ = self.slide  # opened once for both
+        other = copy.copy(self)
+        other.options, other.precision = replace(self.options, precision=precision), precision
+        return other
 
     @property
     def prediction_options(self) -> PredictionOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,36 +46,47 @@ class Figure:
         return value <= bound if self.at_most else value >= bound
 
 
-FIGURES = (
+TARGETS = (
+    Figure("over_bare_encoder_fp32", "ratios", "contiguous grid over the bare encoder, fp32", {"": 0.6}),
+    Figure("over_bare_encoder_bf16", "ratios", "contiguous grid over the bare encoder, bf16", {"": 0.38}),
+    Figure("dense_cost", "ratios", "dense map: time per mm² over the contiguous grid's", {"": 1.5}, at_most=True),
+    Figure("predict_beside_busy", "ratios", "predicting beside one busy process, over alone", {"": 0.5}),
+    Figure("train_beside_busy", "ratios", "training beside one busy process, over alone", {"": 0.5}),
+    Figure("over_lazyslide_default", "ratios", "mm²/s over LazySlide's default", {"": 3}),
+    Figure("over_lazyslide_best", "ratios", "mm²/s over LazySlide's best, encoder of the same size", {"": 1.3}),
+    Figure("finetune_over_naive", "ratios", "training: spots/s over ten patches a spot", {"": 5}),
+    Figure("first_tiles_cold", "seconds", "first tiles on screen, nothing cached, s", {"": 1.0}, at_most=True),
+    Figure("first_tiles_warm", "seconds", "first tiles on screen, all cached, s", {"": 0.1}, at_most=True),
+    Figure("gene_switch", "seconds", "gene switch at 100,000 tiles, to pixels, s", {"": 0.1}, at_most=True),
+)  # fmt: skip
+"""The targets, which stand in the first table whether they were measured or not."""
+
+OTHERS = (
     Figure("over_released_procedure", "ratios", "spots/s over the released procedure", {"fp32": 10, "bf16": 25}),
     Figure("over_released_same_encoder", "ratios", "the same, with an encoder of its size (ResNet-18, width 64)"),
     Figure("dense_over_released", "ratios", "dense map: cells/s over the released procedure's spots/s", {"bf16": 500}),
-    Figure("over_bare_encoder", "ratios", "whole slide: tiles/s over the bare encoder on ready tensors", {"": 0.85}),
-    Figure("dense_cost", "ratios", "dense map: time per mm² over the contiguous grid's", {"": 1.5}, at_most=True),
-    Figure("dense_cost_patchwise", "ratios", "the same, over that grid patch by patch, without reading"),
+    Figure("over_bare_encoder", "ratios", "grid over bare encoder, this run's precision", {"fp32": 0.6, "bf16": 0.38}),
+    Figure("dense_cost_patchwise", "ratios", "dense map: time per mm² over the grid patch by patch, ready in memory"),
     Figure("dense_agreement", "ratios", "dense against patch by patch: median correlation per gene", {"": 0.95}),
     Figure("dense_pcc_loss", "ratios", "dense against patch by patch: loss of PCC", {"": 0.01}, at_most=True),
     Figure("dense_agreement_measured", "ratios", "agreement on the measured sections of --samples", {"": 0.95}),
     Figure("dense_pcc_loss_measured", "ratios", "loss of PCC on those", {"": 0.01}, at_most=True),
-    Figure("finetune_over_naive", "ratios", "training: spots/s over ten patches a spot", {"": 5}),
     Figure("second_run_encoded", "counts", "second run over a finished region: tiles encoded", {"": 0}, at_most=True),
     Figure("killed_lost", "counts", "killed in mid-run: tiles lost that had been kept", {"": 0}, at_most=True),
     Figure("killed_difference", "counts", "killed, run again: largest difference", {"": 0}, at_most=True),
     Figure("huge_slide", "memory_mb", "peak memory, 100,000 x 80,000 px, MB", {"": 2500}, at_most=True),
     Figure("small_slide", "memory_mb", "peak memory, a slide a sixteenth the size, MB"),
     Figure("huge_over_small", "ratios", "peak memory of the one over the other", {"": 1.15}, at_most=True),
-    Figure("first_tiles_cold", "seconds", "first tiles on screen, nothing cached, s", {"": 1.0}, at_most=True),
-    Figure("first_tiles_warm", "seconds", "first tiles on screen, all cached, s", {"": 0.1}, at_most=True),
     Figure("heartbeat_p95", "seconds", "GUI heartbeat while predicting, 95th percentile, s", {"": 0.05}, at_most=True),
     Figure("heartbeat_max", "seconds", "GUI heartbeat while predicting, longest, s"),
     Figure("napari_own_max", "seconds", "GUI heartbeat, napari's own longest for the same, s"),
     Figure("heartbeat_beyond_napari", "seconds", "longest, beyond napari's own, s", {"": 0.2}, at_most=True),
-    Figure("gene_switch", "seconds", "gene switch at 100,000 tiles, to pixels, s", {"": 0.1}, at_most=True),
     Figure("genes_250", "memory_mb", "memory that switching takes, 250 genes, MB"),
     Figure("genes_20000", "memory_mb", "memory that switching takes, 20,000 genes, MB"),
 )  # fmt: skip
-"""All figures, in the table's order."""
+"""The figures of the second table."""
 
+FIGURES = (*TARGETS, *OTHERS)
 BY_KEY = {figure.key: figure for figure in FIGURES}
 
 
@@ -112,15 +123,18 @@ class Findings:
     absolute : dict
         Rates behind the ratios, by contender: ``places_per_s``, and ``mm2_per_s`` where an area was covered.
     notes : dict of str
-        By key: why a figure is missing, or a remark on it.
+        By key: why a figure is missing ("not here: ...", "failed: ..."), or a remark on it.
     storage : dict
         Bytes on the disk: ``results_per_tile``, ``cache_per_tile``.
+    took : dict
+        Seconds of each part.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
     absolute: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     storage: dict[str, float] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: Findings) -> None:
         """Take over the findings of another part."""
@@ -128,6 +142,12 @@ class Findings:
         self.absolute |= other.absolute
         self.notes |= other.notes
         self.storage |= other.storage
+        self.took |= other.took
+
+    @classmethod
+    def missing(cls, keys: Iterable[str], why: str) -> Findings:
+        """Say why none of these figures is there: "not here: ...", "left out: ...", "failed: ..."."""
+        return cls(notes=dict.fromkeys(keys, why))
 
 
 def document(findings: Findings, device: str, precision: str, about: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +182,7 @@ def document(findings: Findings, device: str, precision: str, about: dict[str, A
         "absolute": {k: {name: _rounded(v) for name, v in rates.items()} for k, rates in findings.absolute.items()},
         "storage": {name: _rounded(size) for name, size in findings.storage.items()},
         "notes": findings.notes,
+        "took": {title: _rounded(seconds) for title, seconds in findings.took.items()},
         **about,
     }
 
@@ -176,19 +197,28 @@ def outcome(report: Mapping[str, Any], key: str) -> Outcome:
     return "-" if holds is None else "ok" if holds else "short"
 
 
-def rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return the table's rows, (what, reached, asked, outcome), of a document; figures without a value are left out."""
-    out = []
-    for figure in FIGURES:
-        value = report[figure.group].get(figure.key)
-        if value is None:
-            continue
+def rows(report: Mapping[str, Any], figures: Iterable[Figure] = FIGURES) -> list[list[str]]:
+    """Return the table's rows, (what, reached, asked, outcome), of a document.
+
+    A figure that could not be measured says so. One that nobody has asked for is left out, unless it is a target.
+    """
+    return [_row(report, figure) for figure in figures if figure in TARGETS or _was_tried(report, figure)]
+
+
+def _was_tried(report: Mapping[str, Any], figure: Figure) -> bool:
+    return report[figure.group].get(figure.key) is not None or figure.key in report["notes"]
+
+
+def _row(report: Mapping[str, Any], figure: Figure) -> list[str]:
+    value = report[figure.group].get(figure.key)
+    bound = report["asked"].get(figure.key, figure.bound(report["precision"]))
+    asked = "-" if bound is None else f"{'at most' if figure.at_most else 'at least'} {_number(bound)}"
+    if value is None:
+        reached = report["notes"].get(figure.key, "not run").split(":")[0]
+    else:
         low, high = report["spread"].get(figure.key, [value, value])
-        spread = "" if low == high else f" ({_number(low)} to {_number(high)})"
-        bound = report["asked"].get(figure.key)
-        asked = "-" if bound is None else f"{'at most' if figure.at_most else 'at least'} {_number(bound)}"
-        out.append([figure.what, f"{_number(value)}{spread}", asked, outcome(report, figure.key)])
-    return out
+        reached = _number(value) + ("" if low == high else f" ({_number(low)} to {_number(high)})")
+    return [figure.what, reached, asked, outcome(report, figure.key)]
 
 
 def _number(value: float) -> str:
@@ -197,12 +227,14 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-HEAD = ("row", "reached", "asked", "")
+HEAD = ("what", "reached", "asked", "")
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """Lay a document out for people: the figures, then the rates behind them, then the notes."""
-    lines = _columns([list(HEAD), *rows(report)])
+    """Lay a document out for people: targets, the other figures, the rates behind them, notes, and the time it took."""
+    lines = _columns([["target", *HEAD[1:]], *rows(report, TARGETS)])
+    if others := rows(report, OTHERS):
+        lines += ["", *_columns([list(HEAD), *others])]
     rates = report["absolute"]
     if rates:
         head = ["side", "places/s", "mm²/s"]
@@ -210,8 +242,25 @@ def table(report: Mapping[str, Any]) -> str:
         body = [[name, *(_number(rate[u]) if u in rate else "-" for u in units)] for name, rate in rates.items()]
         lines += ["", *_columns([head, *body])]
     if report["notes"]:
-        lines += ["", *(f"{key}: {note}" for key, note in report["notes"].items())]
+        lines += ["", *_said_once(report["notes"])]
+    if report["took"]:
+        lines += ["", took(report)]
     return "\n".join(lines)
+
+
+def _said_once(notes: Mapping[str, str]) -> list[str]:
+    """Lay notes out, one that holds for several figures once."""
+    return [
+        f"{', '.join(key for key in notes if notes[key] == note)}: {note}" for note in dict.fromkeys(notes.values())
+    ]
+
+
+def took(report: Mapping[str, Any]) -> str:
+    """Say how long the parts took."""
+    each = report["took"]
+    return (
+        f"It took {sum(each.values()):,.0f} s: " + ", ".join(f"{title} {s:,.0f} s" for title, s in each.items()) + "."
+    )
 
 
 def _columns(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from napari_nh2st.bench import agreement, contenders, durable, memory, training, window
+from napari_nh2st.bench import agreement, busy, contenders, durable, memory, peers, training, window
 from napari_nh2st.bench.data_sets import SEED, BenchOptions, DataSets, own_cache
 from napari_nh2st.bench.figures import BY_KEY, Findings, document
+from napari_nh2st.bench.rates import Clock, failure
 from napari_nh2st.engine.device import has_fast_bf16
-from napari_nh2st.errors import Cancelled, Nh2stError
+from napari_nh2st.errors import Cancelled
 from napari_nh2st.provenance import repeat_command, versions
 
 Progress = Callable[[str], Callable[[int, int], None]]
@@ -43,6 +44,8 @@ class Part:
 PARTS = (
     Part("speed, side by side", tuple(contenders.COMPARISONS), contenders.compare),
     Part("training, side by side", ("finetune_over_naive",), lambda m, _, tell: training.compare(m, tell)),
+    Part("beside a busy process", tuple(busy.COMPARISONS), busy.compare),
+    Part("beside LazySlide", peers.KEYS, lambda _, wanted, __: peers.compare(wanted)),
     Part("dense against patch by patch", ("dense_agreement", "dense_pcc_loss"), lambda m, _, __: agreement.on_demo(m)),
     Part(
         "the same on measured sections",
@@ -102,13 +105,17 @@ def bench(options: BenchOptions, rows: Sequence[str] | None = None, progress: Pr
 
 
 def _measured(part: Part, data_sets: DataSets, wanted: set[str], progress: Callable[[int, int], None]) -> Findings:
-    """Measure a part; one that cannot be measured here says why, and the others go on."""
+    """Measure a part, and the time it takes; one that fails says why, and the others go on."""
+    clock = Clock()
     try:
-        return part.measure(data_sets, wanted, progress)
+        findings = part.measure(data_sets, wanted, progress)
     except Cancelled:
         raise
-    except Nh2stError as error:
-        return Findings(notes={part.keys[0]: f"not measured: {error}"})
+    except Exception as error:
+        findings = Findings.missing((key for key in part.keys if key in wanted), failure(error))
+    findings.took[part.title] = clock.seconds
+    data_sets.options.say(f"{part.title}: {clock.seconds:.0f} s")
+    return findings
 
 
 def _about(data_sets: DataSets, options: BenchOptions) -> dict[str, Any]:

@@ -45,24 +45,29 @@ class _Counted(NH2STModule):
 
 def compare(data_sets: DataSets, progress: Callable[[int, int], object]) -> Findings:
     """Measure both contenders, each of which trains the encoder, and their ratio."""
+    quick = data_sets.options.quick
+    contenders: dict[str, Contender] = {
+        "training by blocks": blocks_of(data_sets),
+        "training by patches": naive(set_up(data_sets), data_sets.device, 1 if quick else NAIVE_STEPS),
+    }
+    rates = in_turns(contenders, data_sets.options.repeat, data_sets.options.cancelled, progress)
+    over, under = (rates[name] for name in contenders)
+    return Findings({"finetune_over_naive": ratio(over, under)}, {k: median_rate(v) for k, v in rates.items()})
+
+
+def blocks_of(data_sets: DataSets) -> Contender:
+    """Take steps on the section of the speed figures, as `nh2st finetune` does."""
+    return by_blocks(set_up(data_sets), data_sets.device, 2 if data_sets.options.quick else STEPS)
+
+
+def set_up(data_sets: DataSets) -> TrainingSetup:
+    """Set up the training of a whole network on the section of the speed figures."""
     config = TrainingConfig(
         train="everything", pretrain_steps=0, kernel_share=0, device=data_sets.options.device, name="bench"
     )
     sample, data = data_sets.sample, data_sets.data
     card = card_for([sample], [data], config)
-    section = load_section(sample, data, card)
-    quick = data_sets.options.quick
-    contenders: dict[str, Contender] = {
-        "training by blocks": by_blocks(
-            set_up_training([section], card, config, 0), data_sets.device, 2 if quick else STEPS
-        ),
-        "training by patches": naive(
-            set_up_training([section], card, config, 0), data_sets.device, 1 if quick else NAIVE_STEPS
-        ),
-    }
-    rates = in_turns(contenders, data_sets.options.repeat, data_sets.options.cancelled, progress)
-    over, under = (rates[name] for name in contenders)
-    return Findings({"finetune_over_naive": ratio(over, under)}, {k: median_rate(v) for k, v in rates.items()})
+    return set_up_training([load_section(sample, data, card)], card, config, 0)
 
 
 def by_blocks(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:

@@ -33,7 +33,7 @@ def compare(data_sets: DataSets) -> Findings:
     Three windows: in the first nothing is cached, in the second what the first has left; the third switches genes.
     """
     if not has_display():
-        return Findings(notes={KEYS[0]: "the figures of the window are left out: there is no display (xvfb-run)"})
+        return Findings.missing(KEYS, "left out: there is no display (xvfb-run)")
     options, slide = data_sets.options, data_sets.demo_path
     if options.quick:  # views must lie apart: the small section is too small
         slide = write_slide(make_section(SEED), options.folder / "window.tif")
