@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_nh2st.cli import figure as figure_command
+from napari_nh2st.cli import output
 from napari_nh2st.engine.store import save_prediction
 from napari_nh2st.formats.display import Display, Subject, save_display
 from napari_nh2st.slides import open_slide
@@ -32,6 +34,24 @@ def stored(slide, tmp_path_factory):
 def record(path):
     with Image.open(path) as image:
         return json.loads(image.text["Description"])
+
+
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch):
+    monkeypatch.setattr(output, "_MOMENT", 1e9)  # it comes where drawing takes long: on a busy machine, anywhere
+
+
+def test_a_figure_that_takes_long_has_a_bar_and_can_be_stopped(nh2st, stored, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "_MOMENT", -1)
+    words = ["figure", stored, "--genes", "CD74,IGKC", "--dpi", 60, "--out", tmp_path / "f.png"]
+    status, _, err = nh2st(*words)
+    assert status == 0
+    assert [line.split(": ")[1].split(" %")[0] for line in err.splitlines()] == ["0 of 100", "100 of 100"], err
+    monkeypatch.setattr(figure_command, "interruptible", lambda: lambda: True)
+    (tmp_path / "f.png").unlink()
+    status, _, err = nh2st(*words)
+    assert "stopped; nothing was written" in err
+    assert (status != 0, list(tmp_path.iterdir())) == (True, [])
 
 
 def test_a_gene_is_one_option_away(nh2st, stored, tmp_path):
@@ -101,7 +121,7 @@ def test_a_slide_that_moved(nh2st, slide, tmp_path):
 def test_neither_model_nor_torch_nor_qt(stored, tmp_path):
     blocked = "import sys; [sys.modules.__setitem__(m, None) for m in ('torch', 'qtpy', 'napari', 'PySide6')];"
     code = f"{blocked} from napari_nh2st.cli import main; sys.argv = ['nh2st', *sys.argv[1:]]; main()"
-    words = ["figure", str(stored), "--gene", "ERBB2", "--out", str(tmp_path / "f.pdf"), "--dpi", "60"]
+    words = ["figure", str(stored), "--gene", "ERBB2", "--out", str(tmp_path / "f.pdf"), "--dpi", "60", "-q"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

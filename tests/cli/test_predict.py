@@ -15,9 +15,13 @@ import pandas as pd
 import pytest
 import tifffile
 
+from cli.test_regions import square
+from napari_nh2st import predict
+from napari_nh2st.annotations import read_annotations
 from napari_nh2st.engine import memory
 from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import open_prediction
+from napari_nh2st.errors import Nh2stWarning
 from support.slides import picture, tiff
 
 
@@ -53,6 +57,46 @@ def test_a_region_and_some_genes(nh2st, slide, model, tmp_path):
     assert table.columns[-2:].tolist() == ["G1", "G4"]
     assert table["x_px"].between(400, 1000).all()
     assert table["y_px"].between(300, 800).all()
+
+
+def test_drawn_regions_and_the_table_of_their_genes(nh2st, slide, model, tmp_path):
+    drawn, out = tmp_path / "drawn.geojson", tmp_path / "out"
+    core, rim = square(300, 300, 400, name="core"), square(800, 500, 300, classification={"name": "rim"})
+    drawn.write_text(json.dumps({"type": "FeatureCollection", "features": [core, rim]}), encoding="utf-8")
+    words = ["predict", slide, "--model", model.path, "--out", out, "--genes", "G1,G4", "--format", "csv,geojson"]
+    status, _, err = nh2st(*words, "--regions", drawn)
+    assert status == 0, err
+    tiles = pd.read_csv(out / "ä slide.csv")[["x_px", "y_px"]].to_numpy()
+    where = [((tiles >= low) & (tiles < high)).all(axis=1) for low, high in ((300, 700), ((800, 500), (1100, 800)))]
+    assert (np.sum(where, axis=0) == 1).all()
+    made = open_prediction(out).only_done()
+    assert len(made) == len(tiles) > 4
+    table = pd.read_csv(out / "ä slide-regions.csv")
+    assert (set(table["region"]), set(table["gene"])) == ({"core", "rim"}, {"G1", "G4"})
+    assert table.groupby("region")["n_tiles"].first().to_dict() == {"core": where[0].sum(), "rim": where[1].sum()}
+    assert nh2st("regions", out, drawn, "--genes", "G1,G4", "--out", tmp_path / "same.csv")[0] == 0
+    pd.testing.assert_frame_equal(table, pd.read_csv(tmp_path / "same.csv"))
+    assert {a.title for a in read_annotations(out / "ä slide.geojson").annotations} >= {"core", "rim"}
+    assert nh2st(*words, "--regions", drawn)[0] == 0  # the same again
+    drawn.write_text(json.dumps({"type": "FeatureCollection", "features": [core]}), encoding="utf-8")
+    status, _, err = nh2st(*words, "--regions", drawn)
+    assert (status, "would replace it by less" in err) == (1, True), err
+    with pytest.warns(Nh2stWarning):
+        again = predict(slide, model, regions=drawn)
+    assert len(again) == where[0].sum()
+
+
+def test_drawn_regions_that_cannot_be(nh2st, slide, model, tmp_path):
+    drawn = tmp_path / "drawn.geojson"
+    drawn.write_text(json.dumps(square(9000, 9000, 400, name="off")), encoding="utf-8")
+    words = ["predict", slide, "--model", model.path, "--out", tmp_path / "out", "--regions", drawn]
+    for more, code, says in (
+        ([], 1, "there is no tissue in these regions; were they drawn on it?"),
+        (["--region", "0,0,9,9"], 2, "--regions: goes with one slide, and with neither --region nor workers"),
+        (["--workers", 2], 2, "--regions: goes with one slide"),
+    ):
+        status, _, err = nh2st(*words, *more)
+        assert (status, says in " ".join(err.split())) == (code, True), err
 
 
 def test_an_impossible_pixel_size_names_the_option(nh2st, model, data_dir, tmp_path):

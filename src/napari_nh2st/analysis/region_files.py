@@ -56,6 +56,11 @@ def write_regions(
     table = mask_table(done, {a.title: within(done.places.centres, a.polygons) for a in regions})
     if path.suffix.lower() == ".geojson":
         return write_annotations(path, regions, _measurements(regions, table), _record(done))
+    return write_table(table, path)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table of `mask_table` as CSV."""
     with finished_file(path) as draft:
         written_frame(table).to_csv(draft, index=False)
     return path

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_nh2st.analysis.drawn_regions import DrawnRegions
+from napari_nh2st.analysis.outlines import outlines_of
 from napari_nh2st.api.prediction import Prediction
 from napari_nh2st.engine.chunk import Progress
 from napari_nh2st.engine.going_on import settle
@@ -15,7 +17,7 @@ from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import tissue_places, warnings_for
 from napari_nh2st.engine.predict import predict_places, results_folder, store_for
 from napari_nh2st.errors import ModelError, Nh2stError, Nh2stWarning, SlideError
-from napari_nh2st.geometry import Box
+from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.folder import Model
 from napari_nh2st.model.models import AnyModel, load_model, model_names
 from napari_nh2st.model.predictor import Predictor
@@ -28,6 +30,7 @@ def predict(
     model: str | Path | AnyModel | Predictor | None = None,
     *,
     region: Box | tuple[float, float, float, float] | None = None,
+    regions: Any = None,
     pitch: int | None = None,
     mpp: float | None = None,
     out: str | Path | None = None,
@@ -44,6 +47,8 @@ def predict(
         model from `load_model`. There is no default.
     region : Box or (x, y, width, height), optional
         Level-0 pixels; the whole slide by default.
+    regions : path, GeoDataFrame, GeoJSON, dict or list, optional
+        Instead of a region: only the tiles with their centres in these, which are given as for `Prediction.regions`.
     pitch : int, optional
         Distance between tiles in model pixels; by default that of a folder that is there, else the patch size.
     mpp : float, optional
@@ -95,7 +100,7 @@ def predict(
         settled = settle(results_folder(Path(out), slide), slide, model, pitch, options)
         said += _warn(settled.notes)
         pitch, options = settled.pitch, settled.options
-    places = tissue_places(slide, model.card, box, pitch, options.tissue)
+    places = _places(slide, model, (box, regions), pitch, options)
     if out is None:
         made, _ = predict_places(slide, model, places, options, progress)
     else:
@@ -106,6 +111,18 @@ def predict(
             store.close()
     _warn(w for w in warnings_for(slide, model.card, model.reference) if w not in said)  # reading may have found damage
     return Prediction.of(made)
+
+
+def _places(
+    slide: Slide, model: AnyModel, where: tuple[Box | None, Any], pitch: int | None, options: PredictionOptions
+) -> TileSet:
+    """Choose the tiles of a region, or of drawn regions."""
+    box, regions = where
+    if regions is None:
+        return tissue_places(slide, model.card, box, pitch, options.tissue)
+    if box is not None:
+        raise Nh2stError("give region or regions, not both")
+    return DrawnRegions(outlines_of(regions, slide.path)).places(slide, model.card, pitch, options.tissue)
 
 
 def _slide(slide: str | Path | Slide, mpp: float | None) -> Slide:

@@ -9,9 +9,10 @@ import typer
 
 from napari_nh2st.cli.checks import check_parent
 from napari_nh2st.cli.options import PredictionArg, RegionOption, genes_of, region_box
+from napari_nh2st.cli.output import export_bar
 from napari_nh2st.cli.values import complete_genes
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.terminal import say
+from napari_nh2st.terminal import interruptible, say
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.prediction import Prediction
@@ -91,7 +92,8 @@ def figure(
     view = view.changed(**{name: value for name, value in options.items() if value is not None})
     tissue = None if no_tissue else _tissue(stored, slide)
     try:
-        print(write_figure(stored, view, out, slide=tissue, width_mm=width_mm, dpi=dpi))
+        bar = export_bar(out, interruptible())
+        print(write_figure(stored, view, out, slide=tissue, width_mm=width_mm, dpi=dpi, progress=bar))
     finally:
         if tissue is not None:
             tissue.close()

@@ -35,6 +35,7 @@ from napari_nh2st.slide_path import slide_stem
 from napari_nh2st.terminal import Bar, interruptible, say
 
 if TYPE_CHECKING:
+    from napari_nh2st.analysis.drawn_regions import DrawnRegions
     from napari_nh2st.cohort.listing import ListedSlide
     from napari_nh2st.cohort.one_slide import Telling
     from napari_nh2st.cohort.wishes import Wishes
@@ -56,6 +57,14 @@ def predict(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
     region: RegionOption = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            "--regions",
+            metavar="R.geojson",
+            help="Only in these regions of the slide, with a table of their genes: QuPath, ASAP, NDPA.",
+        ),
+    ] = None,
     pitch: Annotated[int | None, typer.Option("--pitch", help="Distance between tiles in model pixels.")] = None,
     genes: GenesOption = None,
     formats: Annotated[
@@ -101,7 +110,8 @@ def predict(
     from napari_nh2st.cohort.wishes import Wishes, refuse_smaller_files
     from napari_nh2st.model.models import load_card
 
-    wishes = Wishes(out, exporters, box, pitch, genes_of(load_card(model), genes))
+    drawn = None if regions is None else _drawn(regions, listed, alone=box is None and not on_workers)
+    wishes = Wishes(out, exporters, box, pitch, genes_of(load_card(model), genes), drawn)
     if not on_workers:  # they look themselves
         for slide in listed:
             refuse_smaller_files(slide_stem(slide.path), wishes)
@@ -129,6 +139,19 @@ def _checked_formats(text: str) -> list[str]:
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(EXPORTERS)}", param_hint="--format")
     return formats
+
+
+def _drawn(file: Path, listed: list[ListedSlide], *, alone: bool) -> DrawnRegions:
+    """Read the regions that a prediction is to keep to."""
+    if len(listed) != 1 or not alone:
+        raise typer.BadParameter("goes with one slide, and with neither --region nor workers", param_hint="--regions")
+    from napari_nh2st.analysis.drawn_regions import DrawnRegions
+    from napari_nh2st.annotations import read_annotations
+
+    found = read_annotations(file, listed[0].path)
+    if found.left_out:
+        say(f"note: {file.name}: {found.left_out} left out")
+    return DrawnRegions({name: list(polygons) for name, polygons in found.named().items()})
 
 
 def _check_distinct(paths: list[Path]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nh2st.analysis.region_files import write_table
 from napari_nh2st.cohort.wishes import Wishes
 from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.memory import ask_for
@@ -75,7 +76,11 @@ def settled_places(
 ) -> tuple[Settled, TileSet]:
     """Choose the tiles of a slide; make sure that what is to be made of them fits into memory."""
     settled = settle(results_folder(wishes.out, slide), slide, model, wishes.pitch, options)
-    places = tissue_places(slide, model.card, wishes.region, settled.pitch)
+    drawn = wishes.drawn
+    if drawn is None:
+        places = tissue_places(slide, model.card, wishes.region, settled.pitch)
+    else:
+        places = drawn.places(slide, model.card, settled.pitch)
     _ask_for_memory(len(places), model, wishes)
     return settled, places
 
@@ -120,14 +125,22 @@ def fill(
 
 
 def write_files(filled: Filled, stem: str, wishes: Wishes, telling: Telling) -> tuple[Prediction, list[str]]:
-    """Write the files that were asked for, with the tiles of this command; returns these and the files' paths."""
+    """Write the files that were asked for, with the tiles of this command; returns these and the files' paths.
+
+    Of drawn regions, the table of their genes follows, with all that the slide's folder holds as what is elsewhere.
+    """
     store = filled.store
     part = _only_at(store.prediction(), filled.places)
     named = wishes.selection.of_prediction(part, {"command": repeat_command()})
     kept = f"what was predicted is kept in {store.path}, and the same command goes on"
+    polygons = None if wishes.drawn is None else wishes.drawn.polygons
     files = [
-        str(export(named, name, file, wishes.genes, telling.export(file, kept))) for name, file in wishes.files(stem)
+        str(export(named, name, file, wishes.genes, telling.export(file, kept), regions=polygons))
+        for name, file in wishes.files(stem)
     ]
+    if wishes.drawn is not None:
+        table = wishes.drawn.table(store.prediction(), wishes.genes)
+        files.append(str(write_table(table, wishes.out / f"{stem}-regions.csv")))
     return part, files
 
 

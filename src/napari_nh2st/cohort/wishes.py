@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nh2st.formats import EXPORTERS, record_in
 from napari_nh2st.formats.selection import Selection, refuse_smaller
 from napari_nh2st.geometry import Box
+
+if TYPE_CHECKING:
+    from napari_nh2st.analysis.drawn_regions import DrawnRegions
 
 _INSTEAD = "choose another --out, or --format none and then nh2st export with --region, --genes and an --out of its own"
 
@@ -28,6 +32,8 @@ class Wishes:
         Model pixels; None leaves it open.
     genes : list of str or None
         What the files are to hold; the whole panel by default.
+    drawn : DrawnRegions or None
+        Instead of a region, of one slide: files that keep regions hold them, and their table is written beside.
     """
 
     out: Path
@@ -35,11 +41,12 @@ class Wishes:
     region: Box | None = None
     pitch: int | None = None
     genes: list[str] | None = None
+    drawn: DrawnRegions | None = None
 
     @property
     def selection(self) -> Selection:
         """The tiles and genes that the files are to hold."""
-        return Selection.of(self.region, self.genes)
+        return Selection.of(self.region, self.genes, "" if self.drawn is None else self.drawn.words)
 
     def files(self, stem: str) -> list[tuple[str, Path]]:
         """Return format and path of each file of a slide."""

@@ -9,6 +9,7 @@ import json
 import math
 import textwrap
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,8 +116,8 @@ def write_figure(
 
     with style.context(["default", _STYLE]):
         progress(0)
-        figure = draw_figure(prediction, display, slide=slide, width_mm=width_mm, dpi=dpi)
-        progress(_DRAWN)
+        drawn = partial(_part_of, progress, _DRAWN)
+        figure = draw_figure(prediction, display, slide=slide, width_mm=width_mm, dpi=dpi, progress=drawn)
         with finished_file(path) as draft:
             figure.savefig(draft, dpi=dpi, **_metadata(path, prediction, display, command or repeat_command()))
             progress(_WRITTEN)
@@ -131,6 +132,7 @@ def draw_figure(
     slide: Slide | None = None,
     width_mm: float | None = None,
     dpi: int = DPI,
+    progress: Progress = lambda share: None,
 ) -> Figure:
     """Draw the figure of `write_figure`: axes in level-0 pixels, those of the panels first, y down."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -146,17 +148,23 @@ def draw_figure(
     figure = Figure(figsize=(layout.width * MM, layout.height * MM), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     tissue = None if slide is None else part(slide, box, round(max(layout.image) * MM * dpi))
-    made = [
-        _draw_panel(figure, layout, corner, done, display, gene, box, tissue)
-        for gene, corner in zip(display.genes, layout.corners, strict=True)
-    ]
+    made: list[tuple[AxesImage, Limits, npt.NDArray[np.float32]]] = []
+    for gene, corner in zip(display.genes, layout.corners, strict=True):
+        progress(len(made) / len(display.genes))
+        made.append(_draw_panel(figure, layout, corner, done, display, gene, box, tissue))
     for index, ((left, top), (image, limits, values)) in enumerate(zip(layout.corners, made, strict=True)):
         letter = "abcdefghijklmnopqrstuvwxyz"[index % 26] if several else ""
         _draw_title(image.axes, letter, display.genes[index], f"predicted ({prediction.card.name})", layout.image[0])
         paint_warning(image.axes, means_nothing(done), layout.image[0])
         bar = _axes(figure, layout, left, top + layout.image[1] + TO_BAR, layout.image[0], BAR)
         _draw_colour_bar(bar, image, display.opacity, limits, values, unit)
+    progress(1.0)
     return figure
+
+
+def _part_of(progress: Progress, share: float, done: float) -> None:
+    """Tell of a piece of work how far the whole is, of which it is a share."""
+    progress(share * done)
 
 
 def paint_map(

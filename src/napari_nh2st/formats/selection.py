@@ -13,6 +13,7 @@ from napari_nh2st.geometry import Box
 
 ALL_TISSUE, ALL_GENES = "all tissue", "all"
 REGION, GENES = "region", "genes"  # keys of the provenance
+DRAWN = "drawn: "  # begins the words of drawn regions
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,18 @@ class Selection:
         Level-0 pixels; None for all tissue.
     genes : tuple of str, or None
         None for the whole panel.
+    drawn : str
+        Regions that were drawn, as `DrawnRegions.words` says them, instead of a region; empty for none.
     """
 
     region: Box | None = None
     genes: tuple[str, ...] | None = None
+    drawn: str = ""
 
     @classmethod
-    def of(cls, region: Box | None, genes: Sequence[str] | None) -> Selection:
+    def of(cls, region: Box | None, genes: Sequence[str] | None, drawn: str = "") -> Selection:
         """Return the choice of a command."""
-        return cls(region, None if genes is None else tuple(dict.fromkeys(genes)))
+        return cls(region, None if genes is None else tuple(dict.fromkeys(genes)), drawn)
 
     @classmethod
     def read(cls, record: dict[str, Any]) -> Selection:
@@ -43,21 +47,25 @@ class Selection:
             box = None if region == ALL_TISSUE else Box.from_xywh(*(float(v) for v in region.split(",")))
         except (TypeError, ValueError):
             box = None
-        return cls(box, None if genes == ALL_GENES else tuple(genes.split(",")))
+        drawn = region.removeprefix(DRAWN) if region.startswith(DRAWN) else ""
+        return cls(box, None if genes == ALL_GENES else tuple(genes.split(",")), drawn)
 
     @property
     def record(self) -> dict[str, str]:
         """The choice as a file's provenance says it: in the words of the command line."""
         box, genes = self.region, self.genes
         numbers = () if box is None else (box.x0, box.y0, box.width, box.height)
+        where = ALL_TISSUE if box is None else ",".join(f"{v:.10g}" for v in numbers)
         return {
-            REGION: ALL_TISSUE if box is None else ",".join(f"{v:.10g}" for v in numbers),
+            REGION: DRAWN + self.drawn if self.drawn else where,
             GENES: ALL_GENES if genes is None else ",".join(genes),
         }
 
     def covers(self, other: Selection) -> bool:
         """Tell whether all that another choice holds is in this one."""
         genes = self.genes is None or (other.genes is not None and set(other.genes) <= set(self.genes))
+        if self.drawn or other.drawn:
+            return genes and (self.drawn == other.drawn or self == Selection(genes=self.genes))
         return genes and (
             self.region is None or (other.region is not None and self.region.intersect(other.region) == other.region)
         )
@@ -101,5 +109,5 @@ def refuse_smaller(selection: Selection, file: Path, record: dict[str, Any], ins
     if not selection.covers(there):
         has, genes = there.record[REGION], there.genes
         count = "all genes" if genes is None else f"{len(genes)} gene{'s' * (len(genes) != 1)}"
-        has = has if there.region is None else f"the region {has}"
+        has = f"the region {has}" if there.region is not None else f"the regions {there.drawn}" if there.drawn else has
         raise Nh2stError(f"{file} holds {has} with {count}, and this command would replace it by less: {instead}")
