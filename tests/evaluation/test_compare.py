@@ -9,7 +9,7 @@ import pytest
 
 from napari_nh2st import metrics
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
-from napari_nh2st.evaluation import compare as compare_module
+from napari_nh2st.evaluation import split_ready
 from napari_nh2st.evaluation.baselines import BASELINES, small_cnn
 from napari_nh2st.evaluation.compare import compare
 from napari_nh2st.evaluation.scores import score
@@ -56,7 +56,7 @@ def report(samples, seen):
         return score(truths, predicted, genes, spread, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare_module, "score", watched)
+        patch.setattr(split_ready, "score", watched)
         return compare(samples, "S1,S2:S3", budget="quick", config=CONFIG, seeds=[0])
 
 
@@ -138,7 +138,7 @@ def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, tmp_path, mon
         predicted.append(runs[0][0])
         return score(truths, runs, *figures, **more)
 
-    monkeypatch.setattr(compare_module, "score", watched)
+    monkeypatch.setattr(split_ready, "score", watched)
     whole = compare(samples, "S1:S3", config=CONFIG, models=["colour-ridge"])
     one, _, three = read_sheet(samples)
     data = ad.read_h5ad(three.expression)
