@@ -293,7 +293,7 @@ def test_what_is_declared_is_imported_and_explained():
 
 def test_a_package_of_an_extra_is_imported_by_its_format_alone():
     brought = {"spatialdata", "geopandas", "shapely", "dask", "xarray"}
-    cluster = {"cohort.cluster", "cohort.tasks"}
+    cluster = {"cohort.cluster", "cohort.at_work"}
     for packages, modules in (
         ({"pyarrow"}, {"formats.parquet"}),
         (brought, {"formats.spatialdata", "formats.shapes", "cohort.cluster"}),

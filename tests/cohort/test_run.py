@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_nh2st.cohort import tasks
+from napari_nh2st.cohort import at_work, tasks
 from napari_nh2st.cohort.job import Job, Settings
 from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.cohort.run import CohortRun
@@ -62,11 +62,11 @@ def run(client, these, cancelled=lambda: False):
 
 
 def done(**more):
-    return {"state": tasks.DONE, "row": dict(ROW), **more}
+    return {"state": at_work.DONE, "row": dict(ROW), **more}
 
 
 def failed(where="tcp://one"):
-    return {"state": tasks.FAILED, "error": "it is broken", "worker": where}
+    return {"state": at_work.FAILED, "error": "it is broken", "worker": where}
 
 
 def test_a_slide_that_fails_is_tried_once_more_on_another_worker():
@@ -84,7 +84,7 @@ def test_a_slide_that_fails_is_tried_once_more_on_another_worker():
 def test_workers_that_end_under_a_slide_are_a_failure_of_the_slide():
     client = FakeClient({"a": [RuntimeError("killed"), RuntimeError("killed")]})
     (slide,) = run(client, jobs("a"))[0].slides
-    assert slide.error == "/s/a.tif: its workers ended again and again (killed)"
+    assert slide.error == "its workers ended again and again (killed)"
 
 
 def test_a_huge_slide_is_parts_and_an_end():
@@ -102,7 +102,7 @@ def test_a_huge_slide_is_parts_and_an_end():
 
 
 def test_what_a_worker_stopped_goes_to_another_one():
-    client = FakeClient({"a": [{"state": tasks.STOPPED}, done()]})
+    client = FakeClient({"a": [{"state": at_work.STOPPED}, done()]})
     assert run(client, jobs("a"))[0].slides[0].state == "done"
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.atomic import finished_file
+from napari_nh2st.cohort.at_work import DONE, FAILED
 from napari_nh2st.cohort.page import page_of
 from napari_nh2st.cohort.run import SlideRun
-from napari_nh2st.cohort.tasks import DONE, FAILED
 from napari_nh2st.formats.h5ad import write_file
 from napari_nh2st.reading.table import written_frame
 

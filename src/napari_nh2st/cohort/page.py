@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nh2st.cohort.at_work import DONE, FAILED
 from napari_nh2st.cohort.run import SlideRun
-from napari_nh2st.cohort.tasks import DONE, FAILED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import queue
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_nh2st.cohort.at_work import DONE, FAILED, STOPPED, Answer
+from napari_nh2st.cohort.crew import Crew, Endings
 from napari_nh2st.cohort.job import Job
 from napari_nh2st.cohort.parts import Chunks
 from napari_nh2st.cohort.progress import Standing
-from napari_nh2st.cohort.tasks import DONE, FAILED, PARTS, STOPPED, TOPIC, Answer, finish_slide, predict_part
+from napari_nh2st.cohort.tasks import PARTS, TOPIC, finish_slide, predict_part
 from napari_nh2st.cohort.tasks import predict_slide as whole_slide
-from napari_nh2st.errors import Nh2stError, one_line
 
-_TRIES, _STOPS = 2, 50
-_LOOK, _ASK = 0.2, 2.0  # seconds between two looks, and between two questions who is there
-_AHEAD = 2  # tasks for each worker that wait on it, so that it never waits for us
-_LOST = 5.0  # seconds without the scheduler
-_END = 10.0  # seconds that workers get to stop
+TRIES, STOPS = 2, 50
+"""How often something may fail, and how often it may stop with its worker."""
 WAITING, RUNNING = "waiting", "running"
+_ENDINGS = Endings(
+    "stopped; what was predicted is kept, and the same command goes on",
+    "the scheduler is gone; what was predicted is kept: start it again, and the same command goes on",
+)
 
 
 @dataclass(eq=False)
@@ -80,12 +80,9 @@ class CohortRun:
         self.slides = [SlideRun(job) for job in jobs]
         self._by_path = {slide.job.path: slide for slide in self.slides}
         self._todo: list[tuple[SlideRun, Chunks | None]] = [(slide, None) for slide in reversed(self.slides)]
-        self._flying: dict[str, tuple[Any, SlideRun, Chunks | None]] = {}
-        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        device = jobs[0].settings.device if jobs else "auto"
+        self._crew: Crew[tuple[SlideRun, Chunks | None]] = Crew(client, device, _ENDINGS)
         self._began, self._mm2, self._computed = time.monotonic(), 0.0, 0
-        self._unseen: float | None = None
-        self._asked = 0.0
-        self._workers: dict[str, Any] = {}
 
     def run(self) -> None:
         """Work until every slide is done or has failed.
@@ -97,13 +94,17 @@ class CohortRun:
         """
         self.client.subscribe_topic(TOPIC, self._hear)
         try:
-            while self._todo or self._flying:
-                self._look()
+            while self._todo or self._crew.at_work:
+                self._crew.look(self.cancelled)
                 self._submit()
                 self.show(self.standing())
-                self._take()
+                for (slide, chunks), answer in self._crew.answers():
+                    self._note(slide, chunks, answer)
         finally:
-            self._leave()
+            self._crew.leave()
+            if self.client.status == "running":
+                with suppress(Exception):
+                    self.client.unsubscribe_topic(TOPIC)
         self.show(self.standing())
 
     def standing(self) -> Standing:
@@ -116,30 +117,11 @@ class CohortRun:
         at_work = [(slide.job.stem, *slide.tiles) for slide in self.slides if slide.state == RUNNING]
         return Standing(
             states.count(DONE), states.count(RUNNING), states.count(FAILED), states.count(WAITING),
-            len(self._workers), self._mm2, seconds, left, at_work,
+            len(self._crew.workers), self._mm2, seconds, left, at_work,
         )  # fmt: skip
 
-    def _look(self) -> None:
-        """See who is there."""
-        if self.cancelled():
-            raise Nh2stError("stopped; what was predicted is kept, and the same command goes on")
-        now = time.monotonic()
-        if self.client.status == "running":
-            self._unseen = None
-            if now - self._asked > _ASK or not self._workers:
-                self._asked = now
-                with suppress(Exception):  # it has just gone: the next look says so
-                    self._workers = self.client.scheduler_info(n_workers=-1)["workers"]
-            return
-        self._unseen = self._unseen or now
-        if self.client.status == "closed" or now - self._unseen > _LOST:
-            raise Nh2stError(
-                "the scheduler is gone; what was predicted is kept: start it again, and the same command goes on"
-            )
-
     def _submit(self) -> None:
-        most = _AHEAD * max(1, len(self._workers))
-        while self._todo and len(self._flying) < most and self.client.status == "running":
+        while self._todo and self._crew.has_room:
             slide, chunks = self._todo.pop()
             if chunks:
                 self._send(slide, chunks, predict_part, chunks)
@@ -149,36 +131,14 @@ class CohortRun:
                 self._send(slide, chunks, finish_slide, slide.encoded, round(slide.seconds, 2))
 
     def _send(self, slide: SlideRun, chunks: Chunks | None, task: Callable[..., Answer], *more: object) -> None:
-        """Give a task to a worker that has not failed on this slide, and to one with a graphics card if any has one."""
-        others = [address for address in self._workers if address not in slide.failed_on] if slide.failed_on else []
-        cards = any(facts.get("resources", {}).get("GPU") for facts in self._workers.values())
-        on_cards = cards and slide.job.settings.device != "cpu"
-        key = f"{slide.job.stem}-{secrets.token_hex(6)}"
-        future = self.client.submit(
-            task, slide.job, *more,
-            key=key, pure=False, workers=others or None, allow_other_workers=bool(others),
-            resources={"GPU": 1} if on_cards else None,
-        )  # fmt: skip
+        """Give a task to a worker that has not failed on this slide."""
         slide.state = RUNNING
-        self._flying[key] = future, slide, chunks
-        future.add_done_callback(self._ended.put)
+        self._crew.send((slide, chunks), slide.job.stem, task, slide.job, *more, not_to=slide.failed_on)
 
-    def _take(self) -> None:
-        """Take what has ended; waits a moment for it."""
-        with suppress(queue.Empty):
-            future = self._ended.get(timeout=_LOOK)
-            while True:
-                self._note(future)
-                future = self._ended.get_nowait()
-
-    def _note(self, future: Any) -> None:
-        if (flown := self._flying.pop(future.key, None)) is None:
-            return
-        _, slide, chunks = flown
-        answer = self._answer_of(future, slide)
+    def _note(self, slide: SlideRun, chunks: Chunks | None, answer: Answer) -> None:
         if answer["state"] == STOPPED:  # a worker left, or the scheduler: somebody else goes on
             slide.stops += 1
-            if slide.stops < _STOPS:
+            if slide.stops < STOPS:
                 self._todo.append((slide, chunks))
             else:
                 self._failed(slide, chunks, {"state": FAILED, "error": "workers stopped again and again"})
@@ -203,18 +163,6 @@ class CohortRun:
             slide.seconds += answer["seconds"]
             self._part_ended(slide)
 
-    def _answer_of(self, future: Any, slide: SlideRun) -> Answer:
-        if future.status == "finished":
-            try:
-                answer: Answer = future.result(timeout=_END)
-                return answer
-            except Exception:  # the worker that had it is gone
-                return {"state": STOPPED}
-        if future.status == "error":  # no task of ours raises: its workers ended while they worked on it
-            why = one_line(future.exception(timeout=_END), 200) if self.client.status == "running" else ""
-            return {"state": FAILED, "error": f"{slide.job.path}: its workers ended again and again ({why})"}
-        return {"state": STOPPED}
-
     def _part_ended(self, slide: SlideRun) -> None:
         slide.parts -= 1
         if slide.parts == 0:
@@ -223,7 +171,7 @@ class CohortRun:
     def _failed(self, slide: SlideRun, chunks: Chunks | None, answer: Answer) -> None:
         slide.failed_on.append(answer.get("worker", ""))
         slide.answer = answer
-        if len(slide.failed_on) < _TRIES:
+        if len(slide.failed_on) < TRIES:
             self._todo.insert(0, (slide, chunks))
             slide.state = WAITING
             return
@@ -235,12 +183,3 @@ class CohortRun:
         _, told = event
         if isinstance(told, dict) and (slide := self._by_path.get(str(told.get("path")))) is not None:
             slide.tiles = int(told.get("done", 0)), int(told.get("total", 0))
-
-    def _leave(self) -> None:
-        """Let go of what is under way; workers stop within a fraction of a window."""
-        futures = [future for future, _, _ in self._flying.values()]
-        self._flying.clear()
-        if self.client.status == "running":
-            with suppress(Exception):
-                self.client.cancel(futures, force=True)
-                self.client.unsubscribe_topic(TOPIC)

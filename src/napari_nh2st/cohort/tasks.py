@@ -1,54 +1,51 @@
 """The tasks that a worker runs: a slide, a part of a huge one, and the end of a huge one.
 
-A task returns plain values and raises nothing: an error becomes its line. A process runs one task at a time, whatever
-Dask was told, and loads the model once.
+A task returns plain values and raises nothing (`at_work`). A process loads the model, and prepares it for
+its device, once.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_nh2st.analysis.outlines import outlines_of
 from napari_nh2st.atomic import finished_file
+from napari_nh2st.cohort.at_work import DONE, Answer, answer_of, this_worker
 from napari_nh2st.cohort.job import Job
 from napari_nh2st.cohort.one_slide import Filled, Telling, fill, settled_places, write_files
 from napari_nh2st.cohort.parts import Chunks, divide, tiles_in
 from napari_nh2st.cohort.summary import gene_figures, pictures, share_unlike, tissue_mm2
 from napari_nh2st.cohort.wishes import refuse_smaller_files
 from napari_nh2st.engine.file_lock import FolderBusy
-from napari_nh2st.engine.options import PredictionOptions, never
+from napari_nh2st.engine.kept_runner import KeptRunner
+from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import warnings_for
 from napari_nh2st.engine.predict import part_store_for, predict_places, store_for
 from napari_nh2st.engine.store import EMPTY, PredictionStore
-from napari_nh2st.errors import Cancelled, ModelError, Nh2stError, UnknownFormat, one_line, sentence_of
+from napari_nh2st.errors import Cancelled, ModelError, Nh2stError, one_line
 from napari_nh2st.model.models import AnyModel, load_model
-from napari_nh2st.provenance import working_for
 from napari_nh2st.reading import read_json
 from napari_nh2st.slides import Slide, open_slide
-from napari_nh2st.terminal import on_command_line
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.chunk import Progress
     from napari_nh2st.geometry import IntArray, TileSet
 
-Answer = dict[str, Any]
 Made = TypeVar("Made")
 TOPIC = "nh2st"
 """Under which reports of progress travel."""
-DONE, PARTS, PART, FAILED, STOPPED = "done", "parts", "part", "failed", "stopped"
+PARTS, PART = "parts", "part"
 
 _WAIT = 60.0  # seconds for a process that was given up, to let go of the slide
 _MOMENT = 1.0  # between two reports of progress
-_one_at_a_time = threading.Lock()
 _models: dict[str, AnyModel] = {}
+_runner = KeptRunner()
 
 
 def predict_slide(job: Job) -> Answer:
@@ -82,23 +79,7 @@ class Earlier:
 
 
 def _answer(job: Job, act: Callable[[Callable[[], bool]], Answer]) -> Answer:
-    """Run a task; an error becomes its line, and a stop a state."""
-    cancelled = _stop_of_this_task()
-    try:
-        with _one_at_a_time, working_for(job.settings.command), on_command_line():
-            return {"state": STOPPED, "path": job.path} if cancelled() else act(cancelled)
-    except Cancelled:
-        return {"state": STOPPED, "path": job.path}
-    except Exception as error:
-        if cancelled():
-            return {"state": STOPPED, "path": job.path}
-        brief = error.brief if isinstance(error, UnknownFormat) else None
-        line = brief or sentence_of(error) or one_line(f"{type(error).__name__}: {error}")
-        worker = _worker()
-        where = "" if worker is None else str(worker.address)
-        return {
-            "state": FAILED, "path": job.path, "error": line, "traceback": traceback.format_exc(), "worker": where,
-        }  # fmt: skip
+    return answer_of(act, job.settings.command, path=job.path)
 
 
 def _model(job: Job) -> AnyModel:
@@ -108,6 +89,7 @@ def _model(job: Job) -> AnyModel:
         if loaded.hash != settings.model_hash:
             raise ModelError(f"{settings.model} is another model here than where the command was given: copy it anew")
         _models.clear()
+        _runner.drop()
         _models[settings.model_hash] = loaded
     return _models[settings.model_hash]
 
@@ -128,7 +110,7 @@ def _complete(job: Job) -> Answer | None:
 def _predict(job: Job, cancelled: Callable[[], bool], parts: Earlier | None = None) -> Answer:
     started, settings = time.monotonic(), job.settings
     model, wishes = _model(job), settings.wishes
-    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled)
+    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled, runner_of=_runner)
     telling = Telling(_say_nothing, Reporter(job), lambda file, kept: _stopping(cancelled))
     refuse_smaller_files(job.stem, wishes)
     with warnings.catch_warnings(record=True) as caught, open_slide(job.path, mpp=job.mpp) as slide:
@@ -176,7 +158,7 @@ def _grid(places: TileSet) -> IntArray:
 def _predict_part(job: Job, chunks: Chunks, cancelled: Callable[[], bool]) -> Answer:
     started, settings = time.monotonic(), job.settings
     model, wishes = _model(job), settings.wishes
-    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled)
+    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled, runner_of=_runner)
     with open_slide(job.path, mpp=job.mpp) as slide:
         settled, places = settled_places(slide, model, options, wishes)
         own = tiles_in(places, chunks)
@@ -262,31 +244,6 @@ class Reporter:
     def __call__(self, progress: Progress) -> None:
         """Report that so many tiles are done."""
         now = time.monotonic()
-        if now - self.told > _MOMENT and (worker := _worker()) is not None:
+        if now - self.told > _MOMENT and (worker := this_worker()) is not None:
             self.told = now
             worker.log_event(TOPIC, {"path": self.path, "done": progress.done, "total": progress.total})
-
-
-def _worker() -> Any:
-    """Return Dask's worker that runs this, None outside of one."""
-    from distributed import get_worker
-
-    try:
-        return get_worker()
-    except ValueError:
-        return None
-
-
-def _stop_of_this_task() -> Callable[[], bool]:
-    """Return a question that turns true when nobody wants this task any more, or its worker closes."""
-    worker = _worker()
-    if worker is None:
-        return never
-    key = worker.get_current_task()
-    gone = {"closed", "closing", "failed"}
-
-    def cancelled() -> bool:
-        task = worker.state.tasks.get(key)
-        return task is None or task.state == "cancelled" or worker.status.name in gone
-
-    return cancelled

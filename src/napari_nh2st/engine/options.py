@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import torch
+
+    from napari_nh2st.engine.model_runner import ModelRunner
     from napari_nh2st.engine.store import PredictionStore
     from napari_nh2st.geometry import TileSet
+    from napari_nh2st.model.nh2st import NH2ST
     from napari_nh2st.slides import TissueMask
 
 
@@ -48,6 +52,9 @@ class PredictionOptions:
         All places of which a part is asked for. The windows of a dense encoder are then laid out for all of them, and
         one of which only a part is missing is encoded again: a run that was stopped, or several processes that share
         the places, give the same bytes as one that was left alone. By default, windows cover what is missing.
+    runner_of : callable or None
+        Gives the `ModelRunner` of a net, a device and a precision, such as a `KeptRunner`. By default, each session
+        makes its own.
 
     Raises
     ------
@@ -63,6 +70,7 @@ class PredictionOptions:
     cancelled: Callable[[], bool] = never
     view: int = 0
     whole: TileSet | None = None
+    runner_of: Callable[[NH2ST, torch.device, str], ModelRunner] | None = None
 
     def __post_init__(self) -> None:
         if self.view not in range(8):

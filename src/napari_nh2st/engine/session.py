@@ -65,7 +65,7 @@ class Session(PlaceSession):
         self, slide: Slide, model: Model, *, pitch: int | None = None, options: PredictionOptions | None = None
     ) -> None:
         super().__init__(slide, model, pitch=pitch, options=options)
-        self.runner = ModelRunner(model.net, *chosen(self.options))
+        self.runner = (self.options.runner_of or ModelRunner)(model.net, *chosen(self.options))
         root = cache_folder() if self.options.cache else None
         self.dense: bool = model.net.dense
         self.embeddings: DenseEmbeddings | PatchEmbeddings = (

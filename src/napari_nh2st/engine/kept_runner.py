@@ -1,0 +1,38 @@
+"""The model runner of a process that predicts one slide after the other with the same model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nh2st.engine.calibration import calibrate
+from napari_nh2st.engine.model_runner import ModelRunner
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_nh2st.model.nh2st import NH2ST
+
+
+class KeptRunner:
+    """Makes a `ModelRunner`, and gives it again while net, device and precision are the same.
+
+    Its sessions must work one after the other: they share the runner's net.
+    """
+
+    def __init__(self) -> None:
+        self._kept: ModelRunner | None = None
+        self._net: NH2ST | None = None
+
+    def __call__(self, net: NH2ST, device: torch.device, precision: str) -> ModelRunner:
+        """Return the runner; another model, or another way to run it, replaces the one that was kept."""
+        kept, layout = self._kept, calibrate(device).memory_format
+        same = kept is not None and net is self._net
+        if kept is None or not same or (kept.device, kept.precision, kept.layout) != (device, precision, layout):
+            self.drop()
+            self._net, self._kept = net, ModelRunner(net, device, precision)
+        assert self._kept is not None
+        return self._kept
+
+    def drop(self) -> None:
+        """Let go of what is kept."""
+        self._net = self._kept = None
