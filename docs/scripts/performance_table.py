@@ -1,6 +1,7 @@
 """Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``); ``--check`` looks.
 
-The newest ``docs/reports/bench-*.json`` by name is taken, and for the GPU the newest ``gpu-*.json`` of one. A table
+The newest ``docs/reports/bench-*.json`` by name is taken, and for the GPU the newest ``gpu-*.json`` of one, and for the
+profile the ``profile-*.json`` of the newest day. A table
 stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
 """
 
@@ -149,6 +150,38 @@ def _figure(value):
     return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def profile(reports):
+    """Where the time of a coarse and a fine run goes, in every precision."""
+    if not reports:
+        return "Not measured yet."
+    parts = []
+    for report in reports:
+        coarse, fine = (report["profile"][name] for name in ("coarse", "fine"))
+        body = [["wall time of the run", *(f"- | {run['seconds']:.2f}" for run in (coarse, fine))]]
+        for stage in sorted({*coarse["stages"], *fine["stages"]}, key=lambda s: -_processor(coarse, s)):
+            body.append([stage, *(_stage(run, stage) for run in (coarse, fine))])
+        for key, words in (("cells_under_tiles", "cells under tiles"), ("cells_encoded", "cells encoded")):
+            body.append([words, *(f"- | {run[key]:,}" for run in (coarse, fine))])
+        body.append(["pixels read, millions", *(f"- | {run['pixels_read'] / 1e6:.2f}" for run in (coarse, fine))])
+        head = ["thread: stage", "coarse: processor, s", "wall, s", "fine: processor, s", "wall, s"]
+        machine = report["machine"]
+        about = (
+            f"{report['precision']}; {machine['cpu']}, {machine['cores']} cores, {machine['simd']}; {report['day']}."
+        )
+        lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)]
+        parts.append(f"{about}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _processor(run, stage):
+    spent = run["stages"].get(stage, {"own": 0, "helpers": 0})
+    return spent["own"] + spent["helpers"]
+
+
+def _stage(run, stage):
+    return f"{_processor(run, stage):.3f} | {run['stages'].get(stage, {'wall': 0})['wall']:.3f}"
+
+
 TABLES = {"targets": targets, "figures": figures, "rates": rates, "plan": plan}
 
 
@@ -171,11 +204,18 @@ def newest_gpu(folder):
     return None
 
 
+def newest_profiles(folder):
+    """Read the profiles of the newest day, ``profile-YYYY-MM-DD-*.json``, as `nh2st bench` wrote them."""
+    files = sorted(folder.glob("profile-*.json"))
+    day = files[-1].name[8:18] if files else ""
+    return [{**json.loads(f.read_text("utf-8")), "day": day} for f in files if f.name[8:18] == day]
+
+
 def tables(folder):
     """Every table by name, from the newest report."""
     report = newest(folder)
     made = {name: NONE if report is None else make(report) for name, make in TABLES.items()}
-    return {**made, "gpu": gpu(newest_gpu(folder))}
+    return {**made, "gpu": gpu(newest_gpu(folder)), "profile": profile(newest_profiles(folder))}
 
 
 def main(argv=None):

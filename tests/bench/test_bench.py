@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.bench import agreement, busy, contenders, data_sets, durable, run, training, window
+from napari_nh2st.bench import agreement, busy, contenders, data_sets, durable, profile, run, training, window
 from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 from napari_nh2st.bench.rates import Rate
 from napari_nh2st.bench.released import ARCHITECTURE, Released
@@ -214,3 +214,37 @@ def test_the_command_prints_one_document_and_writes_it(small, monkeypatch, nh2st
     assert report["machine"]["threads"] >= 1
     assert report["settings"]["quick"] is True
     assert "a second run" in err
+
+
+def test_a_profile_charges_every_stage_and_counts(small):
+    told = []
+    findings = profile.profile(small, lambda done, total: told.append((done, total)))
+    assert told[-1] == (4, 4)
+    model = small.load_model()
+    for name, pitch in (("coarse", model.card.patch), ("fine", 16)):
+        run = findings.profile[name]
+        places = lattice_for(small.slide, model.card, pitch=pitch)
+        if name == "coarse":
+            assert run["cells_under_tiles"] == 49 * len(places)
+        assert run["cells_encoded"] >= run["cells_under_tiles"]
+        assert run["pixels_read"] >= 256 * run["cells_under_tiles"]
+        stages = {"encoder", "looking", "pooling and copying", "keeping embeddings", "writing results"}
+        assert {f"main: {stage}" for stage in stages} <= run["stages"].keys()
+        assert run["stages"]["reader: reading"]["wall"] > 0
+    assert findings.values.keys() == set(profile.KEYS)
+
+
+def test_a_stage_within_another_is_taken_out_of_it():
+    stages = profile.Stages()
+    with stages.stage("outer"):
+        with stages.stage("inner"):
+            torch.ones(200_000).exp().sum()
+        profile.helpers_time()
+    spent = {name: s.wall for (_, name), s in stages.spent.items()}
+    assert spent.keys() == {"outer", "inner"}
+    before = dict(spent)
+    with stages.stage("inner"):
+        pass
+    after = {name: s.wall for (_, name), s in stages.spent.items()}
+    assert after["outer"] == before["outer"]
+    assert after["inner"] > before["inner"]

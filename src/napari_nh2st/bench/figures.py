@@ -66,6 +66,8 @@ OTHERS = (
     Figure("over_released_same_encoder", "ratios", "the same, with an encoder of its size (ResNet-18, width 64)"),
     Figure("dense_over_released", "ratios", "dense map: cells/s over the released procedure's spots/s", {"bf16": 500}),
     Figure("over_bare_encoder", "ratios", "grid over bare encoder, this run's precision", {"fp32": 0.6, "bf16": 0.38}),
+    Figure("encoded_over_tiles", "ratios", "coarse map: cells encoded over cells under tiles"),
+    Figure("read_over_tiles", "ratios", "the same: pixels read over pixels under tiles"),
     Figure("dense_cost_patchwise", "ratios", "dense map: time per mm² over the grid patch by patch, ready in memory"),
     Figure("dense_agreement", "ratios", "dense against patch by patch: median correlation per gene", {"": 0.95}),
     Figure("dense_pcc_loss", "ratios", "dense against patch by patch: loss of PCC", {"": 0.01}, at_most=True),
@@ -126,6 +128,8 @@ class Findings:
         By key: why a figure is missing ("not here: ...", "failed: ..."), or a remark on it.
     storage : dict
         Bytes on the disk: ``results_per_tile``, ``cache_per_tile``.
+    profile : dict
+        Where a coarse and a fine run's time goes; see `bench.profile`.
     took : dict
         Seconds of each part.
     """
@@ -134,6 +138,7 @@ class Findings:
     absolute: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     storage: dict[str, float] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: Findings) -> None:
@@ -142,6 +147,7 @@ class Findings:
         self.absolute |= other.absolute
         self.notes |= other.notes
         self.storage |= other.storage
+        self.profile |= other.profile
         self.took |= other.took
 
     @classmethod
@@ -181,6 +187,7 @@ def document(findings: Findings, device: str, precision: str, about: dict[str, A
         "ok": {f.key: f.holds(values[f.key], precision) for f in FIGURES},
         "absolute": {k: {name: _rounded(v) for name, v in rates.items()} for k, rates in findings.absolute.items()},
         "storage": {name: _rounded(size) for name, size in findings.storage.items()},
+        "profile": findings.profile,
         "notes": findings.notes,
         "took": {title: _rounded(seconds) for title, seconds in findings.took.items()},
         **about,
