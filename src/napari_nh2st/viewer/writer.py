@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nh2st.annotations import write_annotations
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.viewer.kit.gui_thread import window_is_live
 from napari_nh2st.viewer.layers.domains import domain_annotations_of
 from napari_nh2st.viewer.layers.roles import Kind, MapRole, gene_in, heatmap_map, role_in
 
 if TYPE_CHECKING:
     from napari_nh2st.formats.display import Display
+    from napari_nh2st.viewer.export.saving import Write
+    from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 
 def _write(path: str, attributes: dict[str, Any], name: str) -> list[str]:
     prediction_map = heatmap_map(role_in(attributes.get("metadata")))
     if prediction_map is None:
         raise Nh2stError("this layer is no NH2ST heatmap: select one that is, then File > Save Selected Layers")
-    from napari_nh2st.formats import export
+    from napari_nh2st.formats import export, export_path
 
-    return [str(export(prediction_map.prediction(), name, path, display=_display(attributes)))]
+    prediction = prediction_map.prediction()  # a copy: what arrives meanwhile does not disturb the writer
+    write = partial(export, prediction, name, path, display=_display(attributes))
+    return _begin(prediction_map, export_path(prediction, name, path), lambda told, cancelled: write(progress=told))
+
+
+def _begin(prediction_map: PredictedMap | None, path: Path, write: Write) -> list[str]:
+    """Write a file; if a person waits for the window, in a thread, and return where it will be."""
+    if not window_is_live():
+        return [str(write(lambda share: None, lambda: False))]
+    from napari_nh2st.viewer.export.saving import save
+
+    save(prediction_map, path.name, write)
+    return [str(path)]
 
 
 def _display(attributes: Mapping[str, Any]) -> Display | None:
@@ -72,7 +89,8 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     annotations, prediction_map = annotations_on_slide(viewer, role)
     if prediction_map is None:
         return [str(write_annotations(path, annotations))]
-    return [str(write(prediction_map.prediction(), annotations, path))]
+    prediction = prediction_map.prediction()
+    return _begin(prediction_map, Path(path), lambda told, cancelled: write(prediction, annotations, path))
 
 
 def write_domains(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -82,4 +100,5 @@ def write_domains(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     role = role_in(attributes.get("metadata"))
     if not isinstance(role, MapRole) or role.kind is not Kind.DOMAINS:
         raise Nh2stError("these labels are no domains: find them in the section Regions of the dock NH2ST")
-    return [str(write(*domain_annotations_of(role.map, np.asarray(data)), path))]
+    labels = np.array(data)
+    return _begin(role.map, Path(path), lambda told, cancelled: write(*domain_annotations_of(role.map, labels), path))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nh2st.viewer.export import commands
+from napari_nh2st.viewer.export import commands, saving
 from napari_nh2st.viewer.layers.heatmap import heatmap_data
 from viewer.fakes import FakeSlide
 from viewer.genes.test_hover import made_map
@@ -28,8 +28,8 @@ class Form:
 @pytest.fixture
 def said(monkeypatch) -> list[str]:
     lines: list[str] = []
-    for name in ("show_info", "show_error"):
-        monkeypatch.setattr(commands, name, lines.append)
+    for module, name in ((saving, "show_info"), (saving, "show_error"), (commands, "show_error")):
+        monkeypatch.setattr(module, name, lines.append)
     return lines
 
 

@@ -2,7 +2,6 @@
 
 # Annotations are objects here, not text: magicgui reads them.
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +9,7 @@ from typing import Annotated, Literal
 from magicgui.widgets.bases import CategoricalWidget
 from napari.layers import Image
 from napari.utils._magicgui import find_viewer_ancestor
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from pydantic import ValidationError
 
 from napari_nh2st.errors import Nh2stError
@@ -18,8 +17,8 @@ from napari_nh2st.formats import EXPORTERS, export
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.figure import DPI, DPIS, ONE_COLUMN, WIDTHS
 from napari_nh2st.viewer.export.choices import FigureChoice, file_words, genes_in
+from napari_nh2st.viewer.export.saving import save
 from napari_nh2st.viewer.export.writing import write_figure
-from napari_nh2st.viewer.kit.background import Background
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.layers.fade import own_opacity
 from napari_nh2st.viewer.layers.roles import gene_of, map_of
@@ -66,7 +65,9 @@ def save_figure(
         show_error(error_words(error))
         return
     prediction = prediction_map.prediction()
-    _write(partial(write_figure, prediction, display, file.expanduser().absolute(), width_mm=width_mm, dpi=dpi))
+    path = file.expanduser().absolute()
+    write = partial(write_figure, prediction, display, path, width_mm=width_mm, dpi=dpi)
+    save(prediction_map, path.name, lambda progress, cancelled: write(progress=progress))
 
 
 def export_prediction(
@@ -83,7 +84,9 @@ def export_prediction(
     except Nh2stError as error:
         show_error(error_words(error))
         return
-    _write(partial(export, prediction_map.prediction(), format_name, file.expanduser().absolute(), chosen or None))
+    path = file.expanduser().absolute()
+    write = partial(export, prediction_map.prediction(), format_name, path, chosen or None)
+    save(prediction_map, path.name, lambda progress, cancelled: write(progress))
 
 
 def _map_of(heatmap: object) -> PredictedMap:
@@ -102,13 +105,3 @@ def _display_of(heatmap: Image, genes: tuple[str, ...]) -> Display:
     low, high = (float(end) for end in heatmap.contrast_limits)
     colormap, opacity = str(heatmap.colormap.name), own_opacity(heatmap)
     return Display(genes=genes, colormap=colormap, limits={gene_of(heatmap): (low, high)}, opacity=opacity)
-
-
-def _write(write: Callable[[], object]) -> None:
-    """Write in a thread, and say what came of it."""
-    show_info("Writing…")
-    Background().call(
-        write,
-        then=lambda path: show_info(f"Saved {path}"),
-        failed=lambda error: show_error(f"Could not save: {error_words(error)}"),
-    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakSet
 
 from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.errors import Nh2stError
@@ -43,6 +44,7 @@ from napari_nh2st.viewer.kit.jobs import Subject
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.kit.phrases import error_words
 from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 NOTHING = "Nothing is predicted yet"
 NOT_READY = "Open a slide and choose a model first"
@@ -105,6 +107,8 @@ class ExportPresenter:
         state.events.slide.connect(self._slide_changed)
         preferences.events.device.connect(self._use_device)
         self._offer()
+        _OPEN.add(self)
+        workspace.when_closing(partial(_OPEN.discard, self))
         workspace.background.call(workspace.services.devices, then=self._devices_found, failed=lambda error: None)
 
     @property
@@ -265,6 +269,16 @@ class ExportPresenter:
         note = show_display(self._workspace, display)
         self._view.say(f"Loaded {Path(path).name}. {note}".strip())
 
+    # what napari's menus ask for
+
+    def shows(self, prediction_map: PredictedMap) -> bool:
+        """Tell whether this dock shows a map, and has no file to write yet."""
+        return self._workspace.map is prediction_map and not self._writing
+
+    def write(self, write: Callable[[Progress, Cancelled], object]) -> None:
+        """Write a file of the map in the window."""
+        self._write(write)
+
     # what follows
 
     def _devices_found(self, names: list[str]) -> None:
@@ -339,6 +353,14 @@ class ExportPresenter:
         self._view.say(said if same else f"{subject.name}: {said}")
         if then is not None and isinstance(result, Path):
             then(result)
+
+
+_OPEN: WeakSet[ExportPresenter] = WeakSet()
+
+
+def dock_that_shows(prediction_map: PredictedMap) -> ExportPresenter | None:
+    """Return the presenter of an open dock that can write a file of this map now, None without one."""
+    return next((each for each in _OPEN if each.shows(prediction_map)), None)
 
 
 def _tell_or_stop(tell: Tell, cancelled: Cancelled, share: float) -> None:

@@ -121,6 +121,11 @@ class Background:
         """True if a thread is at work."""
         return bool(self._jobs)
 
+    @property
+    def closed(self) -> bool:
+        """True if the threads were asked to end."""
+        return self._closed
+
     def iterate(self, items: Iterator[Any], receive: Receive) -> None:
         """Draw `items` in a thread; `receive` gets each of them here."""
 

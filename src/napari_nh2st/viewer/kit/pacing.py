@@ -28,6 +28,14 @@ def soon(call: Call) -> None:
     QTimer.singleShot(0, call)
 
 
+def every(milliseconds: int, call: Call) -> Call:
+    """Call again and again, until what is returned is called."""
+    made = QTimer(interval=milliseconds)
+    made.timeout.connect(call)
+    made.start()
+    return made.stop
+
+
 class Pacing:
     """Spreads drawing over time, so that the window answers in between.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
 
-from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QPlainTextEdit, QProgressBar, QPushButton, QWidget
 
+from napari_nh2st.viewer.kit.activity import Activity
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.phrases import clock
 from napari_nh2st.viewer.kit.texts import Banner, Note, SteadySentence
@@ -20,38 +19,6 @@ _CANCEL = "Stop within a moment (Esc); what is predicted already is kept"
 _STOP = "No longer predict what comes into sight (Esc); what is predicted already is kept"
 
 
-class Activity:
-    """The job's bar in napari's activity panel. Its calls let Qt process events, and so may come back here."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._busy = False
-        self._wanted = False
-
-    def show(self, done: int, total: int) -> None:
-        """Show how far the job is."""
-        if self._busy:
-            return
-        self._wanted = self._busy = True
-        try:
-            if self._bar is None:
-                self._bar = progress(total=total, desc="NH2ST: predicting")
-            self._bar.update(max(0, done - self._bar.n))
-        except RuntimeError:  # the window was closed while napari drew the bar
-            self._bar, self._wanted = None, False
-        finally:
-            self._busy = False
-        if not self._wanted:  # it ended meanwhile
-            self.close()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self._wanted = False
-        if self._bar is not None and not self._busy:
-            self._bar.close()
-            self._bar = None
-
-
 class JobSection(QWidget):
     """Predict, or Cancel while it runs; the rest of the dock stays usable."""
 
@@ -61,7 +28,7 @@ class JobSection(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._running = self._following = False
-        self.activity = Activity()
+        self.activity = Activity("NH2ST: predicting")
         self._status = Status()
         self._timer = QTimer(self, interval=250)
         self._timer.timeout.connect(self._show_activity)
