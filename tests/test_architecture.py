@@ -218,7 +218,7 @@ def test_no_torch_where_none_belongs():
 
 def test_qt_and_napari_stay_in_the_viewer():
     """And in the few modules that are a process of their own: of the benchmark, and of `nh2st doctor`."""
-    processes = {"bench.in_window", "doctor.probes.window", "doctor.probes.plugin"}
+    processes = {"bench.in_window", "bench.napari_itself", "doctor.probes.window", "doctor.probes.plugin"}
     assert not _users(QT, [n for n in MODULES if _top(n) != "viewer" and n not in processes])
 
 

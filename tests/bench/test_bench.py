@@ -191,11 +191,15 @@ def test_without_a_display_the_window_is_left_out_and_that_is_said(small, monkey
 
 
 def test_what_windows_found_becomes_figures():
-    first = {"first_tiles": [0.5, 0.7, 0.6], "first_use": 3.0, "rest": 0.2}
+    own = {"napari_draws": [0.1, 0.1, 0.3], "napari_adds": 0.2}
+    first = {"first_tiles": [0.5, 0.7, 0.6], "first_press": 3.0, "rest": 0.2, **own}
     beats = {"heartbeat_p95": 0.01, "heartbeat_max": 0.3, "napari_own_max": 0.2, "beats": 9, "predicted": 5}
-    genes = {"gene_switch": [0.1, 0.05], "genes_250": 1.0, "genes_20000": None}
+    switches = {"gene_switch": [0.1, 0.05], "napari_switches": [0.04, 0.06]}
+    genes = {**switches, "genes_250": 1.0, "genes_20000": None}
     findings = window.laid_out({**first, **beats}, first, genes)
     assert findings.values["first_tiles_cold"].value == 0.6
+    assert findings.values["first_tiles_beyond"].value == pytest.approx(0.4)  # .4, .6, .3: turn by turn
+    assert findings.values["gene_switch_beyond"].value == pytest.approx(0.03)  # .06, and none
     assert findings.values["heartbeat_beyond_napari"].value == pytest.approx(0.1)
     assert "genes_20000" not in findings.values
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.bench.napari_itself import PlainImage, refreshed_image
 from napari_nh2st.errors import Nh2stError
 
 SIZE = (1280, 800)
@@ -24,12 +25,12 @@ VIEW_WIDTH = 1 / 8
 """Width of the view, as a part of the slide's."""
 
 PLACES = ((0.5, 0.5), (0.18, 0.18), (0.82, 0.82), (0.82, 0.18), (0.18, 0.82))
-"""Places to look at, as parts of the slide; the first one loads the model."""
+"""Places to look at, as parts of the slide; at the first one the layer is made."""
 
 BEAT_MS = 10
 PREDICT_SECONDS, QUICK_SECONDS = 20.0, 4.0
 TILES = 100_000
-SWITCHES = 30
+SWITCHES = 20
 
 
 class Screen:
@@ -172,26 +173,46 @@ def choose(screen: Screen, where: str, detail: int) -> None:
         part.detail.setCurrentIndex(detail)
 
 
-def first_tiles(screen: Screen) -> tuple[float, list[float]]:
-    """Move from place to place and wait for the first tiles: with the model to load, then every other time."""
+def first_tiles(screen: Screen) -> dict[str, Any]:
+    """Move from place to place and wait for the first tiles; in turns, have napari draw the same by itself.
+
+    Returns
+    -------
+    dict
+        Seconds: ``first_press``, which makes the layer, and ``napari_adds``, which adds a plain one; ``first_tiles``
+        at each other place, and ``napari_draws`` for a plain layer that is given the same values.
+    """
     from napari_nh2st.viewer.predict.region_section import VIEW
 
     choose(screen, VIEW, 0)
-    took = []
-    for i, part in enumerate(PLACES):
-        screen.move_to(tissue_at(screen, part))
-        if screen.in_sight:
-            raise Nh2stError("the views lie too close together: there were tiles before anything was asked for")
-        started = time.perf_counter()
-        if i:
-            screen.dock.live.rested()  # what the dock calls when the view has not moved for a while
-        else:
-            screen.dock.predict()
-        screen.until_drawn_with(lambda: screen.in_sight > 0, "the first tile")
-        took.append(time.perf_counter() - started)
-        screen.wait(screen.idle, "a view")
-        screen.settle(0.3)
-    return took[0], took[1:]
+    screen.settle()
+    screen.wait(lambda: not screen.dock.background.busy, "loading the model")
+    live, dock = screen.dock.live, screen.dock
+    out: dict[str, Any] = {"first_press": _until_first_tile(screen, PLACES[0], dock.predict)}
+    plain = PlainImage(screen)
+    out["napari_adds"] = plain.add()
+    out |= {"first_tiles": [], "napari_draws": []}
+    for part in PLACES[1:]:
+        # what the dock calls when the view has not moved for a while
+        out["first_tiles"].append(_until_first_tile(screen, part, live.rested))
+        layer = dock.heatmap.layer
+        out["napari_draws"].append(plain.draw(layer.data.copy(), tuple(layer.contrast_limits)))
+    plain.remove()
+    return out
+
+
+def _until_first_tile(screen: Screen, part: tuple[float, float], ask: Callable[[], None]) -> float:
+    """Move to a place where nothing is predicted and ask: seconds until the first tile is drawn."""
+    screen.move_to(tissue_at(screen, part))
+    if screen.in_sight:
+        raise Nh2stError("the views lie too close together: there were tiles before anything was asked for")
+    started = time.perf_counter()
+    ask()
+    screen.until_drawn_with(lambda: screen.in_sight > 0, "the first tile")
+    took = time.perf_counter() - started
+    screen.wait(screen.idle, "a view")
+    screen.settle(0.3)
+    return took
 
 
 def heartbeat_while_predicting(screen: Screen, seconds: float) -> tuple[list[float], int]:
@@ -213,29 +234,25 @@ def heartbeat_while_predicting(screen: Screen, seconds: float) -> tuple[list[flo
     return heart.late, count
 
 
-def napari_itself(screen: Screen, seconds: float) -> list[float]:
-    """Add an image as large as the fine heatmap, with a colour bar, and refresh it: how late the timer was."""
-    from napari.layers import Image
-
-    height, width = (int(v * screen.slide.require_mpp() / 22) for v in screen.slide.shape)  # cells of 22 um
-    rng = np.random.default_rng(0)
-    until = time.monotonic() + seconds
+def heartbeat_of_napari(screen: Screen, seconds: float) -> list[float]:
+    """Have napari by itself refresh an image as large as the fine heatmap: how late the timer was."""
     with Heartbeat() as heart:
-        values = rng.random((height, width), dtype=np.float32)
-        layer = Image(values, scale=(22.0, 22.0), units=("um", "um"), colormap="viridis", blending="translucent")
-        screen.viewer.add_layer(layer)
-        layer.colorbar.visible = True
-        while time.monotonic() < until:
-            values[: height // 2] = rng.random((height // 2, width), dtype=np.float32)
-            layer.refresh(extent=False, thumbnail=False, highlight=False)
-            screen.settle(0.1)
+        layer = refreshed_image(screen, seconds)
     screen.viewer.layers.remove(layer)
     screen.settle()
     return heart.late
 
 
-def gene_switch(screen: Screen, genes: int) -> tuple[list[float], float | None]:
-    """Switch genes of a map of 100,000 tiles: seconds until each is drawn, and how much memory it took, in MB."""
+def gene_switch(screen: Screen, genes: int) -> tuple[list[float], list[float], float | None]:
+    """Switch genes of a map of 100,000 tiles; in turns, have napari draw the same array in a plain layer.
+
+    Returns
+    -------
+    took, own : list of float
+        Seconds until each gene is drawn, and until napari by itself has drawn it.
+    memory : float or None
+        MB that the switching took.
+    """
     prediction_map = made_up_map(genes)
     screen.dock.controller.adopt(prediction_map)
     screen.viewer.fit_to_view()
@@ -244,19 +261,31 @@ def gene_switch(screen: Screen, genes: int) -> tuple[list[float], float | None]:
     for name in others[1:6]:  # what is set up at the first switches is not theirs
         screen.dock.state.choose_gene(name)
         screen.settle(0.2)
-    before, took = resident_mb(), []
-    for name in others[:: len(others) // SWITCHES][:SWITCHES]:
-        started = time.perf_counter()
-        screen.dock.state.choose_gene(name)
-        screen.until_drawn()
-        took.append(time.perf_counter() - started)
-        screen.settle(0.2)  # what else it draws must not be taken for the next one
+    names = others[:: len(others) // SWITCHES][:SWITCHES]
+    before = resident_mb()
+    for name in names:
+        _until_switched(screen, name)
     after = resident_mb()
-    heatmap = screen.dock.heatmap
-    assert heatmap is not None
+    heatmap, plain = screen.dock.heatmap, PlainImage(screen)
+    plain.add()
+    took, own = [], []
+    for name in names:
+        took.append(_until_switched(screen, name))
+        own.append(plain.draw(heatmap.layer.data.copy(), tuple(heatmap.layer.contrast_limits)))
+    plain.remove()
     screen.viewer.layers.remove(heatmap.layer)
     screen.settle()
-    return took, None if before is None or after is None else after - before
+    return took, own, None if before is None or after is None else after - before
+
+
+def _until_switched(screen: Screen, gene: str) -> float:
+    """Switch to a gene: seconds until it is drawn."""
+    started = time.perf_counter()
+    screen.dock.state.choose_gene(gene)
+    screen.until_drawn()
+    took = time.perf_counter() - started
+    screen.settle(0.2)  # what else it draws must not be taken for the next one
+    return took
 
 
 def made_up_map(genes: int) -> Any:
@@ -292,14 +321,13 @@ def measure_first(screen: Screen) -> dict[str, Any]:
     """Measure how soon the first tiles are drawn."""
     from napari_nh2st.viewer import predict_dock as predict
 
-    loading, each = first_tiles(screen)
-    return {"first_use": loading, "first_tiles": each, "rest": predict._REST_MS / 1000}
+    return first_tiles(screen) | {"rest": predict._REST_MS / 1000}
 
 
 def measure_cold(screen: Screen, seconds: float) -> dict[str, Any]:
     """Measure the first tiles, then how the window lives while the whole slide is predicted."""
     first = measure_first(screen)
-    own = napari_itself(screen, seconds / 2)
+    own = heartbeat_of_napari(screen, seconds / 2)
     late, predicted = heartbeat_while_predicting(screen, seconds)
     return first | {
         "heartbeat_p95": float(np.percentile(late, 95)),
@@ -312,9 +340,14 @@ def measure_cold(screen: Screen, seconds: float) -> dict[str, Any]:
 
 def measure_genes(screen: Screen) -> dict[str, Any]:
     """Measure how fast genes switch, with a small panel and with a large one."""
-    few, small = gene_switch(screen, 250)
-    many, large = gene_switch(screen, 20_000)
-    return {"gene_switch": few + many, "genes_250": small, "genes_20000": large}
+    few, own_few, small = gene_switch(screen, 250)
+    many, own_many, large = gene_switch(screen, 20_000)
+    return {
+        "gene_switch": few + many,
+        "napari_switches": own_few + own_many,
+        "genes_250": small,
+        "genes_20000": large,
+    }
 
 
 def main() -> None:

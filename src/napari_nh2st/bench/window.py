@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 KEYS = (
     "first_tiles_cold",
     "first_tiles_warm",
+    "napari_draws",
+    "first_tiles_beyond",
+    "first_press_cold",
+    "first_press_warm",
+    "napari_adds",
     "heartbeat_p95",
     "heartbeat_max",
     "napari_own_max",
     "heartbeat_beyond_napari",
     "gene_switch",
+    "napari_switches",
+    "gene_switch_beyond",
     "genes_250",
     "genes_20000",
 )
@@ -47,16 +54,21 @@ def compare(data_sets: DataSets) -> Findings:
 def laid_out(cold: dict[str, Any], warm: dict[str, Any], genes: dict[str, Any]) -> Findings:
     """Turn the reports of the windows into figures."""
     out = Findings()
-    for key, report in (("first_tiles_cold", cold), ("first_tiles_warm", warm)):
-        out.values[key] = _of(report["first_tiles"])
-        out.notes[key] = (
-            f"{report['first_use']:.1f} s where the model had to be loaded first; the dock takes a view to rest "
-            f"{report['rest']:.1f} s after its last movement, which is not counted"
-        )
+    for key, report in (("cold", cold), ("warm", warm)):
+        out.values[f"first_tiles_{key}"] = _of(report["first_tiles"])
+        out.values[f"first_press_{key}"] = Value.one(report["first_press"])
+    out.notes["first_tiles_cold"] = (
+        f"the dock takes a view to rest {cold['rest']:.1f} s after its last movement, which is not counted"
+    )
+    out.values["napari_draws"] = _of(cold["napari_draws"] + warm["napari_draws"])
+    out.values["napari_adds"] = _of([cold["napari_adds"], warm["napari_adds"]])
+    out.values["first_tiles_beyond"] = _beyond(warm["first_tiles"], warm["napari_draws"])
     out.values |= {k: Value.one(cold[k]) for k in ("heartbeat_p95", "heartbeat_max", "napari_own_max")}
     out.values["heartbeat_beyond_napari"] = Value.one(max(0.0, cold["heartbeat_max"] - cold["napari_own_max"]))
     out.notes["heartbeat_p95"] = f"{cold['beats']} beats while {cold['predicted']} cells were predicted"
-    out.values["gene_switch"] = _of(genes["gene_switch"])
+    for key in ("gene_switch", "napari_switches"):
+        out.values[key] = _of(genes[key])
+    out.values["gene_switch_beyond"] = _beyond(genes["gene_switch"], genes["napari_switches"])
     for key in ("genes_250", "genes_20000"):
         if genes[key] is not None:
             out.values[key] = Value.one(genes[key])
@@ -65,3 +77,8 @@ def laid_out(cold: dict[str, Any], warm: dict[str, Any], genes: dict[str, Any]) 
 
 def _of(values: list[float]) -> Value:
     return Value(statistics.median(values), min(values), max(values))
+
+
+def _beyond(ours: list[float], own: list[float]) -> Value:
+    """Return how much longer ours took than napari by itself, turn by turn."""
+    return _of([max(0.0, a - b) for a, b in zip(ours, own, strict=True)])
