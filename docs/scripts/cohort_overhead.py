@@ -42,15 +42,17 @@ def cohort(paths: list[Path], model: str, out: Path, workers: int) -> tuple[floa
     from napari_nh2st.cohort.cluster import workers_of
     from napari_nh2st.cohort.job import Job, Settings
     from napari_nh2st.cohort.run import CohortRun
+    from napari_nh2st.cohort.work_list import Watch
     from napari_nh2st.model.models import load_model
 
     settings = Settings(model, load_model(model).hash, str(out), device="cpu", precision="fp32")
     jobs = [Job(str(path), None, "", "", settings) for path in paths]
     with workers_of(workers, None, "cpu") as client:
-        run = CohortRun(client, jobs[: 2 * workers], lambda _: None, print, lambda: False)
+        watch = Watch(lambda _: None, print, lambda: False)
+        run = CohortRun(client, jobs[: 2 * workers], watch)
         run.run()
         began = time.perf_counter()
-        run = CohortRun(client, jobs[2 * workers :], lambda _: None, print, lambda: False)
+        run = CohortRun(client, jobs[2 * workers :], watch)
         run.run()
         wall = time.perf_counter() - began
     return wall, sum(slide.answer["row"]["seconds"] for slide in run.slides)

@@ -1,6 +1,5 @@
 """Which worker gets a slide, and what happens to one that fails: with a cluster that answers at once."""
 
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -9,19 +8,11 @@ from napari_nh2st.cohort import at_work, tasks
 from napari_nh2st.cohort.job import Job, Settings
 from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.cohort.run import CohortRun
+from napari_nh2st.cohort.work_list import Watch
 from napari_nh2st.errors import Nh2stError
+from support.crews import FakeFuture
 
 ROW = {"tissue_mm2": 2.0, "tiles_encoded": 10, "tiles_total": 10}
-
-
-class FakeFuture(Future):
-    def __init__(self, key, answer):
-        super().__init__()
-        self.key, self.status = key, "error" if isinstance(answer, Exception) else "finished"
-        if isinstance(answer, Exception):
-            self.set_exception(answer)
-        else:
-            self.set_result(answer)
 
 
 class FakeClient:
@@ -56,7 +47,7 @@ def jobs(*names, **settings):
 
 def run(client, these, cancelled=lambda: False):
     said, shown = [], []
-    cohort = CohortRun(client, these, shown.append, said.append, cancelled)
+    cohort = CohortRun(client, these, Watch(shown.append, said.append, cancelled))
     cohort.run()
     return cohort, said, shown
 

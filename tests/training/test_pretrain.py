@@ -163,7 +163,7 @@ def refused(tmp_path, slides, error, match, out="e.safetensors", settings=SMALL,
 
 
 def test_what_is_wrong_is_said_before_anything_is_read(slide, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain_module, "read_tissue_tiles", None)
+    monkeypatch.setattr(pretrain_module, "TileRequest", None)
     no_mpp = tiff(tmp_path / "no_mpp.tif", picture())
     refused(tmp_path, [slide], ModelError, "ends in .safetensors", out="e.bin")
     refused(tmp_path, [slide, no_mpp], MppNeeded, "mpp=")

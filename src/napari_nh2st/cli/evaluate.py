@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.checks import check_parent
-from napari_nh2st.cli.options import DeviceOption, JsonOption, checked_precision, names, prediction_options
+from napari_nh2st.cli.checks import check_parent, check_workers
+from napari_nh2st.cli.options import (
+    DeviceOption,
+    JsonOption,
+    SchedulerOption,
+    WorkersOption,
+    checked_precision,
+    names,
+    prediction_options,
+)
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.cli.values import complete_models
 from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
@@ -60,6 +68,8 @@ def evaluate(
     precision: Annotated[
         str, typer.Option("--precision", help="With --protocol, to train in: fp32 (auto) or bf16. Scores are in fp32.")
     ] = "auto",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a model on measured sections, or train and score NH2ST and all baselines under a protocol.
@@ -75,6 +85,11 @@ def evaluate(
     if out is not None and out.suffix in (".md", ".png"):
         raise typer.BadParameter(f"{out}: the report's own name ends in .json", param_hint="--out")
     checked_precision(precision)
+    on_workers = check_workers(workers, scheduler)
+    if on_workers and protocol is None:
+        raise typer.BadParameter("one model is scored in this process: workers take a --protocol", param_hint="--model")
+    if on_workers and out is None:
+        raise typer.BadParameter("give a name: what workers finish is kept beside the report", param_hint="--out")
     chosen_seeds = _seeds(seeds)
     if out is not None:
         check_parent(out)
@@ -91,21 +106,31 @@ def evaluate(
                 say(f"scores are computed in fp32: --precision {precision} is ignored")
             report = _score_model(sections, model, options, update_card)
         else:
-            from napari_nh2st.evaluation.compare import compare
+            from napari_nh2st.evaluation.compare import Fits, compare
             from napari_nh2st.training.config import read_config
 
             given = {k: v for k, v in (("device", device), ("precision", precision)) if v != "auto"}
             settings = read_config(config).model_copy(update=given)
+            fits: Fits | None = None
+            if on_workers and out is not None:
+                from napari_nh2st.cohort.comparison import ComparisonRun
+
+                fits = ComparisonRun(out, workers, scheduler, cancelled)
             report = compare(
                 sections, str(protocol), budget="quick" if budget == "quick" else "full", config=settings,
-                models=names(models), seeds=chosen_seeds, progress=say, cancelled=cancelled,
+                models=names(models), seeds=chosen_seeds, progress=say, cancelled=cancelled, fits=fits,
             )  # fmt: skip
     except Cancelled:
         raise Nh2stError("stopped; nothing was written") from None
     if out is not None:
         written = ", ".join(str(p) for p in write_report(report, out))
         say(f"report: {written}")
-    _print_report(report, as_json)
+    failed = sum(len(split.get("failed", ())) for split in report["splits"])
+    what = f"{failed} fit{'s' * (failed != 1)} failed: the same command tries them again"
+    _print_report(report | ({"error": what, "status": 1} if failed else {}), as_json)
+    if failed:
+        say(f"error: {what}")
+        raise typer.Exit(1)
 
 
 def _sections(sheet: Path, samples: list[str] | None) -> list[Sample]:

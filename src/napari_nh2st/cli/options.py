@@ -47,7 +47,7 @@ PredictionArg = Annotated[Path, typer.Argument(help="What predict left: OUT/<sli
 MppOption = Annotated[
     float | None, typer.Option("--mpp", help="Micrometres per pixel of the slide, where it does not say so itself.")
 ]
-COHORT = "Many slides on workers"
+COHORT = "On several workers"
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", min=1, help="Run on N processes of this machine.", rich_help_panel=COHORT),

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from napari_nh2st.cli.checks import check_parent, check_slides
-from napari_nh2st.cli.options import DeviceOption, MppOption, SeedOption, SlidesArg, slides_and_mpp
+from napari_nh2st.cli.checks import check_parent, check_slides, check_workers
+from napari_nh2st.cli.options import (
+    DeviceOption,
+    MppOption,
+    SchedulerOption,
+    SeedOption,
+    SlidesArg,
+    WorkersOption,
+    slides_and_mpp,
+)
 from napari_nh2st.cli.output import stage_bars
 from napari_nh2st.terminal import interruptible
 
@@ -20,22 +28,30 @@ def pretrain(
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of 64 tiles; 200 by default.")] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Train an encoder on unlabelled tissue of slides, for `finetune` to start from.
 
-    Nothing but the images is read. Ctrl+C stops and writes nothing.
+    Nothing but the images is read; on workers, many slides at once. Ctrl+C stops and writes nothing.
     """
     check_parent(out)
+    on_workers = check_workers(workers, scheduler)
     targets = slides_and_mpp(slides, mpp)
     check_slides(path for path, _ in targets)
+    from napari_nh2st.training.pretraining.pretrain import ReadTiles, pretrain_facts
     from napari_nh2st.training.pretraining.pretrain import pretrain as train
-    from napari_nh2st.training.pretraining.pretrain import pretrain_facts
     from napari_nh2st.training.pretraining.settings import STEPS, PretrainSettings
 
-    settings = PretrainSettings(steps=steps or STEPS, seed=seed, device=device)
+    settings, cancelled = PretrainSettings(steps=steps or STEPS, seed=seed, device=device), interruptible()
+    reader: ReadTiles | None = None
+    if on_workers:
+        from napari_nh2st.cohort.tile_reading import TileReader
+
+        reader = TileReader(workers, scheduler, cancelled)
     file = train(
         [path for path, _ in targets], out, settings, mpp=[its_mpp for _, its_mpp in targets], progress=stage_bars(),
-        cancelled=interruptible(),
+        cancelled=cancelled, read_tiles=reader,
     )  # fmt: skip
     facts = pretrain_facts(file)
     print(

@@ -14,6 +14,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats import check_package
 
 _CONNECT, _WAIT_FOR_FILE = 10, 60  # seconds
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def _local(count: int, device: str) -> Iterator[Any]:
     cards = _cards(device)
     count = min(count, cards) if cards else count
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // count))
-    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {name: threads for name in _THREADS} | {"OMP_WAIT_POLICY": "PASSIVE"}
     common: dict[str, Any] = {
         "nthreads": 1,
         "silence_logs": logging.CRITICAL,
@@ -91,10 +92,25 @@ def _local(count: int, device: str) -> Iterator[Any]:
         workers[number] = {"cls": Nanny, "options": options}
     page = {"dashboard": find_spec("bokeh") is not None, "dashboard_address": "127.0.0.1:0"}
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, **page}}
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}), _exported(environment):
         cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
     with cluster:
         yield cluster
+
+
+@contextmanager
+def _exported(environment: dict[str, str]) -> Iterator[None]:
+    """Set variables of this process for a while: to Dask, they count more than what it is told."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _cards(device: str) -> int:

@@ -31,6 +31,8 @@ class Standing:
         Seconds, where something can be said.
     at_work : list of (name, done, total)
         Slides at work, with their tiles as far as they have told.
+    what : str
+        The word for what is counted, where it is not slides.
     """
 
     done: int
@@ -42,6 +44,7 @@ class Standing:
     seconds: float
     left: float | None
     at_work: Sequence[tuple[str, int, int]] = field(default_factory=list)
+    what: str = "slides"
 
     def summary(self) -> str:
         """Return the first line."""
@@ -49,7 +52,7 @@ class Standing:
         rate = f"; {self.mm2 / self.seconds:.3g} mm²/s" if self.mm2 and self.seconds else ""
         left = f"; {span(self.left)} left" if self.left is not None and self.running + self.waiting else ""
         workers = f"{self.workers} worker{'' if self.workers == 1 else 's'}"
-        return f"slides: {', '.join(parts)}; {workers}{rate}{left}"
+        return f"{self.what}: {', '.join(parts)}; {workers}{rate}{left}"
 
     def lines(self, width: int) -> list[str]:
         """Return all lines, cut to a terminal's width."""

@@ -15,10 +15,8 @@ from napari_nh2st.cohort.parts import Chunks
 from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.cohort.tasks import PARTS, TOPIC, finish_slide, predict_part
 from napari_nh2st.cohort.tasks import predict_slide as whole_slide
+from napari_nh2st.cohort.work_list import RUNNING, STOPS, TRIES, WAITING, Watch
 
-TRIES, STOPS = 2, 50
-"""How often something may fail, and how often it may stop with its worker."""
-WAITING, RUNNING = "waiting", "running"
 _ENDINGS = Endings(
     "stopped; what was predicted is kept, and the same command goes on",
     "the scheduler is gone; what was predicted is kept: start it again, and the same command goes on",
@@ -61,22 +59,11 @@ class CohortRun:
     ----------
     client : distributed.Client
     jobs : sequence of Job
-    show : callable
-        Takes a `Standing`, often.
-    say : callable
-        Takes a sentence, such as that of a slide that failed.
-    cancelled : callable
+    watch : Watch
     """
 
-    def __init__(
-        self,
-        client: Any,
-        jobs: Sequence[Job],
-        show: Callable[[Standing], object],
-        say: Callable[[str], object],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        self.client, self.show, self.say, self.cancelled = client, show, say, cancelled
+    def __init__(self, client: Any, jobs: Sequence[Job], watch: Watch) -> None:
+        self.client, self.watch = client, watch
         self.slides = [SlideRun(job) for job in jobs]
         self._by_path = {slide.job.path: slide for slide in self.slides}
         self._todo: list[tuple[SlideRun, Chunks | None]] = [(slide, None) for slide in reversed(self.slides)]
@@ -95,9 +82,9 @@ class CohortRun:
         self.client.subscribe_topic(TOPIC, self._hear)
         try:
             while self._todo or self._crew.at_work:
-                self._crew.look(self.cancelled)
+                self._crew.look(self.watch.cancelled)
                 self._submit()
-                self.show(self.standing())
+                self.watch.show(self.standing())
                 for (slide, chunks), answer in self._crew.answers():
                     self._note(slide, chunks, answer)
         finally:
@@ -105,7 +92,7 @@ class CohortRun:
             if self.client.status == "running":
                 with suppress(Exception):
                     self.client.unsubscribe_topic(TOPIC)
-        self.show(self.standing())
+            self.watch.show(self.standing())
 
     def standing(self) -> Standing:
         """Return how the cohort stands."""
@@ -176,7 +163,7 @@ class CohortRun:
             slide.state = WAITING
             return
         slide.state = FAILED
-        self.say(f"warning: {slide.job.stem} failed: {answer['error']}")
+        self.watch.say(f"warning: {slide.job.stem} failed: {answer['error']}")
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Take a report of progress; Dask calls it."""

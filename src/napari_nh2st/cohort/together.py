@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from napari_nh2st.cohort.cluster import dashboard_of, workers_of
 from napari_nh2st.cohort.job import Job, Settings
 from napari_nh2st.cohort.leftovers import leave
 from napari_nh2st.cohort.listing import ListedSlide
-from napari_nh2st.cohort.progress import LiveTable
+from napari_nh2st.cohort.progress import LiveTable, Standing
 from napari_nh2st.cohort.run import CohortRun, SlideRun
 from napari_nh2st.cohort.summary import PICTURED
+from napari_nh2st.cohort.work_list import Watch
 from napari_nh2st.terminal import say
 
 if TYPE_CHECKING:
@@ -57,23 +59,37 @@ def predict_cohort(
     Nh2stError
         If there is no scheduler any more, or it was stopped. What was predicted is kept, and the table is written.
     """
-    jobs = [_job(slide, settings) for slide in listed]
-    began, table = time.monotonic(), LiveTable()
+    jobs, began = [_job(slide, settings) for slide in listed], time.monotonic()
+    with workers_of(workers, scheduler, settings.device) as client, watched(client, cancelled) as watch:
+        run = CohortRun(client, jobs, watch)
+        try:
+            run.run()
+        finally:
+            paths = leave(run.slides, Path(settings.out), provenance)
+    return Outcome(run.slides, paths, time.monotonic() - began)
+
+
+@contextmanager
+def watched(client: Any, cancelled: Callable[[], bool]) -> Iterator[Watch]:
+    """Watch work on the terminal: a live table, and above it messages and the address of Dask's own page."""
+    table = LiveTable()
+    standings: list[Standing] = []
+
+    def show(standing: Standing) -> None:
+        standings[:] = [standing]
+        table.show(standing)
 
     def tell(message: str) -> None:
         table.clear()
         say(message)
 
-    with workers_of(workers, scheduler, settings.device) as client:
-        if page := dashboard_of(client):
-            say(f"Dask's own page: {page}")
-        run = CohortRun(client, jobs, table.show, tell, cancelled)
-        try:
-            run.run()
-        finally:
-            table.show(run.standing(), last=True)
-            paths = leave(run.slides, Path(settings.out), provenance)
-    return Outcome(run.slides, paths, time.monotonic() - began)
+    if page := dashboard_of(client):
+        say(f"Dask's own page: {page}")
+    try:
+        yield Watch(show, tell, cancelled)
+    finally:
+        if standings:
+            table.show(standings[0], last=True)
 
 
 def _job(slide: ListedSlide, settings: Settings) -> Job:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nh2st.errors import Cancelled
+from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.evaluation.baselines.baseline import Array, Fitting
 from napari_nh2st.evaluation.measured_sections import MeasuredSections
 from napari_nh2st.evaluation.plan import ALARM, Budget, Plan, SplitOutcome, drawn_model
@@ -27,7 +27,7 @@ from napari_nh2st.training.sections.held_apart import refuse_shared
 if TYPE_CHECKING:
     import pandas as pd
 
-Fits = Callable[[Plan, MeasuredSections], Sequence[SplitOutcome]]
+Fits = Callable[[Plan], Sequence[SplitOutcome]]
 """Fits and scores everything in a plan: one outcome a split."""
 
 
@@ -75,6 +75,8 @@ def compare(
     ------
     SampleError, MppNeeded
         Before any fit.
+    Nh2stError
+        If nothing could be fitted.
     Cancelled
     """
     samples = samples_of(sheet)
@@ -85,12 +87,17 @@ def compare(
         warnings += _check(split, sections)
     for split in plan.splits:
         warnings += _not_measured(split, sections, plan.config)
-    outcomes = _one_by_one(plan, sections, progress, cancelled) if fits is None else fits(plan, sections)
+    outcomes = _one_by_one(plan, sections, progress, cancelled) if fits is None else fits(plan)
+    for split, outcome in zip(plan.splits, outcomes, strict=True):
+        warnings += [_failure(split, failed) for failed in outcome.failed]
+    scored = [(split, outcome) for split, outcome in zip(plan.splits, outcomes, strict=True) if outcome.models]
+    if not scored:
+        raise Nh2stError(f"nothing could be fitted. {warnings[-1]}")
     return {
         "protocol": protocol,
         "budget": budget,
         "panel": config.panel if config.genes is None else len(config.genes),
-        "splits": [_reported(s, sections, outcome) for s, outcome in zip(plan.splits, outcomes, strict=True)],
+        "splits": [_reported(split, sections, outcome) for split, outcome in scored],
         "warnings": list(dict.fromkeys(warnings)),
         "provenance": {"command": repeat_command(), "versions": versions(), "settings": _plain(plan.config)},
     }
@@ -177,6 +184,11 @@ def _reported(split: Split, sections: MeasuredSections, outcome: SplitOutcome) -
     if outcome.failed:
         report["failed"] = outcome.failed
     return {**report, "maps": outcome.maps}
+
+
+def _failure(split: Split, failed: dict[str, Any]) -> str:
+    seed = "" if failed["seed"] is None else f", seed {failed['seed']}"
+    return f"{split}: {failed['model']}{seed} failed, and is not in this report: {failed['error']}"
 
 
 def _left_out(split: Split, sections: MeasuredSections) -> dict[str, int]:

@@ -86,6 +86,10 @@ class Plan:
             return SEEDS["quick"]
         return SEEDS["full" if baseline.name in ALL_SEEDS else self.budget]
 
+    def pretrains(self, baseline: Baseline) -> bool:
+        """Tell whether a model needs an encoder that is pretrained first, the same for all models of a seed."""
+        return self.config.encoder_start is None and baseline.uses_encoder(self.config)
+
     def fit_name(self, split: Split, baseline: Baseline, seed: int) -> str:
         """Name a fit for people."""
         return f"{split}: {baseline.name}" + (f", seed {seed}" if baseline.seeded else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.sections.section import Section
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.encoder import ResNet18
 
 Array = npt.NDArray[np.float32]
 
@@ -37,6 +40,8 @@ class Fitting:
         True for the smaller budget.
     cancelled : callable
         Asked between steps; if it returns True, raise `Cancelled`.
+    encoder : ResNet18 or None
+        The frozen encoder, where somebody has made it already with the same material.
     """
 
     sections: list[Section]
@@ -45,6 +50,7 @@ class Fitting:
     seed: int
     quick: bool = False
     cancelled: Callable[[], bool] = lambda: False
+    encoder: ResNet18 | None = None
 
     @property
     def labels(self) -> Array:
@@ -66,12 +72,15 @@ class Baseline:
         True if another seed gives another result.
     fit : callable
         From a `Fitting` to a `Predict`.
+    uses_encoder : callable
+        Tells for settings whether `fit` asks for the frozen encoder.
     """
 
     name: str
     about: str
     seeded: bool
     fit: Callable[[Fitting], Predict]
+    uses_encoder: Callable[[TrainingConfig], bool] = lambda config: False
 
 
 def blind(section: Section) -> Section:

@@ -55,4 +55,5 @@ ENCODER_RIDGE = Baseline(
     ),
     seeded=True,
     fit=_fit,
+    uses_encoder=lambda config: True,
 )

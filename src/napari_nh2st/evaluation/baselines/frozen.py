@@ -41,6 +41,8 @@ def _make(fitting: Fitting) -> ResNet18:
     from napari_nh2st.training.pretraining.on_sections import pretrain_on_sections
 
     config = fitting.config
+    if fitting.encoder is not None:
+        return fitting.encoder
     if config.encoder_start is not None:
         return load_encoder(config.encoder_start)
     config = config.model_copy(update={"pretrain_steps": config.pretrain_steps or STEPS})

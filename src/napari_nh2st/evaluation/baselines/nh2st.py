@@ -21,34 +21,37 @@ from napari_nh2st.training.train_sections import train_sections
 _PUBLISHED = {"spot_weight": 1.0, "near_weight": 0.5, "learning_rate": 5e-4, "spots_per_step": 8, "windows_per_step": 1}
 
 
-def _context(fitting: Fitting) -> TrainingConfig:
-    return fitting.config
+def _context(config: TrainingConfig) -> TrainingConfig:
+    return config
 
 
-def _target(fitting: Fitting) -> TrainingConfig:
+def _target(config: TrainingConfig) -> TrainingConfig:
     """Make the default model blind to the surroundings of a place; the neighbourhood's loss goes with them."""
-    arch = fitting.config.architecture.model_copy(update={"neighbours": False})
-    return fitting.config.model_copy(update={"architecture": arch, "near_weight": 0.0})
+    arch = config.architecture.model_copy(update={"neighbours": False})
+    return config.model_copy(update={"architecture": arch, "near_weight": 0.0})
 
 
-def _paper(fitting: Fitting) -> TrainingConfig:
+def _paper(config: TrainingConfig) -> TrainingConfig:
     """Take the published network and losses, a ResNet-18 of the default's width and pixel size, one epoch more."""
-    ours = fitting.config.architecture
+    ours = config.architecture
     arch = Architecture(
         variant="paper", encoder="resnet18", width=ours.width, stride=ours.stride, dim=ours.dim, hidden=ours.hidden,
         heads=ours.heads, dropout=ours.dropout,
     )  # fmt: skip
-    more = {"architecture": arch, "encoder_start": None, "epochs": fitting.config.epochs + 1, **_PUBLISHED}
-    return fitting.config.model_copy(update=more)
+    more = {"architecture": arch, "encoder_start": None, "epochs": config.epochs + 1, **_PUBLISHED}
+    return config.model_copy(update=more)
 
 
-def _trained(settings: Callable[[Fitting], TrainingConfig]) -> Callable[[Fitting], Predict]:
+def _is_pretrained(config: TrainingConfig) -> bool:
+    """Tell whether settings start from an encoder that is pretrained: the one that the frozen baselines have."""
+    return config.architecture.variant == "context" and bool(config.pretrain_steps)
+
+
+def _trained(settings: Callable[[TrainingConfig], TrainingConfig]) -> Callable[[Fitting], Predict]:
     def fit(fitting: Fitting) -> Predict:
-        config = settings(fitting)
+        config = settings(fitting.config)
         card = fitting.card.model_copy(update={"architecture": config.architecture})
-        encoder = None  # the one that the frozen baselines have, where the settings make one
-        if config.architecture.variant == "context" and config.pretrain_steps:
-            encoder = frozen_encoder(fitting)
+        encoder = frozen_encoder(fitting) if _is_pretrained(config) else None
         net, card = train_sections(
             fitting.sections, card, config, fitting.seed, cancelled=fitting.cancelled, encoder=encoder
         )
@@ -84,12 +87,14 @@ KERNEL = Baseline(
     about="The kernel head of nh2st-context alone, without the part that is learnt from expression by gradient.",
     seeded=True,
     fit=_kernel,
+    uses_encoder=lambda config: bool(config.pretrain_steps),
 )
 TARGET = Baseline(
     name="nh2st-target",
     about="nh2st-context without its neighbours: the same encoder, kernel head and target's loss see the target alone.",
     seeded=True,
     fit=_trained(_target),
+    uses_encoder=_is_pretrained,
 )
 PAPER = Baseline(
     name="nh2st-paper",
@@ -102,4 +107,5 @@ CONTEXT = Baseline(
     about="NH2ST as nh2st finetune trains it by default: learnt part and kernel head, target and neighbours.",
     seeded=True,
     fit=_trained(_context),
+    uses_encoder=_is_pretrained,
 )

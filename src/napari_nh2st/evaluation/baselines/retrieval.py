@@ -71,4 +71,5 @@ RETRIEVAL = Baseline(
     ),
     seeded=True,
     fit=_fit,
+    uses_encoder=lambda config: True,
 )

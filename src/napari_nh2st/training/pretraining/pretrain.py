@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,17 +14,19 @@ from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import ModelError, Nh2stError
 from napari_nh2st.model.encoder_file import SUFFIX, encoder_facts, save_encoder
 from napari_nh2st.provenance import repeat_command, versions
-from napari_nh2st.slides import open_slide
 from napari_nh2st.training.pretraining.contrast import PretrainProgress, train_by_contrast
 from napari_nh2st.training.pretraining.crops import CropPairs, Pixels
 from napari_nh2st.training.pretraining.settings import PretrainSettings
-from napari_nh2st.training.pretraining.tissue_tiles import distinct_slides, read_tissue_tiles
+from napari_nh2st.training.pretraining.tissue_tiles import TileRequest, distinct_slides
 
 # Of the default model on an array of 200 um: nine cells of 16 px to the pitch.
 MODEL_MPP = 200 / 144
 # A tile of 168 px takes 85 kB: this many of one slide, and of all, are the most that is kept in memory.
 TILES_PER_SLIDE, TILES = 4000, 8000
 DEFAULTS = PretrainSettings()
+
+ReadTiles = Callable[[Sequence[TileRequest]], Iterable[Iterable[Pixels]]]
+"""Reads what is asked of each slide, in the same order."""
 
 
 def pretrain(
@@ -37,6 +39,7 @@ def pretrain(
     tiles: int = TILES_PER_SLIDE,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
+    read_tiles: ReadTiles | None = None,
 ) -> Path:
     """Pretrain an encoder on the tissue of slides and write it as an encoder file.
 
@@ -57,6 +60,8 @@ def pretrain(
         Called with a stage ("reading tiles", "pretraining"), the amount that is done, and all of it.
     cancelled : callable
         Asked while tiles are read and before every step.
+    read_tiles : callable, optional
+        Reads the tiles in another way than one slide after the other in this process, such as on several workers.
 
     Returns
     -------
@@ -83,17 +88,23 @@ def pretrain(
     distinct = distinct_slides(slides, [None] * len(slides) if mpp is None else mpp)
     most = min(tiles, -(-min(TILES, settings.steps * settings.batch) // len(distinct)))
 
-    tiles_read: list[Pixels] = []  # (S, S, 3) each
-    for i, (file, its_mpp) in enumerate(distinct.values()):
-        with open_slide(file, mpp=its_mpp) as slide:
-            numbered = _numbered(progress, i, len(distinct))
-            tiles_read += read_tissue_tiles(slide, i, most, model_mpp, settings, progress=numbered, cancelled=cancelled)
-
+    requests = [
+        TileRequest(file, its_mpp, i, most, model_mpp, settings) for i, (file, its_mpp) in enumerate(distinct.values())
+    ]
+    of_slides = _one_by_one(requests, progress, cancelled) if read_tiles is None else read_tiles(requests)
+    tiles_read = [tile for of_slide in of_slides for tile in of_slide]  # (S, S, 3) each
     pairs = CropPairs(tiles_read, [[t.shape[0] / 2] * 2 for t in tiles_read], settings)
     steps = PretrainProgress(settings.steps, lambda done, total: progress("pretraining", done, total), cancelled)
     encoder = train_by_contrast(pairs, settings, steps)
     facts = {"mpp": f"{model_mpp:.6g}", "slides": str(len(distinct)), "fingerprints": ",".join(distinct)}
     return save_encoder(encoder, path, **facts, tiles=str(len(tiles_read)), **_provenance(settings, steps.losses))
+
+
+def _one_by_one(
+    requests: Sequence[TileRequest], progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+) -> Iterator[list[Pixels]]:
+    for i, request in enumerate(requests):
+        yield request.read(progress=_numbered(progress, i, len(requests)), cancelled=cancelled)
 
 
 def _provenance(settings: PretrainSettings, losses: Sequence[float]) -> dict[str, str]:

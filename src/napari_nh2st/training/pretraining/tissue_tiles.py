@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,21 +33,15 @@ def distinct_slides(slides: Sequence[str | Path], mpp: Sequence[float | None]) -
     return out
 
 
-def read_tissue_tiles(
-    slide: Slide,
-    number: int,
-    most: int,
-    model_mpp: float,
-    settings: PretrainSettings,
-    *,
-    progress: Callable[[int, int], None],
-    cancelled: Callable[[], bool],
-) -> list[Pixels]:
-    """Read tiles at random places of tissue: each a crop with room for its shift on every side, (S, S, 3).
+@dataclass(frozen=True)
+class TileRequest:
+    """Tiles that are wanted of a slide: plain values, the same tiles wherever it is read.
 
-    Parameters
+    Attributes
     ----------
-    slide : Slide
+    slide : Path
+    mpp : float or None
+        Where the slide does not say it itself.
     number : int
         Of the slide; with the seed it decides the places.
     most : int
@@ -54,21 +49,42 @@ def read_tissue_tiles(
     model_mpp : float
         At which tiles are read.
     settings : PretrainSettings
-    progress : callable
-        Called with the tiles read and all tiles.
-    cancelled : callable
-        Asked every 64 tiles.
-
-    Raises
-    ------
-    SlideError
-        If the slide shows no tissue.
-    Cancelled
     """
-    scale = model_mpp / slide.require_mpp()
-    rng = np.random.default_rng([settings.seed, 5, number])
-    centres = tissue_places(slide, scale, settings.stride, most, rng)
-    return _read_tiles(slide, centres, scale, settings.stride, progress, cancelled)
+
+    slide: Path
+    mpp: float | None
+    number: int
+    most: int
+    model_mpp: float
+    settings: PretrainSettings
+
+    def read(
+        self, *, progress: Callable[[int, int], None], cancelled: Callable[[], bool], threads: int | None = None
+    ) -> list[Pixels]:
+        """Read tiles at random places of tissue: each a crop with room for its shift on every side, (S, S, 3).
+
+        Parameters
+        ----------
+        progress : callable
+            Called with the tiles read and all tiles.
+        cancelled : callable
+            Asked every 64 tiles.
+        threads : int, optional
+            That read; by default one a processor, and eight at most.
+
+        Raises
+        ------
+        SlideError
+            If the slide shows no tissue.
+        Cancelled
+        """
+        stride = self.settings.stride
+        with open_slide(self.slide, mpp=self.mpp) as slide:
+            scale = self.model_mpp / slide.require_mpp()
+            rng = np.random.default_rng([self.settings.seed, 5, self.number])
+            centres = tissue_places(slide, scale, stride, self.most, rng)
+            with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
+                return _read_tiles(slide, centres, scale, stride, pool, progress, cancelled)
 
 
 def tissue_places(slide: Slide, scale: float, stride: int, most: int, rng: np.random.Generator) -> Places:
@@ -90,6 +106,7 @@ def _read_tiles(
     centres: Places,
     scale: float,
     stride: int,
+    pool: ThreadPoolExecutor,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
 ) -> list[Pixels]:
@@ -100,10 +117,9 @@ def _read_tiles(
     parts = [*range(0, len(corners), _READ_AT_ONCE), len(corners)]
     out: list[Pixels] = []
     progress(0, len(corners))
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for a, b in pairwise(parts):
-            if cancelled():
-                raise Cancelled("stopped while tiles were being read: nothing was written")
-            out += pool.map(lambda at: slide.read(at[0], at[1], whole, whole, scale), corners[a:b])
-            progress(len(out), len(corners))
+    for a, b in pairwise(parts):
+        if cancelled():
+            raise Cancelled("stopped while tiles were being read: nothing was written")
+        out += pool.map(lambda at: slide.read(at[0], at[1], whole, whole, scale), corners[a:b])
+        progress(len(out), len(corners))
     return out

@@ -1,0 +1,131 @@
+"""The tasks of a comparison that a worker runs: pretrain an encoder, fit a model with one seed, score a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_nh2st.cohort.at_work import DONE, Answer, answer_of
+from napari_nh2st.cohort.fits_kept import keep_fit, keep_scores, kept_fit
+from napari_nh2st.errors import Nh2stError
+from napari_nh2st.evaluation.baselines.baseline import Baseline, Fitting
+from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
+from napari_nh2st.evaluation.measured_sections import MeasuredSections
+from napari_nh2st.evaluation.plan import baselines_of
+from napari_nh2st.evaluation.split_ready import ReadySplit
+from napari_nh2st.evaluation.splits import Split
+from napari_nh2st.model.encoder_file import load_encoder, save_encoder
+from napari_nh2st.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.encoder import ResNet18
+
+
+@dataclass(frozen=True)
+class SplitJob:
+    """A split as it is sent to workers: plain values.
+
+    Attributes
+    ----------
+    key : str
+        Digest of everything that its fits follow from.
+    split : Split
+    config : TrainingConfig
+    quick : bool
+        Whether the budget is the smaller one.
+    command : str
+        What was asked for.
+    """
+
+    key: str
+    split: Split
+    config: TrainingConfig
+    quick: bool
+    command: str
+
+
+_sections = MeasuredSections()
+_ready: dict[str, ReadySplit] = {}
+
+
+def make_encoder(job: SplitJob, seed: int, file: str) -> Answer:
+    """Pretrain the encoder that several models of a split share."""
+
+    def act(cancelled: Callable[[], bool]) -> Answer:
+        ready = _ready_split(job)
+        encoder = frozen_encoder(Fitting(ready.train, ready.card, job.config, seed, job.quick, cancelled))
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        save_encoder(encoder, file)
+        return {"state": DONE}
+
+    return answer_of(act, job.command)
+
+
+def fit_model(job: SplitJob, model: str, seed: int, file: str, encoder: str) -> Answer:
+    """Fit a model and keep its predictions.
+
+    Parameters
+    ----------
+    job : SplitJob
+    model : str
+        Name of the baseline, or of someone else's model.
+    seed : int
+    file : str
+        Where the predictions are kept.
+    encoder : str
+        File of the encoder that was pretrained for it. If it is empty or not there, the model sees to it itself.
+    """
+
+    def act(cancelled: Callable[[], bool]) -> Answer:
+        began, ready = time.monotonic(), _ready_split(job)
+        made = _pretrained(Path(encoder)) if encoder and Path(encoder).exists() else None
+        fitting = Fitting(ready.train, ready.card, job.config, seed, job.quick, cancelled, encoder=made)
+        keep_fit(Path(file), ready.predicted_by(_baseline(job, model), fitting), time.monotonic() - began)
+        return {"state": DONE}
+
+    return answer_of(act, job.command)
+
+
+def score_model(job: SplitJob, model: str, seeds: tuple[int, ...], files: tuple[str, ...], file: str) -> Answer:
+    """Score the fits of a model, one file a seed, and keep the scores."""
+
+    def act(cancelled: Callable[[], bool]) -> Answer:
+        began, ready = time.monotonic(), _ready_split(job)
+        fits = [kept_fit(Path(f)) for f in files]
+        runs = [fit for fit in fits if fit is not None]
+        if len(runs) < len(fits):
+            raise Nh2stError(f"what was fitted is not readable any more in {Path(file).parent}: give the command again")
+        predicted = [run for run, _ in runs]
+        figures = ready.figures(_baseline(job, model), predicted, seeds)
+        maps = ready.maps(model, figures, predicted[0][0])
+        seconds = time.monotonic() - began + sum(spent for _, spent in runs)
+        keep_scores(Path(file), {"figures": figures, "maps": maps, "spots": ready.spots, "seconds": seconds})
+        return {"state": DONE}
+
+    return answer_of(act, job.command)
+
+
+def _ready_split(job: SplitJob) -> ReadySplit:
+    """Return a split whose sections are in this worker's memory; only those of the last split are kept."""
+    if job.key not in _ready:
+        _ready.clear()
+        _sections.forget_all_but((*job.split.train, *job.split.test))
+        _ready[job.key] = ReadySplit.of(job.split, _sections, job.config)
+    return _ready[job.key]
+
+
+def _baseline(job: SplitJob, model: str) -> Baseline:
+    (found,) = [b for b in baselines_of([model], (*job.split.train, *job.split.test)) if b.name == model]
+    return found
+
+
+def _pretrained(file: Path) -> ResNet18:
+    """Read an encoder as training has left it, in the same memory format: another one would round differently."""
+    encoder = load_encoder(file)
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return encoder
