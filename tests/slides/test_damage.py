@@ -68,17 +68,25 @@ def test_an_undecodable_tile_is_named_once(path):
         assert "row 1, column 2" in slide.warnings[-1]
 
 
-def test_an_undecodable_tile_found_at_building_the_overview_is_remembered(tmp_path):
+def test_an_undecodable_tile_found_at_building_the_overview_is_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))
     path = tiff(tmp_path / "slide.tif", picture(2300, 500), compression="zlib")
     offset, count = tile_place(path, 6)
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(os.urandom(count))
-    for _ in range(2):
+    open_before = open_slide(path)
+    for first in (True, False):
         with open_slide(path) as slide:
             assert len(slide.levels) > 1
+            if first:
+                assert slide.levels[-1][:].std() > 10
             assert any("1 tile is undecodable" in line for line in slide.warnings)
             assert slide.damaged(Box(0, 0, 500, 2300))
+    assert not any("undecodable" in line for line in open_before.warnings)
+    open_before.levels[-1][:]  # what another one made tells of it, too
+    assert any("1 tile is undecodable" in line for line in open_before.warnings)
+    open_before.close()
 
 
 @pytest.mark.parametrize("kept", [0.9, 0.5])

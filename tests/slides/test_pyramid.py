@@ -1,9 +1,10 @@
-"""Overview levels and decoded images: built once, kept whole or not at all."""
+"""Overview levels of images without any, and decoded images: kept whole or not at all."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from napari_nh2st.errors import SlideError
-from napari_nh2st.slides import cache, open_slide, pyramid
+from napari_nh2st.slides import cache, open_slide, overview_level, pyramid
 from support.slides import jpeg, picture, png, tiff
 
 
@@ -34,13 +35,14 @@ def test_levels_of_a_flat_tiff_end_small_and_lie_right(tmp_path, own_cache):
             assert (level[:, :, 2] == 77).all()
 
 
-def test_no_seams_between_the_blocks_of_an_overview(tmp_path, own_cache, monkeypatch):
+def test_no_seams_between_the_chunks_of_an_overview(tmp_path, own_cache, monkeypatch):
     path = tiff(tmp_path / "flat.tif", picture(2701, 2303), tile=(256, 256))
     with open_slide(path) as slide:
         large = [level[:] for level in slide.levels]
-    monkeypatch.setattr(pyramid, "BAND_BYTES", 0)
+    monkeypatch.setattr(overview_level, "CHUNK", 128)
     monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "other"))
     with open_slide(path) as slide:
+        assert slide.levels[1].chunks[:2] == (128, 128)
         small = [level[:] for level in slide.levels]
     assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(large, small, strict=True))
 
@@ -68,22 +70,18 @@ def test_an_image_of_more_pixels_than_pillow_opens(tmp_path, own_cache, monkeypa
     assert not [w for w in recwarn if "ecompression" in str(w.message)]
 
 
-def test_an_interrupted_build_leaves_nothing(tmp_path, own_cache, monkeypatch):
-    path = tiff(tmp_path / "flat.tif", picture(2500, 600))
-    halve = pyramid._halve
+def test_interrupted_decoding_leaves_nothing(tmp_path, own_cache, monkeypatch):
+    path = png(tmp_path / "flat.png", picture(2500, 600))
 
-    def interrupted(finer, store, name):
-        level = halve(finer, store, name)
-        if name == "2":
-            raise KeyboardInterrupt
-        return level
+    def interrupted(pixels, files):
+        overview_level.keep(pixels[:600], files)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(pyramid, "_halve", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        open_slide(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(pyramid, "keep", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_slide(path)
     assert list(own_cache.iterdir()) == []
-    monkeypatch.undo()
-    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))
     with open_slide(path) as slide:
         assert len(slide.levels) == 3
 
@@ -91,11 +89,18 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, own_cache, monkeypatch):
 def test_a_cache_that_lacks_files_is_built_again(tmp_path, own_cache):
     path = jpeg(tmp_path / "flat.jpg", picture(1100, 1300))
     expected = open_slide(path).levels[1][:]
-    victim = next(p for p in own_cache.rglob("c/0/*") if p.parent.parent.parent.name == "1")
-    (victim if victim.is_file() else next(victim.iterdir())).unlink()
-    with open_slide(path) as slide:
-        assert np.array_equal(slide.levels[1][:], expected)
-    assert len(list(own_cache.iterdir())) == 1
+    for victim in ("0/1.1", "1/0.1"):
+        next(own_cache.glob(f"*/{victim}")).unlink()
+        with open_slide(path) as slide:
+            assert np.array_equal(slide.levels[1][:], expected)
+        assert len(list(own_cache.iterdir())) == 1
+
+
+def test_a_decoded_slide_whose_cache_was_cleared_says_so(tmp_path, own_cache):
+    with open_slide(png(tmp_path / "flat.png", picture(1100, 1300))) as slide:
+        shutil.rmtree(own_cache)
+        with pytest.raises(SlideError, match="was removed: open it again"):
+            slide.read(0, 0, 100, 100, 1)
 
 
 def test_without_a_cache_folder_a_slide_still_opens(tmp_path, monkeypatch):

@@ -140,7 +140,7 @@ def test_one_huge_compressed_strip_is_decoded_once(tmp_path, monkeypatch):
     path = tiff(tmp_path / "jpeg.tif", PIXELS, tile=None, rowsperstrip=301, compression="zlib")
     with open_slide(path) as slide:
         assert np.array_equal(slide.levels[0][:], PIXELS)
-        assert type(slide.levels[0].store).__name__ == "LocalStore"
+        assert type(slide.levels[0].store.reader).__name__ == "KeptLevel"
 
 
 def test_one_huge_strip_that_cannot_be_decoded_is_refused(tmp_path, monkeypatch):

@@ -93,6 +93,7 @@ def predict(
         raise Nh2stError(str(error)) from error
     slide, model = _slide(slide, mpp), model if isinstance(model, Model | PredictorModel) else load_model(model)
     options = PredictionOptions() if options is None else options
+    slide.tissue(cancelled=options.cancelled)
     said = _warn(warnings_for(slide, model.card, model.reference))
     if out is None:
         pitch = model.card.patch if pitch is None else pitch

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from napari_nh2st.cli.options import JsonOption, MppOption, SlideArg
-from napari_nh2st.cli.output import print_json
+from napari_nh2st.cli.output import overviews_bar, print_json
 from napari_nh2st.errors import one_line
-from napari_nh2st.terminal import say
+from napari_nh2st.terminal import interruptible, say
 
 
 def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) -> None:
@@ -13,7 +13,8 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
     from napari_nh2st.slides import open_slide
 
     with open_slide(slide, mpp=mpp) as opened:
-        fraction, levels = round(opened.tissue().fraction, 4), opened.level_shapes
+        tissue = opened.tissue(tell=overviews_bar(slide), cancelled=interruptible())
+        fraction, levels = round(tissue.fraction, 4), opened.level_shapes
         facts = {
             "path": str(slide),
             "format": opened.format,

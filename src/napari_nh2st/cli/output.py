@@ -44,6 +44,20 @@ def export_bar(file: Path, cancelled: Callable[[], bool], kept: str = "nothing w
     return progress
 
 
+def overviews_bar(slide: Path) -> Callable[[int, int], None]:
+    """Return the progress callback for overviews that a slide's file lacks: a bar when they take longer than a moment.
+
+    It counts tiles of the file.
+    """
+    bar, began = Bar(f"{slide.name}, looking it over"), time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if time.monotonic() - began > _MOMENT:
+            bar(done, total)
+
+    return progress
+
+
 def stage_bars() -> Callable[[str, int, int], None]:
     """Return a progress callback ``(stage, done, total)`` that draws a bar of its own for each stage."""
     bars: dict[str, Bar] = {}

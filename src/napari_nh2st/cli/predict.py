@@ -28,7 +28,7 @@ from napari_nh2st.cli.options import (
     prediction_options,
     region_box,
 )
-from napari_nh2st.cli.output import export_bar, print_json
+from napari_nh2st.cli.output import export_bar, overviews_bar, print_json
 from napari_nh2st.cli.values import complete_formats, complete_models
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.slide_path import slide_stem
@@ -172,6 +172,7 @@ def _predict_one(
     started, path = time.monotonic(), listed.path
     telling = _telling(path, options.cancelled)
     with open_slide(path, mpp=listed.mpp) as slide:
+        slide.tissue(tell=overviews_bar(path), cancelled=options.cancelled)
         for warning in warnings_for(slide, model.card, model.reference):
             say(f"warning: {warning}")
         filled = fill(slide, model, options, wishes, telling)

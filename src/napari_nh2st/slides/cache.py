@@ -1,4 +1,4 @@
-"""The folder for decoded slides and overview levels: built aside, then moved into place."""
+"""The folder for decoded slides and overview levels: level 0 is built aside, then moved into place."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ import platformdirs
 
 from napari_nh2st.reading import contents, parse_json
 
-VERSION = 3
+VERSION = 4
 MARK = "complete.json"
+DECODED = "0"
+"""The part of a folder that is built aside; what is made later, chunk by chunk, lies beside it."""
+
 STALE_SECONDS = 24 * 3600
 
 
@@ -93,8 +96,8 @@ def _move(aside: Path, folder: Path, note: dict[str, Any]) -> dict[str, Any]:
 
 
 def count_files(folder: Path) -> int:
-    """Count the files of a folder and all below it."""
-    return sum(len(files) for _, _, files in os.walk(folder))
+    """Count the files that are built aside: the decoded level and the mark of a complete folder."""
+    return sum(len(files) for _, _, files in os.walk(folder / DECODED)) + (folder / MARK).is_file()
 
 
 def _sweep(parent: Path) -> None:

@@ -43,11 +43,11 @@ class ChunkStore(Store):
 
     def __init__(self, reader: ChunkReader) -> None:
         super().__init__(read_only=True)
-        self._reader = reader
+        self.reader = reader
         self._meta = json.dumps(_metadata(reader)).encode()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ChunkStore) and other._reader is self._reader
+        return isinstance(other, ChunkStore) and other.reader is self.reader
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -58,7 +58,7 @@ class ChunkStore(Store):
         if not key.startswith("c/"):
             return None
         row, column = (int(part) for part in key.split("/")[1:3])
-        chunk = await asyncio.to_thread(self._reader.read_chunk, row, column)
+        chunk = await asyncio.to_thread(self.reader.read_chunk, row, column)
         if chunk is None:
             return None
         return prototype.buffer.from_array_like(np.ascontiguousarray(chunk).reshape(-1).view("B"))
@@ -130,3 +130,9 @@ def _metadata(reader: ChunkReader) -> dict[str, Any]:
 def as_array(reader: ChunkReader) -> zarr.Array[Any]:
     """Return a level as a lazy uint8 (H, W, 3) zarr array."""
     return zarr.open_array(ChunkStore(reader), mode="r", zarr_format=3)
+
+
+def reader_of(level: zarr.Array[Any]) -> ChunkReader:
+    """Return the reader behind a level that `as_array` made."""
+    assert isinstance(level.store, ChunkStore)
+    return level.store.reader

@@ -63,8 +63,7 @@ def find_tissue(
     TissueMask
         About 8 um per pixel if `mpp` is known.
     """
-    step = max(shape) / MASK_SIDE if mpp is None else MASK_UM / mpp
-    step = max(step, max(shape) / MAX_SIDE, 1.0)
+    step = mask_step(shape, mpp)
     height, width = (int(np.ceil(side / step)) for side in shape)
     coarse = 1.0 if mpp is None else max(1.0, step * mpp / MASK_UM)
     view = read(0, 0, width, height, step)
@@ -72,6 +71,12 @@ def find_tissue(
     mask, ink = _tissue_and_ink(view, coarse)
     said = f"green or blue ink on {ink.mean():.1%} of the slide is not counted as tissue" if ink.any() else ""
     return TissueMask(mask, (step, step), said)
+
+
+def mask_step(shape: tuple[int, int], mpp: float | None) -> float:
+    """Return the level-0 pixels per pixel of a mask, for a slide of a (height, width) and micrometres per pixel."""
+    step = max(shape) / MASK_SIDE if mpp is None else MASK_UM / mpp
+    return max(step, max(shape) / MAX_SIDE, 1.0)
 
 
 def _clear_of_outside(view: Rgb) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from napari_nh2st.slide_path import slide_stem, split_picture
 from napari_nh2st.slides import mpp as pixel_size
 from napari_nh2st.slides.formats import open_source
 from napari_nh2st.slides.mpp import Mpp
+from napari_nh2st.slides.overviews import Overviews, Tell, never
 from napari_nh2st.slides.picture import Picture
 from napari_nh2st.slides.pyramid import complete_levels
 from napari_nh2st.slides.resample import Rgb, read_scaled, snap
@@ -48,6 +50,8 @@ class Slide:
         Its name in `FORMATS`.
     levels : list of zarr.Array
         uint8 (H, W, 3), finest first, lazy: for napari as it is.
+    overviews : Overviews or None
+        What makes the levels that the file lacks, for those who need much of one at once; None if it lacks none.
     fingerprint : str
         32 hexadecimal digits of the content; the same for a renamed copy.
     synthetic : bool
@@ -59,7 +63,15 @@ class Slide:
     ...     pixels = slide.read(0, 0, 512, 512, scale=4)  # doctest: +SKIP
     """
 
-    def __init__(self, path: Path, name: str, source: Source, levels: list[zarr.Array[Any]], mpp: Mpp) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        source: Source,
+        levels: list[zarr.Array[Any]],
+        mpp: Mpp,
+        overviews: Overviews | None = None,
+    ) -> None:
         self.path = path
         self.format = name
         self.levels = levels
@@ -67,6 +79,7 @@ class Slide:
         self.pictures = source.pictures or [Picture(1, source.shape)]
         self.picture = source.picture
         self.synthetic = source.synthetic
+        self.overviews = overviews
         self._source = source
         self._mpp = mpp
         self._tissue: TissueMask | None = None
@@ -217,11 +230,48 @@ class Slide:
         self._source.file.verify(failures)  # also of pixels that came from the cache
         return pixels
 
-    def tissue(self) -> TissueMask:
-        """Return the tissue mask; it is computed at the first call and kept."""
-        if self._tissue is None:
-            from napari_nh2st.slides.find_tissue import find_tissue  # half a second of scipy and scikit-image
+    def prepare(
+        self,
+        scale: float,
+        box: Box | None = None,
+        *,
+        tell: Tell = lambda done, total: None,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
+        """Make the overviews that `read` needs at a scale, where the file has none: with all cores, and with progress.
 
+        Without it `read` makes what it looks at, too; this tells how far it is, and can be stopped.
+
+        Parameters
+        ----------
+        scale : float
+            Level-0 pixels per model pixel.
+        box : Box, optional
+            The part that is to be read, level-0 pixels; the whole slide by default.
+        tell : callable
+            Told (done, total) in tiles of the file, in this thread; not at all if nothing is missing.
+        cancelled : callable
+            Asked in this thread, some twenty times a second.
+
+        Raises
+        ------
+        Cancelled
+            Within a fraction of a second. What was made stays in the cache.
+        SlideError
+            If the slide was closed, has changed or can no longer be read.
+        """
+        if self.overviews is not None:
+            self.overviews.make(self.level_for(scale), box, tell, cancelled)
+
+    def tissue(self, *, tell: Tell = lambda done, total: None, cancelled: Callable[[], bool] = never) -> TissueMask:
+        """Return the tissue mask; it is computed at the first call and kept.
+
+        A slide without levels has to be decoded for it, once: `tell` and `cancelled` are those of `prepare`.
+        """
+        if self._tissue is None:
+            from napari_nh2st.slides.find_tissue import find_tissue, mask_step  # half a second of scipy, scikit-image
+
+            self.prepare(mask_step(self.shape, self.mpp), tell=tell, cancelled=cancelled)
             self._tissue = find_tissue(self.read, self.shape, self.mpp)
         return self._tissue
 
@@ -245,8 +295,8 @@ class Slide:
 def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     """Open a slide without reading its pixels.
 
-    An image without a pyramid gets one the first time it is opened. The cache folder (NH2ST_CACHE, or the user's)
-    keeps it, and the decoded image of a JPEG or PNG.
+    Overviews that the file lacks are made where somebody looks at them, once. The cache folder (NH2ST_CACHE, or the
+    user's) keeps them, and the decoded image of a JPEG, a PNG or a TIFF in one piece, which has to be decoded first.
 
     Parameters
     ----------
@@ -275,11 +325,11 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     """
     name, source, size = _open(path, mpp)
     try:
-        levels = complete_levels(source)
+        levels, overviews = complete_levels(source)
     except BaseException:
         source.file.close()
         raise
-    return Slide(Path(path), name, source, levels, size)
+    return Slide(Path(path), name, source, levels, size, overviews)
 
 
 @dataclass(frozen=True)

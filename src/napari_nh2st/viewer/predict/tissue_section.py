@@ -55,6 +55,6 @@ class TissueSection(QWidget):
 
 
 def _find(slide: Any, tell: Tell, cancelled: Cancelled) -> Any:
-    found = slide.tissue()
+    found = slide.tissue(tell=tell, cancelled=cancelled)
     prepare_labels(np.uint8)
     return found
