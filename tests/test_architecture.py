@@ -75,6 +75,8 @@ TORCH_FREE_MODULES = ("engine", "engine.prediction", "engine.store", "engine.pla
 
 # Import names that differ from the name on the package index.
 DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTION |= {"openslide": "openslide-python"}
+LIBRARIES = {"openslide-bin"}  # what another distribution loads, without any module of ours
 
 
 def _modules():
@@ -265,7 +267,7 @@ def _declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     required = [*project["dependencies"], *extras["parquet"], *extras["spatialdata"], *extras["cohort"]]
-    return {re.match(r"[\w.-]+", line)[0].lower() for line in required}
+    return {re.match(r"[\w.-]+", line)[0].lower() for line in required} - LIBRARIES
 
 
 def _distribution(module):

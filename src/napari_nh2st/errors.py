@@ -44,6 +44,10 @@ class ForeignSlide(SlideError):
     """A slide of a format that is not read here, and of which others may show an overview or overlapping tiles."""
 
 
+class TilesOverlap(ForeignSlide):
+    """A TIFF whose tiles overlap: laid side by side, they show tissue twice."""
+
+
 class OtherImage(SlideError):
     """An image that is no slide: a mask, a stack, channels, or one of several files. Other readers show it as it is."""
 

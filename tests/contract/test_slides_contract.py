@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_nh2st.geometry import Box
 from napari_nh2st.slides import FORMATS, Slide, open_slide
 from support.slides import MAKERS, WITHOUT_PIXEL_SIZE, picture
 
-LOSSY = {"jpeg": 12}
+LOSSY = {"jpeg": 12, "sakura": 4}
 
 
 def test_every_format_has_a_maker():
@@ -89,6 +90,11 @@ def test_fingerprint_is_of_the_content(made, tmp_path):
     copy = tmp_path / "elsewhere" / ("renamed" + path.suffix)
     copy.parent.mkdir()
     copy.write_bytes(path.read_bytes())
+    if name == "mirax":
+        shutil.copytree(path.with_suffix(""), copy.with_suffix(""))
+    if name == "hamamatsu":
+        for file in path.parent.glob(f"{path.stem}*.*g*"):
+            shutil.copy(file, copy.parent)
     if name != "ome-tiff":  # whose own name is in its metadata
         assert open_slide(copy).fingerprint == slide.fingerprint
     changed = MAKERS[name][0](tmp_path / path.name, picture(seed=5))

@@ -129,15 +129,14 @@ def overview(path):
 @pytest.mark.parametrize(
     ("name", "beside", "said"),
     [
-        ("CASE1.mrxs", "CASE1/Slidedat.ini", "MIRAX"),
-        ("CASE1.jpg", "CASE1/Slidedat.ini", "MIRAX"),
-        ("CASE1.mrxs", "", "MIRAX"),
-        ("Slide_7.vsi", "_Slide_7_/stack1/frame_t.ets", "Olympus"),
-        ("Slide_7.tif", "_Slide_7_/stack10001/frame_t_0.ets", "Olympus"),
-        ("Slide_7.vsi", "", "Olympus"),
-        ("a(1,0).jpg", "a.vms", "Hamamatsu"),
-        ("a_macro.jpg", "a.vms", "Hamamatsu"),
-        ("a.jpg", "a.vms", "Hamamatsu"),
+        ("CASE1.jpg", "CASE1/Slidedat.ini", "MIRAX.*open it by its name CASE1.mrxs"),
+        ("CASE1.mrxs", "", "MIRAX.*Slidedat.ini.*copy that too"),
+        ("Slide_7.vsi", "_Slide_7_/stack1/frame_t.ets", "Olympus.*convert it to OME-TIFF"),
+        ("Slide_7.tif", "_Slide_7_/stack10001/frame_t_0.ets", "Olympus.*convert it to OME-TIFF"),
+        ("Slide_7.vsi", "", "Olympus.*convert it to OME-TIFF"),
+        ("a(1,0).jpg", "a.vms", "Hamamatsu.*open a.vms"),
+        ("a_macro.jpg", "a.vms", "Hamamatsu.*open a.vms"),
+        ("a.jpg", "a.vms", "Hamamatsu.*open a.vms"),
     ],
 )
 def test_an_overview_of_pixels_that_lie_beside_it_is_refused(tmp_path, name, beside, said):
@@ -145,7 +144,7 @@ def test_an_overview_of_pixels_that_lie_beside_it_is_refused(tmp_path, name, bes
     if beside:
         (tmp_path / beside).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / beside).write_bytes(b"\0" * 64)
-    with pytest.raises(ForeignSlide, match=rf"only .* {said}.*convert it to OME-TIFF") as error:
+    with pytest.raises(ForeignSlide, match=rf"only .* {said}") as error:
         open_slide(path)
     assert "\n" not in str(error.value)
 
@@ -159,9 +158,13 @@ def test_what_lies_beside_other_names_changes_nothing(tmp_path):
 
 
 def test_folders_of_slides_are_named(tmp_path):
-    cases = ("a.zarr", ".zattrs", "Zarr"), ("b.zarr", "zarr.json", "Zarr"), ("c", "Slidedat.ini", "MIRAX")
+    cases = (
+        ("a.zarr", ".zattrs", "Zarr .*convert"),
+        ("b.zarr", "zarr.json", "Zarr .*convert"),
+        ("c", "Slidedat.ini", "MIRAX .*open c.mrxs"),
+    )
     for name, file, said in cases:
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_text("{}")
-        with pytest.raises(SlideError, match=f"{said} .*convert"):
+        with pytest.raises(SlideError, match=said):
             open_slide(tmp_path / name)

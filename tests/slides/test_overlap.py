@@ -7,6 +7,7 @@ import pytest
 
 from napari_nh2st.errors import ForeignSlide
 from napari_nh2st.slides import open_slide
+from support.scanners import trestle
 from support.slides import picture, tiff, ventana
 
 PIXELS = picture(256, 320)
@@ -28,14 +29,14 @@ def test_ventana_tiles_that_do_not_overlap_are_right(tmp_path):
         assert [(p.name, p.associated) for p in slide.pictures] == [("Label", True), ("", False)]
 
 
-@pytest.mark.parametrize(("overlaps", "refused"), [("64 64 32 32", True), ("0 0 0 0", False)])
-def test_trestle(tmp_path, overlaps, refused):
-    text = f"Background Color=f0f0f0;White Balance=1;OverlapsXY= {overlaps};"
+def test_trestle_tiles_that_do_not_overlap(tmp_path):
+    text = "Background Color=f0f0f0;White Balance=1;OverlapsXY= 0 0 0 0;"
     options = {"software": "MedScan", "description": text, "resolution": (20000, 20000), "resolutionunit": 3}
-    path = tiff(tmp_path / "t.tif", PIXELS, **options)
-    if refused:
-        with pytest.raises(ForeignSlide, match="Trestle slide whose tiles overlap by up to 64 px"):
-            open_slide(path)
-    else:
-        with open_slide(path) as slide:
-            assert np.array_equal(slide.levels[0][:], PIXELS)
+    with open_slide(tiff(tmp_path / "t.tif", PIXELS, **options)) as slide:
+        assert np.array_equal(slide.levels[0][:], PIXELS)
+
+
+def test_trestle_tiles_that_overlap_are_laid_over_each_other(tmp_path):
+    with open_slide(trestle(tmp_path / "t.tif", PIXELS)) as slide:
+        assert np.array_equal(slide.levels[0][:], PIXELS)
+        assert (slide.format, slide.mpp) == ("trestle", 0.5)

@@ -11,30 +11,10 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from support import scanners
+from support.pictures import picture, shrunk, tiff
+
 APERIO = "Aperio Image Library v11.2.1\r\n{w}x{h} (64x64) JPEG/RGB Q=30|AppMag = 20|MPP = {mpp}"
-
-
-def picture(height: int = 301, width: int = 233, seed: int = 0) -> np.ndarray:
-    """Smooth colour, different everywhere: (height, width, 3) uint8."""
-    y, x = np.mgrid[:height, :width].astype(float)
-    rng = np.random.default_rng(seed)
-    waves = [127 + 100 * np.sin(x * a + y * b + c) for a, b, c in rng.uniform(0.02, 0.2, (3, 3))]
-    return np.stack(waves, axis=2).round().astype(np.uint8)
-
-
-def shrunk(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The same view with other sides, averaged."""
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.HAMMING))
-
-
-def tiff(path: Path, pixels: np.ndarray, levels: list[np.ndarray] | None = None, **options: Any) -> Path:
-    """A tiled TIFF with its further levels as reduced pages after it."""
-    options = {"tile": (64, 64), "photometric": "rgb", "metadata": None, **options}
-    with tifffile.TiffWriter(path) as file:
-        file.write(pixels, **options)
-        for level in levels or []:
-            file.write(level, **{**options, "subfiletype": 1, "description": None})
-    return path
 
 
 def aperio(path: Path, pixels: np.ndarray, mpp: object = 0.5) -> Path:
@@ -168,6 +148,12 @@ MAKERS: dict[str, tuple[Callable[[Path, np.ndarray], Path], str]] = {
     "leica": (leica, ".scn"),
     "ventana": (lambda path, pixels: ventana(path, pixels, scan="0.5"), ".bif"),
     "tiff": (generic, ".tiff"),
+    "mirax": (scanners.mirax, ".mrxs"),
+    "dicom": (scanners.dicom, ".dcm"),
+    "zeiss": (scanners.zeiss, ".czi"),
+    "sakura": (scanners.sakura, ".svslide"),
+    "hamamatsu": (scanners.vmu, ".vmu"),
+    "trestle": (scanners.trestle, ".tif"),
     "jpeg": (jpeg, ".jpg"),
     "png": (png, ".png"),
 }

@@ -10,11 +10,10 @@ from pathlib import Path
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
 from napari_nh2st.reading import Row, Table, expanded, number, read_table
+from napari_nh2st.slide_path import DICOM, ENDINGS
 
 _COLUMNS = ("slide", "sample", "patient", "mpp", "regions")
 _PATTERN = "*?["
-# Endings by which slides are found in a folder.
-_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".scn", ".bif", ".btf", ".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def list_slides(words: Sequence[str | Path], mpp: float | None = None) -> list[L
 def _meant_by(word: Path) -> Iterator[ListedSlide]:
     if word.suffix.lower() in SHEETS:
         yield from _of_sheet(word)
-    elif word.is_dir() and (inside := [p for p in sorted(word.iterdir()) if _is_slide(p)]):
+    elif word.is_dir() and (inside := _inside(word)):
         yield from map(ListedSlide, inside)
     elif any(letter in str(word) for letter in _PATTERN) and not word.exists():
         paths = sorted(Path(p) for p in glob.glob(str(expanded(word)), recursive=True))  # noqa: PTH207 (absolute ones)
@@ -74,8 +73,17 @@ def _meant_by(word: Path) -> Iterator[ListedSlide]:
         yield ListedSlide(word)
 
 
+def _inside(folder: Path) -> list[Path]:
+    """List the slides in a folder: files, folders with a DICOM slide each, and DICOM slides, one file of each."""
+    from napari_nh2st.slides.companions import dicom_series
+
+    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    alone = [files[0] for files in dicom_series(folder).values()]
+    return [p for p in entries if _is_slide(p) or p in alone or (p.is_dir() and next(p.glob(DICOM), None))]
+
+
 def _is_slide(path: Path) -> bool:
-    return path.suffix.lower() in _ENDINGS and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in ENDINGS and path.suffix.lower() != DICOM[1:] and path.is_file()
 
 
 def _of_sheet(path: Path) -> list[ListedSlide]:

@@ -117,10 +117,15 @@ def refuse_overviews(path: Path) -> None:
         It names the format and says what to do.
     """
     ending = path.suffix.lower()
-    if ending == ".mrxs" or (path.parent / path.stem / "Slidedat.ini").is_file():
+    if ending == ".mrxs":
         raise ForeignSlide(
-            f"{path} is only the overview of a MIRAX slide, whose pixels lie in the folder {path.stem} beside it: "
-            f"{_SLIDE}"
+            f"{path} is only the overview of a MIRAX slide, and the folder {path.stem} with its pixels (Slidedat.ini, "
+            "Index.dat, Data0000.dat, ...) is not beside it: copy that too"
+        )
+    if (path.parent / path.stem / "Slidedat.ini").is_file():
+        raise ForeignSlide(
+            f"{path} is only the overview of a MIRAX slide: open it by its name {path.stem}.mrxs, beside the folder "
+            f"{path.stem}"
         )
     tiles = path.parent / f"_{path.stem}_"
     if ending == ".vsi" or any(tiles.glob("stack*/frame*.ets")):
@@ -131,4 +136,4 @@ def refuse_overviews(path: Path) -> None:
     whole = _VMS_PART.sub("", path.stem)
     for name in (f"{whole}.vms", f"{whole}.vmu"):
         if ending in (".jpg", ".jpeg") and (path.parent / name).is_file():
-            raise ForeignSlide(f"{path} is only a part of the Hamamatsu slide {name} beside it: {_SLIDE}")
+            raise ForeignSlide(f"{path} is only a part of the Hamamatsu slide beside it: open {name}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_nh2st.errors import SlideError, UnknownFormat
-from napari_nh2st.slides import plain, tiff
+from napari_nh2st.errors import SlideError, TilesOverlap, UnknownFormat
+from napari_nh2st.slides import openslide_formats, plain, tiff
 from napari_nh2st.slides.source import Format, OtherFormatError, Source
 
-# Asked in this order; the first that recognises the file opens it.
-FORMATS: dict[str, Format] = {line.name: line for line in [*tiff.FORMATS, *plain.FORMATS]}
+# Asked in this order; the first that recognises the file opens it. A MIRAX slide begins with a JPEG.
+FORMATS: dict[str, Format] = {
+    line.name: line for line in [*openslide_formats.FORMATS, *tiff.FORMATS, openslide_formats.TRESTLE, *plain.FORMATS]
+}
 
 
 def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
@@ -27,6 +29,8 @@ def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
             if line.family in families:
                 raise families[line.family]
             return _open_with(line, path, number)
+        except TilesOverlap as refusal:
+            return openslide_formats.open_overlapping(path, refusal)
         except OtherFormatError as reason:
             reasons.append(f"{line.name}: {reason}")
             if line.family is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from napari_nh2st.errors import ForeignSlide
+from napari_nh2st.errors import TilesOverlap
 
 _LOOKED_AT = 8  # the first pages: Ventana describes the slide in one of them
 _XMP_BYTES = 64 * 2**20
@@ -33,7 +33,7 @@ def refuse_overlaps(tif: TiffFile, path: Path) -> None:
 
     Raises
     ------
-    ForeignSlide
+    TilesOverlap
         It names the scanner and says what to do.
     """
     if tif.is_svs or tif.is_ndpi or tif.is_ome or tif.is_philips or tif.is_scn:
@@ -44,7 +44,7 @@ def refuse_overlaps(tif: TiffFile, path: Path) -> None:
     if not overlap:
         maker, overlap = "Trestle", _trestle_overlap(tif)
     if overlap:
-        raise ForeignSlide(
+        raise TilesOverlap(
             f"{path} is a {maker} slide whose tiles overlap by up to {overlap} px, so that they show tissue twice: "
             "convert it to OME-TIFF (QuPath and bfconvert do that)"
         )

@@ -16,6 +16,7 @@ from napari_nh2st.errors import MppNeeded, SlideError
 from napari_nh2st.geometry import Box
 from napari_nh2st.slide_path import slide_stem, split_picture
 from napari_nh2st.slides import mpp as pixel_size
+from napari_nh2st.slides.companions import main_file
 from napari_nh2st.slides.formats import open_source
 from napari_nh2st.slides.mpp import Mpp
 from napari_nh2st.slides.overviews import Overviews, Tell, never
@@ -365,6 +366,7 @@ def _open(path: str | Path, mpp: float | None) -> tuple[str, Source, Mpp]:
     """Open a file; return its format, what is in it, and the pixel size that holds."""
     given = None if mpp is None else pixel_size.from_user(mpp)
     file, number = split_picture(path)
+    file = main_file(file)
     refuse_obvious(file)
     if given is not None and given.value is None:
         raise SlideError(given.problem)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.foreign import HEAD_BYTES, refuse_foreign, refuse_overviews
+from napari_nh2st.slides.openslide_formats import is_scanners
 
 # A pointer of git-annex is one line, or the target of a link that was copied as text
 ANNEX, ANNEX_WITHIN = b"annex/objects/", 256
@@ -38,8 +39,9 @@ def refuse_obvious(path: Path) -> None:
         raise SlideError(f"{path} is a git-annex pointer and not the slide itself: run `git annex get`")
     if page := _page(head):
         raise SlideError(f"{path} is {page}, probably a server's error message: download the slide again")
-    refuse_foreign(path, head)
-    refuse_overviews(path)
+    if not is_scanners(path, head):
+        refuse_foreign(path, head)
+        refuse_overviews(path)
 
 
 def _page(head: bytes) -> str:
@@ -68,7 +70,5 @@ def _folder(path: Path) -> str:
     if any((path / name).is_file() for name in (".zattrs", ".zgroup", "zarr.json")):
         return "a Zarr folder, which is not supported: convert it to OME-TIFF (QuPath and bfconvert do that)"
     if (path / "Slidedat.ini").is_file():
-        return (
-            "the folder of a MIRAX slide, which is not supported: convert it to OME-TIFF (QuPath and bfconvert do that)"
-        )
+        return f"the folder of a MIRAX slide: open {path.name}.mrxs, which lies beside it"
     return "a folder: name the slide file in it"

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from napari_nh2st.errors import OtherImage, SlideError
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import DICOM, ENDINGS, slide_file
 from napari_nh2st.viewer.kit.background import read_aside
 from napari_nh2st.viewer.kit.gui_thread import window_is_live
 from napari_nh2st.viewer.layers.opening import begin_opening, complain, slide_for_script
@@ -32,9 +32,9 @@ Look = Union["SlideHeader", SlideError, Literal["prediction"], None]  # of a loo
 _PREDICTION: Literal["prediction"] = "prediction"
 NOTHING: list[LayerData] = [(None,)]  # napari's word for a reader that has done its work, and adds no layer
 # Formats that nothing else in napari reads: saying why one cannot be opened beats "no reader found".
-_OURS_ALONE = (".svs", ".ndpi", ".scn", ".bif")
-_OVERVIEWS = (".mrxs", ".vsi")  # opened nowhere in napari: the line says what they are
-_SUFFIXES = (*_OURS_ALONE, *_OVERVIEWS, ".tif", ".tiff", ".jpg", ".jpeg", ".png")
+_OURS_ALONE = (".svs", ".ndpi", ".scn", ".bif", ".mrxs", ".svslide", ".vms", ".vmu")
+_OVERVIEWS = (".vsi",)  # opened nowhere in napari: the line says what they are
+_SUFFIXES = (*ENDINGS, *_OVERVIEWS)
 _PREDICTIONS = (".nh2st", ".h5ad", ".parquet", ".geojson")  # nothing else in napari reads them
 _REGIONS = (".xml", ".ndpa")  # .geojson too, where it holds no prediction
 _MAYBE = (".csv", ".zarr", ".ome.tif", ".ome.tiff")  # napari reads others of these
@@ -45,7 +45,7 @@ _FOLDERS = (  # what it is, and files that show it
         "a Visium folder: open its slide, then drop the folder on Measured in the dock NH2ST",
         *("*filtered_feature_bc_matrix*", "outs/*filtered_feature_bc_matrix*", "spatial/tissue_positions*"),
     ),
-    ("the folder of a MIRAX slide, which is not supported: convert it to OME-TIFF", "Slidedat.ini"),
+    ("the folder of a MIRAX slide: open the .mrxs file of its name, which lies beside it", "Slidedat.ini"),
 )
 _LOOK_S = 0.15  # a person who drops a file sees within this time that it is being opened
 
@@ -163,7 +163,7 @@ def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
             read_aside(partial(_geojson, viewer, one))
         elif look == _PREDICTION or one.name.lower().endswith(_PREDICTIONS):
             Reopening(viewer, one).start()
-        elif one.is_dir():
+        elif one.is_dir() and next(one.glob(DICOM), None) is None:
             complain(viewer, SlideError(f"{one} is {folder_words(one)}"), one)
         else:
             opening = begin_opening(one, look)

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_nh2st.expression import Sample
+from napari_nh2st.slide_path import ENDINGS
 
 # Of a file's name: an ending, then a word that says what the file holds.
-_ENDINGS = re.compile(r"(\.(gz|tsv|txt|csv|h5ad|h5|ome|tiff?|jpe?g|png|svs|ndpi|scn|mrxs|bif|qptiff|webp|vsi))+$")
-_PICTURE = re.compile(r"\.(tiff?|jpe?g|png|svs|ndpi|scn|mrxs|bif|qptiff|webp|vsi)$")
+_IMAGE = "|".join((*(ending[1:] for ending in ENDINGS), "qptiff", "webp", "vsi"))
+_ENDINGS = re.compile(rf"(\.(gz|tsv|txt|csv|h5ad|h5|ome|{_IMAGE}))+$")
+_PICTURE = re.compile(rf"\.({_IMAGE})$")
 _FOLDERS = ("outs", "spatial", "filtered_feature_bc_matrix", "raw_feature_bc_matrix", "binned_outputs")
 # Numbers that say how something was made, not which slide it is: magnification, version, resolution, a date.
 _HOW = re.compile(r"\d+x|x\d+|v\d+|rev\d+|level\d+|lvl\d+|\d+(um|mpp|px|bit|dpi|k)|(19|20)\d{6}|h5|10x|\d{1,2}x")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from napari_nh2st.viewer.predict.workspace import Workspace
 
 PLUGIN, SAMPLE = "napari-nh2st", "demo-tissue"
-SLIDES = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
 
 class BeginningView(Protocol):

@@ -8,13 +8,14 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_nh2st.formats import EXPORTERS
+from napari_nh2st.slide_path import ENDINGS
 from napari_nh2st.viewer.kit.buttons import ActionButton, action_button
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.texts import Label, Sentence
 from napari_nh2st.viewer.predict.workspace import Workspace
-from napari_nh2st.viewer.start.beginning import SLIDES, Beginning
+from napari_nh2st.viewer.start.beginning import Beginning
 
-_FILTER = f"Slides ({' '.join(f'*{suffix}' for suffix in SLIDES)});;All files (*)"
+_FILTER = f"Slides ({' '.join(f'*{suffix}' for suffix in ENDINGS)});;All files (*)"
 _ENDINGS = [f"*{suffix}" for exporter in EXPORTERS.values() if not exporter.folder for suffix in exporter.suffixes]
 _EXPORTED = f"Exported predictions ({' '.join(_ENDINGS)});;All files (*)"
 _HEIGHT = 44  # pixels of a big button; a larger font takes more

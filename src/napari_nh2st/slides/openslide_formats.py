@@ -1,0 +1,133 @@
+"""Formats of scanners that OpenSlide reads: MIRAX, DICOM, Zeiss, Sakura, Hamamatsu VMS and VMU, overlapping tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from napari_nh2st.errors import SlideError, TilesOverlap
+from napari_nh2st.slides.chunks import as_array
+from napari_nh2st.slides.companions import SlideFiles, companions
+from napari_nh2st.slides.damage import Damage
+from napari_nh2st.slides.file import fingerprint
+from napari_nh2st.slides.mpp import UNKNOWN, Mpp, judge
+from napari_nh2st.slides.openslide_level import Handle, OpenSlideLevel
+from napari_nh2st.slides.source import MAX_SIDE, Format, OtherFormatError, Source
+
+HEAD_BYTES = 160
+NAMES = {
+    "mirax": "a MIRAX slide",
+    "dicom": "a DICOM slide",
+    "zeiss": "a Zeiss CZI file",
+    "sakura": "a Sakura slide",
+    "hamamatsu": "a Hamamatsu VMS or VMU slide",
+    "trestle": "a Trestle slide",
+    "ventana": "a Ventana slide",
+}
+_FILM = (b"[Virtual Microscope Specimen]", b"[Uncompressed Virtual Microscope Specimen]")
+
+
+def vendor_of(path: Path) -> str:
+    """Return OpenSlide's name of the maker or format of a file that it reads; empty if it does not read it."""
+    from openslide import OpenSlide
+
+    return str(OpenSlide.detect_format(path) or "")
+
+
+def is_scanners(path: Path, head: bytes) -> bool:
+    """Tell whether a file, which begins with `head` and is no TIFF, is a slide that OpenSlide reads."""
+    likely = (
+        path.suffix.lower() == ".mrxs"
+        or head.startswith((*_FILM, b"ZISRAWFILE", b"SQLite format 3\0"))
+        or head[128:132] == b"DICM"
+    )
+    return likely and bool(vendor_of(path))
+
+
+def _opener(vendor: str) -> Callable[[Path], Source]:
+    def open_one(path: Path) -> Source:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        if not is_scanners(path, head) or vendor_of(path) != vendor:
+            raise OtherFormatError("OpenSlide does not take it for one")
+        return _read(path, vendor)
+
+    return open_one
+
+
+def _read(path: Path, vendor: str) -> Source:
+    main, *others = (
+        sorted([path, *companions(path, vendor)]) if vendor == "dicom" else [path, *companions(path, vendor)]
+    )
+    try:
+        file = SlideFiles(main, others)
+    except OSError as error:
+        raise SlideError(f"{path}: a file of this slide cannot be opened: {error}") from error
+    try:
+        return _source(file, vendor)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _opened(path: Path, vendor: str) -> Handle:
+    from openslide import OpenSlideError
+
+    try:
+        return Handle(path)
+    except OpenSlideError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise SlideError(
+            f"{path} is {NAMES[vendor]} that cannot be read ({reason}): copy it again with all its files, or convert "
+            "it to OME-TIFF (QuPath and bfconvert do that)"
+        ) from error
+
+
+def _source(file: SlideFiles, vendor: str) -> Source:
+    handle = _opened(file.path, vendor)
+    slide = handle.now()
+    width, height = slide.dimensions
+    if max(width, height) > MAX_SIDE:
+        raise SlideError(f"{file.path} claims {width} x {height} pixels, which cannot be right")
+    damage, levels = Damage(), [OpenSlideLevel(file, handle, index) for index in range(slide.level_count)]
+    for level in levels:
+        level.enter_damage(damage, (height / level.shape[0], width / level.shape[1]))
+    hashed = str(slide.properties.get("openslide.quickhash-1", "")).encode()
+    return Source(
+        file=file,
+        shape=(height, width),
+        levels=[as_array(level) for level in levels],
+        mpp=_mpp(slide.properties.get("openslide.mpp-x"), slide.properties.get("openslide.mpp-y"), vendor),
+        fingerprint=fingerprint(file, (height, width), hashed),
+        damage=damage,
+    )
+
+
+def _mpp(x: str | None, y: str | None, vendor: str) -> Mpp:
+    return UNKNOWN if x is None or y is None else judge(x, y, vendor)
+
+
+FORMATS = [
+    Format("mirax", (".mrxs",), "3DHISTECH MIRAX", _opener("mirax")),
+    Format("dicom", (".dcm",), "DICOM whole slide", _opener("dicom")),
+    Format("zeiss", (".czi",), "Zeiss CZI", _opener("zeiss")),
+    Format("sakura", (".svslide",), "Sakura SVSLIDE", _opener("sakura")),
+    Format("hamamatsu", (".vms", ".vmu"), "Hamamatsu VMS and VMU", _opener("hamamatsu")),
+]
+TRESTLE = Format("trestle", (".tif",), "Trestle", _opener("trestle"))
+
+
+def open_overlapping(path: Path, refusal: TilesOverlap) -> tuple[str, Source]:
+    """Open a TIFF whose tiles overlap, which our own reader refuses; return its maker and the source.
+
+    Raises
+    ------
+    TilesOverlap
+        The refusal, if OpenSlide does not know the maker.
+    SlideError
+        If the slide is damaged.
+    """
+    vendor = vendor_of(path)
+    if vendor not in ("ventana", "trestle"):
+        raise refusal
+    return vendor, _read(path, vendor)
