@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_nh2st.engine import block_encoder
-from napari_nh2st.engine.model_runner import ModelRunner, folded, out_of_memory
+from napari_nh2st.engine.model_runner import ModelRunner, folded, out_of_memory, without_padding
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.session import Session
@@ -74,13 +74,28 @@ def test_folding_changes_nothing_inside():
     assert torch.allclose(found[inner], expected[inner], atol=1e-3 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize(("stride", "blocks"), [(16, 1), (16, 2), (32, 1)])
+def test_without_padding_a_window_gives_the_inner_cells(stride, blocks):
+    torch.manual_seed(0)
+    net = folded(ResNet18(4, stride, blocks).eval())
+    radius, cells = net.receptive_radius, 5
+    rim = -(-radius // stride)
+    pixels = torch.randint(0, 256, (1, 3, *[(cells + 2 * rim) * stride] * 2)).float()
+    with torch.inference_mode():
+        expected = net(pixels)[..., rim:-rim, rim:-rim]
+        first, side = rim * stride - radius, (cells - 1) * stride + 1 + 2 * radius
+        found = without_padding(net)(pixels[..., first : first + side, first : first + side])
+    assert found.shape == expected.shape == (1, 32, cells, cells)
+    assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()))
+
+
 def test_bands_are_exact(context, monkeypatch):
     runner = ModelRunner(context.net, torch.device("cpu"), "fp32")
-    side = (16 + 6 + 2 * runner.halo) * runner.stride
+    side = runner.window_side(16)
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     at_once = runner.encode_window(pixels, lambda: False)
     monkeypatch.setattr("napari_nh2st.engine.model_runner.BUFFER", 1)
-    monkeypatch.setattr("napari_nh2st.model.stain.BAND", 1)
+    monkeypatch.setattr("napari_nh2st.model.stain._AT_ONCE", (1, 3))
     assert np.allclose(runner.encode_window(pixels, lambda: False), at_once, atol=1e-4 * np.abs(at_once).max())
 
 

@@ -36,7 +36,7 @@ def test_the_eight_views_are_the_symmetries_of_the_square():
 def test_a_view_is_the_network_on_turned_pixels_at_the_turned_places(slide, context, view):
     one = session(slide, context, view)
     places = one.places(Box(500, 300, 1500, 1200))
-    stride, rim = one.runner.stride, one.runner.halo
+    stride, rim = one.runner.stride, -(-one.runner.halo // one.runner.stride)
     # A square of tissue with a cell's centre in its very middle: it is one however it is turned.
     span = (7 // 2 + rim) * stride
     corners = np.round(places.centres / one.scale).astype(int)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.kernel_ridge import KernelRidge
 
+from napari_nh2st.model import stain
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.nh2st import build
 from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
@@ -41,6 +42,23 @@ def test_the_maps_are_moments_of_optical_density():
     wide = density[:, (row + 3) * 16 - 57 : (row + 3) * 16 + 57, (column + 3) * 16 - 57 : (column + 3) * 16 + 57]
     nine = np.mean([wide[:, i : i + 112, j : j + 112] for i in range(3) for j in range(3)], axis=0)
     assert np.allclose(maps[0, 6:9, row, column], np.abs(square - nine).mean(axis=(1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [16, 32])
+def test_the_fast_maps_are_the_plain_ones_away_from_borders(stride, monkeypatch):
+    monkeypatch.setattr(stain, "_AT_ONCE", (2, 5))
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (12 * stride, 15 * stride, 3), dtype=np.uint8)
+    pixels[: 5 * stride] = rng.normal(225, 4, (5 * stride, *pixels.shape[1:])).clip(0, 255)  # pale tissue
+    pixels[:, : 3 * stride] = pixels[:, : 3 * stride].mean(axis=2, keepdims=True, dtype=np.float32)
+    plain = stain_maps(torch.from_numpy(pixels).permute(2, 0, 1)[None], stride)[0].permute(1, 2, 0).numpy()
+    rim = stride // 2 - stain.STAIN_MARGIN  # the first whole cell begins half a cell inside
+    rows, columns = 10, 13
+    inner = pixels[rim : rim + rows * stride + 8, rim : rim + columns * stride + 8]
+    found = stain.stain_inside(inner, stride)
+    assert found.shape == (rows - 6, columns - 6, STAIN_FEATURES)
+    expected = plain[1 : 1 + rows - 6, 1 : 1 + columns - 6]
+    assert np.allclose(found, expected, atol=2e-5)
 
 
 def test_even_colour_has_no_spread_and_no_texture():

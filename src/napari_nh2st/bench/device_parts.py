@@ -172,7 +172,7 @@ def memory(trial: Trial) -> None:
     for precision in PRECISIONS:
         runner = ModelRunner(trial.data.load_model().net, trial.device, precision)
         blocks = 2 if trial.small else LARGEST * (2 if cuda else 1)
-        side = (blocks * DenseEmbeddings.BLOCK + 6 + 2 * runner.halo) * runner.stride
+        side = runner.window_side(blocks * DenseEmbeddings.BLOCK)
         before = _start_of_peak(trial.device)
         clock = Clock()
         runner.encode_window(_pixels(side), never)

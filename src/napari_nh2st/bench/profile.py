@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_nh2st.bench.figures import Findings, Value
 from napari_nh2st.bench.rates import Clock
-from napari_nh2st.engine import block_encoder, model_runner, store
+from napari_nh2st.engine import block_encoder, store
 from napari_nh2st.engine.places import lattice_for
 from napari_nh2st.engine.predict import predict_places, store_for
 from napari_nh2st.engine.read_ahead import read_ahead
@@ -181,7 +181,7 @@ def watched(session: Session, run: Run) -> Iterator[None]:
     embeddings, runner, encoder = session.embeddings, session.runner, session._encoder
     parts: list[tuple[Any, str, str]] = [
         (runner, "_maps", "encoder"),
-        (model_runner, "stain_maps", "stain statistics"),
+        (runner, "_stain", "stain statistics"),
         (embeddings, "encode", "pooling and copying"),
         (encoder, "embeddings_of", "pooling and copying"),
         (runner, "hidden_vectors", "looking"),

@@ -174,22 +174,18 @@ class DenseEmbeddings(Embeddings):
 
     def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
         """See `Embeddings.windows`."""
-        return cover(missing, largest, (2 * self.runner.halo + 6) / self.block)
+        return cover(missing, largest, (2 * self.runner.halo / self.spacing + 6) / self.block)
 
     def read(self, window: Window) -> U8:
         """See `Embeddings.read`."""
-        rim = 6 + 2 * self.runner.halo
-        height, width = ((n * self.block + rim) * self.spacing for n in window.shape)
-        # Half a cell inside the lattice: convolutions centre cell j on pixel stride * j (docs/architecture.md).
+        height, width = (self.runner.window_side(n * self.block) for n in window.shape)
+        # Half a cell inside the lattice: convolutions centre cell j on pixel stride * j (docs/architecture.md). The
+        # halo is as wide before the first cell's centre as after the last one's, so that a mirrored window's cells are
+        # centred on the same pixels.
         y, x = (
-            (i * self.block - self.border - self.runner.halo) * self.spacing + self.spacing // 2
+            (i * self.block - self.border) * self.spacing + self.spacing // 2 - self.runner.halo
             for i in (window.top, window.left)
         )
-        # Of n pixels, n the stride's multiple, the mirrored cell j is centred on pixel n - 1 - stride * j. It must be
-        # pixel stride * (cells - 1 - j), on which the cell that it stands for is centred: so the window begins
-        # stride - 1 pixels earlier.
-        _, rows, columns = _moves(self.view)
-        y, x = (at - mirrored * (self.spacing - 1) for at, mirrored in ((y, rows), (x, columns)))
         return turned(self.slide.read(x, y, width, height, self.scale), self.view)
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:

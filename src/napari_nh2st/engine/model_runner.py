@@ -19,7 +19,7 @@ from napari_nh2st.engine.device import computing
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.encoder import BasicBlock, ResNet18
 from napari_nh2st.model.nh2st import IMAGENET_MEAN, IMAGENET_STD, ContextNH2ST, normalise
-from napari_nh2st.model.stain import stain_maps
+from napari_nh2st.model.stain import STAIN_MARGIN, stain_inside, stain_maps
 
 if TYPE_CHECKING:
     from napari_nh2st.model.nh2st import NH2ST
@@ -54,6 +54,19 @@ def folded(encoder: ResNet18) -> ResNet18:
         weight /= std
     out: ResNet18 = net
     return out
+
+
+def without_padding(encoder: ResNet18) -> ResNet18:
+    """Copy an encoder that computes nothing but what it sees whole: each layer's map is smaller than its input.
+
+    The first cell is centred on pixel `receptive_radius`. So the halo of a window costs only the early layers anything,
+    and nothing in it has to be cut away.
+    """
+    net = copy.deepcopy(encoder)
+    for part in net.modules():
+        if isinstance(part, (nn.Conv2d, nn.MaxPool2d)):
+            part.padding = (0, 0) if isinstance(part, nn.Conv2d) else 0
+    return net
 
 
 @contextmanager
@@ -95,9 +108,14 @@ class ModelRunner:
         self.device, self.precision = device, precision
         self.layout: Any = calibrate(device).memory_format
         self.net: NH2ST = net.to(device).to(memory_format=self.layout).eval()  # type: ignore[call-overload]
-        self.encoder: ResNet18 = folded(self.net.encoder).to(memory_format=self.layout)  # type: ignore[call-overload]
+        encoder = without_padding(folded(self.net.encoder))
+        self.encoder: ResNet18 = encoder.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.stride: int = self.net.arch.stride
-        self.halo = -(-self.net.encoder.receptive_radius // self.stride)
+        self.halo: int = self.encoder.receptive_radius
+
+    def window_side(self, entries: int) -> int:
+        """Pixels down or across a window of so many entries: the cells that they pool, and a halo round these."""
+        return (entries + 6 - 1) * self.stride + 1 + 2 * self.halo
 
     def encode_window(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
         """Encode a window of tissue with its halo: one embedding a cell, the 7 x 7 cells round it pooled.
@@ -105,7 +123,7 @@ class ModelRunner:
         Parameters
         ----------
         pixels : (H, W, 3) uint8
-            ``(rows + 6 + 2 halo) * stride`` high, and so wide.
+            `window_side` of its rows high, of its columns wide. The first cell is centred on pixel (halo, halo).
         cancelled : callable
 
         Returns
@@ -113,33 +131,39 @@ class ModelRunner:
         (rows, columns, d) float32
         """
         assert isinstance(self.net, ContextNH2ST)
-        halo, stride = self.halo, self.stride
         with cancellable(self.encoder, cancelled), self._computing():
             # A byte a channel goes to the device; height, width, channel is the order of channels-last already.
             image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
-            maps = self._maps(image)[..., halo:-halo, halo:-halo]
-            out = F.avg_pool2d(maps.float(), 7, stride=1)
-            if self.net.kernel_head is not None:
-                rim = (halo - 1) * stride  # a cell more than is described: its own border is not exact
-                stain = stain_maps(image[..., rim:-rim, rim:-rim] if rim else image, stride)
-                out = torch.cat([out, stain[..., 1:-1, 1:-1]], dim=1)
-            return self._numpy(out[0].permute(1, 2, 0))
+            out = self._numpy(F.avg_pool2d(self._maps(image).float(), 7, stride=1)[0].permute(1, 2, 0))
+            if self.net.kernel_head is None:
+                return out
+            return np.concatenate([out, self._stain(pixels, image)], axis=2)
+
+    def _stain(self, pixels: U8, image: Tensor) -> F32:
+        """Stain statistics (rows, columns, s) of a window; on a processor by the faster way."""
+        halo, stride = self.halo, self.stride
+        if self.device.type == "cpu":
+            rim = halo - stride // 2 - STAIN_MARGIN
+            height, width = (n - 2 * halo - 1 + stride + 2 * STAIN_MARGIN for n in pixels.shape[:2])
+            return stain_inside(pixels[rim : rim + height, rim : rim + width], stride)
+        rim = halo - stride  # a cell more than is described: its own border is not exact
+        height, width = (n - 2 * halo - 1 + 3 * stride for n in pixels.shape[:2])
+        maps = stain_maps(image[..., rim : rim + height, rim : rim + width], stride)
+        return self._numpy(maps[0, :, 1:-1, 1:-1].permute(1, 2, 0))
 
     def _maps(self, image: Tensor) -> Tensor:
         """Feature maps of (1, 3, H, W) bytes. On a processor the widest layers run in bands that fit a buffer."""
         if self.device.type != "cpu":
             return self.encoder.late(self.encoder.early(image.float().contiguous(memory_format=self.layout)))
-        margin = -(-self.encoder.early_radius // self.stride) * self.stride
+        seen = 2 * self.encoder.early_radius + 1  # lines of the image behind a line of `early`
         line = image.shape[3] * self.encoder.conv1.out_channels  # bytes of the first layer a line of the image
-        band = max(1, (BUFFER // line - 2 * margin) // self.stride) * self.stride
-        height = image.shape[2]
+        height = (image.shape[2] - seen) // 4 + 1
+        band = max(1, (BUFFER // line - seen) // 4 + 1)
         parts = []
         for top in range(0, height, band):
             bottom = min(height, top + band)
-            above, below = max(0, top - margin), min(height, bottom + margin)
-            part = image[:, :, above:below].float().contiguous(memory_format=self.layout)
-            early = self.encoder.early(part)
-            parts.append(early[:, :, (top - above) // 4 : (bottom - above) // 4])
+            part = image[:, :, 4 * top : 4 * (bottom - 1) + seen].float().contiguous(memory_format=self.layout)
+            parts.append(self.encoder.early(part))
         return self.encoder.late(torch.cat(parts, dim=2))
 
     def encode_patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:

@@ -31,7 +31,10 @@ class BasicBlock(nn.Module):
         # A strided 1 x 1 convolution equals subsampling and a plain one. They are separate here because the strided
         # one's gradient overruns memory on narrow channels-last input (uxlfoundation/oneDNN#6035).
         step = self.stride
-        shortcut = x if self.downsample is None else self.downsample(x[:, :, ::step, ::step])
+        # Without padding the two convolutions lose a cell each on every side, and the shortcut as many.
+        lost = 0 if self.conv1.padding == (1, 1) else step + 1
+        shortcut = x[:, :, lost : x.shape[2] - lost : step, lost : x.shape[3] - lost : step]
+        shortcut = shortcut if self.downsample is None else self.downsample(shortcut)
         x = self.relu(self.bn1(self.conv1(x)))
         out: Tensor = self.relu(self.bn2(self.conv2(x)) + shortcut)
         return out

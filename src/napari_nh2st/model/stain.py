@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +16,14 @@ SCALES = (1, 2, 4)
 STAIN_FEATURES = 3 * (2 + len(SCALES))
 """Per channel: mean and standard deviation of optical density, and its local contrast at every scale."""
 
+
+STAIN_MARGIN = max(SCALES)
+"""Pixels beyond the cells at which contrast looks."""
+
+# Cells down and across that `stain_inside` describes at once: their lines lie in the processor's cache.
+_AT_ONCE = (2, 96)
+
+F32 = npt.NDArray[np.float32]
 
 # Pixels of a channel per batch on a processor, so that they fit into its cache.
 BAND = 2**18
@@ -83,3 +95,87 @@ def _surroundings(x: Tensor) -> Tensor:
         count[-1] -= 1
         x = total.div_(count.view(-1, 1) if axis == 2 else count)
     return x
+
+
+def stain_inside(pixels: npt.NDArray[np.uint8], stride: int) -> F32:
+    """Describe tissue as `stain_maps` does, on one thread of a processor and several times faster: no border is seen.
+
+    Lines stay as they are read, three channels side by side. Squares are added up down and across once for all scales.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        Cells of `stride` pixels, with `STAIN_MARGIN` pixels round them all.
+    stride : int
+
+    Returns
+    -------
+    (rows - 6, columns - 6, STAIN_FEATURES) float32
+        Of so many rows and columns of cells.
+    """
+    rows, columns = ((n - 2 * STAIN_MARGIN) // stride for n in pixels.shape[:2])
+    cells = np.empty((rows, columns, STAIN_FEATURES), dtype=np.float32)
+    down, across = _AT_ONCE
+    for top in range(0, rows, down):
+        for left in range(0, columns, across):
+            bottom, right = min(rows, top + down), min(columns, left + across)
+            y, x = (slice(a * stride, b * stride + 2 * STAIN_MARGIN) for a, b in ((top, bottom), (left, right)))
+            part = pixels[y, x]
+            light = np.multiply(part.reshape(len(part), -1), np.float32(1 / 256), dtype=np.float32)
+            light += np.float32(1 / 256)
+            cells[top:bottom, left:right] = _describe(np.log(light, out=light), stride)
+    mean, square, contrast = np.split(_seven(_seven(cells, 0), 1), [3, 6], axis=2)
+    spread = np.sqrt(np.maximum(square - mean * mean, np.float32(1e-6)))
+    return np.concatenate([-mean, spread, contrast], axis=2)
+
+
+def _describe(light: F32, stride: int) -> F32:
+    """Log of light (lines, 3 x pixels), its square and its contrasts, each a mean per cell (rows, columns, 15)."""
+    lines, width = light.shape
+    rows, columns = (lines - 2 * STAIN_MARGIN) // stride, (width // 3 - 2 * STAIN_MARGIN) // stride
+
+    def cells(values: F32, square: int, step: int) -> F32:
+        """Means per cell of sums over squares; pixels across go in steps."""
+        side = stride // square
+        total = np.add.reduce(values.reshape(rows, side, -1), axis=1).reshape(rows, columns, -1)
+        mean: F32 = total @ _every(stride // step, square // step) * np.float32((side * square) ** -2)
+        return mean
+
+    def contrast(sums: F32, square: int, step: int) -> F32:
+        """Mean distance of squares from the mean of nine; `sums` has a line of squares more above and below."""
+        three = sums[:-2] + sums[1:-1]
+        three += sums[2:]
+        first, count, beside = 3 * STAIN_MARGIN // step, 3 * stride * columns // step, 3 * square // step
+        inner = slice(first, first + count)
+        nine = three[:, first - beside : first - beside + count] + three[:, inner]
+        nine += three[:, first + beside : first + beside + count]
+        nine *= np.float32(1 / 9)
+        nine -= sums[1:-1, inner]
+        return cells(np.abs(nine, out=nine), square, step)
+
+    pairs = light[0::2] + light[1::2]
+    twos = pairs.copy()
+    twos[:, :-3] += pairs[:, 3:]  # at every pixel across, of which every other one is used
+    halves = (twos[0::2] + twos[1::2]).reshape(lines // 4, width // 12, 4, 3)
+    fours = (halves[:, :, 0] + halves[:, :, 2]).reshape(lines // 4, width // 4)
+    inner = light[STAIN_MARGIN:-STAIN_MARGIN, 3 * STAIN_MARGIN : -3 * STAIN_MARGIN]
+    parts = [cells(fours[1:-1, 3:-3], 4, 4), cells(inner * inner, 1, 1)]
+    parts += [contrast(light[3:-3], 1, 1), contrast(twos[1:-1], 2, 1), contrast(fours, 4, 4)]
+    return np.concatenate(parts, axis=2)
+
+
+@cache
+def _every(pixels: int, step: int) -> F32:
+    """Matrix (3 x pixels, 3) that adds up every `step`-th of some pixels, channel by channel."""
+    chosen = np.zeros((pixels, 3, 3), dtype=np.float32)
+    chosen[::step] = np.eye(3)
+    return chosen.reshape(3 * pixels, 3)
+
+
+def _seven(values: F32, axis: int) -> F32:
+    """Means of seven neighbours along an axis."""
+    count = values.shape[axis] - 6
+    total = values.take(range(count), axis=axis)
+    for i in range(1, 7):
+        total += values.take(range(i, i + count), axis=axis)
+    return total * np.float32(1 / 7)
