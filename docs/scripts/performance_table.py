@@ -6,14 +6,18 @@ stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; 
 """
 
 import json
+import statistics
 import sys
 
 import page_tables
 
 from napari_nh2st.bench import window
+from napari_nh2st.bench.beside_lazyslide import ROWS, Row, ratio
+from napari_nh2st.bench.beside_lazyslide import TARGETS as PEER_TARGETS
 from napari_nh2st.bench.figures import FIGURES, OTHERS, TARGETS, rows, took
 
 NONE = "No report of a full run is committed yet."
+NO_PEERS = "Not run: `scripts/bench_peers.sh` has not been run yet."
 NO_GPU = "Not run: `scripts/gpu_check.sh` has not been run on a GPU yet."
 TISSUE_MM2 = 100
 SLIDES = 10_000
@@ -185,6 +189,52 @@ def _stage(run, stage):
 TABLES = {"targets": targets, "figures": figures, "rates": rates, "plan": plan}
 
 
+def peers(report):
+    """Each way from the file to genes, and ours over LazySlide's with the same encoder."""
+    if report is None or not report["runs"]:
+        return NO_PEERS
+    about, runs = report["about"], report["runs"]
+    machine = about["machine"]
+    rounds = max(map(len, runs.values()))
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['simd']}, {'bf16' if machine['bf16'] else 'no bf16'}; "
+        f"{about['slide']}; model {about['model']}; LazySlide {report['versions']['lazyslide']}, torch "
+        f"{report['versions']['torch']}; median of {rounds} rounds (smallest to largest)."
+    ]
+    lines += [
+        f"LazySlide's best settings, encoder {name}: {_settings(b['best'])}." for name, b in report["best"].items()
+    ]
+    body = [_peer_row(row, runs) for row in ROWS if row.name in runs]
+    head = ["from file to genes", "encoder", "seconds", "mm²/s", *(f"over LazySlide's {way}" for way in PEER_TARGETS)]
+    return "\n\n".join([*lines, markdown(head, body)])
+
+
+def _peer_row(row, runs):
+    """One row: seconds, rate, and its ratios over LazySlide's two with the same encoder."""
+    seconds, rates = [run[0] for run in runs[row.name]], [run[1] / run[0] for run in runs[row.name]]
+    said = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+    over = ["-"] * len(PEER_TARGETS)
+    if row.program != "LazySlide":
+        over = [_over(row, way, asked, runs) for way, asked in PEER_TARGETS.items()]
+    what = ", ".join(part for part in (row.program, row.way, row.cache) if part)
+    return [what, row.encoder, said, f"{statistics.median(rates):.2f}", *over]
+
+
+def _over(row, way, asked, runs):
+    found = ratio(runs, row, Row("LazySlide", row.encoder, way))
+    if found is None:
+        return "-"
+    said = "{:.2f} ({:.2f} to {:.2f})".format(*found)
+    if row.way != "coarse":
+        return said
+    return f"{said}; asked {asked:g}: {'ok' if found[0] >= asked else 'short'}"
+
+
+def _settings(best):
+    precision = "bfloat16" if best["amp"] else "float32"
+    return f"batches of {best['batch_size']}, {best['num_workers']} workers, {precision}"
+
+
 def newest(folder):
     """Read the report whose name sorts last; None where there is none. Quick ones do not count."""
     for file in sorted(folder.glob("bench-*.json"), reverse=True):
@@ -209,6 +259,12 @@ def newest_profiles(folder):
     files = sorted(folder.glob("profile-*.json"))
     day = files[-1].name[8:18] if files else ""
     return [{**json.loads(f.read_text("utf-8")), "day": day} for f in files if f.name[8:18] == day]
+
+
+def newest_peers(folder):
+    """Read the newest comparison with LazySlide; None where there is none."""
+    files = sorted(folder.glob("peers-*.json"))
+    return json.loads(files[-1].read_text("utf-8")) if files else None
 
 
 def tables(folder):

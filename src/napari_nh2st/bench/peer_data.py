@@ -1,0 +1,60 @@
+"""What both programs are measured on: a slide as scanners write it, a model with either encoder, the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import torch
+from PIL import Image
+
+from napari_nh2st.bench.contenders import with_released_encoder
+from napari_nh2st.bench.run import cpu_name
+from napari_nh2st.engine.device import has_fast_bf16
+from napari_nh2st.model.folder import find_model, load_model, save_model
+from napari_nh2st.slides import open_slide
+
+TILE = 256
+
+
+def with_theirs(name: str, folder: Path) -> tuple[Path, Path]:
+    """Return the folder of a model, and of one with an untrained ResNet-18 of width 64 in its place, written now."""
+    model = with_released_encoder(load_model(name))
+    return find_model(name), save_model(model.net, model.card, folder / "resnet18")
+
+
+def write_svs(picture: Path, mpp: float, path: Path, levels: int) -> Path:
+    """Write a picture as an Aperio SVS of JPEG tiles; the sides of each level are a quarter of the last one's."""
+    with open_slide(picture, mpp=mpp) as slide:
+        height, width = slide.shape
+        finest = slide.read(0, 0, width, height, 1.0)
+    with tifffile.TiffWriter(path) as file:
+        for level in range(levels):
+            image = np.asarray(Image.fromarray(finest).reduce(4**level)) if level else finest
+            part = f"-> {image.shape[1]}x{image.shape[0]}" if level else f"[0,0 {width}x{height}] ({TILE}x{TILE})"
+            file.write(
+                image,
+                photometric="rgb",
+                tile=(TILE, TILE),
+                compression="jpeg",
+                compressionargs={"level": 90},
+                description=f"Aperio Image Library v11.2.1\r\n{width}x{height} {part} JPEG/RGB Q=90|MPP = {mpp:.4f}",
+                metadata=None,
+            )
+    return path
+
+
+def card_of(folder: Path) -> dict[str, Any]:
+    """Read the card of a model folder."""
+    card: dict[str, Any] = json.loads((folder / "card.json").read_text("utf-8"))
+    return card
+
+
+def machine() -> dict[str, Any]:
+    """Describe the processor."""
+    simd, bf16 = torch.backends.cpu.get_cpu_capability(), has_fast_bf16(torch.device("cpu"))
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "simd": simd, "bf16": bf16}
