@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from napari_nh2st.engine import block_encoder
-from napari_nh2st.engine.model_runner import ModelRunner, folded, out_of_memory, without_padding
+from napari_nh2st.engine.model_runner import ModelRunner, folded, without_padding
 from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.out_of_memory import out_of_memory
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideError

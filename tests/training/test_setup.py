@@ -14,7 +14,7 @@ from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import encoder_hash, save_encoder
 from napari_nh2st.model.folder import load_model, save_model
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data.embedded import embed_spots
+from napari_nh2st.training.data.embedded import EmbeddedSection, embed_spots
 from napari_nh2st.training.network import kernel as fitting
 from napari_nh2st.training.network import setup as setting_up
 from napari_nh2st.training.network.network_module import NH2STModule
@@ -113,6 +113,18 @@ def test_spots_are_described_alike_on_every_device(samples, device):
     described = fitting.describe_all(net, sections, card, device=device)
     assert next(net.parameters()).device.type == "cpu"  # it comes back
     assert np.abs(described - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_the_encoder_does_not_run_where_the_kernel_head_reads_stain_alone(samples, monkeypatch):
+    settings = config(train="everything")
+    sections, card = loaded(samples, settings)
+    setup = set_up_training(sections[:1], card, settings, seed=0)
+    whole = [EmbeddedSection(embed_spots(setup.net, s, np.arange(len(s.labels)), setup.card), None) for s in sections]
+    expected = fitting.describe_all(setup.net, sections, setup.card, whole)
+    calls = []
+    monkeypatch.setattr(setup.net.encoder, "forward", lambda images: calls.append(images))
+    assert np.array_equal(fitting.describe_all(setup.net, sections, setup.card), expected)
+    assert not calls
 
 
 def test_held_out_spots_teach_nothing(samples):

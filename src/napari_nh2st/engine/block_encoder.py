@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 
 from napari_nh2st.engine.embeddings import Embeddings, PatchEmbeddings
 from napari_nh2st.engine.groups import PlaceGroup, WaitingGroups
-from napari_nh2st.engine.model_runner import F32, U8, out_of_memory
+from napari_nh2st.engine.model_runner import F32, U8
+from napari_nh2st.engine.out_of_memory import NO_MEMORY, free_memory_of, out_of_memory
 from napari_nh2st.engine.read_ahead import read_ahead
 from napari_nh2st.engine.windows import BlockIndex, Window
 from napari_nh2st.errors import Nh2stError
@@ -110,10 +109,8 @@ class BlockEncoder:
             return
         del pixels
         if max(window.shape) == 1:
-            raise Nh2stError(
-                "there is not enough memory for even a small piece of this slide: close other programs, or use the cpu"
-            ) from problem
-        _free_memory(self.embeddings.runner.device.type)
+            raise Nh2stError(NO_MEMORY) from problem
+        free_memory_of(self.embeddings.runner.device)
         self.largest = max(1, -(-max(window.shape) // 2))
         for half in window.halves():
             self._encode(half, self.embeddings.read(half), cancelled)
@@ -137,9 +134,3 @@ class BlockEncoder:
         """Count the places of a group that lie in fresh blocks."""
         own = np.floor(np.asarray(group.entries, dtype=np.float64)[group.own]).astype(np.int64) // self.embeddings.block
         return sum((int(r), int(c)) in self.fresh for r, c in own)
-
-
-def _free_memory(device: str) -> None:
-    gc.collect()
-    if device == "cuda":
-        torch.cuda.empty_cache()

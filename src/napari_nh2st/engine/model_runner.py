@@ -16,6 +16,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_nh2st.engine.calibration import calibrate
 from napari_nh2st.engine.device import computing
+from napari_nh2st.engine.head_runner import HeadRunner
+from napari_nh2st.engine.out_of_memory import Halving
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.encoder import BasicBlock, ResNet18
 from napari_nh2st.model.nh2st import IMAGENET_MEAN, IMAGENET_STD, ContextNH2ST, normalise
@@ -85,14 +87,6 @@ def cancellable(encoder: nn.Module, cancelled: Callable[[], bool]) -> Iterator[N
             hook.remove()
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a device, or this machine, has no memory left for a tensor."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "allocate memory" in words)
-
-
 class ModelRunner:
     """A model on one device: pixels to embeddings, embeddings to hidden vectors.
 
@@ -102,6 +96,7 @@ class ModelRunner:
         Moved to the device.
     device : torch.device
     precision : {"fp32", "bf16"}
+        Of the encoder; the head computes in float32.
     """
 
     def __init__(self, net: NH2ST, device: torch.device, precision: str) -> None:
@@ -111,6 +106,8 @@ class ModelRunner:
         encoder = without_padding(folded(self.net.encoder))
         self.encoder: ResNet18 = encoder.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.stride: int = self.net.arch.stride
+        self._head = HeadRunner(self.net, device)
+        self._patches = Halving(device)
         self.halo: int = self.encoder.receptive_radius
 
     def window_side(self, entries: int) -> int:
@@ -167,23 +164,24 @@ class ModelRunner:
         return self.encoder.late(torch.cat(parts, dim=2))
 
     def encode_patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
-        """Encode patches by themselves: (n, patch, patch, 3) -> (n, d)."""
-        with cancellable(self.net.encoder, cancelled), self._computing():
-            out = self.net.encode(normalise(torch.from_numpy(pixels).to(self.device)))
-            return self._numpy(out.flatten(1))
+        """Encode patches by themselves: (n, patch, patch, 3) -> (n, d).
+
+        Raises
+        ------
+        Nh2stError
+            If there is not enough memory for one patch.
+        """
+
+        def encode(part: slice) -> F32:
+            with cancellable(self.net.encoder, cancelled), self._computing():
+                out = self.net.encode(normalise(torch.from_numpy(pixels[part]).to(self.device)))
+                return self._numpy(out.flatten(1))
+
+        return self._patches(encode, len(pixels), self.net.embedding_dim)
 
     def hidden_vectors(self, cells: F32, own: Any, nine: Any, present: Any) -> F32:
-        """Hidden vectors (B, h) of places that share embeddings (M, d); see `ContextNH2ST.hidden_vectors_at`."""
-        with torch.inference_mode():
-            embeddings, own_index, nine_index, there = (
-                torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (cells, own, nine, present)
-            )
-            if isinstance(self.net, ContextNH2ST):
-                hidden = self.net.hidden_vectors_at(embeddings, own_index.long(), nine_index.long(), there)  # (B, h)
-            else:
-                target = embeddings[own_index.long()]  # (B, d)
-                hidden = self.net.hidden_vectors(target, target[:, None], there)  # (B, h)
-            return self._numpy(hidden)
+        """Hidden vectors (B, h) of places that share embeddings (M, d); see `HeadRunner`."""
+        return self._head(cells, own, nine, present)
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.groups import GROUP, squares
 from napari_nh2st.engine.memory import ask_for
-from napari_nh2st.engine.model_runner import out_of_memory
 from napari_nh2st.engine.options import OWN_PRECISION, PredictionOptions
+from napari_nh2st.engine.out_of_memory import out_of_memory
 from napari_nh2st.engine.place_session import F16, F32, PlaceSession, Predicted
 from napari_nh2st.engine.places import damaged_at, neighbourhood, slide_box
 from napari_nh2st.engine.predictor_inputs import AskedPlaces, EmbeddingInputs, TileInputs

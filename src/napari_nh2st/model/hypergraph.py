@@ -70,9 +70,9 @@ class HypergraphConv(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """(B, N, inputs) nodes and (B, N, E) incidence -> (B, N, outputs)."""
-        return self.mix(self.lin(x), averaging(h))
+        return self.mix(x, averaging(h))
 
-    def mix(self, weighted: Tensor, average: Tensor) -> Tensor:
-        """Average nodes already multiplied by Theta, (B, N, outputs), with the matrix of `averaging`."""
-        out: Tensor = average @ weighted + self.bias
+    def mix(self, x: Tensor, average: Tensor) -> Tensor:
+        """Like `forward`, with the matrix of `averaging`."""
+        out: Tensor = average @ self.lin(x) + self.bias
         return out

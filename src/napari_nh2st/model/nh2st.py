@@ -24,16 +24,13 @@ from torch.nn import functional as F
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
-from napari_nh2st.model.hypergraph import HypergraphConv, averaging, incidence, incidence_of, restrict
+from napari_nh2st.model.hypergraph import HypergraphConv, averaging, incidence, restrict
 from napari_nh2st.model.kernel_head import KernelHead
 from napari_nh2st.model.losses import info_nce, paper_contrast
 from napari_nh2st.model.stain import STAIN_FEATURES, stain_maps
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-# Places per batch of `look` on a processor: their nine nodes each fit into its cache.
-PLACES_AT_ONCE = 192
 
 
 @dataclass
@@ -104,28 +101,7 @@ class CrossAttention(nn.Module):
         key, value = (t.reshape(batch, length, *each).transpose(1, 2) for t in (key, value))
         mask = None if present is None else present[:, None, None, :]
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, heads, 1, d / heads)
-        return self._after(q, seen.transpose(1, 2).reshape(batch, dim))
-
-    def of_one(self, kv: Tensor, q: Tensor, present: Tensor) -> Tensor:
-        """Like `forward`, cheaper if each query has its own few keys.
-
-        ``q . (W k) = (W^T q) . k`` and ``sum a (W v) = W (sum a v)``, so keys and values are projected once a query
-        instead of once a key.
-        """
-        batch, _, dim = kv.shape
-        each = dim // self.heads
-        rows = self.norm1(kv)  # (B, L, d)
-        to_key, to_value = self.to_kv.weight.view(2, self.heads, each, dim).unbind(0)
-        query = self.to_q(self.norm1(q)).view(batch, self.heads, each).transpose(0, 1)  # (heads, B, d / heads)
-        wanted = torch.bmm(query, to_key.to(query.dtype)).transpose(0, 1)  # (B, heads, d)
-        score = torch.bmm(wanted, rows.transpose(1, 2)).float() / each**0.5  # (B, heads, L)
-        share = score.masked_fill(~present[:, None], -torch.inf).softmax(-1).to(rows.dtype)
-        mixed = torch.bmm(share, rows).transpose(0, 1)  # (heads, B, d)
-        seen = torch.bmm(mixed, to_value.transpose(1, 2).to(mixed.dtype))  # (heads, B, d / heads)
-        return self._after(q, seen.transpose(0, 1).reshape(batch, dim))
-
-    def _after(self, q: Tensor, seen: Tensor) -> Tensor:
-        q = q + self.drop(self.to_out(seen))
+        q = q + self.drop(self.to_out(seen.transpose(1, 2).reshape(batch, dim)))
         q = q + self.mlp(self.norm2(q))
         out: Tensor = self.norm(q)
         return out
@@ -141,26 +117,14 @@ class HypergraphBranch(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """(B, N, inputs) nodes, (B, N, N) incidence -> (B, N, d)."""
-        return self.shared(self.conv1.lin(x), h)
-
-    def shared(self, first: Tensor, h: Tensor) -> Tensor:
-        """Like `forward`, of nodes (B, N, 2 d) already multiplied by the first weights: once each, even if shared."""
         average = averaging(h)
-        x = F.relu(self.conv1.mix(first, average))
-        return F.relu(self.conv2.mix(self.conv2.lin(x), average))
+        return F.relu(self.conv2.mix(F.relu(self.conv1.mix(x, average)), average))
 
 
 def masked_mean(nodes: Tensor, present: Tensor) -> Tensor:
     """Mean over the present nodes: (B, N, d), (B, N) bool -> (B, d)."""
     weight = present.to(nodes.dtype)[..., None]
     return (nodes * weight).sum(1) / weight.sum(1).clamp(min=1)
-
-
-def _by_index(target: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, n), (B, 9, n) -> cells (10 B, n), the index of each target (B,) and of its neighbours (B, 9)."""
-    n, device = len(target), target.device
-    cells = torch.cat([target, neighbours.flatten(0, 1)])
-    return cells, torch.arange(n, device=device), n + torch.arange(9 * n, device=device).view(n, 9)
 
 
 class PaperNH2ST(nn.Module):
@@ -270,70 +234,27 @@ class ContextNH2ST(nn.Module):
         learnt = self.encode_learnt(images)
         if self.kernel_head is None:
             return learnt
-        return torch.cat([learnt.float(), stain_maps(unnormalise(images), self.arch.stride)], dim=1)
+        return torch.cat([learnt.float(), self.encode_stain(images)], dim=1)
 
     def encode_learnt(self, images: Tensor) -> Tensor:
         """Like `encode`, without the stain statistics: all that training by gradient needs."""
         return F.avg_pool2d(self.encoder(images), 7, stride=1)
 
+    def encode_stain(self, images: Tensor) -> Tensor:
+        """Like `encode`, the stain statistics alone: all that some kernel heads read. The encoder does not run."""
+        return stain_maps(unnormalise(images), self.arch.stride)
+
     def hidden_vectors(self, target: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
-        """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + kernel_rank)."""
-        return self.hidden_vectors_at(*_by_index(target, neighbours), present)
+        """(B, C + S), (B, 9, C + S), (B, 9) bool -> hidden vectors (B, hidden + kernel_rank).
 
-    def hidden_vectors_at(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
-        """Look at places that share their surroundings: each cell is prepared once, however many places see it.
-
-        Parameters
-        ----------
-        cells : (M, C + S)
-            Embeddings.
-        own : (B,) int64
-            Index of the place's own cell.
-        nine : (B, 9) int64
-            Indices of the nine cells around it.
-        present : (B, 9) bool
-
-        Returns
-        -------
-        (B, hidden + kernel_rank) tensor
+        `FoldedHead` gives the same, faster, for places that share their surroundings.
         """
-        tokens = self.token(cells[:, : self.encoder.channels])
-        first = F.normalize(tokens.float(), dim=-1), self.image_graph.conv1.lin(tokens)
-        at_once = PLACES_AT_ONCE if cells.device.type == "cpu" else max(1, len(own))
-        parts = []
-        for i in range(0, len(own), at_once):
-            o, n, p = (t[i : i + at_once] for t in (own, nine, present))
-            if self.arch.neighbours:
-                hidden = self._fuse_shared(tokens, first, o, n, p)
-            else:
-                hidden = self._fuse(tokens[o], tokens[:0], tokens[:0], p)
-            if self.kernel_head is not None:
-                kernel = self.kernel_head(self._described(cells, o, n, p))
-                hidden = torch.cat([hidden.float(), kernel], dim=-1)
-            parts.append(hidden)
-        return torch.cat(parts) if parts else cells.new_empty((0, self.decoder.in_features))
-
-    def _fuse_shared(
-        self, tokens: Tensor, first: tuple[Tensor, Tensor], own: Tensor, nine: Tensor, present: Tensor
-    ) -> Tensor:
-        """`_fuse` of tokens (M, d) by index; `first`: their directions, and their product with the first weights."""
-        unit = first[0][nine]  # (B, 9, d)
-        graph = incidence_of(unit @ unit.transpose(1, 2), present).to(tokens.dtype)
-        graph_nodes = self.image_graph.shared(first[1][nine], graph)
-        seen = self.cross.of_one(tokens[nine] + graph_nodes, tokens[own], present)
-        out: Tensor = self.to_hidden(torch.cat([tokens[own], seen], dim=-1))
-        return out
-
-    def _surroundings(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor | None:
-        """Mean of each place's surroundings, (B, n); the place itself if it has none."""
-        if not self.arch.neighbours:
-            return None
-        others = present.clone()
-        others[:, SELF] = False
-        count = others.sum(1, keepdim=True)
-        weight = others / count.clamp(min=1)
-        mean = F.embedding_bag(nine, cells.float(), per_sample_weights=weight, mode="sum")
-        return torch.where(count > 0, mean, cells[own].float())
+        h_sp, nodes = (self.token(x[..., : self.encoder.channels]) for x in (target, neighbours))
+        graph_nodes = self.image_graph(nodes, incidence(nodes, present)) if self.arch.neighbours else nodes
+        hidden = self._fuse(h_sp, nodes, graph_nodes, present)
+        if self.kernel_head is None:
+            return hidden
+        return torch.cat([hidden.float(), self.kernel_head(self.around(target, neighbours, present))], dim=-1)
 
     def around(self, target: Tensor, nodes: Tensor, present: Tensor) -> Tensor:
         """Put a target's description beside the mean of its neighbours', or beside its own if it has none.
@@ -341,7 +262,8 @@ class ContextNH2ST(nn.Module):
         Parameters
         ----------
         target : (B, C + S)
-        nodes : (B, 9, C + S)
+            Or (B, S) if the kernel head sees no embeddings; as `encode_stain` gives them.
+        nodes : (B, 9, C + S) or (B, 9, S)
         present : (B, 9) bool
 
         Returns
@@ -350,17 +272,26 @@ class ContextNH2ST(nn.Module):
             Stain statistics of both, then embeddings of both if the kernel head sees them. Of the target alone for a
             model that does not look at neighbours.
         """
-        cells, own, nine = _by_index(target, nodes)
-        return self._described(cells, own, nine, present)
+        if self.arch.kernel_on == "stain":
+            target, nodes = target[:, -STAIN_FEATURES:], nodes[..., -STAIN_FEATURES:]
+        target, nodes = target.float(), nodes.float()
+        return self._arrange(target, self._surroundings(target, nodes, present))
 
-    def _described(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
-        """Like `around`, for places that share their surroundings."""
-        rest = cells if self.arch.kernel_on == "both" else cells[:, self.encoder.channels :]
-        return self._arrange(rest[own], self._surroundings(rest, own, nine, present))
+    def _surroundings(self, target: Tensor, nodes: Tensor, present: Tensor) -> Tensor | None:
+        """Mean of each place's surroundings, (B, n); the place itself if it has none."""
+        if not self.arch.neighbours:
+            return None
+        others = present.clone()
+        others[:, SELF] = False
+        count = others.sum(1, keepdim=True)
+        weight = others / count.clamp(min=1)
+        index = torch.arange(others.numel(), device=nodes.device).view(others.shape)
+        mean = F.embedding_bag(index, nodes.flatten(0, 1), per_sample_weights=weight, mode="sum")
+        return torch.where(count > 0, mean, target)
 
     def _arrange(self, target: Tensor, seen: Tensor | None) -> Tensor:
         """Stain statistics of place and surroundings, then their embeddings: (B, C + S) or (B, S) each."""
-        parts = [target.float()] if seen is None else [target.float(), seen]
+        parts = [target] if seen is None else [target, seen]
         columns = [p[:, -STAIN_FEATURES:] for p in parts]
         if self.arch.kernel_on == "both":
             columns += [p[:, : self.encoder.channels] for p in parts]

@@ -13,6 +13,7 @@ from napari_nh2st.engine.device import choose_device, computing
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.nh2st import ContextNH2ST, normalise
+from napari_nh2st.model.stain import STAIN_FEATURES
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.stain_jitter import stain_jitter
@@ -58,10 +59,24 @@ def embed_spots(
     *,
     device: torch.device | str = "cpu",
     vary: Variation | None = None,
+    for_kernel: bool = False,
 ) -> torch.Tensor:
-    """Encode the nine places of spots, (k, 9, C + S); (k, 9, C) where the tissue is varied."""
+    """Encode the nine places of spots, (k, 9, C + S).
+
+    Parameters
+    ----------
+    vary : Variation, optional
+        Encode varied tissue, without its stain statistics: (k, 9, C).
+    for_kernel : bool
+        Only what the kernel head reads: (k, 9, S) if that is the stain statistics alone.
+    """
     cutter = WindowCutter(LabelScale.none(section.labels.shape[1]))
-    out = torch.zeros((len(section.labels), 9, net.encoder.channels if vary else net.embedding_dim))
+    width, encode = net.embedding_dim, net.encode
+    if vary is not None:
+        width, encode = net.encoder.channels, net.encode_learnt
+    elif for_kernel and net.arch.kernel_on == "stain":
+        width, encode = STAIN_FEATURES, net.encode_stain
+    out = torch.zeros((len(section.labels), 9, width))
     training, home = net.training, next(net.parameters()).device
     net.to(device).eval()
     with torch.inference_mode(), computing(torch.device(device)):
@@ -71,7 +86,7 @@ def embed_spots(
             pixels = window.pixels[None].to(device)  # (1, H, W, 3)
             if vary is not None:
                 pixels = stain_jitter(pixels, vary.spread, vary.rng)
-            maps = (net.encode if vary is None else net.encode_learnt)(normalise(pixels))  # (1, C, h, w)
+            maps = encode(normalise(pixels))  # (1, C, h, w)
             cells = (window.centres / card.architecture.stride - 3).to(device)  # (m, 9, 2)
             sampled = sample_cells(maps, cells.reshape(1, -1, 2))[0]
             out[window.spots] = sampled.view(-1, 9, maps.shape[1]).float().cpu()

@@ -135,9 +135,10 @@ def describe_all(
     out = []
     for i, section in enumerate(sections):
         spots = np.flatnonzero(~section.held_out)
-        nodes = (
-            embedded[i].plain[spots] if embedded is not None else embed_spots(net, section, spots, card, device=device)
-        )  # (k, 9, C + S)
+        if embedded is not None:
+            nodes = embedded[i].plain[spots]  # (k, 9, C + S)
+        else:
+            nodes = embed_spots(net, section, spots, card, device=device, for_kernel=True)  # or (k, 9, S)
         with torch.inference_mode():
             out.append(net.around(nodes[:, SELF], nodes, torch.from_numpy(section.present[spots])).numpy())
     return np.concatenate(out)

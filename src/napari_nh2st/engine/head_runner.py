@@ -1,0 +1,143 @@
+"""The head as the engine runs it: batches that fit a processor's cache, a thread for each, or one batch on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from itertools import pairwise
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_nh2st.engine.out_of_memory import Halving
+from napari_nh2st.model.folded_head import FoldedHead
+from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST
+
+F32 = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.integer[Any]]
+
+# Places and cells of a batch on a processor: fewer, and weights are read from memory too often; more, and what is
+# computed no longer fits its cache.
+PLACES_AT_ONCE, CELLS_AT_ONCE = 192, 512
+
+
+class HeadRunner:
+    """Embeddings to hidden vectors, on the network's device.
+
+    Parameters
+    ----------
+    net : NH2ST
+    device : torch.device
+    """
+
+    def __init__(self, net: NH2ST, device: torch.device) -> None:
+        self.net, self.device = net, device
+        self.width = int(net.decoder.in_features)
+        self._head = FoldedHead(net) if isinstance(net, ContextNH2ST) else None
+        self._halving = Halving(device)
+
+    def __call__(self, cells: F32, own: Indices, nine: Indices, present: npt.NDArray[np.bool_]) -> F32:
+        """Look at places that share embeddings.
+
+        Parameters
+        ----------
+        cells : (M, d)
+        own : (B,) int
+            Index of the place's own cell.
+        nine : (B, 9) int
+            Indices of the nine cells around it.
+        present : (B, 9) bool
+
+        Returns
+        -------
+        (B, h) float32
+
+        Raises
+        ------
+        Nh2stError
+            If there is not enough memory for a single place.
+        """
+
+        def look(part: slice) -> F32:
+            seen = cells, own[part], nine[part], present[part]
+            if part != slice(0, len(own)):
+                seen = _only_seen(*seen)
+            with torch.inference_mode():
+                return self._look(*(torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in seen))
+
+        return self._halving(look, len(own), self.width)
+
+    def _look(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> F32:
+        if self._head is None:
+            target = cells.index_select(0, own)  # (B, d)
+            hidden = self.net.hidden_vectors(target, target[:, None], present)
+        elif self.device.type == "cpu":
+            hidden = self._in_batches(self._head, cells, own, nine, present)
+        else:
+            hidden = self._head.look(self._head.prepare(cells), own, nine, present)
+        out: F32 = hidden.float().cpu().numpy()
+        return out
+
+    def _in_batches(self, head: FoldedHead, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
+        prepared, hidden = head.empty(cells), torch.empty(len(own), self.width)
+        _in_threads(lambda part: head.fill(prepared, cells, part), batches(len(cells), CELLS_AT_ONCE))
+
+        def look(part: slice) -> None:
+            hidden[part] = head.look(prepared, own[part], nine[part], present[part])
+
+        _in_threads(look, batches(len(own), PLACES_AT_ONCE))
+        return hidden
+
+
+def batches(count: int, most: int) -> list[slice]:
+    """Cut so many rows into batches of about the same size."""
+    number = -(-count // most)
+    bounds = [count * i // number for i in range(number + 1)] if number else []
+    return [slice(a, b) for a, b in pairwise(bounds)]
+
+
+def _only_seen(
+    cells: F32, own: Indices, nine: Indices, present: npt.NDArray[np.bool_]
+) -> tuple[F32, Indices, Indices, npt.NDArray[np.bool_]]:
+    """Drop the cells that none of these places sees."""
+    used, number = np.unique(np.concatenate([own[:, None], nine], axis=1), return_inverse=True)
+    number = number.reshape(len(own), -1).astype(own.dtype)
+    return cells[used], number[:, 0], number[:, 1:], present
+
+
+def _in_threads(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
+    """Do parts of some work, as many at once as torch has threads: waking threads for each product costs more."""
+    count = torch.get_num_threads()
+    if count == 1 or len(parts) == 1:
+        for part in parts:
+            work(part)
+        return
+
+    def alone(part: slice) -> None:
+        with torch.inference_mode():
+            work(part)
+
+    jobs = [_threads(count).submit(alone, part) for part in parts]
+    wait(jobs)
+    for job in jobs:
+        job.result()
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Return threads that compute with one processor each, made once in a process."""
+    before, made = torch.get_num_threads(), Barrier(count)
+
+    def begin(_: int) -> None:
+        torch.set_num_threads(1)
+        made.wait()
+
+    threads = ThreadPoolExecutor(count, "nh2st-look")
+    list(threads.map(begin, range(count)))
+    torch.set_num_threads(before)  # new threads of others begin with what was set last
+    return threads
