@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_nh2st.viewer.kit.buttons import action_button
+from napari_nh2st.viewer.kit.buttons import ActionBox, action_button
 
 pytestmark = pytest.mark.viewer
 LEFT = Qt.MouseButton.LeftButton
@@ -22,3 +22,13 @@ def test_a_button_says_what_it_changes_or_why_it_is_off(qtbot) -> None:
     button.set_reason_off("")
     qtbot.mouseClick(button, LEFT)
     assert (button.toolTip(), button.reason_off, calls) == ("Take the run off the list", "", [()])
+
+
+def test_a_box_says_what_it_changes_or_why_it_cannot_be_ticked(qtbot) -> None:
+    box = ActionBox("Layers", "Draw them")
+    qtbot.addWidget(box)
+    for reason, clearable, on, tip in (("No <gene>", False, False, "No &lt;gene&gt;"), ("None", True, True, "None")):
+        box.set_reason_off(reason, can_be_cleared=clearable)
+        assert (box.isEnabled(), tip in box.toolTip()) == (on, True)
+    box.set_reason_off("")
+    assert (box.isEnabled(), box.toolTip()) == (True, "Draw them")

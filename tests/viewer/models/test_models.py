@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from napari_nh2st.viewer.layers.colour_bar import span_words
 from napari_nh2st.viewer.layers.roles import Kind, change_role, kind_of
 from napari_nh2st.viewer.measured.measurement import read_measurement
 from napari_nh2st.viewer.models.messages import (
@@ -16,13 +17,15 @@ from napari_nh2st.viewer.models.messages import (
     NO_MEASUREMENT,
     NOTHING_YET,
     ONE_TICKED,
+    OTHER_UNITS,
     OWN_LIMITS_SAID,
     SAME_LIMITS_SAID,
     SLIDES_FIRST,
 )
 from napari_nh2st.viewer.models.nearer import nearer_colours, nearer_key
+from viewer.fakes import card
 from viewer.measured.material import h5ad
-from viewer.models.views import Models
+from viewer.models.views import Models, Services
 from viewer.several.views import slide
 
 
@@ -79,14 +82,35 @@ def test_models_side_by_side_and_back(two: Models) -> None:
     two.side.share_limits(True)
     assert SAME_LIMITS_SAID in two.view.side_sentence
     assert heatmaps[0].limits == heatmaps[1].limits
+    bars = [heatmap.layer.colorbar for heatmap in heatmaps]
+    assert [bar.visible for bar in bars] == [True, False]
     two.state.choose_gene("CD3E")
     assert heatmaps[0].limits == heatmaps[1].limits
+    assert [bar.visible for bar in bars] == [True, False]
+    assert two.viewer.canvas.overlays["nh2st_unit"].text.endswith(span_words(*heatmaps[1].layer.contrast_limits))
     two.side.share_limits(False)
     assert heatmaps[0].limits != heatmaps[1].limits
+    assert [bar.visible for bar in bars] == [True, True]
+    two.side.share_limits(True)
     two.toggle(False)
+    assert [bar.visible for bar in bars] == [True, True]
     assert not two.viewer.canvas.grid.enabled
     assert [name.replace("CD3E", "ERBB2") for name in two.in_sight] == before
     assert [name.replace("CD3E", "ERBB2") for name in two.names()] == order
+
+
+def test_colours_of_different_units_are_not_shared() -> None:
+    services = Services()
+    services.cards["other"] = card("other", evaluation=None, label_recipe="log10-cp10k-panel-smoothed")
+    desk = Models(slide("A"), services)
+    desk.predict_with("her2st", "other")
+    desk.look()
+    assert desk.view.no_same_limits == OTHER_UNITS
+    desk.toggle(True)
+    desk.side.share_limits(True)
+    heatmaps = [each.heatmap for each in desk.selection.maps]
+    assert heatmaps[0].limits != heatmaps[1].limits
+    assert [heatmap.layer.colorbar.visible for heatmap in heatmaps] == [True, True]
 
 
 def test_limits_by_hand_count_for_all_models(two: Models) -> None:

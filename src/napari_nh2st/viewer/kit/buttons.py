@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QAbstractButton, QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QCheckBox, QPushButton, QWidget
 
 from napari_nh2st.viewer.kit.texts import plain_tip
 
@@ -48,6 +48,25 @@ class ActionButton(QPushButton):
         before, self._keys = self._tooltip + self._keys, f" ({keys})"
         if self.toolTip() == plain_tip(before):
             self.setToolTip(plain_tip(self._tooltip + self._keys))
+
+
+class ActionBox(QCheckBox):
+    """A box to tick whose tooltip says what it changes or, while it cannot be ticked, why not.
+
+    Parameters
+    ----------
+    text, tooltip : str
+    """
+
+    def __init__(self, text: str, tooltip: str) -> None:
+        super().__init__(text)
+        self._tooltip = tooltip
+        self.set_reason_off("")
+
+    def set_reason_off(self, reason: str, *, can_be_cleared: bool = False) -> None:
+        """Turn the box off and say why, unless it can still be cleared; an empty reason turns it on."""
+        self.setEnabled(not reason or can_be_cleared)
+        self.setToolTip(plain_tip(reason or self._tooltip))
 
 
 def action_button(

@@ -59,7 +59,8 @@ def _show(viewer: ViewerModel) -> None:
     corners = [CORNERS[0]] * len(in_sight) if grid else _corners(in_sight)
     if "bottom_left" in corners:
         viewer.canvas.overlay_tiling.bottom_left = "vertical"  # napari lays out side by side there
-    labels = [_label(layer, role) for layer, role in in_sight]
+    shared = grid and any(has_bar(layer) for layer, _ in in_sight)  # one bar may stand for all cells
+    labels = [_label(layer, role, spanned=has_bar(layer) or shared) for layer, role in in_sight]
     sharing = min(2, len(set(corners)))
     for (layer, _), corner, label in zip(in_sight, corners, labels, strict=True):
         lines = (label, *(text for text, _ in _lines_of(corner, in_sight, corners)))
@@ -105,9 +106,9 @@ def _lines_of(corner: str, in_sight: InSight, corners: Sequence[str]) -> tuple[L
     return (*notes, *next(legends, ()))
 
 
-def _label(layer: Layer, role: Role) -> str:
+def _label(layer: Layer, role: Role, *, spanned: bool) -> str:
     """Say what a layer shows, and what its colours span: napari writes one number or two on a bar, where they fit."""
-    if not (role.label and has_bar(layer)):
+    if not (role.label and spanned and hasattr(layer, "contrast_limits")):
         return role.label
     return f"{role.label}\n{span_words(*layer.contrast_limits)}"
 

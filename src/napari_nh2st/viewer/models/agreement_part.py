@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_nh2st.viewer.kit.buttons import action_button
+from napari_nh2st.viewer.kit.buttons import ActionBox, action_button
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.task import Task
-from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
+from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.models.agreement import AgreementPresenter
 from napari_nh2st.viewer.models.compared import Compared
 from napari_nh2st.viewer.models.messages import COMPARE_TIP, DISAGREEMENT_TIP, TABLE_TIPS
@@ -33,7 +33,7 @@ class AgreementPart(QWidget):
         self._shown: Compared | None = None
         self.task = self.work = Task(workspace, workspace.slide_subjects)
         self.button = action_button("Compare", COMPARE_TIP, lambda: self.presenter.compare())
-        self.layer = QCheckBox("where they disagree")
+        self.layer = ActionBox("where they disagree", DISAGREEMENT_TIP)
         self.sentence = Sentence()
         self.table = GeneTable("agreement", workspace.save_folder)
         layout = column(self, spacing=4)
@@ -71,6 +71,5 @@ class AgreementPart(QWidget):
 
     def show_layer_offer(self, reason_off: str, *, on: bool) -> None:
         """Offer the layer of where they disagree, or say why not; tick it where it is in sight."""
-        self.layer.setEnabled(not reason_off)
+        self.layer.set_reason_off(reason_off)
         self.layer.setChecked(on)
-        self.layer.setToolTip(plain_tip(reason_off or DISAGREEMENT_TIP))

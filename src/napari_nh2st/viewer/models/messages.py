@@ -16,13 +16,13 @@ LIST_TIP = "The models that have predicted this slide. Tick those to compare"
 SIDE_BY_SIDE_TIP = "Show the slide once for each ticked model, with the same gene. They move together"
 SAME_LIMITS_TIP = (
     "Off: each map spans its own model's values, so you compare where a gene is high and low. "
-    "On: the same colour means the same value"
+    "On: the same colour means the same value, and one colour bar stands for all"
 )
-OTHER_UNITS = "These models predict in different units: the same limits would mean nothing"
+OTHER_UNITS = "These models predict in different units: the same colours would mean nothing"
 LAYING_OUT = "Laying the models side by side…"
 SLIDES_FIRST = "Leave the slides side by side first."
 OWN_LIMITS_SAID = "Each map has its model's own limits: compare where it is high and low, not the values"
-SAME_LIMITS_SAID = "All maps have the same limits: the same colour means the same value."
+SAME_LIMITS_SAID = "The same colour means the same value in all maps."
 LEAVE_SAID = "The live view pauses here and goes on when you leave."
 
 COMPARE_TIP = "Work out how far the ticked models agree about each gene, on the tiles that all of them have predicted"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_nh2st.viewer.kit.buttons import action_button
+from napari_nh2st.viewer.kit.buttons import ActionBox, action_button
 from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column
 from napari_nh2st.viewer.kit.task import Task
-from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence, plain_tip
+from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence
 from napari_nh2st.viewer.models.messages import LAYER_TIP, RIGHT_TIP, UNTRAINED, nearer_tips, trained_words
 from napari_nh2st.viewer.models.right_where import RightPresenter, RightWhere
 from napari_nh2st.viewer.models.selection import Selection
@@ -37,7 +37,7 @@ class RightPart(QWidget):
         self.why_not = Sentence(dim=True)
         self.banner, self.worth, self.sentence = Banner(), Note(), Sentence()
         self.banner.setVisible(False)
-        self.layer = QCheckBox("the nearer model at each spot")
+        self.layer = ActionBox("the nearer model at each spot", LAYER_TIP)
         self.table = GeneTable("right", workspace.save_folder)
         layout = column(self, spacing=4)
         for part in (self.button, self.why_not, self.task, self.banner, self.worth, self.sentence, self.layer):
@@ -81,6 +81,5 @@ class RightPart(QWidget):
 
     def show_right_layer(self, reason_off: str, *, on: bool) -> None:
         """Offer the layer, or say why not; tick it where it is in sight."""
-        self.layer.setEnabled(not reason_off)
+        self.layer.set_reason_off(reason_off)
         self.layer.setChecked(on)
-        self.layer.setToolTip(plain_tip(reason_off or LAYER_TIP))

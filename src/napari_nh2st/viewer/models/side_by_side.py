@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.colour_bar import span_words
@@ -42,6 +42,12 @@ class ModelsSideBySide(SideBySide):
     """
 
     same_limits = False
+    _put_away: Sequence[Any] = ()
+
+    def leave(self) -> None:
+        """Put everything back."""
+        self.share_bar(False)
+        super().leave()
 
     def match(self, gene: str, style: Style) -> bool:
         """Show the same gene in each map whose model predicts it, and return whether any limits have changed."""
@@ -58,6 +64,16 @@ class ModelsSideBySide(SideBySide):
         """Let each map have limits of its own again, or those that were set by hand or locked."""
         for heatmap in self.heatmaps:
             heatmap.restyle()
+
+    def share_bar(self, on: bool) -> None:
+        """Leave one colour bar, which stands for all, or give each map its own again."""
+        bars = [heatmap.layer.colorbar for heatmap in self.heatmaps if heatmap.layer is not None and heatmap.present]
+        if on and not self._put_away:
+            self._put_away = [bar for bar in bars[1:] if bar.visible]
+        for bar in self._put_away:
+            bar.visible = not on
+        if not on:
+            self._put_away = ()
 
     @property
     def alike(self) -> bool:
@@ -264,6 +280,7 @@ class SidePresenter:
         self._restyling = True
         self._side.restyle()
         self._restyling = False
+        self._side.share_bar(self._side.same_limits)
         self._match()
 
     def _match(self) -> None:

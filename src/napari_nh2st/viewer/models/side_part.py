@@ -1,13 +1,13 @@
-"""A button that stays pressed while models lie side by side, and a box for the same limits."""
+"""A button that stays pressed while models lie side by side, and a box for the same colours."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
-from napari_nh2st.viewer.kit.buttons import ActionButton
+from napari_nh2st.viewer.kit.buttons import ActionBox, ActionButton
 from napari_nh2st.viewer.kit.layout import column, row
-from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
+from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.models.messages import SAME_LIMITS_TIP, SIDE_BY_SIDE_TIP
 from napari_nh2st.viewer.models.selection import Selection
 from napari_nh2st.viewer.models.side_by_side import SidePresenter
@@ -21,7 +21,7 @@ class SidePart(QWidget):
         super().__init__()
         self.button = ActionButton("Models side by side", SIDE_BY_SIDE_TIP)
         self.button.setCheckable(True)
-        self.same_limits = QCheckBox("same limits")
+        self.same_limits = ActionBox("same colours for all", SAME_LIMITS_TIP)
         self.sentence = Sentence()
         layout = column(self, spacing=4)
         line = row(self.button, self.same_limits)
@@ -38,8 +38,7 @@ class SidePart(QWidget):
     def show_side_offer(self, reason_off: str, no_same_limits: str) -> None:
         """Offer to lay models side by side, and the same limits for all, or say why not."""
         self.button.set_reason_off(reason_off)
-        self.same_limits.setEnabled(not no_same_limits)
-        self.same_limits.setToolTip(plain_tip(no_same_limits or SAME_LIMITS_TIP))
+        self.same_limits.set_reason_off(no_same_limits)
 
     def show_side_left(self) -> None:
         """Release the button."""

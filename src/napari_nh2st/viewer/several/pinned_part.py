@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
+from napari_nh2st.viewer.kit.buttons import ActionBox
 from napari_nh2st.viewer.kit.layout import column
-from napari_nh2st.viewer.kit.texts import Sentence, plain_tip
+from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.several.messages import PINNED_TIP
 from napari_nh2st.viewer.several.pinned import PinnedPresenter
@@ -16,7 +17,7 @@ class PinnedPart(QWidget):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self.box = QCheckBox("Pinned genes as layers")
+        self.box = ActionBox("Pinned genes as layers", PINNED_TIP)
         self.sentence = Sentence(dim=True)
         layout = column(self, spacing=2)
         layout.addWidget(self.box)
@@ -27,8 +28,7 @@ class PinnedPart(QWidget):
 
     def show_offer(self, reason_off: str, *, on: bool) -> None:
         """Offer the layers, or say why none can be drawn."""
-        self.box.setEnabled(on)
-        self.box.setToolTip(plain_tip(reason_off or PINNED_TIP))
+        self.box.set_reason_off(reason_off, can_be_cleared=on)
 
     def show_sentence(self, text: str) -> None:
         """Say what to do, or what the layers are."""
