@@ -65,3 +65,34 @@ def test_each_slide_is_looked_at_where_it_was_left(desk: Desk) -> None:
     assert (camera.center[-2:], camera.zoom) == ((100, 200), 5.0)
     choose(desk, "B")
     assert camera.zoom == 7.0
+
+
+def test_a_slide_that_was_shown_by_hand_stays_whatever_is_chosen(desk: Desk) -> None:
+    desk.predict()  # on B
+    desk.open(slide("C"))
+    assert in_sight(desk) == ["C"]
+    for layer in ("B", "B · ERBB2 · predicted"):  # the eyes in napari's list
+        desk.viewer.layers[layer].visible = True
+    choose(desk, "A")
+    assert in_sight(desk) == ["A", "B", "B · ERBB2 · predicted"]
+    choose(desk, "C")
+    assert in_sight(desk) == ["B", "B · ERBB2 · predicted", "C"]
+    desk.viewer.layers["B"].visible = False
+    choose(desk, "A")
+    assert in_sight(desk) == ["A"]  # hidden by hand, it waits again
+    choose(desk, "B")
+    assert in_sight(desk) == ["B", "B · ERBB2 · predicted"]
+
+
+def test_choosing_a_slide_that_is_in_sight_already_changes_nothing(desk: Desk) -> None:
+    desk.predict()  # on B
+    desk.viewer.layers["A"].visible = True
+    desk.viewer.layers["A"].translate = (0, 3000)  # laid beside the other one
+    camera = desk.viewer.scene.camera
+    camera.center, camera.zoom = (0, 480, 1500), 0.4
+    before = in_sight(desk)
+    for name in ("A", "B", "A"):
+        choose(desk, name)
+        assert (in_sight(desk), camera.zoom) == (before, 0.4)
+    desk.predict()
+    assert in_sight(desk) == [before[0], "A · ERBB2 · predicted", *before[1:]]

@@ -15,7 +15,17 @@ from napari_nh2st.viewer.layers.colour_limits import ColourLimits, limits_of_lay
 from napari_nh2st.viewer.layers.frames import map_frame
 from napari_nh2st.viewer.layers.map_layer import Later, Look, MapLayer, at_once
 from napari_nh2st.viewer.layers.names import name_for
-from napari_nh2st.viewer.layers.roles import KEY, Kind, MapRole, give_role, map_of, map_role, role_of
+from napari_nh2st.viewer.layers.roles import (
+    KEY,
+    Kind,
+    MapRole,
+    fingerprint_of,
+    give_role,
+    layer_of_slide,
+    map_of,
+    map_role,
+    role_of,
+)
 from napari_nh2st.viewer.state.style import DEFAULT_COLORMAP, Style
 
 if TYPE_CHECKING:
@@ -169,10 +179,15 @@ class HeatmapLayer(MapLayer):
         self.show_values()
 
     def bring_out(self) -> None:
-        """Hide the other heatmaps: two on top of one another mean nothing."""
+        """Hide the other heatmaps, but those of other slides in sight: two on top of one another mean nothing."""
         for layer in self.viewer.layers:
-            if map_of(layer) is not None:
+            if map_of(layer) is not None and not self._lies_on_another_slide(layer):
                 layer.visible = layer == self.layer  # one of them may be behind the proxy that napari gives to plugins
+
+    def _lies_on_another_slide(self, layer: Layer) -> bool:
+        own = fingerprint_of(layer)
+        slide_layer = None if own == self.role.fingerprint else layer_of_slide(self.viewer, own)
+        return slide_layer is not None and slide_layer.visible
 
     def write(self, cells: IntArray) -> None:
         """Take note of cells that were predicted or dropped; `draw` shows them."""

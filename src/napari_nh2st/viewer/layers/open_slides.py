@@ -30,12 +30,14 @@ class OpenSlides:
     """Keeps one of several open slides in sight.
 
     Only layers of ours are shown and hidden, and only when another slide is chosen: the user may show and hide them
-    at any time.
+    at any time. A slide that was put away and that the user has shown stays in sight, whatever is chosen, until they
+    hide it; and if they choose that one, nothing is put away.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._chosen: Layer | None = None
+        self._by_hand: set[str] = set()  # slides that the user has shown beside the chosen one, by fingerprint
         self._seen = _PUT_AWAY
         self._cameras: WeakKeyDictionary[Layer, tuple[Any, float]] = WeakKeyDictionary()
         self._all_in_sight = False
@@ -59,6 +61,11 @@ class OpenSlides:
                 self._cameras.pop(before, None)  # it is fitted into the canvas as that will be by then
             else:
                 self._cameras[before] = self._camera()
+        self._notice_by_hand()
+        if fingerprint_of(layer) in self._by_hand:
+            if before is not None and before in self._viewer.layers and before.visible:
+                self._by_hand.add(str(fingerprint_of(before)))
+            return
         with told_once(self._viewer):
             self._put_away(layer)
             layer.visible = True
@@ -107,7 +114,7 @@ class OpenSlides:
             if layer in self._seen and fingerprint_of(layer) == own:
                 was_visible = self._seen.pop(layer)
                 layer.visible = was_visible or layer == chosen  # whoever hid it: it was chosen to be seen
-            elif layer.visible and map_of(layer) is not None and self._elsewhere(layer, chosen):
+            elif layer.visible and map_of(layer) is not None and self._waits(layer, chosen):
                 self._seen[layer] = True
                 layer.visible = False
 
@@ -162,9 +169,27 @@ class OpenSlides:
 
     def _put_away(self, chosen: Layer) -> None:
         for layer in self._viewer.layers:
-            if self._elsewhere(layer, chosen) and (layer.visible or layer not in self._seen):
+            if self._waits(layer, chosen) and (layer.visible or layer not in self._seen):
                 self._seen[layer] = layer.visible
                 layer.visible = False
+
+    def _notice_by_hand(self) -> None:
+        """Take note of slides that were put away and are in sight, and of those that the user has hidden again."""
+        for layer in self._viewer.layers:
+            if kind_of(layer) is not Kind.SLIDE:
+                continue
+            own = str(fingerprint_of(layer))
+            if not layer.visible:
+                self._by_hand.discard(own)
+            elif layer in self._seen:
+                self._by_hand.add(own)
+        for layer in self._viewer.layers:
+            if layer.visible and fingerprint_of(layer) in self._by_hand:
+                self._seen.pop(layer, None)
+
+    def _waits(self, layer: Layer, chosen: Layer) -> bool:
+        """Tell whether a layer is to be out of sight while a slide is chosen."""
+        return self._elsewhere(layer, chosen) and fingerprint_of(layer) not in self._by_hand
 
     def _elsewhere(self, layer: Layer, chosen: Layer) -> bool:
         of = None if kind_of(layer) in _TAKEN_AWAY else fingerprint_of(layer)
