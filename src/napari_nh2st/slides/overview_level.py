@@ -102,6 +102,10 @@ class OverviewLevel:
         """Tell whether a chunk is in the cache."""
         return self._files.has(ChunkKey(self.index, row, column))
 
+    def kept(self, row: int, column: int) -> Rgb | None:
+        """Return one chunk if it was made before, else None."""
+        return self._load(ChunkKey(self.index, row, column))
+
     def obtain(self, row: int, column: int, work: Work) -> Rgb:
         """Return one chunk.
 

@@ -24,7 +24,10 @@ Listener = Callable[[ChunkKey, Rgb], None]
 
 ERRAND = 3
 """A thread makes a chunk of this overview level and what it needs of the finer ones in one go: 4,096 pixels across."""
+ERRANDS_A_CORE = 8
+"""If there are fewer, they are smaller."""
 ASK_SECONDS = 0.05
+ROUNDING = 1e-6
 
 
 def never() -> bool:
@@ -103,8 +106,7 @@ class Overviews:
         if not missing:
             return
         failures = self._source.file.failures
-        errand = self.levels[min(len(self.levels), ERRAND, index - self.first + 1) - 1]
-        chunks = self._below(self._level(index), missing, errand)
+        errand, chunks = self._errands(self._level(index), missing)
         job = _Job(self, errand, chunks)
         self._run(errand, chunks, job, tell, cancelled)
         for level in self.levels[errand.index - self.first + 1 : index - self.first + 1]:
@@ -131,6 +133,15 @@ class Overviews:
         counts_of_all: npt.NDArray[np.int64] = np.maximum(np.outer(counts[0], counts[1]), 0)
         return counts_of_all
 
+    def _errands(self, level: OverviewLevel, missing: Sequence[Grid]) -> tuple[OverviewLevel, list[Grid]]:
+        """Divide the work into chunks of one level, enough of them to keep all cores at work to the end."""
+        enough = ERRANDS_A_CORE * (os.cpu_count() or 1)
+        for errand in reversed(self.levels[: min(ERRAND, level.index - self.first + 1)]):
+            chunks = self._below(level, missing, errand)
+            if len(chunks) >= enough:
+                break
+        return errand, chunks
+
     def _level(self, index: int) -> OverviewLevel:
         return self.levels[index - self.first]
 
@@ -139,8 +150,8 @@ class Overviews:
         if box is not None:
             height, width = self._source.shape
             steps = (height / level.shape[0], width / level.shape[1])
-            rows = _touched(rows, box.y0, box.y1, steps[0] * level.chunk[0], 2 / level.chunk[0])
-            columns = _touched(columns, box.x0, box.x1, steps[1] * level.chunk[1], 2 / level.chunk[1])
+            rows = _touched(rows, box.y0, box.y1, steps[0] * level.chunk[0])
+            columns = _touched(columns, box.x0, box.x1, steps[1] * level.chunk[1])
         return [(row, column) for row in rows for column in columns if not level.has(row, column)]
 
     def _below(self, level: OverviewLevel, chunks: Sequence[Grid], errand: OverviewLevel) -> list[Grid]:
@@ -216,7 +227,7 @@ class _Job:
             self._to_do[place] = 0
 
 
-def _touched(indices: range, start: float, stop: float, side: float, rim: float) -> range:
-    """Return the chunks of a side (level-0 pixels) that an interval touches, or comes near by a part of one."""
-    first, last = int(np.floor(start / side - rim)), int(np.ceil(stop / side + rim))
+def _touched(indices: range, start: float, stop: float, side: float) -> range:
+    """Return the chunks of a side (level-0 pixels) that an interval touches; a rounding error is no touch."""
+    first, last = int(np.floor(start / side + ROUNDING)), int(np.ceil(stop / side - ROUNDING))
     return indices[max(first, 0) : max(last, 0)]

@@ -31,6 +31,7 @@ from napari_nh2st.terminal import option
 # A level may be this much coarser than requested: 4.0002 instead of 4 is a rounded side, not a loss.
 COARSER = 1.005
 MAX_READ_PIXELS = 400_000_000
+REACH = 3  # pixels beyond a rectangle that resampling looks at, at most
 
 
 class Slide:
@@ -261,8 +262,12 @@ class Slide:
         SlideError
             If the slide was closed, has changed or can no longer be read.
         """
-        if self.overviews is not None:
-            self.overviews.make(self.level_for(scale), box, tell, cancelled)
+        if self.overviews is None:
+            return
+        if box is not None:  # reading looks at the pixels around, too
+            reach = REACH * scale
+            box = Box(box.x0 - reach, box.y0 - reach, box.x1 + reach, box.y1 + reach)
+        self.overviews.make(self.level_for(scale), box, tell, cancelled)
 
     def tissue(self, *, tell: Tell = lambda done, total: None, cancelled: Callable[[], bool] = never) -> TissueMask:
         """Return the tissue mask; it is computed at the first call and kept.

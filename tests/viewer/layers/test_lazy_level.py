@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_nh2st.errors import SlideError
+from napari_nh2st.errors import Cancelled, SlideError
 from napari_nh2st.viewer.layers.lazy_level import MEMORY, BlockCache, BlockReading, LazyLevel, lazy_levels
 
 
@@ -35,7 +35,8 @@ def slide(shape: tuple[int, int] = (1800, 1300), levels: int = 3) -> Any:
     for k in range(levels):
         size = (shape[0] >> k, shape[1] >> k, 3)
         arrays.append(zarr.array(rng.integers(0, 255, size, dtype=np.uint8), chunks=(240, 240, 3)))
-    return SimpleNamespace(levels=arrays, read_failures=0)
+    steps = [(1800 / (1800 >> k), 1300 / (1300 >> k)) for k in range(levels)]
+    return SimpleNamespace(levels=arrays, read_failures=0, overviews=None, downsamples=steps)
 
 
 def as_napari(level: Any, key: Any) -> Any:
@@ -120,6 +121,62 @@ def test_a_view_that_moved_on_is_not_waited_for() -> None:
     as_napari(levels[1], VIEW)
     assert levels[1].wanted
     assert not levels[0].wanted
+
+
+@pytest.fixture
+def without_levels(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    from napari_nh2st.slides import open_slide, overview_level, pyramid
+    from support.slides import picture, tiff
+
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pyramid, "SMALLEST", 100)
+    monkeypatch.setattr(pyramid, "ENOUGH", 120)
+    monkeypatch.setattr(overview_level, "CHUNK", 64)
+    with open_slide(tiff(tmp_path / "s.tif", picture(1024, 768))) as opened:
+        yield opened
+
+
+def test_the_coarsest_level_of_a_slide_without_levels_is_a_sketch_until_it_is_made(without_levels: Any) -> None:
+    aside, drawn = Aside(), []
+    levels = lazy_levels(without_levels, lambda: True, first_look=True)
+    assert type(levels[-1]) is np.ndarray
+    assert not without_levels.overviews.complete(len(levels) - 1)
+    reading = BlockReading(levels, aside, lambda: drawn.append(True))
+    reading.drawn()
+    while aside.waiting:
+        aside.work()
+        reading.drawn()
+    assert drawn
+    np.testing.assert_array_equal(levels[-1], without_levels.levels[-1][:])
+    assert type(lazy_levels(without_levels, lambda: True, first_look=True)[-1]) is np.ndarray
+
+
+def test_nothing_of_it_is_made_while_napari_draws_a_finer_level(without_levels: Any) -> None:
+    aside, made = Aside(), []
+    without_levels.overviews.listen(lambda key, pixels: made.append(key))
+    levels = lazy_levels(without_levels, lambda: True, first_look=True)
+    reading = BlockReading(levels, aside, lambda: None, lambda: False)
+    reading.drawn()
+    assert not aside.waiting
+    as_napari(levels[1], (slice(0, 60, 1), slice(0, 60, 1), slice(None)))
+    aside.work()
+    assert {key.level for key in made} == {1}
+    assert len(made) == 16  # a block of 256 pixels a side
+
+
+def test_a_script_gets_the_coarsest_level_itself(without_levels: Any) -> None:
+    levels = lazy_levels(without_levels, lambda: False)
+    assert without_levels.overviews.complete(len(levels) - 1)
+
+
+def test_a_view_that_moved_on_does_not_wait_for_an_overview(without_levels: Any) -> None:
+    levels = lazy_levels(without_levels, lambda: True, first_look=True)
+    BlockReading(levels, Aside(), lambda: None)
+    as_napari(levels[3], (slice(0, 60, 1), slice(0, 60, 1), slice(None)))
+    block = levels[3].next_wanted()
+    as_napari(levels[0], VIEW)
+    with pytest.raises(Cancelled):
+        levels[3].read(block)
 
 
 def test_a_level_that_the_garbage_collector_finds_while_its_thread_uses_the_cache() -> None:

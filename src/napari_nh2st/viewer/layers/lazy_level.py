@@ -1,7 +1,8 @@
 """Levels of a slide that napari slices without waiting: what is not read yet is shown coarser, and comes later.
 
 napari slices on the GUI thread, where reading from slow storage, or decoding, would stop the window. Whoever else asks
-for pixels gets the slide's own, and waits for them.
+for pixels gets the slide's own, and waits for them. Of a slide without levels, the coarsest one is a sketch at first;
+overviews are made for a moment at a time, so that what has come is drawn, and a view that moved on does not wait.
 """
 
 from __future__ import annotations
@@ -19,19 +20,24 @@ from weakref import finalize
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.errors import SlideError
+from napari_nh2st.errors import Cancelled, SlideError
+from napari_nh2st.geometry import Box as SlideBox
 
 if TYPE_CHECKING:
     from napari_nh2st.slides import Slide
+    from napari_nh2st.slides.overviews import Overviews
+    from napari_nh2st.slides.sketch import Sketch
 
 Rgb = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # top, bottom, left, right: level pixels, half-open
 Block = tuple[int, int]  # row and column
 Live = Callable[[], bool]
 Aside = Callable[[Callable[[], Callable[[], None]]], None]
+Make = Callable[[SlideBox, Callable[[], bool]], None]  # a part of the level, level-0 pixels, and when to stop
 
 BLOCK = 256  # pixels: blocks have at least this side
 _AT_ONCE_S = 0.1  # seconds of reading after which what came is drawn
+_MAKING_S = 0.4  # the same, of making overviews
 MEMORY = 256 * 2**20  # bytes of decoded blocks, of all slides together
 _DRAWN_IN = "napari.layers."  # the module that slices for the canvas
 _KEPT = ("screenshot", "_screenshot", "export_figure", "export_rois")  # what these draw is kept: it has to be right
@@ -91,14 +97,38 @@ _CACHE, _NUMBERS = BlockCache(), count()
 class LazyLevel:
     """One level for napari, of the slide's array and the coarser level that stands in for what is not read yet.
 
+    Parameters
+    ----------
+    level : zarr.Array
+    coarser : LazyLevel or (h, w, 3) uint8
+    failures, live : callable
+        How often the slide's file could not be read; whether a person waits.
+    make : callable, optional
+        Makes a part of an overview level, if it is one.
+    step : (float, float)
+        Level-0 pixels per pixel, y first.
+
     Attributes
     ----------
     shape : (H, W, 3)
     wanted : list of (row, column)
         The blocks that were missing when napari sliced it last, the middle first.
+    coarsest : Coarsest or None
+        Of the finest level: the slide's coarsest one, if it has yet to be made.
     """
 
-    def __init__(self, level: Any, coarser: LazyLevel | Rgb, failures: Callable[[], int], live: Live) -> None:
+    def __init__(
+        self,
+        level: Any,
+        coarser: LazyLevel | Rgb,
+        failures: Callable[[], int],
+        live: Live,
+        make: Make | None = None,
+        step: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        self._make, self._step = make, step
+        self._asked: set[Block] = set()  # by napari's last slice
+        self.coarsest: Coarsest | None = None
         self._level, self._coarser, self._failures, self._live = level, coarser, failures, live
         self._cache, self._number = _CACHE, next(_NUMBERS)
         finalize(self, _CACHE.forget, self._number)
@@ -136,9 +166,19 @@ class LazyLevel:
         return self._sketch(box)
 
     def read(self, block: Block) -> bool:
-        """Read a block into the cache; return False if its file is out of reach. Call it in a thread."""
+        """Read a block into the cache; return False if its file is out of reach. Call it in a thread.
+
+        Raises
+        ------
+        Cancelled
+            If it is of an overview that took longer than a moment to make, or is no longer in sight: ask again.
+        """
         (top, bottom), (left, right) = (self._span(block[k], k) for k in (0, 1))
         before = self._failures()
+        if self._make is not None:
+            (dy, dx), until = self._step, time.monotonic() + _MAKING_S
+            box = SlideBox(left * dx, top * dy, right * dx, bottom * dy)
+            self._make(box, lambda: block not in self._asked or time.monotonic() > until)
         pixels = np.asarray(self._level[top:bottom, left:right], dtype=np.uint8)
         if self._failures() != before:
             return False  # white where the tissue will be again
@@ -152,6 +192,10 @@ class LazyLevel:
             if self._cache.get(self._number, block) is None:
                 return block
         return None
+
+    def give_up(self) -> None:
+        """Ask for nothing: the view has moved on to another level."""
+        self.wanted, self._asked = [], set()
 
     def _span(self, index: int, axis: int) -> tuple[int, int]:
         side = self._side[axis]
@@ -175,6 +219,7 @@ class LazyLevel:
         at_hand = self._at_hand(box)
         pixels = self._drawn(box, at_hand)
         self.wanted = [block for block, found in at_hand.items() if found is None]
+        self._asked = set(self.wanted)
         if self.wanted:
             self.want(self)
         return pixels
@@ -239,7 +284,7 @@ def _is_for_the_eye(frame: FrameType) -> bool:
     return True
 
 
-def lazy_levels(slide: Slide, live: Live) -> list[Any]:
+def lazy_levels(slide: Slide, live: Live, *, first_look: bool = False) -> list[Any]:
     """Return a slide's levels for napari: the coarsest is read here and now, so call this in a thread.
 
     Parameters
@@ -247,16 +292,64 @@ def lazy_levels(slide: Slide, live: Live) -> list[Any]:
     slide : Slide
     live : callable
         Whether a person waits, see `kit.gui_thread.window_is_live`.
+    first_look : bool
+        Take a `Sketch` for the coarsest level while it is not made; `BlockReading` has it made.
 
     Raises
     ------
     SlideError
         If the slide can no longer be read.
     """
-    levels: list[Any] = [np.asarray(slide.levels[-1][:], dtype=np.uint8)]
-    for level in reversed(slide.levels[:-1]):
-        levels.insert(0, LazyLevel(level, levels[0], lambda: slide.read_failures, live))
+    failures, overviews = (lambda: slide.read_failures), slide.overviews
+    coarsest = _coarsest(slide, first_look=first_look)
+    levels: list[Any] = [coarsest.pixels if isinstance(coarsest, Coarsest) else coarsest]
+    for index in range(len(slide.levels) - 2, -1, -1):
+        make = None if overviews is None or index < overviews.first else _maker(overviews, index)
+        level = LazyLevel(slide.levels[index], levels[0], failures, live, make, slide.downsamples[index])
+        levels.insert(0, level)
+    if isinstance(coarsest, Coarsest) and len(levels) > 1:
+        levels[0].coarsest = coarsest
     return levels
+
+
+def _coarsest(slide: Slide, *, first_look: bool) -> Coarsest | Rgb:
+    last = len(slide.levels) - 1
+    if first_look and slide.overviews is not None and not slide.overviews.complete(last):
+        from napari_nh2st.slides.sketch import Sketch
+
+        return Coarsest(slide, Sketch(slide.overviews))
+    return np.asarray(slide.levels[last][:], dtype=np.uint8)
+
+
+class Coarsest:
+    """The coarsest level of a slide without levels, a sketch until it is made.
+
+    napari keeps this level as an array, and never asks for it again: the sketch's pixels become the level's.
+    """
+
+    def __init__(self, slide: Slide, sketch: Sketch) -> None:
+        self.pixels, self.made = sketch.pixels, False
+        self._slide, self._sketch = slide, sketch
+
+    def make_some(self, unwanted: Callable[[], bool]) -> None:
+        """Make some of it, for a moment or until it is unwanted. Call it in a thread.
+
+        Raises
+        ------
+        Cancelled
+            If it is not complete yet.
+        SlideError
+            If the slide was closed, or is out of reach.
+        """
+        until, last = time.monotonic() + _MAKING_S, len(self._slide.levels) - 1
+        assert self._slide.overviews is not None
+        self._slide.overviews.make(last, cancelled=lambda: unwanted() or time.monotonic() > until)
+        self.pixels[:] = self._slide.levels[last][:]
+        self.made = True
+
+
+def _maker(overviews: Overviews, index: int) -> Make:
+    return lambda box, cancelled: overviews.make(index, box, cancelled=cancelled)
 
 
 class BlockReading:
@@ -270,35 +363,66 @@ class BlockReading:
         Does work in a thread and what that returns on the GUI thread, as `kit.background.read_aside`.
     arrived : callable
         Called on the GUI thread when blocks have come.
+    coarsest_in_sight : callable
+        Whether napari draws the coarsest level now: then it is made, if it is not yet. Asked in any thread.
     """
 
-    def __init__(self, levels: Sequence[Any], aside: Aside, arrived: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        levels: Sequence[Any],
+        aside: Aside,
+        arrived: Callable[[], None],
+        coarsest_in_sight: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._levels = [level for level in levels if isinstance(level, LazyLevel)]
         self._aside, self._arrived, self._reading = aside, arrived, False
+        self._coarsest = next((level.coarsest for level in self._levels if level.coarsest is not None), None)
+        self._coarsest_in_sight = coarsest_in_sight
         for level in self._levels:
             level.want = self._go
+
+    def drawn(self, event: object = None) -> None:
+        """Go on with the coarsest level, if it is what napari has just drawn and not made yet."""
+        if self._coarsest is not None and not self._reading and self._coarsest_in_sight():
+            self._read()
 
     def _go(self, wanting: LazyLevel) -> None:
         for level in self._levels:
             if level is not wanting:
-                level.wanted = []  # the view has moved on from there
+                level.give_up()
         if not self._reading:
-            self._reading = True
-            self._aside(self._read_some)
+            self._read()
+
+    def _read(self) -> None:
+        self._reading = True
+        self._aside(self._read_some)
 
     def _read_some(self) -> Callable[[], None]:
         """Read for a moment, then have it drawn."""
-        until = time.monotonic() + _AT_ONCE_S
-        while time.monotonic() < until:
-            found = next(((level, block) for level in self._levels if (block := level.next_wanted()) is not None), None)
-            if found is None:
-                break
-            try:
+        until, idle = time.monotonic() + _AT_ONCE_S, True
+        try:
+            while time.monotonic() < until:
+                found = self._next_wanted()
+                if found is None:
+                    break
+                idle = False
                 if not found[0].read(found[1]):
                     return self._stopped  # the drive went away: what is drawn stays, and the next move asks again
-            except SlideError:  # it was closed
-                return self._stopped
+            if idle and self._coarsest is not None and self._coarsest_in_sight():
+                self._coarsest.make_some(lambda: any(level.wanted for level in self._levels))
+                self._coarsest = None
+        except Cancelled:
+            pass  # what was made of it is in the sketch, or nobody looks there any more
+        except SlideError:  # it was closed
+            return self._stopped
         return self._some_read
+
+    def _next_wanted(self) -> tuple[LazyLevel, Block] | None:
+        for level in self._levels:
+            block = level.next_wanted()
+            if block is not None:
+                return level, block
+        return None
 
     def _some_read(self) -> None:
         self._reading = False

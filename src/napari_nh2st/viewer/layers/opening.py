@@ -192,11 +192,14 @@ def begin_opening(path: Path, header: SlideHeader | None = None, *, mpp: float |
     return Opening(slide_name(path), open_it, header, path)
 
 
-def levels_for_window(slide: Slide) -> list[Any]:
-    """Return levels that napari draws without waiting. The coarsest is read at once: call this in a thread."""
+def levels_for_window(slide: Slide, *, first_look: bool = True) -> list[Any]:
+    """Return levels that napari draws without waiting. The coarsest is read at once: call this in a thread.
+
+    With `first_look`, a slide whose overviews have yet to be made has a sketch of it instead.
+    """
     from napari_nh2st.viewer.kit.gui_thread import window_is_live
 
-    return lazy_levels(slide, window_is_live)
+    return lazy_levels(slide, window_is_live, first_look=first_look)
 
 
 def slide_for_script(slide: Slide) -> LayerData:
@@ -205,7 +208,7 @@ def slide_for_script(slide: Slide) -> LayerData:
 
     data, meta, kind = slide_layer_data(slide)
     if meta["multiscale"]:
-        data = levels_for_window(slide)
+        data = levels_for_window(slide, first_look=False)
         BlockReading(data, read_aside, partial(_draw_again, data[0]))
     return data, meta, kind
 
@@ -243,9 +246,15 @@ def show_levels(layer: Layer, slide: Slide, levels: list[Any]) -> None:
             if each.visible:
                 each.refresh(extent=False, thumbnail=False)
 
+    def coarsest_in_sight() -> bool:
+        shown = here()
+        return any(each.data_level == len(levels) - 1 for each in ([] if shown is None else [shown, *copies_of(shown)]))
+
     give_role(layer, slide_role(slide))
-    BlockReading(levels, read_aside, draw)
+    reading = BlockReading(levels, read_aside, draw, coarsest_in_sight)
     layer.data = levels
+    layer.events.set_data.connect(reading.drawn)
+    reading.drawn()
 
 
 def complain(viewer: ViewerModel | None, error: Exception, path: Path | None = None) -> None:
