@@ -24,6 +24,7 @@ Indices = npt.NDArray[np.integer[Any]]
 # Places and cells of a batch on a processor: fewer, and weights are read from memory too often; more, and what is
 # computed no longer fits its cache.
 PLACES_AT_ONCE, CELLS_AT_ONCE = 192, 512
+FEW = 32
 
 
 class HeadRunner:
@@ -95,8 +96,8 @@ class HeadRunner:
 
 
 def batches(count: int, most: int) -> list[slice]:
-    """Cut so many rows into batches of about the same size."""
-    number = -(-count // most)
+    """Cut so many rows into batches of about the same size: at least two, for two threads, unless they are few."""
+    number = max(-(-count // most), min(2, count // FEW))
     bounds = [count * i // number for i in range(number + 1)] if number else []
     return [slice(a, b) for a, b in pairwise(bounds)]
 
@@ -134,6 +135,7 @@ def _threads(count: int) -> ThreadPoolExecutor:
     before, made = torch.get_num_threads(), Barrier(count)
 
     def begin(_: int) -> None:
+        torch.get_num_threads()  # a thread begins with all of torch's when it first asks, whatever was set before
         torch.set_num_threads(1)
         made.wait()
 
