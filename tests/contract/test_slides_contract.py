@@ -89,7 +89,7 @@ def test_fingerprint_is_of_the_content(made, tmp_path):
     name, slide, _, path = made
     copy = tmp_path / "elsewhere" / ("renamed" + path.suffix)
     copy.parent.mkdir()
-    copy.write_bytes(path.read_bytes())
+    (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
     if name == "mirax":
         shutil.copytree(path.with_suffix(""), copy.with_suffix(""))
     if name == "hamamatsu":

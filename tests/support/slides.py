@@ -129,6 +129,41 @@ def ventana(
     return path
 
 
+def ome_zarr(
+    path: Path, pixels: np.ndarray, version: str = "0.5", levels: int = 1, axes: str = "cyx", **more: Any
+) -> Path:
+    """An OME-Zarr image in a folder; where a level has too few pixels for a chunk, one chunk holds it."""
+    import zarr
+
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    datasets = []
+    for level in range(levels):
+        part = shrunk(pixels, pixels.shape[0] >> level, pixels.shape[1] >> level) if level else pixels
+        data = part.transpose([("yxc").index(axis) for axis in axes if axis in "yxc"])
+        data = data.reshape([part.shape["yxc".index(axis)] if axis in "yxc" else 1 for axis in axes])
+        array = group.create_array(
+            str(level),
+            shape=data.shape,
+            chunks=tuple(min(64, size) if axis in "yx" else 1 for axis, size in zip(axes, data.shape, strict=True)),
+            dtype=data.dtype,
+            **({"chunk_key_encoding": {"name": "v2", "separator": "/"}} if version == "0.4" else {}),
+        )
+        array[:] = data
+        scale = [0.5 * 2**level if axis in "yx" else 1.0 for axis in axes]
+        transform = {"type": "scale", "scale": scale}
+        datasets.append({"path": str(level), "coordinateTransformations": [transform]})
+    kinds = {"c": {"type": "channel"}, "t": {"type": "time"}}
+    space = {"type": "space", "unit": "micrometer"}
+    told = {
+        "multiscales": [
+            {"axes": [{"name": axis, **kinds.get(axis, space)} for axis in axes], "datasets": datasets, "name": "/"}
+        ],
+        **more,
+    }
+    group.attrs.update(told if version == "0.4" else {"ome": {"version": version, **told}})
+    return path
+
+
 def jpeg(path: Path, pixels: np.ndarray) -> Path:
     Image.fromarray(pixels).save(path, quality=95, subsampling=0)
     return path
@@ -154,6 +189,7 @@ MAKERS: dict[str, tuple[Callable[[Path, np.ndarray], Path], str]] = {
     "sakura": (scanners.sakura, ".svslide"),
     "hamamatsu": (scanners.vmu, ".vmu"),
     "trestle": (scanners.trestle, ".tif"),
+    "ome-zarr": (ome_zarr, ".ome.zarr"),
     "jpeg": (jpeg, ".jpg"),
     "png": (png, ".png"),
 }

@@ -69,6 +69,21 @@ def test_prediction_folder_opens_as_a_heatmap(tmp_path: Path) -> None:
     np.testing.assert_allclose(layer.data_to_world((0, 0)), (np.array(made.origin) - 0.5) * 0.5)
 
 
+def test_a_folder_that_is_a_slide_opens_and_another_is_left_to_others(tmp_path: Path) -> None:
+    from support.pictures import picture
+    from support.scanners import dicom
+    from support.slides import ome_zarr
+
+    (tmp_path / "case").mkdir()
+    dicom(tmp_path / "case" / "a.dcm", picture())
+    for folder in (tmp_path / "case", ome_zarr(tmp_path / "a.ome.zarr", picture())):
+        ((pixels, meta, _),) = get_reader(str(folder))(str(folder))
+        assert pixels.shape == (301, 233, 3)
+        assert meta["name"].startswith(folder.name.partition(".")[0])
+    assert get_reader(str(ome_zarr(tmp_path / "stains.ome.zarr", picture().astype(np.uint16)))) is None
+    assert get_reader(str(tmp_path)) is None
+
+
 @pytest.mark.filterwarnings("ignore:exported without a tissue image")
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_saving_a_layer_writes_the_whole_panel_as_it_is_shown(name: str, tmp_path: Path) -> None:

@@ -74,12 +74,16 @@ def _meant_by(word: Path) -> Iterator[ListedSlide]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """List the slides in a folder: files, folders with a DICOM slide each, and DICOM slides, one file of each."""
+    """List the slides in a folder: files, folders that are one (OME-Zarr, DICOM), and one file of each DICOM slide."""
     from napari_nh2st.slides.companions import dicom_series
 
     entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     alone = [files[0] for files in dicom_series(folder).values()]
-    return [p for p in entries if _is_slide(p) or p in alone or (p.is_dir() and next(p.glob(DICOM), None))]
+    return [
+        p
+        for p in entries
+        if _is_slide(p) or p in alone or (p.is_dir() and (p.suffix == ".zarr" or next(p.glob(DICOM), None)))
+    ]
 
 
 def _is_slide(path: Path) -> bool:

@@ -13,6 +13,8 @@ from napari_nh2st.slides.file import CHANGED, SlideFile
 LOOK_EVERY = 1.0  # seconds; a slide may have a hundred files, and looking at them takes a network drive's time
 DICOM_MARK, DICOM_HEAD = (b"DICM", 128), 2**16
 INDEX_BYTES = 2**16  # the most that OpenSlide reads of the index of a VMS slide
+ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup")
+PREDICTION = ".nh2st"
 SAID = 4  # files named, one of each slide
 SERIES = b"\x20\0\x0e\0UI"  # in explicit little endian, as OpenSlide asks for
 
@@ -84,15 +86,18 @@ def dicom_series(folder: Path) -> dict[str, list[Path]]:
 
 
 def main_file(path: Path) -> Path:
-    """Return the file to open for a path: a file of its DICOM slide for a folder, else the path itself.
+    """Return the file to open for a path: for a folder the metadata of its Zarr, or a file of its DICOM slide.
 
     Raises
     ------
     SlideError
         If the folder has DICOM files of several slides.
     """
-    if not path.is_dir():
+    if not path.is_dir() or path.suffix == PREDICTION:
         return path
+    for mark in ZARR_MARKS:
+        if (path / mark).is_file():
+            return path / mark
     slides = list(dicom_series(path).values())
     if len(slides) > 1:
         names = ", ".join(files[0].name for files in slides[:SAID])

@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_nh2st.errors import SlideError, TilesOverlap, UnknownFormat
-from napari_nh2st.slides import openslide_formats, plain, tiff
+from napari_nh2st.slides import ome_zarr, openslide_formats, plain, tiff
 from napari_nh2st.slides.source import Format, OtherFormatError, Source
 
 # Asked in this order; the first that recognises the file opens it. A MIRAX slide begins with a JPEG.
 FORMATS: dict[str, Format] = {
-    line.name: line for line in [*openslide_formats.FORMATS, *tiff.FORMATS, openslide_formats.TRESTLE, *plain.FORMATS]
+    line.name: line
+    for line in [
+        *openslide_formats.FORMATS,
+        *tiff.FORMATS,
+        openslide_formats.TRESTLE,
+        *plain.FORMATS,
+        *ome_zarr.FORMATS,
+    ]
 }
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.foreign import HEAD_BYTES, refuse_foreign, refuse_overviews
+from napari_nh2st.slides.ome_zarr import is_zipped_zarr
 from napari_nh2st.slides.openslide_formats import is_scanners
 
+ZIP = b"PK\3\4"
 # A pointer of git-annex is one line, or the target of a link that was copied as text
 ANNEX, ANNEX_WITHIN = b"annex/objects/", 256
 
@@ -39,7 +41,7 @@ def refuse_obvious(path: Path) -> None:
         raise SlideError(f"{path} is a git-annex pointer and not the slide itself: run `git annex get`")
     if page := _page(head):
         raise SlideError(f"{path} is {page}, probably a server's error message: download the slide again")
-    if not is_scanners(path, head):
+    if not is_scanners(path, head) and not (head.startswith(ZIP) and is_zipped_zarr(path)):
         refuse_foreign(path, head)
         refuse_overviews(path)
 
@@ -67,8 +69,6 @@ def _folder(path: Path) -> str:
     """Say what a folder is, and what to do."""
     if path.suffix == ".nh2st":
         return "a prediction, not a slide: nh2st doctor says what is in it, nh2st export makes a table of it"
-    if any((path / name).is_file() for name in (".zattrs", ".zgroup", "zarr.json")):
-        return "a Zarr folder, which is not supported: convert it to OME-TIFF (QuPath and bfconvert do that)"
     if (path / "Slidedat.ini").is_file():
         return f"the folder of a MIRAX slide: open {path.name}.mrxs, which lies beside it"
     return "a folder: name the slide file in it"

@@ -69,7 +69,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
         if looks.get(one) == _PREDICTION:
             continue
         if one.is_dir():
-            if not live:
+            if isinstance(looks.get(one), OtherImage) or not (live or _is_slide_folder(one, looks)):
                 return None
         elif slide_file(one).suffix.lower() not in _SUFFIXES:
             return None
@@ -163,13 +163,19 @@ def _begin(looks: dict[Path, Look], path: str | list[str]) -> list[LayerData]:
             read_aside(partial(_geojson, viewer, one))
         elif look == _PREDICTION or one.name.lower().endswith(_PREDICTIONS):
             Reopening(viewer, one).start()
-        elif one.is_dir() and next(one.glob(DICOM), None) is None:
+        elif one.is_dir() and not _is_slide_folder(one, looks):
             complain(viewer, SlideError(f"{one} is {folder_words(one)}"), one)
         else:
             opening = begin_opening(one, look)
             layers.append(opening.placeholder())
             opening.start()
     return layers or NOTHING
+
+
+def _is_slide_folder(folder: Path, looks: dict[Path, Look]) -> bool:
+    """Tell whether a folder is a slide: OME-Zarr, whose header was read, or DICOM files."""
+    look = looks.get(folder)
+    return not (look is None or isinstance(look, SlideError | str)) or next(folder.glob(DICOM), None) is not None
 
 
 def _geojson(viewer: Any, path: Path) -> Callable[[], None]:
