@@ -101,7 +101,7 @@ def test_spots_off_the_lattice_are_interpolated_between_cells(slide, context):
     emb = Session(slide, context, pitch=16, options=options(slide)).embeddings
     corners = emb.entries(middle + np.array([[0, 0], [step, 0], [0, step], [step, step]]))
     between = emb.entries(middle[None] + np.array([[0.25 * step, 0.5 * step]]))
-    for window in emb.windows(emb.missing(emb.blocks(corners)), 4):
+    for window in emb.windows(emb.lacking(corners.astype(np.int64)), 4):
         emb.encode(window, emb.read(window), lambda: False)
     a, b, c, d = emb.take(corners.astype(np.int64))
     expected = 0.5 * (0.75 * a + 0.25 * b) + 0.5 * (0.75 * c + 0.25 * d)

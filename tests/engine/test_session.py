@@ -150,6 +150,44 @@ def test_a_quick_look_is_the_patch_alone(slide, context):
     assert_same(quick, expected)
 
 
+def encoded_by(monkeypatch, one):
+    """Windows that a session encodes from now on."""
+    encode, windows = one.embeddings.encode, []
+    monkeypatch.setattr(
+        one.embeddings, "encode", lambda window, *rest: (windows.append(window), encode(window, *rest))[1]
+    )
+    return windows
+
+
+def test_only_entries_that_places_need_are_encoded(slide, context, monkeypatch):
+    one = session(slide, context)
+    windows = encoded_by(monkeypatch, one)
+    places = one.places(Box(500, 300, 1500, 1200))
+    list(one.stream(places))
+    needed = one._layout.group(places, np.arange(len(places))).entries
+    height, width = needed.max(axis=0) - needed.min(axis=0) + 1
+    assert sum(w.shape[0] * w.shape[1] for w in windows) == height * width
+    assert all((w.top % 16, w.left % 16) != (0, 0) for w in windows[:1])  # not of whole blocks
+
+
+def test_a_block_is_completed_by_later_runs_and_sessions(slide, context, monkeypatch, tmp_path):
+    monkeypatch.setenv("NH2ST_CACHE", str(tmp_path))
+    everywhere, expected = whole(slide, context, 16)
+    left, right = (np.flatnonzero((everywhere.centres[:, 0] < 1111) == side) for side in (True, False))
+    count = 0
+    for part in (left, right, right, left):
+        one = session(slide, context, pitch=16, cache=True)  # another one each time: from the disk
+        windows = encoded_by(monkeypatch, one)
+        found = collect(one.stream(everywhere.select(part)), len(part), expected.shape[1])
+        assert_same(found, expected[part])
+        count += sum(w.shape[0] * w.shape[1] for w in windows)
+    entries = one._layout.group(everywhere, np.arange(len(everywhere))).entries
+    assert count == np.prod(entries.max(axis=0) - entries.min(axis=0) + 1)  # each once
+    across = range(1, one.embeddings.shape[1] // 16 - 1)  # blocks that places need whole
+    assert any(one.embeddings.cache.has((-1 - 2, c)) for c in across)  # a part of a block was kept
+    assert all(one.embeddings.cache.has((2, c)) for c in across)  # and then the whole
+
+
 def test_holes_in_the_tissue_cost_nothing(slide, context):
     mask = np.zeros((15, 23), dtype=bool)
     mask[:4, :4] = mask[-4:, -4:] = True

@@ -1,11 +1,15 @@
-"""Covering blocks with windows: everything wanted, nothing twice, few and large."""
+"""Covering entries with windows: everything wanted, nothing twice, few and large."""
 
 import numpy as np
 import pytest
 
-from napari_nh2st.engine.windows import Window, cover
+from napari_nh2st.engine.windows import Rules, Window, cover, touched
 
 RIM = 28 / 16
+
+
+def square(rows, columns, top=0, left=0):
+    return np.argwhere(np.ones((rows, columns), dtype=bool)) + np.array([top, left])
 
 
 def cost(windows):
@@ -14,34 +18,59 @@ def cost(windows):
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("largest", [1, 4, 12])
-def test_every_block_is_covered_once(seed, largest):
+def test_every_entry_is_covered_once(seed, largest):
     rng = np.random.default_rng(seed)
-    wanted = rng.random((23, 31)) < rng.uniform(0.05, 0.95)
-    missing = [(int(r) + 5, int(c) + 7) for r, c in np.argwhere(wanted)]
-    windows = cover(missing, largest, RIM)
-    blocks = [b for w in windows for b in w.blocks]
-    assert len(blocks) == len(set(blocks))
-    assert set(missing) <= set(blocks)
+    wanted = np.argwhere(rng.random((23, 31)) < rng.uniform(0.05, 0.95)) + np.array([5, 7])
+    windows = cover(wanted, Rules(largest, RIM))
+    entries = [e for w in windows for e in w.blocks(1)]
+    assert len(entries) == len(set(entries))
+    assert {(int(r), int(c)) for r, c in wanted} <= set(entries)
     assert all(max(w.shape) <= largest for w in windows)
-    assert cost(windows) <= cost([Window(r, c, r + 1, c + 1) for r, c in missing])
+    assert cost(windows) <= cost([Window(r, c, r + 1, c + 1) for r, c in wanted])
 
 
 def test_a_square_is_cut_into_equal_parts():
-    windows = cover([(r, c) for r in range(14) for c in range(14)], 12, RIM)
+    windows = cover(square(14, 14), Rules(12, RIM))
     assert [w.shape for w in windows] == [(7, 7)] * 4
 
 
+def test_a_square_is_cut_between_blocks_if_the_parts_still_fit():
+    windows = cover(square(42, 42, 3, 5), Rules(30, RIM, block=16))
+    assert [(w.top, w.left) for w in windows] == [(3, 5), (3, 32), (32, 5), (32, 32)]
+    assert [w.shape for w in cover(square(42, 42, 3, 5), Rules(21, RIM, block=16))] == [(21, 21)] * 4
+
+
 def test_two_pieces_of_tissue_are_not_bridged():
-    left = [(r, c) for r in range(3) for c in range(3)]
-    right = [(r, c + 9) for r, c in left]
-    assert cover(left + right, 12, RIM) == [Window(0, 0, 3, 3), Window(0, 9, 3, 12)]
+    wanted = np.concatenate([square(3, 3), square(3, 3, 0, 9)])
+    assert cover(wanted, Rules(12, RIM)) == [Window(0, 0, 3, 3), Window(0, 9, 3, 12)]
+
+
+def test_a_hole_is_cut_out_where_that_saves_more_than_another_window_costs():
+    mask = np.ones((40, 40), dtype=bool)
+    mask[10:30, 10:30] = False
+    found = cover(np.argwhere(mask), Rules(100, RIM))
+    assert sum(w.shape[0] * w.shape[1] for w in found) == mask.sum()
+    assert cover(np.argwhere(mask), Rules(100, RIM, each=1000)) == [Window(0, 0, 40, 40)]
 
 
 def test_nothing_missing_needs_no_window():
-    assert cover([], 12, RIM) == []
+    assert cover(np.empty((0, 2), dtype=np.int64), Rules(12, RIM)) == []
+
+
+def test_only_windows_that_hold_an_entry_are_touched():
+    windows = [Window(0, 0, 4, 4), Window(0, 4, 4, 8), Window(9, 9, 12, 12)]
+    assert touched(windows, np.array([[3, 4], [5, 5], [30, 30]])) == [windows[1]]
+    assert touched(windows, np.empty((0, 2), dtype=np.int64)) == []
+
+
+def test_a_window_s_part_of_a_block():
+    window = Window(3, 5, 20, 16)
+    assert window.blocks(8) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert window.within((1, 0), 8) == Window(8, 5, 16, 8)
+    assert window.within((1, 0), 8).seen_from(8, 0) == (slice(0, 8), slice(5, 8))
 
 
 def test_halves_are_the_whole():
     window = Window(2, 3, 7, 5)
     first, second = window.halves()
-    assert sorted(first.blocks + second.blocks) == sorted(window.blocks)
+    assert sorted(first.blocks(1) + second.blocks(1)) == sorted(window.blocks(1))

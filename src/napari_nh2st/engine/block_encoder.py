@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_nh2st.engine.embeddings import Embeddings, PatchEmbeddings
+from napari_nh2st.engine.embeddings import DenseEmbeddings, Embeddings, PatchEmbeddings
 from napari_nh2st.engine.groups import PlaceGroup, WaitingGroups
 from napari_nh2st.engine.model_runner import F32, U8
 from napari_nh2st.engine.out_of_memory import NO_MEMORY, free_memory_of, out_of_memory
 from napari_nh2st.engine.read_ahead import read_ahead
-from napari_nh2st.engine.windows import BlockIndex, Window
+from napari_nh2st.engine.windows import BlockIndex, Window, touched
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.geometry import IntArray
 
 # Blocks per side of a window that is encoded at once. The larger, the less is computed twice; it fits into 1 GB.
 LARGEST = 12
@@ -28,14 +31,15 @@ class BlockEncoder:
     ----------
     largest : int
         Blocks per side of a window; it shrinks where there is not enough memory.
-    fresh : set of (row, column)
-        Blocks encoded since it was cleared.
+    fresh : dict
+        Blocks of which something was encoded since it was cleared, each with a mask (block, block) of what.
     """
 
     def __init__(self, embeddings: Embeddings) -> None:
         self.embeddings = embeddings
         self.largest = LARGEST if embeddings.runner.device.type == "cpu" else 2 * LARGEST
-        self.fresh: set[BlockIndex] = set()
+        self.fresh: dict[BlockIndex, npt.NDArray[np.bool_]] = {}
+        self._lock = threading.Lock()
 
     def encode(
         self,
@@ -56,42 +60,50 @@ class BlockEncoder:
             They read ahead.
         cancelled : callable
         laid_out : sequence of Window, optional
-            Windows that cover all blocks: those of them that something is missing of are encoded. By default, windows
+            Windows that cover all entries: those of them that something is missing of are encoded. By default, windows
             are laid out for what is missing.
         """
-        if isinstance(self.embeddings, PatchEmbeddings):
-            for group in groups:
-                self.embeddings.want(np.asarray(group.entries, dtype=np.int64))
-        missing = self.embeddings.missing(set().union(*(group.blocks for group in groups)))
-        waiting = WaitingGroups(groups, missing)
+        lacking = self._lacking(groups)
         if laid_out is not None:
-            absent = set(missing)
-            windows = [window for window in laid_out if not absent.isdisjoint(window.blocks)]
+            windows = touched(list(laid_out), lacking)
+        elif focus is None:
+            windows = self.embeddings.windows(lacking, self.largest)
         else:
-            windows = self._row_by_row(missing) if focus is None else self._from_focus(groups, missing, focus)
+            windows = self._from_focus(groups, lacking, focus)
+        waiting = WaitingGroups(groups, windows, self.embeddings.block)
         for window, pixels in read_ahead(windows, self.embeddings.read, threads):
             yield from waiting.ready(cancelled)
             self._encode(window, pixels, cancelled)
-            waiting.encoded(window.blocks)
+            waiting.encoded(window)
         yield from waiting.ready(cancelled)
 
-    def _row_by_row(self, missing: Sequence[BlockIndex]) -> list[Window]:
-        return self.embeddings.windows(sorted(missing), self.largest)
+    def entries(self, group: PlaceGroup) -> IntArray:
+        """Entries (n, 2) that must be encoded before a group's embeddings can be read."""
+        if isinstance(self.embeddings, DenseEmbeddings) and not _whole(group):
+            return self.embeddings.corners(group.entries.astype(np.float64, copy=False))
+        return np.asarray(group.entries, dtype=np.int64)
 
-    def _from_focus(
-        self, groups: Sequence[PlaceGroup], missing: Sequence[BlockIndex], focus: tuple[float, float]
-    ) -> list[Window]:
+    def _lacking(self, groups: Sequence[PlaceGroup]) -> IntArray:
+        return self.embeddings.lacking(np.concatenate([np.empty((0, 2), np.int64), *map(self.entries, groups)]))
+
+    def _from_focus(self, groups: Sequence[PlaceGroup], lacking: IntArray, focus: tuple[float, float]) -> list[Window]:
         """Order windows by the groups that need them, small ones first; in each step from the focus outwards."""
-        centre = self.embeddings.entries(np.array([focus]))[0] / self.embeddings.block
+        centre = self.embeddings.entries(np.array([focus]))[0]
         dense = not isinstance(self.embeddings, PatchEmbeddings)
-        left, pending, windows = set(missing), set[BlockIndex](), list[Window]()
+        side = self.embeddings.block
+        of_block = {(int(r), int(c)): lacking[:0] for r, c in np.unique(lacking // side, axis=0)}
+        owner = lacking // side
+        for index in of_block:
+            of_block[index] = lacking[(owner == index).all(axis=1)]
+        pending, windows = set[BlockIndex](), list[Window]()
         limit = FIRST if dense else 1
         for group in groups:
-            pending |= group.blocks & left
-            if len(pending) >= limit * limit or group is groups[-1]:
-                step = self.embeddings.windows(sorted(pending), min(limit, self.largest))
-                windows += sorted(step, key=lambda w: float(np.hypot(*(w.centre - centre))))
-                left -= pending
+            pending |= group.blocks & of_block.keys()
+            if pending and (len(pending) >= limit * limit or group is groups[-1]):
+                # All of a block that any group needs, so that what is left of it is no window of its own.
+                step = np.concatenate([of_block.pop(index) for index in sorted(pending)])
+                found = self.embeddings.windows(step, min(limit, self.largest))
+                windows += sorted(found, key=lambda w: float(np.hypot(*(w.centre - centre))))
                 pending = set()
                 limit = NEAR if dense else 1
         return windows
@@ -105,32 +117,54 @@ class BlockEncoder:
                 raise
             problem = error
         else:
-            self.fresh.update(window.blocks)
+            self._note(window)
             return
         del pixels
-        if max(window.shape) == 1:
+        side = self.embeddings.block
+        if max(window.shape) <= side:
             raise Nh2stError(NO_MEMORY) from problem
         free_memory_of(self.embeddings.runner.device)
-        self.largest = max(1, -(-max(window.shape) // 2))
+        self.largest = max(1, -(-max(window.shape) // (2 * side)))
         for half in window.halves():
             self._encode(half, self.embeddings.read(half), cancelled)
+
+    def _note(self, window: Window) -> None:
+        side = self.embeddings.block
+        with self._lock:
+            for index in window.blocks(side):
+                mask = self.fresh.setdefault(index, np.zeros((side, side), dtype=bool))
+                mask[window.within(index, side).seen_from(index[0] * side, index[1] * side)] = True
 
     def embeddings_of(self, group: PlaceGroup, cancelled: Callable[[], bool]) -> F32:
         """Embeddings (m, d) of a group's entries; what is no longer in memory, or damaged on disk, comes anew."""
         try:
-            return self._at_hand(group)
+            values = self._at_hand(group)
         except KeyError:
-            dropped = [index for index in sorted(group.blocks) if self.embeddings.cache.get(index) is None]
-            for window in self.embeddings.windows(dropped, self.largest):
-                self._encode(window, self.embeddings.read(window), cancelled)
-            return self._at_hand(group)
+            pass
+        else:
+            if not np.isnan(values[:, 0]).any():
+                return values
+        for window in self.embeddings.windows(self.embeddings.lacking(self.entries(group), sure=True), self.largest):
+            self._encode(window, self.embeddings.read(window), cancelled)
+        return self._at_hand(group)
 
     def _at_hand(self, group: PlaceGroup) -> F32:
-        if np.issubdtype(group.entries.dtype, np.integer):
+        if _whole(group):
             return self.embeddings.take(group.entries.astype(np.int64, copy=False))
         return self.embeddings.interpolate(group.entries.astype(np.float64, copy=False))
 
     def count_fresh(self, group: PlaceGroup) -> int:
-        """Count the places of a group that lie in fresh blocks."""
-        own = np.floor(np.asarray(group.entries, dtype=np.float64)[group.own]).astype(np.int64) // self.embeddings.block
-        return sum((int(r), int(c)) in self.fresh for r, c in own)
+        """Count the places of a group whose own entry was freshly encoded."""
+        own = np.floor(np.asarray(group.entries, dtype=np.float64)[group.own]).astype(np.int64)
+        count, side = 0, self.embeddings.block
+        for block in np.unique(own // side, axis=0):
+            mask = self.fresh.get((int(block[0]), int(block[1])))
+            if mask is not None:
+                r, c = (own[(own // side == block).all(axis=1)] % side).T
+                count += int(mask[r, c].sum())
+        return count
+
+
+def _whole(group: PlaceGroup) -> bool:
+    """Tell whether a group's embeddings are read at whole entries."""
+    return np.issubdtype(group.entries.dtype, np.integer)

@@ -8,8 +8,9 @@ tissue and leaves one embedding per cell of its feature map; a place between cel
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.cache import EmbeddingCache
 from napari_nh2st.engine.model_runner import F32, U8, ModelRunner
-from napari_nh2st.engine.windows import BlockIndex, Window, cover
+from napari_nh2st.engine.windows import BlockIndex, Rules, Window, cover
 from napari_nh2st.geometry import FloatArray, IntArray
 from napari_nh2st.provenance import printable
 
@@ -30,6 +31,10 @@ from napari_nh2st.slides import Slide
 PREPROCESSING_VERSION = 2
 # Entries kept left of and above the slide's origin, for places nearer to its border than half a patch.
 BORDER = 4
+# Cells that could be encoded in the time that a window takes beside its encoding.
+WINDOW_COST = 100
+
+F16 = npt.NDArray[np.float16]
 
 
 class Embeddings(ABC):
@@ -100,12 +105,15 @@ class Embeddings(ABC):
         return [(int(r), int(c)) for r, c in np.unique(np.asarray(entries, dtype=np.int64) // self.block, axis=0)]
 
     @abstractmethod
-    def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
-        """Return those of the blocks that must be encoded before `take` can answer."""
+    def lacking(self, entries: IntArray, *, sure: bool = False) -> IntArray:
+        """Return those of some entries (n, 2), each once, that must be encoded before `take` can answer.
+
+        `sure` looks at the values of every block instead of the marks: what was dropped or damaged lacks.
+        """
 
     @abstractmethod
-    def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
-        """Return windows that, encoded one by one, give these blocks."""
+    def windows(self, entries: IntArray, largest: int) -> list[Window]:
+        """Return windows of at most so many blocks a side that, encoded one by one, give these entries."""
 
     @abstractmethod
     def read(self, window: Window) -> U8:
@@ -121,9 +129,19 @@ class Embeddings(ABC):
         Raises
         ------
         KeyError
-            If a block has not been encoded, or was dropped from memory since.
+            If one has not been encoded, or was dropped from memory since.
         """
         out = np.empty((len(entries), self.cache.dim), dtype=np.float32)
+        for (row, column), mine in self._by_block(entries):
+            values = self._block((row, column))
+            if values is None:
+                raise KeyError(f"block {row, column} has not been encoded")
+            r, c = (entries[mine] % self.block).T
+            out[mine] = values[r, c]
+        return out
+
+    def _by_block(self, entries: IntArray) -> Iterator[tuple[BlockIndex, IntArray]]:
+        """Yield blocks with the positions of their entries."""
         owner = entries // self.block
         across = int(owner[:, 1].max(initial=0)) + 1
         flat = owner[:, 0] * across + owner[:, 1]
@@ -131,12 +149,11 @@ class Embeddings(ABC):
         for mine in np.split(order, np.flatnonzero(np.diff(flat[order])) + 1):
             if len(mine):
                 row, column = owner[mine[0]]
-                values = self.cache.get((int(row), int(column)))
-                if values is None:
-                    raise KeyError(f"block {row, column} has not been encoded")
-                r, c = (entries[mine] % self.block).T
-                out[mine] = values[r, c]
-        return out
+                yield (int(row), int(column)), mine
+
+    def _block(self, index: BlockIndex) -> F16 | None:
+        """Return a block, NaN where nothing is encoded, or None."""
+        return self.cache.get(index)
 
     def interpolate(self, entries: FloatArray) -> F32:
         """Embeddings (n, d) at entries, bilinear between the four nearest ones."""
@@ -161,6 +178,7 @@ class DenseEmbeddings(Embeddings):
         super().__init__(
             slide, model, runner, spacing=stride, block=self.BLOCK, border=BORDER, cache_root=cache_root, view=view
         )  # fmt: skip
+        self._merging = threading.Lock()
 
     def corners(self, entries: FloatArray) -> IntArray:
         """Return the whole entries around these."""
@@ -168,32 +186,66 @@ class DenseEmbeddings(Embeddings):
         mixed = [np.stack([low[:, 0], high[:, 1]], 1), np.stack([high[:, 0], low[:, 1]], 1)]
         return np.concatenate([low, high, *mixed]).astype(np.int64)
 
-    def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
-        """See `Embeddings.missing`."""
-        return [index for index in blocks if not self.cache.has(index)]
+    def lacking(self, entries: IntArray, *, sure: bool = False) -> IntArray:
+        """See `Embeddings.lacking`."""
+        entries = np.unique(entries, axis=0)
+        there = np.zeros(len(entries), dtype=bool)
+        for index, mine in self._by_block(entries):
+            if self.cache.has(index) and (not sure or self.cache.get(index) is not None):
+                there[mine] = True
+            elif (part := self._part(index)) is not None:
+                r, c = (entries[mine] % self.block).T
+                there[mine] = ~np.isnan(part[r, c, 0])
+        return entries[~there]
 
-    def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
+    def windows(self, entries: IntArray, largest: int) -> list[Window]:
         """See `Embeddings.windows`."""
-        return cover(missing, largest, (2 * self.runner.halo / self.spacing + 6) / self.block)
+        # The deeper a layer, the less of the halo it computes: on average about half.
+        rim = 6 + self.runner.halo / self.spacing
+        return cover(entries, Rules(largest * self.block, rim, WINDOW_COST, self.block))
+
+    def _block(self, index: BlockIndex) -> F16 | None:
+        whole = self.cache.get(index) if self.cache.has(index) else None
+        return self._part(index) if whole is None else whole
+
+    def _part(self, index: BlockIndex) -> F16 | None:
+        key = _key_of_part(index)
+        return self.cache.get(key) if self.cache.has(key) else None
 
     def read(self, window: Window) -> U8:
         """See `Embeddings.read`."""
-        height, width = (self.runner.window_side(n * self.block) for n in window.shape)
+        height, width = (self.runner.window_side(n) for n in window.shape)
         # Half a cell inside the lattice: convolutions centre cell j on pixel stride * j (docs/architecture.md). The
         # halo is as wide before the first cell's centre as after the last one's, so that a mirrored window's cells are
         # centred on the same pixels.
         y, x = (
-            (i * self.block - self.border) * self.spacing + self.spacing // 2 - self.runner.halo
-            for i in (window.top, window.left)
+            (i - self.border) * self.spacing + self.spacing // 2 - self.runner.halo for i in (window.top, window.left)
         )
         return turned(self.slide.read(x, y, width, height, self.scale), self.view)
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
         """See `Embeddings.encode`."""
         values = turned_back(self.runner.encode_window(pixels, cancelled).astype(np.float16), self.view)
-        for row, column in window.blocks:
-            y, x = (row - window.top) * self.block, (column - window.left) * self.block
-            self.cache.put((row, column), np.ascontiguousarray(values[y : y + self.block, x : x + self.block]))
+        for index in window.blocks(self.block):
+            part = window.within(index, self.block)
+            self._keep(index, part, values[part.seen_from(window.top, window.left)])
+
+    def _keep(self, index: BlockIndex, part: Window, values: F16) -> None:
+        """Keep a part of a block, with what was there of it."""
+        if part.shape == (self.block, self.block):
+            self.cache.put(index, values)
+            return
+        with self._merging:
+            earlier = self._block(index)
+            shape = (self.block, self.block, self.cache.dim)
+            block = np.full(shape, np.nan, dtype=np.float16) if earlier is None else earlier.copy()
+            block[part.seen_from(index[0] * self.block, index[1] * self.block)] = values
+            self.cache.put(_key_of_part(index) if np.isnan(block[..., 0]).any() else index, block)
+
+
+def _key_of_part(index: BlockIndex) -> BlockIndex:
+    """Key of a block of which a part is encoded: versions before this one take a block that is there for whole."""
+    return -1 - index[0], index[1]
 
 
 class PatchEmbeddings(Embeddings):
@@ -209,41 +261,45 @@ class PatchEmbeddings(Embeddings):
         )  # fmt: skip
         self._wanted: dict[BlockIndex, IntArray] = {}
 
-    def want(self, entries: IntArray) -> None:
-        """Take note of tiles that will be asked for; those of a block are encoded together."""
-        owner = entries // self.block
-        for block in np.unique(owner, axis=0):
-            index = (int(block[0]), int(block[1]))
-            mine = entries[(owner == block).all(axis=1)] % self.block
-            earlier = self._wanted.get(index, mine[:0])
-            self._wanted[index] = np.unique(np.concatenate([earlier, mine]), axis=0)
+    def lacking(self, entries: IntArray, *, sure: bool = False) -> IntArray:
+        """See `Embeddings.lacking`."""
+        entries = np.unique(entries, axis=0)
+        parts = [self._lacking(index, entries[mine]) for index, mine in self._by_block(entries)]
+        return np.concatenate([entries[:0], *parts])
 
-    def missing(self, blocks: Collection[BlockIndex]) -> list[BlockIndex]:
-        """See `Embeddings.missing`."""
-        return [index for index in blocks if len(self._lacking(index))]
-
-    def _lacking(self, index: BlockIndex) -> IntArray:
-        wanted = self._wanted.get(index, np.empty((0, 2), dtype=np.int64))
+    def _lacking(self, index: BlockIndex, entries: IntArray) -> IntArray:
+        """Those of some entries of a block that are not encoded."""
         block = self.cache.get(index) if self.cache.has(index) else None
         if block is None:
-            return wanted
-        lacking: IntArray = wanted[np.isnan(block[wanted[:, 0], wanted[:, 1], 0])]
+            return entries
+        r, c = (entries % self.block).T
+        lacking: IntArray = entries[np.isnan(block[r, c, 0])]
         return lacking
 
-    def windows(self, missing: list[BlockIndex], largest: int) -> list[Window]:
-        """See `Embeddings.windows`."""
-        return [Window(r, c, r + 1, c + 1) for r, c in sorted(missing)]
+    def windows(self, entries: IntArray, largest: int) -> list[Window]:
+        """See `Embeddings.windows`. A window is a block; which of its entries are encoded is noted here."""
+        out = []
+        for index, mine in self._by_block(entries):
+            earlier = self._wanted.get(index, entries[:0])
+            self._wanted[index] = np.unique(np.concatenate([earlier, entries[mine]]), axis=0)
+            top, left = (n * self.block for n in index)
+            out.append(Window(top, left, top + self.block, left + self.block))
+        return out
+
+    def _entries_of(self, window: Window) -> tuple[BlockIndex, IntArray]:
+        """Return the block that a window is, and those of its entries that are to be encoded."""
+        index = window.blocks(self.block)[0]
+        return index, self._lacking(index, self._wanted[index])
 
     def read(self, window: Window) -> U8:
         """See `Embeddings.read`."""
-        index = (window.top, window.left)
-        corners = (self._lacking(index) + np.multiply(index, self.block)) * self.spacing
-        return read_patches(self.slide, corners, self.patch, self.scale, self.view)
+        _, entries = self._entries_of(window)
+        return read_patches(self.slide, entries * self.spacing, self.patch, self.scale, self.view)
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
         """See `Embeddings.encode`."""
-        index = (window.top, window.left)
-        rows, columns = self._lacking(index).T
+        index, entries = self._entries_of(window)
+        rows, columns = (entries % self.block).T
         earlier = self.cache.get(index) if self.cache.has(index) else None
         shape = (self.block, self.block, self.cache.dim)
         block = np.full(shape, np.nan, dtype=np.float16) if earlier is None else earlier.copy()

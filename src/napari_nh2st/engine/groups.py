@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.embeddings import DenseEmbeddings, Embeddings
 from napari_nh2st.engine.places import neighbourhood, shows_tissue, slide_box
-from napari_nh2st.engine.windows import BlockIndex
+from napari_nh2st.engine.windows import BlockIndex, Window
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, IntArray, TileSet
 
@@ -153,16 +153,19 @@ class WaitingGroups:
     Parameters
     ----------
     groups : sequence of PlaceGroup
-    missing : iterable of (row, column)
-        Blocks that are not encoded yet.
+    windows : sequence of Window
+        What is going to be encoded.
+    block : int
+        Entries a side of a block.
     """
 
-    def __init__(self, groups: Sequence[PlaceGroup], missing: Sequence[BlockIndex]) -> None:
-        self._groups, self._missing = deque(groups), set(missing)
+    def __init__(self, groups: Sequence[PlaceGroup], windows: Sequence[Window], block: int) -> None:
+        self._groups, self._block = deque(groups), block
+        self._coming = Counter(index for window in windows for index in window.blocks(block))
 
-    def encoded(self, blocks: Sequence[BlockIndex]) -> None:
-        """Take note that blocks have been encoded."""
-        self._missing.difference_update(blocks)
+    def encoded(self, window: Window) -> None:
+        """Take note that a window has been encoded."""
+        self._coming.subtract(window.blocks(self._block))
 
     def ready(self, cancelled: Callable[[], bool]) -> Iterator[PlaceGroup]:
         """Take out and yield the groups that wait for nothing any more, in their order.
@@ -175,7 +178,7 @@ class WaitingGroups:
             if cancelled():
                 raise Cancelled("stopped")
             group = self._groups.popleft()
-            if group.blocks.isdisjoint(self._missing):
+            if not any(self._coming[index] for index in group.blocks):
                 yield group
             else:
                 self._groups.append(group)

@@ -8,6 +8,7 @@ vector (h,); a `Chunk` hands it out; the decoder of a `Prediction` turns it into
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ from napari_nh2st.engine.place_session import F16, PlaceSession, Predicted
 from napari_nh2st.engine.places import damaged_at
 from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.read_ahead import reader_threads
-from napari_nh2st.engine.windows import BlockIndex, Window
+from napari_nh2st.engine.windows import Window
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF, FloatArray, TileSet
 from napari_nh2st.slides.cache import cache_folder
@@ -122,7 +123,8 @@ class Session(PlaceSession):
         """Tell whether places can be answered without encoding anything; cheap."""
         if not len(places):
             return True
-        return not self.embeddings.missing(self._layout.group(places, np.arange(len(places))).blocks)
+        group = self._layout.group(places, np.arange(len(places)))
+        return not len(self.embeddings.lacking(self._encoder.entries(group)))
 
     def _begin(self) -> None:
         self._encoder.fresh.clear()
@@ -158,10 +160,9 @@ class Session(PlaceSession):
         if self.options.whole is None or not self.dense:
             return None
         if self._windows is None:
-            blocks: set[BlockIndex] = set()
-            for groups in self._layout.groups(self.options.whole, None):
-                blocks.update(*(group.blocks for group in groups))
-            self._windows = self.embeddings.windows(sorted(blocks), self._encoder.largest)
+            groups = chain.from_iterable(self._layout.groups(self.options.whole, None))
+            entries = [np.unique(self._encoder.entries(group), axis=0) for group in groups]
+            self._windows = self.embeddings.windows(np.concatenate(entries), self._encoder.largest)
         return self._windows
 
     def _spots_of_patches(self, places: TileSet) -> bool:

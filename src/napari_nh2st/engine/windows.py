@@ -1,4 +1,4 @@
-"""Covering missing blocks of tissue with windows that are encoded at once. NumPy only."""
+"""Covering entries of a slide's embeddings with windows that are encoded at once. NumPy only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.geometry import IntArray
+
 BlockIndex = tuple[int, int]
 """Row and column of a block."""
+
+Bools = npt.NDArray[np.bool_]
+
+HOLE = 8
 
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of blocks: rows [top, bottom), columns [left, right)."""
+    """A rectangle of entries: rows [top, bottom), columns [left, right)."""
 
     top: int
     left: int
@@ -22,18 +28,31 @@ class Window:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Blocks down and across."""
+        """Entries down and across."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def centre(self) -> npt.NDArray[np.float64]:
-        """Its middle (row, column), in blocks."""
+        """Its middle (row, column)."""
         return np.array([self.top + self.bottom, self.left + self.right]) / 2
 
-    @property
-    def blocks(self) -> list[BlockIndex]:
-        """Every block in it, row by row."""
-        return [(r, c) for r in range(self.top, self.bottom) for c in range(self.left, self.right)]
+    def blocks(self, side: int) -> list[BlockIndex]:
+        """Every block of so many entries a side that it touches, row by row."""
+        rows, columns = (
+            range(first // side, -(-end // side)) for first, end in ((self.top, self.bottom), (self.left, self.right))
+        )
+        return [(r, c) for r in rows for c in columns]
+
+    def within(self, block: BlockIndex, side: int) -> Window:
+        """Return the part of it that lies in a block."""
+        top, left = (n * side for n in block)
+        return Window(
+            max(self.top, top), max(self.left, left), min(self.bottom, top + side), min(self.right, left + side)
+        )  # fmt: skip
+
+    def seen_from(self, top: int, left: int) -> tuple[slice, slice]:
+        """Rows and columns of it in an array that begins at this entry."""
+        return slice(self.top - top, self.bottom - top), slice(self.left - left, self.right - left)
 
     def halves(self) -> tuple[Window, Window]:
         """Cut across the longer side."""
@@ -45,70 +64,136 @@ class Window:
         return Window(self.top, self.left, self.bottom, middle), Window(self.top, middle, self.bottom, self.right)
 
 
-def cover(missing: list[BlockIndex], largest: int, rim: float) -> list[Window]:
-    """Cover blocks with few, large windows: each brings a rim with it that is computed and thrown away.
+@dataclass(frozen=True)
+class Rules:
+    """Rules by which entries are covered.
 
-    A window is cut where that saves work, or where a side is longer than allowed.
+    Attributes
+    ----------
+    largest : int
+        Entries a side of a window.
+    rim : float
+        Entries that a window costs more in height and in width: of its halo, and of the cells that its last ones pool.
+    each : float
+        Entries that could be encoded in the time that a window takes beside its encoding.
+    block : int
+        Entries a side of a block: too large windows are cut between blocks where that is possible.
+    """
+
+    largest: int
+    rim: float
+    each: float = 0.0
+    block: int = 1
+
+    def cost(self, window: Window) -> float:
+        """Entries that could be encoded in the time of a window."""
+        height, width = window.shape
+        return (height + self.rim) * (width + self.rim) + self.each
+
+
+def cover(wanted: IntArray, rules: Rules) -> list[Window]:
+    """Cover entries with windows, each entry by one: cut where that saves work, or where a side is longer than allowed.
 
     Parameters
     ----------
-    missing : list of (row, column)
-    largest : int
-        Blocks a side.
-    rim : float
-        Cells of the halo on both sides together, in blocks.
+    wanted : (n, 2) int64
+        Rows and columns.
+    rules : Rules
 
     Returns
     -------
     list of Window
-        From the top down.
+        From the top down. They do not overlap.
     """
-    if not missing:
+    if not len(wanted):
         return []
-    grid = np.array(missing)
-    origin = grid.min(axis=0)
-    wanted = np.zeros(tuple(grid.max(axis=0) - origin + 1), dtype=bool)
-    wanted[tuple((grid - origin).T)] = True
-    out = _cut(wanted, int(origin[0]), int(origin[1]), largest, rim)
+    mask, origin = mask_of(wanted)
+    out = _cut(mask, origin, rules)
     return sorted(out, key=lambda w: (w.top, w.left))
 
 
-def _cut(wanted: npt.NDArray[np.bool_], top: int, left: int, largest: int, rim: float) -> list[Window]:
-    rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+def touched(windows: list[Window], wanted: IntArray) -> list[Window]:
+    """Return the windows that hold any of the entries (n, 2)."""
+    if not len(wanted):
         return []
+    mask, (top, left) = mask_of(wanted)
+    whole = Window(top, left, top + mask.shape[0], left + mask.shape[1])
+    return [window for window in windows if mask[_common(window, whole).seen_from(top, left)].any()]
+
+
+def _common(window: Window, other: Window) -> Window:
+    top, left = max(window.top, other.top), max(window.left, other.left)
+    return Window(top, left, max(top, min(window.bottom, other.bottom)), max(left, min(window.right, other.right)))
+
+
+def mask_of(wanted: IntArray) -> tuple[Bools, tuple[int, int]]:
+    """Draw entries (n, 2), at least one: True where one is, in the rectangle round them all; and its first entry."""
+    origin = wanted.min(axis=0)
+    mask = np.zeros(tuple(wanted.max(axis=0) - origin + 1), dtype=bool)
+    mask[tuple((wanted - origin).T)] = True
+    return mask, (int(origin[0]), int(origin[1]))
+
+
+def _cut(wanted: Bools, origin: tuple[int, int], rules: Rules) -> list[Window]:
+    rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
     wanted = wanted[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    top, left = top + int(rows[0]), left + int(columns[0])
+    top, left = origin[0] + int(rows[0]), origin[1] + int(columns[0])
     height, width = wanted.shape
-    fits = max(height, width) <= largest
-    if fits and wanted.all():
-        return [Window(top, left, top + height, left + width)]
-    whole = (height + rim) * (width + rim)
-    best, where = (whole if fits else np.inf), None
-    for axis, size in enumerate(wanted.shape):
-        for at in _cuts(size, largest):
-            cost = sum(_cost(part, rim) for part in np.split(wanted, [at], axis=axis))
-            if cost < best:
-                best, where = cost, (axis, at)
-    if where is None:
-        return [Window(top, left, top + height, left + width)]
-    axis, at = where
-    first, second = np.split(wanted, [at], axis=axis)
-    step = (top + at, left) if axis == 0 else (top, left + at)
-    return [*_cut(first, top, left, largest, rim), *_cut(second, *step, largest, rim)]
+    fits = max(height, width) <= rules.largest
+    best = (height + rules.rim) * (width + rules.rim) + rules.each if fits else np.inf
+    where: tuple[int, int] | None = None
+    for axis, (picture, first) in enumerate(((wanted, top), (wanted.T, left))):
+        at, costs = _cuts(picture, rules)
+        if not fits:
+            chosen = np.isin(at, _equal_parts(len(picture), first, rules))
+            at, costs = at[chosen], costs[chosen]
+        if len(at) and costs.min() < best:
+            best, where = float(costs.min()), (axis, int(at[costs.argmin()]))
+    whole = [Window(top, left, top + height, left + width)]
+    if where is None and not (max(height, width) > 2 * rules.rim and _has_hole(wanted)):
+        return whole
+    # No single cut frees a hole, but the next ones may.
+    axis, cut = where or ((0, height // 2) if height >= width else (1, width // 2))
+    one, other = np.split(wanted, [cut], axis=axis)
+    step = (top + cut, left) if axis == 0 else (top, left + cut)
+    parts = [*_cut(one, (top, left), rules), *_cut(other, step, rules)]
+    return parts if where is not None or sum(rules.cost(part) for part in parts) < best else whole
 
 
-def _cuts(size: int, largest: int) -> range | list[int]:
-    """Return where a side may be cut: anywhere if it fits, else into equal parts that each fit."""
-    if size <= 1:
-        return []
-    parts = -(-size // largest)
-    return range(1, size) if parts == 1 else [round(size * k / parts) for k in range(1, parts)]
+def _has_hole(wanted: Bools) -> bool:
+    """Tell whether a square of `HOLE` entries a side, of those side by side, is empty."""
+    rows, columns = (-(-n // HOLE) for n in wanted.shape)
+    squares = np.zeros((rows * HOLE, columns * HOLE), dtype=bool)
+    squares[: wanted.shape[0], : wanted.shape[1]] = wanted
+    return not squares.reshape(rows, HOLE, columns, HOLE).any(axis=(1, 3)).all()
 
 
-def _cost(wanted: npt.NDArray[np.bool_], rim: float) -> float:
-    """Work to encode the smallest window round the wanted blocks, in blocks."""
-    rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return 0.0
-    return float((rows[-1] - rows[0] + 1 + rim) * (columns[-1] - columns[0] + 1 + rim))
+def _cuts(picture: Bools, rules: Rules) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """Return every line before which a picture can be cut, and what both parts then cost."""
+    height, width = picture.shape
+    lines = picture.any(axis=1)
+    first = np.where(lines, picture.argmax(axis=1), width)
+    end = np.where(lines, width - picture[:, ::-1].argmax(axis=1), 0)
+    number = np.arange(height)
+    # Of the lines above a cut: where they begin, where they end, and the last one that holds anything; then below it.
+    above = np.minimum.accumulate(first), np.maximum.accumulate(end), np.maximum.accumulate(number * lines)
+    below = (
+        np.minimum.accumulate(first[::-1])[::-1],
+        np.maximum.accumulate(end[::-1])[::-1],
+        np.minimum.accumulate(np.where(lines, number, height)[::-1])[::-1],
+    )
+    upper = (above[2] + 1 + rules.rim) * (above[1] - above[0] + rules.rim) + rules.each
+    lower = (height - below[2] + rules.rim) * (below[1] - below[0] + rules.rim) + rules.each
+    return number[1:], upper[:-1] + lower[1:]
+
+
+def _equal_parts(size: int, first: int, rules: Rules) -> list[int]:
+    """Return where a side that is too long may be cut: into equal parts, between blocks if they then fit, too."""
+    parts = -(-size // rules.largest)
+    out = []
+    for k in range(1, parts):
+        even = round(size * k / parts)
+        between = round((first + even) / rules.block) * rules.block - first
+        fit = 0 < between <= k * rules.largest and 0 < size - between <= (parts - k) * rules.largest
+        out.append(between if fit else even)
+    return out
