@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class Person:
         self.window.close()
         self.rest(1)
         self.heart.close()
-        self.viewer.close()
+        with suppress(RuntimeError):  # Qt may have deleted the closed window by now
+            self.viewer.close()
 
     # time
 
@@ -531,6 +533,48 @@ def exploring(person: Person) -> None:
     person.look("side by side", 2)
     person.press("Slides side by side")
     person.look("one again")
+    several_models(person)
+    report(person)
+
+
+def several_models(person: Person) -> None:
+    """Predict with a second model; side by side, in the same colours, where they disagree."""
+    dock = person.dock
+    person.top()
+    person.choose("demo-paper")
+    person.predict_whole()
+    person.look("a second model")
+    section = person.fold("Several models").section
+    person.look("several models")
+    person.press("Models side by side")
+    person.rest(1)
+    person.look("models side by side", 2)
+    person.press("same colours for all")
+    person.look("the same colours")
+    person.press("Models side by side")
+    person.press("Compare", section)
+    person.wait(lambda: section.agreement.table.frame is not None)
+    person.press("where they disagree")
+    person.bring(section.agreement.table)
+    person.look("where they disagree")
+    person.press("where they disagree")
+    assert dock.state.map is not None
+
+
+def report(person: Person) -> None:
+    """Ask for a report, and read its first page."""
+    person.top()
+    path = person.data / "S902.pdf"
+    section = person.dock.result
+    asked = section.ask_report()
+    asked.fields.rows["format"].widget.value = "PDF"
+    asked.fields.rows["file"].widget.value = path
+    asked.fields.rows["open"].widget.value = False
+    person.look("report")
+    person.press("Save", asked)
+    person.look("report, writing", 0.1)
+    person.wait(path.exists)
+    person.look("report written")
 
 
 def fine_tune(person: Person) -> None:
