@@ -46,6 +46,7 @@ class FakeSlide:
         image[::40] = (150, 90, 160)
         self.levels = [image, image[::4, ::4].copy()]
         self.pictures, self.picture = [Picture(1, shape)], 1
+        self.tissue_at_hand = True
         self.overviews, self.downsamples = None, [(1.0, 1.0), (4.0, 4.0)]
         self.mask = FakeMask(np.ones((shape[0] // 16, shape[1] // 16), bool), (16.0, 16.0))
         self.mask.mask[:, :8] = False

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -27,6 +27,9 @@ from napari_nh2st.slides.sniff import refuse_obvious
 from napari_nh2st.slides.source import Source
 from napari_nh2st.slides.tissue import TissueMask
 from napari_nh2st.terminal import option
+
+if TYPE_CHECKING:
+    from napari_nh2st.slides.tissue_fields import TissueFields
 
 # A level may be this much coarser than requested: 4.0002 instead of 4 is a rounded side, not a loss.
 COARSER = 1.005
@@ -85,6 +88,7 @@ class Slide:
         self._source = source
         self._mpp = mpp
         self._tissue: TissueMask | None = None
+        self._fields: TissueFields | None = None
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -179,7 +183,7 @@ class Slide:
             raise SlideError(size.problem)
         other = copy.copy(self)
         other._mpp = Mpp(size.value, source)
-        other._tissue = None
+        other._tissue = other._fields = None
         return other
 
     def level_for(self, scale: float) -> int:
@@ -280,6 +284,23 @@ class Slide:
             self.prepare(mask_step(self.shape, self.mpp), tell=tell, cancelled=cancelled)
             self._tissue = find_tissue(self.read, self.shape, self.mpp)
         return self._tissue
+
+    @property
+    def tissue_at_hand(self) -> bool:
+        """Tell whether `tissue` answers without making overviews first."""
+        if self._tissue is not None or self.overviews is None:
+            return True
+        from napari_nh2st.slides.find_tissue import mask_step
+
+        return self.overviews.complete(self.level_for(mask_step(self.shape, self.mpp)))
+
+    def tissue_fields(self) -> TissueFields:
+        """Return the tissue as it is found field by field, for a view of a slide whose overviews are not made yet."""
+        if self._fields is None:
+            from napari_nh2st.slides.tissue_fields import TissueFields
+
+            self._fields = TissueFields(self)
+        return self._fields
 
     def damaged(self, box: Box, scale: float | None = None) -> bool:
         """Return True if a box touches a tile that is known to be missing or undecodable.

@@ -31,7 +31,7 @@ from napari_nh2st.viewer.predict.events import (
     Step,
     Stopped,
 )
-from napari_nh2st.viewer.predict.inputs import PredictionInputs, count_tissue_tiles, edited_tissue
+from napari_nh2st.viewer.predict.inputs import PredictionInputs, count_tissue_tiles, edited_tissue, look_over
 from napari_nh2st.viewer.predict.messages import NO_TISSUE
 from napari_nh2st.viewer.predict.region import Region
 from napari_nh2st.viewer.predict.view_steps import follow_view
@@ -341,6 +341,9 @@ class Controller:
 
     def _steps(self, request: Request, stop: threading.Event) -> Iterator[Event]:
         _check(stop)  # many may wait for a thread while a view is being moved
+        if not request.follow:
+            for share in look_over(request.slide, stop.is_set):
+                yield Step(f"looking the slide over, {share:.0%}")
         if not request.follow or self._inputs is None:
             yield Step("loading the model")
         inputs = self.inputs_for(request, stop.is_set)
@@ -383,6 +386,9 @@ class Controller:
         Cancelled
             If that is asked for before it is there.
         """
+        if not request.follow:
+            for _ in look_over(request.slide, cancelled):
+                pass
         with self._making:  # one at a time: a job that was given up may still be at it
             if cancelled():
                 raise Cancelled("stopped")

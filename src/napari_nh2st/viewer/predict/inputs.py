@@ -6,10 +6,12 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.viewer.predict.events import Arrived, Request
 from napari_nh2st.viewer.predict.region import Region
@@ -17,6 +19,8 @@ from napari_nh2st.viewer.state.predicted_map import PredictedMap, Preview
 from napari_nh2st.viewer.state.services import Services
 
 Cancelled = Callable[[], bool]
+_BY_FIELDS = "field by field"
+_LOOKING_S = 0.4  # seconds after which a person hears how far it is
 _COUNTED = 200_000  # tiles that are counted one by one: a tenth of a second
 
 
@@ -88,18 +92,58 @@ class PredictionInputs:
 
 
 def edited_tissue(request: Request) -> tuple[Any, str | None]:
-    """Return the tissue mask as the user edited it and what tells it from others; None where it is the slide's own."""
+    """Return the tissue mask as the user edited it and what tells it from others; None where it is the slide's own.
+
+    A view does not wait for the overviews of a slide without levels: its tissue is found field by field.
+    """
+    if request.tissue is None:
+        by_fields = request.follow and not request.slide.tissue_at_hand
+        return (request.slide.tissue_fields(), _BY_FIELDS) if by_fields else (None, None)
     own = request.slide.tissue()
-    if request.tissue is None or np.array_equal(request.tissue, own.mask):
+    if np.array_equal(request.tissue, own.mask):
         return None, None
     edited = replace(own, mask=request.tissue)  # the pixels of the mask stay where they were
     return edited, hashlib.blake2b(request.tissue.tobytes()).hexdigest()
 
 
+def look_over(slide: Any, cancelled: Cancelled) -> Iterator[float]:
+    """Find the tissue of a whole slide; yield now and then which share of its tiles were looked at.
+
+    Raises
+    ------
+    Cancelled
+        What was looked at stays in the cache.
+    """
+    most = 1
+    while not slide.tissue_at_hand:
+        told: dict[str, tuple[int, int]] = {"at": (0, 0)}
+        try:
+            slide.tissue(tell=partial(_note, told), cancelled=partial(_over, time.monotonic() + _LOOKING_S, cancelled))
+        except Stopped:
+            if cancelled():
+                raise
+            done, total = told["at"]
+            most = max(most, total)
+            yield 1 - (total - done) / most
+
+
+def _note(told: dict[str, tuple[int, int]], done: int, total: int) -> None:
+    told["at"] = done, total
+
+
+def _over(until: float, cancelled: Cancelled) -> bool:
+    return cancelled() or time.monotonic() > until
+
+
 def count_tissue_tiles(services: Services, slide: Any, card: Any, pitch: int, tissue: Any) -> int:
-    """Count the tiles with tissue of a whole slide; where they are very many, judge from those of coarse detail."""
+    """Count the tiles with tissue of a whole slide; where they are very many, judge from those of coarse detail.
+
+    Where the whole was not looked at yet, all tiles count.
+    """
     height, width = slide.shape
     all_tiles = height * width / (card.scale_on(slide.require_mpp()) * pitch) ** 2
+    if not slide.tissue_at_hand:
+        return max(1, round(float(all_tiles)))
     counted = pitch if all_tiles <= _COUNTED else card.patch
     tiles = services.lattice_for(slide, card, pitch=counted, tissue=tissue)
     return max(1, round(len(tiles) * (counted / pitch) ** 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_nh2st.errors import Nh2stError, SlideError
@@ -307,7 +308,7 @@ class PredictPresenter:
         """Load the model for the chosen slide while a person still looks at it: Predict then starts at once."""
         if not self.state.ready or self.controller.running:
             return
-        request = self.workspace.requests.whole_slide()
+        request = replace(self.workspace.requests.whole_slide(), follow=True)  # a view comes first
         # an error is shown when the prediction is asked for
         self._background.call(self.controller.inputs_for, request, then=self._made_ready, failed=lambda error: None)
 

@@ -112,7 +112,8 @@ class Services:
         from napari_nh2st.engine.stain_check import measure_stain
 
         _wait_for_no_trial(device)
-        measure_stain(slide)  # so that warnings_for knows its stain
+        if slide.tissue_at_hand:
+            measure_stain(slide)  # so that warnings_for knows its stain
         options = PredictionOptions(device=device, tissue=tissue, view=view)
         return open_session(slide, model, pitch=pitch, options=options.for_scoring() if scoring else options)
 
