@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.bench import agreement, busy, contenders, data_sets, durable, profile, run, training, window
+from napari_nh2st.bench import (
+    agreement,
+    busy,
+    contenders,
+    data_sets,
+    durable,
+    overviews,
+    profile,
+    run,
+    training,
+    window,
+)
 from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 from napari_nh2st.bench.rates import Rate
 from napari_nh2st.bench.released import ARCHITECTURE, Released
@@ -252,3 +263,12 @@ def test_a_stage_within_another_is_taken_out_of_it():
     after = {name: s.wall for (_, name), s in stages.spent.items()}
     assert after["outer"] == before["outer"]
     assert after["inner"] > before["inner"]
+
+
+def test_slides_without_levels(small, monkeypatch):
+    monkeypatch.setattr(overviews, "SIZE_QUICK", (2304, 2048))
+    monkeypatch.setattr(overviews, "HUGE", (20_000, 10_000))
+    found = overviews.compare(small, lambda done, total: None)
+    assert set(found.values) == set(overviews.KEYS)
+    assert all(v.value > 0 for v in found.values.values())
+    assert "Mpx/s" in found.notes["overviews_over_decoder"]

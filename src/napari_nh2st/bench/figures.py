@@ -77,6 +77,8 @@ OTHERS = (
     Figure("second_run_encoded", "counts", "second run over a finished region: tiles encoded", {"": 0}, at_most=True),
     Figure("killed_lost", "counts", "killed in mid-run: tiles lost that had been kept", {"": 0}, at_most=True),
     Figure("killed_difference", "counts", "killed, run again: largest difference", {"": 0}, at_most=True),
+    Figure("overviews_over_decoder", "ratios", "slide without levels: overviews, px/s over the bare decoder's"),
+    Figure("first_pixels_without_levels", "seconds", "100,000 x 80,000 px of it: first look, s", {"": 1}, at_most=True),
     Figure("huge_slide", "memory_mb", "peak memory, 100,000 x 80,000 px, MB", {"": 2500}, at_most=True),
     Figure("small_slide", "memory_mb", "peak memory, a slide a sixteenth the size, MB"),
     Figure("huge_over_small", "ratios", "peak memory of the one over the other", {"": 1.15}, at_most=True),

@@ -30,8 +30,8 @@ Rgb = npt.NDArray[np.uint8]
 _FORMATS = {2: "s", 3: "H", 4: "I", 5: "I", 16: "Q"}
 
 
-def write_huge(path: str | Path, pixels: Rgb, size: tuple[int, int], mpp: float = 0.5) -> Path:
-    """Write a pyramidal tiled BigTIFF that repeats a picture.
+def write_huge(path: str | Path, pixels: Rgb, size: tuple[int, int], mpp: float = 0.5, *, levels: int = LEVELS) -> Path:
+    """Write a tiled BigTIFF that repeats a picture, pyramidal by default.
 
     Parameters
     ----------
@@ -42,18 +42,20 @@ def write_huge(path: str | Path, pixels: Rgb, size: tuple[int, int], mpp: float 
         Of level 0.
     mpp : float
         What the resolution tags say.
+    levels : int
+        1 leaves out all but the finest.
     """
     picture = np.pad(pixels, _to_period(pixels), mode="wrap")[:PERIOD, :PERIOD]
     image = Image.fromarray(picture)
     with finished_file(path) as draft, draft.open("wb") as file:
         file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0))
-        levels = []
-        for level in range(LEVELS):
+        written = []
+        for level in range(levels):
             shrunk = np.asarray(image if level == 0 else image.reduce(2**level))
             width, height = (-(-side // 2**level) for side in size)
-            levels.append((width, height, *_write_tiles(file, shrunk, width, height)))
+            written.append((width, height, *_write_tiles(file, shrunk, width, height)))
         link = 8  # where the offset of the next directory is to be written
-        for level, (width, height, offsets, counts) in enumerate(levels):
+        for level, (width, height, offsets, counts) in enumerate(written):
             tags = _tags(level, width, height, mpp * 2**level, offsets, counts)
             link = _write_directory(file, tags, link)
     return Path(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from napari_nh2st.bench import agreement, busy, contenders, durable, memory, peers, profile, training, window
+from napari_nh2st.bench import agreement, busy, contenders, durable, memory, overviews, peers, profile, training, window
 from napari_nh2st.bench.data_sets import SEED, BenchOptions, DataSets, own_cache
 from napari_nh2st.bench.figures import BY_KEY, Findings, document
 from napari_nh2st.bench.rates import Clock, failure
@@ -55,6 +55,7 @@ PARTS = (
     Part("where the time goes", profile.KEYS, lambda m, _, tell: profile.profile(m, tell)),
     Part("a second run", ("second_run_encoded",), lambda m, _, __: durable.second_run(m)),
     Part("a run that is killed", ("killed_lost", "killed_difference"), lambda m, _, __: durable.killed(m)),
+    Part("slides without levels", overviews.KEYS, lambda m, _, tell: overviews.compare(m, tell)),
     Part("peak memory", ("huge_slide", "small_slide", "huge_over_small"), lambda m, _, __: memory.compare(m)),
     Part("the window", window.KEYS, lambda m, _, __: window.compare(m)),
 )
