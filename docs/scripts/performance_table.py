@@ -201,6 +201,8 @@ def peers(report):
         f"{about['slide']}; model {about['model']}; LazySlide {report['versions']['lazyslide']}, torch "
         f"{report['versions']['torch']}; median of {rounds} rounds (smallest to largest)."
     ]
+    others = statistics.mean(run[2] for each in runs.values() for run in each)
+    lines.append(f"Other programs took {others:.0%} of the processor meanwhile.")
     lines += [
         f"LazySlide's best settings, encoder {name}: {_settings(b['best'])}." for name, b in report["best"].items()
     ]

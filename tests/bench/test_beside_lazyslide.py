@@ -9,7 +9,7 @@ import performance_table
 import pytest
 from PIL import Image
 
-from napari_nh2st.bench import beside_lazyslide, peers
+from napari_nh2st.bench import beside_lazyslide, peers, watch
 from napari_nh2st.bench.beside_lazyslide import ROWS, Measured, Report, Row, measure, ratio, read_report
 from napari_nh2st.bench.peer_data import write_svs
 from napari_nh2st.bench.peer_environment import Peer, set_up
@@ -44,6 +44,12 @@ class Programs:
         return [call for call in self.calls if "predict" in call[0]]
 
 
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch):
+    """Measure as on an idle machine, whatever else runs beside the tests."""
+    monkeypatch.setattr(watch, "_busy_seconds", lambda: 0.0)
+
+
 def measured_with(programs, tmp_path):
     model = small_model(tmp_path).path
     models = dict.fromkeys(("ours", "ResNet-18"), model)
@@ -56,7 +62,7 @@ def test_every_row_is_measured_in_each_round(tmp_path):
     report = Report(ABOUT)
     measure(measured_with(programs, tmp_path), report, 2, lambda r: kept.append(len(r.runs)), lines.append)
     assert {name: len(runs) for name, runs in report.runs.items()} == {row.name: 2 for row in ROWS}
-    assert kept == [0, 0, len(ROWS), len(ROWS)]  # what is measured is written, and no half of a round
+    assert kept == [0, 0, *range(1, len(ROWS) + 1), *[len(ROWS)] * len(ROWS)]  # written after each run
     assert sum("--search" in words for words, _ in programs.calls) == 2
     settings = [
         json.loads(words[words.index("--settings") + 1]) for words, _ in programs.calls if "--settings" in words
@@ -84,20 +90,48 @@ def test_a_later_run_keeps_all_but_the_embeddings(tmp_path):
     assert [environment["NH2ST_CACHE"] for _, environment in programs.ours()] == [str(tmp_path / "cache")] * 2
 
 
+def test_a_run_that_others_disturb_is_measured_again(tmp_path, monkeypatch):
+    shares = iter([0.5, 0.1, *[0.4, 0.3, 0.6], *[0.0] * len(ROWS)])
+    measured, report = measured_with(Programs(), tmp_path), Report(ABOUT, dict.fromkeys(("ResNet-18", "ours"), BEST))
+    monkeypatch.setattr(Measured, "run", lambda *_: (1.0, 2.0, next(shares)))
+    measure(measured, report, 1, lambda report: None, lambda line: None)
+    kept = [runs[0][2] for runs in report.runs.values()]
+    assert kept == [0.1, 0.3, *[0.0] * (len(ROWS) - 2)]  # the least disturbed of three, where all are
+
+
+def test_an_interrupted_round_goes_on(tmp_path):
+    programs = Programs()
+    report = Report(
+        ABOUT, dict.fromkeys(("ResNet-18", "ours"), BEST), {row.name: [(1.0, 2.0, 0.0)] for row in ROWS[:9]}
+    )
+    measure(measured_with(programs, tmp_path), report, 1, lambda report: None, lambda line: None)
+    assert len(programs.calls) == len(ROWS) - 9
+
+
 def test_known_settings_are_not_searched_again_and_rounds_are_added(tmp_path):
     programs, path = Programs(), tmp_path / "report.json"
     measured = measured_with(programs, tmp_path)
-    for _ in range(2):
+    for rounds in (1, 2):
         report = read_report(path, ABOUT)
-        measure(measured, report, 1, lambda r: path.write_text(json.dumps(r.document())), lambda line: None)
+        measure(measured, report, rounds, lambda r: path.write_text(json.dumps(r.document())), lambda line: None)
     assert sum("--search" in words for words, _ in programs.calls) == 2
     assert {len(runs) for runs in read_report(path, ABOUT).runs.values()} == {2}
     with pytest.raises(Nh2stError, match="of another slide"):
         read_report(path, {**ABOUT, "slide": "section B4"})
 
 
+def test_a_watch_tells_what_others_took(monkeypatch):
+    busy, own = iter([100.0, 104.0]), iter([10.0, 11.0])
+    monkeypatch.setattr(watch, "_busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(watch, "_own_seconds", lambda: next(own))
+    monkeypatch.setattr(watch.time, "perf_counter", iter([0.0, 3.0]).__next__)
+    monkeypatch.setattr(watch.os, "cpu_count", lambda: 2)
+    assert watch.Watch().stop() == (3.0, 0.5)  # 4 seconds of 6, one of them ours
+
+
 def report_of(seconds):
-    runs = {row.name: [(seconds[row.program, row.way], 6.0), (2 * seconds[row.program, row.way], 6.0)] for row in ROWS}
+    each = {row: seconds[row.program, row.way] for row in ROWS}
+    runs = {row.name: [(took, 6.0, 0.0), (2 * took, 6.0, 0.1)] for row, took in each.items()}
     return Report(ABOUT, {"ResNet-18": BEST}, runs, VERSIONS).document()
 
 
@@ -115,6 +149,7 @@ def test_the_ratios_are_those_of_each_round_and_the_bench_reads_them(tmp_path):
 def test_the_table_says_what_is_reached_and_what_is_short():
     table = performance_table.peers(report_of({**SECONDS, ("LazySlide", "best"): 2.4}))
     assert "section C2; model her2st; LazySlide 0.13.0, torch 2; median of 2 rounds" in table
+    assert "Other programs took 5% of the processor" in table
     assert "encoder ResNet-18: batches of 64, 2 workers, bfloat16." in table
     coarse = "| nh2st, coarse, new cache | ResNet-18 | 3.0 (2.0 to 4.0) | 2.25 | "
     assert f"{coarse}4.00 (4.00 to 4.00); asked 3: ok | 1.20 (1.20 to 1.20); asked 1.3: short |" in table

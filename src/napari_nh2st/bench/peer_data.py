@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -46,12 +45,6 @@ def write_svs(picture: Path, mpp: float, path: Path, levels: int) -> Path:
                 metadata=None,
             )
     return path
-
-
-def card_of(folder: Path) -> dict[str, Any]:
-    """Read the card of a model folder."""
-    card: dict[str, Any] = json.loads((folder / "card.json").read_text("utf-8"))
-    return card
 
 
 def machine() -> dict[str, Any]:
