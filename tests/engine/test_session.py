@@ -170,6 +170,53 @@ def test_only_entries_that_places_need_are_encoded(slide, context, monkeypatch):
     assert all((w.top % 16, w.left % 16) != (0, 0) for w in windows[:1])  # not of whole blocks
 
 
+@pytest.fixture
+def two_cores():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_on_two_cores_windows_are_read_and_encoded_side_by_side(slide, context, monkeypatch):
+    places, expected = whole(slide, context)
+    monkeypatch.setattr(block_encoder, "LARGEST", 2)
+    both, threads = threading.Barrier(2), []
+    maps = ModelRunner._maps
+
+    def meeting(*args):
+        threads.append((threading.current_thread().name, torch.get_num_threads()))
+        if len(threads) <= 2:
+            both.wait(20)  # the first window waits for the second
+        return maps(*args)
+
+    monkeypatch.setattr(ModelRunner, "_maps", meeting)
+    one = session(slide, context)
+    assert_same(collect(one.stream(places), len(places), expected.shape[1]), expected)
+    assert {cores for _, cores in threads} == {1}
+    assert len({name for name, _ in threads}) == 2
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_what_goes_wrong_in_a_window_ends_a_run_on_two_cores(slide, context, monkeypatch):
+    monkeypatch.setattr(block_encoder, "LARGEST", 2)
+    one, encoding = session(slide, context), []
+
+    def stop(*_):
+        encoding.append(1)
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(one.runner, "encode_window", stop)
+    with pytest.raises(Nh2stError, match="not enough memory"):
+        list(one.stream(one.places()))
+    begun = len(encoding)
+    with pytest.raises(Cancelled):
+        list(one.stream(one.places(), cancelled=lambda: True))
+    assert len(encoding) == begun
+
+
 def test_a_block_is_completed_by_later_runs_and_sessions(slide, context, monkeypatch, tmp_path):
     monkeypatch.setenv("NH2ST_CACHE", str(tmp_path))
     everywhere, expected = whole(slide, context, 16)

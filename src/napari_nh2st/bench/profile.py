@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_nh2st.geometry import TileSet
 
 KEYS = ("encoded_over_tiles", "read_over_tiles")
-Where = Literal["main", "reader"]
+Where = Literal["main", "worker"]
 
 WAITING, REST, READING = "waiting for pixels", "rest in Python", "reading"
 
@@ -42,7 +42,7 @@ class Spent:
     own : float
         Processor time of the thread itself.
     helpers : float
-        Processor time of the threads with which torch shares the work of the main thread.
+        Processor time of the threads that share the work of the main thread.
     """
 
     wall: float = 0.0
@@ -85,7 +85,7 @@ class Stages:
         if names:
             before: _Moment = self._open.last
             with self._lock:
-                spent = self.spent["main" if main else "reader", names[-1]]
+                spent = self.spent["main" if main else "worker", names[-1]]
                 spent.wall += now.wall - before.wall
                 spent.own += now.own - before.own
                 spent.helpers += now.helpers - before.helpers
@@ -102,11 +102,11 @@ class Stages:
 
 
 def helpers_time() -> float:
-    """Processor time of the threads that are not Python's: torch's. 0 where the system does not say."""
+    """Processor time of torch's threads and of those that look at places. 0 where the system does not say."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return 0.0
-    pythons = {thread.native_id for thread in threading.enumerate()}
+    pythons = {t.native_id for t in threading.enumerate() if not t.name.startswith("nh2st-look")}
     total = 0.0
     for task in tasks.iterdir():
         if int(task.name) not in pythons:
@@ -189,16 +189,18 @@ def watched(session: Session, run: Run) -> Iterator[None]:
         (store.PredictionStore, "write", "writing results"),
         (embeddings, "read", READING),
     ]
-    read, maps = embeddings.read, runner._maps
+    read, maps, counting = embeddings.read, runner._maps, threading.Lock()
 
     def counting_read(*args: Any) -> Any:
         pixels = read(*args)
-        run.pixels += pixels.size // 3
+        with counting:
+            run.pixels += pixels.size // 3
         return pixels
 
-    def counting_maps(image: Any) -> Any:
-        run.cells += image.shape[2] * image.shape[3] // runner.stride**2
-        return maps(image)
+    def counting_maps(image: Any, *rest: Any) -> Any:
+        with counting:
+            run.cells += image.shape[2] * image.shape[3] // runner.stride**2
+        return maps(image, *rest)
 
     ahead = read_ahead
 

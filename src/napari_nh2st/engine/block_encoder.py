@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from napari_nh2st.engine.compute_threads import compute_threads
 from napari_nh2st.engine.embeddings import DenseEmbeddings, Embeddings, PatchEmbeddings
 from napari_nh2st.engine.groups import PlaceGroup, WaitingGroups
 from napari_nh2st.engine.model_runner import F32, U8
 from napari_nh2st.engine.out_of_memory import NO_MEMORY, free_memory_of, out_of_memory
 from napari_nh2st.engine.read_ahead import read_ahead
 from napari_nh2st.engine.windows import BlockIndex, Window, touched
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import IntArray
 
 # Blocks per side of a window that is encoded at once. The larger, the less is computed twice; it fits into 1 GB.
@@ -71,11 +73,32 @@ class BlockEncoder:
         else:
             windows = self._from_focus(groups, lacking, focus)
         waiting = WaitingGroups(groups, windows, self.embeddings.block)
-        for window, pixels in read_ahead(windows, self.embeddings.read, threads):
+        for window, pixels in self._ahead(windows, threads, cancelled):
             yield from waiting.ready(cancelled)
-            self._encode(window, pixels, cancelled)
+            if pixels is not None:
+                self._encode(window, pixels, cancelled)
             waiting.encoded(window)
         yield from waiting.ready(cancelled)
+
+    def _ahead(
+        self, windows: Sequence[Window], threads: ThreadPoolExecutor, cancelled: Callable[[], bool]
+    ) -> Iterator[tuple[Window, U8 | None]]:
+        """Yield windows with their pixels, or with None if they are already encoded.
+
+        On a processor with several cores two threads read and encode windows side by side, each with half the cores:
+        so no core waits for another, nor for a file. Elsewhere threads read ahead, and windows are encoded in turn.
+        """
+        cores = torch.get_num_threads() if self.embeddings.runner.device.type == "cpu" else 1
+        if cores == 1 or len(windows) == 1:
+            yield from read_ahead(windows, self.embeddings.read, threads)
+            return
+
+        def encode(window: Window) -> None:
+            if cancelled():
+                raise Cancelled("stopped")
+            self._encode(window, self.embeddings.read(window), cancelled)
+
+        yield from read_ahead(windows, encode, compute_threads("encode", 2, cores // 2))
 
     def entries(self, group: PlaceGroup) -> IntArray:
         """Entries (n, 2) that must be encoded before a group's embeddings can be read."""

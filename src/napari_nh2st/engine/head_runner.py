@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
+from concurrent.futures import wait
 from itertools import pairwise
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_nh2st.engine.compute_threads import compute_threads
 from napari_nh2st.engine.out_of_memory import Halving
 from napari_nh2st.model.folded_head import FoldedHead
 from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST
@@ -123,23 +122,7 @@ def _in_threads(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
         with torch.inference_mode():
             work(part)
 
-    jobs = [_threads(count).submit(alone, part) for part in parts]
+    jobs = [compute_threads("look", count).submit(alone, part) for part in parts]
     wait(jobs)
     for job in jobs:
         job.result()
-
-
-@cache
-def _threads(count: int) -> ThreadPoolExecutor:
-    """Return threads that compute with one processor each, made once in a process."""
-    before, made = torch.get_num_threads(), Barrier(count)
-
-    def begin(_: int) -> None:
-        torch.get_num_threads()  # a thread begins with all of torch's when it first asks, whatever was set before
-        torch.set_num_threads(1)
-        made.wait()
-
-    threads = ThreadPoolExecutor(count, "nh2st-look")
-    list(threads.map(begin, range(count)))
-    torch.set_num_threads(before)  # new threads of others begin with what was set last
-    return threads

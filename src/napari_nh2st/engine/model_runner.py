@@ -71,15 +71,15 @@ def without_padding(encoder: ResNet18) -> ResNet18:
     return net
 
 
+def _ask(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled("stopped")
+
+
 @contextmanager
 def cancellable(encoder: nn.Module, cancelled: Callable[[], bool]) -> Iterator[None]:
     """Ask `cancelled` before every stage of the encoder: a stop takes effect within a fraction of a window."""
-
-    def ask(*_: Any) -> None:
-        if cancelled():
-            raise Cancelled("stopped")
-
-    hooks = [part.register_forward_pre_hook(ask) for part in encoder.children()]
+    hooks = [part.register_forward_pre_hook(lambda *_: _ask(cancelled)) for part in encoder.children()]
     try:
         yield
     finally:
@@ -128,10 +128,10 @@ class ModelRunner:
         (rows, columns, d) float32
         """
         assert isinstance(self.net, ContextNH2ST)
-        with cancellable(self.encoder, cancelled), self._computing():
+        with self._computing():
             # A byte a channel goes to the device; height, width, channel is the order of channels-last already.
             image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
-            out = self._numpy(F.avg_pool2d(self._maps(image).float(), 7, stride=1)[0].permute(1, 2, 0))
+            out = self._numpy(F.avg_pool2d(self._maps(image, cancelled).float(), 7, stride=1)[0].permute(1, 2, 0))
             if self.net.kernel_head is None:
                 return out
             return np.concatenate([out, self._stain(pixels, image)], axis=2)
@@ -148,20 +148,26 @@ class ModelRunner:
         maps = stain_maps(image[..., rim : rim + height, rim : rim + width], stride)
         return self._numpy(maps[0, :, 1:-1, 1:-1].permute(1, 2, 0))
 
-    def _maps(self, image: Tensor) -> Tensor:
-        """Feature maps of (1, 3, H, W) bytes. On a processor the widest layers run in bands that fit a buffer."""
-        if self.device.type != "cpu":
-            return self.encoder.late(self.encoder.early(image.float().contiguous(memory_format=self.layout)))
+    def _maps(self, image: Tensor, cancelled: Callable[[], bool]) -> Tensor:
+        """Feature maps of (1, 3, H, W) bytes. On a processor the widest layers run in bands that fit a buffer.
+
+        Several threads may ask at once, so the encoder has no hooks.
+        """
         seen = 2 * self.encoder.early_radius + 1  # lines of the image behind a line of `early`
         line = image.shape[3] * self.encoder.conv1.out_channels  # bytes of the first layer a line of the image
         height = (image.shape[2] - seen) // 4 + 1
-        band = max(1, (BUFFER // line - seen) // 4 + 1)
+        band = max(1, (BUFFER // line - seen) // 4 + 1) if self.device.type == "cpu" else height
         parts = []
         for top in range(0, height, band):
+            _ask(cancelled)
             bottom = min(height, top + band)
             part = image[:, :, 4 * top : 4 * (bottom - 1) + seen].float().contiguous(memory_format=self.layout)
             parts.append(self.encoder.early(part))
-        return self.encoder.late(torch.cat(parts, dim=2))
+        maps = torch.cat(parts, dim=2)
+        for stage in self.encoder.late_stages:
+            _ask(cancelled)
+            maps = stage(maps)
+        return maps
 
     def encode_patches(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
         """Encode patches by themselves: (n, patch, patch, 3) -> (n, d).

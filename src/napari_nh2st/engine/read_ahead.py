@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 What = TypeVar("What")
@@ -36,5 +36,4 @@ def read_ahead(
                 coming.append((following, threads.submit(read, following)))
             yield window, pixels.result()
     finally:
-        for _, future in coming:
-            future.cancel()
+        wait([future for _, future in coming if not future.cancel()])

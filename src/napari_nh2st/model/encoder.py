@@ -90,8 +90,14 @@ class ResNet18(nn.Module):
 
     def late(self, x: Tensor) -> Tensor:
         """Run the rest: (B, width, H / 4, W / 4) -> (B, 8 * width, H / stride, W / stride)."""
-        out: Tensor = self.layer4(self.layer3(self.layer2(x)))
-        return out
+        for stage in self.late_stages:
+            x = stage(x)
+        return x
+
+    @property
+    def late_stages(self) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+        """The stages of `late`, in their order."""
+        return self.layer2, self.layer3, self.layer4
 
     @property
     def receptive_radius(self) -> int:
