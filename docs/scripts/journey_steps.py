@@ -549,7 +549,7 @@ def several_models(person: Person) -> None:
     person.press("Models side by side")
     person.rest(1)
     person.look("models side by side", 2)
-    person.press("same colours for all")
+    person.press("same colours")
     person.look("the same colours")
     person.press("Models side by side")
     person.press("Compare", section)

@@ -21,7 +21,7 @@ class SidePart(QWidget):
         super().__init__()
         self.button = ActionButton("Models side by side", SIDE_BY_SIDE_TIP)
         self.button.setCheckable(True)
-        self.same_limits = ActionBox("same colours for all", SAME_LIMITS_TIP)
+        self.same_limits = ActionBox("same colours", SAME_LIMITS_TIP)
         self.sentence = Sentence()
         layout = column(self, spacing=4)
         line = row(self.button, self.same_limits)
