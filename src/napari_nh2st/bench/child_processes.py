@@ -17,8 +17,8 @@ ASK_SECONDS = 0.2
 # It ends with the benchmark, however that ends.
 _BUSY = """
 import os
+parent = os.getppid()  # before the benchmark goes on: it may be killed at once
 print(flush=True)
-parent = os.getppid()
 while os.getppid() == parent:
     sum(range(100_000))
 """
