@@ -99,6 +99,12 @@ def on_command_line() -> Iterator[None]:
         _commanded = False
 
 
+def say_to_command_line(message: str) -> None:
+    """Print a line on standard error if a command runs; nothing in Python and in the window."""
+    if _commanded:
+        say(message)
+
+
 def option(name: str, python: str = "") -> str:
     """Name an option as its reader gives it: ``--mpp`` on the command line; in Python `python`, else ``mpp=``."""
     return f"--{name}" if _commanded else python or f"{name.replace('-', '_')}="

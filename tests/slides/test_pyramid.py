@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides import cache, open_slide, overview_level, pyramid
+from napari_nh2st.terminal import on_command_line
 from support.slides import jpeg, picture, png, tiff
 
 
@@ -94,6 +95,17 @@ def test_a_cache_that_lacks_files_is_built_again(tmp_path, own_cache):
         with open_slide(path) as slide:
             assert np.array_equal(slide.levels[1][:], expected)
         assert len(list(own_cache.iterdir())) == 1
+
+
+def test_a_command_says_that_a_large_image_is_decoded_as_a_whole(tmp_path, own_cache, capsys, monkeypatch):
+    monkeypatch.setattr(pyramid, "A_MOMENT", 1000)
+    path = png(tmp_path / "flat.png", picture(100, 130))
+    with on_command_line():
+        for _ in range(2):
+            open_slide(path).close()
+    assert capsys.readouterr().err == "flat.png has no tiles: it is decoded as a whole, once\n"
+    open_slide(png(tmp_path / "other.png", picture(90, 130))).close()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_decoded_slide_whose_cache_was_cleared_says_so(tmp_path, own_cache):

@@ -75,6 +75,7 @@ def settled_places(
     slide: Slide, model: AnyModel, options: PredictionOptions, wishes: Wishes
 ) -> tuple[Settled, TileSet]:
     """Choose the tiles of a slide; make sure that what is to be made of them fits into memory."""
+    slide.tissue(cancelled=options.cancelled)
     settled = settle(results_folder(wishes.out, slide), slide, model, wishes.pitch, options)
     drawn = wishes.drawn
     if drawn is None:

@@ -12,9 +12,11 @@ from napari_nh2st.slides.chunks import ChunkReader, as_array, reader_of
 from napari_nh2st.slides.overview_level import KeptLevel, OverviewLevel, keep, recall_undecodable
 from napari_nh2st.slides.overviews import Overviews
 from napari_nh2st.slides.source import Source
+from napari_nh2st.terminal import say_to_command_line
 
 SMALLEST = 1024  # levels are added until the long side is no more than this
 ENOUGH = 2048  # a file whose own smallest level is no larger than this gets none
+A_MOMENT = 20_000_000  # pixels: more take longer to decode
 
 Level = zarr.Array[Any]
 
@@ -74,6 +76,8 @@ def _files(source: Source) -> ChunkFiles:
 def _decode_into(files: ChunkFiles, source: Source) -> dict[str, Any]:
     """Decode a source and keep it; return the tiles that could not be decoded."""
     assert source.decode is not None
+    if source.shape[0] * source.shape[1] > A_MOMENT:
+        say_to_command_line(f"{source.file.path.name} has no tiles: it is decoded as a whole, once")
     failures = source.file.failures
     keep(source.decode(), files)
     source.file.verify(failures)  # or the cache would keep white, or another slide, for good

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nh2st.errors import Nh2stError
+from napari_nh2st.engine.options import never
+from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import Box
 from napari_nh2st.viewer.predict.events import Request, State
 from napari_nh2st.viewer.predict.region import Region
-from viewer.fakes import GENES, Bench, hidden_at
+from viewer.fakes import GENES, Bench, FakeSlide, hidden_at
 
 
 @pytest.fixture
@@ -124,6 +125,46 @@ def test_edited_mask_is_obeyed_and_has_its_own_map(bench: Bench) -> None:
     x = edited.tiles().centres[edited.done][:, 0]
     assert x.max() < 40 * 16
     assert whole.done.sum() > edited.done.sum()
+
+
+class Unseen(FakeSlide):
+    """A slide without levels: its tissue takes two looks, a view's is there."""
+
+    looks = 0
+
+    @property
+    def tissue_at_hand(self) -> bool:
+        return self.looks > 1
+
+    @tissue_at_hand.setter
+    def tissue_at_hand(self, value: bool) -> None: ...
+
+    def tissue(self, tell=lambda done, total: None, cancelled=never, **_):
+        self.looks += 1
+        tell(self.looks * 30, 60)
+        if self.looks < 2:
+            raise Cancelled("stopped")
+        return self.mask
+
+    def tissue_fields(self):
+        return self.mask
+
+
+def test_a_whole_slide_without_levels_is_looked_over_first_and_says_how_far(bench: Bench) -> None:
+    bench.slide = Unseen()
+    bench.predict()
+    assert bench.ends() == [State.DONE]
+    assert "looking the slide over, 50%" in [status.step for status in bench.view.statuses]
+
+
+def test_a_view_of_it_does_not_wait_and_has_a_map_of_its_own(bench: Bench) -> None:
+    bench.slide = Unseen()
+    bench.predict(region=Region(Box(400, 200, 900, 700)), follow=True)
+    assert bench.slide.looks == 0
+    view = bench.controller.map
+    assert view is not None
+    bench.predict()
+    assert bench.controller.map is not view
 
 
 def test_after_close_nothing_is_told(bench: Bench) -> None:
