@@ -95,6 +95,8 @@ def plan(report):
 
 # Facts of bench/device_parts.py.
 GPU_WORDS = {
+    "slide_px": "width and height of the slide, px",
+    "slide_s": "drawing it and finding its tissue, s",
     "tiles": "tiles compared, coarse map",
     "difference": "largest difference from the processor, or from a run with all memory, as a part",
     "cpu_spots_per_s": "spots/s described on the processor, first run",

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import performance_table
@@ -36,7 +37,7 @@ def small(tmp_path_factory):
 def facts_of(name, small):
     facts = {}
     device_parts.PARTS[name](device_parts.Trial(small, facts.__setitem__))
-    assert facts.keys() <= performance_table.GPU_WORDS.keys()
+    assert facts.keys() - {"left_out"} <= performance_table.GPU_WORDS.keys()
     return facts
 
 
@@ -78,6 +79,35 @@ def test_the_longer_parts(small, monkeypatch, name):
     assert len(facts) > 2
 
 
+def test_memory_is_limited_on_the_card_that_computes_and_the_limit_is_taken_back(monkeypatch):
+    told = []
+    cuda = {
+        "init": lambda: told.append("init"),
+        "empty_cache": lambda: told.append("empty"),
+        "reset_peak_memory_stats": lambda device: told.append("reset"),
+        "memory_allocated": lambda device: 5_000_000,
+        "get_device_properties": lambda device: SimpleNamespace(total_memory=8_000_000_000),
+        "set_per_process_memory_fraction": lambda share, index: told.append((share, index)),
+    }
+    for name, instead in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, instead)
+    assert device_parts._start_of_peak(torch.device("cuda")) == 5
+    assert told == ["init", "empty", "reset"]
+    for device, index in (("cuda", None), ("cuda:1", 1)):  # torch takes an index, or None for the current card
+        told.clear()
+        session = SimpleNamespace(runner=SimpleNamespace(device=torch.device(device)))
+        with device_parts._less_memory(session, 800, 0.5):
+            assert told[-1] == (0.1, index)
+        assert told[-1] == (1.0, index)
+
+
+def test_without_a_compiler_torch_compile_is_left_out(small, monkeypatch):
+    monkeypatch.setattr(device_parts.shutil, "which", lambda name: None)
+    assert facts_of("compile", small) == {"left_out": "torch.compile needs a C compiler"}
+    monkeypatch.setattr(device_parts, "find_spec", lambda name: None)
+    assert device_parts._compiler_needs(torch.device("cuda")) == "triton"
+
+
 class Asked:
     """Answers in the place of processes."""
 
@@ -109,6 +139,19 @@ def test_a_part_that_fails_is_in_the_report_and_the_others_go_on():
     table = performance_table.gpu({**report, "gpu": "A card"})
     assert "failed: did not answer within 60 s" in table
     assert "| steps of these | 3 |" in table
+
+
+def test_a_check_that_is_stopped_still_reports():
+    asked, answers = Asked(), iter([False, True, *[True] * 20])
+    report = gpu_check.check(CheckOptions(), lambda line: None, asked, lambda: next(answers))
+    assert [part["why"] for part in report["parts"][2:]] == ["was stopped"] * (len(gpu_check.LIMITS) - 1)
+    assert report["parts"][1]["state"] == "ok"
+
+
+def test_limits_grow_with_the_time_of_all_parts():
+    asked = Asked()
+    gpu_check.check(CheckOptions(seconds=2 * gpu_check.SECONDS), lambda line: None, asked)
+    assert asked.limits["training"] == 2 * gpu_check.LIMITS["training"]
 
 
 def test_all_parts_together_have_a_limit_too():

@@ -256,7 +256,7 @@ def test_the_encoder_that_the_settings_name_is_the_one_that_looks(sections, card
     net = ResNet18(width=4, stride=16).eval()
     path = save_encoder(net, tmp_path / "e.safetensors")
     fit = fitting(sections[:1], card)
-    fit.config = SimpleNamespace(encoder_start=path)
+    fit.config = SimpleNamespace(encoder_start=path, device="cpu")
     assert frozen.embed(sections[0], fit).shape == (36, 32)
     tile = torch.from_numpy(patches(sections[0], card.patch)[:1])
     with torch.no_grad():

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,6 +80,13 @@ class Trial:
         return load_section(sample, counts, card), card
 
 
+def slide(trial: Trial) -> None:
+    """Draw the slide and find its tissue: the other parts find it drawn."""
+    clock = Clock()
+    trial.tell("slide_px", list(trial.data.slide.shape[::-1]))
+    trial.tell("slide_s", clock.seconds)
+
+
 def agreement(trial: Trial) -> None:
     """Hold the device against the processor in fp32, gene by gene."""
     expected = trial.predict("fp32", "cpu")
@@ -137,6 +146,9 @@ def rates(trial: Trial) -> None:
 
 def compiled(trial: Trial) -> None:
     """Run the folded encoder with and without `torch.compile`, on one window."""
+    if absent := _compiler_needs(trial.device):
+        trial.tell("left_out", f"torch.compile needs {absent}")
+        return
     runner = ModelRunner(trial.data.load_model().net, trial.device, "fp32")
     side = (2 if trial.small else 8) * DenseEmbeddings.BLOCK * runner.stride
     image = torch.from_numpy(_pixels(side)).to(trial.device).permute(2, 0, 1)[None].float()
@@ -154,6 +166,14 @@ def compiled(trial: Trial) -> None:
         trial.tell(f"{precision}_compile_difference", difference)
         if precision == "fp32" and not difference <= SAME:
             raise Nh2stError(f"the compiled encoder differs by {difference:.2g} of the largest value")
+
+
+def _compiler_needs(device: torch.device) -> str:
+    """Name what `torch.compile` needs and is not there; empty where all of it is."""
+    if device.type == "cuda" and find_spec("triton") is None:
+        return "triton"
+    compilers = [os.environ.get("CC") or "cc", "gcc", "clang", "cl"]
+    return "" if any(shutil.which(name) for name in compilers) else "a C compiler"
 
 
 def _seconds(way: Any, image: torch.Tensor) -> float:
@@ -190,6 +210,7 @@ def _start_of_peak(device: torch.device) -> float:
         with contextlib.suppress(OSError):  # Linux: the peak so far is forgotten
             Path("/proc/self/clear_refs").write_text("5")
         return peak_mb() or 0.0
+    torch.cuda.init()  # type: ignore[no-untyped-call]  # a peak cannot be forgotten before there is one
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device) / 1e6
@@ -234,11 +255,12 @@ def _less_memory(session: Session, mb: float, part: float) -> Iterator[None]:
     device = session.runner.device
     if device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction(mb * 1e6 / torch.cuda.get_device_properties(device).total_memory)
+        share = mb * 1e6 / torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(share, device.index)  # "cuda" has none: the current one
         try:
             yield
         finally:
-            torch.cuda.set_per_process_memory_fraction(1.0)
+            torch.cuda.set_per_process_memory_fraction(1.0, device.index)
         return
     encode, most = session.runner.encode_window, list[float]()
 
@@ -322,8 +344,6 @@ def session(trial: Trial) -> None:
 
 def window(trial: Trial) -> None:
     """Measure the same in napari's window, where there is a display."""
-    from importlib.util import find_spec
-
     from napari_nh2st.bench.window import compare
     from napari_nh2st.terminal import has_display
 
@@ -335,6 +355,7 @@ def window(trial: Trial) -> None:
 
 
 PARTS: dict[str, Callable[[Trial], None]] = {
+    "slide": slide,
     "agreement": agreement,
     "describe": describe,
     "rates": rates,

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +24,14 @@ from napari_nh2st.doctor.checks.model import device_agrees
 from napari_nh2st.doctor.child import Answer, ask
 from napari_nh2st.doctor.examination import Probes
 from napari_nh2st.provenance import versions
+from napari_nh2st.terminal import interruptible
 
 SECONDS = 345.0
 """All parts together; a part that would begin with less than `LEAST` of them is not begun."""
 
 LEAST = 5.0
 LIMITS = {
+    "slide": 60.0,
     "agreement": 60.0,
     "describe": 40.0,
     "out of memory": 40.0,
@@ -39,7 +42,10 @@ LIMITS = {
     "compile": 90.0,
     "window": 90.0,
 }
-"""Seconds of each part after the device's own, in the order in which they run: what matters most comes first."""
+"""Seconds of each part after the device's own, in the order in which they run: what matters most comes first.
+
+They grow with the time of all parts: a processor takes longer over full sizes than a graphics card.
+"""
 
 PACKAGES = (
     *("torch", "anndata", "h5py", "imagecodecs", "jinja2", "lightning", "matplotlib", "numpy", "pandas", "PIL"),
@@ -49,6 +55,7 @@ PACKAGES = (
 
 State = Literal["ok", "failed", "left out"]
 Ask = Callable[..., Answer]
+STOPPED = "was stopped"
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,11 @@ def missing_packages() -> list[str]:
     return [name for name in PACKAGES if find_spec(name) is None]
 
 
-def check(options: CheckOptions, say: Callable[[str], object], ask: Ask = ask) -> dict[str, Any]:
-    """Run the parts one after another, and return the report."""
+def check(
+    options: CheckOptions, say: Callable[[str], object], ask: Ask = ask, cancelled: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """Run the parts one after another, and return the report; what is left when it is cancelled has failed."""
+    ask = partial(ask, cancelled=cancelled)
     until = time.monotonic() + options.seconds
     first = _device(options, ask)
     device = str(first.facts.get("device", "cpu")) if options.device == "auto" else options.device
@@ -109,7 +119,10 @@ def check(options: CheckOptions, say: Callable[[str], object], ask: Ask = ask) -
     reports = [first]
     with tempfile.TemporaryDirectory(prefix="nh2st-gpu-", ignore_cleanup_errors=True) as folder:
         for name in options.parts:
-            limit = min(LIMITS[name], until - time.monotonic())
+            if cancelled():
+                reports.append(PartReport(name, "failed", 0.0, 0.0, why=STOPPED))
+                continue
+            limit = min(LIMITS[name] * max(1.0, options.seconds / SECONDS), until - time.monotonic())
             words = (name, folder, options.model, device, "small" if options.small else "full")
             reports.append(_part(name, words, limit, ask))
             say(_line(reports[-1]))
@@ -180,7 +193,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gpu_check: missing here: {', '.join(missing)}: TORCH=... scripts/setup.sh makes .venv", file=sys.stderr)
         return 2
     options = CheckOptions(chosen.model, chosen.device, chosen.small, parts, chosen.seconds)
-    report = check(options, lambda line: print(line, file=sys.stderr, flush=True))
+    # After a signal the report is printed still: scripts/gpu_check.sh gives it five seconds.
+    report = check(options, lambda line: print(line, file=sys.stderr, flush=True), cancelled=interruptible())
     text = json.dumps(report, indent=1, ensure_ascii=False)
     if chosen.out is not None:
         with finished_file(chosen.out) as draft:

@@ -138,7 +138,7 @@ class BlockEncoder:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            problem = error
+            problem = error.with_traceback(None)  # its frames hold what the failed attempt has made
         else:
             self._note(window)
             return

@@ -26,6 +26,7 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import Model, load_model, put_reference, save_model
 from napari_nh2st.terminal import say
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.data.data_module import to_device
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.begin import (
@@ -292,12 +293,13 @@ def _report_start(first: TrainingPass, resume: bool) -> None:
 
 def _best_on_blocks(first: TrainingPass) -> list[HeldOutBlock]:
     """Load the best epoch's weights into the network, and predict the held-out blocks with them."""
-    module = NH2STModule(first.setup, 1)
+    module, device = NH2STModule(first.setup, 1), choose_device(first.setup.config.device)
     _load(module, first.folder.best)
-    module.cpu().eval()
+    module.to(device).eval()
     with torch.inference_mode():
         for section, parts in first.data.held_out():
-            module.validation_step((section, parts), section)
+            module.validation_step((section, to_device(parts, device)), section)
+    module.cpu()
     return module.held_out()
 
 

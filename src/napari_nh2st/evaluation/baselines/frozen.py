@@ -67,16 +67,19 @@ def embed(section: Section, fitting: Fitting) -> Array:
     """
     import torch
 
+    from napari_nh2st.engine.device import choose_device, computing
     from napari_nh2st.model.nh2st import normalise
 
-    net = frozen_encoder(fitting)
+    net, device = frozen_encoder(fitting), choose_device(fitting.config.device)
+    net.to(device)
     tiles = patches(section, fitting.card.patch)
     out = np.zeros((len(tiles), net.channels), dtype=np.float32)
-    with torch.inference_mode():
+    with torch.inference_mode(), computing(device):
         for i in range(0, len(tiles), _AT_ONCE):
             _ask(fitting)
-            maps = net(normalise(torch.from_numpy(tiles[i : i + _AT_ONCE])))
-            out[i : i + _AT_ONCE] = maps.mean(dim=(2, 3)).numpy()
+            maps = net(normalise(torch.from_numpy(tiles[i : i + _AT_ONCE]).to(device)))
+            out[i : i + _AT_ONCE] = maps.mean(dim=(2, 3)).cpu().numpy()
+    net.cpu()  # others start from it
     return out
 
 

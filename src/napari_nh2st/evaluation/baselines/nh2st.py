@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from napari_nh2st.engine.device import choose_device
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
 from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
 from napari_nh2st.model.card import Architecture
@@ -57,7 +58,7 @@ def _trained(settings: Callable[[TrainingConfig], TrainingConfig]) -> Callable[[
         )
 
         def predict(section: Section) -> Array:
-            return predict_section(net, section, card)
+            return predict_section(net, section, card, device=choose_device(config.device))
 
         return predict
 
@@ -77,7 +78,7 @@ def _kernel(fitting: Fitting) -> Predict:
         net = setup.finish()
 
     def predict(section: Section) -> Array:
-        return predict_section(net, section, setup.card)
+        return predict_section(net, section, setup.card, device=choose_device(fitting.config.device))
 
     return predict
 

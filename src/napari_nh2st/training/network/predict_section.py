@@ -12,6 +12,7 @@ from napari_nh2st.engine.device import computing
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.nh2st import NH2ST, PaperNH2ST
+from napari_nh2st.training.data.data_module import to_device
 from napari_nh2st.training.data.embedded import EMBED_WINDOW
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.windows import WindowCutter, cover
@@ -19,7 +20,9 @@ from napari_nh2st.training.network.encode_windows import encode_windows
 from napari_nh2st.training.sections.section import Section
 
 
-def predict_section(net: NH2ST, section: Section, card: Card) -> npt.NDArray[np.float32]:
+def predict_section(
+    net: NH2ST, section: Section, card: Card, *, device: torch.device | str = "cpu"
+) -> npt.NDArray[np.float32]:
     """Predict every spot of a section from pixels in memory.
 
     Parameters
@@ -28,6 +31,8 @@ def predict_section(net: NH2ST, section: Section, card: Card) -> npt.NDArray[np.
         Finished: it answers in label units.
     section : Section
         Its labels are ignored.
+    device : device
+        Computes; the network goes back to where it was.
 
     Returns
     -------
@@ -37,12 +42,15 @@ def predict_section(net: NH2ST, section: Section, card: Card) -> npt.NDArray[np.
     out = np.full((len(section.centres), len(card.genes)), np.nan, dtype=np.float32)
     blank = replace(section, labels=np.zeros_like(out))
     cutter = WindowCutter(LabelScale.none(len(card.genes)))
-    net.eval()
-    with torch.inference_mode(), computing(next(net.parameters()).device):
-        for window in cover(blank, np.arange(len(out)), cutter, card, EMBED_WINDOW):
+    home = next(net.parameters()).device
+    net.to(device).eval()
+    with torch.inference_mode(), computing(torch.device(device)):
+        for cut in cover(blank, np.arange(len(out)), cutter, card, EMBED_WINDOW):
+            window = to_device(cut, torch.device(device))
             targets = encode_windows(net, [window], window.pixels[None])
             target = targets.embeddings[:, SELF]
             target = net.target_token(target) if isinstance(net, PaperNH2ST) else target
             hidden = net.hidden_vectors(target, targets.embeddings, targets.present)  # (m, hidden)
-            out[targets.spots.numpy()] = net.decoder(hidden).float().numpy()
+            out[targets.spots.cpu().numpy()] = net.decoder(hidden).float().cpu().numpy()
+    net.to(home)
     return out
