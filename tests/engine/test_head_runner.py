@@ -39,6 +39,12 @@ def test_it_is_the_network(model):
     assert_same(HeadRunner(model.net, CPU)(*looked), plainly(model.net, *looked))
 
 
+def test_a_runner_s_precision_is_its_head_s(context):
+    looked = neighbourhoods(context.net)
+    exact, half = (ModelRunner(context.net, CPU, precision).hidden_vectors(*looked) for precision in ("fp32", "bf16"))
+    assert 0 < np.abs(half - exact).max() < 0.02 * np.abs(exact).max()
+
+
 @pytest.fixture
 def threads():
     """Set the number of torch's threads, for one test."""

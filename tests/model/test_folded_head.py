@@ -81,6 +81,19 @@ def test_keys_far_from_zero_are_still_normalised_alike():
 
 
 @torch.inference_mode()
+def test_half_precision_moves_the_learnt_part_alone_and_by_little():
+    net = net_of()
+    cells, own, nine, present = neighbourhoods(net)
+    exact, half = (
+        head.look(head.prepare(cells), own, nine, present) for head in (FoldedHead(net), FoldedHead(net, half=True))
+    )
+    assert half.dtype == torch.float32
+    assert torch.equal(half[:, HIDDEN:], exact[:, HIDDEN:])
+    apart = (half - exact)[:, :HIDDEN].abs()
+    assert 0 < apart.max() < 2**-6 * exact[:, :HIDDEN].std()  # bfloat16 keeps eight bits; sums are exact to more
+
+
+@torch.inference_mode()
 def test_no_places_have_no_answers():
     net = net_of()
     head = FoldedHead(net)

@@ -33,12 +33,14 @@ class HeadRunner:
     ----------
     net : NH2ST
     device : torch.device
+    precision : {"fp32", "bf16"}
+        Of the largest product; all else is float32.
     """
 
-    def __init__(self, net: NH2ST, device: torch.device) -> None:
+    def __init__(self, net: NH2ST, device: torch.device, precision: str = "fp32") -> None:
         self.net, self.device = net, device
         self.width = int(net.decoder.in_features)
-        self._head = FoldedHead(net) if isinstance(net, ContextNH2ST) else None
+        self._head = FoldedHead(net, half=precision == "bf16") if isinstance(net, ContextNH2ST) else None
         self._halving = Halving(device)
 
     def __call__(self, cells: F32, own: Indices, nine: Indices, present: npt.NDArray[np.bool_]) -> F32:

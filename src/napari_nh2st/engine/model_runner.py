@@ -96,7 +96,7 @@ class ModelRunner:
         Moved to the device.
     device : torch.device
     precision : {"fp32", "bf16"}
-        Of the encoder; the head computes in float32.
+        Of the encoder, and of the head's largest product.
     """
 
     def __init__(self, net: NH2ST, device: torch.device, precision: str) -> None:
@@ -106,7 +106,7 @@ class ModelRunner:
         encoder = without_padding(folded(self.net.encoder))
         self.encoder: ResNet18 = encoder.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.stride: int = self.net.arch.stride
-        self._head = HeadRunner(self.net, device)
+        self._head = HeadRunner(self.net, device, precision)
         self._patches = Halving(device)
         self.halo: int = self.encoder.receptive_radius
 

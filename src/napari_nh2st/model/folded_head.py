@@ -56,9 +56,12 @@ class FoldedHead:
     Parameters
     ----------
     net : ContextNH2ST
+    half : bool
+        Multiply by the second hypergraph weights, the largest product, in bfloat16. It moves predictions by a small
+        part of what bfloat16 in the encoder does; the landmarks would move them by half of that.
     """
 
-    def __init__(self, net: ContextNH2ST) -> None:
+    def __init__(self, net: ContextNH2ST, *, half: bool = False) -> None:
         arch = net.arch
         self.channels, self.dim, self.neighbours = net.encoder.channels, arch.dim, arch.neighbours
         with torch.no_grad():
@@ -70,6 +73,8 @@ class FoldedHead:
                 (conv.lin.weight.detach().clone(), conv.bias.detach().clone())
                 for conv in (net.image_graph.conv1, net.image_graph.conv2)
             )
+            if half:
+                self.conv2 = (self.conv2[0].bfloat16(), self.conv2[1])
             self.attention = FoldedAttention(net.cross)
             weight, bias = _copy(net.to_hidden[0])
             bias += weight[:, arch.dim :] @ net.cross.norm.bias * arch.neighbours
@@ -140,7 +145,7 @@ class FoldedHead:
         similarity = token @ token.transpose(1, 2) * cells.unit.index_select(0, nine.flatten()).view(len(nine), 1, 9)
         average = averaging(incidence_of(similarity, present))
         x = (average @ first).relu_()  # (B, 9, 2 d)
-        x = linear(x.flatten(0, 1), *self.conv2).view(*size, self.dim)
+        x = _product(x.flatten(0, 1), *self.conv2).view(*size, self.dim)
         return (average @ x).relu_().add_(token)
 
 
@@ -247,6 +252,13 @@ def _mean_around(cells: Tensor, nine: Tensor, present: Tensor) -> Tensor:
     weight /= count.clamp(min=1)
     weight[:, SELF] = count[:, 0] == 0
     return F.embedding_bag(nine, cells, per_sample_weights=weight, mode="sum")
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`linear` in the precision of the weight; the bias and the sum are float32."""
+    if weight.dtype == x.dtype:
+        return linear(x, weight, bias)
+    return F.linear(x.to(weight.dtype), weight).float().add_(bias)
 
 
 def _softmax(score: Tensor) -> Tensor:
