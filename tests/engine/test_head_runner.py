@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nh2st.engine import head_runner
+from napari_nh2st.engine.compute_threads import compute_threads
 from napari_nh2st.engine.head_runner import HeadRunner, batches
 from napari_nh2st.engine.model_runner import ModelRunner
 from napari_nh2st.errors import Nh2stError
@@ -66,7 +66,7 @@ def test_a_thread_that_comes_later_has_all_of_torch_s_threads(context, threads):
     from concurrent.futures import ThreadPoolExecutor
 
     threads(2)
-    head_runner._threads.cache_clear()
+    compute_threads.cache_clear()
     HeadRunner(context.net, CPU)(*neighbourhoods(context.net))
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == 2
@@ -80,7 +80,7 @@ def test_a_thread_of_the_head_computes_alone(context, threads, monkeypatch):
         return look(*args)
 
     threads(2)
-    head_runner._threads.cache_clear()
+    compute_threads.cache_clear()
     monkeypatch.setattr(FoldedHead, "look", counted)
     HeadRunner(context.net, CPU)(*neighbourhoods(context.net))
     assert counts == [1, 1, 1]
