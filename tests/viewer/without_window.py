@@ -58,6 +58,9 @@ class FakePace:
     def draw_soon(self) -> None:
         self.draw()
 
+    def draw_next(self) -> None:
+        self.draw()
+
     def drawing(self) -> None:
         pass
 

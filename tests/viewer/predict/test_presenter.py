@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
@@ -224,6 +225,28 @@ def test_pressing_predict_on_a_view_shows_at_once_that_it_began() -> None:
     desk.background.hold = True
     desk.predict("view")
     assert (desk.job.status.state, desk.job.status.step) == (State.RUNNING, "getting ready")
+
+
+@pytest.mark.parametrize("where", ["whole", "view"])
+def test_the_first_cells_and_the_last_in_sight_are_drawn_at_once_and_no_others(where: str) -> None:
+    desk, waits = Desk(), []
+    desk.services.chunk = 5
+    desk.pace.draw_next = lambda: waits.append(False)
+    desk.pace.draw_soon = lambda: waits.append(True)
+    seen = []
+    write = desk.presenter.maps.write
+
+    def noted(*args: Any, **how: Any) -> None:
+        waits.clear()
+        write(*args, **how)
+        seen.append((desk.controller.status.step, waits[0]))
+
+    desk.presenter.maps.write = noted
+    desk.predict(where)
+    in_sight = [waited for step, waited in seen if step == "predicting"]
+    assert len(in_sight) > 2
+    assert in_sight == [False, *[True] * (len(in_sight) - 2), False]
+    assert all(waited for step, waited in seen if step == "around")
 
 
 def test_closing_tells_the_sections_once() -> None:

@@ -50,6 +50,7 @@ class Pacing:
     def __init__(self, parent: QWidget, draw: Call) -> None:
         self._calls: deque[Call] = deque()
         self._began = 0.0
+        self._every = _BETWEEN_MS
         self._draw = timer(parent, _BETWEEN_MS, draw)
         self._measure = timer(parent, 1, self._drawn)
         self._next = timer(parent, _BREATH_MS, self._call)
@@ -57,7 +58,11 @@ class Pacing:
     def draw_soon(self) -> None:
         """Draw within a moment; asking again until then changes nothing."""
         if not self._draw.isActive():
-            self._draw.start()
+            self._draw.start(self._every)
+
+    def draw_next(self) -> None:
+        """Draw as soon as Qt is done with what it does now: somebody waits for this."""
+        self._draw.start(0)
 
     def drawing(self) -> None:
         """Take note that something is being drawn now: what that costs says when the next time is."""
@@ -88,7 +93,7 @@ class Pacing:
 
     def _drawn(self) -> None:
         took = 1000 * (time.monotonic() - self._began)
-        self._draw.setInterval(round(min(max(_BETWEEN_MS, _SPARE * took), _MOST_MS)))
+        self._every = round(min(max(_BETWEEN_MS, _SPARE * took), _MOST_MS))
 
     def _call(self) -> None:
         self._calls.popleft()()

@@ -27,6 +27,9 @@ class Pace(Protocol):
     def draw_soon(self) -> None:
         """Draw within a moment."""
 
+    def draw_next(self) -> None:
+        """Draw as soon as what is going on now is over."""
+
     def drawing(self) -> None:
         """Take note that something is being drawn now."""
 
@@ -161,11 +164,11 @@ class MapsOnScreen:
         if id(prediction_map) in self._heatmaps:
             self._heatmaps[id(prediction_map)].redraw()
 
-    def write(self, prediction_map: PredictedMap, cells: IntArray) -> None:
-        """Take note of cells that were predicted or dropped, and draw them soon."""
+    def write(self, prediction_map: PredictedMap, cells: IntArray, *, awaited: bool = False) -> None:
+        """Take note of cells that were predicted or dropped, and draw them soon; at once if a person waits for them."""
         if id(prediction_map) in self._heatmaps:
             self._heatmaps[id(prediction_map)].write(cells)
-            self.pace.draw_soon()
+            (self.pace.draw_next if awaited else self.pace.draw_soon)()
 
     def draw(self, *, final: bool = False) -> None:
         """Draw what has arrived since the last time.

@@ -460,13 +460,20 @@ class PredictPresenter:
 
     def cells_arrived(self, prediction_map: PredictedMap, cells: IntArray) -> None:
         """Draw what has just been predicted, or dropped."""
-        self.maps.write(prediction_map, cells)
+        self.maps.write(prediction_map, cells, awaited=self._is_awaited(cells))
+
+    def _is_awaited(self, cells: IntArray) -> bool:
+        """Tell whether a person waits for these: the first cells that a job brings, or the last ones in sight."""
+        status = self.controller.status
+        if status.state is not State.RUNNING or status.step == "around":
+            return False
+        return status.done == status.known or status.done + len(cells) >= status.total
 
     def draw(self, *, final: bool = False) -> None:
         """Show what has come since the last time."""
-        if self._status.state is State.RUNNING:
-            self._show_status()
         self.maps.draw(final=final)
+        if self._status.state is State.RUNNING:
+            self._show_status()  # last: a bar that comes into sight is drawn at once, and the canvas with it
 
 
 def _height_and_width(layer: Layer) -> tuple[int, ...]:
