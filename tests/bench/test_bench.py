@@ -9,6 +9,7 @@ import torch
 from napari_nh2st.bench import (
     agreement,
     busy,
+    cohort,
     contenders,
     data_sets,
     durable,
@@ -272,3 +273,12 @@ def test_slides_without_levels(small, monkeypatch):
     assert set(found.values) == set(overviews.KEYS)
     assert all(v.value > 0 for v in found.values.values())
     assert "Mpx/s" in found.notes["overviews_over_decoder"]
+
+
+@pytest.mark.long
+def test_a_cohort_is_measured_over_its_slides_by_hand(small):
+    """Two workers and four processes: what is measured, not how fast."""
+    found = cohort.compare(small)
+    assert set(found.values) == set(cohort.KEYS)
+    assert found.values["cohort_over_by_hand"].value > 0
+    assert "4 slides of 900 x 900 px on 2 workers" in found.notes["cohort_over_by_hand"]

@@ -59,6 +59,8 @@ TARGETS = (
     Figure("first_tiles_beyond", "seconds", "all cached, beyond napari's drawing, s", {"": 0.1}, at_most=True),
     Figure("gene_switch", "seconds", "gene switch at 100,000 tiles, to pixels, s", {"": 0.1}, at_most=True),
     Figure("gene_switch_beyond", "seconds", "gene switch beyond napari's drawing, s", {"": 0.05}, at_most=True),
+    Figure("cohort_over_by_hand", "ratios", "cohort on workers: slides/s over a process a slide by hand", {"": 0.9}),
+    Figure("cohort_overhead", "seconds", "the same: overhead of a worker's time a slide, s", {"": 0.05}, at_most=True),
 )  # fmt: skip
 """The targets, which stand in the first table whether they were measured or not."""
 

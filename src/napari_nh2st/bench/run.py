@@ -12,7 +12,19 @@ from typing import Any
 
 import torch
 
-from napari_nh2st.bench import agreement, busy, contenders, durable, memory, overviews, peers, profile, training, window
+from napari_nh2st.bench import (
+    agreement,
+    busy,
+    cohort,
+    contenders,
+    durable,
+    memory,
+    overviews,
+    peers,
+    profile,
+    training,
+    window,
+)
 from napari_nh2st.bench.data_sets import SEED, BenchOptions, DataSets, own_cache
 from napari_nh2st.bench.figures import BY_KEY, Findings, document
 from napari_nh2st.bench.rates import Clock, failure
@@ -57,6 +69,7 @@ PARTS = (
     Part("a run that is killed", ("killed_lost", "killed_difference"), lambda m, _, __: durable.killed(m)),
     Part("slides without levels", overviews.KEYS, lambda m, _, tell: overviews.compare(m, tell)),
     Part("peak memory", ("huge_slide", "small_slide", "huge_over_small"), lambda m, _, __: memory.compare(m)),
+    Part("a cohort on workers", cohort.KEYS, lambda m, _, __: cohort.compare(m)),
     Part("the window", window.KEYS, lambda m, _, __: window.compare(m)),
 )
 

@@ -76,7 +76,7 @@ def _local(count: int, device: str) -> Iterator[Any]:
 
     cards = _cards(device)
     count = min(count, cards) if cards else count
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // count))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // count))
     environment = {name: threads for name in _THREADS} | {"OMP_WAIT_POLICY": "PASSIVE"}
     common: dict[str, Any] = {
         "nthreads": 1,
@@ -120,7 +120,8 @@ def _cards(device: str) -> int:
     return torch.cuda.device_count() if device in ("auto", "cuda") else 0
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many processors this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
