@@ -9,8 +9,9 @@ from pathlib import Path
 # Endings of slides' files, for dialogs, drops and folders alone: the content of a file decides.
 TIFFS = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".btf")
 SCANNERS = (".mrxs", ".czi", ".dcm", ".svslide", ".vms", ".vmu")  # OpenSlide reads them
-ZIPPED_ZARR = ".ozx"
-ENDINGS = (*TIFFS, *SCANNERS, ZIPPED_ZARR, ".jpg", ".jpeg", ".png")
+WHOLE_SLIDES = (*TIFFS, *SCANNERS, ".ozx")
+PICTURES = (".jpg", ".jpeg", ".png")
+ENDINGS = WHOLE_SLIDES + PICTURES
 DICOM = "*.dcm"  # all files of a folder that fit may be one slide
 
 _NUMBERED = re.compile(r"(?P<file>.*[^/\\])#(?P<number>[0-9]{1,4})", re.DOTALL)

@@ -15,11 +15,9 @@ from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
 from napari_nh2st.expression.visium import visium_folder
 from napari_nh2st.reading import expanded, read_head
+from napari_nh2st.slide_path import PICTURES, WHOLE_SLIDES
 
 SHEET = "samples.csv"
-# Endings of images that `slides` may open. Of two images of one name, one a whole slide and one a picture of it, the
-# first is meant.
-WHOLE_SLIDES, PICTURES = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff"), (".jpg", ".jpeg", ".png")
 _TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _AFTER_NAME = "_-. "  # what may follow a section's name in that of its image
 NOT_A_SECTION = "drop a sample sheet, a folder, or slides with their counts instead"
@@ -305,6 +303,7 @@ def _images_beside(measurement: MeasurementFiles, contents: _FolderContents, oth
 
 
 def _slides_first(images: list[Path]) -> list[Path]:
+    """Leave out pictures where there are whole slides: of two images of one name, they are meant."""
     return [p for p in images if p.name.lower().endswith(WHOLE_SLIDES)] or images
 
 

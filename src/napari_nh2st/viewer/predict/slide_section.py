@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 from superqt.utils import signals_blocked
 
+from napari_nh2st.slide_path import ENDINGS
 from napari_nh2st.viewer.kit.combo import NarrowCombo
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.layout import column, row
@@ -19,8 +20,6 @@ from napari_nh2st.viewer.predict.pixel_size_form import PixelSizeForm
 from napari_nh2st.viewer.predict.slide_menu import SlideMenu
 from napari_nh2st.viewer.predict.workspace import Workspace
 
-READABLE = (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".jpg", ".jpeg", ".png")
-
 
 def is_slide_layer(layer: Any) -> bool:
     """Return True if a layer is a slide: one that our reader made, or a colour image from a file that ours can open."""
@@ -28,7 +27,7 @@ def is_slide_layer(layer: Any) -> bool:
         return False
     if slide_of(layer) is not None or is_opening(layer):
         return True
-    return bool(layer.rgb and str(layer.source.path or "").lower().endswith(READABLE))
+    return bool(layer.rgb and str(layer.source.path or "").lower().endswith(ENDINGS))
 
 
 class SlideSection(QWidget):
