@@ -275,6 +275,7 @@ def tables(folder):
     """Every table by name, from the newest report."""
     report = newest(folder)
     made = {name: NONE if report is None else make(report) for name, make in TABLES.items()}
+    made["peers"] = peers(newest_peers(folder))
     return {**made, "gpu": gpu(newest_gpu(folder)), "profile": profile(newest_profiles(folder))}
 
 

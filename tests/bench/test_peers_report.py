@@ -1,6 +1,9 @@
 """Ratios over other programs come from the newest report of their script."""
 
+import importlib
 import json
+import re
+from pathlib import Path
 
 from napari_nh2st.bench import peers
 from napari_nh2st.bench.figures import Value
@@ -19,3 +22,13 @@ def test_the_newest_report_is_read(tmp_path):
     found = peers.compare(peers.KEYS, tmp_path)
     assert found.values == {"over_lazyslide_default": Value(3.5, 3.1, 3.9)}
     assert found.notes["over_lazyslide_best"] == "not run: it is not in peers-2026-11-30.json"
+
+
+def test_every_table_of_the_page_is_written_from_the_reports(monkeypatch):
+    root = Path(__file__).parents[2] / "docs"
+    monkeypatch.syspath_prepend(str(root / "scripts"))
+    table = importlib.import_module("performance_table")
+    page = (root / "performance.md").read_text("utf-8")
+    made = table.tables(root / "reports")
+    assert set(re.findall(r"<!-- begin table: (\w+) -->", page)) == set(made)
+    assert importlib.import_module("page_tables").with_tables(page, made) == page
