@@ -1,8 +1,8 @@
 """Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``); ``--check`` looks.
 
-The newest ``docs/reports/bench-*.json`` by name is taken, and for the GPU the newest ``gpu-*.json`` of one, and for the
-profile the ``profile-*.json`` of the newest day. A table
-stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
+The newest ``docs/reports/bench-*.json`` by name is taken, for the GPU the newest ``gpu-*.json`` of one, for the profile
+the ``profile-*.json`` of the newest day, and beside LazySlide the newest ``peers-*.json``. A table stands between
+``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
 """
 
 import json
@@ -12,9 +12,8 @@ import sys
 import page_tables
 
 from napari_nh2st.bench import window
-from napari_nh2st.bench.beside_lazyslide import ROWS, Row, ratio
-from napari_nh2st.bench.beside_lazyslide import TARGETS as PEER_TARGETS
-from napari_nh2st.bench.figures import FIGURES, OTHERS, TARGETS, rows, took
+from napari_nh2st.bench.beside_lazyslide import ROWS, SETTINGS, Row, ratio
+from napari_nh2st.bench.figures import BY_KEY, FIGURES, OTHERS, TARGETS, rows, took
 
 NONE = "No report of a full run is committed yet."
 NO_PEERS = "Not run: `scripts/bench_peers.sh` has not been run yet."
@@ -93,7 +92,7 @@ def plan(report):
     return f"{markdown(head, body)}\n\n{note}"
 
 
-# Facts of bench/device_parts.py.
+# Facts of bench/device_parts.py and bench/device_memory.py.
 GPU_WORDS = {
     "slide_px": "width and height of the slide, px",
     "slide_s": "drawing it and finding its tissue, s",
@@ -163,19 +162,18 @@ def profile(reports):
     parts = []
     for report in reports:
         coarse, fine = (report["profile"][name] for name in ("coarse", "fine"))
-        body = [["wall time of the run", *(f"- | {run['seconds']:.2f}" for run in (coarse, fine))]]
+        body = [["wall time of the run", *_walls(f"{run['seconds']:.2f}" for run in (coarse, fine))]]
         for stage in sorted({*coarse["stages"], *fine["stages"]}, key=lambda s: -_processor(coarse, s)):
-            body.append([stage, *(_stage(run, stage) for run in (coarse, fine))])
+            body.append([stage, *_stage(coarse, stage), *_stage(fine, stage)])
         for key, words in (("cells_under_tiles", "cells under tiles"), ("cells_encoded", "cells encoded")):
-            body.append([words, *(f"- | {run[key]:,}" for run in (coarse, fine))])
-        body.append(["pixels read, millions", *(f"- | {run['pixels_read'] / 1e6:.2f}" for run in (coarse, fine))])
+            body.append([words, *_walls(f"{run[key]:,}" for run in (coarse, fine))])
+        body.append(["pixels read, millions", *_walls(f"{run['pixels_read'] / 1e6:.2f}" for run in (coarse, fine))])
         head = ["thread: stage", "coarse: processor, s", "wall, s", "fine: processor, s", "wall, s"]
         machine = report["machine"]
         about = (
             f"{report['precision']}; {machine['cpu']}, {machine['cores']} cores, {machine['simd']}; {report['day']}."
         )
-        lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)]
-        parts.append(f"{about}\n\n" + "\n".join(lines))
+        parts.append(f"{about}\n\n{markdown(head, body)}")
     return "\n\n".join(parts)
 
 
@@ -185,7 +183,13 @@ def _processor(run, stage):
 
 
 def _stage(run, stage):
-    return f"{_processor(run, stage):.3f} | {run['stages'].get(stage, {'wall': 0})['wall']:.3f}"
+    """Processor and wall seconds of a stage."""
+    return [f"{_processor(run, stage):.3f}", f"{run['stages'].get(stage, {'wall': 0})['wall']:.3f}"]
+
+
+def _walls(values):
+    """Put each run's value under its wall time, with nothing under its processor time."""
+    return [cell for value in values for cell in ("-", value)]
 
 
 TABLES = {"targets": targets, "figures": figures, "rates": rates, "plan": plan}
@@ -209,7 +213,7 @@ def peers(report):
         f"LazySlide's best settings, encoder {name}: {_settings(b['best'])}." for name, b in report["best"].items()
     ]
     body = [_peer_row(row, runs) for row in ROWS if row.name in runs]
-    head = ["from file to genes", "encoder", "seconds", "mm²/s", *(f"over LazySlide's {way}" for way in PEER_TARGETS)]
+    head = ["from file to genes", "encoder", "seconds", "mm²/s", *(f"over LazySlide's {way}" for way in SETTINGS)]
     return "\n\n".join([*lines, markdown(head, body)])
 
 
@@ -217,21 +221,22 @@ def _peer_row(row, runs):
     """One row: seconds, rate, and its ratios over LazySlide's two with the same encoder."""
     seconds, rates = [run[0] for run in runs[row.name]], [run[1] / run[0] for run in runs[row.name]]
     said = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
-    over = ["-"] * len(PEER_TARGETS)
+    over = ["-"] * len(SETTINGS)
     if row.program != "LazySlide":
-        over = [_over(row, way, asked, runs) for way, asked in PEER_TARGETS.items()]
+        over = [_over(row, way, runs) for way in SETTINGS]
     what = ", ".join(part for part in (row.program, row.way, row.cache) if part)
     return [what, row.encoder, said, f"{statistics.median(rates):.2f}", *over]
 
 
-def _over(row, way, asked, runs):
+def _over(row, way, runs):
     found = ratio(runs, row, Row("LazySlide", row.encoder, way))
     if found is None:
         return "-"
     said = "{:.2f} ({:.2f} to {:.2f})".format(*found)
     if row.way != "coarse":
         return said
-    return f"{said}; asked {asked:g}: {'ok' if found[0] >= asked else 'short'}"
+    target = BY_KEY[f"over_lazyslide_{way}"]
+    return f"{said}; asked {target.bound(''):g}: {'ok' if target.holds(found[0], '') else 'short'}"
 
 
 def _settings(best):

@@ -10,8 +10,9 @@ import performance_table
 import pytest
 import torch
 
-from napari_nh2st.bench import data_sets, device_parts, gpu_check, training
+from napari_nh2st.bench import contenders, data_sets, device_memory, device_parts, gpu_check, training
 from napari_nh2st.bench.data_sets import BenchOptions, DataSets
+from napari_nh2st.bench.figures import Findings, Value
 from napari_nh2st.bench.gpu_check import CheckOptions
 from napari_nh2st.doctor.child import Answer
 from napari_nh2st.errors import Nh2stError
@@ -79,6 +80,15 @@ def test_the_longer_parts(small, monkeypatch, name):
     assert len(facts) > 2
 
 
+def test_a_rate_that_cannot_be_measured_fails_its_part(small, monkeypatch):
+    found = Findings({"dense_cost": Value.one(1.2)}, notes={"over_bare_encoder": "failed: no bare encoder"})
+    monkeypatch.setattr(contenders, "compare", lambda *args: found)
+    facts = {}
+    with pytest.raises(Nh2stError, match=r"^no bare encoder$"):
+        device_parts.PARTS["rates"](device_parts.Trial(small, facts.__setitem__))
+    assert facts == {"fp32_dense_cost": 1.2}
+
+
 def test_memory_is_limited_on_the_card_that_computes_and_the_limit_is_taken_back(monkeypatch):
     told = []
     cuda = {
@@ -91,12 +101,12 @@ def test_memory_is_limited_on_the_card_that_computes_and_the_limit_is_taken_back
     }
     for name, instead in cuda.items():
         monkeypatch.setattr(torch.cuda, name, instead)
-    assert device_parts._start_of_peak(torch.device("cuda")) == 5
+    assert device_memory._start_of_peak(torch.device("cuda")) == 5
     assert told == ["init", "empty", "reset"]
     for device, index in (("cuda", None), ("cuda:1", 1)):  # torch takes an index, or None for the current card
         told.clear()
         session = SimpleNamespace(runner=SimpleNamespace(device=torch.device(device)))
-        with device_parts._less_memory(session, 800, 0.5):
+        with device_memory._less_memory(session, 800, 0.5):
             assert told[-1] == (0.1, index)
         assert told[-1] == (1.0, index)
 

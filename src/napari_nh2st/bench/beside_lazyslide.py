@@ -34,8 +34,8 @@ DISTURBED = 0.25
 TRIES = 3
 
 FIRST, LATER = "new cache", "later"
-TARGETS = {"default": 3.0, "best": 1.3}
-"""What our coarse map is asked to reach over LazySlide with the same encoder, in mm² a second."""
+SETTINGS = ("default", "best")
+"""LazySlide's settings. `figures` says what our coarse map is asked to reach over each."""
 
 Answer = Mapping[str, Any]
 Ask = Callable[[Sequence[object], Mapping[str, str]], Answer]
@@ -70,7 +70,7 @@ class Row:
 
 
 ROWS = (
-    *(Row("LazySlide", encoder, way) for encoder in (THEIRS, OURS) for way in TARGETS),
+    *(Row("LazySlide", encoder, way) for encoder in (THEIRS, OURS) for way in SETTINGS),
     *(
         Row("nh2st", encoder, way, cache)
         for encoder in (THEIRS, OURS)
@@ -82,7 +82,7 @@ ROWS = (
 
 @dataclass
 class Report:
-    """What was measured.
+    """The measurements of all ways, and what they were made on.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         """Lay it out as JSON, with the ratios that `nh2st bench` reads."""
-        ours, theirs = Row("nh2st", THEIRS, "coarse", FIRST), {way: Row("LazySlide", THEIRS, way) for way in TARGETS}
+        ours, theirs = Row("nh2st", THEIRS, "coarse", FIRST), {way: Row("LazySlide", THEIRS, way) for way in SETTINGS}
         ratios = {f"over_lazyslide_{way}": ratio(self.runs, ours, row) for way, row in theirs.items()}
         return {"ratios": ratios, **asdict(self)}
 
@@ -192,18 +192,14 @@ class Measured:
         cells = 7 if row.way == "coarse" else 1
         pitch = cells * card_of(model)["architecture"]["stride"]
         out, cache = self.folder / "results", self.folder / "cache"
-        self._forget(out, cache if row.cache == FIRST else cache / "embeddings")
+        for kept in (out, cache if row.cache == FIRST else cache / "embeddings"):
+            shutil.rmtree(kept, ignore_errors=True)
         call = [sys.executable, "-m", "napari_nh2st", "predict", self.slide, "--model", model, "--out", out]
         environment = {**os.environ, "NH2ST_CACHE": str(cache)}
         watch = Watch()
         answer = self.ask([*call, "--pitch", pitch, "--json", "--quiet"], environment)
         seconds, others = watch.stop()
         return seconds, answer["slides"][0]["tiles_total"] * (side * cells / 7) ** 2, others
-
-    @staticmethod
-    def _forget(*folders: Path) -> None:
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(measured: Measured, report: Report, rounds: int, write: Callable[[Report], object], say: Say) -> None:

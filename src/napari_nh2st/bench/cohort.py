@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +12,8 @@ import numpy as np
 from napari_nh2st.bench.child_processes import run_json
 from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 from napari_nh2st.bench.figures import Findings, Value
-from napari_nh2st.cohort.cluster import cores, workers_of
+from napari_nh2st.bench.rates import Clock
+from napari_nh2st.cohort.cluster import cores, exported, workers_of
 from napari_nh2st.cohort.job import Job, Settings
 from napari_nh2st.cohort.run import CohortRun
 from napari_nh2st.cohort.work_list import Watch
@@ -50,7 +48,7 @@ def measure(options: BenchOptions, size: CohortSize) -> Findings:
     """
     threads = max(1, cores() // size.workers)
     options.say(f"drawing {size.slides} slides")
-    with _threads(threads):
+    with exported({"OMP_NUM_THREADS": str(threads)}):
         _by_hand(_draw(options.folder / "first", 1, 0), options, 1)  # this machine's trial is made once
         command = _command(_draw(options.folder / "cohort", size.slides, 1000), options, size.workers)
         alone = _by_hand(_draw(options.folder / "hand", size.by_hand, 2000), options, size.workers)
@@ -122,20 +120,6 @@ def _overhead(paths: list[Path], options: BenchOptions, workers: int) -> tuple[f
 
 
 def _seconds(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    clock = Clock()
     act()
-    return time.perf_counter() - began
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Give the processes that are started meanwhile so many threads each."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+    return clock.seconds

@@ -10,74 +10,30 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from napari_nh2st.bench.data_sets import BenchOptions, DataSets, own_cache
-from napari_nh2st.bench.memory import peak_mb
+from napari_nh2st.bench.device_memory import memory, out_of_memory
 from napari_nh2st.bench.rates import Clock
+from napari_nh2st.bench.trial import PRECISIONS, SAME, Tell, Trial, Values, random_pixels
 from napari_nh2st.doctor.child import probe_main, tell
-from napari_nh2st.engine.block_encoder import LARGEST
 from napari_nh2st.engine.device import computing
 from napari_nh2st.engine.embeddings import DenseEmbeddings
 from napari_nh2st.engine.model_runner import ModelRunner
-from napari_nh2st.engine.options import PredictionOptions, never
-from napari_nh2st.engine.places import lattice_for
-from napari_nh2st.engine.predict import predict_places, slide_facts
+from napari_nh2st.engine.predict import slide_facts
 from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.sections.new_card import card_for
-from napari_nh2st.training.sections.section import Section, load_section
 
-Values = npt.NDArray[np.float32]
-Tell = Callable[[str, Any], None]
-PRECISIONS: tuple[Literal["fp32"], Literal["bf16"]] = ("fp32", "bf16")
 LEAST_CORRELATION = {"fp32": 0.9999, "bf16": 0.999}
 """Of a gene over a slide with the processor's fp32. Hidden vectors are kept in float16; see docs/performance.md."""
-
-SAME = 1e-3
-"""Difference that rounding explains, as a part of the largest value."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """The work of a part: slides, models and device, and whom to tell what it finds."""
-
-    data: DataSets
-    tell: Tell
-
-    @property
-    def device(self) -> torch.device:
-        """The device that is held against the processor."""
-        return self.data.device
-
-    @property
-    def small(self) -> bool:
-        """Small sizes: to see that it works."""
-        return self.data.options.quick
-
-    def options(self, precision: Literal["fp32", "bf16"], device: str | None = None) -> PredictionOptions:
-        """Options of a prediction that keeps nothing."""
-        return PredictionOptions(device=device or str(self.device), precision=precision, cache=False)
-
-    def predict(self, precision: Literal["fp32", "bf16"], device: str | None = None) -> Values:
-        """Predict the whole slide, coarse: (n, G) in label units."""
-        model = self.data.load_model()
-        places = lattice_for(self.data.slide, model.card)
-        return predict_places(self.data.slide, model, places, self.options(precision, device))[0].matrix()
-
-    def section(self, config: TrainingConfig) -> tuple[Section, Any]:
-        """Load the slide with its counts as training does, and make its card."""
-        sample, counts = self.data.sample, self.data.data
-        card = card_for([sample], [counts], config)
-        return load_section(sample, counts, card), card
 
 
 def slide(trial: Trial) -> None:
@@ -142,6 +98,8 @@ def rates(trial: Trial) -> None:
             trial.tell(f"{precision} {name}, places/s", rate["places_per_s"])
         for key, value in found.values.items():
             trial.tell(f"{precision}_{key}", value.value)
+        if found.notes:
+            raise Nh2stError("; ".join(dict.fromkeys(found.notes.values())).removeprefix("failed: "))
 
 
 def compiled(trial: Trial) -> None:
@@ -151,7 +109,7 @@ def compiled(trial: Trial) -> None:
         return
     runner = ModelRunner(trial.data.load_model().net, trial.device, "fp32")
     side = (2 if trial.small else 8) * DenseEmbeddings.BLOCK * runner.stride
-    image = torch.from_numpy(_pixels(side)).to(trial.device).permute(2, 0, 1)[None].float()
+    image = torch.from_numpy(random_pixels(side)).to(trial.device).permute(2, 0, 1)[None].float()
     image = image.contiguous(memory_format=runner.layout)
     for precision in PRECISIONS[:1] if trial.small else PRECISIONS:
         torch._dynamo.reset()
@@ -180,98 +138,6 @@ def _seconds(way: Any, image: torch.Tensor) -> float:
     clock = Clock()
     way(image).float().sum().item()  # waits for a GPU
     return clock.seconds
-
-
-def _pixels(height: int) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, height, 3), dtype=np.uint8)
-
-
-def memory(trial: Trial) -> None:
-    """Encode the largest window that the engine takes; the peak that it needs beyond the model."""
-    cuda = trial.device.type == "cuda"
-    for precision in PRECISIONS:
-        runner = ModelRunner(trial.data.load_model().net, trial.device, precision)
-        blocks = 2 if trial.small else LARGEST * (2 if cuda else 1)
-        side = runner.window_side(blocks * DenseEmbeddings.BLOCK)
-        before = _start_of_peak(trial.device)
-        clock = Clock()
-        runner.encode_window(_pixels(side), never)
-        seconds = clock.seconds
-        trial.tell("window_px", side)
-        trial.tell(f"{precision}_peak_mb", _peak_mb(trial.device) - before)
-        clock = Clock()
-        runner.encode_window(_pixels(side), never)
-        trial.tell(f"{precision}_first_s", seconds)
-        trial.tell(f"{precision}_ns_a_px", clock.seconds / side**2 * 1e9)
-
-
-def _start_of_peak(device: torch.device) -> float:
-    if device.type != "cuda":
-        with contextlib.suppress(OSError):  # Linux: the peak so far is forgotten
-            Path("/proc/self/clear_refs").write_text("5")
-        return peak_mb() or 0.0
-    torch.cuda.init()  # type: ignore[no-untyped-call]  # a peak cannot be forgotten before there is one
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats(device)
-    return torch.cuda.memory_allocated(device) / 1e6
-
-
-def _peak_mb(device: torch.device) -> float:
-    return torch.cuda.max_memory_reserved(device) / 1e6 if device.type == "cuda" else peak_mb() or 0.0
-
-
-def out_of_memory(trial: Trial) -> None:
-    """Predict with ever less memory until windows are halved: the values stay the same.
-
-    On CUDA torch is allowed only a part of what a run takes. On a processor the encoder refuses windows above a size.
-    """
-    model = trial.data.load_model()
-    places = lattice_for(trial.data.slide, model.card)
-    before = _start_of_peak(trial.device)
-    expected = predict_places(trial.data.slide, model, places, trial.options("fp32"))[0].matrix()
-    peak = _peak_mb(trial.device)
-    trial.tell("unlimited_peak_mb", peak - before)
-    trial.tell("simulated", trial.device.type != "cuda")
-    for part in (0.6, 0.4, 0.25):
-        session = Session(trial.data.slide, trial.data.load_model(), options=trial.options("fp32"))
-        largest = session._encoder.largest
-        with _less_memory(session, part * peak, part):
-            values = predict_places(trial.data.slide, session.model, places, session=session)[0].matrix()
-        if session._encoder.largest < largest:
-            break
-    else:
-        raise Nh2stError("no window was halved: the limit was not felt")
-    difference = float(np.abs(values - expected).max() / expected.std())
-    trial.tell("limit", part)
-    trial.tell("largest_window", [largest, session._encoder.largest])
-    trial.tell("difference", difference)
-    if not difference <= 10 * SAME:
-        raise Nh2stError(f"predictions in halved windows differ by {difference:.2g} of their spread")
-
-
-@contextlib.contextmanager
-def _less_memory(session: Session, mb: float, part: float) -> Iterator[None]:
-    """Leave no more memory than this; on a processor, refuse windows above a part of the first one."""
-    device = session.runner.device
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        share = mb * 1e6 / torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(share, device.index)  # "cuda" has none: the current one
-        try:
-            yield
-        finally:
-            torch.cuda.set_per_process_memory_fraction(1.0, device.index)
-        return
-    encode, most = session.runner.encode_window, list[float]()
-
-    def refuse(pixels: npt.NDArray[np.uint8], cancelled: Callable[[], bool]) -> Values:
-        most.append(part * pixels.size)  # of the first window alone
-        if pixels.size > most[0]:
-            raise torch.OutOfMemoryError("out of memory, on purpose")
-        return encode(pixels, cancelled)
-
-    session.runner.encode_window = refuse  # type: ignore[method-assign]
-    yield
 
 
 def training(trial: Trial) -> None:

@@ -1,4 +1,4 @@
-"""What both programs are measured on: a slide as scanners write it, a model with either encoder, the machine."""
+"""The slide as scanners write it, the model with either encoder, and the machine: both programs get the same."""
 
 from __future__ import annotations
 

@@ -92,14 +92,14 @@ def _local(count: int, device: str) -> Iterator[Any]:
         workers[number] = {"cls": Nanny, "options": options}
     page = {"dashboard": find_spec("bokeh") is not None, "dashboard_address": "127.0.0.1:0"}
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, **page}}
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}), _exported(environment):
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}), exported(environment):
         cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
     with cluster:
         yield cluster
 
 
 @contextmanager
-def _exported(environment: dict[str, str]) -> Iterator[None]:
+def exported(environment: dict[str, str]) -> Iterator[None]:
     """Set variables of this process for a while: to Dask, they count more than what it is told."""
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)

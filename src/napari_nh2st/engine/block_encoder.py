@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ class BlockEncoder:
         """
         lacking = self._lacking(groups)
         if laid_out is not None:
-            windows = touched(list(laid_out), lacking)
+            windows = touched(laid_out, lacking)
         elif focus is None:
             windows = self.embeddings.windows(lacking, self.largest)
         else:
@@ -113,11 +114,7 @@ class BlockEncoder:
         """Order windows by the groups that need them, small ones first; in each step from the focus outwards."""
         centre = self.embeddings.entries(np.array([focus]))[0]
         dense = not isinstance(self.embeddings, PatchEmbeddings)
-        side = self.embeddings.block
-        of_block = {(int(r), int(c)): lacking[:0] for r, c in np.unique(lacking // side, axis=0)}
-        owner = lacking // side
-        for index in of_block:
-            of_block[index] = lacking[(owner == index).all(axis=1)]
+        of_block = {index: lacking[mine] for index, mine in self.embeddings.by_block(lacking)}
         pending, windows = set[BlockIndex](), list[Window]()
         limit = FIRST if dense else 1
         for group in groups:
@@ -160,11 +157,8 @@ class BlockEncoder:
 
     def embeddings_of(self, group: PlaceGroup, cancelled: Callable[[], bool]) -> F32:
         """Embeddings (m, d) of a group's entries; what is no longer in memory, or damaged on disk, comes anew."""
-        try:
+        with suppress(KeyError):  # a whole block is gone; what is missing is encoded below
             values = self._at_hand(group)
-        except KeyError:
-            pass
-        else:
             if not np.isnan(values[:, 0]).any():
                 return values
         for window in self.embeddings.windows(self.embeddings.lacking(self.entries(group), sure=True), self.largest):
@@ -179,11 +173,11 @@ class BlockEncoder:
     def count_fresh(self, group: PlaceGroup) -> int:
         """Count the places of a group whose own entry was freshly encoded."""
         own = np.floor(np.asarray(group.entries, dtype=np.float64)[group.own]).astype(np.int64)
-        count, side = 0, self.embeddings.block
-        for block in np.unique(own // side, axis=0):
-            mask = self.fresh.get((int(block[0]), int(block[1])))
+        count = 0
+        for index, mine in self.embeddings.by_block(own):
+            mask = self.fresh.get(index)
             if mask is not None:
-                r, c = (own[(own // side == block).all(axis=1)] % side).T
+                r, c = (own[mine] % self.embeddings.block).T
                 count += int(mask[r, c].sum())
         return count
 

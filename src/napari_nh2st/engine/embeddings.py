@@ -132,7 +132,7 @@ class Embeddings(ABC):
             If one has not been encoded, or was dropped from memory since.
         """
         out = np.empty((len(entries), self.cache.dim), dtype=np.float32)
-        for (row, column), mine in self._by_block(entries):
+        for (row, column), mine in self.by_block(entries):
             values = self._block((row, column))
             if values is None:
                 raise KeyError(f"block {row, column} has not been encoded")
@@ -140,7 +140,7 @@ class Embeddings(ABC):
             out[mine] = values[r, c]
         return out
 
-    def _by_block(self, entries: IntArray) -> Iterator[tuple[BlockIndex, IntArray]]:
+    def by_block(self, entries: IntArray) -> Iterator[tuple[BlockIndex, IntArray]]:
         """Yield blocks with the positions of their entries."""
         owner = entries // self.block
         across = int(owner[:, 1].max(initial=0)) + 1
@@ -190,7 +190,7 @@ class DenseEmbeddings(Embeddings):
         """See `Embeddings.lacking`."""
         entries = np.unique(entries, axis=0)
         there = np.zeros(len(entries), dtype=bool)
-        for index, mine in self._by_block(entries):
+        for index, mine in self.by_block(entries):
             if self.cache.has(index) and (not sure or self.cache.get(index) is not None):
                 there[mine] = True
             elif (part := self._part(index)) is not None:
@@ -264,7 +264,7 @@ class PatchEmbeddings(Embeddings):
     def lacking(self, entries: IntArray, *, sure: bool = False) -> IntArray:
         """See `Embeddings.lacking`."""
         entries = np.unique(entries, axis=0)
-        parts = [self._lacking(index, entries[mine]) for index, mine in self._by_block(entries)]
+        parts = [self._lacking(index, entries[mine]) for index, mine in self.by_block(entries)]
         return np.concatenate([entries[:0], *parts])
 
     def _lacking(self, index: BlockIndex, entries: IntArray) -> IntArray:
@@ -279,7 +279,7 @@ class PatchEmbeddings(Embeddings):
     def windows(self, entries: IntArray, largest: int) -> list[Window]:
         """See `Embeddings.windows`. A window is a block; which of its entries are encoded is noted here."""
         out = []
-        for index, mine in self._by_block(entries):
+        for index, mine in self.by_block(entries):
             earlier = self._wanted.get(index, entries[:0])
             self._wanted[index] = np.unique(np.concatenate([earlier, entries[mine]]), axis=0)
             top, left = (n * self.block for n in index)

@@ -49,11 +49,8 @@ class HeadRunner:
         Parameters
         ----------
         cells : (M, d)
-        own : (B,) int
-            Index of the place's own cell.
-        nine : (B, 9) int
-            Indices of the nine cells around it.
-        present : (B, 9) bool
+        own, nine, present
+            As in `FoldedHead.look`.
 
         Returns
         -------

@@ -21,18 +21,15 @@ class KeptRunner:
 
     def __init__(self) -> None:
         self._kept: ModelRunner | None = None
-        self._net: NH2ST | None = None
 
     def __call__(self, net: NH2ST, device: torch.device, precision: str) -> ModelRunner:
         """Return the runner; another model, or another way to run it, replaces the one that was kept."""
-        kept, layout = self._kept, calibrate(device).memory_format
-        same = kept is not None and net is self._net
-        if kept is None or not same or (kept.device, kept.precision, kept.layout) != (device, precision, layout):
-            self.drop()
-            self._net, self._kept = net, ModelRunner(net, device, precision)
-        assert self._kept is not None
-        return self._kept
+        kept, way = self._kept, (device, precision, calibrate(device).memory_format)
+        if kept is None or kept.net is not net or (kept.device, kept.precision, kept.layout) != way:
+            kept = self._kept = None  # before the next one takes memory
+            kept = self._kept = ModelRunner(net, device, precision)
+        return kept
 
     def drop(self) -> None:
         """Let go of what is kept."""
-        self._net = self._kept = None
+        self._kept = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ BlockIndex = tuple[int, int]
 
 Bools = npt.NDArray[np.bool_]
 
+# Entries a side of an empty square that is worth a look for cuts that free it.
 HOLE = 8
 
 
@@ -107,16 +109,16 @@ def cover(wanted: IntArray, rules: Rules) -> list[Window]:
     """
     if not len(wanted):
         return []
-    mask, origin = mask_of(wanted)
+    mask, origin = _mask_of(wanted)
     out = _cut(mask, origin, rules)
     return sorted(out, key=lambda w: (w.top, w.left))
 
 
-def touched(windows: list[Window], wanted: IntArray) -> list[Window]:
+def touched(windows: Sequence[Window], wanted: IntArray) -> list[Window]:
     """Return the windows that hold any of the entries (n, 2)."""
     if not len(wanted):
         return []
-    mask, (top, left) = mask_of(wanted)
+    mask, (top, left) = _mask_of(wanted)
     whole = Window(top, left, top + mask.shape[0], left + mask.shape[1])
     return [window for window in windows if mask[_common(window, whole).seen_from(top, left)].any()]
 
@@ -126,7 +128,7 @@ def _common(window: Window, other: Window) -> Window:
     return Window(top, left, max(top, min(window.bottom, other.bottom)), max(left, min(window.right, other.right)))
 
 
-def mask_of(wanted: IntArray) -> tuple[Bools, tuple[int, int]]:
+def _mask_of(wanted: IntArray) -> tuple[Bools, tuple[int, int]]:
     """Draw entries (n, 2), at least one: True where one is, in the rectangle round them all; and its first entry."""
     origin = wanted.min(axis=0)
     mask = np.zeros(tuple(wanted.max(axis=0) - origin + 1), dtype=bool)
@@ -139,8 +141,9 @@ def _cut(wanted: Bools, origin: tuple[int, int], rules: Rules) -> list[Window]:
     wanted = wanted[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     top, left = origin[0] + int(rows[0]), origin[1] + int(columns[0])
     height, width = wanted.shape
+    whole = Window(top, left, top + height, left + width)
     fits = max(height, width) <= rules.largest
-    best = (height + rules.rim) * (width + rules.rim) + rules.each if fits else np.inf
+    best = rules.cost(whole) if fits else np.inf
     where: tuple[int, int] | None = None
     for axis, (picture, first) in enumerate(((wanted, top), (wanted.T, left))):
         at, costs = _cuts(picture, rules)
@@ -149,15 +152,14 @@ def _cut(wanted: Bools, origin: tuple[int, int], rules: Rules) -> list[Window]:
             at, costs = at[chosen], costs[chosen]
         if len(at) and costs.min() < best:
             best, where = float(costs.min()), (axis, int(at[costs.argmin()]))
-    whole = [Window(top, left, top + height, left + width)]
     if where is None and not (max(height, width) > 2 * rules.rim and _has_hole(wanted)):
-        return whole
+        return [whole]
     # No single cut frees a hole, but the next ones may.
     axis, cut = where or ((0, height // 2) if height >= width else (1, width // 2))
     one, other = np.split(wanted, [cut], axis=axis)
     step = (top + cut, left) if axis == 0 else (top, left + cut)
     parts = [*_cut(one, (top, left), rules), *_cut(other, step, rules)]
-    return parts if where is not None or sum(rules.cost(part) for part in parts) < best else whole
+    return parts if where is not None or sum(rules.cost(part) for part in parts) < best else [whole]
 
 
 def _has_hole(wanted: Bools) -> bool:

@@ -81,9 +81,8 @@ class FoldedHead:
             weight[:, arch.dim :] *= net.cross.norm.weight
             self.hidden = (weight if arch.neighbours else weight[:, : arch.dim].contiguous(), bias)
             self.last = _copy(net.to_hidden[3])
-            on = "both" if arch.kernel_on == "both" else "stain"
-            head = net.kernel_head
-            self.kernel = None if head is None else FoldedKernel(head, net.encoder.channels * (on == "both"))
+            head, channels = net.kernel_head, self.channels if arch.kernel_on == "both" else 0
+            self.kernel = None if head is None else FoldedKernel(head, channels)
 
     def prepare(self, cells: Tensor) -> PreparedCells:
         """Compute what depends on a cell alone: (M, C + S)."""

@@ -16,7 +16,6 @@ SCALES = (1, 2, 4)
 STAIN_FEATURES = 3 * (2 + len(SCALES))
 """Per channel: mean and standard deviation of optical density, and its local contrast at every scale."""
 
-
 STAIN_MARGIN = max(SCALES)
 """Pixels beyond the cells at which contrast looks."""
 
