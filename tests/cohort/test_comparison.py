@@ -113,6 +113,19 @@ def test_nothing_that_could_be_fitted_is_an_error(samples, inline, tmp_path, mon
         on_workers(samples, tmp_path / "r.json", models=["colour-ridge"])
 
 
+def test_failures_of_a_split_that_has_nothing_to_report_count(samples, inline, tmp_path, monkeypatch):
+    def fails(self, baseline, fitting):
+        if self.test[0].name == "S1":
+            raise Nh2stError("it is broken")
+        return [np.zeros((len(t.labels), len(self.measured)), np.float32) for t in self.truths]
+
+    monkeypatch.setattr(split_ready.ReadySplit, "predicted_by", fails)
+    fits = ComparisonRun(tmp_path / "r.json", 2, None, lambda: False)
+    report = compare(samples, "S1:S2;S2:S1", config=CONFIG, models=["mean-profile"], seeds=[4], fits=fits)
+    assert [split["test"] for split in report["splits"]] == [["S2"]]
+    assert fits.failed == 2
+
+
 def test_a_section_that_a_split_does_not_need_is_forgotten(samples, inline):
     from napari_nh2st.evaluation.splits import parse_protocol
     from napari_nh2st.expression import read_sheet

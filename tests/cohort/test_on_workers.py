@@ -101,7 +101,7 @@ def test_an_encoder_is_the_one_of_one_process(address, slides, nh2st, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model", "demo", "--workers", 2], "workers take a --protocol"),
+        (["--model", "demo", "--workers", 2], "workers need a --protocol"),
         (["--protocol", "S1:S2", "--workers", 2], "kept beside the report"),
         (["--protocol", "S1:S2", "--workers", 2, "--scheduler", "tcp://x"], "give either --workers"),
     ],

@@ -23,6 +23,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.terminal import interruptible, say
 
 if TYPE_CHECKING:
+    from napari_nh2st.cohort.comparison import ComparisonRun
     from napari_nh2st.engine.options import PredictionOptions
     from napari_nh2st.expression import Sample
 
@@ -87,9 +88,11 @@ def evaluate(
     checked_precision(precision)
     on_workers = check_workers(workers, scheduler)
     if on_workers and protocol is None:
-        raise typer.BadParameter("one model is scored in this process: workers take a --protocol", param_hint="--model")
+        raise typer.BadParameter(
+            "a single model is scored in this process: workers need a --protocol", param_hint="--model"
+        )
     if on_workers and out is None:
-        raise typer.BadParameter("give a name: what workers finish is kept beside the report", param_hint="--out")
+        raise typer.BadParameter("give the report a name: finished fits are kept beside the report", param_hint="--out")
     chosen_seeds = _seeds(seeds)
     if out is not None:
         check_parent(out)
@@ -100,18 +103,18 @@ def evaluate(
 
     cancelled = interruptible()
     options = prediction_options(device, precision, cancelled)
+    fits: ComparisonRun | None = None
     try:
         if model is not None:
             if precision not in ("auto", "fp32"):
                 say(f"scores are computed in fp32: --precision {precision} is ignored")
             report = _score_model(sections, model, options, update_card)
         else:
-            from napari_nh2st.evaluation.compare import Fits, compare
+            from napari_nh2st.evaluation.compare import compare
             from napari_nh2st.training.config import read_config
 
             given = {k: v for k, v in (("device", device), ("precision", precision)) if v != "auto"}
             settings = read_config(config).model_copy(update=given)
-            fits: Fits | None = None
             if on_workers and out is not None:
                 from napari_nh2st.cohort.comparison import ComparisonRun
 
@@ -125,7 +128,7 @@ def evaluate(
     if out is not None:
         written = ", ".join(str(p) for p in write_report(report, out))
         say(f"report: {written}")
-    failed = sum(len(split.get("failed", ())) for split in report["splits"])
+    failed = 0 if fits is None else fits.failed  # the report has no split of which nothing could be fitted
     what = f"{failed} fit{'s' * (failed != 1)} failed: the same command tries them again"
     _print_report(report | ({"error": what, "status": 1} if failed else {}), as_json)
     if failed:

@@ -10,8 +10,10 @@ import typer
 
 from napari_nh2st.cli.values import complete_genes
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.terminal import say
 
 if TYPE_CHECKING:
+    from napari_nh2st.annotations import Annotations
     from napari_nh2st.engine.options import Precision, PredictionOptions
     from napari_nh2st.geometry import Box
     from napari_nh2st.model.card import Card
@@ -134,6 +136,16 @@ def prediction_options(device: str, precision: str, cancelled: Callable[[], bool
     from napari_nh2st.engine.options import PredictionOptions
 
     return PredictionOptions(device=device, precision=checked_precision(precision), cancelled=cancelled)
+
+
+def read_drawn(file: Path, slide: str | Path | None) -> Annotations:
+    """Read regions that were drawn on a slide, and say what is left out of the file."""
+    from napari_nh2st.annotations import read_annotations
+
+    found = read_annotations(file, slide)
+    if found.left_out:
+        say(f"note: {file.name}: {found.left_out} left out")
+    return found
 
 
 def slides_and_mpp(paths: list[Path], mpp: float | None) -> list[tuple[Path, float | None]]:

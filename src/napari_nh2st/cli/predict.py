@@ -26,6 +26,7 @@ from napari_nh2st.cli.options import (
     genes_of,
     names,
     prediction_options,
+    read_drawn,
     region_box,
 )
 from napari_nh2st.cli.output import export_bar, overviews_bar, print_json
@@ -146,12 +147,8 @@ def _drawn(file: Path, listed: list[ListedSlide], *, alone: bool) -> DrawnRegion
     if len(listed) != 1 or not alone:
         raise typer.BadParameter("goes with one slide, and with neither --region nor workers", param_hint="--regions")
     from napari_nh2st.analysis.drawn_regions import DrawnRegions
-    from napari_nh2st.annotations import read_annotations
 
-    found = read_annotations(file, listed[0].path)
-    if found.left_out:
-        say(f"note: {file.name}: {found.left_out} left out")
-    return DrawnRegions({name: list(polygons) for name, polygons in found.named().items()})
+    return DrawnRegions(read_drawn(file, listed[0].path).named())
 
 
 def _check_distinct(paths: list[Path]) -> None:

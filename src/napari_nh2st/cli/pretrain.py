@@ -33,7 +33,7 @@ def pretrain(
 ) -> None:
     """Train an encoder on unlabelled tissue of slides, for `finetune` to start from.
 
-    Nothing but the images is read; on workers, many slides at once. Ctrl+C stops and writes nothing.
+    Only the images are read, on workers several slides at once. Ctrl+C stops and writes nothing.
     """
     check_parent(out)
     on_workers = check_workers(workers, scheduler)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_nh2st.cli.checks import check_parent
-from napari_nh2st.cli.options import GenesOption, PredictionArg, genes_of
+from napari_nh2st.cli.options import GenesOption, PredictionArg, genes_of, read_drawn
 from napari_nh2st.terminal import say
 
 if TYPE_CHECKING:
@@ -51,19 +51,10 @@ def regions(
 
     stored = open_prediction(prediction).only_done()
     chosen = genes_of(stored.card, genes)
-    annotations = _domains(stored) if drawn is None else _read(drawn, stored)
+    annotations = _domains(stored) if drawn is None else read_drawn(drawn, stored.slide.get("path")).annotations
     for warning in means_nothing(stored):
         say(f"warning: {warning}")
     print(write_regions(stored, annotations, out, chosen))
-
-
-def _read(drawn: Path, prediction: Prediction) -> list[Annotation]:
-    from napari_nh2st.annotations import read_annotations
-
-    found = read_annotations(drawn, prediction.slide.get("path"))
-    if found.left_out:
-        say(f"note: {drawn.name}: {found.left_out} left out")
-    return found.annotations
 
 
 def _domains(prediction: Prediction) -> list[Annotation]:

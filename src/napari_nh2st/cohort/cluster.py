@@ -100,7 +100,7 @@ def _local(count: int, device: str) -> Iterator[Any]:
 
 @contextmanager
 def exported(environment: dict[str, str]) -> Iterator[None]:
-    """Set variables of this process for a while: to Dask, they count more than what it is told."""
+    """Set variables of this process, and of those it starts, for a while; Dask puts them before its own settings."""
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:

@@ -44,11 +44,17 @@ class ComparisonRun:
     workers, scheduler
         As in `workers_of`.
     cancelled : callable
+
+    Attributes
+    ----------
+    failed : int
+        Fits and scores that failed, also those of a split that has nothing to report.
     """
 
     def __init__(self, report: Path, workers: int | None, scheduler: str | None, cancelled: Callable[[], bool]) -> None:
         self.folder, self.cancelled = folder_beside(report), cancelled
         self._workers, self._scheduler = workers, scheduler
+        self.failed = 0
 
     def __call__(self, plan: Plan) -> list[SplitOutcome]:
         """Fit and score; one outcome a split. See `compare`.
@@ -61,7 +67,9 @@ class ComparisonRun:
         splits = [self._work_of(plan, split) for split in plan.splits]
         items = [item for encoders, models in splits for item in (*encoders, *_items(models))]
         self._run(items, plan.config.device)
-        return [_outcome(models) for _, models in splits]
+        outcomes = [_outcome(models) for _, models in splits]
+        self.failed = sum(len(outcome.failed) for outcome in outcomes)
+        return outcomes
 
     def _run(self, items: list[WorkItem], device: str) -> None:
         if all(item.ended for item in items):
@@ -132,7 +140,7 @@ def _outcome(models: list[ModelWork]) -> SplitOutcome:
         if model.score.state == DONE:
             kept = kept_scores(model.file)
             if kept is None:
-                raise Nh2stError(f"{model.file} is not readable any more: give the command again")
+                raise Nh2stError(f"{model.file} cannot be read any more: give the command again")
             scores[model.name] = kept
     if not scores:
         return SplitOutcome({}, {}, 0, 0.0, failed)

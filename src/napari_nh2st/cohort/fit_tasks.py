@@ -99,7 +99,7 @@ def score_model(job: SplitJob, model: str, seeds: tuple[int, ...], files: tuple[
         fits = [kept_fit(Path(f)) for f in files]
         runs = [fit for fit in fits if fit is not None]
         if len(runs) < len(fits):
-            raise Nh2stError(f"what was fitted is not readable any more in {Path(file).parent}: give the command again")
+            raise Nh2stError(f"fits in {Path(file).parent} cannot be read any more: give the command again")
         predicted = [run for run, _ in runs]
         figures = ready.figures(_baseline(job, model), predicted, seeds)
         maps = ready.maps(model, figures, predicted[0][0])

@@ -128,7 +128,7 @@ def fill(
 def write_files(filled: Filled, stem: str, wishes: Wishes, telling: Telling) -> tuple[Prediction, list[str]]:
     """Write the files that were asked for, with the tiles of this command; returns these and the files' paths.
 
-    Of drawn regions, the table of their genes follows, with all that the slide's folder holds as what is elsewhere.
+    With drawn regions, a table of their genes as well: "elsewhere" is everything else in the slide's folder.
     """
     store = filled.store
     part = _only_at(store.prediction(), filled.places)

@@ -34,7 +34,7 @@ class WorkItem:
     state : str
         WAITING, RUNNING, DONE, FAILED or LEFT_OUT.
     answer : dict
-        Of the task that ended it, or that failed last.
+        Of the task that ended it.
     """
 
     name: str
@@ -150,12 +150,9 @@ class WorkList:
         item.state = WAITING
         if answer["state"] == STOPPED:  # a worker left, or the scheduler: somebody else goes on
             item.stops += 1
-            if item.stops < STOPS:
-                return
             answer = {"state": FAILED, "error": "workers stopped again and again"}
-            item.failed_on += [""] * TRIES
-        item.failed_on.append(answer.get("worker", ""))
-        item.answer = answer
-        if len(item.failed_on) >= TRIES:
-            item.state = FAILED
+        else:
+            item.failed_on.append(answer.get("worker", ""))
+        if len(item.failed_on) >= TRIES or item.stops >= STOPS:
+            item.state, item.answer = FAILED, answer
             self.watch.say(f"warning: {item.name} failed: {answer['error']}")

@@ -30,7 +30,7 @@ MAIN = "nh2st-context"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a comparison fits and scores.
+    """The splits, models and seeds that a comparison fits and scores.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ def baselines_of(models: Iterable[str] | None, samples: Sequence[Sample]) -> lis
 
 @dataclass(frozen=True)
 class SplitOutcome:
-    """What the models of a split came to.
+    """The scores of a split's models, and the fits that failed.
 
     Attributes
     ----------
