@@ -11,7 +11,10 @@ from viewer.own_process import PYQT6, PYSIDE6, require_pyqt6, run
 pytestmark = pytest.mark.viewer
 
 
-@pytest.mark.parametrize(("how", "binding"), [("closed", PYSIDE6), ("closed", PYQT6), ("left open", PYQT6)])
+@pytest.mark.parametrize(
+    ("how", "binding"),
+    [("closed", PYSIDE6), ("closed", PYQT6), ("left open", PYQT6), ("slides left open", PYSIDE6)],
+)
 def test_napari_ends_as_soon_as_the_docks_are_open(how: str, binding: str) -> None:
     if binding == PYQT6:
         require_pyqt6()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
@@ -147,6 +148,10 @@ class PredictWidget(QWidget):
         find = self.workspace.services.find_others
         self.background.call(find, then=self.models.list_others, failed=self.workspace.notices.complain)
 
+    def _choose_slide(self, layer: Layer | None) -> None:
+        if not self.background.closed:  # when the process ends, nothing can be read for the slide that comes next
+            self.presenter.choose_slide(layer)
+
     def _add_model_file(self, file: str) -> None:
         self.background.call(
             *(self.workspace.services.add_file, file),
@@ -215,7 +220,7 @@ class PredictWidget(QWidget):
 
     def _wire(self) -> None:
         self.workspace.notices.said.connect(self.job.sentence.say)
-        self.slides.layer_changed.connect(self.presenter.choose_slide)
+        self.slides.layer_changed.connect(self._choose_slide)
         self.slides.mpp_given.connect(self.presenter.give_mpp)
         self.slides.picture_chosen.connect(self.presenter.choose_picture)
         self.empty.emptied.connect(self._show_empty)

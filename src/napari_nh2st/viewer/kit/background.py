@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from qtpy.QtCore import QObject, Qt, QThreadPool, Signal
 
@@ -55,11 +56,12 @@ class _Crew:
         self.readers = QThreadPool()  # a slide is to be drawn also while predictions fill the other pool
         self.readers.setMaxThreadCount(_READERS)
         self.at_work: set[Background] = set()
+        self.all: WeakSet[Background] = WeakSet()
         atexit.register(self.end)
 
     def end(self) -> None:
         """Ask all threads to end, and wait until they have."""
-        for background in list(self.at_work):
+        for background in list(self.all):
             background.close()
         with suppress(RuntimeError):
             self.pool.waitForDone()
@@ -115,6 +117,7 @@ class Background:
         self._count = 0
         self._delivering = False
         self._closed = False
+        _the_crew().all.add(self)
 
     @property
     def busy(self) -> bool:
