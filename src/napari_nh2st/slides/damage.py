@@ -54,8 +54,25 @@ class Damage:
         """Enter one level; `bad` marks the tiles that are missing from the file."""
         self.maps[level] = TileMap(bad.copy(), step)
 
-    def found(self, level: int, row: int, column: int, reason: str) -> None:
+    def add_chunks(
+        self, level: int, shape: tuple[int, int], chunk: tuple[int, int], downsample: tuple[float, float]
+    ) -> None:
+        """Enter one level of which nothing is known to be missing, in chunks.
+
+        Parameters
+        ----------
+        level : int
+        shape, chunk : (height, width)
+            Level pixels.
+        downsample : (float, float)
+            Level-0 pixels per level pixel, down and across.
+        """
+        grid = tuple(math.ceil(size / side) for size, side in zip(shape, chunk, strict=True))
+        self.add_level(level, np.zeros(grid, dtype=bool), (chunk[0] * downsample[0], chunk[1] * downsample[1]))
+
+    def found(self, level: int, row: int, column: int, why: Exception | str) -> None:
         """Note a tile that cannot be decoded; the first one is named in `sentences`."""
+        reason = " ".join(str(why).split())[:120] or type(why).__name__
         with self._lock:
             tiles = self.maps[level]
             if tiles.bad[row, column]:

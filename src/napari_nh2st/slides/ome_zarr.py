@@ -56,9 +56,7 @@ class ZarrLevel:
 
     def enter_damage(self, damage: Damage, downsample: tuple[float, float]) -> None:
         """Report chunks that cannot be decoded, as they are met."""
-        grid = tuple(math.ceil(size / side) for size, side in zip(self.shape, self.chunk, strict=True))
-        step = (self.chunk[0] * downsample[0], self.chunk[1] * downsample[1])
-        damage.add_level(self._index, np.zeros(grid, dtype=bool), step)
+        damage.add_chunks(self._index, self.shape, self.chunk, downsample)
         self._damage = damage
 
     def read_chunk(self, row: int, column: int) -> Rgb | None:
@@ -79,7 +77,7 @@ class ZarrLevel:
             got = np.asarray(await self._array.async_array.getitem(tuple(part.get(axis, 0) for axis in self._axes)))
         except Exception as error:  # each codec has its own kinds of error; all mean the same here
             if self._damage is not None:
-                self._damage.found(self._index, row, column, " ".join(str(error).split())[:120])
+                self._damage.found(self._index, row, column, error)
             return None
         if not got.any():  # a chunk that is not there is glass, as scanners leave it out
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from napari_nh2st.errors import SlideError, TilesOverlap
@@ -36,23 +35,36 @@ def vendor_of(path: Path) -> str:
 
 def is_scanners(path: Path, head: bytes) -> bool:
     """Tell whether a file, which begins with `head` and is no TIFF, is a slide that OpenSlide reads."""
-    likely = (
+    return _is_likely(path, head) and bool(vendor_of(path))
+
+
+def _is_likely(path: Path, head: bytes) -> bool:
+    """Tell from the first bytes whether to ask OpenSlide, whose library takes a moment to load."""
+    return (
         path.suffix.lower() == ".mrxs"
         or head.startswith((*_FILM, b"ZISRAWFILE", b"SQLite format 3\0"))
         or head[128:132] == b"DICM"
     )
-    return likely and bool(vendor_of(path))
 
 
-def _opener(vendor: str) -> Callable[[Path], Source]:
-    def open_one(path: Path) -> Source:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        if not is_scanners(path, head) or vendor_of(path) != vendor:
-            raise OtherFormatError("OpenSlide does not take it for one")
-        return _read(path, vendor)
+def open_scanners(path: Path, number: int | None = None) -> tuple[str, Source]:
+    """Open a slide that OpenSlide reads and that is no TIFF; return its maker or format and the source.
 
-    return open_one
+    Raises
+    ------
+    OtherFormatError
+        If it is none.
+    SlideError
+        If it is damaged, or has no such picture.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    vendor = vendor_of(path) if _is_likely(path, head) else ""
+    if vendor not in NAMES:
+        raise OtherFormatError("OpenSlide does not know it")
+    if number not in (None, 1):
+        raise SlideError(f"{path} has no picture {number}: it has only one")
+    return vendor, _read(path, vendor)
 
 
 def _read(path: Path, vendor: str) -> Source:
@@ -107,14 +119,19 @@ def _mpp(x: str | None, y: str | None, vendor: str) -> Mpp:
     return UNKNOWN if x is None or y is None else judge(x, y, vendor)
 
 
+def _format(name: str, suffixes: tuple[str, ...], description: str) -> Format:
+    return Format(name, suffixes, description, lambda path: open_scanners(path)[1], family=open_scanners)
+
+
 FORMATS = [
-    Format("mirax", (".mrxs",), "3DHISTECH MIRAX", _opener("mirax")),
-    Format("dicom", (".dcm",), "DICOM whole slide", _opener("dicom")),
-    Format("zeiss", (".czi",), "Zeiss CZI", _opener("zeiss")),
-    Format("sakura", (".svslide",), "Sakura SVSLIDE", _opener("sakura")),
-    Format("hamamatsu", (".vms", ".vmu"), "Hamamatsu VMS and VMU", _opener("hamamatsu")),
+    _format("mirax", (".mrxs",), "3DHISTECH MIRAX"),
+    _format("dicom", (".dcm",), "DICOM whole slide"),
+    _format("zeiss", (".czi",), "Zeiss CZI"),
+    _format("sakura", (".svslide",), "Sakura SVSLIDE"),
+    _format("hamamatsu", (".vms", ".vmu"), "Hamamatsu VMS and VMU"),
 ]
-TRESTLE = Format("trestle", (".tif",), "Trestle", _opener("trestle"))
+# A TIFF whose tiles overlap: our reader of TIFF refuses it, and `open_overlapping` reads it.
+TRESTLE = _format("trestle", (".tif",), "Trestle")
 
 
 def open_overlapping(path: Path, refusal: TilesOverlap) -> tuple[str, Source]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from pathlib import Path
@@ -92,9 +91,7 @@ class OpenSlideLevel:
 
     def enter_damage(self, damage: Damage, downsample: tuple[float, float]) -> None:
         """Report chunks that cannot be decoded, as they are met."""
-        grid = tuple(math.ceil(size / side) for size, side in zip(self.shape, self.chunk, strict=True))
-        step = (self.chunk[0] * downsample[0], self.chunk[1] * downsample[1])
-        damage.add_level(self._index, np.zeros(grid, dtype=bool), step)
+        damage.add_chunks(self._index, self.shape, self.chunk, downsample)
         self._damage = damage
 
     def read_chunk(self, row: int, column: int) -> Rgb | None:
@@ -125,4 +122,4 @@ class OpenSlideLevel:
         before = self._file.failures
         self._file.read(0, 1)
         if self._file.failures == before and self._damage is not None:
-            self._damage.found(self._index, row, column, " ".join(str(error).split())[:120])
+            self._damage.found(self._index, row, column, error)

@@ -90,17 +90,8 @@ class Overviews:
             Of the level, among all levels of the slide; nothing is made for one that is in the file.
         box : Box, optional
             The part that is needed, level-0 pixels; the whole level by default.
-        tell : callable
-            Told (done, total) in tiles of the file, in this thread; not at all if nothing is missing.
-        cancelled : callable
-            Asked in this thread, some twenty times a second.
-
-        Raises
-        ------
-        Cancelled
-            Within a fraction of a second. What was made stays in the cache.
-        SlideError
-            If the slide was closed, or can no longer be read.
+        tell, cancelled : callable
+            As in `Slide.prepare`, which also says what is raised.
         """
         missing = [] if index < self.first else self._missing(self._level(index), box)
         if not missing:

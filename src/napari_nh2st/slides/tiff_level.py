@@ -124,8 +124,7 @@ class TiffLevel:
 
     def _note(self, row: int, column: int, error: Exception) -> None:
         if self._damage is not None:
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            self._damage.found(self._index, row, column, reason)
+            self._damage.found(self._index, row, column, error)
 
 
 def tiles_of(page: TiffPage) -> Tiles:
