@@ -14,7 +14,7 @@ from napari_nh2st.geometry import Box
 from napari_nh2st.slide_path import ENDINGS
 from napari_nh2st.slides import FORMATS, companions, open_slide
 from support.pictures import picture, shrunk
-from support.scanners import dicom, mirax, sakura, vmu, zeiss
+from support.scanners import dicom, mirax, sakura, trestle, vmu, zeiss
 
 PIXELS = picture(256, 320)
 
@@ -54,6 +54,12 @@ def test_a_dicom_slide_is_its_folder_or_any_file_in_it(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SlideError, match="a folder: name the slide file in it"):
         open_slide(tmp_path / "empty")
+
+
+def test_a_tiff_is_read_by_our_own_reader_whatever_its_name(tmp_path):
+    with open_slide(trestle(tmp_path / "a.tif", PIXELS, overlap=0).rename(tmp_path / "a.mrxs")) as slide:
+        assert slide.format == "tiff"
+        assert np.array_equal(slide.levels[0][:], PIXELS)
 
 
 def test_a_missing_file_is_one_line(tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -110,3 +112,20 @@ class Damage:
 
 def _tiles(count: int) -> str:
     return "1 tile is" if count == 1 else f"{count} tiles are"
+
+
+class NotedLevel(Protocol):
+    """A level that tells which of its tiles cannot be read."""
+
+    shape: tuple[int, int]
+
+    def enter_damage(self, damage: Damage, downsample: tuple[float, float]) -> None:
+        """Report tiles that are missing now, and those that cannot be decoded as they are met."""
+
+
+def damage_of(levels: Sequence[NotedLevel]) -> Damage:
+    """Enter all levels of a slide, finest first."""
+    damage, (height, width) = Damage(), levels[0].shape
+    for level in levels:
+        level.enter_damage(damage, (height / level.shape[0], width / level.shape[1]))
+    return damage

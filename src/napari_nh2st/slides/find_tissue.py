@@ -65,7 +65,7 @@ def find_tissue(
     """
     step = mask_step(shape, mpp)
     height, width = (int(np.ceil(side / step)) for side in shape)
-    coarse = 1.0 if mpp is None else max(1.0, step * mpp / MASK_UM)
+    coarse = coarseness(step, mpp)
     view = read(0, 0, width, height, step)
     _clear_of_outside(view)
     mask, ink = _tissue_and_ink(view, coarse)
@@ -77,6 +77,11 @@ def mask_step(shape: tuple[int, int], mpp: float | None) -> float:
     """Return the level-0 pixels per pixel of a mask, for a slide of a (height, width) and micrometres per pixel."""
     step = max(shape) / MASK_SIDE if mpp is None else MASK_UM / mpp
     return max(step, max(shape) / MAX_SIDE, 1.0)
+
+
+def coarseness(step: float, mpp: float | None) -> float:
+    """Return how many times coarser than usual the pixels of a mask are, at least 1; `step` is that of `mask_step`."""
+    return 1.0 if mpp is None else max(1.0, step * mpp / MASK_UM)
 
 
 def _clear_of_outside(view: Rgb) -> None:

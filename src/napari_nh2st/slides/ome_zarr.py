@@ -17,12 +17,12 @@ from zarr.storage import LocalStore, ZipStore
 from napari_nh2st.errors import OtherImage, SlideError
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.companions import ZARR_MARKS, SlideFiles
-from napari_nh2st.slides.damage import Damage
+from napari_nh2st.slides.damage import Damage, damage_of
 from napari_nh2st.slides.file import fingerprint
 from napari_nh2st.slides.mpp import UNITS, UNKNOWN, Mpp, judge
 from napari_nh2st.slides.picture import Picture, choose_picture, left_out
 from napari_nh2st.slides.picture_rules import PictureFacts, picture_warnings, refuse_picture
-from napari_nh2st.slides.source import MAX_SIDE, Format, OtherFormatError, Rgb, Source
+from napari_nh2st.slides.source import Format, OtherFormatError, Rgb, Source, refuse_size
 
 SAMPLES = 16  # parts of level 0 that go into the fingerprint
 # OME-NGFF 0.4, section "axes": names of units as UDUNITS-2 writes them
@@ -144,19 +144,16 @@ def _source(file: SlideFiles, folder: Path, images: Sequence[_Image], number: in
     except SlideError as error:
         raise type(error)(f"{folder}: {error}") from error
     _refuse_channels(image, folder)
-    (height, width), damage = levels[0].shape, Damage()
-    if max(height, width) > MAX_SIDE:
-        raise SlideError(f"{folder} claims {width} x {height} pixels, which cannot be right")
-    for level in levels:
-        level.enter_damage(damage, (height / level.shape[0], width / level.shape[1]))
+    shape = levels[0].shape
+    refuse_size(folder, shape)
     arrays = [as_array(level) for level in levels]
     return Source(
         file=file,
-        shape=(height, width),
+        shape=shape,
         levels=arrays,
         mpp=_mpp(image),
-        fingerprint=fingerprint(file, (height, width), _sample(arrays[0])),
-        damage=damage,
+        fingerprint=fingerprint(file, shape, _sample(arrays[0])),
+        damage=damage_of(levels),
         warnings=[
             *(left_out(listed, opened, folder) if number is None else []),
             *picture_warnings(facts),

@@ -7,11 +7,11 @@ from pathlib import Path
 from napari_nh2st.errors import SlideError, TilesOverlap
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.companions import SlideFiles, companions
-from napari_nh2st.slides.damage import Damage
+from napari_nh2st.slides.damage import damage_of
 from napari_nh2st.slides.file import fingerprint
 from napari_nh2st.slides.mpp import UNKNOWN, Mpp, judge
 from napari_nh2st.slides.openslide_level import Handle, OpenSlideLevel
-from napari_nh2st.slides.source import MAX_SIDE, Format, OtherFormatError, Source
+from napari_nh2st.slides.source import Format, OtherFormatError, Source, refuse_size
 
 HEAD_BYTES = 160
 NAMES = {
@@ -60,7 +60,7 @@ def open_scanners(path: Path, number: int | None = None) -> tuple[str, Source]:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     vendor = vendor_of(path) if _is_likely(path, head) else ""
-    if vendor not in NAMES:
+    if vendor not in {line.name for line in FORMATS}:  # a TIFF of any name is for our own reader
         raise OtherFormatError("OpenSlide does not know it")
     if number not in (None, 1):
         raise SlideError(f"{path} has no picture {number}: it has only one")
@@ -98,20 +98,17 @@ def _opened(path: Path, vendor: str) -> Handle:
 def _source(file: SlideFiles, vendor: str) -> Source:
     handle = _opened(file.path, vendor)
     slide = handle.now()
-    width, height = slide.dimensions
-    if max(width, height) > MAX_SIDE:
-        raise SlideError(f"{file.path} claims {width} x {height} pixels, which cannot be right")
-    damage, levels = Damage(), [OpenSlideLevel(file, handle, index) for index in range(slide.level_count)]
-    for level in levels:
-        level.enter_damage(damage, (height / level.shape[0], width / level.shape[1]))
+    shape = slide.dimensions[1], slide.dimensions[0]
+    refuse_size(file.path, shape)
+    levels = [OpenSlideLevel(file, handle, index) for index in range(slide.level_count)]
     hashed = str(slide.properties.get("openslide.quickhash-1", "")).encode()
     return Source(
         file=file,
-        shape=(height, width),
+        shape=shape,
         levels=[as_array(level) for level in levels],
         mpp=_mpp(slide.properties.get("openslide.mpp-x"), slide.properties.get("openslide.mpp-y"), vendor),
-        fingerprint=fingerprint(file, (height, width), hashed),
-        damage=damage,
+        fingerprint=fingerprint(file, shape, hashed),
+        damage=damage_of(levels),
     )
 
 

@@ -9,7 +9,7 @@ import zarr
 from napari_nh2st.slides import cache
 from napari_nh2st.slides.chunk_files import ChunkFiles, chunk_files
 from napari_nh2st.slides.chunks import ChunkReader, as_array, reader_of
-from napari_nh2st.slides.overview_level import KeptLevel, OverviewLevel, keep, recall_undecodable
+from napari_nh2st.slides.overview_level import KeptLevel, OverviewLevel, keep, recall_undecodable, warn_of_trouble
 from napari_nh2st.slides.overviews import Overviews
 from napari_nh2st.slides.source import Source
 from napari_nh2st.terminal import say_to_command_line
@@ -45,10 +45,7 @@ def complete_levels(source: Source) -> tuple[list[Level], Overviews | None]:
     while max(finer.shape) > SMALLEST:
         finer = OverviewLevel(finer, len(own) + len(overviews.levels), files, source, overviews.heard)
         overviews.levels.append(finer)
-    if files.trouble:
-        source.warnings.append(
-            f"the cache at {cache.cache_folder()} cannot be written ({files.trouble}): nothing is kept"
-        )
+    warn_of_trouble(files, source)
     recall_undecodable(files, source)
     levels = source.levels or [as_array(own[0])]
     return levels + [as_array(level) for level in overviews.levels], overviews if overviews.levels else None

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.damage import Damage
 from napari_nh2st.slides.file import SlideFile
 from napari_nh2st.slides.mpp import Mpp
@@ -24,6 +25,17 @@ MAX_FLAT_BYTES = 4 * 2**30
 
 class OtherFormatError(Exception):
     """The file is not in this reader's format; the next reader in the table is asked."""
+
+
+def refuse_size(path: Path, shape: tuple[int, int]) -> None:
+    """Refuse a slide that claims to be larger than any scanner makes them.
+
+    Raises
+    ------
+    SlideError
+    """
+    if max(shape) > MAX_SIDE:
+        raise SlideError(f"{path} claims {shape[1]} x {shape[0]} pixels, which cannot be right")
 
 
 @dataclass

@@ -15,7 +15,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 from napari_nh2st.errors import OtherImage, SlideError
 from napari_nh2st.slides import tiff_mpp
 from napari_nh2st.slides.chunks import as_array
-from napari_nh2st.slides.damage import Damage
+from napari_nh2st.slides.damage import Damage, damage_of
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import Mpp
 from napari_nh2st.slides.overlap import refuse_overlaps, ventana_xml
@@ -137,10 +137,8 @@ def _read(file: SlideFile, tif: TiffFile, vendor: Vendor, number: int | None) ->
         *_plane_warnings(chosen.series, path),
     ]
     levels = _levels(file, chosen, warnings, f"; {others[0]}" if others and number is None else "")
-    damage = Damage()
+    damage = damage_of(levels)
     height, width = levels[0].shape
-    for level in levels:
-        level.enter_damage(damage, (height / level.shape[0], width / level.shape[1]))
     marks = levels[0].tiles.counts.tobytes()
     if others:  # the pictures of one file differ, also where all else is the same
         marks += repr([int(page.offset) for page in chosen.pages]).encode()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.geometry import Box
-from napari_nh2st.slides.find_tissue import MASK_UM, mask_step, tissue_in
+from napari_nh2st.slides.find_tissue import coarseness, mask_step, tissue_in
 from napari_nh2st.slides.locks import give_lock
 from napari_nh2st.slides.tissue import FloatArray, TissueMask
 
@@ -80,5 +80,5 @@ class TissueFields:
         step, mpp = self._step, self._slide.mpp
         self._slide.prepare(step, Box(left * step, top * step, right * step, bottom * step))
         view = self._slide.read(left, top, right - left, bottom - top, step)
-        coarse = 1.0 if mpp is None else max(1.0, step * mpp / MASK_UM)
+        coarse = coarseness(step, mpp)
         return TissueMask(tissue_in(view, coarse), (step, step)), np.array([left * step, top * step])
