@@ -344,15 +344,26 @@ def test_a_disk_that_fails_is_one_line_and_a_return_is_noticed(tmp_path, context
 def test_nothing_of_a_slide_that_was_replaced_is_predicted_or_kept(tmp_path, context, monkeypatch):
     monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))
     path, other = (tiff(tmp_path / f"{i}.tif", picture(1500, 2300, seed=i), **MPP) for i in (0, 1))
-    content = path.read_bytes()
+    content, replaced, reads = path.read_bytes(), threading.Event(), []
     with open_slide(path) as slide:
         one = session(slide, context, cache=True)
+        read = one.embeddings.read
+
+        def read_slowly(window):
+            """Two windows, and no other before the file is replaced: a fast machine may read ahead to the end."""
+            reads.append(window)
+            assert len(reads) <= 2 or replaced.wait(60)
+            return read(window)
+
+        monkeypatch.setattr(one.embeddings, "read", read_slowly)
         places = one.places()
         stream = one.stream(places, focus=FOCUS)
         next(stream)
         path.write_bytes(other.read_bytes())
+        replaced.set()
         with pytest.raises(SlideError, match="has changed since it was opened: open it again"):
             list(stream)
+        assert len(reads) > 2
     path.write_bytes(content)
     found = []
     for cached in (True, False):
