@@ -19,6 +19,7 @@ from napari_nh2st.slides import open_slide
 from support.slides import aperio, jpeg, ome, picture, png, tiff
 
 PIXELS = picture(160, 120)
+DEEP_PIXELS = PIXELS.astype(np.uint16)
 GREY = PIXELS[:, :, 0]
 GREY_RGB = np.repeat(GREY[:, :, None], 3, axis=2)
 PALETTE = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
@@ -164,9 +165,25 @@ CASES: dict[str, list[tuple[Make, np.ndarray | None, str, float]]] = {
         *[(saved(".jpg", quality=95, subsampling=0, exif=exif(n)), PIXELS, TURNED, 2) for n in (3, 6, 7)],
     ],
     "16 bits": [
-        (tif(PIXELS.astype(np.uint16)), None, DEEP, 0),
+        (tif(DEEP_PIXELS * 257), PIXELS, "16 are used, as its brightest.* 65,535 as white", 0),
+        (tif(DEEP_PIXELS * 257, extratags=[(281, "H", 3, (65535,) * 3, True)]), PIXELS, "16 are used, as the file", 0),
+        (tif(DEEP_PIXELS * 257, tile=None, rowsperstrip=16), PIXELS, "16 are used", 0),
+        (tif(DEEP_PIXELS * 16), PIXELS, "12 are used, as its brightest.* 4,095 as white", 1),
+        (
+            tif(DEEP_PIXELS * 4, extratags=[(281, "H", 3, (4095,) * 3, True)]),
+            PIXELS // 4,
+            "12 are used, as the file",
+            1,
+        ),
+        (tif(DEEP_PIXELS), PIXELS, "8 are used, as its brightest.* 255 as white", 0),
+        (
+            tif(np.dstack([DEEP_PIXELS, GREY.astype(np.uint16)]) * 257, extrasamples=["unassalpha"]),
+            over_white(GREY),
+            "16 are used",
+            1,
+        ),
+        (deep_png, PIXELS, "16 are used, as the file", 0),
         (tif(GREY.astype(np.uint16), photometric="minisblack"), None, DEEP, 0),
-        (deep_png, None, DEEP, 0),
         (saved(".png", GREY.astype(np.uint16)), None, DEEP, 0),
     ],
     "other numbers": [

@@ -78,7 +78,7 @@ def test_the_pixel_size_has_a_unit_or_is_asked_for(tmp_path, unit, mpp, said):
 def test_what_is_no_slide_is_said(tmp_path):
     blue = [{"color": colour} for colour in ("0000FF", "00FF00", "FF0000")]
     for number, (path, said) in enumerate([
-        (lambda path: ome_zarr(path, PIXELS.astype(np.uint16)), "16-bit uint16"),
+        (lambda path: ome_zarr(path, PIXELS.astype(np.uint32)), "32-bit uint32"),
         (lambda path: ome_zarr(path, PIXELS[..., :2], axes="cyx"), "2 channels"),
         (lambda path: ome_zarr(path, PIXELS, omero={"channels": blue}), "3 separate channels, not colour"),
         (lambda path: ome_zarr(path, PIXELS, plate={}), "a plate of many fields"),
@@ -88,6 +88,13 @@ def test_what_is_no_slide_is_said(tmp_path):
             open_slide(path(tmp_path / f"{number}.ome.zarr"))
         assert "\n" not in str(error.value)
         assert "ome.zarr" in str(error.value)
+
+
+def test_16_bits_are_shown_by_8_as_the_brightest_samples_ask(tmp_path):
+    for times, bits in ((257, 16), (16, 12), (1, 8)):
+        with open_slide(ome_zarr(tmp_path / f"{bits}.ome.zarr", PIXELS.astype(np.uint16) * times)) as slide:
+            assert np.abs(slide.levels[0][:].astype(int) - PIXELS).max() <= (bits == 12)
+            assert f"of which {bits} are used" in " ".join(slide.warnings)
 
 
 @pytest.mark.parametrize("outside", ["../b", "/b", "0/../../b"])

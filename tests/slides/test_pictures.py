@@ -237,9 +237,9 @@ def test_a_file_of_photographs_only_says_so(tmp_path, name):
 
 
 def test_the_refusal_of_the_largest_picture_names_the_others(tmp_path):
-    path = pages(tmp_path / "a.tif", (SECTION.astype(np.uint16),), (HALF,))
+    path = pages(tmp_path / "a.tif", (SECTION.astype(np.uint32),), (HALF,))
     with pytest.raises(
-        SlideError, match=r"16-bit.*convert it to 8-bit RGB; .*#2 \(400 x 300 px\).* a\.tif#2$"
+        SlideError, match=r"32-bit.*convert it to 8-bit RGB; .*#2 \(400 x 300 px\).* a\.tif#2$"
     ) as error:
         open_slide(path)
     assert "\n" not in str(error.value)

@@ -119,5 +119,5 @@ def test_a_forgotten_slide_gives_its_file_back_and_its_levels_keep_it(tmp_path):
     del level
     assert holders() == 0
     with pytest.raises(SlideError):
-        open_slide(tiff(path, picture().astype(np.uint16)))
+        open_slide(tiff(path, picture().astype(np.uint32)))
     assert holders() == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 from zarr.storage import LocalStore, ZipStore
 
@@ -18,6 +19,7 @@ from napari_nh2st.errors import OtherImage, SlideError
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.companions import ZARR_MARKS, SlideFiles
 from napari_nh2st.slides.damage import Damage, damage_of
+from napari_nh2st.slides.deep_colour import Depth, spread_over
 from napari_nh2st.slides.file import fingerprint
 from napari_nh2st.slides.mpp import UNITS, UNKNOWN, Mpp, judge
 from napari_nh2st.slides.picture import Picture, choose_picture, left_out
@@ -38,7 +40,7 @@ class ZarrLevel:
     Parameters
     ----------
     array : zarr.Array
-        uint8.
+        uint8 or uint16.
     axes : str
         A letter for each dimension: "tczyx", or some of them.
     index : int
@@ -53,6 +55,19 @@ class ZarrLevel:
         self.channels = sizes.get("c", 1)
         self.chunk = (chunks["y"], chunks["x"])
         self._damage: Damage | None = None
+        self._deep: Depth | None = None
+
+    def depth(self) -> Depth | None:
+        """Find out how many of 16 bits are used; None for a level of 8 bits."""
+        if self._array.dtype.itemsize == 1:
+            return None
+        grid = (-(-size // chunk) for size, chunk in zip(self.shape, self.chunk, strict=True))
+        read = (asyncio.run(self._fetch(row, column)) for row, column in spread_over(*grid))
+        return Depth.of(None, lambda: (chunk for chunk in read if chunk is not None))
+
+    def show_by(self, depth: Depth) -> None:
+        """Scale samples of 16 bits by this depth."""
+        self._deep = depth
 
     def enter_damage(self, damage: Damage, downsample: tuple[float, float]) -> None:
         """Report chunks that cannot be decoded, as they are met."""
@@ -64,9 +79,16 @@ class ZarrLevel:
 
         In an event loop of its own: this may run in a thread that Zarr's loop waits for.
         """
-        return asyncio.run(self._fetch(row, column))
+        got = asyncio.run(self._fetch(row, column))
+        if got is None:
+            return None
+        rgb = got if self._deep is None else self._deep.to_eight(got)
+        out = np.full((*self.chunk, 3), 255, np.uint8)
+        out[: rgb.shape[0], : rgb.shape[1]] = rgb
+        return out
 
-    async def _fetch(self, row: int, column: int) -> Rgb | None:
+    async def _fetch(self, row: int, column: int) -> npt.NDArray[Any] | None:
+        """Return the samples of a chunk, cut at the image's edge, (h, w, 3)."""
         top, left = row * self.chunk[0], column * self.chunk[1]
         part = {
             "y": slice(top, min(top + self.chunk[0], self.shape[0])),
@@ -83,10 +105,7 @@ class ZarrLevel:
             return None
         rest = "".join(axis for axis in self._axes if axis in "yxc")
         rgb = got.transpose([rest.index(axis) for axis in "yxc" if axis in rest])
-        rgb = np.broadcast_to(rgb.reshape(*rgb.shape[:2], -1), (*rgb.shape[:2], 3))
-        out = np.full((*self.chunk, 3), 255, np.uint8)
-        out[: rgb.shape[0], : rgb.shape[1]] = rgb
-        return out
+        return np.broadcast_to(rgb.reshape(*rgb.shape[:2], -1), (*rgb.shape[:2], 3))
 
 
 @dataclass(frozen=True)
@@ -146,6 +165,10 @@ def _source(file: SlideFiles, folder: Path, images: Sequence[_Image], number: in
     _refuse_channels(image, folder)
     shape = levels[0].shape
     refuse_size(folder, shape)
+    depth = levels[-1].depth()
+    if depth is not None:
+        for level in levels:
+            level.show_by(depth)
     arrays = [as_array(level) for level in levels]
     return Source(
         file=file,
@@ -157,6 +180,7 @@ def _source(file: SlideFiles, folder: Path, images: Sequence[_Image], number: in
         warnings=[
             *(left_out(listed, opened, folder) if number is None else []),
             *picture_warnings(facts),
+            *([] if depth is None else [depth.sentence]),
             *_planes(image),
         ],
         pictures=listed,

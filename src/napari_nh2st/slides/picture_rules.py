@@ -9,7 +9,7 @@ from napari_nh2st.errors import OtherImage
 
 # Kinds of colour, each with the numbers of channels (with opacity or an unused one) and of bits that are understood
 CHANNELS = {"grey": (1, 2), "rgb": (3, 4), "palette": (1,), "cmyk": (4,)}
-BITS = {"grey": (1, 2, 4, 8), "rgb": (8,), "palette": (1, 2, 4, 8), "cmyk": (8,)}
+BITS = {"grey": (1, 2, 4, 8), "rgb": (8, 16), "palette": (1, 2, 4, 8), "cmyk": (8,)}
 UPRIGHT = (0, 1)  # TIFF 6.0 and Exif, Orientation: 1 is upright, and 0 stands where nobody thought of it
 
 
@@ -41,12 +41,17 @@ class PictureFacts:
     frames: int = 1
     trailing: int = 0
 
+    @property
+    def deep(self) -> bool:
+        """Whether its samples have to be scaled to 8 bits (slides/deep_colour.py)."""
+        return self.bits == 16
+
 
 Rule = Callable[[PictureFacts], str]
 
 
 def _depth(facts: PictureFacts) -> str:
-    known = facts.bits in BITS.get(facts.kind, (8,)) and facts.numbers == "uint8"
+    known = facts.bits in BITS.get(facts.kind, (8,)) and facts.numbers == ("uint16" if facts.deep else "uint8")
     kind = f"{facts.bits}-bit {facts.numbers}"
     return "" if known else f"its samples are {kind}, with no known mapping to colour: convert it to 8-bit RGB"
 

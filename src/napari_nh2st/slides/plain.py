@@ -13,6 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from napari_nh2st.errors import SlideError
+from napari_nh2st.slides.deep_colour import ALL_BITS
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import UNKNOWN, Mpp
 from napari_nh2st.slides.picture_rules import PictureFacts, picture_warnings, refuse_picture
@@ -52,7 +53,8 @@ def open_png(path: Path) -> Source:
             raise OtherFormatError("does not begin like a PNG")
         image = _header(path, PngImageFile)
         facts = _checked(path, png_facts(file))
-        return _source(file, image, facts, lambda: _decode_by_pillow(path, PngImageFile))
+        decode = _decode_deep_png if facts.deep else _decode_png
+        return _source(file, image, facts, lambda: decode(file))
     except BaseException:
         file.close()
         raise
@@ -100,7 +102,7 @@ def _source(file: SlideFile, image: ImageFile.ImageFile, facts: PictureFacts, de
         mpp=_mpp(image),
         fingerprint=fingerprint(file, (height, width)),
         synthetic=any(SYNTHETIC_MARK in text for text in texts),
-        warnings=picture_warnings(facts),
+        warnings=[*picture_warnings(facts), *([ALL_BITS.sentence] if facts.deep else [])],
     )
 
 
@@ -125,6 +127,19 @@ def _decode_jpeg(file: SlideFile, mode: str) -> Rgb:
     except (RuntimeError, ValueError) as error:
         raise SlideError(f"{file.path} cannot be decoded: {error}") from error
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+def _decode_png(file: SlideFile) -> Rgb:
+    return _decode_by_pillow(file.path, PngImageFile)
+
+
+def _decode_deep_png(file: SlideFile) -> Rgb:
+    """Decode 16 bits, all of them used (ISO/IEC 15948, 12.4): Pillow would drop the lower half of each sample."""
+    try:
+        pixels = ALL_BITS.to_eight(imagecodecs.png_decode(file.read(0, file.size)))
+    except (RuntimeError, ValueError) as error:
+        raise SlideError(f"{file.path} cannot be decoded: {error}") from error
+    return over_white(pixels[:, :, :3], pixels[:, :, 3:]) if pixels.shape[2] == 4 else pixels
 
 
 def _decode_by_pillow(path: Path, kind: Callable[[str], Any]) -> Rgb:

@@ -174,6 +174,11 @@ def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str], others: 
             if page is picture.pages[0]:
                 raise type(error)(f"{file.path}: {error}{others}") from error
             warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
+    depth = levels[-1].depth()  # the smallest level shows most with few tiles
+    if depth is not None:
+        warnings.append(depth.sentence)
+        for level in levels:
+            level.show_by(depth)
     check_complete(file, [level.tiles for level in levels])
     tiles = levels[0].tiles.counts
     if not tiles.any() and not levels[0].sparse:

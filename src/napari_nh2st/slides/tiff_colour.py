@@ -10,6 +10,8 @@ import numpy.typing as npt
 from tifffile import TiffPage
 
 from napari_nh2st.errors import SlideError
+from napari_nh2st.reading.xml import elements, parsed_xml
+from napari_nh2st.slides.deep_colour import ALL_BITS, Depth
 from napari_nh2st.slides.picture_rules import PictureFacts, refuse_picture
 
 Rgb = npt.NDArray[np.uint8]
@@ -41,8 +43,14 @@ def facts_of(page: TiffPage) -> PictureFacts:
     )
 
 
-def colour_of(page: TiffPage) -> Colour:
+def colour_of(page: TiffPage, depth: Depth = ALL_BITS) -> Colour:
     """Choose the conversion of a page's decoded tiles to RGB.
+
+    Parameters
+    ----------
+    page : TiffPage
+    depth : Depth
+        Of samples of 16 bits.
 
     Returns
     -------
@@ -70,9 +78,21 @@ def colour_of(page: TiffPage) -> Colour:
         raise SlideError("its colours are YCbCr without a codec that converts them: convert it to RGB")
     if page.compression == APERIO_YCBCR and facts.channels == 3:
         return _from_ycbcr
+    shown = _first_three
     if alpha and facts.channels == 4:
-        return _multiplied_over_white if extra == ASSOCIATED else _over_white
-    return _first_three
+        shown = _multiplied_over_white if extra == ASSOCIATED else _over_white
+    return (lambda tile: shown(depth.to_eight(tile))) if facts.deep else shown
+
+
+def told_bits(page: TiffPage) -> int | None:
+    """Return the bits of a sample that are used, as OME's SignificantBits or the tag MaxSampleValue say."""
+    if page.parent.is_ome:
+        said = {e.get("SignificantBits") for e in elements(parsed_xml(page.parent.ome_metadata), "Pixels")}
+        if len(said) == 1 and (text := said.pop()) is not None and text.isdigit():
+            return int(text)
+    largest = page.tags.valueof(281)
+    largest = max(largest, default=0) if isinstance(largest, tuple) else largest
+    return int(largest).bit_length() if isinstance(largest, int) and largest else None
 
 
 def _first_three(tile: npt.NDArray[Any]) -> Rgb:

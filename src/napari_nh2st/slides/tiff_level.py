@@ -13,8 +13,9 @@ from tifffile import TiffPage
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.slides.damage import Damage
+from napari_nh2st.slides.deep_colour import Depth, spread_over
 from napari_nh2st.slides.file import SlideFile
-from napari_nh2st.slides.tiff_colour import Rgb, colour_of
+from napari_nh2st.slides.tiff_colour import Rgb, colour_of, facts_of, told_bits
 from napari_nh2st.slides.tile_header import declared_size
 
 MAX_TILE_BYTES = 256 * 2**20
@@ -64,6 +65,7 @@ class TiffLevel:
         self._file, self._index = file, index
         self._damage: Damage | None = None
         self._colour = colour_of(page)
+        self._page = page if facts_of(page).deep else None
         self.tiles = tiles_of(page)
         self.sparse = bool(page.parent.is_philips)  # its scanners leave out tiles without tissue
         empty = (self.tiles.counts == 0) & (self.tiles.offsets == 0) & self.sparse
@@ -97,7 +99,20 @@ class TiffLevel:
                 out[i * height : i * height + len(tile)] = tile
         return out
 
-    def _read_tile(self, row: int, column: int) -> Rgb | None:
+    def depth(self) -> Depth | None:
+        """Find out how many of 16 bits are used; None for a level of 8 bits."""
+        if self._page is None:
+            return None
+        grid = self.tiles.counts.shape[1:]
+        read = (self._decode_tile(row, column) for row, column in spread_over(*grid))
+        return Depth.of(told_bits(self._page), lambda: (tile[:, :, :3] for tile in read if tile is not None))
+
+    def show_by(self, depth: Depth) -> None:
+        """Scale samples of 16 bits by this depth; call once, before anything is read."""
+        if self._page is not None:
+            self._colour, self._page = colour_of(self._page, depth), None
+
+    def _decode_tile(self, row: int, column: int) -> npt.NDArray[Any] | None:
         planes = []
         for plane in range(len(self.tiles.counts)):
             count = int(self.tiles.counts[plane, row, column])
@@ -113,7 +128,12 @@ class TiffLevel:
             except Exception as error:  # each codec has its own kinds of error; all mean the same here
                 self._note(row, column, error)
                 return None
-        tile = np.concatenate(planes, axis=2) if len(planes) > 1 else planes[0]
+        return np.concatenate(planes, axis=2) if len(planes) > 1 else planes[0]
+
+    def _read_tile(self, row: int, column: int) -> Rgb | None:
+        tile = self._decode_tile(row, column)
+        if tile is None:
+            return None
         rgb = self._colour(tile)
         if rgb.shape != (*self.tiles.size, 3):
             self._note(
