@@ -86,7 +86,12 @@ def test_a_part_of_a_section_knows_nothing_of_the_rest(samples):
     part = part_of(section, spots)
     assert list(part.ids) == [section.ids[i] for i in spots]
     np.testing.assert_array_equal(part.labels, section.labels[spots])
-    np.testing.assert_array_equal(part.measured[:, 4], np.arange(4))
-    there = part.measured >= 0
-    np.testing.assert_array_equal(spots[part.measured[there]], section.measured[spots][there])
-    assert not np.isin(section.measured[spots][~there], spots).any()
+    whole = section.measured.known(spots, np.zeros(len(section.labels), dtype=bool))
+    known = part.measured.known(np.arange(4), np.zeros(4, dtype=bool))
+    assert known[:, 4].all()
+    assert known.sum() < whole.sum()
+    theirs = section.measured.labels(spots, section.labels)
+    np.testing.assert_array_equal(part.measured.labels(np.arange(4), part.labels)[known], theirs[known])
+    np.testing.assert_array_equal(part.labels, theirs[:, 4])
+    others = ~np.isin(np.arange(len(section.labels)), spots)
+    np.testing.assert_array_equal(known, section.measured.known(spots, others))

@@ -48,10 +48,11 @@ def test_spots_lie_on_their_tissue(section):
 def test_neighbours_know_which_spot_was_measured_there(section):
     for spot in (0, len(section.labels) // 2):
         for place in range(9):
-            found = section.measured[spot, place]
             near = np.linalg.norm(section.centres[:, SELF] - section.centres[spot, place], axis=1)
-            assert (found == near.argmin()) if near.min() <= 72 else (found == -1)
-    assert (section.measured[:, SELF] == np.arange(len(section.labels))).all()
+            there = near.min() <= 50
+            assert section.measured.weights[spot, place].tolist() == [float(there), 0, 0]
+            assert not there or section.measured.spots[spot, place, 0] == near.argmin()
+    assert (section.measured.spots[:, SELF, 0] == np.arange(len(section.labels))).all()
 
 
 def test_the_held_out_block_is_compact_and_of_the_asked_size(section):

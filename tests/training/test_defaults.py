@@ -18,6 +18,7 @@ from napari_nh2st.training.network.setup import TrainingSetup, set_up_training
 from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.training_pass import TrainingPass
+from napari_nh2st.training.sections.place_labels import PlaceLabels
 from napari_nh2st.training.sections.section import Section
 from napari_nh2st.training.trainer import quiet
 
@@ -51,10 +52,10 @@ def tissue(spots: int) -> tuple[Section, EmbeddedSection]:
     number[own] = np.arange(spots)
     section = Section(
         "S", "P", "made up", 1.0, np.zeros((1, 1, 3), dtype=np.uint8), 144.0 * (grid[own][:, None] + off),
-        np.ones((spots, 9), dtype=bool), number[nine], labels.astype(np.float32), grid[own][:, 0] > 0.85 * side,
-        np.zeros(2, dtype=np.int64), own.astype(str),
+        np.ones((spots, 9), dtype=bool), PlaceLabels.at(number[nine]), labels.astype(np.float32),
+        grid[own][:, 0] > 0.85 * side, np.zeros(2, dtype=np.int64), own.astype(str),
     )  # fmt: skip
-    assert (section.measured[:, SELF] == np.arange(spots)).all()
+    assert (section.measured.spots[:, SELF, 0] == np.arange(spots)).all()
     plain = torch.from_numpy(seen.clip(0).astype(np.float32))[torch.from_numpy(nine)]
     return section, EmbeddedSection(plain, torch.zeros((0, spots, 9, channels), dtype=torch.float16))
 

@@ -117,7 +117,7 @@ def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
     net, section = setup.net.to(device).train(), setup.sections[0]
     assert isinstance(net, ContextNH2ST)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
-    values = torch.from_numpy(setup.scale.standardise(section.labels))
+    values = setup.scale.standardise(section.labels)
     rng = np.random.default_rng(setup.seed)
 
     def one(spots: np.ndarray) -> torch.Tensor:
@@ -125,9 +125,9 @@ def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
         maps = net.encode_learnt(normalise(stain_jitter(pixels, setup.config.stain_jitter))).flatten(1)
         each = maps.view(len(spots), 10, -1)
         nine = torch.cat([each[:, 1 : SELF + 1], each[:, :1], each[:, SELF + 2 :]], dim=1)
-        measured = torch.from_numpy(section.measured[spots])
-        known, present = (measured >= 0).to(device), torch.from_numpy(section.present[spots]).to(device)
-        expression = values[measured].to(device)
+        known = torch.from_numpy(section.measured.known(spots, section.held_out)).to(device)
+        present = torch.from_numpy(section.present[spots]).to(device)
+        expression = torch.from_numpy(section.measured.labels(spots, values)).to(device)
         out = net.branches(nine, present, expression, known)
         return loss_of(net, out, expression[:, SELF], setup.config.spot_weight, setup.config.near_weight)
 

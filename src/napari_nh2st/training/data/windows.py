@@ -68,10 +68,9 @@ class WindowCutter:
 
     def labels(self, section: Section, spots: Indices) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
         """Return the nine places' labels: which are known (m, 9), and their standardised values (m, 9, G)."""
-        measured = section.measured[spots]
         # Training must not see held-out labels, not even as a neighbour's; a validation window shows none at all.
-        known = (measured >= 0) & ~section.held_out[measured]
-        values = self.scale.standardise(section.labels[measured])
+        known = section.measured.known(spots, section.held_out)
+        values = self.scale.standardise(section.measured.labels(spots, section.labels))
         values[~known & (np.arange(9) != SELF)] = 0
         return known, values.astype(np.float32)
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, labels
 from napari_nh2st.expression.panel_match import match_panel
-from napari_nh2st.geometry import SELF, TileSet
+from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.slides import Slide, open_slide
 from napari_nh2st.training.sections.examine import examine
 from napari_nh2st.training.sections.findings import SectionFindings
+from napari_nh2st.training.sections.place_labels import PlaceLabels
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,8 +44,8 @@ class Section:
         The nine places of every spot, (x, y) in pixels of the crop; index SELF is the spot.
     present : (n, 9) bool
         Places with tissue.
-    measured : (n, 9) int64
-        Index of the measured spot within half a pitch of each place, -1 where there is none.
+    measured : PlaceLabels
+        The spots whose labels stand for each place.
     labels : (n, G) float32
     held_out : (n,) bool
         The inner validation block.
@@ -70,7 +70,7 @@ class Section:
     pixels: npt.NDArray[np.uint8]
     centres: FloatArray
     present: npt.NDArray[np.bool_]
-    measured: npt.NDArray[np.int64]
+    measured: PlaceLabels
     labels: npt.NDArray[np.float32]
     held_out: npt.NDArray[np.bool_]
     corner: npt.NDArray[np.int64]
@@ -152,7 +152,7 @@ def load_section(sample: Sample, data: Any, card: Card, findings: SectionFinding
         pixels,
         centres - corner,
         present,
-        _measured_at(centres, card.pitch),
+        PlaceLabels.of(centres),
         labels(data, card.genes),
         np.zeros(len(data), dtype=bool),
         corner,
@@ -175,16 +175,7 @@ def _read_crop(
     return out
 
 
-def _measured_at(centres: FloatArray, pitch: int) -> npt.NDArray[np.int64]:
-    """Nearest measured spot within half a pitch of each of the (n, 9, 2) places, -1 where there is none."""
-    spots = centres[:, SELF]
-    distance, nearest = cKDTree(spots).query(centres.reshape(-1, 2), distance_upper_bound=pitch / 2)
-    return np.where(np.isfinite(distance), nearest, -1).astype(np.int64).reshape(centres.shape[:2])
-
-
 def part_of(section: Section, spots: npt.NDArray[np.int64]) -> Section:
     """Take some spots of a section, (k,) indices; the others are as if they had never been measured."""
-    number = np.full(len(section.labels) + 1, -1)  # the last stands for what was not measured
-    number[spots] = np.arange(len(spots))
     each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "held_out", "ids")}
-    return replace(section, **each, measured=number[section.measured[spots]])
+    return replace(section, **each, measured=section.measured.part(spots))
