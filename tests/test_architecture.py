@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "napari_nh2st"
 # Each line may import what stands in the lines before it. Parts of one line do not know each other.
 ORDER = [
     {"errors", "geometry", "metrics", "provenance", "atomic", "terminal", "slide_path"},
-    {"reading", "markup"},
+    {"reading", "markup", "targets"},
     {"slides", "expression", "model"},
     {"engine"},
     {"training"},
@@ -67,6 +67,7 @@ TORCH_FREE = (
     "slide_path",
     "markup",
     "reading",
+    "targets",
     "slides",
     "expression",
     "formats",

@@ -111,10 +111,11 @@ def test_torch_keeps_its_threads(tmp_path):
     code = """
 import sys, numba, torch
 from pathlib import Path
-from napari_nh2st.expression import Sample, labels, read_expression
+from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression.labels import normalised
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
-labels(read_expression(Sample("S", "P", folder, folder / "c.tsv.gz", "st-tsv", folder / "s.tsv")), ["A"])
+normalised(read_expression(Sample("S", "P", folder, folder / "c.tsv.gz", "st-tsv", folder / "s.tsv")))
 numba.threading_layer()  # an error where numba has started none
 print(torch.get_num_threads())
 """

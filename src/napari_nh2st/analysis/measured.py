@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
     from napari_nh2st.slides import TissueMask
 
-RECIPE = "ln1p-cp10k"  # of what is measured: `expression.labels`
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -111,7 +109,7 @@ class Comparison:
     card : Card
     scored : Scored
         ``genes`` that both know, ``centres`` (n, 2) level-0 pixels, ``truth`` and ``predicted`` (n, G): measured values
-        are ln(1 + counts per 10,000) of the spot's whole library, predicted ones in the card's unit.
+        are in the unit of the card's target, predicted ones in the card's unit.
     figures : dict
         As `evaluation.scores.score` gives them.
     missing : list of str
@@ -143,7 +141,7 @@ class Comparison:
     @property
     def same_unit(self) -> bool:
         """True if values can be compared, not only correlations."""
-        return self.card.label_recipe == RECIPE
+        return self.card.answers_in_target
 
     def values(self, gene: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
         """Return a gene's measured and predicted values, each (n,); None if it is not in both."""

@@ -16,7 +16,7 @@ from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.engine.places import lattice_for, neighbourhood, slide_box
 from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.errors import Cancelled, Nh2stError
-from napari_nh2st.expression import labels, read_expression
+from napari_nh2st.expression import read_expression, spot_counts
 from napari_nh2st.geometry import SELF, TileSet
 from napari_nh2st.model.folder import Model, load_card, load_model
 from napari_nh2st.model.nh2st import normalise
@@ -108,7 +108,7 @@ def on_sections(data_sets: DataSets, progress: Callable[[int, int], object]) -> 
         places = TileSet.at(data.obsm["spatial"], scale=card.scale_on(slide.require_mpp()), pitch=card.pitch)
         by_patch = patch_by_patch(slide, data_sets.load_model(), places, data_sets.prediction_options, data_sets.device)
         dense = predict_places(slide, data_sets.load_model(), places, data_sets.prediction_options)[0].matrix()
-        comparisons.append(compare(dense, by_patch, labels(data, card.genes)))
+        comparisons.append(compare(dense, by_patch, card.labels(spot_counts(data, card.genes))))
         names.append(sample.sample)
         progress(i + 1, len(data_sets.samples))
     agreement, lost = zip(*comparisons, strict=True)

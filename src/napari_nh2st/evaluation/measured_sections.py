@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from napari_nh2st.engine.section_descriptor import describe_section
-from napari_nh2st.expression import Sample, labels, read_expression
+from napari_nh2st.expression import Sample, read_expression, spot_counts
 from napari_nh2st.model.card import Card
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.examine import examine
@@ -53,11 +53,11 @@ class MeasuredSections:
         key = (sample.sample, card.mpp, card.pitch)
         data = self.expression(sample)
         if key not in self.read:
-            self.read[key] = load_section(sample, data, card.model_copy(update={"genes": genes}))
+            self.read[key] = load_section(sample, data, card.only(genes))
         section = self.read[key]
         joined = data[section.ids]
         assert list(joined.obs_names) == list(section.ids), "spots and labels are joined by id"
-        return replace(section, labels=labels(joined, genes))
+        return replace(section, labels=card.only(genes).labels(spot_counts(joined, genes)))
 
     def forget_all_but(self, samples: Sequence[Sample]) -> None:
         """Let go of everything that these sections do not need."""

@@ -19,7 +19,7 @@ from napari_nh2st.evaluation.agreement import disagreement
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.seen_in_training import seen_warning, settle_kinds, unchecked
 from napari_nh2st.evaluation.splits import kind_of
-from napari_nh2st.expression import Sample, labels, read_expression, samples_of
+from napari_nh2st.expression import Sample, read_expression, samples_of, spot_counts
 from napari_nh2st.expression.panel_match import MATCH, match_panel, match_words, none_found
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
@@ -117,9 +117,9 @@ def evaluate(
     splits: list[dict[str, Any]] = []
     descriptors: list[SectionDescriptor] = []
     warnings: list[str] = []
-    if model.card.label_recipe != "ln1p-cp10k":
+    if not model.card.answers_in_target:
         warnings.append(
-            f"{model.card.name} answers in {model.card.unit}, the truth is in ln(1 + counts per 10,000): "
+            f"{model.card.name} answers in {model.card.unit}, the truth is in {model.card.target.unit}: "
             "its correlations can be compared, its errors cannot"
         )
     for sample in samples:
@@ -183,7 +183,7 @@ def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData,
 def scored_at(sample: Sample, data: ad.AnnData, genes: list[str], prediction: Prediction) -> Scored:
     """Put measured and predicted values side by side: the same spots, in the same order."""
     done = prediction.done
-    truth = labels(data, genes)
+    truth = prediction.card.only(genes).labels(spot_counts(data, genes))
     assert len(truth) == len(prediction), "spots and predictions must be the same, in the same order"
     panel = data.uns.get("nh2st", {}).get(MATCH, {})
     predicted = prediction.matrix(genes)[done]

@@ -1,4 +1,4 @@
-"""From counts to what a model learns: the label recipe and the choice of the panel."""
+"""From counts to what a model learns: the counts of a panel and the choice of its genes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.threads import threads_kept
+from napari_nh2st.targets import LN1P_CP10K, SpotCounts
 from napari_nh2st.terminal import option
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ def normalised(data: ad.AnnData) -> ad.AnnData:
 
 
 def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Label recipe "ln1p-cp10k": ln(1 + counts per 10,000 of the spot's whole library), raw, not smoothed.
+    """Labels of target "ln1p-cp10k", (n_spots, len(genes)); see `spot_counts`. A card makes those of its own target."""
+    return LN1P_CP10K.make(spot_counts(data, genes), {})
+
+
+def spot_counts(data: ad.AnnData, genes: Sequence[str]) -> SpotCounts:
+    """Take a panel's counts, of which a card makes labels (`model.card.Card.labels`).
 
     Parameters
     ----------
@@ -43,7 +49,7 @@ def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
 
     Returns
     -------
-    (n_spots, len(genes)) float32
+    SpotCounts
 
     Raises
     ------
@@ -61,7 +67,8 @@ def labels(data: ad.AnnData, genes: Sequence[str]) -> npt.NDArray[np.float32]:
             f"train with those that were measured in every section ({shared}), or list the genes in the settings"
         )
     columns = data.var_names.get_indexer(list(genes))
-    return np.asarray(normalised(data).X[:, columns].toarray(), dtype=np.float32)
+    counts = np.asarray(data.X[:, columns].toarray(), dtype=np.float32)
+    return SpotCounts(counts, np.asarray(data.X.sum(axis=1, dtype=np.float64)).ravel())
 
 
 def choose_panel(sections: Sequence[ad.AnnData], n: int = 250) -> list[str]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from napari_nh2st.targets import LN1P_CP10K, TARGETS, SpotCounts, Target
 
 SCHEMA_VERSION = 1
 
-
-# Label recipes: ours, over all genes of a spot; and that of the code released with NH2ST, over the panel's genes alone,
-# then the mean over the spots around (only models converted from its checkpoints have it).
+# Label recipes: our targets, over all genes of a spot; and that of the code released with NH2ST, over the panel's genes
+# alone, then the mean over the spots around (only models converted from its checkpoints have it).
 # "other" is that of someone else's model, which states its unit itself (model/predictor.py).
-LabelRecipe = Literal["ln1p-cp10k", "log10-cp10k-panel-smoothed", "other"]
-UNITS: dict[LabelRecipe, str] = {
-    "ln1p-cp10k": "ln(1 + counts per 10,000)",
-    "log10-cp10k-panel-smoothed": "log10(1 + counts per 10,000 of the panel), smoothed",
+RELEASED, OTHER = "log10-cp10k-panel-smoothed", "other"
+UNITS: dict[str, str] = {
+    **{target.name: target.unit for target in TARGETS.values()},
+    RELEASED: "log10(1 + counts per 10,000 of the panel), smoothed",
 }
 NO_ACCURACY = "no held-out accuracy is known for this model"
 
@@ -178,7 +181,11 @@ class Card(_Strict):
     pitch: int = Field(gt=0, le=100_000, description="distance to the neighbour places, model pixels")
     genes: list[Symbol] = Field(min_length=1, description="panel symbols, in the order of the decoder's rows")
     ensembl: list[str | None] | None = None
-    label_recipe: LabelRecipe = "ln1p-cp10k"
+    label_recipe: str = Field(default=LN1P_CP10K.name, description="what it predicts: a target, or someone else's")
+    label_facts: dict[str, float | list[float]] = Field(
+        default_factory=dict,
+        description="facts of the training spots, one number or one a gene, with which labels are made",
+    )
     gene_means: list[float] | None = Field(
         default=None, description="mean label of each gene over the training spots; None where that is not known"
     )
@@ -213,8 +220,19 @@ class Card(_Strict):
             raise ValueError("the panel names a gene twice")
         if any(len(of) != n for of in (self.gene_means, self.gene_stds, self.ensembl) if of is not None):
             raise ValueError(f"the panel has {n} genes, but gene_means, gene_stds or ensembl has another length")
-        if self.label_recipe == "other" and self.predictor is None:
+        if self.label_recipe == OTHER and self.predictor is None:
             raise ValueError("a label recipe of its own is for other people's models")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_can_be_made(self) -> Card:
+        if self.label_recipe not in (*UNITS, OTHER):
+            raise ValueError(f"label recipe {self.label_recipe!r} is not known: choose among {', '.join(UNITS)}")
+        needed = TARGETS[self.label_recipe].facts if self.label_recipe in TARGETS else ()
+        if set(self.label_facts) != set(needed):
+            raise ValueError(f"labels {self.label_recipe} need these facts: {', '.join(needed) or 'none'}")
+        if any(len(of) != len(self.genes) for of in self.label_facts.values() if isinstance(of, list)):
+            raise ValueError(f"the panel has {len(self.genes)} genes, but label_facts has another length")
         return self
 
     def __repr__(self) -> str:
@@ -258,6 +276,20 @@ class Card(_Strict):
         return UNITS[self.label_recipe] if self.predictor is None else self.predictor.unit
 
     @property
+    def target(self) -> Target:
+        """Target in which measurements are put beside its predictions: its own, where it can be made from counts."""
+        return TARGETS.get(self.label_recipe, LN1P_CP10K)
+
+    @property
+    def answers_in_target(self) -> bool:
+        """True if measured values can be put into its unit, so that values can be compared, not only correlations."""
+        return self.label_recipe in TARGETS
+
+    def labels(self, spots: SpotCounts) -> npt.NDArray[np.float32]:
+        """Make labels (n, G) in its `target` from counts of its panel, of any section."""
+        return self.target.make(spots, self.label_facts)
+
+    @property
     def seen(self) -> list[TrainingSample]:
         """Sections that it has learnt from, those of the model it was fine-tuned from included."""
         return [*self.training, *self.seen_before]
@@ -284,6 +316,9 @@ class Card(_Strict):
         for name in ("ensembl", "gene_means", "gene_stds"):
             of = getattr(self, name)
             changes[name] = None if of is None else [of[row] for row in picked]
+        changes["label_facts"] = {
+            name: [of[row] for row in picked] if isinstance(of, list) else of for name, of in self.label_facts.items()
+        }
         if self.evaluation is not None:
             figures = {gene: self.evaluation.genes[gene] for gene in genes if gene in self.evaluation.genes}
             changes["evaluation"] = self.evaluation.model_copy(update={"genes": figures})

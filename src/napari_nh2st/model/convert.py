@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from napari_nh2st.errors import ModelError
-from napari_nh2st.model.card import Architecture, Card
+from napari_nh2st.model.card import RELEASED, Architecture, Card
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import SUFFIX, WIDTHS, save_encoder
 from napari_nh2st.model.folder import save_model
@@ -298,7 +298,7 @@ def _card(state: dict[str, Tensor], genes: list[str], mpp: float, pitch: int | N
             pitch=max(1, round(PITCH_UM / mpp / STRIDE)) * STRIDE if pitch is None else pitch,
             genes=genes,
             gene_means=None,
-            label_recipe="log10-cp10k-panel-smoothed",
+            label_recipe=RELEASED,
             recipe={"converted_from": source},
             versions=versions(),
         )

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.model.card import UNITS
+from napari_nh2st import targets
 
-LN1P_CP10K = UNITS["ln1p-cp10k"]
+LN1P_CP10K = targets.LN1P_CP10K.unit
 """The unit of measured values, and of our models: errors, not only correlations, can be compared in it."""
 
 

@@ -17,14 +17,17 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from napari_nh2st.errors import ModelError, Nh2stError, one_line
-from napari_nh2st.model.card import UNITS, Card, LabelRecipe, PredictorFacts
+from napari_nh2st.model.card import OTHER, UNITS, Card, PredictorFacts
 from napari_nh2st.model.decoder import ValuesDecoder
 from napari_nh2st.model.folder import bundled_models, find_model, load_card, weights_hash
 from napari_nh2st.model.predictor import Batch, Embeddings, Predictor, Tiles
 from napari_nh2st.model.reference import Reference
+from napari_nh2st.targets import TARGETS
 
 F32 = npt.NDArray[np.float32]
 _LARGEST = float(np.finfo(np.float16).max)
+# Labels that need no facts of a training that is not ours.
+_RECIPES = [name for name in UNITS if name not in TARGETS or not TARGETS[name].facts]
 _OURS = __name__.partition(".")[0]
 
 
@@ -154,7 +157,7 @@ def describe(predictor: Predictor, source: Path | None = None) -> Card:
     lacking = [name for name in ("name", "version", "genes", "unit", "needs") if not hasattr(predictor, name)]
     if lacking:
         raise ModelError(f"{type(predictor).__name__} has no {', no '.join(lacking)}")
-    recipe: LabelRecipe = next((name for name, unit in UNITS.items() if predictor.unit in (name, unit)), "other")
+    recipe = next((name for name in _RECIPES if predictor.unit in (name, UNITS[name])), OTHER)
     unit = UNITS.get(recipe, predictor.unit)
     own = {"version": predictor.version, "unit": unit, "source": "" if source is None else source.name}
     try:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.reading import expanded, read_yaml
+from napari_nh2st.targets import TARGETS
 
 Train = Literal["head", "last-blocks", "everything"]
+# Of a run without a base model; chosen on inner splits (docs/results.md).
+DEFAULT_TARGET = "ln1p-cp10k"
 
 
 class TrainingConfig(BaseModel):
@@ -66,6 +69,13 @@ class TrainingConfig(BaseModel):
         default=None,
         min_length=1,
         description="genes to predict, by symbol or another name; when empty, they are chosen",
+    )
+
+    labels: str | None = Field(
+        default=None,
+        title="predict",
+        description="what the model learns to predict, one of: " + ", ".join(TARGETS) + "; when empty, what the model "
+        f"that it starts from predicts, else {DEFAULT_TARGET}",
     )
 
     encoder_start: Path | None = Field(
@@ -193,6 +203,13 @@ class TrainingConfig(BaseModel):
         default="auto",
         description="precision of numbers in training: fp32 is full, bf16 is faster where the processor has it",
     )
+
+    @field_validator("labels")
+    @classmethod
+    def _known_target(cls, name: str | None) -> str | None:
+        if name is not None and name not in TARGETS:
+            raise ValueError(f"there are no labels {name!r}: choose among {', '.join(TARGETS)}")
+        return name
 
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> TrainingConfig:

@@ -55,5 +55,5 @@ def competitor(model: PredictorModel, samples: Sequence[Sample]) -> Baseline:
 def _about(model: PredictorModel) -> str:
     facts = model.card.predictor
     assert facts is not None
-    unit = "" if model.card.label_recipe == "ln1p-cp10k" else f" In {facts.unit}: compare its PCC, not its errors."
+    unit = "" if model.card.answers_in_target else f" In {facts.unit}: compare its PCC, not its errors."
     return f"Not of NH2ST, version {facts.version}, as it is: nothing is fitted to the training sections.{unit}"

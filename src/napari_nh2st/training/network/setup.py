@@ -116,7 +116,7 @@ def set_up_training(
 
     net = build(card.architecture, len(card.genes))
     if start.base is not None:
-        start_from_base(net, start.base, card.genes, scale)
+        start_from_base(net, start.base, card, scale)
     else:
         start_encoder(net, sections, config, seed, encoder=start.encoder, cancelled=cancelled)
 

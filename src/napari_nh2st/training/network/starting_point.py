@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from napari_nh2st.errors import ModelError
+from napari_nh2st.model.card import Card
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import load_encoder
 from napari_nh2st.model.folder import Model
@@ -70,14 +71,16 @@ def start_encoder(
         net.encoder.load_state_dict(encoder.state_dict())
 
 
-def start_from_base(net: NH2ST, base: Model, genes: list[str], scale: LabelScale) -> None:
+def start_from_base(net: NH2ST, base: Model, card: Card, scale: LabelScale) -> None:
     """Copy a base model's weights; genes of a new panel take over the rows that the base knows, others start afresh.
 
+    Where the base predicts another target, all genes start afresh: its rows are in another unit.
     The kernel head is fitted anew on the new sections, whatever the base had.
     """
     target, fresh = net.state_dict(), [t.detach().clone() for t in (net.decoder.weight, net.decoder.bias)]
     rows = {g: i for i, g in enumerate(base.card.genes)}
-    shared = [(i, rows[g]) for i, g in enumerate(genes) if g in rows]
+    same_unit = base.card.target.name == card.target.name
+    shared = [(i, rows[g]) for i, g in enumerate(card.genes) if same_unit and g in rows]
     new, old = (torch.tensor([pair[k] for pair in shared], dtype=torch.long) for k in (0, 1))
     size = net.arch.hidden
     for name, values in base.net.state_dict().items():
@@ -93,7 +96,7 @@ def start_from_base(net: NH2ST, base: Model, genes: list[str], scale: LabelScale
     unfold_labels(net, scale)
     if isinstance(net, ContextNH2ST):
         split_parts(net, base.card.architecture.kernel_share)
-    unknown = torch.ones(len(genes), dtype=torch.bool)
+    unknown = torch.ones(len(card.genes), dtype=torch.bool)
     unknown[new] = False
     with torch.no_grad():
         net.decoder.weight[unknown], net.decoder.bias[unknown] = fresh[0][unknown], fresh[1][unknown]

@@ -84,7 +84,7 @@ class HeldOutSections:
             names = ", ".join(s.sample for s in samples)
             why = none_found(data[0], card.genes)
             raise SampleError(f"none of the panel's genes were measured in the held-out {names}: {why}")
-        narrow = card.model_copy(update={"genes": genes, "gene_means": None, "ensembl": None})
+        narrow = card.only(genes)
         sections: list[Section] = []
         for sample, counted in zip(samples, data, strict=True):
             progress(len(sections), len(samples))

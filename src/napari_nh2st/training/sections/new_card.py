@@ -9,15 +9,17 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression import Sample, read_expression, spot_counts
 from napari_nh2st.expression.columns import ensembl_id
+from napari_nh2st.expression.panel_match import match_panel
 from napari_nh2st.expression.panels import choose_genes
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.find_genes import known_by
 from napari_nh2st.model.folder import Model
-from napari_nh2st.model.gene_names import ensembl_ids
+from napari_nh2st.model.gene_names import ensembl_ids, other_symbols
 from napari_nh2st.slides import open_slide
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.targets import TARGETS, SpotCounts
+from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig
 
 # Arrays whose spacing is known, micrometres; a measured spacing close to one of them is taken for it.
 ARRAY_PITCHES = (100.0, 200.0)
@@ -41,6 +43,7 @@ def card_for(
         genes = _listed(config, _measured(data)) or choose_genes(data, config.panel_kind, config.panel)
         architecture = config.architecture
         mpp, pitch = _geometry(samples, data, config)
+    ids, target = _ids(genes, data, start), target_for(config, None if start is None else start.card)
     return Card(
         name=config.name,
         description=config.description,
@@ -52,11 +55,33 @@ def card_for(
         mpp=mpp,
         pitch=pitch,
         genes=genes,
-        ensembl=_ids(genes, data, start),
+        ensembl=ids,
+        label_recipe=target,
+        label_facts=_label_facts(target, genes, ids, data),
         gene_means=[0.0] * len(genes),
         seen_before=[] if start is None else start.card.seen,
         base=None if start is None else f"{start.card.name} {start.hash}",
     )
+
+
+def target_for(config: TrainingConfig, base: Card | None) -> str:
+    """Return the name of the target that a run learns: what the settings say, else what the base model predicts.
+
+    A base model with labels that are not made here, such as a converted one, goes on with the default target.
+    """
+    if config.labels is not None:
+        return config.labels
+    return DEFAULT_TARGET if base is None or base.label_recipe not in TARGETS else base.label_recipe
+
+
+def _label_facts(
+    target: str, genes: Sequence[str], ids: Sequence[str | None] | None, data: Sequence[Any]
+) -> dict[str, float | list[float]]:
+    """Learn of the training spots what the labels of a target are made with."""
+    if not TARGETS[target].facts:
+        return {}
+    named = [match_panel(section, genes, ids, other_symbols)[0] for section in data]
+    return TARGETS[target].learn(SpotCounts.join([spot_counts(section, genes) for section in named]))
 
 
 def _measured(data: Sequence[Any]) -> list[str]:

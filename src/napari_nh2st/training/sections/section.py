@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample, labels
+from napari_nh2st.expression import Sample, spot_counts
 from napari_nh2st.expression.panel_match import match_panel
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
@@ -153,7 +153,7 @@ def load_section(sample: Sample, data: Any, card: Card, findings: SectionFinding
         centres - corner,
         present,
         PlaceLabels.of(centres),
-        labels(data, card.genes),
+        card.labels(spot_counts(data, card.genes)),
         np.zeros(len(data), dtype=bool),
         corner,
         np.asarray(data.obs_names, dtype=str),

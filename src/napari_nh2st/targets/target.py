@@ -1,0 +1,72 @@
+"""One row of the table of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Facts = Mapping[str, float | Sequence[float]]
+"""Numbers about the training spots, by name: one number, or one a gene, in the panel's order."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpotCounts:
+    """Raw counts of the panel's genes at some spots.
+
+    Attributes
+    ----------
+    counts : (n, G) float32
+    depth : (n,) float64
+        Library size of each spot: the sum over ALL measured genes.
+    """
+
+    counts: Floats
+    depth: npt.NDArray[np.float64]
+
+    @classmethod
+    def join(cls, parts: Sequence[SpotCounts]) -> SpotCounts:
+        """Put the spots of several sections one after another."""
+        return cls(np.concatenate([p.counts for p in parts]), np.concatenate([p.depth for p in parts]))
+
+
+def no_facts(training: SpotCounts) -> dict[str, float | list[float]]:
+    """Need nothing of the training spots."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A quantity that a model learns to predict.
+
+    Attributes
+    ----------
+    name : str
+        In settings, and on the card as ``label_recipe``.
+    title : str
+        In a menu.
+    unit : str
+        Of a value, as colour bars and files show it.
+    about : str
+        One or two sentences for people: what a value is, and when to choose it.
+    make : callable
+        ``make(counts, facts)``: the labels (n, G) of spots, new ones too: with the facts of the training spots.
+    facts : tuple of str
+        Names of the facts that `make` needs; a card keeps them.
+    learn : callable
+        ``learn(training)``: those facts of the training spots.
+    cite : str
+        Where the formula is from.
+    """
+
+    name: str
+    title: str
+    unit: str
+    about: str
+    make: Callable[[SpotCounts, Facts], Floats]
+    facts: tuple[str, ...] = ()
+    learn: Callable[[SpotCounts], dict[str, float | list[float]]] = no_facts
+    cite: str = ""
