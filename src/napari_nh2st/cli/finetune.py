@@ -12,7 +12,7 @@ import typer
 from napari_nh2st.cli.checks import check_folder
 from napari_nh2st.cli.options import SeedOption, gene_words, names
 from napari_nh2st.cli.output import print_json
-from napari_nh2st.cli.values import complete_models
+from napari_nh2st.cli.values import complete_models, complete_targets
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import interruptible, say
 
@@ -37,6 +37,15 @@ def finetune(
             metavar="N|shared|A,B",
             help="Genes to learn: so many; those of the model's panel that every section measured; or named ones, "
             "also in a file.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="NAME",
+            help="Values to learn: {targets}. Instead of what the settings say.",
+            autocompletion=complete_targets,
         ),
     ] = None,
     seed: SeedOption = 0,
@@ -81,7 +90,7 @@ def finetune(
     from napari_nh2st.training.config import read_config, with_settings
     from napari_nh2st.training.run.runs import wait_for
 
-    options: dict[str, Any] = {"epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
+    options: dict[str, Any] = {"labels": labels, "epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
     options |= {"hold_out_sections": names(hold_out_sections), "hold_out_patients": names(hold_out_patients)}
     settings = with_settings(read_config(config), {k: v for k, v in options.items() if v is not None})
     if not after:  # a run to wait for may yet write these

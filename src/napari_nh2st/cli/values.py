@@ -13,24 +13,28 @@ from typer.core import TyperCommand
 
 from napari_nh2st.errors import Nh2stError
 
-FORMATS = "{formats}"  # in a help text: the names of all formats
-
 
 class LateHelp(TyperCommand):
-    """A command whose help page names the formats of the table, which is read only then."""
+    """A command whose help page names the rows of tables, which are read only then."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # typer has click under a name of its own
         """Write the page."""
         for param in self.params:
             text = getattr(param, "help", None)
-            if text and FORMATS in text:
-                vars(param)["help"] = text.replace(FORMATS, ", ".join(_formats()))
+            for place, names in _LATE.items():
+                if text and place in text:
+                    vars(param)["help"] = text.replace(place, ", ".join(names()))
         super().format_help(ctx, formatter)
 
 
 def complete_formats(incomplete: str) -> list[str]:
     """Complete a format, or several with commas between."""
     return _completed(incomplete, _formats())
+
+
+def complete_targets(incomplete: str) -> list[str]:
+    """Complete the name of a target."""
+    return [name for name in _targets() if name.startswith(incomplete)]
 
 
 def complete_models(incomplete: str) -> list[str]:
@@ -66,6 +70,16 @@ def _formats() -> list[str]:
     from napari_nh2st.formats import EXPORTERS
 
     return list(EXPORTERS)
+
+
+def _targets() -> list[str]:
+    from napari_nh2st.targets import TARGETS
+
+    return list(TARGETS)
+
+
+# In a help text -> the names that stand there.
+_LATE = {"{formats}": _formats, "{targets}": _targets}
 
 
 def _completed(incomplete: str, names: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from napari_nh2st.viewer.kit.model_draft import Draft
 
 # The groups of the form. A test holds that every setting is in one.
 GROUPS = {
-    "Genes": ("panel_kind", "panel", "genes"),
+    "Genes": ("panel_kind", "panel", "genes", "labels"),
     "What is trained": ("train", "encoder_start", "pretrain_steps", "kernel_share", "landmarks", "gene_weight"),
     "How long": ("epochs", "patience", "learning_rate", "weight_decay", "ema"),
     "Held out": ("inner_validation", "hold_out_sections", "hold_out_patients", "refit"),

@@ -1,0 +1,54 @@
+"""A run in each target: what it leaves is in the target's unit, and is scored in it."""
+
+import numpy as np
+import pytest
+
+from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.evaluation.protocol import predict_spots
+from napari_nh2st.expression import read_expression, read_sheet, spot_counts
+from napari_nh2st.model.folder import load_model
+from napari_nh2st.targets import TARGETS
+from napari_nh2st.training.data import batches
+from napari_nh2st.training.finetune import finetune
+from support.runs import settings
+from support.sections import sheet
+
+OPTIONS = PredictionOptions(device="cpu", precision="fp32", cache=False)
+FEW = 4
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return sheet(tmp_path_factory.mktemp("sheet"), ("S1", "P1", 1, 1000), ("S2", "P2", 2, 1000))
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def run(request, samples, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "FEWEST_STEPS", FEW)
+        out = tmp_path_factory.mktemp("run") / request.param
+        finetune(samples, out, config=settings(labels=request.param, epochs=1), progress=False)
+    return out
+
+
+def test_the_card_has_the_target_and_the_means_of_its_labels(run, samples):
+    card, target = load_model(run / "model").card, TARGETS[run.name]
+    assert card.unit == target.unit
+    assert card.recipe["labels"] == target.name
+    data = [read_expression(sample) for sample in read_sheet(samples)]
+    made = np.concatenate([card.labels(spot_counts(d, card.genes)) for d in data])
+    assert np.allclose(card.gene_means, made.mean(axis=0), atol=1e-4)
+
+
+def test_a_model_is_scored_in_its_own_unit(run, samples):
+    model, sample = load_model(run / "model"), read_sheet(samples)[0]
+    scored = predict_spots(sample, model, OPTIONS)
+    made = model.card.labels(spot_counts(read_expression(sample), model.card.genes))
+    assert np.array_equal(scored.truth, made)
+    assert np.abs(scored.predicted.mean(axis=0) - made.mean(axis=0)).max() < 3 * made.std()
+
+
+def test_a_run_goes_on_with_the_target_of_the_model_it_starts_from(run, samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "FEWEST_STEPS", FEW)
+    finetune(samples, tmp_path / "r", base=run / "model", config=settings(epochs=1), progress=False)
+    assert load_model(tmp_path / "r" / "model").card.label_recipe == run.name
