@@ -22,6 +22,7 @@ MODULES = [
     "magicgui.widgets",
     "matplotlib.figure",
     "napari.viewer",
+    "obstore",
     "pandas",
     "PIL.Image",
     "platformdirs",

@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence
 
 _LONGEST = 2000
+_ONE_SLASH = re.compile(r"\b((?:https?|s3):)/(?=[^/])")  # `Path` makes one slash of the two of an address
 
 
 def one_line(text: object, longest: int = _LONGEST) -> str:
     """Write a text from elsewhere on one line that a terminal only prints: without control characters, and cut."""
     # Not printable: line ends, what a terminal obeys (escape sequences), marks that turn the direction of writing.
     line = "".join(c if c.isprintable() else "\0" for c in str(text)[: 4 * longest])
-    line = re.sub("\0+", " ", line).strip()
+    line = _ONE_SLASH.sub(r"\1//", re.sub("\0+", " ", line)).strip()
     return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
 
 

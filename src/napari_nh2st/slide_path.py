@@ -1,4 +1,4 @@
-"""Paths of slides, with the number of a picture in the file: `slide.tif#2`."""
+"""Paths of slides: files here, addresses of other machines, and the number of a picture in the file (`slide.tif#2`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,30 @@ PICTURES = (".jpg", ".jpeg", ".png")
 ENDINGS = WHOLE_SLIDES + PICTURES
 DICOM = "*.dcm"  # all files of a folder that fit may be one slide
 
+# `Path` makes one slash of two
+_ADDRESS = re.compile(r"(?P<scheme>https?|s3):/+(?P<rest>[^/].*)", re.DOTALL | re.IGNORECASE)
 _NUMBERED = re.compile(r"(?P<file>.*[^/\\])#(?P<number>[0-9]{1,4})", re.DOTALL)
+
+
+def address_of(path: str | Path) -> str | None:
+    """Return the address of a slide on another machine, such as "https://host/slide.svs"; None for a path here."""
+    said = _ADDRESS.fullmatch(str(path))
+    return None if said is None else f"{said['scheme'].lower()}://{said['rest']}"
+
+
+def whole_path(path: str | Path) -> str:
+    """Return a path that holds in any working folder: absolute, or an address."""
+    return address_of(path) or str(Path(path).expanduser().absolute())
+
+
+def shown(path: str | Path) -> str:
+    """Write a path for people: as it is, an address with both of its slashes."""
+    return address_of(path) or str(path)
+
+
+def is_there(path: str | Path) -> bool:
+    """Tell whether a slide's file is there; nobody asks another machine, so an address always is."""
+    return address_of(path) is not None or slide_file(path).exists()
 
 
 def split_picture(path: str | Path) -> tuple[Path, int | None]:
@@ -29,7 +52,8 @@ def split_picture(path: str | Path) -> tuple[Path, int | None]:
     """
     path = Path(path)
     said = _NUMBERED.fullmatch(str(path))
-    if said is None or os.path.lexists(path) or not os.path.lexists(said["file"]):
+    here = address_of(path) is None
+    if said is None or (here and (os.path.lexists(path) or not os.path.lexists(said["file"]))):
         return path, None
     return Path(said["file"]), int(said["number"])
 

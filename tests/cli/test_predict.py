@@ -22,6 +22,7 @@ from napari_nh2st.engine import memory
 from napari_nh2st.engine.session import Session
 from napari_nh2st.engine.store import open_prediction
 from napari_nh2st.errors import Nh2stWarning
+from support.servers import serving
 from support.slides import picture, tiff
 
 
@@ -39,6 +40,26 @@ def test_predict_writes_what_it_says_and_a_second_run_encodes_nothing(nh2st, sli
     again = json.loads(nh2st(*words)[1])["slides"][0]
     assert (again["tiles_encoded"], again["tiles_skipped"]) == (0, row["tiles_total"])
     assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_slide_on_another_machine_in_a_sheet(nh2st, slide, model, tmp_path):
+    with serving(Path(slide).parent) as server:
+        address = f"{server.address}/{Path(slide).name}"
+        sheet = tmp_path / "slides.csv"
+        sheet.write_text(f"slide\n{address}\n", encoding="utf-8")
+        words = ["predict", sheet, "--model", model.path, "--out", tmp_path / "there", "--json"]
+        status, out, err = nh2st(*words)
+        assert status == 0, err
+        assert json.loads(out)["slides"][0]["path"] == address
+        kept = open_prediction(json.loads(out)["slides"][0]["outputs"][0])
+        assert kept.slide["path"] == address
+    status, _, err = nh2st("predict", slide, "--model", model.path, "--out", tmp_path / "here")
+    assert status == 0, err
+    here = open_prediction(next((tmp_path / "here").glob("*.nh2st")))
+    assert np.array_equal(here.hidden, kept.hidden, equal_nan=True)
+    status, _, err = nh2st(*words[:-1])
+    assert (status, err.count("error: ")) == (1, 1)
+    assert f"{address} cannot be reached" in err
 
 
 def test_predict_says_so_before_it_begins(nh2st, slide, model, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from napari_nh2st.annotations.xml import root_of
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.reading.xml import elements
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import address_of, slide_file
 
 _OFFSETS = (65422, 65423)
 _SIDES, _RESOLUTIONS, _UNIT = ("ImageWidth", "ImageLength"), ("XResolution", "YResolution"), "ResolutionUnit"
@@ -73,6 +73,8 @@ def _placing(slide: Path, path: Path) -> Place:
     import tifffile
 
     file = slide_file(slide)
+    if address_of(slide) is not None:
+        raise Nh2stError(f"{path.name} is placed by tags of its slide: download {file.name}")
     try:
         with tifffile.TiffFile(file) as tif:
             tags = tif.pages[0].tags  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_nh2st.errors import Nh2stError, SlideError
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import is_there
 
 
 def check_parent(out: Path) -> None:
@@ -49,7 +49,7 @@ def check_slides(paths: Iterable[Path]) -> None:
     SlideError
     """
     for path in paths:
-        if not slide_file(path).exists():
+        if not is_there(path):
             raise SlideError(f"{path} does not exist")
 
 

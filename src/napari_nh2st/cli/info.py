@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari_nh2st.cli.options import JsonOption, MppOption, SlideArg
 from napari_nh2st.cli.output import overviews_bar, print_json
 from napari_nh2st.errors import one_line
+from napari_nh2st.slide_path import shown
 from napari_nh2st.terminal import interruptible, say
 
 
@@ -16,7 +17,7 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
         tissue = opened.tissue(tell=overviews_bar(slide), cancelled=interruptible())
         fraction, levels = round(tissue.fraction, 4), opened.level_shapes
         facts = {
-            "path": str(slide),
+            "path": shown(slide),
             "format": opened.format,
             "levels": [list(shape) for shape in levels],
             "mpp": opened.mpp,
@@ -34,7 +35,7 @@ def info(slide: SlideArg, mpp: MppOption = None, as_json: JsonOption = False) ->
     if as_json:
         print_json(facts)
         return
-    print(f"{slide}\nformat       {facts['format']}")
+    print(f"{facts['path']}\nformat       {facts['format']}")
     print(f"levels       {', '.join(f'{w} x {h}' for h, w in levels)}")
     print(f"pixel        {pixel}\ntissue       {fraction:.0%} of the slide\nfingerprint  {facts['fingerprint']}")
     for picture in opened.pictures if len(opened.pictures) > 1 else ():

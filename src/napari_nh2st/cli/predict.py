@@ -32,7 +32,7 @@ from napari_nh2st.cli.options import (
 from napari_nh2st.cli.output import export_bar, overviews_bar, print_json
 from napari_nh2st.cli.values import complete_formats, complete_models
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.slide_path import slide_stem
+from napari_nh2st.slide_path import shown, slide_stem
 from napari_nh2st.terminal import Bar, interruptible, say
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _predict_one(
     outputs = [str(filled.store.path), *write_files(filled, slide_stem(path), wishes, telling)[1]]
     total, encoded = len(filled.places), filled.encoded
     row = {
-        "path": str(path),
+        "path": shown(path),
         "tiles_total": total,
         "tiles_encoded": encoded,
         "tiles_skipped": total - encoded,
@@ -186,7 +186,7 @@ def _predict_one(
         "warnings": warnings,
     }
     if not quiet:
-        print(f"{path}: {total} tiles, {encoded} newly encoded, {row['seconds']} s -> {', '.join(outputs)}")
+        print(f"{shown(path)}: {total} tiles, {encoded} newly encoded, {row['seconds']} s -> {', '.join(outputs)}")
     return row
 
 

@@ -22,7 +22,7 @@ from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.expression import Sample
 from napari_nh2st.provenance import versions
 from napari_nh2st.reading import read_json
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import address_of, slide_file
 from napari_nh2st.training.config import TrainingConfig
 
 FOLDER_SUFFIX, FORM = ".fits", 1
@@ -55,7 +55,8 @@ def facts_of(split: Split, config: TrainingConfig, quick: bool) -> dict[str, Any
 
 
 def _section(sample: Sample) -> dict[str, Any]:
-    files = [slide_file(sample.slide), sample.expression, *([] if sample.spots is None else [sample.spots])]
+    slide = [slide_file(sample.slide)] if address_of(sample.slide) is None else []
+    files = [*slide, sample.expression, *([] if sample.spots is None else [sample.spots])]
     return {**asdict(sample), "files": [stamps(file) for file in files]}
 
 

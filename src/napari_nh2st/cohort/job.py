@@ -11,7 +11,7 @@ from napari_nh2st.cohort.wishes import Wishes
 from napari_nh2st.engine.options import Precision
 from napari_nh2st.engine.store import SUFFIX
 from napari_nh2st.geometry import Box
-from napari_nh2st.slide_path import slide_file, slide_stem
+from napari_nh2st.slide_path import address_of, slide_file, slide_stem
 
 RECORDS, FORM = "cohort", 1
 """The folder, among the results, of what each slide left for the cohort's tables and page, and the form of that."""
@@ -105,7 +105,8 @@ class Job:
         OSError
             If the slide is not there.
         """
-        files = [slide_file(self.path), *([] if self.regions is None else [Path(self.regions)])]
+        slide = [slide_file(self.path)] if address_of(self.path) is None else []  # no other machine is asked here
+        files = [*slide, *([] if self.regions is None else [Path(self.regions)])]
         dates = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         settings = asdict(self.settings)
         for name in ("out", "split", "command", "model"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
 from napari_nh2st.reading import Row, Table, expanded, number, read_table
-from napari_nh2st.slide_path import DICOM, ENDINGS
+from napari_nh2st.slide_path import DICOM, ENDINGS, address_of
 
 _COLUMNS = ("slide", "sample", "patient", "mpp", "regions")
 _PATTERN = "*?["
@@ -64,7 +64,7 @@ def _meant_by(word: Path) -> Iterator[ListedSlide]:
         yield from _of_sheet(word)
     elif word.is_dir() and (inside := _inside(word)):
         yield from map(ListedSlide, inside)
-    elif any(letter in str(word) for letter in _PATTERN) and not word.exists():
+    elif address_of(word) is None and any(letter in str(word) for letter in _PATTERN) and not word.exists():
         paths = sorted(Path(p) for p in glob.glob(str(expanded(word)), recursive=True))  # noqa: PTH207 (absolute ones)
         if not paths:
             raise SampleError(f"nothing fits {word}: look at the pattern")
@@ -114,4 +114,4 @@ def _row(row: Row, columns: list[str], table: Table, path: Path) -> ListedSlide:
 
 
 def _file(text: str, sheet: Path) -> Path:
-    return (sheet.parent / Path(text).expanduser()).absolute()
+    return Path(text) if address_of(text) else (sheet.parent / Path(text).expanduser()).absolute()

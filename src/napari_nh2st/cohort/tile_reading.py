@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_nh2st.cohort.crew import Endings
 from napari_nh2st.cohort.together import watched
 from napari_nh2st.cohort.work_list import WorkItem, WorkList
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.slide_path import whole_path
 from napari_nh2st.training.pretraining.tissue_tiles import TileRequest
 
 _NOTHING = "nothing was written"
@@ -67,5 +69,5 @@ class TileReader:
 
 
 def _item(request: TileRequest) -> WorkItem:
-    slide = request.slide.expanduser().absolute()
+    slide = Path(whole_path(request.slide))
     return WorkItem(slide.name, read_request, (replace(request, slide=slide),))

@@ -17,6 +17,7 @@ from napari_nh2st.cohort.progress import LiveTable, Standing
 from napari_nh2st.cohort.run import CohortRun, SlideRun
 from napari_nh2st.cohort.summary import PICTURED
 from napari_nh2st.cohort.work_list import Watch
+from napari_nh2st.slide_path import whole_path
 from napari_nh2st.terminal import say
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def watched(client: Any, cancelled: Callable[[], bool]) -> Iterator[Watch]:
 
 
 def _job(slide: ListedSlide, settings: Settings) -> Job:
-    path, regions = str(slide.path.expanduser().absolute()), None if slide.regions is None else str(slide.regions)
+    path, regions = whole_path(slide.path), None if slide.regions is None else str(slide.regions)
     return Job(path, slide.mpp, slide.sample, slide.patient, settings, regions)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from napari_nh2st.doctor.subject import Subject, is_bundled
+from napari_nh2st.slide_path import shown
 
 # Words that folders and files are often called, and that are no one's name.
 _GENERAL_WORDS = """
@@ -129,7 +130,7 @@ class Private:
                     self._words.setdefault(part, word)
 
     def _add_path(self, path: Path, word: str) -> None:
-        for spelling in (str(path), str(path.absolute()), os.path.realpath(path)):
+        for spelling in (shown(path), str(path), str(path.absolute()), os.path.realpath(path)):
             if len(spelling) > 1:
                 self._paths.setdefault(unicodedata.normalize("NFC", spelling), word)
         self._add((path.name, path.stem), word)

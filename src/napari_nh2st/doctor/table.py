@@ -21,6 +21,7 @@ from napari_nh2st.doctor.checks import (
 )
 from napari_nh2st.doctor.examination import Check, Group, Probes
 from napari_nh2st.doctor.subject import Subject
+from napari_nh2st.slide_path import shown
 
 INSTALLATION: tuple[Callable[[Probes], Any], ...] = (
     packages.python_version,
@@ -73,7 +74,7 @@ def begin_probes(probes: Probes) -> None:
 
 
 def _group(title: str, checks: tuple[Callable[..., Any], ...], named: Path | str = "", *arguments: Any) -> Group:
-    return Group(title, [Check(c.__name__, partial(_call, c, arguments)) for c in checks], str(named))
+    return Group(title, [Check(c.__name__, partial(_call, c, arguments)) for c in checks], shown(named))
 
 
 def _call(check: Callable[..., Any], arguments: tuple[Any, ...], probes: Probes) -> Any:

@@ -21,7 +21,7 @@ from napari_nh2st.engine.result_header import Header
 from napari_nh2st.engine.store import SUFFIX, PartStore, PredictionStore
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.provenance import printable, repeat_command, versions
-from napari_nh2st.slide_path import slide_stem
+from napari_nh2st.slide_path import slide_stem, whole_path
 from napari_nh2st.slides import Slide
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def predict_places(
 def slide_facts(slide: Slide) -> dict[str, Any]:
     """Return the facts about a slide that a prediction keeps."""
     return {
-        "path": printable(str(slide.path.absolute())),  # a link into a store keeps its own name
+        "path": printable(whole_path(slide.path)),  # a link into a store keeps its own name
         "fingerprint": slide.fingerprint,
         "mpp": slide.mpp,
         "mpp_source": slide.mpp_source,

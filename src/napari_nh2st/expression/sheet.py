@@ -16,7 +16,7 @@ from napari_nh2st.expression.patients import nobody
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.reading import DELIMITERS, Row, Table, exists, expanded, number, read_table, written_cell
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import address_of, slide_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,9 +164,12 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
         return Sample(cells["sample"], "", folder, folder, "", None)
     files = {c: _file(cells.get(c, ""), folder) for c in ("slide", "expression", "spots")}
     empty = [c for c in REQUIRED if not cells[c]]
+    address = files["slide"] if address_of(cells.get("slide", "")) else None  # nobody asks another machine here
     if not said:
         said += [
-            f"there is no {one_line(f, 300)}" for f in dict.fromkeys(files.values()) if f and not exists(slide_file(f))
+            f"there is no {one_line(f, 300)}"
+            for f in dict.fromkeys(files.values())
+            if f and f != address and not exists(slide_file(f))
         ]
         said += [f"it leaves {', '.join(empty)} empty"] if empty else []
     kind = cells["format"].casefold()
@@ -199,6 +202,8 @@ def _file(text: str, folder: Path) -> Path | None:
     """Return the absolute path that a cell names. Links keep their names: a store of files gives its own no meaning."""
     if not text or text.casefold() in _ABSENT:
         return None
+    if address_of(text):
+        return Path(text)
     file = folder / expanded(text)
     if "\\" in text and not exists(slide_file(file)):  # written on Windows
         file = folder / expanded(text.replace("\\", "/"))

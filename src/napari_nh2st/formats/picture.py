@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import Box
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import is_there
 
 if TYPE_CHECKING:
     from napari_nh2st.slides import Slide
@@ -31,7 +31,7 @@ RGB = npt.NDArray[np.uint8]
 def find_slide(prediction: Prediction) -> tuple[Slide | None, str]:
     """Open the predicted slide; if it is missing or another one, return None and the reason."""
     path = prediction.slide.get("path")
-    if not path or not slide_file(path).exists():
+    if not path or not is_there(path):
         return None, f"the slide {path} was not used: it is not there any more"
     from napari_nh2st.slides import open_slide
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from napari_nh2st.errors import SlideError
 from napari_nh2st.reading import contents
+from napari_nh2st.slide_path import address_of
 from napari_nh2st.slides.file import CHANGED, SlideFile
+from napari_nh2st.slides.remote import is_file
 
 LOOK_EVERY = 1.0  # seconds; a slide may have a hundred files, and looking at them takes a network drive's time
 DICOM_MARK, DICOM_HEAD = (b"DICM", 128), 2**16
@@ -93,11 +95,14 @@ def main_file(path: Path) -> Path:
     SlideError
         If the folder has DICOM files of several slides.
     """
-    if not path.is_dir() or path.suffix == PREDICTION:
+    remote = address_of(path) is not None
+    if path.suffix == PREDICTION or not (path.is_dir() or (remote and path.suffix == ".zarr")):
         return path
     for mark in ZARR_MARKS:
-        if (path / mark).is_file():
+        if is_file(path / mark):
             return path / mark
+    if remote:
+        raise SlideError(f"{address_of(path)} is no OME-Zarr image: none of {', '.join(ZARR_MARKS)} is there")
     slides = list(dicom_series(path).values())
     if len(slides) > 1:
         names = ", ".join(files[0].name for files in slides[:SAID])

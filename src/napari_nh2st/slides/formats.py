@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_nh2st.errors import SlideError, TilesOverlap, UnknownFormat
+from napari_nh2st.slide_path import address_of
 from napari_nh2st.slides import ome_zarr, openslide_formats, plain, tiff
 from napari_nh2st.slides.source import Format, OtherFormatError, Source
 
@@ -31,17 +32,24 @@ def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
     """
     reasons: list[str] = []
     families: dict[object, OtherFormatError] = {}
+    here = address_of(path) is None
     for line in FORMATS.values():
+        if not (here or line.remote):
+            continue
         try:
             if line.family in families:
                 raise families[line.family]
             return _open_with(line, path, number)
         except TilesOverlap as refusal:
+            if not here:
+                raise
             return openslide_formats.open_overlapping(path, refusal)
         except OtherFormatError as reason:
             reasons.append(f"{line.name}: {reason}")
             if line.family is not None:
                 families[line.family] = reason
+    if not here:
+        raise SlideError(f"{path} is neither a TIFF nor OME-Zarr: other slides are read on this machine only")
     raise UnknownFormat(path, reasons)
 
 

@@ -7,23 +7,26 @@ import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.storage import LocalStore, ZipStore
+from zarr.storage import ZipStore
 
 from napari_nh2st.errors import OtherImage, SlideError
+from napari_nh2st.slide_path import address_of
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.companions import ZARR_MARKS, SlideFiles
 from napari_nh2st.slides.damage import Damage, damage_of
 from napari_nh2st.slides.deep_colour import Depth, spread_over
-from napari_nh2st.slides.file import fingerprint
+from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import UNITS, UNKNOWN, Mpp, judge
 from napari_nh2st.slides.picture import Picture, choose_picture, left_out
 from napari_nh2st.slides.picture_rules import PictureFacts, picture_warnings, refuse_picture
+from napari_nh2st.slides.remote import RemoteFile, zarr_store
 from napari_nh2st.slides.source import Format, OtherFormatError, Rgb, Source, refuse_size
 
 SAMPLES = 16  # parts of level 0 that go into the fingerprint
@@ -129,22 +132,23 @@ class _Image:
 
 def open_zarr(path: Path, number: int | None = None) -> Source:
     """Open an OME-Zarr image by its metadata file or its zip file (see `Format.open`)."""
-    zipped = path.name not in ZARR_MARKS
-    if zipped and not is_zipped_zarr(path):
+    zipped, remote = path.name not in ZARR_MARKS, address_of(path) is not None
+    if zipped and (remote or not is_zipped_zarr(path)):
         raise OtherFormatError("not the metadata of a Zarr folder")
     folder = path if zipped else path.parent
-    store = ZipStore(path, mode="r") if zipped else LocalStore(folder, read_only=True)
+    away = RemoteFile(path) if remote else None  # it tells what is wrong with an address
+    store = ZipStore(path, mode="r") if zipped else zarr_store(folder)
     try:
         images = _images(zarr.open_group(store, mode="r"))
         if not images:
             raise OtherImage("it has no image (no multiscales in its metadata)")
-        others = [] if zipped else _metadata_files(folder, images)
+        others = [] if zipped or remote else _metadata_files(folder, images)
     except SlideError as error:
         raise type(error)(f"{folder} is no slide: {error}") from error
     except Exception as error:  # metadata that breaks any line of a parser
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise SlideError(f"{folder} is a damaged OME-Zarr image: its metadata cannot be read ({reason})") from error
-    file = SlideFiles(path, others)
+    file = SlideFiles(path, others) if away is None else away
     try:
         return _source(file, folder, images, number)
     except BaseException:
@@ -152,7 +156,7 @@ def open_zarr(path: Path, number: int | None = None) -> Source:
         raise
 
 
-def _source(file: SlideFiles, folder: Path, images: Sequence[_Image], number: int | None) -> Source:
+def _source(file: SlideFile, folder: Path, images: Sequence[_Image], number: int | None) -> Source:
     listed = [Picture(n, image.shape, image.name) for n, image in enumerate(images, 1)]
     opened = choose_picture(listed, number, folder)
     image = images[opened.number - 1]
@@ -217,13 +221,21 @@ def _images(root: zarr.Group) -> list[_Image]:
     if "multiscales" in said:
         return [_image(root, said)]
     series = said.get("series") or _about(root.get("OME")).get("series") or []
-    names = series or sorted((name for name in root.group_keys() if name.isdigit()), key=int)
+    names = series or _numbered(root)
     members = [(str(name), root.get(_inside(name))) for name in names]
     return [
         _image(member, _about(member), name)
         for name, member in members
         if isinstance(member, zarr.Group) and "multiscales" in _about(member)
     ]
+
+
+def _numbered(root: zarr.Group) -> list[str]:
+    """List the groups whose names are numbers; a web server that lists no folders is asked for them one by one."""
+    try:
+        return sorted((name for name in root.group_keys() if name.isdigit()), key=int)
+    except Exception:  # each store has its own kinds of error
+        return list(takewhile(lambda name: isinstance(root.get(name), zarr.Group), map(str, count())))
 
 
 def _about(group: Any) -> dict[str, Any]:
@@ -310,4 +322,4 @@ def _metadata_files(folder: Path, images: Sequence[_Image]) -> list[Path]:
     return [file for level in levels for name in ("zarr.json", ".zarray") if (file := level / name).is_file()]
 
 
-FORMATS = [Format("ome-zarr", (".zarr", ".ozx"), "OME-Zarr, a folder or a zip file", open_zarr, open_zarr)]
+FORMATS = [Format("ome-zarr", (".zarr", ".ozx"), "OME-Zarr, a folder or a zip file", open_zarr, open_zarr, remote=True)]

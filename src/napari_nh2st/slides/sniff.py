@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from napari_nh2st.errors import SlideError
+from napari_nh2st.slide_path import address_of
 from napari_nh2st.slides.foreign import HEAD_BYTES, refuse_foreign, refuse_overviews
 from napari_nh2st.slides.ome_zarr import is_zipped_zarr
 from napari_nh2st.slides.openslide_formats import is_scanners
@@ -18,6 +19,8 @@ ANNEX, ANNEX_WITHIN = b"annex/objects/", 256
 
 def refuse_obvious(path: Path) -> None:
     """Raise a `SlideError` for a path that is no image: a missing file, a folder, a git-lfs pointer, an error page."""
+    if address_of(path) is not None:
+        return  # its reader finds out
     try:
         status = path.stat()
     except FileNotFoundError:

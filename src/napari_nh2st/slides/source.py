@@ -99,6 +99,8 @@ class Format:
     family : callable or None
         (path, number or None) -> name and Source, for formats that are told apart within one file format: it is read
         once for all lines with the same `family`. Raises as `open` does.
+    remote : bool
+        True if it opens addresses of files on other machines, too.
     """
 
     name: str
@@ -107,3 +109,4 @@ class Format:
     open: Callable[[Path], Source]
     open_picture: Callable[[Path, int], Source] | None = None
     family: Callable[[Path, int | None], tuple[str, Source]] | None = None
+    remote: bool = False

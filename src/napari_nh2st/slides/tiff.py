@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from napari_nh2st.errors import OtherImage, SlideError
+from napari_nh2st.slide_path import address_of
 from napari_nh2st.slides import tiff_mpp
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.damage import Damage, damage_of
@@ -21,6 +23,7 @@ from napari_nh2st.slides.mpp import Mpp
 from napari_nh2st.slides.overlap import refuse_overlaps, ventana_xml
 from napari_nh2st.slides.picture import Picture, choose_picture, left_out, overview_opened
 from napari_nh2st.slides.picture_rules import picture_warnings
+from napari_nh2st.slides.remote import BLOCK, FileView, open_file
 from napari_nh2st.slides.source import (
     MAX_FLAT_BYTES,
     SYNTHETIC_MARK,
@@ -64,7 +67,7 @@ def open_tiff(path: Path, number: int | None = None, kinds: Iterable[str] = tupl
     SlideError
         If it is damaged, or no slide.
     """
-    file = SlideFile(path)
+    file = open_file(path)
     try:
         with _parsed(path, file) as tif:
             name = next((name for name in kinds if VENDORS[name].is_it(tif)), None)
@@ -80,7 +83,7 @@ def _format(name: str, suffixes: tuple[str, ...], description: str) -> Format:
     def open_one(path: Path, number: int | None = None) -> Source:
         return open_tiff(path, number, (name,))[1]
 
-    return Format(name, suffixes, description, open_one, open_one, open_tiff)
+    return Format(name, suffixes, description, open_one, open_one, open_tiff, remote=True)
 
 
 FORMATS = [
@@ -101,11 +104,14 @@ def _parsed(path: Path, file: SlideFile) -> Iterator[TiffFile]:
         raise OtherFormatError("does not begin like a TIFF")
     check_directories(file)
     try:
-        with _quiet(), TiffFile(path, _multifile=False, is_ndpi=has_wide_offsets(file)) as tif:
+        view = path if address_of(path) is None else io.BufferedReader(FileView(file), BLOCK)
+        with _quiet(), TiffFile(view, _multifile=False, is_ndpi=has_wide_offsets(file)) as tif:
             yield tif
     except (OtherFormatError, SlideError):
         raise
     except Exception as error:  # a damaged directory can break any line of a parser
+        if file.failures:  # not damage: it could not be read
+            file.verify(0)
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise SlideError(f"{path} is a damaged TIFF: its directory cannot be read ({reason}); copy it again") from error
 

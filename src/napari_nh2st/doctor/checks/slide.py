@@ -9,7 +9,7 @@ from napari_nh2st.doctor.child import Answer
 from napari_nh2st.doctor.examination import Probes
 from napari_nh2st.doctor.finding import Finding, fault, ok, warning
 from napari_nh2st.doctor.system import network_kind
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import address_of, is_there, slide_file
 
 SECONDS = 120.0
 FEW = 5e5  # bytes of pixels, too few to time
@@ -27,7 +27,7 @@ def opens(probes: Probes, path: Path, mpp: float | None) -> Finding:
     if "format" not in answer.facts:
         if answer.ended:
             return fault(f"opening it {answer.why}", _COPY_AGAIN)
-        there = slide_file(path).is_file()
+        there = is_there(path)
         mend = "if other programs open it, report that: nh2st doctor SLIDE --report FILE"
         return fault(
             f"it cannot be opened: {answer.error}", mend if there else "look where the file is and how it is named"
@@ -118,6 +118,8 @@ def stays(probes: Probes, path: Path, mpp: float | None) -> Finding | None:
         return None
     if answer.facts["changed"]:
         return fault("the file changes while it is read", "wait until its copy or download is finished")
+    if address_of(path) is not None:
+        return warning("it lies on another machine", "copy it to a disk of this machine before a long run")
     network = network_kind(slide_file(path))
     if network:
         return warning(f"it lies on a network drive ({network})", "copy it to a disk of this machine before a long run")

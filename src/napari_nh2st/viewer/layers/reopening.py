@@ -14,7 +14,7 @@ from napari_nh2st.errors import Nh2stError, SlideError
 from napari_nh2st.formats import read_export
 from napari_nh2st.formats.importer import display_of
 from napari_nh2st.formats.picture import find_slide
-from napari_nh2st.slide_path import slide_file
+from napari_nh2st.slide_path import is_there, slide_file
 from napari_nh2st.viewer.kit.background import read_aside
 from napari_nh2st.viewer.layers.heatmap import heatmap_data
 from napari_nh2st.viewer.layers.names import slide_name
@@ -98,7 +98,7 @@ def read_again(path: Path) -> Reopened:
         raise Nh2stError(f"{path.name} does not say how large its slide is ({error}): predict again") from error
     prediction_map.opened_from = path
     slide = str(prediction.slide.get("path") or "")
-    return Reopened(prediction, prediction_map, display_of(prediction), bool(slide) and slide_file(slide).exists())
+    return Reopened(prediction, prediction_map, display_of(prediction), bool(slide) and is_there(slide))
 
 
 class Reopening:

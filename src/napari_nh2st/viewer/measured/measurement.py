@@ -16,6 +16,7 @@ from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.geometry import FloatArray
+from napari_nh2st.slide_path import whole_path
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
 from napari_nh2st.viewer.kit.long_work import Tell
 from napari_nh2st.viewer.predict.inputs import PredictionInputs
@@ -78,7 +79,7 @@ class SlideMeasurement:
     def sample(self, slide: Slide) -> Sample:
         """Return the line of a sample sheet with which this measurement is read again."""
         spots = self.files.spots and self.files.spots.absolute()
-        paths = slide.path.absolute(), self.files.expression.absolute()
+        paths = Path(whole_path(slide.path)), self.files.expression.absolute()
         return Sample(self.name, "", *paths, self.files.format, spots, **asdict(self.frame), placed=self.placed)
 
     def provenance(self, what: str, slide_facts: dict[str, Any], model: str | None) -> dict[str, Any]:
