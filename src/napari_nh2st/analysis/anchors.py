@@ -1,17 +1,18 @@
 """Anchor spots: a few measured spots of a slide correct its prediction in closed form, and say where to measure next.
 
-A Gaussian process predicts what the model leaves out (kriging of residuals with an external drift; Rasmussen and
-Williams, *Gaussian Processes for Machine Learning*, 2006, chapters 2 and 5). Two places are alike as far as their hidden
-vectors are, and as far as they lie near each other:
+A Gaussian process predicts what the model leaves out (Rasmussen and Williams, *Gaussian Processes for Machine
+Learning*, 2006, chapters 2 and 5). Two places are alike as far as their hidden vectors are, and as far as they lie near
+each other:
 
     k(x, x') = LIKE exp(-GAMMA |z - z'|^2 / columns) + (1 - LIKE) exp(-|x - x'| / LENGTH)
 
 z is a hidden vector in units of its spread over the slide. Of n anchors the residuals R (n, G), in units of each gene's
 spread in training, first give each gene a shift, their mean shrunk towards 0. What is left is turned into its principal
-directions between genes, since one cause, such as depth, moves many genes at once; each direction u gets its weights
-``(K + noise D)^-1 u``, averaged over NOISES by how well each explains it (its marginal likelihood). D is 1 for a spot of
-median depth and falls with the root of depth. The correction ``k(x, anchors) M + shift`` is a product like the
-prediction itself: hidden vectors and decoder get further columns, and whatever reads a prediction reads a corrected one.
+directions between genes, since one cause, such as depth, moves many genes at once. Each direction u gets its weights
+``(K + noise D)^-1 u``, averaged over NOISES by how well each explains it (its marginal likelihood). D is 1 for a spot
+of median depth and falls with the root of depth. The correction ``k(x, anchors) M + shift`` is a product like the
+prediction itself: hidden vectors and decoder get further columns, and whatever reads a prediction reads a corrected
+one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 
 if TYPE_CHECKING:
     import anndata as ad
+    import pandas as pd
 
     from napari_nh2st.model.card import Card
 
@@ -39,10 +41,10 @@ KEY = "anchors"
 """In the provenance of a corrected prediction: which spots, and how many columns they added."""
 
 # Chosen on inner splits of C2, C3 and C4, and on B4 (docs/results.md); the score is flat round them.
-LIKE = 0.7
+LIKE = 0.5
 GAMMA = 0.6
 LENGTH = 400.0  # micrometres
-NOISES = (0.5, 1.0, 2.0, 4.0)  # variance of a measured residual relative to what likeness explains
+NOISES = (0.5, 1.0, 2.0, 4.0, 8.0)  # variance of a measured residual relative to what likeness explains
 SHIFT = 2.0  # so many anchors take half of their mean for the shift
 FEWEST, MOST = 3, 2000
 JUDGED = 10  # with fewer spots, a correlation across them says nothing
@@ -126,8 +128,8 @@ class Anchors:
             self, names=names, centres=self.centres[chosen], values=self.values[chosen], depth=self.depth[chosen]
         )
 
-    def named(self, names: Sequence[str]) -> Anchors:
-        """Return the spots with these names, in this order.
+    def rows(self, names: Sequence[str]) -> IntArray:
+        """Return the positions of the spots with these names, in this order.
 
         Raises
         ------
@@ -139,7 +141,7 @@ class Anchors:
         if lacking:
             there = ", ".join(self.names[:3])
             raise SampleError(f"{self.source} has no spot {', '.join(lacking[:5])}; its spots are named {there}, ...")
-        return self.select([rows[name] for name in dict.fromkeys(names)])
+        return np.array([rows[name] for name in dict.fromkeys(names)], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -404,13 +406,26 @@ class Proposal:
     spread : (n,) float32
         How little is known of each place when its turn comes: 1 far from and unlike all that is measured, 0 at a
         place that is known.
+    mpp : float
+        Micrometres per level-0 pixel.
     """
 
     places: TileSet
     spread: F32
+    mpp: float
 
     def __len__(self) -> int:
         return len(self.spread)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a place, numbered from 1: ``x_px``, ``y_px`` (level-0 pixels), ``x_um``, ``y_um``, spread."""
+        import pandas as pd
+
+        centres = self.places.centres
+        where = np.column_stack([centres, centres * self.mpp]).round(1)
+        table = pd.DataFrame(where, columns=["x_px", "y_px", "x_um", "y_um"])
+        table.index = pd.RangeIndex(1, len(self) + 1, name="place")
+        return table.assign(spread=self.spread.round(3))
 
 
 def where_next(prediction: Prediction, count: int, measured: Prediction | None = None) -> Proposal:
@@ -443,7 +458,7 @@ def where_next(prediction: Prediction, count: int, measured: Prediction | None =
     described = likeness.describe(done)
     known = None if measured is None else likeness.describe(measured.only_done())
     chosen, spread = _most_telling(likeness, described, known, count)
-    return Proposal(done.places.select(chosen), spread)
+    return Proposal(done.places.select(chosen), spread, likeness.mpp)
 
 
 def _most_telling(

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nh2st.analysis.model_comparison import ModelComparison, compare_predictions
+from napari_nh2st.api.measured_section import measured_section
 from napari_nh2st.engine import prediction as engine
 from napari_nh2st.engine.store import open_prediction
-from napari_nh2st.errors import Nh2stError, Nh2stWarning, SampleError
+from napari_nh2st.errors import Nh2stWarning
 
 if TYPE_CHECKING:
     from napari_nh2st.analysis.models_at_spots import ModelsAtSpots
@@ -87,48 +88,9 @@ def trained_words(model: str, section: str) -> str:
 def _at_spots(found: ModelComparison, paths: Sequence[str | Path], slide: str | Path | Slide | None) -> ModelsAtSpots:
     """Hold the predictions against a measurement whose spots were checked on the slide."""
     from napari_nh2st.analysis.models_at_spots import compare_under_spots
-    from napari_nh2st.engine.section_descriptor import describe_section
-    from napari_nh2st.expression import FORMATS, Sample, read_expression
-    from napari_nh2st.expression.detect import detect
-    from napari_nh2st.slides import Slide
-    from napari_nh2st.training.sections.examine import examine
 
-    files = detect([Path(path).expanduser() for path in paths])
-    if FORMATS[files.format].needs_spots and files.spots is None:
-        raise SampleError(f"{files.expression.name} does not say where its spots lie: give the table of positions too")
-    opened = slide if isinstance(slide, Slide) else _open(found.predictions[0], slide)
-    try:
-        image = _as_predicted(found.predictions[0], opened)
-        sample = Sample(files.name, "", image.path, files.expression, files.format, files.spots)
-        counts = read_expression(sample)
-        findings = examine(sample, counts, image)
-        data = findings.admit(files.name, counts)
+    with measured_section(found.predictions[0], paths, slide) as section:
         made = compare_under_spots(
-            files.name, data, found.predictions, found.names, descriptor=describe_section(image, counts)
+            section.name, section.data, found.predictions, found.names, descriptor=section.descriptor
         )
-    finally:
-        if opened is not slide:
-            opened.close()
-    return replace(made, doubts=findings.doubts)
-
-
-def _open(prediction: engine.Prediction, path: str | Path | None) -> Slide:
-    """Open the slide that was predicted: the spots are checked on it."""
-    from napari_nh2st.formats.picture import find_slide
-    from napari_nh2st.slides import open_slide
-
-    if path is not None:
-        return open_slide(path)
-    found, reason = find_slide(prediction)
-    if found is None:
-        raise Nh2stError(f"{reason}; say where the slide is, so that the spots can be checked on it")
-    return found
-
-
-def _as_predicted(prediction: engine.Prediction, slide: Slide) -> Slide:
-    """Return a slide with the pixel size that it was predicted with; refuse another one."""
-    facts = prediction.slide
-    if facts.get("fingerprint") not in (None, slide.fingerprint):
-        raise Nh2stError(f"{slide.path} is another slide than the one that was predicted")
-    mpp = facts.get("mpp")
-    return slide if mpp in (None, slide.mpp) else slide.with_mpp(float(mpp))
+    return replace(made, doubts=section.findings.doubts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_nh2st.analysis.outlines import Parts
     from napari_nh2st.analysis.regions import Mask
+    from napari_nh2st.model.models import AnyModel
     from napari_nh2st.slides import Slide
 
 SUFFIX = ".nh2st"
@@ -254,6 +255,77 @@ class Prediction(engine.Prediction):
 
         done = self.only_done()
         return mask_table(done, _masks(done, outlines_of(regions)))
+
+    def adapt(
+        self,
+        anchors: str | Path | Sequence[str | Path],
+        *,
+        spots: Sequence[str] | None = None,
+        count: int | None = None,
+        slide: Slide | str | Path | None = None,
+        model: AnyModel | None = None,
+    ) -> Prediction:
+        """Correct the prediction with a few measured spots of this slide, in closed form.
+
+        Parameters
+        ----------
+        anchors : path, or (counts, positions)
+            A measurement of this slide, as a sample sheet has it: ``.h5ad``, a folder of Space Ranger, or tables.
+        spots : sequence of str, optional
+            Only these spots, by their names in the file.
+        count : int, optional
+            Only so many: those that tell most about the slide.
+        slide : Slide or path, optional
+            Where the slide is now; by default where it was.
+        model : Model, optional
+            The model that predicted: then it predicts at the spots themselves, not at the tiles that hold them.
+
+        Returns
+        -------
+        Prediction
+            ``provenance["anchors"]`` names the spots and says how well each is predicted from the others. Genes that
+            were not measured stay as they are.
+
+        Raises
+        ------
+        Nh2stError
+            If the spots are another slide's, too few (fewer than 3) or of another unit, or it is corrected already.
+
+        Warns
+        -----
+        Nh2stWarning
+            If the spots may lie elsewhere, or the correction does not help.
+
+        Examples
+        --------
+        >>> corrected = prediction.adapt("measured.h5ad", count=20)  # doctest: +SKIP
+        >>> corrected.provenance["anchors"]["agreement"]  # doctest: +SKIP
+        """
+        from napari_nh2st.api.anchors import adapt
+
+        return Prediction.of(adapt(self, anchors, spots=spots, count=count, slide=slide, model=model))
+
+    def where_next(self, count: int) -> pd.DataFrame:
+        """Propose where to measure next, so that `adapt` tells most about the whole slide.
+
+        Returns
+        -------
+        DataFrame
+            One row a place, the most telling first: ``x_px``, ``y_px`` (level-0 pixels), ``x_um``, ``y_um``, and
+            ``spread``, how little is known of it: 1 if nothing like it, and nothing near it, is measured.
+
+        Raises
+        ------
+        Nh2stError
+            If fewer places are predicted.
+
+        Examples
+        --------
+        >>> prediction.where_next(10).to_csv("next.csv")  # doctest: +SKIP
+        """
+        from napari_nh2st.analysis.anchors import where_next
+
+        return where_next(self, count).table()
 
     def save(self, path: str | Path, genes: str | Iterable[str] | None = None) -> Path:
         """Write the prediction to a file or folder; it appears when it is complete, and replaces what is there.
