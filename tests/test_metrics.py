@@ -137,3 +137,84 @@ def test_a_thousand_resamples_are_quick():
     assert ((low <= high) & (low > -1) & (high < 1)).all()
     with pytest.raises(ValueError, match="level"):
         metrics.interval(draws.pcc, 95)
+
+
+def _with_depth(seed=0, n=80, genes=5):
+    """Make counts that depth explains in part, and a prediction that sees both depth and more."""
+    rng = np.random.default_rng(seed)
+    depth = np.exp(rng.normal(8, 0.6, n))
+    more = rng.normal(size=(n, genes))
+    counts = rng.poisson(depth[:, None] * np.exp(0.5 * more) * np.geomspace(1e-4, 1e-2, genes)).astype(np.float64)
+    return counts, depth, more + 2 * np.log(depth)[:, None] + rng.normal(size=(n, genes))
+
+
+def _residuals(values, given):
+    """Take a plain regression with an intercept out of every column."""
+    design = np.column_stack([np.ones(len(given)), given])
+    return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+
+def test_partial_pcc_is_the_correlation_of_regression_residuals():
+    counts, depth, predicted = _with_depth()
+    z = np.log(depth)
+    found = metrics.partial_pcc(np.log1p(counts), predicted, z)
+    t, p = _residuals(np.log1p(counts), z), _residuals(predicted, z)
+    assert found.per_gene == pytest.approx([pearsonr(t[:, g], p[:, g])[0] for g in range(5)], abs=1e-9)
+    assert not found.constant.any()
+    assert (metrics.pcc(np.log1p(counts), predicted).per_gene > found.per_gene + 0.05).all()
+
+
+def test_what_follows_from_depth_alone_counts_as_0_and_a_depth_that_does_not_vary_takes_nothing():
+    counts, depth, predicted = _with_depth()
+    z = np.log(depth)
+    alone = np.outer(z, [1, -2, 3, 0.1, 5]).astype(np.float32) + 7
+    found = metrics.partial_pcc(np.log1p(counts), alone, z)
+    assert found.per_gene.tolist() == [0] * 5
+    assert found.n_constant == 5
+    level = metrics.partial_pcc(np.log1p(counts), predicted, np.full(len(z), 3.0))
+    assert level.per_gene == pytest.approx(metrics.pcc(np.log1p(counts), predicted).per_gene)
+    still = np.ones_like(counts)
+    assert metrics.partial_pcc(still, predicted, z).n_constant == 5
+    for wrong in (z[1:], np.where(z > 8, np.nan, z)):
+        with pytest.raises(ValueError, match="covariate"):
+            metrics.partial_pcc(counts, predicted, wrong)
+
+
+def test_a_draw_of_partial_pcc_is_that_of_the_drawn_spots():
+    counts, depth, predicted = _with_depth()
+    truth, z, blocks = np.log1p(counts), np.log(depth), np.repeat(np.arange(8), 10)
+    found = metrics.bootstrap(truth, predicted, blocks, given=z, resamples=20, seed=3)
+    plain = metrics.bootstrap(truth, predicted, blocks, resamples=20, seed=3)
+    assert plain.partial is None
+    assert np.allclose(found.pcc, plain.pcc)
+    times = np.random.default_rng(3).multinomial(8, np.full(8, 1 / 8), size=20)
+    for drawn, row in zip(times, found.partial, strict=True):
+        at = np.concatenate([np.tile(np.flatnonzero(blocks == b), k) for b, k in enumerate(drawn)]).astype(int)
+        assert row == pytest.approx(metrics.partial_pcc(truth[at], predicted[at], z[at]).per_gene, abs=1e-9)
+    alone = np.outer(z, np.ones(5)).astype(np.float32)
+    assert (metrics.bootstrap(truth, alone, blocks, given=z, resamples=20).partial == 0).all()
+
+
+def test_pearson_residuals_are_scanpy_s():
+    import anndata as ad
+    import scanpy as sc
+
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(rng.gamma(1, 2, (30, 12)) * rng.gamma(2, 1, (30, 1))).astype(np.float32)
+    counts[:, 3], counts[:, 4] = 0, 1
+    counts[0, 5] = 900  # clipped
+    data = ad.AnnData(counts.copy())
+    with np.errstate(invalid="ignore"):
+        sc.experimental.pp.normalize_pearson_residuals(data)
+    found = metrics.pearson_residuals(counts[:, :8], counts.sum(axis=1))
+    expected = np.nan_to_num(data.X[:, :8])  # scanpy divides 0 by 0 for a gene without counts
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert found[0, 5] == pytest.approx(np.sqrt(30))
+    assert (found[:, 3] == 0).all()
+    share = counts.sum(axis=0, dtype=float) / counts.sum(dtype=float)
+    again = metrics.pearson_residuals(counts, counts.sum(axis=1), share=share, clip=2)
+    assert np.abs(again).max() == 2
+    assert again[:, :8] == pytest.approx(np.clip(found, -2, 2))
+    for depth in (counts.sum(axis=1)[1:], np.zeros(30)):
+        with pytest.raises(ValueError, match=r"depth|without any count"):
+            metrics.pearson_residuals(counts, depth)

@@ -58,11 +58,14 @@ class Bootstrap:
     ----------
     pcc, mse, mae : (resamples, G) float64
         Summarise each row, then take `interval`: ``interval(draws.pcc.mean(axis=1))``.
+    partial : (resamples, G) float64 or None
+        Partial correlations given the covariate of each spot, where there is one.
     """
 
     pcc: FloatArray
     mse: FloatArray
     mae: FloatArray
+    partial: FloatArray | None = None
 
 
 def _pair(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -106,6 +109,116 @@ def pcc(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> Pcc:
     constant |= norm == 0
     r = (t * p).sum(axis=0) / np.where(constant, 1.0, norm)
     return Pcc(np.where(constant, 0.0, np.clip(r, -1.0, 1.0)), constant)
+
+
+def partial_pcc(truth: npt.ArrayLike, prediction: npt.ArrayLike, given: npt.ArrayLike) -> Pcc:
+    """Correlate each gene across spots, given a covariate: what is left of truth and prediction without it.
+
+    The partial correlation ``(r_tp - r_tz r_pz) / sqrt((1 - r_tz^2)(1 - r_pz^2))``, which is the correlation of the
+    residuals of both, each regressed on the covariate with an intercept.
+
+    Parameters
+    ----------
+    truth, prediction : (n, G) arrays
+    given : (n,) array
+        The covariate z of each spot, such as the logarithm of its library size.
+
+    Returns
+    -------
+    Pcc
+        A gene whose truth or prediction does not vary, or follows from the covariate alone, counts as 0. A covariate
+        that does not vary takes nothing away.
+
+    Raises
+    ------
+    ValueError
+        As `pcc`, or if the covariate does not fit.
+    """
+    t, p = _pair(truth, prediction)
+    z = _covariate(given, len(t))
+    constant, floors = _flat(t) | _flat(p), [(_FLAT * np.abs(v).max(axis=0)) ** 2 for v in (t, p)]
+    t, p, z = t - t.mean(axis=0), p - p.mean(axis=0), z - z.mean()
+    moments = [(a * b).mean(axis=0) for a, b in ((t, t), (p, p), (t, p), (t, z), (p, z), (z, z))]
+    r, found = _partial(*moments, *floors)
+    return Pcc(np.where(constant, 0.0, r), constant | found)
+
+
+def _covariate(given: npt.ArrayLike, spots: int) -> FloatArray:
+    """Return a covariate as (n, 1) float64, or raise ValueError."""
+    z = np.asarray(given, dtype=np.float64)
+    if z.shape != (spots,) or not np.isfinite(z).all():
+        raise ValueError(f"the covariate must be one finite number for each of {spots} spots, got shape {z.shape}")
+    return z[:, None]
+
+
+def _partial(
+    tt: FloatArray,
+    pp: FloatArray,
+    tp: FloatArray,
+    tz: FloatArray,
+    pz: FloatArray,
+    zz: FloatArray,
+    floor_t: FloatArray,
+    floor_p: FloatArray,
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Compute partial correlations from (co)variances, (..., G); also a mask of those that count as 0.
+
+    These leave no more variance than `floor_t` and `floor_p`, (G,), without the covariate z.
+    """
+    known = zz > 0
+    over = np.where(known, zz, 1.0)
+    tz, pz = np.where(known, tz, 0.0), np.where(known, pz, 0.0)
+    left_t, left_p = tt - tz * tz / over, pp - pz * pz / over
+    constant = (left_t <= floor_t) | (left_p <= floor_p)
+    r = (tp - tz * pz / over) / np.sqrt(np.where(constant, 1.0, left_t * left_p))
+    return np.where(constant, 0.0, np.clip(r, -1.0, 1.0)), constant
+
+
+def pearson_residuals(
+    counts: npt.ArrayLike,
+    depth: npt.ArrayLike,
+    *,
+    share: npt.ArrayLike | None = None,
+    theta: float = 100.0,
+    clip: float | None = None,
+) -> FloatArray:
+    """Take from counts what the depth of each spot explains.
+
+    Analytic Pearson residuals (Lause, Berens and Kobak, Genome Biology 2021, doi:10.1186/s13059-021-02451-7) of a
+    negative binomial: ``(x - mu) / sqrt(mu + mu^2 / theta)`` with mu = depth times the gene's share, clipped.
+
+    Parameters
+    ----------
+    counts : (n, G) array
+        Raw counts x.
+    depth : (n,) array
+        Library size of each spot: the sum over ALL measured genes.
+    share : (G,) array, optional
+        Each gene's part of all counts; by default, over these spots.
+    theta : float
+        Overdispersion.
+    clip : float, optional
+        Largest absolute value; by default, the root of n.
+
+    Returns
+    -------
+    (n, G) float64
+        0 for a gene without any count, and in a spot without any.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or there is no count at all.
+    """
+    x, size = np.asarray(counts, dtype=np.float64), np.asarray(depth, dtype=np.float64)
+    if x.ndim != 2 or size.shape != x.shape[:1]:
+        raise ValueError(f"counts {x.shape} must be spots x genes, and depth {size.shape} one number for each spot")
+    if not size.sum() > 0:
+        raise ValueError("without any count there are no residuals")
+    part = x.sum(axis=0) / size.sum() if share is None else np.asarray(share, dtype=np.float64)
+    mu = size[:, None] * part
+    limit = np.sqrt(len(x)) if clip is None else clip
+    return np.clip((x - mu) / np.sqrt(np.where(mu > 0, mu + mu * mu / theta, 1.0)), -limit, limit)
 
 
 def mse(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> FloatArray:
@@ -187,6 +300,7 @@ def bootstrap(
     prediction: npt.ArrayLike,
     blocks: npt.ArrayLike,
     *,
+    given: npt.ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Bootstrap:
@@ -201,6 +315,8 @@ def bootstrap(
     truth, prediction : (n, G) arrays
     blocks : (n,) ints
         Block of each spot, as from `spatial_blocks`.
+    given : (n,) array, optional
+        A covariate of each spot: partial correlations given it are drawn as well.
     resamples, seed : int
 
     Returns
@@ -215,16 +331,27 @@ def bootstrap(
     count = int(block.max()) + 1
     error = t - p
     t, p = t - t.mean(axis=0), p - p.mean(axis=0)
-    flat_t, flat_p = ((_FLAT * np.abs(v).max(axis=0)) ** 2 for v in (t, p))
-    columns = [np.ones((len(t), 1)), t, p, t * t, p * p, t * p, error**2, np.abs(error)]
+    z = np.zeros((len(t), 1)) if given is None else _covariate(given, len(t))
+    z = z - z.mean()
+    flat_t, flat_p, flat_z = ((_FLAT * np.abs(v).max(axis=0)) ** 2 for v in (t, p, z))
+    columns = [np.ones((len(t), 1)), z, z * z, t, p, t * t, p * p, t * p, error**2, np.abs(error)]
+    columns += [] if given is None else [t * z, p * z]
     stacked = _block_sums(np.concatenate(columns, axis=1), block, count)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
-    sums = drawn.astype(np.float64) @ stacked  # (resamples, 1 + 7 G)
-    mt, mp, tt, pp, tp, squared, absolute = np.split(sums[:, 1:] / sums[:, :1], 7, axis=1)
-    vt, vp = tt - mt * mt, pp - mp * mp
+    sums = drawn.astype(np.float64) @ stacked  # (resamples, 3 + 7 G or 9 G)
+    means = sums[:, 1:] / sums[:, :1]
+    mz, zz = means[:, :1], means[:, 1:2]
+    mt, mp, tt, pp, tp, squared, absolute, *crossed = np.split(means[:, 2:], len(columns) - 3, axis=1)
+    vt, vp, both = tt - mt * mt, pp - mp * mp, tp - mt * mp
     constant = (vt <= flat_t) | (vp <= flat_p) | pcc(truth, prediction).constant
-    r = (tp - mt * mp) / np.sqrt(np.where(constant, 1.0, vt * vp))
-    return Bootstrap(np.where(constant, 0.0, np.clip(r, -1.0, 1.0)), squared, absolute)
+    r = np.where(constant, 0.0, np.clip(both / np.sqrt(np.where(constant, 1.0, vt * vp)), -1.0, 1.0))
+    if given is None:
+        return Bootstrap(r, squared, absolute)
+    tz, pz = (crossed[i] - m * mz for i, m in enumerate((mt, mp)))
+    vz = zz - mz * mz
+    partial, _ = _partial(vt, vp, both, tz, pz, np.where(vz <= flat_z, 0.0, vz), flat_t, flat_p)
+    constant = constant | partial_pcc(truth, prediction, given).constant
+    return Bootstrap(r, squared, absolute, np.where(constant, 0.0, partial))
 
 
 def interval(draws: npt.NDArray[np.floating[Any]], level: float = 0.95) -> tuple[FloatArray, FloatArray]:

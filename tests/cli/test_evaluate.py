@@ -15,7 +15,7 @@ def test_evaluate_reports_as_the_contract_says(nh2st, model, tmp_path):
     words = ["evaluate", samples, "--model", named.path, "--out", tmp_path / "r.json"]
     status, out, err = nh2st(*words)
     assert status == 0, err
-    assert "1 genes of the panel were not measured" in err
+    assert "1 genes of the panel were not measured: they count as 0" in err
     split = json.loads((tmp_path / "r.json").read_text())["splits"][0]
     assert (split["test"], split["kind"]) == (["S1"], "cross-patient")
     for name in ("nh2st-context", "mean-profile"):
@@ -58,7 +58,7 @@ def test_someone_elses_model_is_scored_under_its_name_and_has_no_card_to_update(
     scores = json.loads((tmp_path / "r.json").read_text())["splits"][0]["models"]["dark"]
     assert scores["genes"]["DARK"]["pcc"] > 0.8
     assert scores["genes"]["LIGHT"]["pcc"] > 0.8
-    assert "1 genes of the panel were not measured" in err
+    assert "1 genes of the panel were not measured: they count as 0" in err
     assert "does not say what it was trained on" in err
     assert "dark" in out
     status, _, err = nh2st("evaluate", samples, "--model", "dark", "--update-card")

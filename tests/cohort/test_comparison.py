@@ -92,7 +92,7 @@ def test_a_fit_that_fails_is_tried_again_and_said_and_the_others_go_on(samples, 
     def fails(self, baseline, fitting):
         if baseline.name == "colour-ridge":
             raise Nh2stError("it is broken")
-        return [np.zeros((len(t.labels), len(self.measured)), np.float32) for t in self.truths]
+        return [np.zeros(t.labels.shape, np.float32) for t in self.truths]
 
     monkeypatch.setattr(split_ready.ReadySplit, "predicted_by", fails)
     report = on_workers(samples, tmp_path / "r.json", models=["colour-ridge"])
@@ -117,7 +117,7 @@ def test_failures_of_a_split_that_has_nothing_to_report_count(samples, inline, t
     def fails(self, baseline, fitting):
         if self.test[0].name == "S1":
             raise Nh2stError("it is broken")
-        return [np.zeros((len(t.labels), len(self.measured)), np.float32) for t in self.truths]
+        return [np.zeros(t.labels.shape, np.float32) for t in self.truths]
 
     monkeypatch.setattr(split_ready.ReadySplit, "predicted_by", fails)
     fits = ComparisonRun(tmp_path / "r.json", 2, None, lambda: False)

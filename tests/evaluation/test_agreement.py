@@ -23,6 +23,10 @@ from viewer.fakes import card
 def test_a_correlation_about_nothing_where_the_card_says_otherwise(mean, high, expected, synthetic, said):
     kind = "synthetic" if synthetic else "cross-patient"
     told = card(evaluation=Evaluation(kind=kind, samples=["C5"], pcc_mean=expected, genes={}), synthetic=synthetic)
-    words = disagreement(told, {"pcc_mean": mean, "ci": {"pcc_mean": (0.0, high)}})
-    assert bool(words) == said
-    assert not said or f"mean PCC {mean:z.2f}" in words
+    genes = {"A": {}, "B": {}}
+    for lacking in (0, 2):  # those count as 0 in the figures, and say nothing here
+        part = 2 / (2 + lacking)
+        figures = {"pcc_mean": part * mean, "ci": {"pcc_mean": (0.0, part * high)}, "genes": genes}
+        words = disagreement(told, {**figures, "n_lacking": lacking})
+        assert bool(words) == said
+        assert not said or f"mean PCC {mean:z.2f}" in words

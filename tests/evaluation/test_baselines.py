@@ -98,7 +98,7 @@ def test_a_prediction_has_the_shape_and_type_of_labels(name, fitted, sections):
 
 def test_the_labels_of_the_test_section_are_not_read(name, fitted, sections):
     predict, predicted = fitted[name]
-    wrong = replace(sections[2], labels=-7 * sections[2].labels[::-1])
+    wrong = replace(sections[2], labels=-7 * sections[2].labels[::-1], depth=3 * sections[2].depth[::-1])
     for section in (sections[2], wrong):
         assert np.allclose(predict(section), predicted, atol=ROUNDING)
 

@@ -12,7 +12,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError, SampleError
 from napari_nh2st.evaluation import split_ready
 from napari_nh2st.evaluation.baselines import BASELINES, small_cnn
 from napari_nh2st.evaluation.compare import compare
-from napari_nh2st.evaluation.scores import score
+from napari_nh2st.evaluation.scores import score, score_with_draws
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
@@ -53,10 +53,10 @@ def seen():
 def report(samples, seen):
     def watched(truths, predicted, genes, spread, **more):
         seen.append((truths, predicted))
-        return score(truths, predicted, genes, spread, **more)
+        return score_with_draws(truths, predicted, genes, spread, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split_ready, "score", watched)
+        patch.setattr(split_ready, "score_with_draws", watched)
         return compare(samples, "S1,S2:S3", budget="quick", config=CONFIG, seeds=[0])
 
 
@@ -128,7 +128,8 @@ def test_the_panel_is_chosen_on_training_sections_alone(tmp_path):
     config = CONFIG.model_copy(update={"panel": 2})
     found = compare(path, "T1:T2", config=config, models=["mean-profile"])
     assert set(found["splits"][0]["models"]["mean-profile"]["genes"]) == {"REST"}  # and DARK, not measured there
-    assert any("1 genes of the panel are not measured" in w for w in found["warnings"])
+    assert any("1 of 2 genes of the panel were not measured in T2: they count as 0" in w for w in found["warnings"])
+    assert found["splits"][0]["models"]["mean-profile"]["n_lacking"] == 1
 
 
 def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, tmp_path, monkeypatch):
@@ -136,9 +137,9 @@ def test_a_spot_dropped_from_the_counts_misaligns_nothing(samples, tmp_path, mon
 
     def watched(truths, runs, *figures, **more):
         predicted.append(runs[0][0])
-        return score(truths, runs, *figures, **more)
+        return score_with_draws(truths, runs, *figures, **more)
 
-    monkeypatch.setattr(split_ready, "score", watched)
+    monkeypatch.setattr(split_ready, "score_with_draws", watched)
     whole = compare(samples, "S1:S3", config=CONFIG, models=["colour-ridge"])
     one, _, three = read_sheet(samples)
     data = ad.read_h5ad(three.expression)

@@ -26,6 +26,9 @@ class Figures:
     def one(self):
         return float(next(self._values))
 
+    def some(self, count):
+        return [self.one() for _ in range(count)]
+
     def all(self):
         return {key: self.one() for key in FIGURES}
 
@@ -36,6 +39,7 @@ def scores(figures, seeds, genes=12):
         "about": "What it is, in a sentence.",
         **figures.all(),
         "n_constant": 3,
+        "n_lacking": 2,
         "seeds": [{"seed": seed, **figures.all()} for seed in range(seeds)],
         "averaged": figures.all() if seeds > 1 else None,
         "ci": {key: [figures.one(), figures.one()] for key in FIGURES},
@@ -61,6 +65,17 @@ def split(figures, train=("C2", "C3"), test=("C5",), kind="same-patient"):
             "nh2st-context": scores(figures, 3),
             "colour-ridge": scores(figures, 1),
             "coordinates-knn": scores(figures, 0),
+        },
+        "pairs": {
+            "model": "nh2st-context",
+            "others": {
+                name: {
+                    key: dict(zip(("difference", "low", "high"), figures.some(3), strict=True))
+                    for key in ("pcc_mean", "pcc_given_depth", "pcc_residuals")
+                }
+                for name in ("coordinates-knn", "colour-ridge")
+            },
+            "says": ["Mean PCC: nh2st-context is ahead of coordinates-knn and colour-ridge."],
         },
         "leak_alarm": {
             "raised": False,
@@ -112,6 +127,10 @@ def test_every_figure_is_on_the_page():
         for value in _floats([[model[key] for key in FIGURES], model["ci"], per_seed, averaged]):
             assert number(value) in page, value
         assert f"| {model['n_constant']} | 12.3 |" in page
+    for of in report["splits"][0]["pairs"]["others"].values():
+        for value in of.values():
+            low, high = number(value["low"]), number(value["high"])
+            assert f"+{number(value['difference'])} ({low} to {high})" in page
     alarm = report["splits"][0]["leak_alarm"]
     for text in (
         number(alarm["pcc"]),
@@ -120,6 +139,8 @@ def test_every_figure_is_on_the_page():
         "C2, C3 → C5: same patient (optimistic)",
         "48 spots",
         "3 constant genes",
+        "2 genes that were not measured there, counted as 0",
+        "nh2st-context is ahead of coordinates-knn and colour-ridge.",
         f"± {number(seed_spread(report['splits'][0]['models']['nh2st-context']))} (3)",
         "C5: two genes were not measured",
         "protocol: C2,C3:C5",
@@ -141,7 +162,7 @@ def test_tables_are_even_whatever_a_name_holds():
         for block in markdown(report).split("\n\n")
         if block.startswith("| ")
     ]
-    assert len(widths) == 3
+    assert len(widths) == 4
     assert all(len(width) == 1 for width in widths)
 
 

@@ -52,7 +52,7 @@ def tissue(spots: int) -> tuple[Section, EmbeddedSection]:
     number[own] = np.arange(spots)
     section = Section(
         "S", "P", "made up", 1.0, np.zeros((1, 1, 3), dtype=np.uint8), 144.0 * (grid[own][:, None] + off),
-        np.ones((spots, 9), dtype=bool), PlaceLabels.at(number[nine]), labels.astype(np.float32),
+        np.ones((spots, 9), dtype=bool), PlaceLabels.at(number[nine]), labels.astype(np.float32), np.full(spots, 1e4),
         grid[own][:, 0] > 0.85 * side, np.zeros(2, dtype=np.int64), own.astype(str),
     )  # fmt: skip
     assert (section.measured.spots[:, SELF, 0] == np.arange(spots)).all()

@@ -111,7 +111,7 @@ class Comparison:
         ``genes`` that both know, ``centres`` (n, 2) level-0 pixels, ``truth`` and ``predicted`` (n, G): measured values
         are in the unit of the card's target, predicted ones in the card's unit.
     figures : dict
-        As `evaluation.scores.score` gives them.
+        As `evaluation.scores.score` gives them, over the genes that were measured.
     missing : list of str
         Genes of the panel that were not measured.
     left_out : int
@@ -214,7 +214,7 @@ def compare(
     scored = scored_at(sample, named, genes, prediction)
     if not len(scored.truth):
         raise SampleError(f"nothing could be predicted at the spots of {name}: the slide's file is damaged there")
-    figures = figures_of(card, scored)[model_name(card)]
+    figures = figures_of(card, scored, whole_panel=False)[model_name(card)]
     panel = set(genes)
     missing = [g for g in card.genes if g not in panel]
     left_out += len(prediction) - len(scored.truth)

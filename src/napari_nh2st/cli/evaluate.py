@@ -204,13 +204,27 @@ def _print_report(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _print_splits(report: dict[str, Any]) -> None:
-    print(f"{'section':12} {'kind':14} {'model':14} {'PCC':>6} {'interval':>16} {'median':>7} {'MSE/mean':>9} constant")
+    """Print a line for each section and model; below, what the paired differences of each split say."""
+    from napari_nh2st.evaluation.report_words import in_order, split_name
+
+    print(
+        f"{'section':12} {'kind':14} {'model':15} {'PCC':>6} {'interval':>16} {'given depth':>11} {'residuals':>9} "
+        f"{'median':>7} {'MSE/mean':>8} {'constant':>8} {'lacking':>7}"
+    )
     for split in report["splits"]:
-        for name, m in split["models"].items():
+        for name in in_order(split["models"]):
+            m = split["models"][name]
             low, high = m["ci"]["pcc_mean"]
             interval = f"{low:.3f} to {high:.3f}"
-            ratio = "-" if m["mse_ratio"] is None else f"{m['mse_ratio']:.3f}"  # without a mean profile on the card
+            given, residuals, ratio = (_figure(m[k]) for k in ("pcc_given_depth", "pcc_residuals", "mse_ratio"))
             print(
-                f"{','.join(split['test']):12} {split['kind']:14} {name:14} {m['pcc_mean']:6.3f} {interval:>16} "
-                f"{m['pcc_median']:7.3f} {ratio:>9} {m['n_constant']}"
+                f"{','.join(split['test']):12} {split['kind']:14} {name:15} {m['pcc_mean']:6.3f} {interval:>16} "
+                f"{given:>11} {residuals:>9} {m['pcc_median']:7.3f} {ratio:>8} {m['n_constant']:8} {m['n_lacking']:7}"
             )
+    for split in report["splits"]:
+        for sentence in (split.get("pairs") or {}).get("says", ()):
+            print(f"{split_name(split)}: {sentence}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"  # the ratio: without a mean profile on the card

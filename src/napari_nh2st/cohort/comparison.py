@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_nh2st.cohort.at_work import DONE, FAILED
 from napari_nh2st.cohort.cluster import workers_of
 from napari_nh2st.cohort.crew import Endings
@@ -16,6 +18,7 @@ from napari_nh2st.cohort.together import watched
 from napari_nh2st.cohort.work_list import WorkItem, WorkList
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation.baselines.baseline import Baseline
+from napari_nh2st.evaluation.pairs import differences
 from napari_nh2st.evaluation.plan import Plan, SplitOutcome, drawn_model
 from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.model.encoder_file import SUFFIX as ENCODER
@@ -146,4 +149,6 @@ def _outcome(models: list[ModelWork]) -> SplitOutcome:
         return SplitOutcome({}, {}, 0, 0.0, failed)
     drawn = scores[drawn_model([*scores])]
     figures = {name: {**kept["figures"], "seconds": round(kept["seconds"], 1)} for name, kept in scores.items()}
-    return SplitOutcome(figures, drawn["maps"], drawn["spots"], sum(k["seconds"] for k in scores.values()), failed)
+    draws = {n: {f: np.asarray(values) for f, values in kept["draws"].items()} for n, kept in scores.items()}
+    seconds, pairs = sum(kept["seconds"] for kept in scores.values()), differences(figures, draws)
+    return SplitOutcome(figures, drawn["maps"], drawn["spots"], seconds, failed, pairs)

@@ -101,10 +101,11 @@ def score_model(job: SplitJob, model: str, seeds: tuple[int, ...], files: tuple[
         if len(runs) < len(fits):
             raise Nh2stError(f"fits in {Path(file).parent} cannot be read any more: give the command again")
         predicted = [run for run, _ in runs]
-        figures = ready.figures(_baseline(job, model), predicted, seeds)
+        figures, draws = ready.figures(_baseline(job, model), predicted, seeds)
         maps = ready.maps(model, figures, predicted[0][0])
         seconds = time.monotonic() - began + sum(spent for _, spent in runs)
-        keep_scores(Path(file), {"figures": figures, "maps": maps, "spots": ready.spots, "seconds": seconds})
+        kept = {"figures": figures, "draws": {figure: drawn.tolist() for figure, drawn in draws.items()}, "maps": maps}
+        keep_scores(Path(file), {**kept, "spots": ready.spots, "seconds": seconds})
         return {"state": DONE}
 
     return answer_of(act, job.command)

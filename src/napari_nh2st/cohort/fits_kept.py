@@ -25,7 +25,7 @@ from napari_nh2st.reading import read_json
 from napari_nh2st.slide_path import address_of, slide_file
 from napari_nh2st.training.config import TrainingConfig
 
-FOLDER_SUFFIX, FORM = ".fits", 1
+FOLDER_SUFFIX, FORM = ".fits", 2
 
 
 def folder_beside(report: Path) -> Path:
@@ -84,7 +84,7 @@ def kept_fit(path: Path) -> tuple[list[Array], float] | None:
 
 
 def keep_scores(path: Path, scores: dict[str, Any]) -> None:
-    """Write the figures and maps of a model."""
+    """Write the figures, draws and maps of a model."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished_file(path) as draft:
         draft.write_text(json.dumps(scores), encoding="utf-8")
@@ -96,4 +96,5 @@ def kept_scores(path: Path) -> dict[str, Any] | None:
         scores = read_json(path)
     except (Nh2stError, OSError, ValueError):
         return None
-    return scores if isinstance(scores, dict) and scores.keys() >= {"figures", "maps", "spots", "seconds"} else None
+    wanted = {"figures", "draws", "maps", "spots", "seconds"}
+    return scores if isinstance(scores, dict) and scores.keys() >= wanted else None

@@ -68,9 +68,12 @@ def _of_sections(ended: FinishedRun, card: Card) -> Summary:
         predictions.append(section_prediction(section, card, everything, s.truth[:, columns], s.predicted[:, columns]))
     write_held_out(HeldOutPrediction(None, "sections", held_out.genes, card.unit, predictions), ended.run)
     fitting = Fitting(ended.sections, card, config, ended.settings.seed)
-    rows = [card.genes.index(g) for g in held_out.genes]
-    truths = [Truth.of(s.name, s.labels[:, rows], places(s, card), None) for s in held_out.sections]
-    lines = _simpler(fitting, held_out.sections, truths, held_out.genes, rows)
+    measured = np.isin(card.genes, held_out.genes)
+    truths = [
+        Truth.of(s.name, np.where(measured, s.labels, np.float32(np.nan)), places(s, card), None)
+        for s in held_out.sections
+    ]
+    lines = _simpler(fitting, held_out.sections, truths, card.genes)
     lines.append(_line(*MINE, [s["models"][model_name(card)] for s in splits], [s["n_spots"] for s in splits]))
     return _summary(ended, card, held_out.sections, lines, [s.name for s in held_out.sections], len(held_out.genes))
 
@@ -83,20 +86,19 @@ def _of_blocks(ended: FinishedRun, card: Card) -> Summary:
     test = [part_of(s, b.spots) for s, b in zip(ended.sections, blocks, strict=True)]
     fitting = Fitting(train, card, ended.settings.config, ended.settings.seed)
     truths = [Truth.of(s.name, b.measured, places(s, card), None) for s, b in zip(test, blocks, strict=True)]
-    rows = list(range(len(card.genes)))
-    lines = _simpler(fitting, test, truths, card.genes, rows)
+    lines = _simpler(fitting, test, truths, card.genes)
     figures = [score([t], [[b.predicted]], card.genes, None) for t, b in zip(truths, blocks, strict=True)]
     lines.append(_line(*MINE, figures, [len(b.spots) for b in blocks]))
     return _summary(ended, card, test, lines, [f"{s.name} (block)" for s in test], len(card.genes))
 
 
 def _simpler(
-    fitting: Fitting, sections: Sequence[Section], truths: Sequence[Truth], genes: Sequence[str], rows: list[int]
+    fitting: Fitting, sections: Sequence[Section], truths: Sequence[Truth], genes: Sequence[str]
 ) -> list[SummaryLine]:
     lines = []
     for name, baseline in SIMPLER.items():
         predict = baseline.fit(fitting)
-        predicted = [predict(blind(section))[:, rows] for section in sections]
+        predicted = [predict(blind(section)) for section in sections]
         figures = [score([t], [[p]], genes, None) for t, p in zip(truths, predicted, strict=True)]
         lines.append(_line(name, baseline.about, figures, [len(t.labels) for t in truths]))
     return lines
@@ -151,5 +153,5 @@ def _caveats(
     if mine.pcc <= lines[1].pcc:
         said.append("Colours alone do as well: this model has learnt nothing beyond the stain.")
     if genes < len(card.genes):
-        said.append(f"{len(card.genes) - genes} genes of the panel were not measured there and are left out.")
+        said.append(f"{len(card.genes) - genes} genes of the panel were not measured there and count as 0.")
     return said

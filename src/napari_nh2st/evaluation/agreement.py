@@ -25,7 +25,9 @@ def disagreement(card: Card, figures: Mapping[str, Any]) -> str:
     expected = card.evaluation
     if expected is None or card.synthetic or expected.pcc_mean < _WORTH:
         return ""
-    mean, high = float(figures["pcc_mean"]), float(figures["ci"]["pcc_mean"][1])
+    # Over the genes that were measured: those that the section's table lacks count as 0 in the figures.
+    part = len(figures["genes"]) / (len(figures["genes"]) + figures["n_lacking"])
+    mean, high = float(figures["pcc_mean"]) / part, float(figures["ci"]["pcc_mean"][1]) / part
     if mean >= _HARDLY * expected.pcc_mean or high >= expected.pcc_mean:
         return ""
     figures_said = f"mean PCC {mean:z.2f}; {expected.pcc_mean:.2f} on held-out tissue"

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.evaluation.baselines.baseline import Array, Fitting
 from napari_nh2st.evaluation.measured_sections import MeasuredSections
+from napari_nh2st.evaluation.pairs import differences
 from napari_nh2st.evaluation.plan import ALARM, Budget, Plan, SplitOutcome, drawn_model
-from napari_nh2st.evaluation.split_ready import ReadySplit, panel_of
+from napari_nh2st.evaluation.scores import FloatArray
+from napari_nh2st.evaluation.split_ready import ReadySplit, lacking, panel_of
 from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.expression import Sample, samples_of
 from napari_nh2st.expression.patients import patient_key, patient_keys, written_twice
@@ -127,9 +129,13 @@ def _check(split: Split, sections: MeasuredSections) -> list[str]:
 
 
 def _not_measured(split: Split, sections: MeasuredSections, config: TrainingConfig) -> list[str]:
-    card, measured = panel_of(split, sections, config)
-    absent = len(card.genes) - len(measured)
-    return [f"{split}: {absent} genes of the panel are not measured there"] if absent else []
+    card = panel_of(split, sections, config)
+    absent = {sample.sample: len(lacking(card, sections.expression(sample))) for sample in split.test}
+    return [
+        f"{split}: {count} of {len(card.genes)} genes of the panel were not measured in {name}: they count as 0"
+        for name, count in absent.items()
+        if count
+    ]
 
 
 def _one_by_one(
@@ -148,7 +154,8 @@ def _fit_split(
     started, ready = time.monotonic(), ReadySplit.of(split, sections, plan.config)
     models: dict[str, Any] = {}
     fittings: dict[int, Fitting] = {}  # one a seed: its baselines share their frozen encoder
-    drawn: dict[str, Array] = {}
+    first: dict[str, Array] = {}
+    draws: dict[str, dict[str, FloatArray]] = {}
     for baseline in plan.baselines:
         seeds = plan.seeds_of(baseline)
         begun, runs = time.monotonic(), []
@@ -159,13 +166,13 @@ def _fit_split(
             if seed not in fittings:
                 fittings[seed] = Fitting(ready.train, ready.card, plan.config, seed, plan.quick, cancelled)
             runs.append(ready.predicted_by(baseline, fittings[seed]))
-        figures = ready.figures(baseline, runs, seeds)
+        figures, draws[baseline.name] = ready.figures(baseline, runs, seeds)
         models[baseline.name] = {**figures, "seconds": round(time.monotonic() - begun, 1)}
         progress(f"{split}: {baseline.name}: PCC {figures['pcc_mean']:.3f}, {models[baseline.name]['seconds']:.0f} s")
-        drawn[baseline.name] = runs[0][0]
+        first[baseline.name] = runs[0][0]
     main = drawn_model([*models])
-    maps = ready.maps(main, models[main], drawn[main])
-    return SplitOutcome(models, maps, ready.spots, time.monotonic() - started)
+    maps = ready.maps(main, models[main], first[main])
+    return SplitOutcome(models, maps, ready.spots, time.monotonic() - started, pairs=differences(models, draws))
 
 
 def _reported(split: Split, sections: MeasuredSections, outcome: SplitOutcome) -> dict[str, Any]:
@@ -179,6 +186,8 @@ def _reported(split: Split, sections: MeasuredSections, outcome: SplitOutcome) -
         "seconds": round(outcome.seconds, 1),
         "models": outcome.models,
     }
+    if outcome.pairs is not None:
+        report["pairs"] = outcome.pairs
     if ALARM in outcome.models:
         report["leak_alarm"] = _leak_alarm(outcome.models)
     if outcome.failed:

@@ -129,6 +129,8 @@ class SplitOutcome:
     seconds : float
     failed : list of dict
         ``model``, ``seed`` and ``error`` of each fit that failed.
+    pairs : dict or None
+        See `pairs.differences`.
     """
 
     models: dict[str, Any]
@@ -136,6 +138,7 @@ class SplitOutcome:
     spots: int
     seconds: float
     failed: list[dict[str, Any]] = field(default_factory=list)
+    pairs: dict[str, Any] | None = None
 
 
 def drawn_model(names: Sequence[str]) -> str:

@@ -29,6 +29,7 @@ from napari_nh2st.model.models import AnyModel, load_model
 from napari_nh2st.model.predictor import Predictor
 from napari_nh2st.model.predictor_model import PredictorModel
 from napari_nh2st.slides import open_slide
+from napari_nh2st.targets import SpotCounts
 from napari_nh2st.training.sections.examine import examine
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ class Scored:
     Attributes
     ----------
     genes : list of str
-        Genes of the panel that were measured here.
+        Genes of the panel that were measured here; the figures count the others as 0.
     centres : (n, 2) float64
         Spots, level-0 pixels.
     truth, predicted : (n, G) float32
         In label units.
+    counted : SpotCounts or None
+        The counts behind the truth.
     left_out : dict of str to int
         Measured spots that are not among them: `SectionFindings.left_out`, and ``damaged`` parts of the slide's file.
     doubts : tuple of str
@@ -65,6 +68,7 @@ class Scored:
     centres: npt.NDArray[np.float64]
     truth: npt.NDArray[np.float32]
     predicted: npt.NDArray[np.float32]
+    counted: SpotCounts | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     panel: dict[str, Any] = field(default_factory=dict)
@@ -131,7 +135,7 @@ def evaluate(
             warnings.append(f"{sample.sample}: the slide's file is damaged at {damaged} spots: they are left out")
         lacking = len(model.card.genes) - len(scored.genes)
         if lacking:
-            warnings.append(f"{sample.sample}: {lacking} genes of the panel were not measured and are left out")
+            warnings.append(f"{sample.sample}: {lacking} genes of the panel were not measured: they count as 0")
         if len(model.card.genes) > scored.panel["by_symbol"]:
             warnings.append(f"{sample.sample}: genes of the panel: {match_words(scored.panel)}")
         split = split_of(model.card, scored, seen, warnings)
@@ -183,23 +187,35 @@ def measured_genes(name: str, data: ad.AnnData, card: Card) -> tuple[ad.AnnData,
 def scored_at(sample: Sample, data: ad.AnnData, genes: list[str], prediction: Prediction) -> Scored:
     """Put measured and predicted values side by side: the same spots, in the same order."""
     done = prediction.done
-    truth = prediction.card.only(genes).labels(spot_counts(data, genes))
+    counts = spot_counts(data, genes)
+    truth = prediction.card.only(genes).labels(counts)
     assert len(truth) == len(prediction), "spots and predictions must be the same, in the same order"
     panel = data.uns.get("nh2st", {}).get(MATCH, {})
     predicted = prediction.matrix(genes)[done]
-    return Scored(sample, genes, prediction.places.centres[done], truth[done], predicted, panel=panel)
+    counted = SpotCounts(counts.counts[done], counts.depth[done])
+    return Scored(sample, genes, prediction.places.centres[done], truth[done], predicted, counted, panel=panel)
 
 
-def figures_of(card: Card, scored: Scored) -> dict[str, dict[str, Any]]:
-    """Score one section: the figures, by name, of the model and, if its card has means, of the mean profile."""
-    rows = [card.genes.index(g) for g in scored.genes]
-    profile = None if card.gene_means is None else np.asarray(card.gene_means)[rows]
-    spread = None if card.gene_stds is None else np.asarray(card.gene_stds)[rows]
-    truth = Truth.of(scored.sample.sample, scored.truth, scored.centres, profile)
-    models = {model_name(card): scored.predicted}
+def figures_of(card: Card, scored: Scored, *, whole_panel: bool = True) -> dict[str, dict[str, Any]]:
+    """Score one section: the figures, by name, of the model and, if its card has means, of the mean profile.
+
+    Genes of the panel that were not measured count as 0; not at all where `whole_panel` is False.
+    """
+    genes = card.genes if whole_panel else scored.genes
+    rows, columns = [card.genes.index(g) for g in genes], [genes.index(g) for g in scored.genes]
+
+    def placed(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        out = np.full((len(values), len(genes)), np.nan, dtype=np.float32)
+        out[:, columns] = values
+        return out
+
+    profile, spread = (None if v is None else np.asarray(v)[rows] for v in (card.gene_means, card.gene_stds))
+    counted = None if scored.counted is None else replace(scored.counted, counts=placed(scored.counted.counts))
+    truth = Truth.of(scored.sample.sample, placed(scored.truth), scored.centres, profile, counted)
+    models = {model_name(card): placed(scored.predicted)}
     if profile is not None:
-        models["mean-profile"] = np.broadcast_to(profile.astype(np.float32), scored.truth.shape)
-    return {name: score([truth], [[p]], scored.genes, spread) for name, p in models.items()}
+        models["mean-profile"] = np.broadcast_to(profile.astype(np.float32), truth.labels.shape)
+    return {name: score([truth], [[p]], genes, spread) for name, p in models.items()}
 
 
 def model_name(card: Card) -> str:

@@ -16,6 +16,7 @@ from napari_nh2st.evaluation.report_words import (
     FIGURES,
     NONE,
     between,
+    difference,
     in_order,
     kind_words,
     main_model,
@@ -30,12 +31,18 @@ __all__ = ["dump", "markdown", "picture", "table", "write_report"]
 
 _HOW_TO_READ = """\
 - PCC is taken per gene across the spots of one test section, then averaged over the genes of the panel. Genes that do
-  not vary count as 0.
+  not vary, and genes that the section's table lacks, count as 0; errors are over the genes that were measured.
+- Much of a label is depth: how many molecules were counted in a spot at all. Two figures are free of it. *PCC given
+  depth* is the partial correlation given the logarithm of the spot's library size. *PCC on Pearson residuals* compares
+  the prediction with what is left of the counts once depth and the gene's share in the section are taken out.
 - Labels are raw ln(1 + counts per 10,000); MSE and MAE are in this unit. Below 1, "MSE over mean profile's" says that
   the model knows more than the training mean of each gene.
 - Genes, and the 50 most variable of them, were chosen on the training sections alone.
 - Intervals are 95%, from a block bootstrap over the spots: neighbouring spots are drawn together. They say what other
   spots of the same section would have given, not what another patient would. ± is the standard deviation over seeds.
+- Differences are taken draw by draw, on the same spots for both models, so their intervals are narrower than those of
+  the models suggest. *Ahead* and *behind*: the interval lies on one side of 0. One in twenty such intervals misses the
+  truth.
 - Same-patient splits are optimistic: the model has seen tissue of the same tumour. Only cross-patient splits say
   something of a new patient, and each is one patient.
 - Coordinates-knn sees no image. Where it scores high, position alone explains much of the expression.
@@ -175,6 +182,7 @@ def _split(split: Mapping[str, Any]) -> list[str]:
     parts = [f"## {split_name(split)}: {kind_words(split)}", _facts(split)]
     if models:
         parts.append(_main_table(models))
+    parts += _pairs(split.get("pairs"))
     alarm = _alarm(split.get("leak_alarm"))
     parts += [alarm] if alarm else []
     named = _named_genes(models)
@@ -193,7 +201,9 @@ def _facts(split: Mapping[str, Any]) -> str:
         scores = _models(split)[main]
         facts += [f"{len(scores['genes'])} genes"] if scores.get("genes") else []
         if scores.get("n_constant") is not None:
-            facts.append(f"{scores['n_constant']} constant genes, counted as 0 (for {main})")
+            facts.append(f"{scores['n_constant']} constant genes, counted as 0")
+        if scores.get("n_lacking"):
+            facts.append(f"{scores['n_lacking']} genes that were not measured there, counted as 0")
     facts += [f"{split['seconds']:.0f} s"] if split.get("seconds") is not None else []
     return ", ".join(facts) + "." if facts else "Nothing more is known of this split."
 
@@ -211,6 +221,17 @@ def _main_table(models: Mapping[str, Any]) -> str:
         tail = [NONE if constant is None else str(constant), NONE if seconds is None else f"{seconds:.1f}"]
         rows.append([name, mean, seeds, *others, *tail])
     return table(head, rows)
+
+
+def _pairs(pairs: Mapping[str, Any] | None) -> list[str]:
+    """Write the paired differences of a split: sentences, and a table."""
+    if not pairs or not pairs.get("others"):
+        return []
+    main, others = pairs["model"], pairs["others"]
+    figures = [key for key in FIGURES if any(key in of for of in others.values())]
+    rows = [[name, *(difference(others[name].get(key)) for key in figures)] for name in in_order(others)]
+    heading = f"### {main} less every other model, paired"
+    return [*_bullets(heading, pairs.get("says") or []), table(["model", *(FIGURES[key] for key in figures)], rows)]
 
 
 def _interval_table(models: Mapping[str, Any]) -> str:

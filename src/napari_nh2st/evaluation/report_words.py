@@ -11,13 +11,15 @@ from typing import Any
 MODELS = (
     "mean-profile",
     "coordinates-knn",
+    "depth-only",
     "colour-ridge",
     "encoder-ridge",
     "retrieval",
     "small-cnn",
-    "nh2st-kernel",
     "nh2st-target",
     "nh2st-paper",
+    "nh2st-kernel",
+    "nh2st-learnt",
     "nh2st-context",
 )
 KINDS = {"same-patient": "same patient (optimistic)", "cross-patient": "cross patient"}
@@ -25,6 +27,8 @@ FIGURES = {
     "pcc_mean": "mean PCC",
     "pcc_median": "median PCC",
     "pcc_hvg50": "PCC, 50 most variable",
+    "pcc_given_depth": "PCC given depth",
+    "pcc_residuals": "PCC on Pearson residuals",
     "mse": "MSE",
     "mae": "MAE",
     "mse_ratio": "MSE over mean profile's",
@@ -67,6 +71,14 @@ def between(pair: Sequence[float] | None) -> str:
 def with_interval(value: Any, pair: Sequence[float] | None) -> str:
     """Write a figure and, if there is one, its interval in brackets."""
     return number(value) if pair is None or value is None else f"{number(value)} ({between(pair)})"
+
+
+def difference(of: Mapping[str, Any] | None) -> str:
+    """Write a paired difference with its sign and interval, ``+.012 (.003 to .021)``, or a dash."""
+    if of is None:
+        return NONE
+    sign = "+" if of["difference"] > 0 else ""
+    return sign + with_interval(of["difference"], [of["low"], of["high"]])
 
 
 def seed_spread(scores: Mapping[str, Any]) -> float | None:

@@ -12,27 +12,34 @@ from napari_nh2st import metrics
 from napari_nh2st.errors import Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, blind, places
 from napari_nh2st.evaluation.measured_sections import MeasuredSections
-from napari_nh2st.evaluation.scores import Truth, score
+from napari_nh2st.evaluation.scores import FloatArray, Truth, score_with_draws
 from napari_nh2st.evaluation.splits import Split
+from napari_nh2st.expression import Sample, spot_counts
 from napari_nh2st.model.card import Card
+from napari_nh2st.targets import SpotCounts
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section
 
 
-def panel_of(split: Split, sections: MeasuredSections, config: TrainingConfig) -> tuple[Card, list[str]]:
-    """Choose the panel on the training sections; returns the card, and its genes that the test sections measured.
+def panel_of(split: Split, sections: MeasuredSections, config: TrainingConfig) -> Card:
+    """Choose the panel on the training sections.
 
     Raises
     ------
     SampleError
-        If that is none.
+        If a test section measured none of it.
     """
     card = card_for(split.train, [sections.expression(s) for s in split.train], config)
-    measured = [g for g in card.genes if all(g in sections.expression(s).var_names for s in split.test)]
-    if not measured:
-        raise SampleError(f"{split}: none of the panel's genes were measured in the test sections")
-    return card, measured
+    for sample in split.test:
+        if len(lacking(card, sections.expression(sample))) == len(card.genes):
+            raise SampleError(f"{split}: none of the panel's genes were measured in {sample.sample}")
+    return card
+
+
+def lacking(card: Card, data: Any) -> list[str]:
+    """Return the genes of a panel that a section's counts (AnnData) do not have."""
+    return [gene for gene in card.genes if gene not in data.var_names]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +52,7 @@ class ReadySplit:
         Geometry and panel, with the statistics of the training labels.
     train : list of Section
     test : list of Section
-        With the labels of the measured genes.
-    measured : list of str
-        Genes of the panel that are scored.
+        With labels as wide as the panel; NaN for genes that the section's table lacks.
     spread : (genes,) float32
         Standard deviation of the training labels.
     truths : list of Truth
@@ -56,7 +61,6 @@ class ReadySplit:
     card: Card
     train: list[Section]
     test: list[Section]
-    measured: list[str]
     spread: Array
     truths: list[Truth]
 
@@ -69,15 +73,14 @@ class ReadySplit:
         SampleError
             As `panel_of`, or if a section is refused.
         """
-        card, measured = panel_of(split, sections, config)
+        card = panel_of(split, sections, config)
         train = [sections.get(s, card, card.genes) for s in split.train]
         fitted = np.concatenate([s.labels for s in train])
         mean, std = fitted.mean(axis=0), fitted.std(axis=0)
         card = card.model_copy(update={"gene_means": mean.tolist(), "gene_stds": std.tolist()})
-        rows = [card.genes.index(g) for g in measured]
-        test = [sections.get(s, card, measured) for s in split.test]
-        truths = [Truth.of(s.name, s.labels, places(s, card), mean[rows]) for s in test]
-        return cls(card, train, test, measured, std[rows], truths)
+        test = [_whole_panel(s, sections, card) for s in split.test]
+        truths = [Truth.of(s.name, s.labels, places(s, card), mean, counted) for s, counted in test]
+        return cls(card, train, [section for section, _ in test], std, truths)
 
     @property
     def spots(self) -> int:
@@ -85,7 +88,7 @@ class ReadySplit:
         return sum(len(t.labels) for t in self.truths)
 
     def predicted_by(self, baseline: Baseline, fitting: Fitting) -> list[Array]:
-        """Fit a model, and predict the measured genes of each test section, (n, genes).
+        """Fit a model, and predict each test section, (n, genes).
 
         Raises
         ------
@@ -93,25 +96,23 @@ class ReadySplit:
         Nh2stError
             If it predicts what is no number.
         """
-        rows = [self.card.genes.index(g) for g in self.measured]
         predict = baseline.fit(fitting)
-        return [_finite(predict(s)[:, rows], baseline) for s in self._hidden()]
+        return [_finite(predict(blind(section)), baseline) for section in self.test]
 
-    def _hidden(self) -> list[Section]:
-        """Return the test sections as predictors get them: without labels, as wide as the panel."""
-        width = len(self.card.genes)
-        return [blind(replace(s, labels=np.zeros((len(s.labels), width), np.float32))) for s in self.test]
-
-    def figures(self, baseline: Baseline, runs: Sequence[Sequence[Array]], seeds: Sequence[int]) -> dict[str, Any]:
-        """Score the runs of a model, one a seed."""
+    def figures(
+        self, baseline: Baseline, runs: Sequence[Sequence[Array]], seeds: Sequence[int]
+    ) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+        """Score the runs of a model, one a seed; also the draws by which it is compared with others."""
         named = seeds if baseline.seeded else ()
-        return {"about": baseline.about, **score(self.truths, runs, self.measured, self.spread, seeds=named)}
+        figures, draws = score_with_draws(self.truths, runs, self.card.genes, self.spread, seeds=named)
+        return {"about": baseline.about, **figures}, draws
 
     def maps(self, name: str, figures: dict[str, Any], predicted: Array) -> dict[str, Any]:
         """Return the best, the median and the worst gene of the first test section, as measured and as predicted."""
-        section = self.test[0]
-        per_gene = metrics.pcc(section.labels, predicted).per_gene
-        order = np.argsort(-per_gene, kind="stable")
+        section, measured = self.test[0], np.flatnonzero(self.truths[0].measured)
+        per_gene = np.zeros(len(self.card.genes))
+        per_gene[measured] = metrics.pcc(section.labels[:, measured], predicted[:, measured]).per_gene
+        order = measured[np.argsort(-per_gene[measured], kind="stable")]
         ranks = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
         return {
             "model": name,
@@ -123,7 +124,7 @@ class ReadySplit:
             "genes": [
                 {
                     "rank": rank,
-                    "gene": self.measured[i],
+                    "gene": self.card.genes[i],
                     "pcc": round(float(per_gene[i]), 5),
                     "measured": np.round(section.labels[:, i].astype(float), 3).tolist(),
                     "predicted": np.round(predicted[:, i].astype(float), 3).tolist(),
@@ -131,6 +132,19 @@ class ReadySplit:
                 for rank, i in ranks.items()
             ],
         }
+
+
+def _whole_panel(sample: Sample, sections: MeasuredSections, card: Card) -> tuple[Section, SpotCounts]:
+    """Read a test section as wide as the panel: NaN for genes that it lacks; and the counts behind its labels."""
+    data = sections.expression(sample)
+    absent = set(lacking(card, data))
+    genes = [gene for gene in card.genes if gene not in absent]
+    section, columns = sections.get(sample, card, genes), [card.genes.index(gene) for gene in genes]
+    measured = spot_counts(data[section.ids], genes)
+    labels = np.full((len(section.labels), len(card.genes)), np.nan, dtype=np.float32)
+    counts = np.zeros_like(labels)
+    labels[:, columns], counts[:, columns] = section.labels, measured.counts
+    return replace(section, labels=labels), SpotCounts(counts, measured.depth)
 
 
 def _finite(predicted: Array, baseline: Baseline) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_nh2st import metrics
 from napari_nh2st.targets.target import Facts, Floats, SpotCounts, Target
 
 THETA = 100.0
@@ -12,11 +13,9 @@ THETA = 100.0
 
 def _make(spots: SpotCounts, facts: Facts) -> Floats:
     """(x - mu) / sqrt(mu + mu^2 / theta), mu = depth times the gene's share, clipped; 0 where mu is 0."""
-    clip, mu = float(facts["clip"]), spots.depth[:, None] * np.asarray(facts["share"])  # type: ignore[arg-type]
-    spread = np.sqrt(mu + mu**2 / float(facts["theta"]))  # type: ignore[arg-type]
-    residuals = (spots.counts - mu) / np.where(spread > 0, spread, 1.0)
-    labels: Floats = np.clip(residuals, -clip, clip).astype(np.float32)
-    return labels
+    share, theta, clip = (np.asarray(facts[name]) for name in ("share", "theta", "clip"))
+    found = metrics.pearson_residuals(spots.counts, spots.depth, share=share, theta=float(theta), clip=float(clip))
+    return found.astype(np.float32)
 
 
 def _learn(training: SpotCounts) -> dict[str, float | list[float]]:

@@ -84,8 +84,8 @@ class Baseline:
 
 
 def blind(section: Section) -> Section:
-    """Copy a section without its labels, so that no predictor can read them."""
-    return replace(section, labels=np.full_like(section.labels, np.nan))
+    """Copy a section without its labels and depths, so that no predictor can read them."""
+    return replace(section, labels=np.full_like(section.labels, np.nan), depth=np.full_like(section.depth, np.nan))
 
 
 def patches(section: Section, side: int) -> npt.NDArray[np.uint8]:

@@ -47,6 +47,8 @@ class Section:
     measured : PlaceLabels
         The spots whose labels stand for each place.
     labels : (n, G) float32
+    depth : (n,) float64
+        Library size of each spot: raw counts over all measured genes.
     held_out : (n,) bool
         The inner validation block.
     corner : (2,) int64
@@ -72,6 +74,7 @@ class Section:
     present: npt.NDArray[np.bool_]
     measured: PlaceLabels
     labels: npt.NDArray[np.float32]
+    depth: FloatArray
     held_out: npt.NDArray[np.bool_]
     corner: npt.NDArray[np.int64]
     ids: npt.NDArray[np.str_]
@@ -144,6 +147,7 @@ def load_section(sample: Sample, data: Any, card: Card, findings: SectionFinding
         pixels = _read_crop(slide, corner, int(width), int(height), scale)
         fingerprint = slide.fingerprint
         descriptor = describe_section(slide, data)
+    counts = spot_counts(data, card.genes)
     return Section(
         sample.sample,
         sample.patient,
@@ -153,7 +157,8 @@ def load_section(sample: Sample, data: Any, card: Card, findings: SectionFinding
         centres - corner,
         present,
         PlaceLabels.of(centres),
-        card.labels(spot_counts(data, card.genes)),
+        card.labels(counts),
+        counts.depth,
         np.zeros(len(data), dtype=bool),
         corner,
         np.asarray(data.obs_names, dtype=str),
@@ -177,5 +182,5 @@ def _read_crop(
 
 def part_of(section: Section, spots: npt.NDArray[np.int64]) -> Section:
     """Take some spots of a section, (k,) indices; the others are as if they had never been measured."""
-    each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "held_out", "ids")}
+    each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "depth", "held_out", "ids")}
     return replace(section, **each, measured=section.measured.part(spots))
