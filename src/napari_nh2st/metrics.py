@@ -208,13 +208,13 @@ def pearson_residuals(
     Raises
     ------
     ValueError
-        If shapes do not fit, or there is no count at all.
+        If shapes do not fit, or shares are to be taken where there is no count at all.
     """
     x, size = np.asarray(counts, dtype=np.float64), np.asarray(depth, dtype=np.float64)
     if x.ndim != 2 or size.shape != x.shape[:1]:
         raise ValueError(f"counts {x.shape} must be spots x genes, and depth {size.shape} one number for each spot")
-    if not size.sum() > 0:
-        raise ValueError("without any count there are no residuals")
+    if share is None and not size.sum() > 0:
+        raise ValueError("without any count the genes have no shares")
     part = x.sum(axis=0) / size.sum() if share is None else np.asarray(share, dtype=np.float64)
     mu = size[:, None] * part
     limit = np.sqrt(len(x)) if clip is None else clip
