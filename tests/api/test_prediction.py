@@ -180,7 +180,9 @@ def test_a_plot_over_the_tissue_of_its_own_slide_alone(tmp_path):
 
 
 def test_what_is_shown_of_an_object_is_short(made):
-    assert repr(made) == f"Prediction('no slide', {len(made) - 3} of {len(made)} places, 4 genes, model 'test-model')"
+    places = f"{len(made) - 3} of {len(made)} places"
+    values = "4 genes in ln(1 + counts per 10,000)"
+    assert repr(made) == f"Prediction('no slide', {places}, {values}, model 'test-model')"
     many = card(genes=[f"G{i}" for i in range(2000)], gene_means=None, ensembl=None)
     for thing in (many, made.places, made.decoder):
         assert len(repr(thing)) < 120

@@ -28,7 +28,8 @@ from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.importer import display_of
 from napari_nh2st.formats.selection import Selection
 from napari_nh2st.geometry import Box
-from support.predictions import GENES, prediction
+from napari_nh2st.targets import TARGETS, SpotCounts
+from support.predictions import GENES, card, prediction
 
 pytestmark = pytest.mark.filterwarnings("ignore:exported without a tissue image")
 
@@ -231,6 +232,23 @@ def test_values_centres_and_provenance_come_back(name, lattice, tmp_path):
     assert record["precision"] == "fp32"
     assert record["synthetic"]
     assert "not a measurement" in record["content"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_format_keeps_the_unit_and_how_labels_are_made(name, target, tmp_path):
+    """So that a value is never taken for one in another unit, and a measurement can be put beside it in its own."""
+    training = SpotCounts(np.arange(40, dtype=np.float32).reshape(10, 4), np.full(10, 1e3))
+    made = prediction()
+    made.card = card(label_recipe=target, label_facts=TARGETS[target].learn(training))
+    assert TARGETS[target].unit in repr(made)
+    path = export(made, name, tmp_path, genes=["IGKC", "ERBB2"])
+    *_, record = READERS[name](path)
+    assert record["unit"] == TARGETS[target].unit
+    back = read_export(path).card
+    assert back.unit == TARGETS[target].unit
+    columns = made.gene_indices(["IGKC", "ERBB2"])
+    part = SpotCounts(training.counts[:, columns], training.depth)
+    np.testing.assert_array_equal(back.labels(part), made.card.labels(training)[:, columns])
 
 
 DISPLAY = Display(genes=("IGKC",), colormap="magma", limits={"IGKC": (0.25, 2.0)}, opacity=0.5)

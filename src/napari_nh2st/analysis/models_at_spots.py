@@ -47,7 +47,7 @@ class ModelsAtSpots:
     centres : (n, 2) float64
         The spots that all of them have predicted, level-0 pixels.
     truth : (n, G) float32
-        Measured values, ln(1 + counts per 10,000).
+        Measured values, in the unit of the models' common target.
     predicted : (k, n, G) float32
         Each model's in its own unit.
     trained_as : tuple of str
@@ -148,10 +148,13 @@ def models_at_spots(comparisons: Sequence[Comparison], names: Sequence[str] | No
     Raises
     ------
     SampleError
-        If no gene, or fewer than three spots, are common to all.
+        If no gene, or fewer than three spots, are common to all, or they are measured in different units.
     """
     named = distinct_names([c.card.name for c in comparisons]) if names is None else tuple(names)
     scored = [c.scored for c in comparisons]
+    if len({c.card.target.name for c in comparisons}) > 1:
+        units = ", ".join(f"{name} in {c.card.unit}" for name, c in zip(named, comparisons, strict=True))
+        raise SampleError(f"no measured value is right for all of these models: they predict in other units ({units})")
     genes = [gene for gene in scored[0].genes if all(gene in other.genes for other in scored[1:])]
     section = comparisons[0].name
     if not genes:

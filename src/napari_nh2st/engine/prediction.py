@@ -98,7 +98,8 @@ class Prediction:
     def __repr__(self) -> str:
         name = slide_stem(str(self.slide.get("path") or "")) or "no slide"
         done, genes = int(self.done.sum()), len(self.genes)
-        return f"Prediction({name!r}, {done:,} of {len(self):,} places, {genes:,} genes, model {self.card.name!r})"
+        values = f"{genes:,} genes in {self.card.unit}"
+        return f"Prediction({name!r}, {done:,} of {len(self):,} places, {values}, model {self.card.name!r})"
 
     def __getitem__(self, genes: str | Iterable[str]) -> npt.NDArray[np.float32]:
         """Expression at the n places: of one gene (n,), of several (n, G); NaN where not predicted."""

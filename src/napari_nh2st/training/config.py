@@ -76,7 +76,7 @@ class TrainingConfig(BaseModel):
         title="predict",
         description="what the model learns to predict, one of: " + ", ".join(TARGETS) + "; when empty, what the model "
         f"that it starts from predicts, else {DEFAULT_TARGET}",
-        json_schema_extra={"choices": list(TARGETS)},
+        json_schema_extra={"placeholder": DEFAULT_TARGET},
     )
 
     encoder_start: Path | None = Field(

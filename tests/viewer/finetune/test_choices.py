@@ -72,6 +72,9 @@ def test_what_is_chosen_and_typed_reaches_the_choices(form, dock, qtbot) -> None
     qtbot.keyClicks(form.list, "ERBB2")
     assert dock.choices.gene_list == "ERBB2"
     press_down(form.train, qtbot)
+    press_down(form.labels, qtbot)
+    assert dock.choices.labels == "pearson-residuals"
+    assert "depth" in form.labels.toolTip()
     form.seed.setValue(7)
     form.epochs.setValue(9)
     assert (dock.choices.train, dock.choices.seed, dock.choices.epochs) == ("last-blocks", 7, 9)

@@ -8,7 +8,8 @@ import pytest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import TrainingSample
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.targets import TARGETS
+from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig
 from napari_nh2st.training.run.settings_file import read_config, write_settings
 from napari_nh2st.training.sections.section_check import SectionFacts
 from napari_nh2st.viewer.finetune.choices_presenter import ChoicesPresenter
@@ -56,6 +57,26 @@ def test_what_is_offered_follows_the_sections(dock) -> None:
     assert dock.reasons_off() == ["", "", "Needs sections from at least two patients"]
     dock.give(C4, C5, B1)
     assert dock.reasons_off() == ["", "", ""]
+
+
+def test_values_are_those_of_the_base_model_unless_others_are_chosen(dock) -> None:
+    def labels() -> str | None:
+        return dock.presenter.config(Path("run")).labels
+
+    assert [offer.value for offer in dock.state.targets] == list(TARGETS)
+    assert all(offer.tip for offer in dock.state.targets)
+    assert (dock.choices.labels, labels()) == (DEFAULT_TARGET, None)
+    dock.choices.base = "her2st"
+    assert (dock.choices.labels, labels()) == (FROM_BASE, None)
+    dock.choices.labels = "pearson-residuals"
+    assert TARGETS["pearson-residuals"].title in dock.presenter.summary
+    dock.choices.base = None
+    assert labels() == "pearson-residuals"
+    dock.presenter.take(TrainingConfig(labels=None), {"labels"})
+    assert dock.choices.labels == DEFAULT_TARGET
+    dock.choices.base = "her2st"
+    dock.choices.base = None
+    assert dock.choices.labels == DEFAULT_TARGET
 
 
 def test_a_choice_is_looked_up_when_it_has_settled(dock) -> None:

@@ -62,9 +62,9 @@ def test_percentiles_are_written_as_people_say_them(percentile: float, words: st
 
 
 def test_a_measured_spot_gives_predicted_measured_and_their_difference() -> None:
-    words = spot_words(SpotValues("ERBB2", 1.8, 2.13, "ln(1 + counts per 10,000)"))
+    words = spot_words(SpotValues("ERBB2", 1.8, 2.13, *2 * ["ln(1 + counts per 10,000)"]))
     assert words == "ERBB2 predicted 2.13, measured 1.80, difference +0.33 ln(1 + counts per 10,000)"
-    words = spot_words(SpotValues("ERBB2", 1.8, -0.001, "z"))
+    words = spot_words(SpotValues("ERBB2", 1.8, -0.001, "z", "ln(1 + counts per 10,000)"))
     assert words == "ERBB2 predicted 0.00 z, measured 1.80 ln(1 + counts per 10,000)"
 
 

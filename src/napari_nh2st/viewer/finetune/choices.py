@@ -87,6 +87,8 @@ class ChoicesForm(QWidget):
         self.base.currentIndexChanged.connect(self._base_chosen)
 
     def _make_rest(self) -> None:
+        self.labels = NarrowCombo("The values that the model learns to predict")
+        self.labels.currentIndexChanged.connect(lambda: self._set("labels")(self.labels.currentData()))
         self.train = NarrowCombo("Which part of the model is trained")
         _offer(self.train, _TRAIN, self.presenter.choices.train)
         self.train.currentIndexChanged.connect(lambda: self._set("train")(self.train.currentData()))
@@ -102,7 +104,7 @@ class ChoicesForm(QWidget):
     def _make_hold_out(self) -> None:
         self.held_out = NarrowCombo(_HOLD_OUT_TIP)
         self.which = NarrowCombo("The one that is held out")
-        for combo in (self.train, self.held_out):
+        for combo in (self.labels, self.train, self.held_out):
             combo.setMinimumContentsLength(_WIDE)
         self.guard = Sentence()
         self.held_out.activated.connect(lambda: self.presenter.choose_hold_out(self.held_out.currentData()))
@@ -114,7 +116,13 @@ class ChoicesForm(QWidget):
         layout.addLayout(row(self.panel, label="Genes", stretch=0))
         for part in (self.number, self.list, self.note):
             layout.addLayout(indented(part))
-        for label, part in (("Base model", self.base), ("Train", self.train), ("Hold out", self.held_out)):
+        listed = (
+            ("Base model", self.base),
+            ("Values", self.labels),
+            ("Train", self.train),
+            ("Hold out", self.held_out),
+        )
+        for label, part in listed:
             layout.addLayout(row(part, label=label, stretch=0))
         for part in (self.which, self.guard):
             layout.addLayout(indented(part))
@@ -133,6 +141,7 @@ class ChoicesForm(QWidget):
     def _connect(self) -> None:
         events, chosen = self.presenter.state.events, self.presenter.choices.events
         events.panels.connect(self._show_panels)
+        events.targets.connect(self._show_targets)
         events.hold_outs.connect(self._show_hold_out)
         events.names.connect(self._show_names)
         events.question.connect(self._look_up_soon)
@@ -142,10 +151,12 @@ class ChoicesForm(QWidget):
         chosen.panel.connect(self._show_panel)
         chosen.number.connect(self._show_number)
         chosen.gene_list.connect(self._show_list)
+        chosen.labels.connect(self._show_targets)
         chosen.train.connect(self._show_train)
         chosen.epochs.connect(self._show_epochs)
         chosen.hold_out.connect(self._show_hold_out)
         self._show_panels()
+        self._show_targets()
         self._show_hold_out()
         self._show_folded("")
         self._look_up_soon()
@@ -187,6 +198,11 @@ class ChoicesForm(QWidget):
             self.panel.setCurrentIndex(self.panel.findData(panel))
         self.number.setVisible(panel in PANELS)
         self.list.setVisible(panel == LISTED)
+
+    def _show_targets(self) -> None:
+        offers, chosen = self.presenter.state.targets, self.presenter.choices.labels
+        _offer(self.labels, offers, chosen)
+        self.labels.setToolTip(plain_tip(next((offer.tip for offer in offers if offer.value == chosen), "")))
 
     def _show_number(self, number: int) -> None:
         self.number.setValue(number)

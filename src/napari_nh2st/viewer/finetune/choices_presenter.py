@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.panels import PANELS
-from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.targets import TARGETS
+from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig, read_config
 from napari_nh2st.training.run.run_process import RunProcess
 from napari_nh2st.training.run.settings_file import FILE, settings_of
 from napari_nh2st.viewer.finetune.cards import Cards
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from napari_nh2st.training.sections.section_check import SectionFacts
 
 # Settings that the dock has controls for: a settings file does not decide them.
-IN_DOCK = ("panel", "panel_kind", "genes", "train", "hold_out_sections", "hold_out_patients", "epochs")
+IN_DOCK = ("panel", "panel_kind", "genes", "labels", "train", "hold_out_sections", "hold_out_patients", "epochs")
 _DEFAULTS = TrainingConfig()
 
 
@@ -49,7 +50,8 @@ class ChoicesPresenter:
         self.choices.events.base.connect(self._base_changed)
         for name in ("panel", "number", "gene_list", "hold_out"):
             self.choices.events[name].connect(self.look_up)
-        self.choices.events.train.connect(self._sum_up)
+        for name in ("train", "labels"):
+            self.choices.events[name].connect(self._sum_up)
         self._base_changed()
 
     @property
@@ -81,6 +83,8 @@ class ChoicesPresenter:
             choices.panel = config.panel_kind
         if "panel" in touched:
             choices.number = config.panel
+        if "labels" in touched:
+            choices.labels = config.labels or self.state.targets[0].value
         if "train" in touched:
             choices.train = config.train
         if {"hold_out_sections", "hold_out_patients"} & set(touched):
@@ -143,6 +147,7 @@ class ChoicesPresenter:
     def _chosen(self) -> dict[str, object]:
         choices = self.choices
         chosen: dict[str, object] = {"train": choices.train, "genes": self.state.panel_choice.genes or None}
+        chosen["labels"] = None if choices.labels == self.state.targets[0].value else choices.labels
         if choices.panel in PANELS:
             chosen |= {"panel_kind": choices.panel, "panel": choices.number}
         return chosen | choices.hold_out.settings()
@@ -197,7 +202,8 @@ class ChoicesPresenter:
         self.state.guard = choices.hold_out.guard(facts, self._learnt)
 
     def _base_changed(self) -> None:
-        """Offer the genes that can be chosen: a base model brings its own."""
+        """Offer the genes and the values that can be chosen: a base model brings its own."""
+        self._offer_targets()
         rules = [Offer(name, PANEL_NAMES[name], panel.description) for name, panel in PANELS.items()]
         if self.choices.base is not None:
             rules = [Offer(FROM_BASE, "those of the base model", "The genes that it predicts already")]
@@ -206,6 +212,18 @@ class ChoicesPresenter:
             self.look_up()
         else:
             self.choices.panel = self.state.panels[0].value
+
+    def _offer_targets(self) -> None:
+        """Offer what can be predicted, first what is when nobody chooses."""
+        order = sorted(TARGETS.values(), key=lambda target: target.name != DEFAULT_TARGET)
+        offers = [Offer(target.name, target.title, target.about) for target in order]
+        if self.choices.base is not None:
+            tip = "The values that it predicts already. Others are learnt afresh"
+            offers.insert(0, Offer(FROM_BASE, "as the base model", tip))
+        self.state.targets = tuple(offers)
+        before = self.choices.labels
+        if before == FROM_BASE or (self.choices.base is not None and before == DEFAULT_TARGET):
+            self.choices.labels = offers[0].value
 
 
 def _recorded(run: Path) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from psygnal import SignalGroupDescriptor
 
-from napari_nh2st.training.config import Train, TrainingConfig
+from napari_nh2st.training.config import DEFAULT_TARGET, Train, TrainingConfig
 from napari_nh2st.viewer.finetune.hold_out import HoldOut
 from napari_nh2st.viewer.finetune.panel_choice import PanelChoice
 
@@ -40,6 +40,8 @@ class Choices:
         Of genes, where a rule of `PANELS` chooses them.
     gene_list : str
         As it was typed or pasted.
+    labels : str
+        What is predicted: a key of `TARGETS`, or `FROM_BASE`.
     train : str
     hold_out : HoldOut
     seed : int
@@ -53,6 +55,7 @@ class Choices:
     panel: str = _DEFAULTS.panel_kind
     number: int = _DEFAULTS.panel
     gene_list: str = ""
+    labels: str = DEFAULT_TARGET
     train: Train = _DEFAULTS.train
     hold_out: HoldOut = field(default_factory=HoldOut)
     seed: int = 0
@@ -65,7 +68,7 @@ class ChoicesState:
 
     Attributes
     ----------
-    panels : tuple of Offer
+    panels, targets : tuple of Offer
     hold_outs : tuple of Offer
     names : tuple of str
         Of the sections or patients of which one can be held out.
@@ -83,6 +86,7 @@ class ChoicesState:
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
     panels: tuple[Offer, ...] = ()
+    targets: tuple[Offer, ...] = ()
     hold_outs: tuple[Offer, ...] = ()
     names: tuple[str, ...] = ()
     question: int = 0

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from napari_nh2st.expression.patients import patient_key, patient_keys
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.targets import TARGETS
+from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig
 from napari_nh2st.viewer.finetune.panel_choice import PANEL_NAMES
 from napari_nh2st.viewer.kit.phrases import count
 
@@ -141,7 +142,9 @@ def choices_words(config: TrainingConfig, base: str | None) -> str:
     else:
         genes = f"{count(config.panel, 'gene')}, {PANEL_NAMES[config.panel_kind]}"
     start = "" if base is None else f", from {base}"
-    return f"{genes}; {_PARTS[config.train]}{start}; {HoldOut.of(config).summary()}"
+    other = config.labels not in (None, DEFAULT_TARGET)
+    values = f"; {TARGETS[config.labels].title}" if other and config.labels else ""
+    return f"{genes}{values}; {_PARTS[config.train]}{start}; {HoldOut.of(config).summary()}"
 
 
 def patients_of(facts: Sequence[SectionFacts]) -> list[str]:

@@ -13,7 +13,7 @@ from napari_nh2st.model.trust_words import trust_words
 from napari_nh2st.viewer.kit.phrases import signed
 from napari_nh2st.viewer.layers.context_effect import effect_of
 from napari_nh2st.viewer.layers.roles import Kind, MapRole, gene_of, kind_of, map_of, role_of
-from napari_nh2st.viewer.layers.spots import MEASURED_UNIT, SpotValues, nearer_words, values_under
+from napari_nh2st.viewer.layers.spots import SpotValues, nearer_words, values_under
 from napari_nh2st.viewer.predict.region import corners_of, under_cursor
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
@@ -43,10 +43,10 @@ def percentile_words(percentile: float) -> str:
 def spot_words(values: SpotValues) -> str:
     """Write a gene at a measured spot: predicted, measured and, where the units are the same, their difference."""
     predicted, measured = f"{values.predicted:z.2f}", f"{values.measured:z.2f}"
-    if values.unit != MEASURED_UNIT:
-        return f"{values.gene} predicted {predicted} {values.unit}, measured {measured} {MEASURED_UNIT}"
+    if values.unit != values.measured_unit:
+        return f"{values.gene} predicted {predicted} {values.unit}, measured {measured} {values.measured_unit}"
     difference = signed(float(predicted) - float(measured))  # of what is read beside it
-    return f"{values.gene} predicted {predicted}, measured {measured}, difference {difference} {MEASURED_UNIT}"
+    return f"{values.gene} predicted {predicted}, measured {measured}, difference {difference} {values.unit}"
 
 
 class ValueDistribution:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 Rgba = npt.NDArray[np.float32]
 
-MEASURED_UNIT = "ln(1 + counts per 10,000)"
 NOT_MEASURED = "#80808099"
 _EDGE = "#26262b"  # thin: else a spot that agrees with its tile is not seen at all
 _RING = "#0b3d91"  # seen on pink tissue and on white glass
@@ -37,16 +36,17 @@ class SpotsRole(Role):
 
     Attributes
     ----------
-    unit : str
-        Of what is predicted at them.
+    unit, measured_unit : str
+        Of what is predicted, and of what was measured at them.
     """
 
     unit: str = ""
+    measured_unit: str = ""
 
     @property
     def same_unit(self) -> bool:
         """True if measured and predicted values can be compared."""
-        return self.unit == MEASURED_UNIT
+        return self.unit == self.measured_unit
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class SpotValues:
     measured: float
     predicted: float
     unit: str
+    measured_unit: str
 
 
 def values_under(layer: Layer, place: FloatArray) -> SpotValues | None:
@@ -65,7 +66,7 @@ def values_under(layer: Layer, place: FloatArray) -> SpotValues | None:
     if nearest is None or not isinstance(role, SpotsRole) or "predicted" not in layer.features:
         return None
     measured, predicted = (float(layer.features[name].iloc[nearest]) for name in ("measured", "predicted"))
-    return SpotValues(role.gene, measured, predicted, role.unit)
+    return SpotValues(role.gene, measured, predicted, role.unit, role.measured_unit)
 
 
 def nearer_words(layer: Layer, place: FloatArray) -> str:
@@ -166,7 +167,9 @@ def measured_colours(values: npt.NDArray[Any], heatmap: Image | None, style: Sty
 SAME_COLOURS: tuple[Line, ...] = (("circles: measured, in the same colours", None),)  # as the map that they lie on
 
 
-def measured_key(gene: str, values: npt.NDArray[Any], heatmap: Image | None, style: Style) -> tuple[Line, ...]:
+def measured_key(
+    gene: str, values: npt.NDArray[Any], unit: str, heatmap: Image | None, style: Style
+) -> tuple[Line, ...]:
     """Return the lines on the canvas that explain the colours of measured values where no colour bar does."""
     (low, high), colormap, _ = _scale(values, heatmap, style)
     ends = ["#" + "".join(f"{round(255 * float(v)):02x}" for v in colormap.map([end])[0][:3]) for end in (0.0, 1.0)]
@@ -174,7 +177,7 @@ def measured_key(gene: str, values: npt.NDArray[Any], heatmap: Image | None, sty
         (f"{gene}, measured", None),
         (f"{high:z.2f} or more", ends[1]),
         (f"{low:z.2f} or less", ends[0]),
-        (MEASURED_UNIT, None),
+        (unit, None),
     )
 
 
@@ -196,13 +199,13 @@ def difference_colours(values: npt.NDArray[Any]) -> tuple[Rgba, float]:
     return _mapped(values, (-limit, limit), Colormap([LOWER, NEITHER, RAISE])), limit
 
 
-def difference_key(gene: str, limit: float) -> tuple[Line, ...]:
+def difference_key(gene: str, limit: float, unit: str) -> tuple[Line, ...]:
     """Return the lines on the canvas that say how to read a difference; `limit` is as `difference_colours` has it."""
     return (
         (f"{gene}, predicted less measured", None),
         (f"predicts more, up to {limit:+z.2f}", RAISE),
         (f"predicts less, down to {-limit:+z.2f}", LOWER),
-        (MEASURED_UNIT, None),
+        (unit, None),
     )
 
 

@@ -156,7 +156,8 @@ class SpotDrawing:
                 layer.create(comparison.scored.centres, diameter, state.slide_layer, mpp, layer.kind)
                 assert layer.layer is not None
                 provenance = measurement.provenance(what, facts, state.model_name)
-                change_role(layer.layer, provenance=provenance, unit=comparison.card.unit)
+                card = comparison.card
+                change_role(layer.layer, provenance=provenance, unit=card.unit, measured_unit=card.target.unit)
                 layer.layer.metadata.update(spot_table(comparison))
                 self._hearing.add(layer.layer.events.visible, self._tick_layers)
         self.colour()
@@ -177,7 +178,7 @@ class SpotDrawing:
         else:
             figures = comparison.figures["genes"][gene]
             title = f"{gene}: PCC {figures['pcc']:z.2f} ({figures['low']:z.2f} to {figures['high']:z.2f})"
-            self._view.show_gene("", GeneDots(*values, title, comparison.same_unit))
+            self._view.show_gene("", GeneDots(*values, title, comparison.card.target.unit, comparison.same_unit))
         self.colour()
 
     def colour(self) -> None:
@@ -191,18 +192,18 @@ class SpotDrawing:
             self.spots.colour(NOT_MEASURED, gene, title, {})
             self.difference.colour("transparent", gene, title, {})
         else:
-            truth, predicted = values
+            (truth, predicted), unit = values, comparison.card.target.unit
             features = {"measured": truth, "predicted": predicted}
             heatmap, style = self._on_its_scale(comparison, gene), self._workspace.state.style
             colours = measured_colours(truth, heatmap, style)
             beside_bar = heatmap is not None and heatmap.visible
-            key = SAME_COLOURS if beside_bar else measured_key(gene, truth, heatmap, style)
+            key = SAME_COLOURS if beside_bar else measured_key(gene, truth, unit, heatmap, style)
             self.spots.colour(colours, gene, f"{gene} · measured", features, key)
             if comparison.same_unit:
                 colours, limit = difference_colours(predicted - truth)
                 title = f"{gene} · difference"
                 features = features | {"difference": predicted - truth}
-                self.difference.colour(colours, gene, title, features, difference_key(gene, limit))
+                self.difference.colour(colours, gene, title, features, difference_key(gene, limit, unit))
                 tip += f". Full colour from {limit:z.2f} {comparison.card.unit}"
         self._view.show_difference_offer(tip if comparison.same_unit else OTHER_UNIT, on=comparison.same_unit)
 

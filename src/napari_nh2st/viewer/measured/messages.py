@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from napari_nh2st.expression.panel_match import match_words
 from napari_nh2st.model.trust_words import KIND_MEANS, ONE_TO_NOTHING, PCC_MEANS
 from napari_nh2st.viewer.kit.phrases import count, sentence
-from napari_nh2st.viewer.layers.spots import MEASURED_UNIT
 
 if TYPE_CHECKING:
     from napari_nh2st.analysis.measured import Comparison
@@ -28,14 +27,18 @@ TABLE_TIPS = {
     "low": "Lower end of the 95% interval of PCC",
     "high": "Upper end of the 95% interval of PCC",
     "MSE": "Mean squared error, in the square of the unit. 0 is perfect",
-    "measured": f"Mean measured value, {MEASURED_UNIT}",
 }
 
 
 def table_tips(card: Card) -> dict[str, str]:
     """Explain the columns of the table of genes."""
     kind = "" if card.evaluation is None else f". {KIND_MEANS[card.evaluation.kind]}"
-    return {**TABLE_TIPS, "card": f"The model's PCC on tissue that it did not see in training{kind}"}
+    measured = f"Mean measured value, {card.target.unit}"
+    return {
+        **TABLE_TIPS,
+        "measured": measured,
+        "card": f"The model's PCC on tissue that it did not see in training{kind}",
+    }
 
 
 def not_measured(comparison: Comparison, gene: str) -> str:
@@ -82,7 +85,7 @@ def measured_caveats(comparison: Comparison) -> list[str]:
         f"{count(constant, 'gene')} measured the same in every spot: PCC 0." if constant else "",
         ""
         if comparison.same_unit
-        else f"{card.name} predicts {card.unit}, the measurement has {MEASURED_UNIT}. Compare correlations only.",
+        else f"{card.name} predicts {card.unit}, the measurement has {card.target.unit}. Compare correlations only.",
         "PCC is computed for each gene across the spots of this section, without smoothing. The 95% interval comes "
         "from resampling blocks of neighbouring spots.",
         ""

@@ -12,7 +12,7 @@ from napari_nh2st.viewer.kit.gene_table import GeneTable
 from napari_nh2st.viewer.kit.layout import column, row
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence, plain_tip
-from napari_nh2st.viewer.layers.spots import MEASURED_UNIT, SpotsLayer
+from napari_nh2st.viewer.layers.spots import SpotsLayer
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement
 from napari_nh2st.viewer.measured.messages import (
     LOAD_TIP,
@@ -224,7 +224,7 @@ class MeasuredSection(QWidget):
         if dots is None:
             self.scatter.setVisible(False)
         else:
-            self.scatter.show_values(dots.measured, dots.predicted, dots.title, MEASURED_UNIT, same_unit=dots.same_unit)
+            self.scatter.show_values(dots.measured, dots.predicted, dots.title, dots.unit, same_unit=dots.same_unit)
 
     def show_layers(self, spots: bool, difference: bool) -> None:
         """Tick the layers that are in sight."""

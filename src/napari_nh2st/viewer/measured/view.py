@@ -34,11 +34,12 @@ class Offer:
 
 @dataclass(frozen=True, eq=False)
 class GeneDots:
-    """A dot a spot for one gene: measured and predicted values, each (n,)."""
+    """A dot a spot for one gene: measured and predicted values, each (n,); `unit` is that of what was measured."""
 
     measured: npt.ArrayLike
     predicted: npt.ArrayLike
     title: str
+    unit: str
     same_unit: bool
 
 
