@@ -161,4 +161,4 @@ def _only_at(prediction: Prediction, places: TileSet) -> Prediction:
     columns = 1 + max(int(grid[:, 1].max(initial=0)) for grid in (prediction.places.grid, places.grid))
     there, asked = (grid[:, 0] * columns + grid[:, 1] for grid in (prediction.places.grid, places.grid))
     keep = np.isin(there, asked)
-    return replace(prediction, places=prediction.places.select(keep), hidden=prediction.hidden[keep])
+    return prediction.select(keep)

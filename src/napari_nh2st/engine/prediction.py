@@ -12,10 +12,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
 from napari_nh2st.model.find_genes import find_genes
+from napari_nh2st.model.intervals import LEVEL, NO_INTERVALS, SOME_GENES, Intervals, activity_of
 from napari_nh2st.slide_path import slide_stem
 
 _ROUNDING = 1e-4  # hidden vectors are float16
@@ -83,6 +85,8 @@ class Prediction:
         ``path``, ``fingerprint``, ``mpp``, ``mpp_source`` and ``shape`` (height, width) of level 0.
     provenance : dict
         Model hash, device, precision, versions and the command that repeats the run.
+    activity : (n,) float32 or None
+        See `model.intervals`; kept where genes were left out, from which it follows.
     """
 
     places: TileSet
@@ -91,6 +95,7 @@ class Prediction:
     card: Card
     slide: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    activity: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -137,6 +142,55 @@ class Prediction:
         """Expression (n, G) float32 of these genes, or of the whole panel."""
         return self.decoder(self.hidden, self.gene_indices(genes))
 
+    def half_width(self, genes: str | Iterable[str], level: float = LEVEL) -> npt.NDArray[np.float32]:
+        """Half-width of the interval round the prediction that claims to hold this share of measured values.
+
+        Parameters
+        ----------
+        genes : str or iterable of str
+        level : float
+            0.8, 0.9 or 0.95.
+
+        Returns
+        -------
+        (n,) float32 for one gene, (n, G) for several
+            In `card.unit`; NaN where not predicted.
+
+        Raises
+        ------
+        Nh2stError
+            If the model has no intervals, or none of this level.
+        """
+        rows = self.gene_indices([genes] if isinstance(genes, str) else genes)
+        intervals, activity = self._intervals()
+        try:
+            widths = intervals.half_widths(rows, activity, level)
+        except ValueError as error:
+            raise Nh2stError(str(error)) from error
+        return widths[:, 0] if isinstance(genes, str) else widths
+
+    def informative(self, gene: str, level: float = LEVEL) -> npt.NDArray[np.bool_]:
+        """Tell where a gene's interval is narrower than the gene's spread over the training spots, (n,).
+
+        Raises
+        ------
+        Nh2stError
+            As `half_width`.
+        """
+        width = self.half_width(gene, level)
+        narrower: npt.NDArray[np.bool_] = width < self._intervals()[0].spread(self.gene_indices([gene]), level)
+        return narrower
+
+    def _intervals(self) -> tuple[Intervals, npt.NDArray[np.float32]]:
+        intervals = self.card.intervals
+        if intervals is None:
+            raise Nh2stError(NO_INTERVALS)
+        if self.activity is not None:
+            return intervals, self.activity
+        if len(self.genes) != intervals.panel:
+            raise Nh2stError(SOME_GENES)
+        return intervals, activity_of(self.hidden, self.decoder, self.card)
+
     def at(self, points: npt.ArrayLike, genes: str | Iterable[str] | None = None) -> npt.NDArray[np.float32]:
         """Expression at points: the value of the tile that holds each, NaN where there is none.
 
@@ -159,15 +213,22 @@ class Prediction:
 
     def only_done(self) -> Self:
         """Return the part that is predicted."""
-        keep = self.done
-        return replace(self, places=self.places.select(keep), hidden=self.hidden[keep])
+        return self.select(self.done)
+
+    def select(self, keep: npt.NDArray[Any]) -> Self:
+        """Return the part at some places: a mask (n,), or indices."""
+        activity = None if self.activity is None else self.activity[keep]
+        return replace(self, places=self.places.select(keep), hidden=self.hidden[keep], activity=activity)
 
     def only_genes(self, genes: Sequence[str]) -> Self:
         """Return the part with these genes of the panel, by their symbols, in this order."""
         if list(genes) == self.genes:
             return self
         decoder = self.decoder.only(self.gene_indices(genes))
-        return replace(self, card=self.card.only(genes), decoder=decoder)
+        activity = self.activity
+        if activity is None and self.card.intervals is not None and len(self.genes) == self.card.intervals.panel:
+            activity = activity_of(self.hidden, self.decoder, self.card)
+        return replace(self, card=self.card.only(genes), decoder=decoder, activity=activity)
 
     def heatmap(self, gene: str) -> Heatmap:
         """Lay one gene out on the lattice, cropped to the rows and columns that occur.

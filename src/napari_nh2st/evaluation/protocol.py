@@ -16,6 +16,7 @@ from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescripto
 from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.agreement import disagreement
+from napari_nh2st.evaluation.coverage import coverage
 from napari_nh2st.evaluation.scores import Truth, score
 from napari_nh2st.evaluation.seen_in_training import seen_warning, settle_kinds, unchecked
 from napari_nh2st.evaluation.splits import kind_of
@@ -61,6 +62,8 @@ class Scored:
         How the model's genes were found among the measured ones: `PanelMatch.figures`.
     descriptor : SectionDescriptor
         By which the section is known again.
+    half_widths : (n, G) float32 or None
+        Of the intervals round `predicted`, in label units; None where the model has no intervals.
     """
 
     sample: Sample
@@ -73,6 +76,7 @@ class Scored:
     doubts: tuple[str, ...] = ()
     panel: dict[str, Any] = field(default_factory=dict)
     descriptor: SectionDescriptor = UNDESCRIBED
+    half_widths: npt.NDArray[np.float32] | None = None
 
 
 def split_kind(card: Card, sample: Sample) -> str:
@@ -193,7 +197,9 @@ def scored_at(sample: Sample, data: ad.AnnData, genes: list[str], prediction: Pr
     panel = data.uns.get("nh2st", {}).get(MATCH, {})
     predicted = prediction.matrix(genes)[done]
     counted = SpotCounts(counts.counts[done], counts.depth[done])
-    return Scored(sample, genes, prediction.places.centres[done], truth[done], predicted, counted, panel=panel)
+    widths = None if prediction.card.intervals is None else prediction.half_width(genes)[done]
+    centres = prediction.places.centres[done]
+    return Scored(sample, genes, centres, truth[done], predicted, counted, panel=panel, half_widths=widths)
 
 
 def figures_of(card: Card, scored: Scored, *, whole_panel: bool = True) -> dict[str, dict[str, Any]]:
@@ -215,7 +221,12 @@ def figures_of(card: Card, scored: Scored, *, whole_panel: bool = True) -> dict[
     models = {model_name(card): placed(scored.predicted)}
     if profile is not None:
         models["mean-profile"] = np.broadcast_to(profile.astype(np.float32), truth.labels.shape)
-    return {name: score([truth], [[p]], genes, spread) for name, p in models.items()}
+    figures = {name: score([truth], [[p]], genes, spread) for name, p in models.items()}
+    if scored.half_widths is not None and card.intervals is not None:
+        limits = card.intervals.spread([card.genes.index(g) for g in scored.genes])
+        found = coverage(scored.truth, scored.predicted, scored.half_widths, limits)
+        figures[model_name(card)]["intervals"] = {**found, "held_out": card.intervals.held_out}
+    return figures
 
 
 def model_name(card: Card) -> str:

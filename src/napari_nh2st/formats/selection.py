@@ -83,7 +83,7 @@ class Selection:
             keep = self.region.contains(prediction.places.centres)
             if not keep.any():
                 raise Nh2stError(f"nothing is predicted in the region {self.record[REGION]}: predict it first")
-            part = replace(prediction, places=prediction.places.select(keep), hidden=prediction.hidden[keep])
+            part = prediction.select(keep)
         return replace(part, provenance={**prediction.provenance, **command, **self.record})
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from napari_nh2st.model.intervals import Intervals
 from napari_nh2st.targets import LN1P_CP10K, TARGETS, SpotCounts, Target
 
 SCHEMA_VERSION = 1
@@ -203,6 +204,10 @@ class Card(_Strict):
     base: str | None = Field(default=None, description="name and hash of the model it was fine-tuned from")
     encoder_hash: str | None = None
     evaluation: Evaluation | None = None
+    intervals: Intervals | None = Field(
+        default=None,
+        description="how far held-out spots lay from their predictions; None if not known",
+    )
     recipe: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     predictor: PredictorFacts | None = Field(
@@ -220,6 +225,9 @@ class Card(_Strict):
             raise ValueError("the panel names a gene twice")
         if any(len(of) != n for of in (self.gene_means, self.gene_stds, self.ensembl) if of is not None):
             raise ValueError(f"the panel has {n} genes, but gene_means, gene_stds or ensembl has another length")
+        known = self.gene_means is not None and self.gene_stds is not None
+        if self.intervals is not None and not (known and len(self.intervals.widths[0]) == n):
+            raise ValueError("intervals need gene_means, gene_stds and a width for each gene")
         if self.label_recipe == OTHER and self.predictor is None:
             raise ValueError("a label recipe of its own is for other people's models")
         return self
@@ -319,6 +327,8 @@ class Card(_Strict):
         changes["label_facts"] = {
             name: [of[row] for row in picked] if isinstance(of, list) else of for name, of in self.label_facts.items()
         }
+        if self.intervals is not None:
+            changes["intervals"] = self.intervals.only(picked)
         if self.evaluation is not None:
             figures = {gene: self.evaluation.genes[gene] for gene in genes if gene in self.evaluation.genes}
             changes["evaluation"] = self.evaluation.model_copy(update={"genes": figures})

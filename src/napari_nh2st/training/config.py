@@ -190,6 +190,11 @@ class TrainingConfig(BaseModel):
         title="train again on all spots",
         description="when the held-out blocks have been scored, train once more, on all spots",
     )
+    intervals: bool = Field(
+        default=True,
+        description="work out how far predictions lie from measurements: with train head, train up to four times more, "
+        "each time without some of the tissue; otherwise from the held-out blocks",
+    )
     device: str = Field(
         default="auto", description="where to compute: auto, cpu, cuda, cuda:1 (a second graphics card), or mps (Apple)"
     )

@@ -23,10 +23,9 @@ from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression, samples_of
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.folder import Model, load_model, put_reference, save_model
+from napari_nh2st.model.folder import Model, load_model, put_reference, save_card, save_model
 from napari_nh2st.terminal import say
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data.data_module import to_device
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.begin import (
@@ -39,6 +38,7 @@ from napari_nh2st.training.run.begin import (
 )
 from napari_nh2st.training.run.checkpoints import next_epoch, remove_damaged
 from napari_nh2st.training.run.control import RunControl, StoppedEarly
+from napari_nh2st.training.run.cross_fit import HeldOutSpots, cross_fit, predict_held_out
 from napari_nh2st.training.run.finished_run import FinishedRun
 from napari_nh2st.training.run.held_out_reporter import HeldOutReporter
 from napari_nh2st.training.run.preparation import Preparation
@@ -257,8 +257,12 @@ def _train(
     if trained is None:
         raise NotFinite(f"{broken}: the best epoch before that is kept; start again with a lower learning_rate")
 
+    early = trained.best_epoch if trained.last_epoch + 1 < settings.config.epochs else None
+    spots = _held_out_spots(preparation, setup, blocks, early, learnt_before)
+    if spots is not None and is_first_process():
+        save_card(spots.calibrate(card), folder.model)
     if settings.config.refit and not control.requests.stop_asked:
-        _refit(preparation, card, trained)
+        _refit(preparation, card, trained.steps, early, spots)
     return FinishedRun(folder.path, folder.model, settings, setup.sections, blocks, held_out, learnt_before)
 
 
@@ -293,20 +297,41 @@ def _report_start(first: TrainingPass, resume: bool) -> None:
 
 def _best_on_blocks(first: TrainingPass) -> list[HeldOutBlock]:
     """Load the best epoch's weights into the network, and predict the held-out blocks with them."""
-    module, device = NH2STModule(first.setup, 1), choose_device(first.setup.config.device)
+    module = NH2STModule(first.setup, 1)
     _load(module, first.folder.best)
-    module.to(device).eval()
-    with torch.inference_mode():
-        for section, parts in first.data.held_out():
-            module.validation_step((section, to_device(parts, device)), section)
-    module.cpu()
-    return module.held_out()
+    return predict_held_out(module, first.data, first.setup.config.device)
 
 
-def _refit(preparation: Preparation, card: Card, trained: TrainedPass) -> None:
+def _held_out_spots(
+    preparation: Preparation,
+    setup: TrainingSetup,
+    blocks: Sequence[HeldOutBlock],
+    last_epoch: int | None,
+    learnt_before: Sequence[str],
+) -> HeldOutSpots | None:
+    """Predict spots with models that have not learnt from them, for the intervals; None if the run is asked to stop.
+
+    Where more than the head is trained, or by several processes, further trainings take too long: the held-out blocks
+    have to do.
+    """
+    config = preparation.settings.config
+    if not config.intervals or preparation.control.requests.stop_asked:
+        return None
+    if setup.embedded is None or config.devices * config.nodes > 1:
+        pairs = zip(setup.sections, blocks, strict=True)
+        return HeldOutSpots("blocks", [b for s, b in pairs if s.name not in learnt_before])
+    try:
+        return cross_fit(preparation, setup.card, last_epoch=last_epoch, learnt_before=learnt_before)
+    except (Cancelled, NotFinite):
+        return None
+
+
+def _refit(
+    preparation: Preparation, card: Card, steps_before: int, last_epoch: int | None, spots: HeldOutSpots | None
+) -> None:
     """Train once more on all spots, the held-out ones included, and let that model take the folder over.
 
-    The card's figures stay those of the first training: no spot that a model has learnt from can say how good it is.
+    The card's figures stay those of the trainings before: no spot that a model has learnt from can say how good it is.
     Stopped halfway, the first model stays.
     """
     folder, control, config = preparation.folder, preparation.control, preparation.settings.config
@@ -315,12 +340,12 @@ def _refit(preparation: Preparation, card: Card, trained: TrainedPass) -> None:
         section.held_out[:] = False
     L.seed_everything(preparation.settings.seed, verbose=False)
     setup = preparation.set_up(card)
-    early = trained.best_epoch if trained.last_epoch + 1 < config.epochs else None
-    second = TrainingPass(setup, folder, control, before=(config.epochs, trained.steps), last_epoch=early)
+    second = TrainingPass(setup, folder, control, before=(config.epochs, steps_before), last_epoch=last_epoch)
     module = second.run().module
     if not control.requests.stop_asked:
         _load(module, second.checkpoint)
-        _save(setup, refitted_card(card, setup), folder)
+        card = refitted_card(card, setup)
+        _save(setup, card if spots is None else spots.calibrate(card), folder)
 
 
 def _load(module: NH2STModule, file: Path) -> None:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import lightning as L
 
-from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.setup import set_up_training
 from napari_nh2st.training.network.starting_point import StartingPoint
-from napari_nh2st.training.run.control import RunControl
-from napari_nh2st.training.run.run_folder import RunFolder
-from napari_nh2st.training.run.training_pass import TrainingPass
+from napari_nh2st.training.run.aside import train_aside
 from napari_nh2st.training.sections.section import Section
-from napari_nh2st.training.trainer import quiet
 
 
 def train_sections(
@@ -61,10 +55,5 @@ def train_sections(
     L.seed_everything(seed, verbose=False)
     start = StartingPoint(encoder=encoder)
     setup = set_up_training(sections, card, config, seed, start=start, cancelled=cancelled)
-    with quiet(), TemporaryDirectory() as temporary:
-        folder = RunFolder(Path(temporary))
-        control = RunControl.of(folder, cancelled)
-        TrainingPass(setup, folder, control, checkpoints=False).run()
-    if control.requests.stop_asked:
-        raise Cancelled
+    train_aside(setup, cancelled)
     return setup.finish(), setup.card
