@@ -1,12 +1,17 @@
+import shutil
+
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
 from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.errors import SampleError
+from napari_nh2st.evaluation.coverage import coverage, coverage_words
 from napari_nh2st.evaluation.protocol import evaluate, predict_spots, split_kind
 from napari_nh2st.expression import labels, read_expression, read_sheet
 from napari_nh2st.model.card import TrainingSample
+from napari_nh2st.model.folder import load_model, save_card
+from napari_nh2st.model.intervals import fit_intervals
 from support.models import small_card, small_model
 from support.sections import GENES, sheet
 
@@ -37,6 +42,31 @@ def test_figures_equal_scipy_s_on_the_same_spots(samples, model):
     assert scores["mse_ratio"] == pytest.approx(((truth - scored.predicted) ** 2).mean() / profile, rel=1e-3)
     low, high = scores["ci"]["pcc_mean"]
     assert low <= scores["pcc_mean"] <= high
+
+
+def test_a_model_with_intervals_is_told_what_they_hold(samples, model, tmp_path):
+    truth, predicted = (
+        getattr(predict_spots(read_sheet(samples)[0], model, OPTIONS), k) for k in ("truth", "predicted")
+    )
+    intervals = fit_intervals(model.card, [truth], [predicted], "blocks")
+    shutil.copytree(model.path, copy := tmp_path / "m")
+    save_card(model.card.model_copy(update={"intervals": intervals}), copy)
+    scores = evaluate(samples, load_model(copy), options=OPTIONS)["splits"][0]["models"]
+    found = scores["nh2st-context"]["intervals"]
+    assert found["claimed"] == 0.9
+    assert found["held"] == pytest.approx(0.9, abs=0.02)  # calibrated on these very spots
+    assert found["genes_low"] <= found["held"] <= found["genes_high"]
+    assert found["held_out"] == "blocks"
+    assert "intervals" not in scores["mean-profile"]
+    assert "hold 90%" in coverage_words(found) or "hold 91%" in coverage_words(found)
+
+
+def test_coverage_counts_what_lies_within():
+    truth = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])
+    widths = np.full((4, 2), 1.0)
+    found = coverage(truth, np.ones((4, 2)), widths, np.array([2.0, 0.5]))
+    assert (found["held"], found["not_informative"]) == (0.875, 0.5)
+    assert found["width"] == pytest.approx(1 / truth[:, 0].std(), abs=1e-3)  # the gene that does not vary has no unit
 
 
 def test_the_kind_follows_from_patients_not_from_sections(samples):

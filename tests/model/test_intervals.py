@@ -48,7 +48,7 @@ def test_new_spots_of_the_same_kind_are_held_as_often_as_claimed_wherever_they_l
     assert np.abs(held.mean(axis=0) - level).max() < 0.03
     where = activity(predicted)
     for part in np.array_split(np.argsort(where), 3):  # a constant width would miss the lower third, and be vain above
-        assert abs(held[part].mean() - level) < 0.03
+        assert abs(held[part].mean() - level) < 0.05
 
 
 def test_errors_that_are_the_same_everywhere_give_the_same_width_everywhere():
@@ -132,7 +132,7 @@ def test_a_card_whose_intervals_do_not_fit_is_refused():
         {"low": 5.0},
         {"spreads": [[-1.0] * GENES] * 3},
     ):
-        with pytest.raises(ValueError, match="intervals|fit|greater"):
+        with pytest.raises(ValueError, match=r"intervals|fit|greater"):
             Card.model_validate({**good, "intervals": {**good["intervals"], **wrong}})
     with pytest.raises(ValueError, match="gene_stds"):
         Card.model_validate({**good, "gene_stds": None})

@@ -77,6 +77,9 @@ def test_the_card_says_what_was_done(run):
     trust = card.evaluation.genes["DARK"]
     assert trust.low <= trust.pcc <= trust.high
     assert card.recipe["seed"] == 0
+    assert (
+        card.intervals is None
+    )  # of the whole network there are the blocks alone, 24 spots: too few to claim anything
     assert (run / "model" / "README.md").read_text().startswith("---")
 
 
@@ -115,6 +118,8 @@ def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_
     finetune(samples, tmp_path / "once", config=settings(pretrain_steps=2, refit=False), seed=1, progress=False)
     card, once = load_card(straight / "model"), load_card(tmp_path / "once" / "model")
     assert card.evaluation == once.evaluation
+    assert (card.intervals.held_out, card.intervals.spots) == ("patients", 50)  # by models that knew the other one
+    assert card.intervals.widths == once.intervals.widths or card.gene_stds != once.gene_stds
     assert [t.spots for t in card.training] == [25, 25]
     assert all(t.spots < 25 for t in once.training)
     assert (once.architecture.landmarks, card.architecture.landmarks) == (42, 48)  # of 42 spots, of 50 at most 48

@@ -205,6 +205,7 @@ def _print_report(report: dict[str, Any], as_json: bool) -> None:
 
 def _print_splits(report: dict[str, Any]) -> None:
     """Print a line for each section and model; below, what the paired differences of each split say."""
+    from napari_nh2st.evaluation.coverage import coverage_words
     from napari_nh2st.evaluation.report_words import in_order, split_name
 
     print(
@@ -222,6 +223,9 @@ def _print_splits(report: dict[str, Any]) -> None:
                 f"{given:>11} {residuals:>9} {m['pcc_median']:7.3f} {ratio:>8} {m['n_constant']:8} {m['n_lacking']:7}"
             )
     for split in report["splits"]:
+        for name, m in split["models"].items():
+            if "intervals" in m:
+                print(f"{split_name(split)}, {name}: {coverage_words(m['intervals'])}")
         for sentence in (split.get("pairs") or {}).get("says", ()):
             print(f"{split_name(split)}: {sentence}")
 

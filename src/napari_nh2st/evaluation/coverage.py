@@ -53,5 +53,5 @@ def coverage_words(figures: dict[str, Any]) -> str:
     said = "as claimed" if abs(off) < 0.5 else f"{abs(off):.0f} points {'more' if off > 0 else 'fewer'} than claimed"
     return (
         f"intervals that claim to hold {100 * figures['claimed']:.0f}% of the measured values hold "
-        f"{100 * figures['held']:.0f}%, {said}; half of one is {figures['width']:.2f} of the section's standard deviation"
+        f"{100 * figures['held']:.0f}%, {said}; half of one is {figures['width']:.2f} of the section's SD"
     )

@@ -40,9 +40,15 @@ _HOW_TO_READ = """\
 - Genes, and the 50 most variable of them, were chosen on the training sections alone.
 - Intervals are 95%, from a block bootstrap over the spots: neighbouring spots are drawn together. They say what other
   spots of the same section would have given, not what another patient would. ± is the standard deviation over seeds.
+<<<<<<< HEAD
 - Differences are taken draw by draw, on the same spots for both models, so their intervals are narrower than those of
   the models suggest. *Ahead* and *behind*: the interval lies on one side of 0. One in twenty such intervals misses the
   truth.
+=======
+- Intervals of predictions: the share of measured values that they hold, beside the share that they claim to hold, over
+  all genes and for the 5th and the 95th percentile of genes. One is not informative if it is as wide as the gene varies
+  over the training spots.
+>>>>>>> ef1d8ff (Intervals of a prediction: half-widths from spots that models have not learnt from, on the card, in Python and in the report of a section)
 - Same-patient splits are optimistic: the model has seen tissue of the same tumour. Only cross-patient splits say
   something of a new patient, and each is one patient.
 - Coordinates-knn sees no image. Where it scores high, position alone explains much of the expression.
@@ -183,6 +189,7 @@ def _split(split: Mapping[str, Any]) -> list[str]:
     if models:
         parts.append(_main_table(models))
     parts += _pairs(split.get("pairs"))
+    parts += _coverage(models)
     alarm = _alarm(split.get("leak_alarm"))
     parts += [alarm] if alarm else []
     named = _named_genes(models)
@@ -232,6 +239,22 @@ def _pairs(pairs: Mapping[str, Any] | None) -> list[str]:
     rows = [[name, *(difference(others[name].get(key)) for key in figures)] for name in in_order(others)]
     heading = f"### {main} less every other model, paired"
     return [*_bullets(heading, pairs.get("says") or []), table(["model", *(FIGURES[key] for key in figures)], rows)]
+
+
+def _coverage(models: Mapping[str, Any]) -> list[str]:
+    """Say of each model with intervals how many measured values they hold, and how wide they are for that."""
+    rows = []
+    for name in in_order(models):
+        found = models[name].get("intervals")
+        if found:
+            shares = (found["claimed"], found["held"], found["genes_low"], found["genes_high"])
+            claimed, held, low, high = (f"{100 * share:.0f}%" for share in shares)
+            vain = f"{100 * found['not_informative']:.0f}%"
+            rows.append(
+                [name, claimed, f"{held} ({low} to {high} of genes)", number(found["width"]), vain, found["held_out"]]
+            )
+    head = ["model", "claimed", "held", "half-width / section's SD", "not informative", "calibrated on unseen"]
+    return ["### Intervals of predictions", table(head, rows)] if rows else []
 
 
 def _interval_table(models: Mapping[str, Any]) -> str:

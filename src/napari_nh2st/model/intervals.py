@@ -36,6 +36,7 @@ HELD_OUT = {
 
 _LEAST_SPREAD = 1e-3  # in label units, as in training
 _LEAST_SCORE = 0.05  # of a gene's spread: the logarithm of a spot that was met by chance says nothing
+_SHARE = 0.75  # of the slope that fits best: of a new patient, errors depend less on it (docs/results.md)
 _ENDS = 2.0  # percent of held-out spots beyond either end of the activities that a difficulty is given for
 
 F32 = npt.NDArray[np.float32]
@@ -155,7 +156,7 @@ def fit_intervals(
     centre, slope = float(steps.mean()), 0.0
     if (variance := float(steps.var())) > 0:
         size = np.log(np.maximum(error / spread, _LEAST_SCORE)).mean(axis=1)
-        slope = float(((steps - centre) * (size - size.mean())).mean() / variance)
+        slope = _SHARE * float(((steps - centre) * (size - size.mean())).mean() / variance)
     scores = np.sort(error / np.exp(slope * (steps - centre))[:, None], axis=0)
     distances = np.sort(np.abs(truth - mean), axis=0)
     return Intervals(
