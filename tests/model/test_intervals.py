@@ -19,7 +19,7 @@ def card(**more) -> Card:
     return small_card(n_genes=GENES, gene_means=[1.0] * GENES, gene_stds=STD.tolist(), **more)
 
 
-def spots(n: int, seed: int, slope: float = -1.0) -> tuple[np.ndarray, np.ndarray]:
+def spots(n: int, seed: int, slope: float = -0.6) -> tuple[np.ndarray, np.ndarray]:
     """Measured and predicted values: the less is predicted of everything, the larger the errors."""
     rng = np.random.default_rng(seed)
     activity = rng.normal(0, 0.5, n)
@@ -28,7 +28,7 @@ def spots(n: int, seed: int, slope: float = -1.0) -> tuple[np.ndarray, np.ndarra
     return (predicted + errors).astype(np.float32), predicted.astype(np.float32)
 
 
-def fitted(n: int = 2000, slope: float = -1.0) -> Card:
+def fitted(n: int = 2000, slope: float = -0.6) -> Card:
     measured, predicted = spots(n, 0, slope)
     found = fit_intervals(
         card(), [measured[: n // 2], measured[n // 2 :]], [predicted[: n // 2], predicted[n // 2 :]], "sections"

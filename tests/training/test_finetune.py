@@ -119,7 +119,6 @@ def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_
     card, once = load_card(straight / "model"), load_card(tmp_path / "once" / "model")
     assert card.evaluation == once.evaluation
     assert (card.intervals.held_out, card.intervals.spots) == ("patients", 50)  # by models that knew the other one
-    assert card.intervals.widths == once.intervals.widths or card.gene_stds != once.gene_stds
     assert [t.spots for t in card.training] == [25, 25]
     assert all(t.spots < 25 for t in once.training)
     assert (once.architecture.landmarks, card.architecture.landmarks) == (42, 48)  # of 42 spots, of 50 at most 48

@@ -40,15 +40,12 @@ _HOW_TO_READ = """\
 - Genes, and the 50 most variable of them, were chosen on the training sections alone.
 - Intervals are 95%, from a block bootstrap over the spots: neighbouring spots are drawn together. They say what other
   spots of the same section would have given, not what another patient would. ± is the standard deviation over seeds.
-<<<<<<< HEAD
 - Differences are taken draw by draw, on the same spots for both models, so their intervals are narrower than those of
   the models suggest. *Ahead* and *behind*: the interval lies on one side of 0. One in twenty such intervals misses the
   truth.
-=======
 - Intervals of predictions: the share of measured values that they hold, beside the share that they claim to hold, over
   all genes and for the 5th and the 95th percentile of genes. One is not informative if it is as wide as the gene varies
   over the training spots.
->>>>>>> ef1d8ff (Intervals of a prediction: half-widths from spots that models have not learnt from, on the card, in Python and in the report of a section)
 - Same-patient splits are optimistic: the model has seen tissue of the same tumour. Only cross-patient splits say
   something of a new patient, and each is one patient.
 - Coordinates-knn sees no image. Where it scores high, position alone explains much of the expression.
