@@ -34,6 +34,7 @@ RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 # The rooms inside a package, by the same rule.
 ROOMS = {
     "training": [
+        {"objectives"},
         {"config", "trainer"},
         {"sections"},
         {"data"},

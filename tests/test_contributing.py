@@ -126,3 +126,35 @@ def test_a_setting_stands_in_the_form(settings):
     draft.change("gradient_limit", 2.0)
     assert draft.explicit() == {"gradient_limit": 2.0}
     assert np.isclose(draft.result().gradient_limit, 2.0)
+
+
+def test_a_head_keeps_the_contract(monkeypatch, tmp_path):
+    from napari_nh2st.model.heads import table
+
+    blocks = examples("A head")
+    new_module(monkeypatch, "src/napari_nh2st/model/heads/ring.py", blocks["src/napari_nh2st/model/heads/ring.py"])
+    row = run(blocks["src/napari_nh2st/model/heads/table.py"], "table.py", vars(table))["RING"]
+    monkeypatch.setitem(table.HEADS, row.name, row)
+    kept = contract("test_heads_contract")
+    tests = [test for name, test in vars(kept).items() if name.startswith("test_")]
+    tests = [test for test in tests if list(inspect.signature(test).parameters) == ["name"]]
+    assert len(tests) >= 8
+    for test in tests:
+        test("ring")
+    kept.test_save_and_load_to_the_byte("ring", tmp_path)
+    contract("test_objectives_contract").test_an_objective_teaches_the_head_and_itself("info-nce", "ring")
+
+
+def test_an_objective_keeps_the_contract(monkeypatch):
+    from napari_nh2st.training.objectives import table
+
+    blocks = examples("An objective")
+    path = "src/napari_nh2st/training/objectives/early.py"
+    new_module(monkeypatch, path, blocks[path])
+    row = run(blocks["src/napari_nh2st/training/objectives/table.py"], "table.py", vars(table))["EARLY"]
+    monkeypatch.setitem(table.OBJECTIVES, row.name, row)
+    kept = contract("test_objectives_contract")
+    kept.test_the_objective_s_row_says_what_it_is("early")
+    kept.test_an_objective_teaches_the_head_and_itself("early", "context")
+    kept.test_unknown_labels_change_no_loss("early")
+    kept.test_a_step_of_one_spot_is_no_trouble("early")

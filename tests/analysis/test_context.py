@@ -12,6 +12,7 @@ from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF, TileSet
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folder import decoder_of
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.slides import TissueMask, open_slide
 from support.models import small_card, small_model
 from support.slides import picture, tiff
@@ -32,7 +33,7 @@ def models(tmp_path_factory):
     alone = Architecture(width=4, stride=16, dim=16, hidden=12, heads=4, neighbours=False)
     looking = small_model(folder, "context")
     with torch.no_grad():  # an untrained one hardly heeds its neighbours
-        looking.net.to_hidden[0].weight[:, 16:] *= 30
+        looking.net.head.to_hidden[0].weight[:, 16:] *= 30
     return {
         "context": looking,
         "paper": small_model(folder, "paper"),
@@ -55,7 +56,7 @@ def fresh(one, place, present):
     seen = one.embed(TileSet.at(inside, scale=one.scale, pitch=model.card.pitch))
     nodes = torch.from_numpy(seen)[None].expand(len(present), -1, -1)
     with torch.inference_mode():
-        hidden = model.net.hidden_vectors(nodes[:, SELF], nodes, torch.from_numpy(present))
+        hidden = model.net.hidden_vectors(Seen(nodes, torch.from_numpy(present)))
         return model.net.decoder(hidden).numpy()
 
 

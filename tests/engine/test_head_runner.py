@@ -10,6 +10,7 @@ from napari_nh2st.engine.model_runner import ModelRunner
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.folded_head import FoldedHead
+from napari_nh2st.model.heads.seen import Seen
 
 CPU = torch.device("cpu")
 
@@ -26,8 +27,7 @@ def neighbourhoods(net, cells=300, places=500):
 
 def plainly(net, cells, own, nine, present):
     with torch.inference_mode():
-        tensors = (torch.from_numpy(a) for a in (cells[own], cells[nine], present))
-        return net.hidden_vectors(*tensors).numpy()
+        return net.hidden_vectors(Seen(*(torch.from_numpy(a) for a in (cells[nine], present)))).numpy()
 
 
 def assert_same(a, b):

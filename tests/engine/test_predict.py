@@ -17,6 +17,7 @@ from napari_nh2st.engine.store import open_prediction, save_prediction
 from napari_nh2st.errors import Cancelled, MppNeeded, Nh2stError
 from napari_nh2st.geometry import SELF, Box, TileSet
 from napari_nh2st.model.card import TrainingSample
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.slides import TissueMask, open_slide
 from support.models import small_card
@@ -62,7 +63,7 @@ def by_brute_force(slide, model, places):
 
     with torch.inference_mode():
         near = torch.stack([torch.stack([embed(*c) for c in nine]) for nine in centres])
-        hidden = net.hidden_vectors(near[:, SELF], near, torch.from_numpy(present))
+        hidden = net.hidden_vectors(Seen(near, torch.from_numpy(present)))
         return net.decoder(hidden).numpy()
 
 

@@ -16,6 +16,7 @@ from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideError
 from napari_nh2st.geometry import SELF, Box, TileSet
 from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.slides import TissueMask, open_slide
 from support.slides import picture, tiff
@@ -146,7 +147,7 @@ def test_a_quick_look_is_the_patch_alone(slide, context):
     alone[:, SELF] = True
     with torch.inference_mode():
         cells = context.net.encode(normalise(torch.from_numpy(patches)))[:, :, 0, 0]
-        expected = context.net.hidden_vectors(cells, cells[:, None].expand(-1, 9, -1), torch.from_numpy(alone)).numpy()
+        expected = context.net.hidden_vectors(Seen(cells[:, None].expand(-1, 9, -1), torch.from_numpy(alone))).numpy()
     assert_same(quick, expected)
 
 
@@ -395,9 +396,7 @@ def test_hidden_is_the_stream_and_neighbours_can_be_taken_away(slide, model):
     at = np.clip(centres.reshape(-1, 2), 0, None)
     seen = one.embed(TileSet.at(at, scale=one.scale, pitch=model.card.pitch)).reshape(len(places), 9, -1)
     with torch.inference_mode():
-        fresh = model.net.hidden_vectors(
-            torch.from_numpy(seen[:, SELF]), torch.from_numpy(seen), torch.from_numpy(present)
-        ).numpy()
+        fresh = model.net.hidden_vectors(Seen(torch.from_numpy(seen), torch.from_numpy(present))).numpy()
     assert_same(found.astype(np.float32), fresh)
 
 

@@ -17,8 +17,11 @@ from napari_nh2st.errors import ModelError
 from napari_nh2st.model.convert import convert_checkpoint
 from napari_nh2st.model.encoder_file import load_encoder
 from napari_nh2st.model.folder import load_model
-from napari_nh2st.model.losses import paper_contrast
-from napari_nh2st.model.nh2st import loss_of
+from napari_nh2st.model.heads.seen import Seen
+from napari_nh2st.training.objectives.contrast import paper_contrast
+from napari_nh2st.training.objectives.paper_contrast import PaperContrast
+from napari_nh2st.training.objectives.table import PublishedContrastOptions
+from support.models import step_of
 
 WIDTH, D, HIDDEN, GENES = 4, 16, 12, 5
 FLAT = 49 * 8 * WIDTH
@@ -174,25 +177,48 @@ def test_every_branch_gives_the_same_numbers(tmp_path, genes, prefix):
     with torch.no_grad():
         expected = net(patches, expression)
         maps = torch.stack([model.net.encoder(p) for p in patches])
-        out = model.net.branches(maps, everywhere, expression, everywhere)
+        objective = PaperContrast(PublishedContrastOptions(), model.card.architecture, GENES).eval()
+        objective.load_state_dict(for_losses(net.state_dict()))
+        step = step_of(model.net, Seen(maps, everywhere), expression, everywhere)
+        pairs = objective.pairs(step)
         embedding = model.net.encode(patches[:, 4])
-        alone = model.net.decoder(model.net.hidden_vectors(embedding, embedding[:, None].expand(-1, 9, -1), everywhere))
-    found = (out.prediction, out.spot_image, out.spot_gene, out.near_image, out.near_gene)
+        alone = model.net.decoder(model.net.hidden_vectors(Seen(embedding[:, None], everywhere[:, :1])))
+    found = (step.prediction, pairs.spot_image, pairs.spot_gene, pairs.near_image, pairs.near_gene)
     for name, e, f in zip(("prediction", "z_sp", "z_sg", "z_np", "z_ng"), expected, found, strict=True):
         assert torch.allclose(e, f, atol=1e-5), (name, (e - f).abs().max())
         assert e.std() > 0.01, name
     assert torch.allclose(alone, expected[0], atol=1e-5)
-    target = expression[:, 4]
-    prediction, *z = expected
-    loss = F.mse_loss(prediction, target) + paper_contrast(*z[:2]) + 0.5 * paper_contrast(*z[2:])
-    assert torch.isclose(loss_of(model.net, out, target, 1.0, 0.5), loss, atol=1e-5)
+    _, *z = expected
+    loss = paper_contrast(*z[:2]) + 0.5 * paper_contrast(*z[2:])
+    assert torch.isclose(objective(step), loss, atol=1e-5)
+
+
+def for_losses(state):
+    """What of a checkpoint the losses alone need, by the names of our objective."""
+    block = "cross_encoder.fusion_layer.layers.0."
+    names = {
+        "exp_encoder.": "gene_encoder.",
+        "neighbor_exp_encoder.layer1.conv.": "gene_graph.conv1.",
+        "neighbor_exp_encoder.layer2.conv.": "gene_graph.conv2.",
+        block + "0.norm.": "cross.norm1.",
+        block + "0.fn.to_q.": "cross.to_q.",
+        block + "0.fn.to_kv.": "cross.to_kv.",
+        block + "0.fn.to_out.0.": "cross.to_out.",
+        block + "1.norm.": "cross.norm2.",
+        block + "1.fn.net.": "cross.mlp.",
+        "cross_encoder.norm.": "cross.norm.",
+    }
+    return {b + k.removeprefix(a): v for a, b in names.items() for k, v in state.items() if k.startswith(a)}
 
 
 def test_the_card_says_what_is_known_and_what_is_not(tmp_path, genes, state):
     told = []
     extra = {"valid_metric.total": torch.tensor(3.0)}
     out = convert_checkpoint(saved(tmp_path, state | extra), genes, tmp_path / "m", mpp=0.694, progress=told.append)
-    assert told == ["left out, no part of the network: fc_global, fc_neighbor, fc_nuclei, fc_target, valid_metric"]
+    assert told == [
+        "left out, for its losses alone: cross_encoder, exp_encoder, neighbor_exp_encoder",
+        "left out, no part of the network: fc_global, fc_neighbor, fc_nuclei, fc_target, valid_metric",
+    ]
     model = load_model(out)
     card, arch = model.card, model.card.architecture
     assert (arch.variant, arch.width, arch.stride, arch.dim, arch.hidden, arch.heads) == ("paper", 4, 32, 16, 12, 8)
@@ -246,11 +272,10 @@ def without(state, key):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda s: without(s, "decoder.fc1.bias"), r"nothing for to_hidden\.bias"),
+        (lambda s: without(s, "decoder.fc1.bias"), r"nothing for head\.to_hidden\.bias"),
         (lambda s: s | {"fc.weight": torch.zeros(D, FLAT + 1)}, "size mismatch"),
-        (lambda s: s | {"exp_encoder.2.weight": torch.zeros(D, D)}, r"gene_encoder\.2\.weight"),
-        (lambda s: a_net(blocks=2).state_dict(), r"fusion_layer\.layers\.1"),
-        (lambda s: a_net(ratio=2).state_dict(), r"cross\.mlp"),
+        (lambda s: s | {"decoder.fc3.weight": torch.zeros(D, D)}, r"decoder\.fc3\.weight"),
+        (lambda s: s | {"neighbor_encoder.layer1.conv.more": torch.zeros(D)}, r"image_graph\.conv1\.more"),
         (lambda s: {}, "no weights"),
         (lambda s: {"head.weight": torch.zeros(2)}, "neither"),
     ],
@@ -304,7 +329,9 @@ def test_a_checkpoint_of_an_encoder_becomes_an_encoder_file(tmp_path):
     parts, ckpt = encoder_checkpoint(tmp_path)
     told = []
     out = convert_checkpoint(ckpt, None, tmp_path / "encoder.safetensors", progress=told.append)
-    assert told == ["left out, no part of the network: fc, projection"]
+    assert told == [
+        "left out, no part of the network: fc, projection",
+    ]
     x = torch.randn(2, 3, 128, 128)
     assert torch.allclose(load_encoder(out)(x), parts(x), atol=1e-5)
     with safe_open(out, framework="pt") as file:

@@ -10,6 +10,7 @@ from napari_nh2st.model import folded_head
 from napari_nh2st.model import linear as products
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.folded_head import FoldedHead
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.linear import linear
 from napari_nh2st.model.nh2st import build
 
@@ -26,8 +27,8 @@ def net_of(**more):
             if isinstance(module, nn.LayerNorm):
                 module.weight.uniform_(0.5, 2)
                 module.bias.normal_()
-        net.image_graph.conv1.bias.normal_()
-        net.image_graph.conv2.bias.normal_()
+        net.head.image_graph.conv1.bias.normal_()
+        net.head.image_graph.conv2.bias.normal_()
         if net.kernel_head is not None:
             net.kernel_head.mean.normal_()
             net.kernel_head.std.uniform_(0.2, 2)  # some numbers are clipped
@@ -61,7 +62,7 @@ def test_it_is_the_plain_formula(more, index):
     cells, own, nine, present = neighbourhoods(net)
     head = FoldedHead(net)
     folded = head.look(head.prepare(cells), own.to(index), nine.to(index), present)
-    plain = net.hidden_vectors(cells[own], cells[nine], present)
+    plain = net.hidden_vectors(Seen(cells[nine], present))
     assert folded.shape == plain.shape == (40, net.decoder.in_features)
     # single precision, products of up to some hundred numbers in another order
     assert torch.allclose(folded, plain, rtol=1e-4, atol=1e-4 * plain.std())
@@ -72,11 +73,11 @@ def test_keys_far_from_zero_are_still_normalised_alike():
     """Layer norm of the keys is a difference of squares here: it may not lose what a common offset leaves."""
     net = net_of()
     with torch.no_grad():
-        net.token[1].bias.fill_(30)
+        net.head.token[1].bias.fill_(30)
     cells, own, nine, present = neighbourhoods(net)
     head = FoldedHead(net)
     folded = head.look(head.prepare(cells), own, nine, present)
-    plain = net.hidden_vectors(cells[own], cells[nine], present)
+    plain = net.hidden_vectors(Seen(cells[nine], present))
     assert torch.allclose(folded, plain, rtol=1e-3, atol=1e-3 * plain.std())
 
 

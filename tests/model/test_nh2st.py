@@ -6,9 +6,12 @@ from torch.nn import functional as F
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.cross_attention import CrossAttention
 from napari_nh2st.model.encoder import BasicBlock, ResNet18
-from napari_nh2st.model.nh2st import CrossAttention, build, loss_of, masked_mean
-from support.models import small_card
+from napari_nh2st.model.heads.seen import Seen
+from napari_nh2st.model.hypergraph import masked_mean
+from napari_nh2st.model.nh2st import build
+from support.models import small_card, step_of
 
 
 def net_of(variant, n_genes=6):
@@ -58,7 +61,7 @@ def test_paper_flattens_the_target_by_place_and_the_neighbours_by_channel():
     net = net_of("paper")
     maps = torch.randn(2, net.encoder.channels, 7, 7)
     by_hand = torch.stack([maps[:, c, i, j] for i in range(7) for j in range(7) for c in range(maps.shape[1])], dim=1)
-    assert torch.allclose(net.target_token(maps), net.target(by_hand))
+    assert torch.allclose(net.head.embed(maps), net.head.target(by_hand))
 
 
 def test_paper_s_cross_attention_over_one_token_is_the_formula():
@@ -72,19 +75,6 @@ def test_paper_s_cross_attention_over_one_token_is_the_formula():
     assert torch.allclose(x(kv[:, None], q), x.norm(z), atol=1e-6)
 
 
-def test_paper_s_branches_follow_the_published_order():
-    net = net_of("paper")
-    maps, present, expression, _ = batch(net)
-    known = torch.ones_like(present)
-    out = net.branches(maps, present, expression, known)
-    h_sp, h_sg = net.target_token(maps[:, SELF]), net.gene_encoder(expression[:, SELF])
-    z_sp = net.cross(h_sg[:, None], h_sp)
-    assert torch.allclose(out.spot_image, z_sp, atol=1e-5)
-    assert torch.allclose(out.spot_gene, net.cross(z_sp[:, None], h_sg), atol=1e-5)
-    assert torch.allclose(out.prediction, net.decoder(net.to_hidden(h_sp)), atol=1e-5)
-    assert out.near_image.shape == out.near_gene.shape == (5, 16)
-
-
 def test_paper_cannot_see_its_neighbours_and_context_can():
     for variant, sees in (("paper", False), ("context", True)):
         net = net_of(variant)
@@ -92,83 +82,15 @@ def test_paper_cannot_see_its_neighbours_and_context_can():
         present = torch.ones(4, 9, dtype=torch.bool)
         other = embeddings.clone()
         other[:, 0] += 5
-        before = net.hidden_vectors(embeddings[:, SELF], embeddings, present)
-        after = net.hidden_vectors(other[:, SELF], other, present)
+        before, after = (net.hidden_vectors(Seen(e, present)) for e in (embeddings, other))
         assert torch.allclose(before, after) is not sees
-
-
-def test_context_ignores_absent_neighbours():
-    net = net_of("context")
-    embeddings = torch.randn(4, 9, net.embedding_dim)
-    present = torch.ones(4, 9, dtype=torch.bool)
-    present[:, [1, 8]] = False
-    other = embeddings.clone()
-    other[:, [1, 8]] = 50
-    assert torch.allclose(
-        net.hidden_vectors(embeddings[:, SELF], embeddings, present),
-        net.hidden_vectors(other[:, SELF], other, present),
-        atol=1e-5,
-    )
-
-
-def test_context_does_not_depend_on_the_order_of_the_neighbours():
-    """Training turns and mirrors tissue: the neighbours then come in another order."""
-    net = net_of("context")
-    embeddings = torch.randn(3, 9, net.embedding_dim)
-    present = torch.ones(3, 9, dtype=torch.bool)
-    order = [2, 5, 8, 1, 4, 7, 0, 3, 6]  # a quarter turn; SELF stays
-    turned = embeddings[:, order]
-    assert torch.allclose(
-        net.hidden_vectors(embeddings[:, SELF], embeddings, present),
-        net.hidden_vectors(turned[:, SELF], turned, present),
-        atol=1e-5,
-    )
 
 
 def test_context_prediction_does_not_read_measured_expression():
     net = net_of("context")
     embeddings, present, expression, known = batch(net)
-    first = net.branches(embeddings, present, expression, known).prediction
-    second = net.branches(embeddings, present, expression + 3, known).prediction
-    assert torch.equal(first, second)
-    assert torch.allclose(first, net.decoder(net.hidden_vectors(embeddings[:, SELF], embeddings, present)), atol=1e-6)
-
-
-def test_unknown_neighbour_expression_changes_no_branch():
-    for variant in ("context", "paper"):
-        net = net_of(variant)
-        embeddings, present, expression, known = batch(net)
-        other = torch.where(known[..., None], expression, expression + 9)
-        a, b = (net.branches(embeddings, present, e, known) for e in (expression, other))
-        assert torch.allclose(a.near_gene, b.near_gene, atol=1e-5)
-        assert torch.allclose(a.spot_gene, b.spot_gene, atol=1e-5)
-
-
-def test_loss_is_the_weighted_sum():
-    net = net_of("context")
-    out = net.branches(*batch(net))
-    target = torch.randn(5, 6)
-    mse = F.mse_loss(out.prediction, target)
-    near = net.contrast(out.near_image[out.near_known], out.near_gene[out.near_known])
-    expected = mse + 0.7 * net.contrast(out.spot_image, out.spot_gene) + 0.2 * near
-    assert torch.isclose(loss_of(net, out, target, 0.7, 0.2), expected)
-    assert torch.isclose(loss_of(net, out, target, 0, 0), mse)
-
-
-@pytest.mark.parametrize("variant", ["context", "paper"])
-def test_every_parameter_learns(variant):
-    net = net_of(variant).train()
-    pixels = torch.randn(4, 3, 112, 112)
-    maps = net.encode(pixels)[:, :, 0, 0] if net.dense else net.encoder(pixels)
-    _, present, expression, known = batch(net, n=4)
-    out = net.branches(
-        maps[:, None].expand(-1, 9, *maps.shape[1:]) * torch.rand(4, 9, *[1] * (maps.ndim - 1)),
-        present,
-        expression,
-        known,
-    )
-    loss_of(net, out, torch.randn(4, 6), 1.0, 0.5).backward()
-    assert [name for name, p in net.named_parameters() if p.grad is None] == []
+    first = step_of(net, Seen(embeddings, present), expression, known).prediction
+    assert torch.allclose(first, net.decoder(net.hidden_vectors(Seen(embeddings, present))), atol=1e-6)
 
 
 def test_masked_mean_by_hand():
@@ -184,10 +106,10 @@ def test_the_published_sizes():
     arch = Architecture(variant="paper", width=64, stride=32, dim=512, hidden=256)
     net = build(arch, 250)
     assert arch.patch == 224
-    assert net.target.in_features == math.prod((512, 7, 7)) == 25_088
-    assert net.image_graph.conv1.lin.weight.shape == (1024, 25_088)
-    assert net.image_graph.conv2.lin.weight.shape == (512, 1024)
-    assert (net.to_hidden.out_features, net.decoder.out_features) == (256, 250)
+    assert net.head.target.in_features == math.prod((512, 7, 7)) == 25_088
+    assert net.head.image_graph.conv1.lin.weight.shape == (1024, 25_088)
+    assert net.head.image_graph.conv2.lin.weight.shape == (512, 1024)
+    assert (net.head.to_hidden.out_features, net.decoder.out_features) == (256, 250)
 
 
 def test_the_shortcut_is_a_strided_convolution():

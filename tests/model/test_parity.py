@@ -12,9 +12,13 @@ from torch_geometric.nn import HypergraphConv as ReferenceConv
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.hypergraph import HypergraphConv, incidence
-from napari_nh2st.model.losses import info_nce, paper_contrast
-from napari_nh2st.model.nh2st import build, loss_of
+from napari_nh2st.model.nh2st import build
+from napari_nh2st.training.objectives.contrast import info_nce, paper_contrast
+from napari_nh2st.training.objectives.paper_contrast import PaperContrast
+from napari_nh2st.training.objectives.table import PublishedContrastOptions
+from support.models import step_of
 
 B, G, HEADS = 4, 6, 4
 
@@ -109,24 +113,31 @@ def contrast(image, gene):
     return total / len(image)
 
 
+def weights(net, objective):
+    """All weights in float64, by the names that the formulas use."""
+    state = {k.removeprefix("head."): v for k, v in net.state_dict().items()} | objective.state_dict()
+    return {k: v.double().numpy() for k, v in state.items()}
+
+
 @pytest.fixture(scope="module")
 def fixture():
     """A small net in eval mode, every weight random; a batch; what the formulas give for it."""
     torch.manual_seed(0)
-    net = build(Architecture(variant="paper", width=4, stride=32, dim=16, hidden=12, heads=HEADS), G).eval()
+    arch = Architecture(variant="paper", width=4, stride=32, dim=16, hidden=12, heads=HEADS)
+    net, objective = build(arch, G).eval(), PaperContrast(PublishedContrastOptions(), arch, G).eval()
     with torch.no_grad():
-        for p in net.parameters():
+        for p in (*net.parameters(), *objective.parameters()):
             if p.ndim == 1:
                 p.add_(0.3 * torch.randn(p.shape))
     maps = torch.randn(B, 9, 32, 7, 7).relu()
     expression = 3 * torch.rand(B, 9, G)
-    w = {k: v.double().numpy() for k, v in net.state_dict().items()}
+    w = weights(net, objective)
     each = [published(w, m.double().numpy(), e.double().numpy()) for m, e in zip(maps, expression, strict=True)]
     everywhere = torch.ones(B, 9, dtype=torch.bool)
     return (
         net,
-        net.branches(maps, everywhere, expression, everywhere),
-        expression,
+        objective,
+        step_of(net, Seen(maps, everywhere), expression, everywhere),
         [np.stack(t) for t in zip(*each, strict=True)],
     )
 
@@ -135,37 +146,37 @@ def fixture():
     ("name", "index"), [("prediction", 0), ("spot_image", 1), ("spot_gene", 2), ("near_image", 3), ("near_gene", 4)]
 )
 def test_every_branch_is_the_formula(fixture, name, index):
-    _, out, _, expected = fixture
-    found = getattr(out, name).detach().numpy()
+    _, objective, step, expected = fixture
+    found = (step.prediction if name == "prediction" else getattr(objective.pairs(step), name)).detach().numpy()
     assert found.shape == expected[index].shape
     assert np.abs(found - expected[index]).max() < 2e-5
     assert np.ptp(expected[index], axis=0).max() > 0.1  # spots differ: the batch is no trivial one
 
 
 def test_a_fully_measured_batch_is_known_everywhere(fixture):
-    assert fixture[1].near_known.tolist() == [True] * B
+    _, objective, step, _ = fixture
+    assert objective.pairs(step).near_known.tolist() == [True] * B
 
 
 def test_the_loss_is_the_published_sum(fixture):
-    net, out, expression, (y, z_sp, z_sg, z_np, z_ng) = fixture
-    labels = expression[:, SELF].double().numpy()
+    _, objective, step, (_, z_sp, z_sg, z_np, z_ng) = fixture
+    pairs = objective.pairs(step)
     l_s, l_n = contrast(z_sp, z_sg), contrast(z_np, z_ng)
-    assert abs(net.contrast(out.spot_image, out.spot_gene).item() - l_s) < 1e-4
-    assert abs(net.contrast(out.near_image, out.near_gene).item() - l_n) < 1e-4
-    expected = ((y - labels) ** 2).mean() + 1.0 * l_s + 0.5 * l_n
-    assert abs(loss_of(net, out, expression[:, SELF], 1.0, 0.5).item() - expected) < 1e-4
+    assert abs(paper_contrast(pairs.spot_image, pairs.spot_gene).item() - l_s) < 1e-4
+    assert abs(paper_contrast(pairs.near_image, pairs.near_gene).item() - l_n) < 1e-4
+    assert abs(objective(step).item() - (1.0 * l_s + 0.5 * l_n)) < 1e-4
 
 
 def test_places_off_the_slide_leave_the_formula_of_the_others(fixture):
     """The paper knows no absent places: without two of nine, its formulas hold for the seven that are there."""
-    net, _, expression, _ = fixture
-    w = {k: v.double().numpy() for k, v in net.state_dict().items()}
+    net, objective, step, _ = fixture
+    w, expression = weights(net, objective), step.expression
     torch.manual_seed(1)
     maps, present = torch.randn(B, 9, 32, 7, 7).relu(), torch.ones(B, 9, dtype=torch.bool)
     present[:, [1, 6]] = False
     known = torch.ones_like(present)
     known[3] = False
-    out = net.branches(maps, present, expression, known)
+    out = objective.pairs(step_of(net, Seen(maps, present), expression, known))
     there = [0, 2, 3, SELF, 5, 7, 8]
     for b in range(3):
         expected = published(w, maps[b, there].double().numpy(), expression[b, there].double().numpy(), 3)

@@ -6,7 +6,9 @@ import torch
 
 from napari_nh2st.model.card import Architecture, Card, TrainingSample
 from napari_nh2st.model.folder import Model, load_model, save_model
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.nh2st import build
+from napari_nh2st.training.objectives.objective import Step
 
 
 def small_card(variant: str = "context", n_genes: int = 6, **more) -> Card:
@@ -33,3 +35,10 @@ def small_model(folder: Path, variant: str = "context", **more) -> Model:
         for _ in range(3):
             net.encoder(torch.randn(2, 3, 224, 224))
     return load_model(save_model(net.eval(), card, folder / f"small-{variant}"))
+
+
+def step_of(net, seen: Seen, expression, known) -> Step:
+    """Look at places as a training step does: expression (B, 9, G), known (B, 9)."""
+    hidden, tokens = net.look(seen)
+    sections = torch.zeros(len(known), dtype=torch.long)
+    return Step(tokens, hidden, net.learnt(hidden), net.learnt, expression, known, seen.present, sections)

@@ -57,7 +57,8 @@ def tissue(spots: int) -> tuple[Section, EmbeddedSection]:
     )  # fmt: skip
     assert (section.measured.spots[:, SELF, 0] == np.arange(spots)).all()
     plain = torch.from_numpy(seen.clip(0).astype(np.float32))[torch.from_numpy(nine)]
-    return section, EmbeddedSection(plain, torch.zeros((0, spots, 9, channels), dtype=torch.float16))
+    none = torch.zeros((0, spots, 9, channels), dtype=torch.float16)
+    return section, EmbeddedSection(plain, none, torch.zeros(spots, 2))
 
 
 def setup_of(section: Section, embedded: EmbeddedSection, **settings) -> TrainingSetup:

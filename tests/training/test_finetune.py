@@ -237,7 +237,7 @@ def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples, short_
     old, new = base.net.decoder.weight, tuned.net.decoder.weight
     assert torch.allclose(new[0], old[2], atol=1e-4)
     assert torch.allclose(new[2], old[0], atol=1e-4)
-    assert torch.allclose(tuned.net.gene_encoder[0].weight[:, 0], base.net.gene_encoder[0].weight[:, 2], atol=1e-4)
+    assert torch.allclose(tuned.net.head.token[0].weight, base.net.head.token[0].weight, atol=1e-4)
 
 
 def test_folding_the_labels_and_back(tmp_path):

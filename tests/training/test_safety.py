@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_model(samples, t
 def test_weights_that_are_no_numbers_are_not_kept(samples, tmp_path, monkeypatch):
     def broken(self, trainer, module, outputs, batch, batch_idx):
         if trainer.global_step == 60:
-            torch.nn.init.constant_(module.net.to_hidden[0].weight, torch.inf)
+            torch.nn.init.constant_(module.net.head.to_hidden[0].weight, torch.inf)
 
     monkeypatch.setattr(training_pass.Reporter, "on_train_batch_end", broken)
     with pytest.raises(NotFinite, match="after step 60"):

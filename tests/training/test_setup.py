@@ -119,7 +119,8 @@ def test_the_encoder_does_not_run_where_the_kernel_head_reads_stain_alone(sample
     settings = config(train="everything")
     sections, card = loaded(samples, settings)
     setup = set_up_training(sections[:1], card, settings, seed=0)
-    whole = [EmbeddedSection(embed_spots(setup.net, s, np.arange(len(s.labels)), setup.card), None) for s in sections]
+    pairs = ((s, np.arange(len(s.labels))) for s in sections)
+    whole = [EmbeddedSection(embed_spots(setup.net, s, spots, setup.card), None, None) for s, spots in pairs]
     expected = fitting.describe_all(setup.net, sections, setup.card, whole)
     calls = []
     monkeypatch.setattr(setup.net.encoder, "forward", lambda images: calls.append(images))
@@ -151,7 +152,7 @@ def test_a_frozen_encoder_stays_as_it_is(samples):
     before = {k: v.clone() for k, v in setup.net.encoder.state_dict().items()}
     module.train()
     assert not setup.net.encoder.training
-    assert setup.net.cross.training
+    assert setup.net.head.cross.training
     assert not any(p.requires_grad for p in setup.net.encoder.parameters())
     setup.net.encoder(torch.randn(1, 3, 128, 128))
     assert all(torch.equal(v, before[k]) for k, v in setup.net.encoder.state_dict().items())

@@ -17,8 +17,9 @@ from napari_nh2st.engine.places import lattice_for, neighbourhood, slide_box
 from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import read_expression, spot_counts
-from napari_nh2st.geometry import SELF, TileSet
+from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.folder import Model, load_card, load_model
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.nh2st import normalise
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ def patch_by_patch(
     with torch.inference_mode():
         for i in range(0, len(nine), 1024):
             there = torch.from_numpy(present[i : i + 1024]).to(device)
-            out.append(
-                net.decoder(net.hidden_vectors(nine[i : i + 1024, SELF], nine[i : i + 1024], there)).float().cpu()
-            )
+            out.append(net.decoder(net.hidden_vectors(Seen(nine[i : i + 1024], there))).float().cpu())
     return torch.cat(out).numpy()
 
 
@@ -99,7 +98,7 @@ def on_sections(data_sets: DataSets, progress: Callable[[int, int], object]) -> 
     if not data_sets.samples:
         return Findings(notes={"dense_agreement_measured": "left out: it needs measured sections (--samples)"})
     card = load_card(data_sets.options.model)
-    if not card.architecture.variant == "context":
+    if not card.architecture.row.dense:
         raise Nh2stError(f"the model {card.name} is of variant {card.architecture.variant}: it has no dense map")
     comparisons, names = [], []
     for i, sample in enumerate(data_sets.samples):

@@ -24,6 +24,7 @@ from napari_nh2st.engine.predict import predict_places
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.folder import Model
+from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.nh2st import build, normalise
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def patch_by_patch(data_sets: DataSets) -> Contender:
                 part = pixels[i : i + max(BATCHES)].to(data_sets.device)
                 target = net.encode(normalise(part)).flatten(1)
                 there = torch.ones(len(target), 9, dtype=torch.bool, device=data_sets.device)
-                net.hidden_vectors(target, target[:, None].expand(-1, 9, -1), there).cpu()
+                net.hidden_vectors(Seen(target[:, None].expand(-1, 9, -1), there)).cpu()
         seconds = clock.seconds
         return Rate(len(pixels) / seconds, len(pixels) * (card.patch * card.mpp / 1000) ** 2 / seconds)
 

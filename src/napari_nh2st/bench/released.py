@@ -15,8 +15,12 @@ from napari_nh2st.bench.rates import Clock, Rate
 from napari_nh2st.engine.embeddings import read_patches
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
-from napari_nh2st.model.nh2st import PaperNH2ST, normalise
+from napari_nh2st.model.heads.seen import Seen
+from napari_nh2st.model.nh2st import NH2ST, normalise
 from napari_nh2st.slides import Slide
+from napari_nh2st.training.objectives.objective import Step
+from napari_nh2st.training.objectives.paper_contrast import PaperContrast
+from napari_nh2st.training.objectives.table import PublishedContrastOptions
 
 ARCHITECTURE = Architecture(
     variant="paper", encoder="resnet18", width=64, stride=32, dim=512, hidden=256, heads=8, dropout=0.5
@@ -53,7 +57,8 @@ class Released:
         arch: Architecture = ARCHITECTURE,
     ) -> None:
         self.device = device
-        self.net = PaperNH2ST(arch, GENES).to(device).eval()
+        self.net = NH2ST(arch, GENES).to(device).eval()
+        self.contrast = PaperContrast(PublishedContrastOptions(), arch, GENES).to(device).eval()
         scale = patch_um / arch.patch / slide.require_mpp()
         _, near = cKDTree(spots).query(spots, min(NEIGHBOURS, len(spots)))
         # From the middle of the spots, so that neighbourhoods overlap as they do everywhere.
@@ -81,7 +86,12 @@ class Released:
         nine = maps[order].clone()  # where fewer spots are than nine, some stand twice
         nine[SELF] = target[0]
         there = torch.ones(1, NEIGHBOURS, dtype=torch.bool, device=self.device)
-        return self.net.branches(nine[None], there, self._labels, there).prediction
+        hidden, tokens = self.net.look(Seen(nine[None], there))
+        prediction = self.net.learnt(hidden)
+        none = torch.zeros(1, dtype=torch.long, device=self.device)
+        step = Step(tokens, hidden, prediction, self.net.learnt, self._labels, there, there, none)
+        self.contrast.pairs(step)
+        return prediction
 
     def _images(self, which: torch.Tensor) -> torch.Tensor:
         return normalise(self._patches[which].to(self.device)).contiguous()

@@ -11,11 +11,12 @@ import torch
 from napari_nh2st.bench.figures import Findings
 from napari_nh2st.bench.rates import Clock, Contender, Rate, in_turns, median_rate, ratio
 from napari_nh2st.geometry import SELF
-from napari_nh2st.model.nh2st import ContextNH2ST, loss_of, normalise
+from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.batches import StepPlan
 from napari_nh2st.training.data.data_module import to_device
 from napari_nh2st.training.data.stain_jitter import stain_jitter
+from napari_nh2st.training.data.targets import Targets
 from napari_nh2st.training.data.window_batches import WindowBatches
 from napari_nh2st.training.data.windows import Window, WindowCutter
 from napari_nh2st.training.network.network_module import NH2STModule
@@ -115,7 +116,7 @@ def _meet_shapes(windows: WindowBatches, take: Callable[[list[Window]], None]) -
 def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
     """Take steps in which every spot brings its target and nine neighbour patches, each encoded."""
     net, section = setup.net.to(device).train(), setup.sections[0]
-    assert isinstance(net, ContextNH2ST)
+    module = NH2STModule(setup, steps).to(device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
     values = setup.scale.standardise(section.labels)
     rng = np.random.default_rng(setup.seed)
@@ -128,8 +129,9 @@ def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
         known = torch.from_numpy(section.measured.known(spots, section.held_out)).to(device)
         present = torch.from_numpy(section.present[spots]).to(device)
         expression = torch.from_numpy(section.measured.labels(spots, values)).to(device)
-        out = net.branches(nine, present, expression, known)
-        return loss_of(net, out, expression[:, SELF], setup.config.spot_weight, setup.config.near_weight)
+        number = torch.from_numpy(spots)
+        targets = Targets(nine, present, known, expression, number, torch.zeros_like(number))
+        return module.loss(targets)[0]
 
     def measure() -> Rate:
         clock = Clock()

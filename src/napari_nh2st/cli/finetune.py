@@ -12,7 +12,7 @@ import typer
 from napari_nh2st.cli.checks import check_folder
 from napari_nh2st.cli.options import SeedOption, gene_words, names
 from napari_nh2st.cli.output import print_json
-from napari_nh2st.cli.values import complete_models, complete_targets
+from napari_nh2st.cli.values import complete_heads, complete_models, complete_targets
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.terminal import interruptible, say
 
@@ -46,6 +46,15 @@ def finetune(
             metavar="NAME",
             help="Values to learn: {targets}. Instead of what the settings say.",
             autocompletion=complete_targets,
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            "--variant",
+            metavar="HEAD",
+            help="Head, which looks at a place and what is round it: {heads}. Instead of what the settings say.",
+            autocompletion=complete_heads,
         ),
     ] = None,
     seed: SeedOption = 0,
@@ -93,6 +102,7 @@ def finetune(
     options: dict[str, Any] = {"labels": labels, "epochs": epochs, "device": device, "devices": devices, "nodes": nodes}
     options |= {"hold_out_sections": names(hold_out_sections), "hold_out_patients": names(hold_out_patients)}
     settings = with_settings(read_config(config), {k: v for k, v in options.items() if v is not None})
+    settings = settings if variant is None else _with_head(settings, variant, model)
     if not after:  # a run to wait for may yet write these
         read_sheet(sheet)
         if model is not None:
@@ -119,6 +129,22 @@ def finetune(
     stopped = " (stopped early, the best so far)" if cancelled() or RunFolder(out).stop.exists() else ""
     _print_summary(out)
     print(f"model{stopped}: {folder}")
+
+
+def _with_head(settings: TrainingConfig, variant: str, base: str | None) -> TrainingConfig:
+    """Return the settings with another head; what the settings say of its options stays."""
+    from napari_nh2st.model.folder import load_card
+    from napari_nh2st.training.config import with_settings
+
+    there = settings.architecture if base is None else load_card(base).architecture
+    if variant == there.variant:
+        return settings
+    if base is not None:
+        raise typer.BadParameter(
+            f"a run keeps the head of the model that it starts from ({there.variant}): give no --model",
+            param_hint="--variant",
+        )
+    return with_settings(settings, {"architecture": there.model_dump() | {"variant": variant, "head_options": {}}})
 
 
 def _with_panel(settings: TrainingConfig, panel: str | None, sheet: Path, model: str | None) -> TrainingConfig:

@@ -37,6 +37,11 @@ def complete_targets(incomplete: str) -> list[str]:
     return [name for name in _targets() if name.startswith(incomplete)]
 
 
+def complete_heads(incomplete: str) -> list[str]:
+    """Complete the name of a head."""
+    return [name for name in _heads() if name.startswith(incomplete)]
+
+
 def complete_models(incomplete: str) -> list[str]:
     """Complete the name of a model; folders are the shell's own business."""
     from napari_nh2st.model.models import model_names
@@ -78,8 +83,14 @@ def _targets() -> list[str]:
     return list(TARGETS)
 
 
+def _heads() -> list[str]:
+    from napari_nh2st.model.heads.table import HEADS
+
+    return list(HEADS)
+
+
 # In a help text -> the names that stand there.
-_LATE = {"{formats}": _formats, "{targets}": _targets}
+_LATE = {"{formats}": _formats, "{targets}": _targets, "{heads}": _heads}
 
 
 def _completed(incomplete: str, names: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from napari_nh2st.engine.compute_threads import compute_threads
 from napari_nh2st.engine.out_of_memory import Halving
 from napari_nh2st.model.folded_head import FoldedHead
-from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST
+from napari_nh2st.model.heads.seen import Seen, SlideSample
+from napari_nh2st.model.nh2st import NH2ST
 
 F32 = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.integer[Any]]
@@ -24,6 +26,14 @@ Indices = npt.NDArray[np.integer[Any]]
 # computed no longer fits its cache.
 PLACES_AT_ONCE, CELLS_AT_ONCE = 192, 512
 FEW = 32
+
+
+@dataclass(frozen=True, eq=False)
+class SeenSlide:
+    """A slide's sample on the device, and what the head makes of it."""
+
+    sample: SlideSample
+    digest: object
 
 
 class HeadRunner:
@@ -40,10 +50,23 @@ class HeadRunner:
     def __init__(self, net: NH2ST, device: torch.device, precision: str = "fp32") -> None:
         self.net, self.device = net, device
         self.width = int(net.decoder.in_features)
-        self._head = FoldedHead(net, half=precision == "bf16") if isinstance(net, ContextNH2ST) else None
+        self._head = FoldedHead(net, half=precision == "bf16") if net.arch.row.folded else None
         self._halving = Halving(device)
 
-    def __call__(self, cells: F32, own: Indices, nine: Indices, present: npt.NDArray[np.bool_]) -> F32:
+    def see_slide(self, sample: SlideSample) -> SeenSlide:
+        """Let the head look at a slide's sample, (1, K, d), once for all places of the slide."""
+        with torch.inference_mode():
+            return SeenSlide(*self.net.digest(sample.to(self.device)))
+
+    def __call__(
+        self,
+        cells: F32,
+        own: Indices,
+        nine: Indices,
+        present: npt.NDArray[np.bool_],
+        slide: SeenSlide | None = None,
+        centres: F32 | None = None,
+    ) -> F32:
         """Look at places that share embeddings.
 
         Parameters
@@ -51,6 +74,10 @@ class HeadRunner:
         cells : (M, d)
         own, nine, present
             As in `FoldedHead.look`.
+        slide : SeenSlide, optional
+            For a head that needs its sample; by default nothing is known of the slide.
+        centres : (B, 2), optional
+            (x, y) on the slide, µm, for a head that needs places.
 
         Returns
         -------
@@ -66,21 +93,47 @@ class HeadRunner:
             seen = cells, own[part], nine[part], present[part]
             if part != slice(0, len(own)):
                 seen = _only_seen(*seen)
+            at = None if centres is None else torch.from_numpy(centres[part]).to(self.device)
             with torch.inference_mode():
-                return self._look(*(torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in seen))
+                a, b, c, d = (torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in seen)
+                return self._look(a, b, c, d, slide, at)
 
         return self._halving(look, len(own), self.width)
 
-    def _look(self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> F32:
+    def _look(
+        self,
+        cells: Tensor,
+        own: Tensor,
+        nine: Tensor,
+        present: Tensor,
+        slide: SeenSlide | None,
+        centres: Tensor | None,
+    ) -> F32:
         if self._head is None:
-            target = cells.index_select(0, own)  # (B, d)
-            hidden = self.net.hidden_vectors(target, target[:, None], present)
+            hidden = self._plainly(cells, own, nine, present, slide, centres)
         elif self.device.type == "cpu":
             hidden = self._in_batches(self._head, cells, own, nine, present)
         else:
             hidden = self._head.look(self._head.prepare(cells), own, nine, present)
         out: F32 = hidden.float().cpu().numpy()
         return out
+
+    def _plainly(
+        self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor, slide: SeenSlide | None, centres: Tensor | None
+    ) -> Tensor:
+        """Look with the network itself, in batches."""
+        hidden = torch.empty((len(own), self.width), device=cells.device)
+        if not self.net.dense:
+            nine, present = own[:, None], torch.ones_like(own[:, None], dtype=torch.bool)
+
+        def look(part: slice) -> None:
+            at = None if centres is None else centres[part]
+            sample, digest = (None, None) if slide is None else (slide.sample, slide.digest)
+            seen = Seen(cells[nine[part].long()], present[part], sample, None, at, digest)
+            hidden[part] = self.net.hidden_vectors(seen).float()
+
+        _in_threads(look, batches(len(own), PLACES_AT_ONCE))
+        return hidden
 
     def _in_batches(self, head: FoldedHead, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:
         prepared, hidden = head.empty(cells), torch.empty(len(own), self.width)

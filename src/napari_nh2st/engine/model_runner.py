@@ -16,14 +16,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_nh2st.engine.calibration import calibrate
 from napari_nh2st.engine.device import computing
-from napari_nh2st.engine.head_runner import HeadRunner
+from napari_nh2st.engine.head_runner import HeadRunner, SeenSlide
 from napari_nh2st.engine.out_of_memory import Halving
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.encoder import BasicBlock, ResNet18
-from napari_nh2st.model.nh2st import IMAGENET_MEAN, IMAGENET_STD, ContextNH2ST, normalise
+from napari_nh2st.model.nh2st import IMAGENET_MEAN, IMAGENET_STD, normalise
 from napari_nh2st.model.stain import STAIN_MARGIN, stain_inside, stain_maps
 
 if TYPE_CHECKING:
+    from napari_nh2st.model.heads.seen import SlideSample
     from napari_nh2st.model.nh2st import NH2ST
 
 U8 = npt.NDArray[np.uint8]
@@ -127,7 +128,6 @@ class ModelRunner:
         -------
         (rows, columns, d) float32
         """
-        assert isinstance(self.net, ContextNH2ST)
         with self._computing():
             # A byte a channel goes to the device; height, width, channel is the order of channels-last already.
             image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
@@ -185,9 +185,15 @@ class ModelRunner:
 
         return self._patches(encode, len(pixels), self.net.embedding_dim)
 
-    def hidden_vectors(self, cells: F32, own: Any, nine: Any, present: Any) -> F32:
+    def see_slide(self, sample: SlideSample) -> SeenSlide:
+        """See `HeadRunner.see_slide`."""
+        return self._head.see_slide(sample)
+
+    def hidden_vectors(
+        self, cells: F32, own: Any, nine: Any, present: Any, slide: SeenSlide | None = None, centres: F32 | None = None
+    ) -> F32:
         """Hidden vectors (B, h) of places that share embeddings (M, d); see `HeadRunner`."""
-        return self._head(cells, own, nine, present)
+        return self._head(cells, own, nine, present, slide, centres)
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

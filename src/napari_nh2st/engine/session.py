@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from napari_nh2st.engine.block_encoder import BlockEncoder
 from napari_nh2st.engine.embeddings import DenseEmbeddings, PatchEmbeddings, read_patches
@@ -23,12 +24,16 @@ from napari_nh2st.engine.place_session import F16, PlaceSession, Predicted
 from napari_nh2st.engine.places import damaged_at
 from napari_nh2st.engine.precision import chosen
 from napari_nh2st.engine.read_ahead import reader_threads
+from napari_nh2st.engine.slide_sample import sample_places
 from napari_nh2st.engine.windows import Window
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF, FloatArray, TileSet
+from napari_nh2st.model.heads.seen import SlideSample
+from napari_nh2st.model.heads.table import SAMPLE_PLACES
 from napari_nh2st.slides.cache import cache_folder
 
 if TYPE_CHECKING:
+    from napari_nh2st.engine.head_runner import SeenSlide
     from napari_nh2st.model.folder import Model
     from napari_nh2st.slides import Slide
 
@@ -77,10 +82,12 @@ class Session(PlaceSession):
         self._layout = GroupLayout(slide, model.card, self.embeddings, self.tissue)
         self._encoder = BlockEncoder(self.embeddings)
         self._windows: list[Window] | None = None
+        self._sample = self._sample_group() if "sample" in model.net.needs else None
+        self._seen_slide: SeenSlide | None = None
         self.precision = self.runner.precision
 
     def preview(self, places: TileSet, *, cancelled: Callable[[], bool] | None = None) -> F16:
-        """Predict quickly, from each place's patch alone, without its surroundings.
+        """Predict quickly, from each place's patch alone, without its surroundings, nor a slide that is not seen yet.
 
         Returns
         -------
@@ -96,7 +103,9 @@ class Session(PlaceSession):
                 own = np.arange(len(embeddings), dtype=np.int32)
                 present = np.zeros((len(embeddings), 9), dtype=bool)
                 present[:, SELF] = True
-                hidden[batch] = self.runner.hidden_vectors(embeddings, own, np.repeat(own[:, None], 9, axis=1), present)
+                nine = np.repeat(own[:, None], 9, axis=1)
+                at = self._micrometres(places.centres[batch])
+                hidden[batch] = self.runner.hidden_vectors(embeddings, own, nine, present, self._seen_slide, at)
         return hidden
 
     def embed(self, places: TileSet, *, cancelled: Callable[[], bool] | None = None) -> F32:
@@ -123,8 +132,9 @@ class Session(PlaceSession):
         """Tell whether places can be answered without encoding anything; cheap."""
         if not len(places):
             return True
-        group = self._layout.group(places, np.arange(len(places)))
-        return not len(self.embeddings.lacking(self._encoder.entries(group)))
+        groups = [self._layout.group(places, np.arange(len(places)))]
+        groups += [self._sample] if self._sample is not None and self._seen_slide is None else []
+        return not any(len(self.embeddings.lacking(self._encoder.entries(group))) for group in groups)
 
     def _begin(self) -> None:
         self._encoder.fresh.clear()
@@ -140,6 +150,7 @@ class Session(PlaceSession):
         if self._spots_of_patches(places):
             yield from self._predict_spots(places, cancelled)
             return
+        self._see_slide(cancelled)
         for group in self._encoded_groups(places, focus, cancelled):
             seen = group if absent is None or not self.dense else group.without(absent[group.indices])
             embeddings = self._encoder.embeddings_of(group, cancelled)  # (m, d)
@@ -154,6 +165,35 @@ class Session(PlaceSession):
         with reader_threads() as threads:
             for groups in self._layout.groups(places, focus):
                 yield from self._encoder.encode(groups, focus, threads, cancelled, windows)
+
+    def _sample_group(self) -> PlaceGroup:
+        """Lay out the slide's sample, which is the same whatever tissue, region or pitch is asked for."""
+        places = sample_places(self.slide, self.model.card)
+        entries = np.round(self.embeddings.entries(places.centres)).astype(np.int64)
+        own = np.arange(len(entries), dtype=np.int32)
+        blocks = frozenset(self.embeddings.blocks(entries))
+        alone = np.ones((len(entries), 1), dtype=bool)
+        return PlaceGroup(np.arange(len(entries)), entries, own, own[:, None], alone, blocks)
+
+    def _see_slide(self, cancelled: Callable[[], bool]) -> None:
+        """Encode the slide's sample and let the head look at it, once, if the head needs it."""
+        if self._sample is None or self._seen_slide is not None:
+            return
+        group, out = self._sample, SlideSample.none(SAMPLE_PLACES, self.model.net.embedding_dim)
+        count = len(group.indices)
+        if count:
+            with reader_threads() as threads:
+                for _ in self._encoder.encode([group], None, threads, cancelled):
+                    out.embeddings[0, :count] = torch.from_numpy(self._encoder.embeddings_of(group, cancelled))
+            out.present[0, :count] = True
+            out.centres[0, :count] = torch.from_numpy(
+                self._micrometres(self.embeddings.centres(group.entries.astype(np.int64)))
+            )
+        self._seen_slide = self.runner.see_slide(out)
+
+    def _micrometres(self, centres: FloatArray) -> F32:
+        """Places (k, 2) in level-0 pixels as µm on the slide."""
+        return (centres * self.slide.require_mpp()).astype(np.float32)
 
     def _windows_of_all(self) -> list[Window] | None:
         """Return the windows of all places that were named in the options; None if none were."""
@@ -191,6 +231,7 @@ class Session(PlaceSession):
         self, centres: FloatArray, embeddings: F32, own: _Int32, nine: _Int32, present: npt.NDArray[np.bool_]
     ) -> F16:
         """Hidden vectors (k, h) of places (k, 2), NaN where the file is damaged; see `PlaceGroup` for the rest."""
-        hidden = self.runner.hidden_vectors(embeddings, own, nine, present)  # (k, h)
+        at = self._micrometres(centres)
+        hidden = self.runner.hidden_vectors(embeddings, own, nine, present, self._seen_slide, at)  # (k, h)
         hidden[damaged_at(self.slide, centres, self.model.card.patch, self.scale)] = np.nan
         return hidden.astype(np.float16)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from napari_nh2st.model.heads.table import HEADS, Head, HeadOptions, Need
 from napari_nh2st.model.intervals import Intervals
 from napari_nh2st.targets import LN1P_CP10K, TARGETS, SpotCounts, Target
 
@@ -45,8 +46,13 @@ class _Strict(BaseModel):
 class Architecture(_Strict):
     """Everything needed to build the network before its weights are read."""
 
-    variant: Literal["context", "paper"] = Field(
-        default="context", description="context: the default of this plugin; paper: the network as it was published"
+    variant: str = Field(
+        default="context",
+        description="the head, which looks at a place and what is round it: " + ", ".join(HEADS),
+        json_schema_extra={"choices": list(HEADS)},
+    )
+    head_options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the head, by name; when empty, its defaults"
     )
     encoder: Literal["resnet10", "resnet18"] = Field(
         default="resnet10", description="network that looks at tissue; resnet18 is larger and slower"
@@ -72,7 +78,7 @@ class Architecture(_Strict):
         default=0,
         ge=0,
         le=100_000,
-        description="spots that the kernel head compares with, set in training; 0 is none. Variant context only",
+        description="spots that the kernel head compares with, set in training; 0 is none. Beside a dense head only",
     )
     kernel_on: Literal["both", "stain"] = Field(
         default="both", description="input of the kernel head: the encoder's map and the stain, or the stain alone"
@@ -81,23 +87,57 @@ class Architecture(_Strict):
         default=0,
         ge=0,
         le=8192,
-        description="length of the kernel head's vector, set in training. Variant context only",
+        description="length of the kernel head's vector, set in training. Beside a dense head only",
     )
     kernel_share: float = Field(
         default=0,
         ge=0,
         lt=1,
-        description="part of the prediction from the kernel head, set in training. Variant context only",
+        description="part of the prediction from the kernel head, set in training. Beside a dense head only",
     )
     neighbours: bool = Field(
-        default=True, description="look at the eight places round a place, too. Variant context only"
+        default=True, description="look at the eight places round a place, too. Beside a dense head only"
     )
+
+    @field_validator("variant")
+    @classmethod
+    def _a_row(cls, value: str) -> str:
+        if value not in HEADS:
+            raise ValueError(f"there is no head {value!r}: choose one of {', '.join(HEADS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _whole_options(self) -> Architecture:
+        """Write down every option of the head: a card stays what it is if a default changes."""
+        try:
+            self.head_options = self.options.model_dump(mode="json")
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            known = ", ".join(self.row.options.model_fields) or "none"
+            raise ValueError(f"head {self.variant}: option {name}: {first['msg']} (it has {known})") from error
+        return self
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Architecture:
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         return self
+
+    @property
+    def row(self) -> Head:
+        """The head's row of the table."""
+        return HEADS[self.variant]
+
+    @property
+    def options(self) -> HeadOptions:
+        """The head's options, checked."""
+        return self.row.options.model_validate(self.head_options)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the head needs of what is seen, beside the place itself."""
+        return self.row.needs if self.neighbours else self.row.needs - {"nine"}
 
     @property
     def blocks(self) -> int:
@@ -108,6 +148,11 @@ class Architecture(_Strict):
     def patch(self) -> int:
         """Side of a patch in model pixels: seven feature-map cells."""
         return 7 * self.stride
+
+    @property
+    def halo(self) -> int:
+        """Model pixels round a cell's middle that the encoder sees at most, in whole cells."""
+        return self.stride * {1: 6, 2: 11}[self.blocks]
 
 
 class GeneTrust(_Strict):
@@ -262,21 +307,21 @@ class Card(_Strict):
 
     @property
     def variant(self) -> str:
-        """Variant of NH2ST, or "predictor" for someone else's model."""
+        """Variant of NH2ST, the name of its head, or "predictor" for someone else's model."""
         return self.architecture.variant if self.predictor is None else "predictor"
 
     @property
     def fine_detail(self) -> bool:
         """True if it answers between the tiles of its coarse lattice for little more."""
         encoder_only = self.predictor is None or (self.predictor.encoder is not None and not self.predictor.whole_slide)
-        return encoder_only and self.architecture.variant != "paper"
+        return encoder_only and self.architecture.row.dense
 
     @property
     def sees_neighbours(self) -> bool:
         """True if it looks at the tiles round a tile, and answers without some of them."""
         if self.predictor is not None:
             return self.predictor.neighbours and not self.predictor.whole_slide
-        return self.architecture.variant == "context" and self.architecture.neighbours
+        return self.architecture.row.dense and self.architecture.neighbours
 
     @property
     def unit(self) -> str:

@@ -31,7 +31,6 @@ from napari_nh2st.terminal import option
 STRIDE: Final = 32
 PITCH_UM = 200  # between the spots of the arrays that NH2ST was published on
 
-_BLOCK = "cross_encoder.fusion_layer.layers.0."
 # Names of the released layers, and ours. The encoder is a Sequential of ResNet-18's children.
 _LAYERS = {
     "target_encoder.0.": "encoder.conv1.",
@@ -40,22 +39,14 @@ _LAYERS = {
     "target_encoder.5.": "encoder.layer2.",
     "target_encoder.6.": "encoder.layer3.",
     "target_encoder.7.": "encoder.layer4.",
-    "fc.": "target.",
-    "exp_encoder.": "gene_encoder.",
-    "neighbor_encoder.layer1.conv.": "image_graph.conv1.",
-    "neighbor_encoder.layer2.conv.": "image_graph.conv2.",
-    "neighbor_exp_encoder.layer1.conv.": "gene_graph.conv1.",
-    "neighbor_exp_encoder.layer2.conv.": "gene_graph.conv2.",
-    _BLOCK + "0.norm.": "cross.norm1.",
-    _BLOCK + "0.fn.to_q.": "cross.to_q.",
-    _BLOCK + "0.fn.to_kv.": "cross.to_kv.",
-    _BLOCK + "0.fn.to_out.0.": "cross.to_out.",
-    _BLOCK + "1.norm.": "cross.norm2.",
-    _BLOCK + "1.fn.net.": "cross.mlp.",
-    "cross_encoder.norm.": "cross.norm.",
-    "decoder.fc1.": "to_hidden.",
+    "fc.": "head.target.",
+    "neighbor_encoder.layer1.conv.": "head.image_graph.conv1.",
+    "neighbor_encoder.layer2.conv.": "head.image_graph.conv2.",
+    "decoder.fc1.": "head.to_hidden.",
     "decoder.fc2.": "decoder.",
 }
+# What its losses need and no prediction reads: an objective here (training/objectives/paper_contrast.py) has its own.
+_FOR_LOSSES = ("exp_encoder", "neighbor_exp_encoder", "cross_encoder")
 _ENCODER_LAYERS = {f"{name}.": f"{name}." for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")}
 
 # Objects of these packages are bookkeeping of the training. They are not needed: none is built, and none of their code
@@ -120,14 +111,14 @@ def convert_checkpoint(
         )
     small = build(Architecture(variant="paper", encoder="resnet18", width=4, stride=STRIDE, dim=8, hidden=4), 1)
     ours = _renamed(state, _LAYERS, small, checkpoint, progress)
-    flat = [name for name in ("decoder.weight", "target.weight", "to_hidden.weight") if ours[name].ndim != 2]
+    flat = [name for name in ("decoder.weight", "head.target.weight", "head.to_hidden.weight") if ours[name].ndim != 2]
     if flat:
         raise ModelError(f"{checkpoint} comes from another network: {flat[0]} is not a matrix")
     _width(ours["encoder.conv1.weight"], checkpoint)
     symbols = _by_symbol(_read_genes(Path(genes), len(ours["decoder.weight"]), checkpoint), progress)
     card = _card(ours, symbols, float(mpp), pitch, name or checkpoint.stem, checkpoint.name)
     for layer, shape in network_shapes(card.architecture, len(symbols)).items():
-        if tuple(ours[layer].shape) != shape:
+        if layer in ours and tuple(ours[layer].shape) != shape:
             raise ModelError(
                 f"{checkpoint} comes from another network than the published one: size mismatch for {layer}"
             )
@@ -218,8 +209,8 @@ def _renamed(
 ) -> dict[str, Tensor]:
     """Give the weights our names: exactly those of `template`; other layers are left out.
 
-    The released code never uses the layers that are left out. A surplus weight inside a used layer means another
-    network, which is refused.
+    No prediction of the released code uses those. A surplus weight inside a used layer means another network, which is
+    refused.
     """
     renamed, rest = {}, []
     for key, value in state.items():
@@ -240,8 +231,13 @@ def _renamed(
         raise ModelError(
             f"{checkpoint} is not complete or comes from another network: there is nothing for {_some(absent)}"
         )
-    if rest and progress is not None:
-        progress(f"left out, no part of the network: {', '.join(sorted({k.split('.')[0] for k in rest}))}")
+    parts = sorted({k.split(".")[0] for k in rest})
+    for said, these in (
+        ("for its losses alone", [p for p in parts if p in _FOR_LOSSES]),
+        ("no part of the network", [p for p in parts if p not in _FOR_LOSSES]),
+    ):
+        if these and progress is not None:
+            progress(f"left out, {said}: {', '.join(these)}")
     return renamed
 
 
@@ -290,8 +286,8 @@ def _card(state: dict[str, Tensor], genes: list[str], mpp: float, pitch: int | N
                 encoder="resnet18",
                 width=len(state["encoder.conv1.weight"]),
                 stride=STRIDE,
-                dim=len(state["target.weight"]),
-                hidden=len(state["to_hidden.weight"]),
+                dim=len(state["head.target.weight"]),
+                hidden=len(state["head.to_hidden.weight"]),
                 heads=8,
             ),
             mpp=mpp,

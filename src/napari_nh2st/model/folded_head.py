@@ -1,4 +1,4 @@
-"""The head of a ``context`` model for prediction: `ContextNH2ST.hidden_vectors` with less arithmetic.
+"""The head of a ``context`` model for prediction: `NH2ST.hidden_vectors` with less arithmetic.
 
 The mathematics is the same, the answers are equal to rounding:
 
@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_nh2st.geometry import SELF
+from napari_nh2st.model.cross_attention import CrossAttention
+from napari_nh2st.model.heads.context import ContextHead
 from napari_nh2st.model.hypergraph import averaging, incidence_of
 from napari_nh2st.model.kernel_head import KernelHead
 from napari_nh2st.model.linear import linear
-from napari_nh2st.model.nh2st import ContextNH2ST, CrossAttention
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.model.stain import STAIN_FEATURES
 
 
@@ -55,34 +57,36 @@ class FoldedHead:
 
     Parameters
     ----------
-    net : ContextNH2ST
+    net : NH2ST
+        Its head is `ContextHead`.
     half : bool
         Multiply by the second hypergraph weights, the largest product, in bfloat16. It moves predictions by a small
         part of what bfloat16 in the encoder does; the landmarks would move them by half of that.
     """
 
-    def __init__(self, net: ContextNH2ST, *, half: bool = False) -> None:
-        arch = net.arch
+    def __init__(self, net: NH2ST, *, half: bool = False) -> None:
+        arch, head = net.arch, net.head
+        assert isinstance(head, ContextHead)
         self.channels, self.dim, self.neighbours = net.encoder.channels, arch.dim, arch.neighbours
         with torch.no_grad():
-            self.token = _copy(net.token[0])
-            norm = net.token[1]
+            self.token = _copy(head.token[0])
+            norm = head.token[1]
             assert isinstance(norm, nn.LayerNorm)
             self.token_norm = norm.weight.detach().clone(), norm.bias.detach().clone()
             self.conv1, self.conv2 = (
                 (conv.lin.weight.detach().clone(), conv.bias.detach().clone())
-                for conv in (net.image_graph.conv1, net.image_graph.conv2)
+                for conv in (head.image_graph.conv1, head.image_graph.conv2)
             )
             if half:
                 self.conv2 = (self.conv2[0].bfloat16(), self.conv2[1])
-            self.attention = FoldedAttention(net.cross)
-            weight, bias = _copy(net.to_hidden[0])
-            bias += weight[:, arch.dim :] @ net.cross.norm.bias * arch.neighbours
-            weight[:, arch.dim :] *= net.cross.norm.weight
+            self.attention = FoldedAttention(head.cross)
+            weight, bias = _copy(head.to_hidden[0])
+            bias += weight[:, arch.dim :] @ head.cross.norm.bias * arch.neighbours
+            weight[:, arch.dim :] *= head.cross.norm.weight
             self.hidden = (weight if arch.neighbours else weight[:, : arch.dim].contiguous(), bias)
-            self.last = _copy(net.to_hidden[3])
-            head, channels = net.kernel_head, self.channels if arch.kernel_on == "both" else 0
-            self.kernel = None if head is None else FoldedKernel(head, channels)
+            self.last = _copy(head.to_hidden[3])
+            kernel, channels = net.kernel_head, self.channels if arch.kernel_on == "both" else 0
+            self.kernel = None if kernel is None else FoldedKernel(kernel, channels)
 
     def prepare(self, cells: Tensor) -> PreparedCells:
         """Compute what depends on a cell alone: (M, C + S)."""

@@ -176,13 +176,15 @@ def load_model(name_or_path: str | Path) -> Model:
     'ln(1 + counts per 10,000)'
     """
     from napari_nh2st.model.nh2st import build
-    from napari_nh2st.model.weights import network_shapes, put_weights, read_weights
+    from napari_nh2st.model.weights import names_today, network_shapes, put_weights, read_weights
 
     folder = find_model(name_or_path)
     card = load_card(folder)
     try:
-        state, _ = read_weights(folder / WEIGHTS, network_shapes(card.architecture, len(card.genes)))
-        net = build(card.architecture, len(card.genes))
+        arch = card.architecture
+        shapes = network_shapes(arch, len(card.genes))
+        state, _ = read_weights(folder / WEIGHTS, shapes, lambda found: names_today(found, arch))
+        net = build(arch, len(card.genes))
         put_weights(net, state)
     except ModelError as error:
         raise ModelError(f"the weights in {folder} do not fit its card: {error}") from error

@@ -76,3 +76,23 @@ class HypergraphConv(nn.Module):
         """Like `forward`, with the matrix of `averaging`."""
         out: Tensor = average @ self.lin(x) + self.bias
         return out
+
+
+class HypergraphBranch(nn.Module):
+    """Two hypergraph convolutions, each followed by ReLU: (B, N, inputs) -> (B, N, d)."""
+
+    def __init__(self, inputs: int, dim: int) -> None:
+        super().__init__()
+        self.conv1 = HypergraphConv(inputs, 2 * dim)
+        self.conv2 = HypergraphConv(2 * dim, dim)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        """(B, N, inputs) nodes, (B, N, N) incidence -> (B, N, d)."""
+        average = averaging(h)
+        return F.relu(self.conv2.mix(F.relu(self.conv1.mix(x, average)), average))
+
+
+def masked_mean(nodes: Tensor, present: Tensor) -> Tensor:
+    """Mean over the present nodes: (B, N, d), (B, N) bool -> (B, d)."""
+    weight = present.to(nodes.dtype)[..., None]
+    return (nodes * weight).sum(1) / weight.sum(1).clamp(min=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,25 +18,36 @@ Shape = tuple[int | None, ...]  # None is any size
 
 
 def network_shapes(arch: Architecture, n_genes: int) -> dict[str, Shape]:
-    """Return the shapes of the tensors that fix how large a network becomes.
+    """Return the shape of every tensor of a network; no memory is taken for it.
 
     With these compared first, a card can make nothing larger than the file of its weights is.
     """
-    rank = arch.kernel_rank if arch.landmarks and arch.variant == "context" else 0
-    shapes: dict[str, Shape] = {
-        "encoder.conv1.weight": (arch.width, 3, 7, 7),
-        "cross.to_kv.weight": (2 * arch.dim, arch.dim),
-        "decoder.weight": (n_genes, arch.hidden + rank),
-        "gene_encoder.0.weight": (arch.dim, n_genes),
-    }
-    if arch.variant == "paper":
-        return {**shapes, "target.weight": (arch.dim, 8 * arch.width * 49)}
-    if arch.landmarks:
-        shapes |= {"kernel_head.landmarks": (arch.landmarks, None), "kernel_head.project": (None, arch.kernel_rank)}
-    return shapes
+    from napari_nh2st.model.nh2st import build_without_numbers
+
+    net = build_without_numbers(arch, n_genes)
+    return {name: tuple(values.shape) for name, values in net.state_dict().items()}
 
 
-def read_weights(path: Path, shapes: Mapping[str, Shape]) -> tuple[dict[str, Tensor], dict[str, str]]:
+# Parts of the head in files from before heads were a table, and what was kept there for training alone.
+_OF_HEAD = ("token.", "image_graph.", "cross.", "to_hidden.", "target.")
+_FOR_TRAINING = ("gene_encoder.", "gene_graph.")
+
+
+def names_today(names: Iterable[str], arch: Architecture) -> dict[str, str]:
+    """Return today's name of each tensor in a model's file; those of an older file that are not read are left out."""
+    names = list(names)
+    if not any(name.startswith(_FOR_TRAINING) for name in names):
+        return {name: name for name in names}
+    left_out = _FOR_TRAINING if arch.row.dense else (*_FOR_TRAINING, "cross.")
+    kept = [name for name in names if not name.startswith(left_out)]
+    return {name: f"head.{name}" if name.startswith(_OF_HEAD) else name for name in kept}
+
+
+def read_weights(
+    path: Path,
+    shapes: Mapping[str, Shape],
+    names: Callable[[Iterable[str]], Mapping[str, str]] | None = None,
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a file's tensors, floating-point ones as float32, and its metadata.
 
     Parameters
@@ -44,6 +55,8 @@ def read_weights(path: Path, shapes: Mapping[str, Shape]) -> tuple[dict[str, Ten
     path : Path
     shapes : mapping
         Shapes that some tensors must have; they are compared before any number is read.
+    names : callable, optional
+        From the names in the file to those that they get; others are not read.
 
     Raises
     ------
@@ -53,10 +66,13 @@ def read_weights(path: Path, shapes: Mapping[str, Shape]) -> tuple[dict[str, Ten
     _refuse_no_weights(path)
     try:
         with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
+            found = list(file.keys())
+            there = dict(zip(found, found, strict=True))
+            if names is not None:
+                there = {ours: theirs for theirs, ours in names(found).items()}
             for name, expected in shapes.items():
-                _compare(name, tuple(file.get_slice(name).get_shape()) if name in names else None, expected)
-            state = {name: file.get_tensor(name) for name in names}
+                _compare(name, tuple(file.get_slice(there[name]).get_shape()) if name in there else None, expected)
+            state = {name: file.get_tensor(theirs) for name, theirs in there.items()}
             facts = dict(file.metadata() or {})
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise ModelError(last_line(error)) from error

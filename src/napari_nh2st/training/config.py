@@ -11,6 +11,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.reading import expanded, read_yaml
 from napari_nh2st.targets import TARGETS
+from napari_nh2st.training.objectives.table import checked
 
 Train = Literal["head", "last-blocks", "everything"]
 # Of a run without a base model; chosen on inner splits (docs/results.md).
@@ -134,14 +135,10 @@ class TrainingConfig(BaseModel):
         description="spots in a step; when empty, more for more spots (variant paper: 48). For train head and variant "
         "paper",
     )
-    spot_weight: float = Field(
-        default=0.1, ge=0, description="weight of the loss that matches a spot's image with its own expression"
-    )
-    near_weight: float = Field(
-        default=0.05,
-        ge=0,
-        title="neighbour weight",
-        description="weight of the loss that matches a spot's image with its neighbours' expression",
+    objectives: dict[str, Any] | None = Field(
+        default=None,
+        description="losses beside the squared error, each with its options, such as {info-nce: {spot: 0.1, near: "
+        "0.05}}; when empty, those of the head, and {} is none",
     )
     stain_jitter: float = Field(
         default=0.15,
@@ -217,11 +214,45 @@ class TrainingConfig(BaseModel):
             raise ValueError(f"there are no labels {name!r}: choose among {', '.join(TARGETS)}")
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_before_objectives(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.keys().isdisjoint(("spot_weight", "near_weight")):
+            raise ValueError(
+                "spot_weight and near_weight are written objectives: {info-nce: {spot: 0.1, near: 0.05}} now"
+            )
+        return values
+
+    @field_validator("objectives")
+    @classmethod
+    def _rows_of_the_table(cls, chosen: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if chosen is None else checked(chosen)
+
+    @model_validator(mode="after")
+    def _looks_beyond(self) -> TrainingConfig:
+        refuse_moving_encoder(self.architecture, self.train)
+        return self
+
+    def losses(self, architecture: Architecture) -> dict[str, dict[str, Any]]:
+        """Return the objectives that a network is trained with, with their options: those chosen, or its head's."""
+        return checked(architecture.row.objectives) if self.objectives is None else self.objectives
+
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> TrainingConfig:
         if self.hold_out_sections and self.hold_out_patients:
             raise ValueError("hold out either sections or patients, not both")
         return self
+
+
+def refuse_moving_encoder(architecture: Architecture, train: Train) -> None:
+    """Refuse to train the encoder under a head that looks beyond its nine places: it would have to see all at once.
+
+    Raises
+    ------
+    ValueError
+    """
+    if train != "head" and architecture.row.dense and architecture.needs - {"nine"}:
+        raise ValueError(f"head {architecture.variant} looks at the whole slide: it is trained with train: head")
 
 
 def read_config(path: str | Path | None) -> TrainingConfig:

@@ -62,10 +62,25 @@ def test_a_step_goes_with_the_size_of_the_default() -> None:
 
 def test_a_type_without_a_widget_is_an_error() -> None:
     class Odd(BaseModel):
-        table: dict[str, int] = {}
+        table: tuple[int, int] = (1, 2)
 
     with pytest.raises(TypeError, match="table"):
         fields_of(Odd)
+
+
+def test_a_mapping_is_typed_as_yaml() -> None:
+    class Losses(BaseModel):
+        losses: dict[str, dict[str, float]] | None = None
+
+    draft = Draft(Losses())
+    field = draft.fields["losses"]
+    assert field.kind == "mapping"
+    assert field.value_of("") is None
+    draft.change("losses", field.value_of("{contrast: {spot: 0.2}}"))
+    assert draft.result().losses == {"contrast": {"spot": 0.2}}
+    assert field.value_of(field.text(draft.result().losses)) == draft.result().losses
+    draft.change("losses", field.value_of("{contrast"))
+    assert "losses" in draft.problem
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from napari_nh2st.evaluation.baselines.colour import COLOUR
 from napari_nh2st.evaluation.baselines.coordinates import COORDINATES
 from napari_nh2st.evaluation.baselines.encoder_ridge import ENCODER_RIDGE
 from napari_nh2st.evaluation.baselines.mean_profile import MEAN_PROFILE
-from napari_nh2st.evaluation.baselines.nh2st import CONTEXT, KERNEL, PAPER, TARGET
+from napari_nh2st.evaluation.baselines.nh2st import CONTEXT, KERNEL, OTHER_HEADS, PAPER, TARGET
 from napari_nh2st.evaluation.baselines.retrieval import RETRIEVAL
 from napari_nh2st.evaluation.baselines.small_cnn import SMALL_CNN
 
@@ -14,6 +14,6 @@ BASELINES: dict[str, Baseline] = {
     b.name: b
     for b in (
         *(MEAN_PROFILE, COORDINATES, COLOUR, ENCODER_RIDGE, RETRIEVAL, SMALL_CNN),
-        *(KERNEL, TARGET, PAPER, CONTEXT),
+        *(KERNEL, TARGET, PAPER, *OTHER_HEADS, CONTEXT),
     )
 }

@@ -11,6 +11,7 @@ from napari_nh2st.engine.device import choose_device
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
 from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
 from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.heads.table import HEADS
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.network.setup import set_up_training
@@ -18,8 +19,8 @@ from napari_nh2st.training.network.starting_point import StartingPoint
 from napari_nh2st.training.sections.section import Section
 from napari_nh2st.training.train_sections import train_sections
 
-# As published: weights of the two contrastive losses, learning rate, spots in a batch (here, of one window).
-_PUBLISHED = {"spot_weight": 1.0, "near_weight": 0.5, "learning_rate": 5e-4, "spots_per_step": 8, "windows_per_step": 1}
+# As published: learning rate, spots in a batch (here, of one window).
+_PUBLISHED = {"objectives": None, "learning_rate": 5e-4, "spots_per_step": 8, "windows_per_step": 1}
 
 
 def _context(config: TrainingConfig) -> TrainingConfig:
@@ -29,7 +30,9 @@ def _context(config: TrainingConfig) -> TrainingConfig:
 def _target(config: TrainingConfig) -> TrainingConfig:
     """Make the default model blind to the surroundings of a place; the neighbourhood's loss goes with them."""
     arch = config.architecture.model_copy(update={"neighbours": False})
-    return config.model_copy(update={"architecture": arch, "near_weight": 0.0})
+    objectives = config.losses(config.architecture)
+    objectives = {name: {**o, "near": 0.0} if "near" in o else o for name, o in objectives.items()}
+    return config.model_copy(update={"architecture": arch, "objectives": objectives})
 
 
 def _paper(config: TrainingConfig) -> TrainingConfig:
@@ -43,9 +46,19 @@ def _paper(config: TrainingConfig) -> TrainingConfig:
     return config.model_copy(update=more)
 
 
+def _with_head(name: str) -> Callable[[TrainingConfig], TrainingConfig]:
+    """Give the settings another head with its own options and objectives, all else as it is."""
+
+    def change(config: TrainingConfig) -> TrainingConfig:
+        arch = config.architecture.model_dump() | {"variant": name, "head_options": {}}
+        return config.model_copy(update={"architecture": Architecture.model_validate(arch), "objectives": None})
+
+    return change
+
+
 def _is_pretrained(config: TrainingConfig) -> bool:
     """Tell whether settings start from an encoder that is pretrained: the one that the frozen baselines have."""
-    return config.architecture.variant == "context" and bool(config.pretrain_steps)
+    return config.architecture.row.dense and bool(config.pretrain_steps)
 
 
 def _trained(settings: Callable[[TrainingConfig], TrainingConfig]) -> Callable[[Fitting], Predict]:
@@ -109,4 +122,15 @@ CONTEXT = Baseline(
     seeded=True,
     fit=_trained(_context),
     uses_encoder=_is_pretrained,
+)
+OTHER_HEADS = tuple(
+    Baseline(
+        name=f"nh2st-{head.name}",
+        about=f"NH2ST with the head {head.name}, trained by default: {head.about}",
+        seeded=True,
+        fit=_trained(_with_head(head.name)),
+        uses_encoder=_is_pretrained,
+    )
+    for head in HEADS.values()
+    if head.name not in ("context", "paper")
 )

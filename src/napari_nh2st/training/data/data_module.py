@@ -116,6 +116,8 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def _moved(part: Part, device: torch.device) -> Part:
+    if isinstance(part, Targets):
+        return part.to(device)
     return type(part)(*(getattr(part, f.name).to(device, non_blocking=True) for f in fields(part)))
 
 

@@ -12,17 +12,21 @@ import torch
 from napari_nh2st.engine.device import choose_device, computing
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.nh2st import ContextNH2ST, normalise
+from napari_nh2st.model.heads.seen import SlideSample
+from napari_nh2st.model.heads.table import SAMPLE_PLACES
+from napari_nh2st.model.nh2st import NH2ST, normalise
 from napari_nh2st.model.stain import STAIN_FEATURES
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.stain_jitter import stain_jitter
 from napari_nh2st.training.data.targets import sample_cells
 from napari_nh2st.training.data.windows import WindowCutter, cover, turn
-from napari_nh2st.training.sections.section import Section
+from napari_nh2st.training.sections.section import Section, sample_window
 
 # The larger the window, the less is read twice; this one fits into 2 GB.
 EMBED_WINDOW = 3584
+# Windows of a slide's sample that are encoded together.
+SAMPLED_AT_ONCE = 16
 # Views of turned and differently stained tissue are left out beyond this.
 MAX_VIEWS_BYTES = 4 * 2**30
 
@@ -37,10 +41,16 @@ class EmbeddedSection:
         Of the tissue as it is.
     views : (K, n, 9, C) float16
         Of the tissue turned, mirrored and in other colours, K times; without stain statistics.
+    centres : (n, 2) float32
+        (x, y) of the spots on the slide, µm.
+    sample : SlideSample or None
+        Of the slide, as it is, (1, places, C); None where the head does not look at it.
     """
 
     plain: torch.Tensor
     views: torch.Tensor
+    centres: torch.Tensor
+    sample: SlideSample | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +62,7 @@ class Variation:
 
 
 def embed_spots(
-    net: ContextNH2ST,
+    net: NH2ST,
     section: Section,
     spots: npt.NDArray[np.int64],
     card: Card,
@@ -94,8 +104,35 @@ def embed_spots(
     return out[torch.from_numpy(spots)].clone()
 
 
+def embed_sample(net: NH2ST, section: Section, card: Card, *, device: torch.device | str = "cpu") -> SlideSample:
+    """Encode the sample of a section's slide as the engine does, on the processor afterwards: (1, places, C)."""
+    before, side = sample_window(card)
+    centres, count = section.sample.centres, len(section.sample.centres)
+    out = SlideSample.none(SAMPLE_PLACES, net.encoder.channels)
+    cell = before // net.arch.stride - 3
+    training, home = net.training, next(net.parameters()).device
+    net.to(device).eval()
+    with torch.inference_mode(), computing(torch.device(device)):
+        for start in range(0, count, SAMPLED_AT_ONCE):
+            some = range(start, min(start + SAMPLED_AT_ONCE, count))
+            pixels = np.stack([_sample_pixels(section, i, before, side) for i in some])
+            maps = net.encode_learnt(normalise(torch.from_numpy(pixels).to(device)))  # (k, C, h, w)
+            out.embeddings[0, some.start : some.stop] = maps[:, :, cell, cell].float().cpu()
+    net.to(home).train(training)
+    out.present[0, :count] = True
+    out.centres[0, :count] = torch.from_numpy((centres + section.corner) * card.mpp)
+    return out
+
+
+def _sample_pixels(section: Section, i: int, before: int, side: int) -> npt.NDArray[np.uint8]:
+    if i in section.sample.beyond:
+        return section.sample.beyond[i]
+    x, y = np.round(section.sample.centres[i] - before).astype(np.int64).tolist()
+    return section.cut(x, y, side, side)
+
+
 def embed_sections(
-    net: ContextNH2ST,
+    net: NH2ST,
     sections: Sequence[Section],
     card: Card,
     config: TrainingConfig,
@@ -131,5 +168,8 @@ def embed_sections(
             views_seen.append(embed_spots(net, section, spots, card, device=device, vary=vary))
             progress(i * (views + 1) + view + 1, len(sections) * (views + 1))
         none = torch.zeros((0, len(spots), 9, net.encoder.channels), dtype=torch.float16)
-        out.append(EmbeddedSection(views_seen[0], torch.stack([v.half() for v in views_seen[1:]]) if views else none))
+        varied = torch.stack([v.half() for v in views_seen[1:]]) if views else none
+        sample = embed_sample(net, section, card, device=device) if "sample" in net.needs else None
+        centres = torch.from_numpy(section.micrometres(card.mpp)).float()
+        out.append(EmbeddedSection(views_seen[0], varied, centres, sample))
     return out

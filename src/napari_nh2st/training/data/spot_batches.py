@@ -72,7 +72,10 @@ def targets_of(
         varied = torch.from_numpy(np.flatnonzero(view))
         embeddings[varied] = embedded.views[torch.from_numpy(view)[varied] - 1, at[varied]].float()
     present, number = torch.from_numpy(section.present[spots]), torch.full((len(spots),), section.number)
-    return Targets(embeddings, present, torch.from_numpy(known), torch.from_numpy(labels), at, number)
+    return Targets(
+        embeddings, present, torch.from_numpy(known), torch.from_numpy(labels), at, number,
+        centres=embedded.centres[at], sample=embedded.sample,
+    )  # fmt: skip
 
 
 def targets_in_parts(section: Section, embedded: EmbeddedSection, cutter: WindowCutter) -> list[Targets]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch.nn import functional as F
 
+from napari_nh2st.model.heads.seen import Seen, SlideSample
 from napari_nh2st.training.data.windows import Window
 
 
@@ -21,6 +22,12 @@ class Targets:
     present, known : (m, 9) bool
     labels : (m, 9, G)
     spots, sections : (m,) int64
+    centres : (m, 2) or None
+        (x, y) on the slide, µm; None for targets of windows.
+    sample : SlideSample or None
+        Of the sections that they are of, for a head that needs it.
+    slide : (m,) int64 or None
+        Which of these a target is of.
     """
 
     embeddings: torch.Tensor
@@ -29,6 +36,14 @@ class Targets:
     labels: torch.Tensor
     spots: torch.Tensor
     sections: torch.Tensor
+    centres: torch.Tensor | None = None
+    sample: SlideSample | None = None
+    slide: torch.Tensor | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """What a network sees of them."""
+        return Seen(self.embeddings, self.present, self.sample, self.slide, self.centres)
 
     @classmethod
     def of(cls, window: Window, embeddings: torch.Tensor, inside: torch.Tensor, keep: torch.Tensor) -> Targets:
@@ -40,8 +55,21 @@ class Targets:
 
     @classmethod
     def join(cls, parts: Sequence[Targets]) -> Targets:
-        """Put the targets of several windows together."""
-        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+        """Put targets together; those with a sample are of one section each part."""
+        plain = [f.name for f in fields(cls) if f.name not in ("centres", "sample", "slide")]
+        out = cls(**{name: torch.cat([getattr(p, name) for p in parts]) for name in plain})  # type: ignore[arg-type]
+        centres = [p.centres for p in parts if p.centres is not None]
+        samples = [p.sample for p in parts if p.sample is not None]
+        out = replace(out, centres=torch.cat(centres)) if centres else out
+        if not samples:
+            return out
+        which = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(p.spots) for p in parts]))
+        return replace(out, sample=SlideSample.join(samples), slide=which)
+
+    def to(self, device: torch.device) -> Targets:
+        """Move them."""
+        there = {f.name: part for f in fields(self) if (part := getattr(self, f.name)) is not None}
+        return replace(self, **{name: part.to(device) for name, part in there.items()})
 
 
 def sample_cells(maps: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:

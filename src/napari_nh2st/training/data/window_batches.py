@@ -67,7 +67,7 @@ class WindowBatches(Batches):
         self.sections, self.cutter = sections, cutter
         stride = self.stride = card.architecture.stride
         # What a window has to hold before and beyond a spot. A map's cells stand on the first pixel of their stride.
-        dense = card.architecture.variant == "context"
+        dense = card.architecture.row.dense
         self.margins = np.array([3 * stride, 4 * stride] if dense else [card.patch // 2] * 2)
         self.side = max(side, 4 * int(self.margins.max()))  # the spot that it is drawn round fits in wherever it lies
 

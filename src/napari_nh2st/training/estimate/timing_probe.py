@@ -19,11 +19,11 @@ from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import Model
-from napari_nh2st.model.nh2st import ContextNH2ST, build
+from napari_nh2st.model.nh2st import build
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.config import Train, TrainingConfig
 from napari_nh2st.training.data.batches import spots_a_step, windows_a_step
-from napari_nh2st.training.data.embedded import EMBED_WINDOW, EmbeddedSection, embed_spots
+from napari_nh2st.training.data.embedded import EMBED_WINDOW, EmbeddedSection, embed_sample, embed_spots
 from napari_nh2st.training.data.windows import grid, spots_a_window
 from napari_nh2st.training.network.setup import set_up_training
 from napari_nh2st.training.network.starting_point import StartingPoint
@@ -202,10 +202,10 @@ def _spots(samples: Sequence[Sample], counts: Sequence[Any], card: Card) -> list
 def _work(
     card: Card, config: TrainingConfig, base: Model | None, spots: tuple[list[FloatArray], list[FloatArray]]
 ) -> TimingProbe:
-    context = card.architecture.variant == "context"
-    trained: Train = config.train if context else "everything"
-    pretrains = context and base is None and config.encoder_start is None and config.pretrain_steps > 0
-    embeds = context and (trained == "head" or config.kernel_share > 0)
+    dense = card.architecture.row.dense
+    trained: Train = config.train if dense else "everything"
+    pretrains = dense and base is None and config.encoder_start is None and config.pretrain_steps > 0
+    embeds = dense and (trained == "head" or config.kernel_share > 0)
     return TimingProbe(card, choose_device(config.device), trained, pretrains, embeds, *spots)
 
 
@@ -247,7 +247,6 @@ def _embed(probe: TimingProbe, part: Section, config: TrainingConfig) -> Embedde
     if config.kernel_share > 0:
         arch = arch.model_copy(update={"landmarks": 1, "kernel_rank": 1, "kernel_share": config.kernel_share})
     net = build(arch, len(probe.card.genes))
-    assert isinstance(net, ContextNH2ST)
     if net.kernel_head is not None:
         probe.described = len(net.kernel_head.mean)
         probe.flop = _seconds_a_product()
@@ -260,7 +259,9 @@ def _embed(probe: TimingProbe, part: Section, config: TrainingConfig) -> Embedde
         peaks.append(memory_mb(probe.device)[1])
     probe.embed /= pixels[1]
     probe.slope = (peaks[1] - peaks[0]) / max(pixels[1] - pixels[0], 1)
-    return EmbeddedSection(plain, torch.zeros((0, len(centres), 9, net.encoder.channels), dtype=torch.float16))
+    none = torch.zeros((0, len(centres), 9, net.encoder.channels), dtype=torch.float16)
+    sample = embed_sample(net, part, probe.card, device=probe.device) if "sample" in net.needs else None
+    return EmbeddedSection(plain, none, torch.from_numpy(part.micrometres(probe.card.mpp)).float(), sample)
 
 
 def _seconds_a_product() -> float:

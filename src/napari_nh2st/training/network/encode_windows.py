@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_nh2st.geometry import SELF
-from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, normalise
+from napari_nh2st.model.nh2st import NH2ST, normalise
 from napari_nh2st.training.data.targets import Targets, sample_cells
 from napari_nh2st.training.data.windows import Window
 
@@ -29,12 +29,12 @@ def encode_windows(net: NH2ST, windows: Sequence[Window], pixels: Tensor, most_s
         Of the batch, chosen at random, for a patch encoder in training mode.
     """
     images = normalise(pixels)
-    if isinstance(net, ContextNH2ST):
+    if net.dense:
         return _dense(net, windows, images)
     return _patches(net, windows, images, most_spots if net.training else None)
 
 
-def _dense(net: ContextNH2ST, windows: Sequence[Window], images: Tensor) -> Targets:
+def _dense(net: NH2ST, windows: Sequence[Window], images: Tensor) -> Targets:
     maps = net.encode_learnt(images) if net.training else net.encode(images)  # (B, C, h, w)
     last = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1], device=maps.device)
     parts = []

@@ -12,7 +12,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.nh2st import ContextNH2ST
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.data.embedded import EmbeddedSection, embed_spots
 from napari_nh2st.training.sections.section import Section
 
@@ -48,9 +48,7 @@ class KernelPart:
     share: float
 
 
-def fit_kernel(
-    net: ContextNH2ST, raw: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], seed: int
-) -> torch.Tensor:
+def fit_kernel(net: NH2ST, raw: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], seed: int) -> torch.Tensor:
     """Set the kernel head's buffers, in place, and give the decoder's columns for it.
 
     Kernel ridge regression (Saunders et al., ICML 1998) with the mean over groups of columns, n each, of the kernel
@@ -97,7 +95,7 @@ def fit_kernel(
     return torch.from_numpy(rows.astype(np.float32))
 
 
-def join_parts(net: ContextNH2ST, kernel: KernelPart) -> None:
+def join_parts(net: NH2ST, kernel: KernelPart) -> None:
     """Make the decoder add up both parts, in place: the kernel head's share of its answer, the rest of the learnt."""
     size, share = net.arch.hidden, kernel.share
     with torch.no_grad():
@@ -106,7 +104,7 @@ def join_parts(net: ContextNH2ST, kernel: KernelPart) -> None:
         net.decoder.weight[:, size:] = share * kernel.columns
 
 
-def split_parts(net: ContextNH2ST, share: float) -> None:
+def split_parts(net: NH2ST, share: float) -> None:
     """Undo `join_parts`, in place: the learnt part answers alone, the kernel head's columns are 0."""
     size = net.arch.hidden
     with torch.no_grad():
@@ -116,7 +114,7 @@ def split_parts(net: ContextNH2ST, share: float) -> None:
 
 
 def describe_all(
-    net: ContextNH2ST,
+    net: NH2ST,
     sections: Sequence[Section],
     card: Card,
     embedded: Sequence[EmbeddedSection] | None = None,

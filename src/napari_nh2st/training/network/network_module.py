@@ -11,18 +11,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.nn import functional as F
 
 from napari_nh2st import metrics
 from napari_nh2st.engine.device import computing
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import SELF
-from napari_nh2st.model.nh2st import NH2ST, Branches, PaperNH2ST, loss_of
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import Train
 from napari_nh2st.training.data.stain_jitter import stain_jitter
 from napari_nh2st.training.data.targets import Targets
 from napari_nh2st.training.data.windows import Window
 from napari_nh2st.training.network.encode_windows import encode_windows
 from napari_nh2st.training.network.setup import TrainingSetup
+from napari_nh2st.training.objectives.objective import Step
 from napari_nh2st.training.trainer import one_cycle_adamw
 
 # Targets of a step of a patch encoder, unless the settings say otherwise.
@@ -71,6 +73,7 @@ class NH2STModule(L.LightningModule):
     def __init__(self, setup: TrainingSetup, steps: int, training: int = 0) -> None:
         super().__init__()
         self.net, self.config, self.steps = setup.net, setup.config, steps
+        self.objectives = setup.objectives
         self.scale, self.kernel = setup.scale, setup.kernel
         self.names, self.seed = [s.name for s in setup.sections], (setup.seed, training)
         self._frozen = _frozen(setup.net, setup.train)
@@ -88,11 +91,24 @@ class NH2STModule(L.LightningModule):
         """One step over a few windows, or over embedded spots; returns the loss and the number of targets."""
         self._seed_step(batch_idx)
         targets = self.gather(batch)  # embeddings (m, 9, C), labels (m, 9, G)
-        out = self.net.branches(targets.embeddings, targets.present, targets.labels, targets.known)
-        loss = loss_of(self.net, out, targets.labels[:, SELF], self.config.spot_weight, self.config.near_weight)
-        self._check_finite(loss, targets, out)
+        loss, prediction = self.loss(targets)
+        self._check_finite(loss, targets, prediction)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(targets.spots))
         return {"loss": loss, "spots": len(targets.spots)}
+
+    def loss(self, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Return the mean squared error and what the objectives add, and the learnt head's prediction (m, G)."""
+        hidden, tokens = self.net.look(targets.seen)
+        prediction = self.net.learnt(hidden)
+        loss = F.mse_loss(prediction.float(), targets.labels[:, SELF])
+        if len(self.objectives):
+            step = Step(
+                tokens, hidden, prediction, self.net.learnt, targets.labels, targets.known, targets.present,
+                targets.sections,
+            )  # fmt: skip
+            for objective in self.objectives.values():
+                loss = loss + objective(step)
+        return loss, prediction
 
     def _seed_step(self, batch_idx: int) -> None:
         seed = _mixed(*self.seed, batch_idx, self.global_step, self.global_rank)
@@ -109,34 +125,28 @@ class NH2STModule(L.LightningModule):
             pixels = stain_jitter(pixels, self.config.stain_jitter)
         return encode_windows(self.net, batch, pixels, self.config.spots_per_step or PATCH_SPOTS)
 
-    def _check_finite(self, loss: Tensor, targets: Targets, out: Branches) -> None:
+    def _check_finite(self, loss: Tensor, targets: Targets, prediction: Tensor) -> None:
         """Raise in all processes where the loss of one is no number: the others would wait for it without end."""
         wrong, together = not bool(torch.isfinite(loss)), dist.is_available() and dist.is_initialized()
         if not (self.trainer.strategy.reduce_boolean_decision(wrong, all=False) if together else wrong):
             return
-        reasons = [
-            f"the loss became {float(loss.detach()):g} at step {self.global_step + 1} {self._blame(targets, out)}"
-        ]
+        blame = self._blame(targets, prediction)
+        reasons = [f"the loss became {float(loss.detach()):g} at step {self.global_step + 1} {blame}"]
         if together:
             reasons *= dist.get_world_size()
             dist.all_gather_object(reasons, reasons[0] if wrong else None)
         raise NotFinite(next(reason for reason in reasons if reason))
 
-    def _blame(self, targets: Targets, out: Branches) -> str:
+    def _blame(self, targets: Targets, prediction: Tensor) -> str:
         """Name the sections whose targets are no numbers; all of the step's where it is none in particular."""
-        error = (out.prediction.float() - targets.labels[:, SELF]).square().mean(1)
+        error = (prediction.float() - targets.labels[:, SELF]).square().mean(1)
         bad = targets.sections[~torch.isfinite(error)]
         numbers = sorted(set((bad if len(bad) else targets.sections).tolist()))
         return f"in sample{'s' * (len(numbers) > 1)} {', '.join(self.names[i] for i in numbers)}"
 
     def predict(self, targets: Targets) -> Tensor:
         """Predict targets from the image alone, (m, G), standardised."""
-        target = targets.embeddings[:, SELF]
-        if isinstance(self.net, PaperNH2ST):
-            hidden = self.net.hidden_vectors(self.net.target_token(target), targets.embeddings, targets.present)
-            out: Tensor = self.net.decoder(hidden).float()
-            return out
-        hidden = self.net.hidden_vectors(target, targets.embeddings, targets.present)
+        hidden = self.net.hidden_vectors(targets.seen)
         predicted = self.net.learnt(hidden).float()
         if self.kernel is not None:
             share = self.kernel.share
@@ -183,7 +193,7 @@ class NH2STModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule over the whole run."""
-        learnt = [p for p in self.net.parameters() if p.requires_grad]
+        learnt = [p for part in (self.net, self.objectives) for p in part.parameters() if p.requires_grad]
         # With mixed precision, Lightning clips no gradients of a fused optimiser.
         fused = self.trainer.precision == "32-true"
         return one_cycle_adamw(learnt, self.config.learning_rate, self.config.weight_decay, self.steps, fused=fused)

@@ -9,11 +9,10 @@ import numpy.typing as npt
 import torch
 
 from napari_nh2st.engine.device import computing
-from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.nh2st import NH2ST, PaperNH2ST
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.data.data_module import to_device
-from napari_nh2st.training.data.embedded import EMBED_WINDOW
+from napari_nh2st.training.data.embedded import EMBED_WINDOW, embed_sample
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.windows import WindowCutter, cover
 from napari_nh2st.training.network.encode_windows import encode_windows
@@ -43,14 +42,15 @@ def predict_section(
     blank = replace(section, labels=np.zeros_like(out))
     cutter = WindowCutter(LabelScale.none(len(card.genes)))
     home = next(net.parameters()).device
+    centres = torch.from_numpy(section.micrometres(card.mpp)).float()  # (n, 2)
+    sample = embed_sample(net, section, card, device=device).to(device) if "sample" in net.needs else None
     net.to(device).eval()
     with torch.inference_mode(), computing(torch.device(device)):
         for cut in cover(blank, np.arange(len(out)), cutter, card, EMBED_WINDOW):
             window = to_device(cut, torch.device(device))
             targets = encode_windows(net, [window], window.pixels[None])
-            target = targets.embeddings[:, SELF]
-            target = net.target_token(target) if isinstance(net, PaperNH2ST) else target
-            hidden = net.hidden_vectors(target, targets.embeddings, targets.present)  # (m, hidden)
+            seen = replace(targets.seen, sample=sample, centres=centres[targets.spots.cpu()].to(device))
+            hidden = net.hidden_vectors(seen)  # (m, hidden)
             out[targets.spots.cpu().numpy()] = net.decoder(hidden).float().cpu().numpy()
     net.to(home)
     return out

@@ -7,24 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from napari_nh2st.engine.device import choose_device
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.model.encoder_file import encoder_hash
-from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST, build
-from napari_nh2st.training.config import Train, TrainingConfig
+from napari_nh2st.model.nh2st import NH2ST, build
+from napari_nh2st.training.config import Train, TrainingConfig, refuse_moving_encoder
 from napari_nh2st.training.data.data_module import SectionDataModule
 from napari_nh2st.training.data.embedded import EmbeddedSection, embed_sections
 from napari_nh2st.training.data.label_scale import LabelScale, training_labels
 from napari_nh2st.training.network.kernel import KernelPart, describe_all, fit_kernel, join_parts, split_parts
 from napari_nh2st.training.network.label_units import fold_labels
 from napari_nh2st.training.network.starting_point import FROM_CHANCE, StartingPoint, start_encoder, start_from_base
+from napari_nh2st.training.objectives.table import OBJECTIVES
 from napari_nh2st.training.sections.section import Section
 
 # More directions between genes than this add nothing that a few hundred spots could tell.
 KERNEL_RANK = 128
 
-Embed = Callable[[ContextNH2ST, Card], list[EmbeddedSection]]
+Embed = Callable[[NH2ST, Card], list[EmbeddedSection]]
 """Embeds the sections that are trained on with the network's encoder."""
 
 
@@ -43,6 +46,8 @@ class TrainingSetup:
     scale : LabelScale
         Of the training labels, those not held out.
     net : NH2ST
+    objectives : ModuleDict of Objective
+        By name: losses beside the squared error.
     train : {"everything", "last-blocks", "head"}
         The part of the network that is trained.
     kernel : KernelPart or None
@@ -57,6 +62,7 @@ class TrainingSetup:
     card: Card
     scale: LabelScale
     net: NH2ST
+    objectives: nn.ModuleDict
     train: Train
     kernel: KernelPart | None = None
     embedded: list[EmbeddedSection] | None = None
@@ -67,7 +73,7 @@ class TrainingSetup:
 
     def finish(self) -> NH2ST:
         """Let the network answer in label units, with all its parts; call once, after training."""
-        if self.kernel is not None and isinstance(self.net, ContextNH2ST):
+        if self.kernel is not None:
             join_parts(self.net, self.kernel)
         fold_labels(self.net, self.scale)
         return self.net.cpu().eval()
@@ -103,29 +109,36 @@ def set_up_training(
     ------
     ModelError
         If the encoder to start from has another shape.
+    Nh2stError
+        If the head cannot be trained with what the settings train.
     Cancelled
     """
     sections = list(sections)
     for number, section in enumerate(sections):
         section.number = number
     scale = LabelScale.of(sections)  # (G,)
-    train = config.train if card.architecture.variant == "context" else "everything"
+    train: Train = config.train if card.architecture.row.dense else "everything"
+    try:
+        refuse_moving_encoder(card.architecture, train)
+    except ValueError as error:  # of a base model, which the settings do not know
+        raise Nh2stError(str(error)) from error
     card = _trained_card(card, config, scale, spots=sum(int((~s.held_out).sum()) for s in sections))
     if config.gene_weight == "variance":
         scale = scale.one_unit()
 
     net = build(card.architecture, len(card.genes))
+    objectives = make_objectives(config, card.architecture, len(card.genes))
     if start.base is not None:
         start_from_base(net, start.base, card, scale)
     else:
         start_encoder(net, sections, config, seed, encoder=start.encoder, cancelled=cancelled)
 
     embedded = None  # of each section (n, 9, C + S)
-    if train == "head" and isinstance(net, ContextNH2ST):
+    if train == "head" and net.dense:
         embedded = embed(net, card) if embed else embed_sections(net, sections, card, config, seed, cancelled=cancelled)
 
     kernel = None
-    if net.arch.kernel_share > 0 and isinstance(net, ContextNH2ST):
+    if net.arch.kernel_share > 0 and net.dense:
         split_parts(net, 0.0)  # the head's columns, random so far, take no part in training
         device = choose_device(config.device)
         described = describe_all(net, sections, card, embedded, device=device)  # (n, dim)
@@ -134,7 +147,16 @@ def set_up_training(
 
     net.encoder.requires_grad_(train == "everything")
     net.encoder.layer4.requires_grad_(train != "head")
-    return TrainingSetup(config, seed, sections, card, scale, net, train, kernel, embedded)
+    return TrainingSetup(config, seed, sections, card, scale, net, objectives, train, kernel, embedded)
+
+
+def make_objectives(config: TrainingConfig, arch: Architecture, n_genes: int) -> nn.ModuleDict:
+    """Make the objectives of the settings, or of the head where they choose none, with first weights of their own."""
+    made = {}
+    for name, options in config.losses(arch).items():
+        row = OBJECTIVES[name]
+        made[name] = row.load()(row.options.model_validate(options), arch, n_genes)
+    return nn.ModuleDict(made)
 
 
 def _trained_card(card: Card, config: TrainingConfig, scale: LabelScale, spots: int) -> Card:
@@ -151,7 +173,7 @@ def _trained_card(card: Card, config: TrainingConfig, scale: LabelScale, spots: 
 
 def _architecture(arch: Architecture, config: TrainingConfig, spots: int, genes: int) -> Architecture:
     """Make the kernel head as large as the settings and the spots allow."""
-    with_kernel = arch.variant == "context" and config.kernel_share > 0
+    with_kernel = arch.row.dense and config.kernel_share > 0
     return arch.model_copy(
         update={
             "landmarks": min(spots, config.landmarks) if with_kernel else 0,

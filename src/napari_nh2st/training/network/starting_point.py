@@ -12,7 +12,7 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import load_encoder
 from napari_nh2st.model.folder import Model
-from napari_nh2st.model.nh2st import NH2ST, ContextNH2ST
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.network.kernel import split_parts
@@ -65,7 +65,7 @@ def start_encoder(
                 f"{config.encoder_start} has width {given[0]}, stride {given[1]}, {given[2]} blocks a stage, the model "
                 f"to be trained {wanted[0]}, {wanted[1]} and {wanted[2]}: give the same to nh2st pretrain"
             )
-    if encoder is None and config.pretrain_steps and isinstance(net, ContextNH2ST):
+    if encoder is None and config.pretrain_steps and net.dense:
         encoder = pretrain_on_sections(sections, net.arch, config, seed, cancelled=cancelled)
     if encoder is not None:
         net.encoder.load_state_dict(encoder.state_dict())
@@ -75,7 +75,7 @@ def start_from_base(net: NH2ST, base: Model, card: Card, scale: LabelScale) -> N
     """Copy a base model's weights; genes of a new panel take over the rows that the base knows, others start afresh.
 
     Where the base predicts another target, all genes start afresh: its rows are in another unit.
-    The kernel head is fitted anew on the new sections, whatever the base had.
+    The kernel head is fitted anew on the new sections, whatever the base had, and objectives start afresh.
     """
     target, fresh = net.state_dict(), [t.detach().clone() for t in (net.decoder.weight, net.decoder.bias)]
     rows = {g: i for i, g in enumerate(base.card.genes)}
@@ -88,13 +88,11 @@ def start_from_base(net: NH2ST, base: Model, card: Card, scale: LabelScale) -> N
             target[name][new, :size] = values[old, :size]
         elif name == "decoder.bias":
             target[name][new] = values[old]
-        elif name == "gene_encoder.0.weight":
-            target[name][:, new] = values[:, old]
         elif not name.startswith("kernel_head."):
             target[name] = values
     net.load_state_dict(target)
     unfold_labels(net, scale)
-    if isinstance(net, ContextNH2ST):
+    if base.net.has_kernel:
         split_parts(net, base.card.architecture.kernel_share)
     unknown = torch.ones(len(card.genes), dtype=torch.bool)
     unknown[new] = False

@@ -9,7 +9,7 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.encoder_file import load_encoder, save_encoder
 from napari_nh2st.model.folder import Model
-from napari_nh2st.model.nh2st import ContextNH2ST
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data.embedded import EmbeddedSection, embed_sections
 from napari_nh2st.training.data.embedded_file import load_embedded, origin_of, save_embedded
@@ -66,7 +66,7 @@ class Preparation:
         ------
         Cancelled
         """
-        if setup.embedded is None or not sections or not isinstance(setup.net, ContextNH2ST):
+        if setup.embedded is None or not sections:
             return None
         plain = self.settings.config.model_copy(update={"views": 0})
         return self._embedded(setup.net, setup.card, sections, plain, self.folder.embedded_held_out)
@@ -74,7 +74,7 @@ class Preparation:
     def _encoder(self, card: Card) -> ResNet18 | None:
         """Pretrain the encoder where the settings say so; None where it comes from elsewhere."""
         config, file = self.settings.config, self.folder.encoder
-        pretrains = config.pretrain_steps and config.encoder_start is None and card.architecture.variant == "context"
+        pretrains = config.pretrain_steps and config.encoder_start is None and card.architecture.row.dense
         if not pretrains or self.base is not None:
             return None
         if not file.is_file():
@@ -89,11 +89,11 @@ class Preparation:
             save_encoder(encoder, file)
         return load_encoder(file)
 
-    def _embed(self, net: ContextNH2ST, card: Card) -> list[EmbeddedSection]:
+    def _embed(self, net: NH2ST, card: Card) -> list[EmbeddedSection]:
         return self._embedded(net, card, self.sections, self.settings.config, self.folder.embedded)
 
     def _embedded(
-        self, net: ContextNH2ST, card: Card, sections: list[Section], config: TrainingConfig, file: Path
+        self, net: NH2ST, card: Card, sections: list[Section], config: TrainingConfig, file: Path
     ) -> list[EmbeddedSection]:
         origin = origin_of(net, sections, card, config)
         embedded = load_embedded(file, origin)

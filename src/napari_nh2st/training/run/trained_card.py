@@ -13,7 +13,6 @@ from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust, TrainingSample
 from napari_nh2st.provenance import repeat_command, versions
-from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.sections.section import Section
@@ -30,7 +29,7 @@ def trained_card(setup: TrainingSetup, blocks: Sequence[HeldOutBlock], learnt_be
             "training": [_sample(section) for section in setup.sections],
             "training_mpp": [round(s.mpp, 6) for s in setup.sections],
             "evaluation": _evaluation(setup, scored) if scored else None,
-            "recipe": {"seed": setup.seed, **_recipe(setup.config)},
+            "recipe": {"seed": setup.seed, **_recipe(setup)},
             "versions": {**versions(), "command": repeat_command()},
         }
     )
@@ -51,10 +50,14 @@ def _sample(section: Section) -> TrainingSample:
     return TrainingSample(sample=section.name, patient=section.patient, spots=spots, fingerprint=section.fingerprint)
 
 
-def _recipe(config: TrainingConfig) -> dict[str, Any]:
-    """Keep the plain settings of a configuration; the architecture and the panel stand on the card already."""
+def _recipe(setup: TrainingSetup) -> dict[str, Any]:
+    """Keep the plain settings of a run, and its objectives; architecture and panel stand on the card already."""
+    config = setup.config
     settings = config.model_dump(mode="json")
     plain = {k: v for k, v in settings.items() if not isinstance(v, (dict, list)) and k != "description"}
+    plain.pop("objectives", None)
+    for name, options in config.losses(setup.card.architecture).items():
+        plain |= {f"objectives.{name}.{option}": value for option, value in options.items()}
     return {**plain, "precision": choose_precision(config.precision, choose_device(config.device))}
 
 

@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.places import neighbourhood, slide_box
 from napari_nh2st.engine.section_descriptor import UNDESCRIBED, SectionDescriptor, describe_section
+from napari_nh2st.engine.slide_sample import sample_places
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, spot_counts
 from napari_nh2st.expression.panel_match import match_panel
-from napari_nh2st.geometry import TileSet
+from napari_nh2st.geometry import SELF, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.gene_names import other_symbols
-from napari_nh2st.slides import Slide, open_slide
+from napari_nh2st.slides import Slide, TissueMask, open_slide
 from napari_nh2st.training.sections.examine import examine
 from napari_nh2st.training.sections.findings import SectionFindings
 from napari_nh2st.training.sections.place_labels import PlaceLabels
@@ -27,6 +28,34 @@ FloatArray = npt.NDArray[np.float64]
 # A section's crop larger than this is refused rather than swapped to disk.
 MAX_CROP_BYTES = 8 * 2**30
 READ_BLOCK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class SampledTissue:
+    """The slide's sample, for heads that look at it; see `engine.slide_sample`.
+
+    Attributes
+    ----------
+    centres : (K, 2) float64
+        (x, y) in pixels of the section's crop, whole numbers for patches of an even side.
+    beyond : dict of int to (side, side, 3) uint8
+        Windows round the places that do not lie whole in the crop; see `sample_window`.
+    """
+
+    centres: FloatArray
+    beyond: dict[int, npt.NDArray[np.uint8]]
+
+
+NO_SAMPLE = SampledTissue(np.zeros((0, 2)), {})
+
+
+def sample_window(card: Card) -> tuple[int, int]:
+    """Return how far a window round a sampled place begins before it, and its side, in model pixels.
+
+    The place lies on a cell of the encoder's, and all that its embedding can see lies in the window.
+    """
+    stride, halo = card.architecture.stride, card.architecture.halo
+    return 4 * stride + halo, 8 * stride + 2 * halo
 
 
 @dataclass(eq=False)
@@ -63,6 +92,7 @@ class Section:
         What to know of the section, a line each.
     descriptor : SectionDescriptor
         By which it is known again.
+    sample : SampledTissue
     """
 
     name: str
@@ -82,6 +112,11 @@ class Section:
     left_out: int = 0
     doubts: tuple[str, ...] = ()
     descriptor: SectionDescriptor = UNDESCRIBED
+    sample: SampledTissue = NO_SAMPLE
+
+    def micrometres(self, mpp: float) -> FloatArray:
+        """Return each spot's place on its slide, (n, 2), µm (x, y), at the model's mpp."""
+        return np.asarray((self.centres[:, SELF] + self.corner) * mpp, dtype=np.float64)
 
     def cut(self, x: int, y: int, width: int, height: int) -> npt.NDArray[np.uint8]:
         """Cut a box of pixels whose top-left is at (x, y) in the crop, (height, width, 3); white beyond the crop."""
@@ -145,6 +180,7 @@ def load_section(sample: Sample, data: Any, card: Card, findings: SectionFinding
                 f"sample {sample.sample}: its spots span {width} x {height} px at {card.mpp:.3g} um: too large"
             )
         pixels = _read_crop(slide, corner, int(width), int(height), scale)
+        sampled = _sample(slide, card, findings.tissue, corner, pixels.shape[:2])
         fingerprint = slide.fingerprint
         descriptor = describe_section(slide, data)
     counts = spot_counts(data, card.genes)
@@ -165,7 +201,23 @@ def load_section(sample: Sample, data: Any, card: Card, findings: SectionFinding
         left_out=findings.off_slide,
         doubts=findings.doubts,
         descriptor=descriptor,
+        sample=sampled,
     )
+
+
+def _sample(
+    slide: Slide, card: Card, tissue: TissueMask, corner: npt.NDArray[np.int64], crop: tuple[int, ...]
+) -> SampledTissue:
+    """Find the slide's sample, and read what of it lies beyond the crop, whose top-left is at `corner` (x, y)."""
+    scale = card.scale_on(slide.require_mpp())
+    centres = sample_places(slide, card, tissue).centres / scale
+    before, side = sample_window(card)
+    beyond = {}
+    for i, (x, y) in enumerate(np.round(centres - before).astype(np.int64).tolist()):
+        left, top = x - int(corner[0]), y - int(corner[1])
+        if min(left, top) < 0 or left + side > crop[1] or top + side > crop[0]:
+            beyond[i] = slide.read(x, y, side, side, scale)
+    return SampledTissue(centres - corner, beyond)
 
 
 def _read_crop(

@@ -25,8 +25,7 @@ GROUPS = {
         "spots_per_step",
         "views",
         "stain_jitter",
-        "spot_weight",
-        "near_weight",
+        "objectives",
     ),
     "Advanced: a new network": ("architecture",),
 }

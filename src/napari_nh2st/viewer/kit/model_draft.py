@@ -13,12 +13,15 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 
+import yaml
 from psygnal.containers import EventedDict
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from napari_nh2st.reading.documents import parse_yaml
+
 M = TypeVar("M", bound=BaseModel)
-Kind = Literal["switch", "whole number", "number", "choice", "file", "text", "list"]
+Kind = Literal["switch", "whole number", "number", "choice", "file", "text", "list", "mapping"]
 _KINDS: dict[object, Kind] = {bool: "switch", int: "whole number", float: "number", Path: "file", str: "text"}
 
 
@@ -33,7 +36,7 @@ class FormField:
     annotation : object
         Its type, without None.
     kind : str
-        A number that may be None is a "text".
+        A number that may be None is a "text". A "mapping" is typed as YAML has it in a line.
     default : object
     optional : bool
         Whether it may be None.
@@ -72,10 +75,17 @@ class FormField:
 
     def text(self, value: object) -> str:
         """Write a value as a person types it; None is empty."""
+        if isinstance(value, dict):
+            return yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False).strip()
         return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
 
     def value_of(self, text: str) -> object:
         """Return what was typed; the model turns it into a number where it should be one."""
+        if self.kind == "mapping" and text.strip():
+            try:
+                return parse_yaml(text)
+            except ValueError:
+                return text.strip()  # the model says that it is none
         parts = [part.strip() for part in text.replace(";", ",").replace("\n", ",").split(",")]
         value: object = [part for part in parts if part] if self.kind == "list" else text.strip()
         return None if self.optional and not value else value
@@ -108,7 +118,12 @@ def _replaced(part: FormField, name: str, default: object) -> FormField:
 def _field(name: str, info: FieldInfo) -> FormField:
     annotation, optional = _without_none(info.annotation)
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    options = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    if annotation is str and not optional and "choices" in options:  # the rows of a table
+        choices = tuple(cast(list[object], options["choices"]))
+        annotation = Literal[choices]
     kind: Kind | None = "choice" if choices else "list" if annotation == list[str] else _KINDS.get(annotation)
+    kind = "mapping" if get_origin(annotation) is dict else kind
     if kind is None:
         raise TypeError(f"{name}: a form has no widget for {annotation}")
     default = info.get_default(call_default_factory=True)
@@ -117,7 +132,6 @@ def _field(name: str, info: FieldInfo) -> FormField:
     if optional and kind in ("whole number", "number"):
         kind = "text"  # a spin box has no None, and would turn it into its lowest value
     said = info.description or ""
-    options = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     return FormField(
         name, annotation, kind, default, optional, said, low, high, limits, step, choices, options, info.title or ""
     )

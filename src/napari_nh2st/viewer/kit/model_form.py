@@ -192,7 +192,7 @@ class _NoWheel(QObject):
 
 def _widget(field: FormField, value: object, words: Mapping[str, str]) -> ValueWidget[Any]:
     """Return the widget that magicgui has for a type; one for text where it has none that fits."""
-    if field.kind in ("text", "list"):
+    if field.kind in ("text", "list", "mapping"):
         made = LineEdit(name=field.name)
         empty = _default(field) if field.optional else ""
         made.native.setPlaceholderText(str(field.options.get("placeholder", empty)))

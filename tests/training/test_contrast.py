@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from napari_nh2st.model.losses import TEMPERATURE, info_nce, paper_contrast
+from napari_nh2st.training.objectives.contrast import TEMPERATURE, info_nce, paper_contrast
 
 
 def test_collapse_is_not_rewarded_by_info_nce():

@@ -1,4 +1,4 @@
-"""Losses of NH2ST: regression and image-gene contrast."""
+"""Contrast between images and genes: the usual loss, and the one that was published with NH2ST."""
 
 from __future__ import annotations
 

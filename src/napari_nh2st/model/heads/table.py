@@ -1,0 +1,101 @@
+"""The table of heads: what each is, what it needs of a slide, its options. No torch: cards and forms read it.
+
+A head is one file beside this one, with a `HeadNetwork`, and one row in `HEADS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from napari_nh2st.model.heads.network import HeadNetwork
+
+# Places of a slide's sample.
+SAMPLE_PLACES = 256
+
+Need = Literal["nine", "sample", "places"]
+
+
+class HeadOptions(BaseModel):
+    """Options of a head, a field each, with limits: a card may come from anywhere. A head without options has this."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A row of the table.
+
+    Attributes
+    ----------
+    name : str
+        As `Architecture.variant` has it.
+    about : str
+        A sentence for the list that a person chooses from: what it is, when to use it.
+    cite : str
+    network : str
+        "module:class" of its `HeadNetwork`, loaded when a network is built.
+    options : type of HeadOptions
+        Of `Architecture.head_options`.
+    needs : frozenset of str
+        "nine": the embeddings of the eight places round the target. "sample": those of a fixed sample of the slide's
+        tissue, `SAMPLE_PLACES` of them. "places": where target and sample lie, in µm.
+    tokens : tuple of str
+        Tokens that it gives to objectives, the target's first.
+    objectives : mapping
+        What it is trained with unless the settings say otherwise: objectives (`training/objectives/table.py`) with
+        their options.
+    dense : bool
+        The encoder passes over windows of tissue and gives pooled embeddings. False: it takes patches one by one and
+        the head reads their feature maps.
+    folded : bool
+        `FoldedHead` has a faster form of it for prediction.
+    """
+
+    name: str
+    about: str
+    cite: str
+    network: str
+    options: type[HeadOptions] = HeadOptions
+    needs: frozenset[Need] = frozenset({"nine"})
+    tokens: tuple[str, ...] = ("target", "near")
+    objectives: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {"info-nce": {}})
+    dense: bool = True
+    folded: bool = False
+
+    def load(self) -> type[HeadNetwork]:
+        """Import the class of its network, and torch with it."""
+        module, _, name = self.network.partition(":")
+        network: type[HeadNetwork] = getattr(import_module(module), name)
+        return network
+
+
+_HERE = "napari_nh2st.model.heads"
+
+# In the order in which they are offered; the first is the default.
+HEADS: dict[str, Head] = {
+    head.name: head
+    for head in (
+        Head(
+            name="context",
+            about="A place and its eight neighbours: a hypergraph, then attention from the place to them. The default.",
+            cite="Qu et al., MICCAI 2025, arXiv 2506.23827, with the changes of docs/models.md",
+            network=f"{_HERE}.context:ContextHead",
+            folded=True,
+        ),
+        Head(
+            name="paper",
+            about="NH2ST as it was published: predicts from a place alone, patch by patch. To compare with the paper.",
+            cite="Qu et al., MICCAI 2025, arXiv 2506.23827",
+            network=f"{_HERE}.paper:PaperHead",
+            needs=frozenset(),
+            objectives={"paper-contrast": {}},
+            dense=False,
+        ),
+    )
+}

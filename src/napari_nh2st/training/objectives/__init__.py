@@ -1,0 +1,1 @@
+"""Objectives: further losses of a training, beside the squared error. One file and one row each."""

@@ -1,0 +1,111 @@
+"""The table of objectives: what each is, its options. No torch: settings and forms read it.
+
+An objective is one file beside this one, with an `Objective`, and one row in `OBJECTIVES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from napari_nh2st.training.objectives.objective import Objective
+
+
+class ObjectiveOptions(BaseModel):
+    """Options of an objective, weights among them: a field each, with default, limits and description."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class ObjectiveRow:
+    """A row of the table.
+
+    Attributes
+    ----------
+    name : str
+        As the settings have it.
+    about : str
+        A sentence for a person.
+    cite : str
+    module : str
+        "module:class" of its `Objective`, loaded when a training is set up.
+    options : type of ObjectiveOptions
+    """
+
+    name: str
+    about: str
+    cite: str
+    module: str
+    options: type[ObjectiveOptions]
+
+    def load(self) -> type[Objective]:
+        """Import its class, and torch with it."""
+        module, _, name = self.module.partition(":")
+        objective: type[Objective] = getattr(import_module(module), name)
+        return objective
+
+
+class ContrastOptions(ObjectiveOptions):
+    """Weights of the two contrasts."""
+
+    spot: float = Field(default=0.1, ge=0, description="weight of the match of a spot's image with its own expression")
+    near: float = Field(
+        default=0.05, ge=0, description="weight of the match of a spot's surroundings with their expression"
+    )
+
+
+class PublishedContrastOptions(ContrastOptions):
+    """The same with the published weights."""
+
+    spot: float = Field(default=1.0, ge=0, description="weight of the spot's loss")
+    near: float = Field(default=0.5, ge=0, description="weight of the neighbourhood's loss")
+
+
+_HERE = "napari_nh2st.training.objectives"
+
+OBJECTIVES: dict[str, ObjectiveRow] = {
+    row.name: row
+    for row in (
+        ObjectiveRow(
+            name="info-nce",
+            about="Matches the image of a spot, and of its surroundings, with their expression among those of a step.",
+            cite="Oord et al., arXiv 1807.03748; Qu et al., arXiv 2506.23827",
+            module=f"{_HERE}.info_nce:InfoNCE",
+            options=ContrastOptions,
+        ),
+        ObjectiveRow(
+            name="paper-contrast",
+            about="The contrast as it was published with NH2ST: after cross-attention, from image to genes only.",
+            cite="Qu et al., MICCAI 2025, arXiv 2506.23827",
+            module=f"{_HERE}.paper_contrast:PaperContrast",
+            options=PublishedContrastOptions,
+        ),
+    )
+}
+
+
+def checked(chosen: Mapping[str, Mapping[str, Any] | None]) -> dict[str, dict[str, Any]]:
+    """Check the names and options of objectives, and return them with all options written down.
+
+    Raises
+    ------
+    ValueError
+        Naming the first that is wrong.
+    """
+    out = {}
+    for name, options in chosen.items():
+        if name not in OBJECTIVES:
+            raise ValueError(f"there is no objective {name!r}: choose among {', '.join(OBJECTIVES)}")
+        try:
+            out[name] = OBJECTIVES[name].options.model_validate(options or {}).model_dump(mode="json")
+        except ValidationError as error:
+            first = error.errors()[0]
+            where, known = ".".join(map(str, first["loc"])), ", ".join(OBJECTIVES[name].options.model_fields)
+            raise ValueError(f"objective {name}: {where}: {first['msg']} (it has {known})") from error
+    return out
