@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from napari_nh2st.engine.options import PredictionOptions
-from napari_nh2st.evaluation.protocol import predict_spots
-from napari_nh2st.expression import read_expression, read_sheet, spot_counts
+from napari_nh2st.evaluation.protocol import evaluate, predict_spots
+from napari_nh2st.evaluation.report import markdown
+from napari_nh2st.expression import labels, read_expression, read_sheet, spot_counts
 from napari_nh2st.model.folder import load_model
 from napari_nh2st.targets import TARGETS
 from napari_nh2st.training.data import batches
@@ -46,6 +47,21 @@ def test_a_model_is_scored_in_its_own_unit(run, samples):
     made = model.card.labels(spot_counts(read_expression(sample), model.card.genes))
     assert np.array_equal(scored.truth, made)
     assert np.abs(scored.predicted.mean(axis=0) - made.mean(axis=0)).max() < 3 * made.std()
+
+
+def test_a_report_is_in_the_models_unit_and_says_the_correlation_with_ln_labels(run, samples):
+    model, sample = load_model(run / "model"), read_sheet(samples)[0]
+    report, scored = evaluate([sample], model, options=OPTIONS), predict_spots(sample, model, OPTIONS)
+    figures, ours = report["splits"][0]["models"]["nh2st-context"], run.name == "ln1p-cp10k"
+    assert report["unit"] == TARGETS[run.name].unit
+    assert figures["mse"] == pytest.approx(((scored.truth - scored.predicted) ** 2).mean(), rel=1e-3)
+    assert any("pcc_ln1p" in warning for warning in report["warnings"]) != ours
+    ln = labels(read_expression(sample), model.card.genes)
+    expected = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(ln.T, scored.predicted.T, strict=True)])
+    assert figures["pcc_mean" if ours else "pcc_ln1p"] == pytest.approx(expected, abs=1e-4)
+    assert (figures["pcc_ln1p"] is None) == ours
+    assert f"Labels are raw {TARGETS[run.name].unit}" in markdown(report).replace("\\", "")
+    assert ("PCC on ln labels" in markdown(report)) != ours
 
 
 def test_a_run_goes_on_with_the_target_of_the_model_it_starts_from(run, samples, tmp_path, monkeypatch):

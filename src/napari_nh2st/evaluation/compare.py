@@ -23,7 +23,8 @@ from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.expression import Sample, samples_of
 from napari_nh2st.expression.patients import patient_key, patient_keys, written_twice
 from napari_nh2st.provenance import repeat_command, versions
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.targets import TARGETS
+from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig
 from napari_nh2st.training.sections.held_apart import refuse_shared
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def compare(
     return {
         "protocol": protocol,
         "budget": budget,
+        "unit": TARGETS[config.labels or DEFAULT_TARGET].unit,
         "panel": config.panel if config.genes is None else len(config.genes),
         "splits": [_reported(split, sections, outcome) for split, outcome in scored],
         "warnings": list(dict.fromkeys(warnings)),

@@ -30,7 +30,7 @@ from napari_nh2st.model.models import AnyModel, load_model
 from napari_nh2st.model.predictor import Predictor
 from napari_nh2st.model.predictor_model import PredictorModel
 from napari_nh2st.slides import open_slide
-from napari_nh2st.targets import SpotCounts
+from napari_nh2st.targets import LN1P_CP10K, SpotCounts
 from napari_nh2st.training.sections.examine import examine
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def evaluate(
     Returns
     -------
     dict
-        ``splits``, one per section with its kind and the training section that it is, if any; ``warnings`` and
-        ``provenance``.
+        ``unit`` of labels and errors; ``splits``, one per section with its kind and the training section that it is, if
+        any; ``warnings`` and ``provenance``.
 
     Raises
     ------
@@ -130,6 +130,11 @@ def evaluate(
             f"{model.card.name} answers in {model.card.unit}, the truth is in {model.card.target.unit}: "
             "its correlations can be compared, its errors cannot"
         )
+    elif model.card.target is not LN1P_CP10K:
+        warnings.append(
+            f"{model.card.name} is scored in what it predicts, {model.card.unit}; pcc_ln1p is its correlation with "
+            f"{LN1P_CP10K.unit}, by which it can be compared with models that predict that"
+        )
     for sample in samples:
         if progress is not None:
             progress(f"{sample.sample}: reading and predicting")
@@ -151,7 +156,12 @@ def evaluate(
     warnings += settle_kinds(samples, descriptors, splits, seen)
     warnings += unchecked(model.card, samples, splits, seen)
     warnings = list(dict.fromkeys(warnings))
-    return {"splits": splits, "warnings": warnings, "provenance": provenance(model, options)}
+    return {
+        "unit": model.card.target.unit,
+        "splits": splits,
+        "warnings": warnings,
+        "provenance": provenance(model, options),
+    }
 
 
 def predict_spots(sample: Sample, model: AnyModel, options: PredictionOptions) -> Scored:

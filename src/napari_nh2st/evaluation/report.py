@@ -19,6 +19,7 @@ from napari_nh2st.evaluation.report_words import (
     difference,
     in_order,
     kind_words,
+    known_figures,
     main_model,
     number,
     seed_spread,
@@ -26,6 +27,7 @@ from napari_nh2st.evaluation.report_words import (
     with_interval,
 )
 from napari_nh2st.markup import markdown_texts
+from napari_nh2st.targets import LN1P_CP10K
 
 __all__ = ["dump", "markdown", "picture", "table", "write_report"]
 
@@ -35,7 +37,7 @@ _HOW_TO_READ = """\
 - Much of a label is depth: how many molecules were counted in a spot at all. Two figures are free of it. *PCC given
   depth* is the partial correlation given the logarithm of the spot's library size. *PCC on Pearson residuals* compares
   the prediction with what is left of the counts once depth and the gene's share in the section are taken out.
-- Labels are raw ln(1 + counts per 10,000); MSE and MAE are in this unit. Below 1, "MSE over mean profile's" says that
+- Labels are raw {unit}; MSE and MAE are in this unit. Below 1, "MSE over mean profile's" says that
   the model knows more than the training mean of each gene.
 - Genes, and the 50 most variable of them, were chosen on the training sections alone.
 - Intervals are 95%, from a block bootstrap over the spots: neighbouring spots are drawn together. They say what other
@@ -154,7 +156,8 @@ def markdown(report: Mapping[str, Any], *, picture: str | None = None) -> str:
         parts += _split(split)
     abouts = {name: s["about"] for split in splits for name, s in _models(split).items() if s.get("about")}
     parts += _bullets("## The models", [f"**{name}**: {abouts[name]}" for name in in_order(abouts)])
-    parts += ["## How to read this", _HOW_TO_READ.rstrip()]
+    unit = report.get("unit") or LN1P_CP10K.unit
+    parts += ["## How to read this", _HOW_TO_READ.format(unit=unit).rstrip()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -213,14 +216,15 @@ def _facts(split: Mapping[str, Any]) -> str:
 
 
 def _main_table(models: Mapping[str, Any]) -> str:
-    head = ["model", "mean PCC (95%)", "± over seeds", *list(FIGURES.values())[1:], "constant genes", "seconds"]
+    figures = known_figures(models)
+    head = ["model", "mean PCC (95%)", "± over seeds", *list(figures.values())[1:], "constant genes", "seconds"]
     rows = []
     for name in in_order(models):
         scores = models[name]
         spread, count = seed_spread(scores), len(scores.get("seeds") or [])
         seeds = f"± {number(spread)} ({count})" if spread is not None else f"{count} seed" if count else NONE
         mean = with_interval(scores.get("pcc_mean"), (scores.get("ci") or {}).get("pcc_mean"))
-        others = [number(scores.get(key)) for key in list(FIGURES)[1:]]
+        others = [number(scores.get(key)) for key in list(figures)[1:]]
         constant, seconds = scores.get("n_constant"), scores.get("seconds")
         tail = [NONE if constant is None else str(constant), NONE if seconds is None else f"{seconds:.1f}"]
         rows.append([name, mean, seeds, *others, *tail])
@@ -255,24 +259,23 @@ def _coverage(models: Mapping[str, Any]) -> list[str]:
 
 
 def _interval_table(models: Mapping[str, Any]) -> str:
-    rows = []
+    rows, figures = [], known_figures(models)
     for name in in_order(models):
         ci = models[name].get("ci") or {}
-        rows.append([name, *(between(ci.get(key)) for key in FIGURES)])
-    return table(["model", *FIGURES.values()], rows)
+        rows.append([name, *(between(ci.get(key)) for key in figures)])
+    return table(["model", *figures.values()], rows)
 
 
 def _seed_table(models: Mapping[str, Any]) -> str:
     """Tabulate each seed's figures and, if there are several, those of their averaged predictions."""
-    rows = []
+    rows, figures = [], known_figures(models)
     for name in in_order(models):
         scores = models[name]
         for seed in scores.get("seeds") or []:
-            rows.append([name, str(seed.get("seed", NONE)), *(number(seed.get(key)) for key in FIGURES)])
+            rows.append([name, str(seed.get("seed", NONE)), *(number(seed.get(key)) for key in figures)])
         if scores.get("averaged"):
-            figures = (number(scores["averaged"].get(key)) for key in FIGURES)
-            rows.append([name, "predictions averaged", *figures])
-    return table(["model", "seed", *FIGURES.values()], rows)
+            rows.append([name, "predictions averaged", *(number(scores["averaged"].get(key)) for key in figures)])
+    return table(["model", "seed", *figures.values()], rows)
 
 
 def _alarm(alarm: Mapping[str, Any] | None) -> str:

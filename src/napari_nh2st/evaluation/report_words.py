@@ -29,6 +29,7 @@ FIGURES = {
     "pcc_hvg50": "PCC, 50 most variable",
     "pcc_given_depth": "PCC given depth",
     "pcc_residuals": "PCC on Pearson residuals",
+    "pcc_ln1p": "PCC on ln labels",
     "mse": "MSE",
     "mae": "MAE",
     "mse_ratio": "MSE over mean profile's",
@@ -79,6 +80,12 @@ def difference(of: Mapping[str, Any] | None) -> str:
         return NONE
     sign = "+" if of["difference"] > 0 else ""
     return sign + with_interval(of["difference"], [of["low"], of["high"]])
+
+
+def known_figures(models: Mapping[str, Any]) -> dict[str, str]:
+    """Return the figures of a table of models: all, but the correlation with ln labels only where it is another one."""
+    other_labels = any(scores.get("pcc_ln1p") is not None for scores in models.values())
+    return {key: words for key, words in FIGURES.items() if key != "pcc_ln1p" or other_labels}
 
 
 def seed_spread(scores: Mapping[str, Any]) -> float | None:

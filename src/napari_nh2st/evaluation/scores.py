@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st import metrics
-from napari_nh2st.targets import SpotCounts
+from napari_nh2st.targets import LN1P_CP10K, SpotCounts
 
 N_VARIABLE = 50
 RESAMPLES = 1000
@@ -33,7 +33,7 @@ class Truth:
     ----------
     name : str
     labels : (n, G) float32
-        Raw labels; NaN in the column of a gene that the section's table lacks.
+        Raw labels of the model's target; NaN in the column of a gene that the section's table lacks.
     blocks : (n,) int64
         Spatial block of each spot; the bootstrap draws blocks.
     profile : (G,) float64 or None
@@ -84,6 +84,14 @@ class Truth:
             return None
         return metrics.pearson_residuals(self.counted.counts[:, self.measured], self.counted.depth)
 
+    @cached_property
+    def ln1p(self) -> npt.NDArray[np.float32] | None:
+        """Labels of target ln1p-cp10k of the measured genes, (n, measured genes); None where `labels` are these."""
+        if self.counted is None:
+            return None
+        made = LN1P_CP10K.make(self.counted, {})[:, self.measured]
+        return None if np.allclose(made, self.labels[:, self.measured], atol=1e-4) else made
+
 
 @dataclass(eq=False)
 class _Agreement:
@@ -98,6 +106,7 @@ class _Agreement:
     reference: FloatArray | None  # MSE of the training mean profile
     given_depth: FloatArray | None
     residuals: FloatArray | None
+    ln1p: FloatArray | None  # where the labels are of another target
 
     @classmethod
     def mean(cls, parts: Sequence[_Agreement]) -> _Agreement:
@@ -117,6 +126,7 @@ class _Agreement:
             "pcc_hvg50": None if variable is None else self.pcc[..., variable].mean(axis=-1),
             "pcc_given_depth": None if self.given_depth is None else self.given_depth.mean(axis=-1),
             "pcc_residuals": None if self.residuals is None else self.residuals.mean(axis=-1),
+            "pcc_ln1p": None if self.ln1p is None else self.ln1p.mean(axis=-1),
             "mse": mse,
             "mae": _mean_of_known(self.mae, axis=-1),
             "mse_ratio": None if self.reference is None else mse / _mean_of_known(self.reference, axis=-1),
@@ -146,6 +156,7 @@ def _agreement(truth: Truth, predicted: Array) -> _Agreement:
         None if flat is None else _placed(metrics.mse(labels, flat), there, np.nan),
         None if depth is None else _placed(metrics.partial_pcc(labels, guess, depth).per_gene, there, 0.0),
         None if residuals is None else _placed(metrics.pcc(residuals, guess).per_gene, there, 0.0),
+        None if truth.ln1p is None else _placed(metrics.pcc(truth.ln1p, guess).per_gene, there, 0.0),
     )
 
 
@@ -170,6 +181,7 @@ def _draws(truth: Truth, predicted: Array, seed: int) -> _Agreement:
         reference,
         None if drawn.partial is None else _placed(drawn.partial, there, 0.0),
         None if residuals is None else _placed(drawn_for(residuals).pcc, there, 0.0),
+        None if truth.ln1p is None else _placed(drawn_for(truth.ln1p).pcc, there, 0.0),
     )
 
 
@@ -221,7 +233,8 @@ def score_with_draws(
     Returns
     -------
     figures : dict
-        pcc_mean, pcc_median, pcc_hvg50, pcc_given_depth, pcc_residuals, mse, mae, mse_ratio (means over the runs),
+        pcc_mean, pcc_median, pcc_hvg50, pcc_given_depth, pcc_residuals, pcc_ln1p (None where
+        labels are these), mse, mae, mse_ratio (means over the runs),
         n_constant, n_lacking, seeds (each run's figures), averaged (those of the mean of the runs' predictions), ci
         (95%, from resampled blocks of spots, the mean over runs in each resample) and genes. Sections count alike. A
         gene that a section lacks counts as 0 in its correlations, and not at all in its errors; one that all lack is
