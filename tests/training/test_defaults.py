@@ -53,7 +53,7 @@ def tissue(spots: int) -> tuple[Section, EmbeddedSection]:
     section = Section(
         "S", "P", "made up", 1.0, np.zeros((1, 1, 3), dtype=np.uint8), 144.0 * (grid[own][:, None] + off),
         np.ones((spots, 9), dtype=bool), PlaceLabels.at(number[nine]), labels.astype(np.float32), np.full(spots, 1e4),
-        grid[own][:, 0] > 0.85 * side, np.zeros(2, dtype=np.int64), own.astype(str),
+        grid[own][:, 0] > 0.85 * side, grid[own][:, 0] > 0.85 * side, np.zeros(2, dtype=np.int64), own.astype(str),
     )  # fmt: skip
     assert (section.measured.spots[:, SELF, 0] == np.arange(spots)).all()
     plain = torch.from_numpy(seen.clip(0).astype(np.float32))[torch.from_numpy(nine)]
@@ -124,10 +124,8 @@ def test_a_small_step_of_the_head_wakes_no_second_thread(tmp_path, two_threads, 
 
 def test_many_held_out_spots_are_predicted_in_parts():
     section, embedded = tissue(2 * HELD_OUT_AT_ONCE + 1)
-    section.held_out[:] = True
-    cutter = WindowCutter(LabelScale.none(GENES))
-    parts = targets_in_parts(section, embedded, cutter)
+    cutter, every = WindowCutter(LabelScale.none(GENES)), np.arange(len(section.labels))
+    parts = targets_in_parts(section, embedded, cutter, every)
     assert max(len(part.spots) for part in parts) <= HELD_OUT_AT_ONCE
     assert torch.cat([part.spots for part in parts]).equal(torch.arange(len(section.labels)))
-    section.held_out[:] = False
-    assert [len(part.spots) for part in targets_in_parts(section, embedded, cutter)] == [0]
+    assert [len(part.spots) for part in targets_in_parts(section, embedded, cutter, every[:0])] == [0]

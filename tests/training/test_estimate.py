@@ -23,7 +23,7 @@ from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.memory import memory_mb
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.training_pass import TrainingPass
-from napari_nh2st.training.sections.held_out_sections import hold_out_blocks
+from napari_nh2st.training.sections.blocks import hold_out_blocks
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import load_section
 from support.models import small_model
@@ -112,9 +112,12 @@ def test_what_a_run_takes_follows_from_the_paces(card):
     found = forecast(tried(card), config)
     assert found.spots == 200
     assert found.steps == 2 * 3 * 30  # no epoch is shorter
-    assert found.parts["pretraining the encoder"] == 120
+    assert found.parts["pretraining the encoder"] == 2 * 120  # the second time on the held-out blocks too
+    assert forecast(tried(card), settings(pretrain_steps=60, refit=False)).parts["pretraining the encoder"] == 120
+    apart = tried(card, held_out=tried(card).train[:1])  # with sections held out, no block is left out of the tissue
+    assert forecast(apart, config).parts["pretraining the encoder"] == 120
     assert found.parts["training on the held-out blocks too"] == pytest.approx(0.7 + 0.1 * 90)
-    assert found.parts["training"] == pytest.approx(0.7 + 0.1 * 90 + 3 * (0.3 + 0.1 / 3 * 30 / 10))
+    assert found.parts["training"] == pytest.approx(0.7 + 0.1 * 90 + 3 * (0.3 + 0.1 / 3 * 60 / 10))
     assert found.seconds == pytest.approx(sum(found.parts.values()), abs=0.1)
 
 

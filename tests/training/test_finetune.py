@@ -29,10 +29,10 @@ def everything(**more):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run on two sections of 81 spots."""
+    """A run on two sections of 81 spots, of which 85% are trained on."""
     large = sheet(tmp_path_factory.mktemp("sheet"), ("S1", "P1", 1), ("S2", "P2", 2))
     out = tmp_path_factory.mktemp("run") / "r"
-    finetune(large, out, config=everything(), seed=0, progress=False)
+    finetune(large, out, config=everything(inner_validation=0.075), seed=0, progress=False)
     return out
 
 
@@ -110,8 +110,9 @@ def test_metrics_tell_the_whole_story(run):
 
 
 def test_the_model_kept_is_the_best_epoch(run):
-    best = max(line["val_pcc"] for line in events(run) if "val_pcc" in line)
-    assert load_card(run / "model").evaluation.pcc_mean == pytest.approx(best, abs=2e-4)
+    """By the inner blocks; what the card says is that epoch's figure on the others."""
+    best = max((line for line in events(run) if "val_pcc" in line), key=lambda line: line["val_pcc"])
+    assert load_card(run / "model").evaluation.pcc_mean == pytest.approx(best["test_pcc"], abs=2e-4)
 
 
 def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_held_out(straight, samples, tmp_path):
@@ -121,7 +122,7 @@ def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_
     assert (card.intervals.held_out, card.intervals.spots) == ("patients", 50)  # by models that knew the other one
     assert [t.spots for t in card.training] == [25, 25]
     assert all(t.spots < 25 for t in once.training)
-    assert (once.architecture.landmarks, card.architecture.landmarks) == (42, 48)  # of 42 spots, of 50 at most 48
+    assert (once.architecture.landmarks, card.architecture.landmarks) == (34, 48)  # of 34 spots, of 50 at most 48
     assert card.gene_means != once.gene_means
     lines = events(straight)
     assert next(line["total_epochs"] for line in lines if "total_epochs" in line) == 4

@@ -82,7 +82,7 @@ def test_two_crops_show_one_place():
 def test_places_wander_together():
     image = np.zeros((900, 900, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(900) // 4, np.arange(900)[:, None] // 4
-    crops = CropPairs([image], [np.full((4, 2), 450.0)], PretrainSettings(steps=10, batch=4), wander=72)
+    crops = CropPairs([image], [np.full((4, 2), 450.0)], PretrainSettings(steps=10, batch=4), [np.full(4, 72.0)])
     middle = np.array([b.numpy()[..., :2].mean(axis=(1, 2)) * 4 for b in crops])
     assert np.abs(middle[:, :4] - middle[:, 4:]).max() <= 60
     assert middle.max() - middle.min() > 100

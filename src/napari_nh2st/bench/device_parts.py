@@ -159,7 +159,7 @@ def _train_head(trial: Trial) -> None:
     from napari_nh2st.training.run.control import RunControl
     from napari_nh2st.training.run.run_folder import RunFolder
     from napari_nh2st.training.run.training_pass import TrainingPass
-    from napari_nh2st.training.sections.held_out_sections import hold_out_blocks
+    from napari_nh2st.training.sections.blocks import hold_out_blocks
 
     config = TrainingConfig(train="head", epochs=2, pretrain_steps=0, device=str(trial.device), name="check")
     section, card = trial.section(config)

@@ -1,7 +1,7 @@
 """The outcome of a fine-tuning run: its model on the spots it has not learnt from, beside simpler models on the same.
 
 Whole held-out sections are scored with the finished model, as by `nh2st evaluate`. For blocks, the figures are those on
-the model's card: of the best epoch, before the model also learnt from the blocks.
+the model's card: of the best epoch, which other blocks chose, before the model also learnt from any of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Array = npt.NDArray[np.float32]
 Spots = npt.NDArray[np.int64]
 
 
-def summarise(ended: FinishedRun) -> Summary:
+def summarise(ended: FinishedRun) -> Summary | None:
     """Score a finished run and write RUN/summary.json; held-out sections go on the model's card as well.
 
     Parameters
@@ -44,8 +44,11 @@ def summarise(ended: FinishedRun) -> Summary:
 
     Returns
     -------
-    Summary
+    Summary or None
+        None where nothing is held out to be scored: all sections are too small.
     """
+    if not (ended.held_out.sections or ended.blocks):
+        return None
     card = load_model(ended.model).card
     summary = _of_sections(ended, card) if ended.held_out.sections else _of_blocks(ended, card)
     write_summary(summary, ended.run)
@@ -79,11 +82,9 @@ def _of_sections(ended: FinishedRun, card: Card) -> Summary:
 
 
 def _of_blocks(ended: FinishedRun, card: Card) -> Summary:
-    blocks = ended.blocks
-    train = [
-        part_of(s, np.setdiff1d(np.arange(len(s.labels)), b.spots)) for s, b in zip(ended.sections, blocks, strict=True)
-    ]
-    test = [part_of(s, b.spots) for s, b in zip(ended.sections, blocks, strict=True)]
+    train = [part_of(s, np.flatnonzero(learnt)) for s, learnt in zip(ended.sections, ended.learnt, strict=True)]
+    blocks = list(ended.blocks.values())
+    test = [part_of(ended.sections[i], block.spots) for i, block in ended.blocks.items()]
     fitting = Fitting(train, card, ended.settings.config, ended.settings.seed)
     truths = [Truth.of(s.name, b.measured, places(s, card), None) for s, b in zip(test, blocks, strict=True)]
     lines = _simpler(fitting, test, truths, card.genes)

@@ -178,7 +178,9 @@ class Evaluation(_Strict):
     """Held-out figures. `kind` says whether the patients were new to the model."""
 
     kind: Literal["cross-patient", "same-patient", "synthetic"]
-    samples: list[str] = Field(description="what was held out; 'section (block)' where a part of a section was")
+    samples: list[str] = Field(
+        description="what was held out and chose nothing; 'section (block)' where a part of a section was"
+    )
     pcc_mean: Correlation
     genes: dict[str, GeneTrust] = Field(default_factory=dict)
 

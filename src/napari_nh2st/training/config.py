@@ -169,8 +169,9 @@ class TrainingConfig(BaseModel):
         default=0.15,
         title="block of each section",
         gt=0,
-        lt=0.5,
-        description="part of each section, as one block, that is held out to choose the best epoch: 0.15 is 15%",
+        lt=0.4,
+        description="part of each section, as one block, that is left out to choose the best epoch: 0.15 is 15%. "
+        "Unless whole sections are held out, a second block as large is held out, chooses nothing, and is scored",
     )
     hold_out_sections: list[str] | None = Field(
         default=None,

@@ -7,13 +7,14 @@ last epoch) is in its folder, whole, and a resumed run ends as an undisturbed on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import numpy as np
 import torch
 
 from napari_nh2st.engine.descriptor_file import Key, put_descriptors
@@ -47,9 +48,10 @@ from napari_nh2st.training.run.reference import describe_training
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.trained_card import refitted_card, trained_card
 from napari_nh2st.training.run.training_pass import TrainedPass, TrainingPass
+from napari_nh2st.training.sections.blocks import hold_out, lay_blocks, release
 from napari_nh2st.training.sections.examine import examine_sections
 from napari_nh2st.training.sections.held_apart import NamedSection, refuse_seen, refuse_shared, seen_among
-from napari_nh2st.training.sections.held_out_sections import HeldOutSections, hold_out_blocks, split_samples
+from napari_nh2st.training.sections.held_out_sections import HeldOutSections, split_samples
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import Section, load_sections
 from napari_nh2st.training.trainer import is_first_process, quiet
@@ -120,7 +122,7 @@ def finetune(
     if first:
         check_folder(folder, resume)
     else:
-        wait_until_ready(folder, cancelled)
+        wait_until_ready(folder.ready, cancelled)
     samples = samples_of(sheet)
     settings = RunSettings(TrainingConfig() if config is None else config, None if base is None else str(base), seed)
     settings = RunSettings.recorded(folder, samples) if resume or not first else settings
@@ -150,6 +152,7 @@ def finetune(
                 slides = {section.name: section.fingerprint for section in read.sections}
                 keep_to_measurements(folder, slides, read.counts)
             tell_doubts([*read.sections, *read.held_out.sections], control)
+            tell(read.notes, control)
             preparation = Preparation(folder, settings, read.sections, read.base, control)
             finished = _train(preparation, read.card, read.held_out, seen_among(read.sections, read.before), resume)
             if first:
@@ -179,6 +182,8 @@ class _ReadSections:
     base : Model or None
     before : SeenSections
         What the base model has learnt from.
+    notes : list of str
+        What to know of the blocks that are held out.
     """
 
     samples: list[Sample]
@@ -188,6 +193,7 @@ class _ReadSections:
     held_out: HeldOutSections
     base: Model | None
     before: SeenSections
+    notes: list[str]
 
 
 def _read_sections(samples: Sequence[Sample], settings: RunSettings, control: RunControl) -> _ReadSections:
@@ -200,13 +206,28 @@ def _read_sections(samples: Sequence[Sample], settings: RunSettings, control: Ru
         counts.append(read_expression(sample))
     findings = examine_sections(train, counts, control.reading("finding the tissue"))
     base = None if settings.base is None else load_model(settings.base)
-    card = card_for(train, counts, settings.config, base)
+    admitted = [f.admit(s.sample, data) for s, data, f in zip(train, counts, findings, strict=True)]
+    spots = [np.asarray(data.obsm["spatial"], dtype=np.float64) for data in admitted]
+    part, whole = settings.config.inner_validation, bool(only_scored)
+    blocks = lay_blocks(spots, part, settings.seed, scored=not whole)
+    seen = [data[~block.scored] if block.scored.any() else data for data, block in zip(admitted, blocks, strict=True)]
+    card = card_for(train, counts, settings.config, base, seen=seen)
     held_out = HeldOutSections.read(only_scored, card, control.reading("reading the held-out sections"))
     sections = load_sections(train, counts, card, findings, control.reading("reading the slides"))
     before = SeenSections() if base is None else SeenSections.of_model(base)
     _check_apart(sections, held_out, before, settings)
-    hold_out_blocks(sections, settings.config.inner_validation, settings.seed)
-    return _ReadSections(train, counts, card, sections, held_out, base, before)
+    hold_out(sections, blocks)
+    notes = [] if whole else _too_small(sections)
+    return _ReadSections(train, counts, card, sections, held_out, base, before, notes)
+
+
+def _too_small(sections: Sequence[Section]) -> list[str]:
+    """Say which sections have too few spots for a block that is scored."""
+    small = [section.name for section in sections if not section.scored.any()]
+    if not small:
+        return []
+    none = ": the run reports no figure" if len(small) == len(sections) else ""
+    return [f"{', '.join(small)}: too few spots for a second block, so none is scored there{none}"]
 
 
 def tell_doubts(sections: Sequence[Section], control: RunControl) -> None:
@@ -249,7 +270,10 @@ def _train(
     if not folder.best.is_file():
         raise Nh2stError(f"{broken}: start again with a lower learning_rate") if broken else StoppedEarly
 
-    blocks = _best_on_blocks(first)  # (k, G) measured and predicted, each
+    module, device = _best_epoch(first), settings.config.device
+    blocks = predict_held_out(module, first.data.to_score(), device)  # (k, G) measured and predicted, each
+    instead = blocks or predict_held_out(module, first.data.inner(), device)
+    learnt = [~section.held_out for section in setup.sections]
     if is_first_process():
         reporter.write_blocks(blocks, next_epoch(folder.best) - 1)
     card = trained_card(setup, blocks, learnt_before)
@@ -258,12 +282,12 @@ def _train(
         raise NotFinite(f"{broken}: the best epoch before that is kept; start again with a lower learning_rate")
 
     early = trained.best_epoch if trained.last_epoch + 1 < settings.config.epochs else None
-    spots = _held_out_spots(preparation, setup, blocks, early, learnt_before)
+    spots = _held_out_spots(preparation, setup, instead, early, learnt_before)
     if spots is not None and is_first_process():
         save_card(spots.calibrate(card), folder.model)
     if settings.config.refit and not control.requests.stop_asked:
         _refit(preparation, card, trained.steps, early, spots)
-    return FinishedRun(folder.path, folder.model, settings, setup.sections, blocks, held_out, learnt_before)
+    return FinishedRun(folder.path, folder.model, settings, setup.sections, blocks, learnt, held_out, learnt_before)
 
 
 def _prepare(preparation: Preparation, card: Card, held_out: HeldOutSections) -> tuple[TrainingSetup, HeldOutReporter]:
@@ -271,7 +295,6 @@ def _prepare(preparation: Preparation, card: Card, held_out: HeldOutSections) ->
     try:
         setup, embedded = preparation.set_up(card), None
         if is_first_process():
-            preparation.folder.ready.touch()
             embedded = preparation.embed_held_out(setup, held_out.sections)
     except Cancelled:
         raise StoppedEarly from None
@@ -295,31 +318,30 @@ def _report_start(first: TrainingPass, resume: bool) -> None:
     )
 
 
-def _best_on_blocks(first: TrainingPass) -> list[HeldOutBlock]:
-    """Load the best epoch's weights into the network, and predict the held-out blocks with them."""
+def _best_epoch(first: TrainingPass) -> NH2STModule:
+    """Load the best epoch's weights into the network."""
     module = NH2STModule(first.setup, 1)
     _load(module, first.folder.best)
-    return predict_held_out(module, first.data, first.setup.config.device)
+    return module
 
 
 def _held_out_spots(
     preparation: Preparation,
     setup: TrainingSetup,
-    blocks: Sequence[HeldOutBlock],
+    blocks: Mapping[int, HeldOutBlock],
     last_epoch: int | None,
     learnt_before: Sequence[str],
 ) -> HeldOutSpots | None:
     """Predict spots with models that have not learnt from them, for the intervals; None if the run is asked to stop.
 
     Where more than the head is trained, or by several processes, further trainings take too long: the held-out blocks
-    have to do.
+    have to do, `blocks`, or the inner ones where there are no others.
     """
     config = preparation.settings.config
     if not config.intervals or preparation.control.requests.stop_asked:
         return None
     if setup.embedded is None or config.devices * config.nodes > 1:
-        pairs = zip(setup.sections, blocks, strict=True)
-        return HeldOutSpots("blocks", [b for s, b in pairs if s.name not in learnt_before])
+        return HeldOutSpots("blocks", [b for i, b in blocks.items() if setup.sections[i].name not in learnt_before])
     try:
         return cross_fit(preparation, setup.card, last_epoch=last_epoch, learnt_before=learnt_before)
     except (Cancelled, NotFinite):
@@ -331,15 +353,18 @@ def _refit(
 ) -> None:
     """Train once more on all spots, the held-out ones included, and let that model take the folder over.
 
-    The card's figures stay those of the trainings before: no spot that a model has learnt from can say how good it is.
-    Stopped halfway, the first model stays.
+    It keeps the panel; its encoder is pretrained anew, on all tissue. The card's figures stay those of the trainings
+    before: no spot that a model has learnt from can say how good it is. Stopped halfway, the first model stays.
     """
     folder, control, config = preparation.folder, preparation.control, preparation.settings.config
-    control.log.say(stage="training on the held-out blocks too")
-    for section in preparation.sections:
-        section.held_out[:] = False
+    again = any(section.scored.any() for section in preparation.sections)
+    release(preparation.sections)
     L.seed_everything(preparation.settings.seed, verbose=False)
-    setup = preparation.set_up(card)
+    try:
+        setup = preparation.set_up(card, again=again)
+    except Cancelled:
+        return
+    control.log.say(stage="training on the held-out blocks too")
     second = TrainingPass(setup, folder, control, before=(config.epochs, steps_before), last_epoch=last_epoch)
     module = second.run().module
     if not control.requests.stop_asked:

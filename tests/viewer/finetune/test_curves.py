@@ -135,14 +135,14 @@ def test_they_are_drawn_and_named(curves, qtbot) -> None:
     rows = [BEGUN, *epoch(0, 0, 0.1), *epoch(1, 10, 0.3)]
     curves.show_metrics(RunMetrics(rows, total_epochs=4))
     assert not curves.empty
-    assert "held-out blocks" in legend(curves)
-    assert "best: epoch 2, 0.300" in legend(curves)
-    assert "Held-out blocks are left out" in curves.meaning.text()
-    assert "sections" not in curves.meaning.text(), "none is held out"
-    curves.show_metrics(RunMetrics([*rows, *epoch(2, 20, 0.2, test_pcc=0.1, test_loss=1.0)], total_epochs=4))
     assert "inner blocks" in legend(curves)
-    assert "held-out sections" in legend(curves)
-    assert "Held-out sections are only scored." in curves.meaning.text()
+    assert "held-out" not in legend(curves)
+    assert "best: epoch 2, 0.300" in legend(curves)
+    assert "Inner blocks are left out" in curves.meaning.text()
+    assert "Held-out" not in curves.meaning.text(), "nothing is scored yet"
+    curves.show_metrics(RunMetrics([*rows, *epoch(2, 20, 0.2, test_pcc=0.1, test_loss=1.0)], total_epochs=4))
+    assert "held-out tissue" in legend(curves)
+    assert "Held-out tissue is only scored." in curves.meaning.text()
     loss, pcc = drawn(curves, qtbot)
     assert {line.get_color() for line in loss.lines} == {BLUE, ORANGE, GREEN}
     assert {line.get_color() for line in pcc.lines} == {ORANGE, GREEN}

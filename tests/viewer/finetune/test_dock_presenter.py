@@ -359,7 +359,7 @@ def test_a_finished_run_hands_its_model_over(dock, tmp_path: Path) -> None:
     dock.services.cards[str(run / "model")] = card()
     dock.presenter.choose_folder(str(run))
     dock.threads.run_all()
-    assert dock.state.sentence == "Done. Best held-out PCC: 0.250. To train again, choose another folder."
+    assert dock.state.sentence == "Done. Best PCC on inner blocks: 0.250. To train again, choose another folder."
     assert dock.state.start.reason_off == "This folder holds a finished run: choose another one"
     assert dock.presenter.result.state.result.genes.loc["ERBB2"].tolist() == [0.41, 0.33, 0.48]
     dock.presenter.use_model(dock.state.model)

@@ -49,7 +49,7 @@ def test_the_patient_guard() -> None:
         "Patient B (1 section) is never trained on, but the base model has learnt from patient B. If that is "
         "the same person, these are same-patient figures, higher than a new patient will give."
     )
-    assert HoldOut().guard([C4]).startswith("A block of each section (15%): ")
+    assert HoldOut().guard([C4]).startswith("A block of each section (15%) is only scored: ")
     assert section("C5").guard([]) == ""
 
 

@@ -36,7 +36,7 @@ from viewer.fakes import card
         (
             "running",
             RunMetrics([{"val_pcc": 0.25}], stage="scoring beside simpler models"),
-            "Comparing with simpler models. You can close napari. Best held-out PCC so far: 0.250.",
+            "Comparing with simpler models. You can close napari. Best PCC on inner blocks so far: 0.250.",
         ),
     ],
 )

@@ -118,7 +118,8 @@ def checkpoints(probes: Probes, folder: Path) -> Finding | None:
 def checkpoint_files(folder: Path) -> list[Path]:
     """Return the files that a resumed run goes on from, as far as they are there."""
     run = RunFolder(folder)
-    files = (run.encoder, run.embedded, run.embedded_held_out, run.best, run.last, run.refit)
+    prepared = (run.encoder, run.encoder_again, run.embedded, run.embedded_again, run.embedded_held_out)
+    files = (*prepared, run.best, run.last, run.refit)
     return [file for file in files if file.is_file()]
 
 

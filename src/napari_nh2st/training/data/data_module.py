@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import lightning as L
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
@@ -45,7 +46,7 @@ class SectionDataModule(L.LightningDataModule):
     parts : int
         Pieces in which a step is taken; more than one where memory does not hold it at once.
     scored : bool
-        Whether the held-out spots are predicted after every epoch.
+        Whether the inner blocks are predicted after every epoch.
     """
 
     def __init__(
@@ -82,16 +83,25 @@ class SectionDataModule(L.LightningDataModule):
             return SpotBatches(self.sections, self.embedded, self._cutter, step)
         return WindowBatches(self.sections, self._cutter, self.card, config.window, step)
 
-    def held_out(self) -> list[tuple[int, Any]]:
-        """Return each section's number, and its held-out spots as windows or as targets."""
-        if self.embedded is not None:
-            pairs = zip(self.sections, self.embedded, strict=True)
-            return list(enumerate(targets_in_parts(s, e, self._cutter) for s, e in pairs))
-        return list(enumerate(self.held_out_windows(s) for s in self.sections))
+    def inner(self) -> list[tuple[int, Any]]:
+        """Return the number of each section, and its spots that choose the epoch, as windows or as targets."""
+        return self._parts([s.inner for s in self.sections])
 
-    def held_out_windows(self, section: Section) -> list[Window]:
-        """Cut the held-out spots of a section into windows."""
-        return cover(section, np.flatnonzero(section.held_out), self._cutter, self.card, EMBED_WINDOW)
+    def to_score(self) -> list[tuple[int, Any]]:
+        """Return the number of each section that has some, and its spots that are reported, likewise."""
+        return self._parts([s.scored for s in self.sections])
+
+    def _parts(self, which: Sequence[npt.NDArray[np.bool_]]) -> list[tuple[int, Any]]:
+        out: list[tuple[int, Any]] = []
+        for number, (section, chosen) in enumerate(zip(self.sections, which, strict=True)):
+            spots = np.flatnonzero(chosen)
+            if not len(spots):
+                continue
+            if self.embedded is not None:
+                out.append((number, targets_in_parts(section, self.embedded[number], self._cutter, spots)))
+            else:
+                out.append((number, cover(section, spots, self._cutter, self.card, EMBED_WINDOW)))
+        return out
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of an epoch, as Lightning asks for them."""
@@ -100,8 +110,8 @@ class SectionDataModule(L.LightningDataModule):
         return DataLoader(batches, batch_size=None, collate_fn=_as_is)
 
     def val_dataloader(self) -> Any:
-        """Held-out spots, section by section; none where nothing is scored."""
-        return DataLoader(self.held_out(), batch_size=None, collate_fn=_as_is) if self.scored else []  # type: ignore[arg-type]
+        """Inner blocks, section by section; none where nothing is scored."""
+        return DataLoader(self.inner(), batch_size=None, collate_fn=_as_is) if self.scored else []  # type: ignore[arg-type]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move windows and targets; Lightning does not know them."""

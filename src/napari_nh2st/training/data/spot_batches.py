@@ -78,8 +78,9 @@ def targets_of(
     )  # fmt: skip
 
 
-def targets_in_parts(section: Section, embedded: EmbeddedSection, cutter: WindowCutter) -> list[Targets]:
-    """Make the targets of a section's held-out spots, in parts."""
-    spots = np.flatnonzero(section.held_out)
+def targets_in_parts(
+    section: Section, embedded: EmbeddedSection, cutter: WindowCutter, spots: npt.NDArray[np.int64]
+) -> list[Targets]:
+    """Make the targets of some of a section's spots, (k,), in parts."""
     parts = np.array_split(spots, -(-len(spots) // HELD_OUT_AT_ONCE) or 1)
     return [targets_of(section, embedded, cutter, part) for part in parts]

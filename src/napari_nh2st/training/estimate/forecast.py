@@ -28,13 +28,13 @@ KERNEL_COPIES = 3
 def forecast(probe: TimingProbe, config: TrainingConfig) -> Estimate:
     """Compute what a run takes if it is not ended early."""
     spots = sum(map(len, probe.train))
-    steps = _steps(probe, config, spots * (1 - config.inner_validation))
+    steps = _steps(probe, config, spots * probe.learnt(config))
     again = _steps(probe, config, spots) if config.refit else 0
     crops = sum(crop(s, probe.card) for s in [*probe.train, *probe.held_out])
     sections = len(probe.train) + len(probe.held_out)
     parts = {
         "reading": probe.starting + probe.read * sections + probe.load * crops,
-        "pretraining the encoder": probe.pretrain * config.pretrain_steps,
+        "pretraining the encoder": _encoders(probe, config) * probe.pretrain * config.pretrain_steps,
         "looking at the tissue": _looking(probe, config),
         "training": probe.opening + probe.step * steps + _scoring(probe, config) * config.epochs,
         "training on the held-out blocks too": (probe.opening + probe.step * again) if again else 0.0,
@@ -70,7 +70,7 @@ def _windows(sections: Sequence[FloatArray], card: Card, part: float = 1.0) -> t
 
 
 def _looking(probe: TimingProbe, config: TrainingConfig) -> float:
-    """Before the training: the head's only look, or what the kernel head is fitted to, once a training."""
+    """Before the training: the head's look with each encoder, or what the kernel head is fitted to, once a training."""
     if not probe.embeds:
         return 0.0
     rounds, spots = 1 + config.refit, sum(map(len, probe.train))
@@ -79,7 +79,13 @@ def _looking(probe: TimingProbe, config: TrainingConfig) -> float:
     seconds = probe.embed * _windows(probe.train, probe.card)[0]
     if probe.trained != "head":
         return rounds * (seconds + fit)
-    return (1 + _views(probe, config)) * seconds + probe.embed * _windows(probe.held_out, probe.card)[0] + rounds * fit
+    looks = max(1, _encoders(probe, config)) * (1 + _views(probe, config))
+    return looks * seconds + probe.embed * _windows(probe.held_out, probe.card)[0] + rounds * fit
+
+
+def _encoders(probe: TimingProbe, config: TrainingConfig) -> int:
+    """Count the encoders that are pretrained; the second training has one of its own where blocks were left out."""
+    return probe.encoders if config.refit else min(probe.encoders, 1)
 
 
 def _views(probe: TimingProbe, config: TrainingConfig) -> int:
@@ -92,11 +98,11 @@ def _channels(card: Card) -> int:
 
 
 def _scoring(probe: TimingProbe, config: TrainingConfig) -> float:
-    """After every epoch: the held-out blocks, and the sections that are only scored."""
+    """After every epoch: the blocks, and the sections that are only scored."""
     if probe.trained == "head":
-        spots = config.inner_validation * sum(map(len, probe.train)) + sum(map(len, probe.held_out))
+        spots = probe.blocks * config.inner_validation * sum(map(len, probe.train)) + sum(map(len, probe.held_out))
         return probe.closing + FORWARD * probe.step * spots / probe.batch
-    blocks = _windows(probe.train, probe.card, config.inner_validation)[0]
+    blocks = probe.blocks * _windows(probe.train, probe.card, config.inner_validation)[0]
     return probe.validate * (blocks + _windows(probe.held_out, probe.card)[0])
 
 

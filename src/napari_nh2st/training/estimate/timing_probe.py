@@ -32,8 +32,8 @@ from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.memory import memory_mb
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.training_pass import TrainingPass
+from napari_nh2st.training.sections.blocks import hold_out_blocks
 from napari_nh2st.training.sections.examine import admit_sections
-from napari_nh2st.training.sections.held_out_sections import hold_out_blocks
 from napari_nh2st.training.sections.new_card import card_for
 from napari_nh2st.training.sections.section import FloatArray, Section, load_section, part_of
 
@@ -110,6 +110,20 @@ class TimingProbe:
     slope: float = 0.0
     doubts: list[str] = field(default_factory=list)
 
+    @property
+    def blocks(self) -> int:
+        """Blocks of each section that the first training leaves out."""
+        return 1 if self.held_out else 2
+
+    @property
+    def encoders(self) -> int:
+        """Encoders that are pretrained: a second one for the second training, which leaves no block out."""
+        return self.blocks if self.pretrains else 0
+
+    def learnt(self, config: TrainingConfig) -> float:
+        """Give the part of the spots that the first training learns from."""
+        return 1 - self.blocks * config.inner_validation
+
 
 def probe_run(
     train: Sequence[Sample],
@@ -157,7 +171,7 @@ def probe_run(
     section = _load(probe, train, counts_read)
     _settle_batch(probe, section, config)
     part = part_of(section, _middle(section.centres[:, SELF], SIDE, SPOTS))
-    hold_out_blocks([part], config.inner_validation, 0)
+    hold_out_blocks([part], config.inner_validation, 0, scored=probe.blocks > 1)
 
     stage("looking at the tissue")
     embedded = _embed(probe, part, config)
@@ -231,7 +245,7 @@ def _load(probe: TimingProbe, train: Sequence[Sample], counts: Sequence[Any]) ->
 
 
 def _settle_batch(probe: TimingProbe, section: Section, config: TrainingConfig) -> None:
-    spots = spots_a_step(round(sum(map(len, probe.train)) * (1 - config.inner_validation)))
+    spots = spots_a_step(round(sum(map(len, probe.train)) * probe.learnt(config)))
     if probe.trained == "head":
         probe.batch = config.spots_per_step or spots
     else:

@@ -52,9 +52,12 @@ class HeldOutBlock:
 
     @classmethod
     def join(cls, parts: list[HeldOutBlock]) -> HeldOutBlock:
-        """Put the parts of a section together."""
-        names = ("spots", "measured", "predicted")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        """Put the parts of a section together, spots in the order of the section."""
+        spots, measured, predicted = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("spots", "measured", "predicted")
+        )
+        order = np.argsort(spots)
+        return cls(spots[order], measured[order], predicted[order])
 
 
 class NH2STModule(L.LightningModule):
@@ -169,24 +172,24 @@ class NH2STModule(L.LightningModule):
             targets = part if isinstance(part, Targets) else encode_windows(self.net, [part], part.pixels[None])
             return targets, self.predict(targets)
 
-    def held_out(self) -> list[HeldOutBlock]:
-        """Each section's held-out block as it was predicted last."""
-        return [HeldOutBlock.join(parts) for parts in self._held_out.values()]
+    def held_out(self) -> dict[int, HeldOutBlock]:
+        """Each section's held-out spots as they were predicted last, by the number of the section."""
+        return {section: HeldOutBlock.join(parts) for section, parts in self._held_out.items()}
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's predictions."""
         self._held_out = {}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the loss and the mean PCC, per gene and section, of the held-out blocks."""
-        blocks = self.held_out()
+        """Log the loss and the mean PCC, per gene and section, of the inner blocks."""
+        blocks = list(self.held_out().values())
         if not all(np.isfinite(b.predicted).all() for b in blocks):
             raise NotFinite(f"weights were no numbers any more after step {self.global_step}")
         weight = np.array([len(b.spots) for b in blocks], dtype=float)
         pcc = np.average([metrics.pcc(b.measured, b.predicted).per_gene.mean() for b in blocks], weights=weight)
         errors = [(((b.measured - b.predicted) / self.scale.std) ** 2).mean() for b in blocks]
         error = np.average(errors, weights=weight)
-        # All processes score all held-out spots, and have to agree on which epoch was the best to the last digit.
+        # All processes score all inner blocks, and have to agree on which epoch was the best to the last digit.
         pcc, error = self.trainer.strategy.broadcast((float(pcc), float(error)))
         self.log("val_pcc", pcc, prog_bar=True)
         self.log("val_loss", error)

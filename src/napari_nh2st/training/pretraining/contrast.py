@@ -37,7 +37,7 @@ def pretrain_on(
     places: Sequence[npt.ArrayLike],
     settings: PretrainSettings,
     *,
-    wander: float = 0.0,
+    wander: Sequence[npt.ArrayLike] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ResNet18:
@@ -52,8 +52,8 @@ def pretrain_on(
     places : sequence of (n, 2) arrays
         Tissue in each image, (x, y) in its pixels.
     settings : PretrainSettings
-    wander : float
-        Model pixels by which a place is moved each time it is drawn, so that tissue between the places is seen too.
+    wander : sequence of (n,) arrays, optional
+        Model pixels by which each place is moved when it is drawn, so that tissue between the places is seen too.
     progress : callable
         Called with the steps done and all steps.
     cancelled : callable

@@ -34,8 +34,8 @@ class CropPairs(IterableDataset[Tensor]):
         For each image, (x, y) in its pixels.
     settings : PretrainSettings
         The encoder's stride sets the crop's side and shift, see `crop_side`.
-    wander : float
-        Each time a place is drawn, both its crops are moved together by up to this.
+    wander : sequence of (n,) arrays, optional
+        Each time a place is drawn, both its crops are moved together by up to this. Not moved by default.
     """
 
     def __init__(
@@ -43,15 +43,17 @@ class CropPairs(IterableDataset[Tensor]):
         images: Sequence[Pixels],
         places: Sequence[npt.ArrayLike],
         settings: PretrainSettings,
-        wander: float = 0.0,
+        wander: Sequence[npt.ArrayLike] | None = None,
     ) -> None:
         super().__init__()
         at = [np.asarray(p, dtype=np.float64).reshape(-1, 2) for p in places]
         self.side, self.shift = crop_side(settings.stride)
-        self.images, self.wander = images, wander
+        self.images = images
         self.steps, self.batch, self.seed = settings.steps, settings.batch, settings.seed
         self.where = np.concatenate([np.zeros((0, 2)), *at])
         self.which = np.repeat(np.arange(len(at)), [len(p) for p in at])
+        room = [] if wander is None else [np.asarray(w, dtype=np.float64) for w in wander]
+        self.wander = np.concatenate(room)[:, None] if room else np.zeros((len(self.where), 1))  # (places, 1)
         small = next((i for i in images if min(i.shape[:2]) < self.side), None)
         if small is not None:
             raise ValueError(f"an image of {small.shape[:2]} pixels is smaller than a crop of {self.side}")
@@ -67,7 +69,8 @@ class CropPairs(IterableDataset[Tensor]):
         rng = np.random.default_rng([self.seed, 4])
         for _ in range(self.steps):
             chosen = rng.choice(len(self.where), self.batch, replace=False)
-            moved = self.where[chosen] + rng.uniform(-self.wander, self.wander, (self.batch, 2))
+            room = self.wander[chosen]
+            moved = self.where[chosen] + rng.uniform(-room, room, (self.batch, 2))
             pairs = [*zip(self.which[chosen].tolist(), moved, strict=True)] * 2
             views = [self._cut(i, centre, rng) for i, centre in pairs]
             yield torch.from_numpy(np.stack(views))

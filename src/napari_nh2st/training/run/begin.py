@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from napari_nh2st.engine.file_lock import FolderLock
 from napari_nh2st.errors import Cancelled, Nh2stError
@@ -51,7 +52,8 @@ def begin_run(folder: RunFolder, settings: RunSettings, samples: Sequence[Sample
         shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of a run that was ended before its first epoch
         settings.record(folder, samples)
     folder.checkpoints.mkdir(exist_ok=True)
-    folder.ready.unlink(missing_ok=True)
+    for ready in (folder.ready, folder.ready_again):
+        ready.unlink(missing_ok=True)
     record_environment(folder, settings.config)
 
 
@@ -75,14 +77,14 @@ def alone_in(folder: RunFolder, first: bool) -> Iterator[None]:
         lock.release()
 
 
-def wait_until_ready(folder: RunFolder, cancelled: Callable[[], bool]) -> None:
-    """Wait until the first process has prepared what this one trains on as well.
+def wait_until_ready(ready: Path, cancelled: Callable[[], bool]) -> None:
+    """Wait until the first process has prepared what this one trains on as well, and says so by a file.
 
     Raises
     ------
     Cancelled
     """
-    while not folder.ready.is_file():
+    while not ready.is_file():
         if cancelled():
             raise Cancelled("stopped while another process was preparing")
         time.sleep(0.5)

@@ -14,7 +14,7 @@ from napari_nh2st.training.run.memory import memory_mb
 from napari_nh2st.training.run.metrics_file import MetricsFile
 from napari_nh2st.training.run.requests import RunRequests
 
-# Of the inner blocks, by which the best epoch is chosen; of sections that are held out, which choose nothing.
+# Of the inner blocks, by which the best epoch is chosen; of held-out blocks or sections, which choose nothing.
 FIGURES = ("val_loss", "val_pcc", "test_loss", "test_pcc")
 
 
@@ -33,7 +33,7 @@ class StopWhenAsked(Callback):
 
 
 class StopWhenNoBetter(EarlyStopping):
-    """Ends a training whose score on the held-out blocks has not risen for some epochs, and a resumed one at once."""
+    """Ends a training whose score on the inner blocks has not risen for some epochs, and a resumed one at once."""
 
     def __init__(self, patience: int) -> None:
         super().__init__("val_pcc", patience=patience, mode="max", check_on_train_epoch_end=False)
@@ -109,7 +109,7 @@ class EpochLines(ProgressBar):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write it."""
         logged = trainer.callback_metrics
-        figures = {"training loss": "train_loss", "held-out PCC": "val_pcc", "held-out sections": "test_pcc"}
+        figures = {"training loss": "train_loss", "PCC on inner blocks": "val_pcc", "on what is held out": "test_pcc"}
         said = [f"{name} {float(logged[key]):.3f}" for name, key in figures.items() if key in logged]
         say(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(said)}")
 

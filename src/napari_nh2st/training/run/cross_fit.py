@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
@@ -16,7 +16,7 @@ from napari_nh2st.expression.patients import patient_key
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.intervals import fit_intervals
-from napari_nh2st.training.data.data_module import SectionDataModule, to_device
+from napari_nh2st.training.data.data_module import to_device
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule
 from napari_nh2st.training.run.aside import train_aside
 from napari_nh2st.training.run.preparation import Preparation
@@ -97,8 +97,8 @@ def cross_fit(
 ) -> HeldOutSpots:
     """Train without each part of the sections in turn, and predict it.
 
-    The encoder is that of the run, which was pretrained on the tissue of all sections, without labels. Sections that
-    the base model has learnt from, `learnt_before`, do not count.
+    The encoder is that of the first training, pretrained without labels on tissue of all sections. Sections that the
+    base model has learnt from, `learnt_before`, do not count.
 
     Raises
     ------
@@ -106,34 +106,35 @@ def cross_fit(
     """
     sections, control = preparation.sections, preparation.control
     what, parts = parts_of(sections)
-    before = [section.held_out.copy() for section in sections]
+    before = [(section.held_out.copy(), section.inner.copy()) for section in sections]
     told = control.stage(STAGE, "trainings")
     found: list[HeldOutBlock] = []
     try:
         for number, masks in enumerate(parts):
             told(number, len(parts))
             for section, mask in zip(sections, masks, strict=True):
-                section.held_out[:] = mask
+                section.held_out[:], section.inner[:] = mask, False
             L.seed_everything(preparation.settings.seed, verbose=False)
             setup = preparation.set_up(card)
             module = train_aside(setup, control.requests.should_stop, last_epoch=last_epoch)
-            blocks = predict_held_out(module, setup.data_module(), setup.config.device)
-            pairs = zip(sections, blocks, strict=True)
-            found += [block for s, block in pairs if len(block.spots) and s.name not in learnt_before]
+            blocks = predict_held_out(module, setup.data_module().to_score(), setup.config.device)
+            found += [block for i, block in blocks.items() if sections[i].name not in learnt_before]
         told(len(parts), len(parts))
     finally:
-        for section, mask in zip(sections, before, strict=True):
-            section.held_out[:] = mask
+        for section, (held_out, inner) in zip(sections, before, strict=True):
+            section.held_out[:], section.inner[:] = held_out, inner
     return HeldOutSpots(what, found)
 
 
-def predict_held_out(module: NH2STModule, data: SectionDataModule, device_name: str) -> list[HeldOutBlock]:
-    """Predict the held-out spots of every section."""
+def predict_held_out(
+    module: NH2STModule, held_out: Sequence[tuple[int, Any]], device_name: str
+) -> dict[int, HeldOutBlock]:
+    """Predict held-out spots, as `SectionDataModule.inner` or `to_score` gives them, by the number of their section."""
     device = choose_device(device_name)
     module.to(device).eval()
     module.on_validation_epoch_start()
     with torch.inference_mode():
-        for section, parts in data.held_out():
+        for section, parts in held_out:
             module.validation_step((section, to_device(parts, device)), section)
     module.cpu()
     return module.held_out()

@@ -106,13 +106,23 @@ class RunFolder:
 
     @property
     def encoder(self) -> Path:
-        """The pretrained encoder."""
+        """The pretrained encoder, which has not seen the blocks that are scored."""
         return self.checkpoints / "encoder.safetensors"
+
+    @property
+    def encoder_again(self) -> Path:
+        """The encoder of the second training, pretrained on those blocks too."""
+        return self.checkpoints / "encoder-again.safetensors"
 
     @property
     def embedded(self) -> Path:
         """The sections that are trained on, as the encoder sees them."""
         return self.checkpoints / "embedded.safetensors"
+
+    @property
+    def embedded_again(self) -> Path:
+        """The same sections, as the encoder of the second training sees them, where that is another one."""
+        return self.checkpoints / "embedded-again.safetensors"
 
     @property
     def embedded_held_out(self) -> Path:
@@ -128,3 +138,8 @@ class RunFolder:
     def ready(self) -> Path:
         """There once the first process has prepared what all processes train on."""
         return self.checkpoints / "ready"
+
+    @property
+    def ready_again(self) -> Path:
+        """There once it has done so for the second training."""
+        return self.checkpoints / "ready-again"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,12 @@ from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.sections.section import Section
 
 
-def trained_card(setup: TrainingSetup, blocks: Sequence[HeldOutBlock], learnt_before: Collection[str] = ()) -> Card:
-    """Make the card of a model whose best epoch predicts the held-out blocks so.
+def trained_card(setup: TrainingSetup, blocks: Mapping[int, HeldOutBlock], learnt_before: Collection[str] = ()) -> Card:
+    """Make the card of a model whose best epoch predicts the scored blocks of these sections, by number, so.
 
     Blocks of sections from which the base model has learnt, `learnt_before`, do not count.
     """
-    scored = [(s, b) for s, b in zip(setup.sections, blocks, strict=True) if s.name not in learnt_before]
+    scored = [(s, blocks[s.number]) for s in setup.sections if s.number in blocks and s.name not in learnt_before]
     return setup.card.model_copy(
         update={
             "training": [_sample(section) for section in setup.sections],

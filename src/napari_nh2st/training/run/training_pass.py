@@ -64,7 +64,7 @@ class TrainingPass:
         For checkpoints, where they are kept.
     control : RunControl
     score : bool
-        Score the held-out blocks after every epoch, keep the best, and end when it gets no better.
+        Score the inner blocks after every epoch, keep the best, and end when it gets no better.
     checkpoints : bool
         Keep what a resumed run goes on from, and go on from what is there.
     before : tuple of int

@@ -1,4 +1,4 @@
-"""Tissue that a run does not learn from: whole sections, or a block of each section."""
+"""Whole sections that a run does not learn from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.panel_match import match_panel, none_found
 from napari_nh2st.expression.patients import patient_key, patient_keys
-from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.gene_names import other_symbols
 from napari_nh2st.training.config import TrainingConfig
@@ -95,19 +94,3 @@ class HeldOutSections:
             section.labels[:, columns] = measured
             section.held_out[:] = True
         return cls(list(samples), sections, genes)
-
-
-def hold_out_blocks(sections: Sequence[Section], part: float, seed: int) -> None:
-    """Mark a compact block of spots of every section as its inner validation set, in place.
-
-    A block, not scattered spots: neighbouring spots are alike, and scattered ones would be guessed from theirs.
-    """
-    rng = np.random.default_rng([seed, 1])
-    for section in sections:
-        spots = section.centres[:, SELF]
-        # Round a spot of the outer half, so that the block does not cut the section in two.
-        away = np.linalg.norm(spots - spots.mean(axis=0), axis=1)
-        seat = rng.choice(np.flatnonzero(away >= np.median(away)))
-        order = np.argsort(np.linalg.norm(spots - spots[seat], axis=1), kind="stable")
-        section.held_out[:] = False
-        section.held_out[order[: max(2, round(part * len(spots)))]] = True

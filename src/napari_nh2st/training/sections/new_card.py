@@ -26,7 +26,12 @@ ARRAY_PITCHES = (100.0, 200.0)
 
 
 def card_for(
-    samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig, start: Model | None = None
+    samples: Sequence[Sample],
+    data: Sequence[Any],
+    config: TrainingConfig,
+    start: Model | None = None,
+    *,
+    seen: Sequence[Any] | None = None,
 ) -> Card:
     """Settle panel, geometry and architecture from training sections, or take them over from a base model.
 
@@ -35,12 +40,18 @@ def card_for(
     samples : sequence of Sample
     data : sequence of AnnData
         From `read_expression`, in the same order.
+    config : TrainingConfig
+    start : Model, optional
+        Base model.
+    seen : sequence of AnnData, optional
+        The spots by which a panel is chosen and the labels' facts are learnt, where not all of `data` may be looked at.
     """
+    seen = data if seen is None else seen
     if start is not None:
         genes = _listed(config, [*start.card.genes, *_measured(data)]) or start.card.genes
         architecture, mpp, pitch = start.card.architecture, start.card.mpp, start.card.pitch
     else:
-        genes = _listed(config, _measured(data)) or choose_genes(data, config.panel_kind, config.panel)
+        genes = _listed(config, _measured(data)) or choose_genes(seen, config.panel_kind, config.panel)
         architecture = config.architecture
         mpp, pitch = _geometry(samples, data, config)
     ids, target = _ids(genes, data, start), target_for(config, None if start is None else start.card)
@@ -57,7 +68,7 @@ def card_for(
         genes=genes,
         ensembl=ids,
         label_recipe=target,
-        label_facts=_label_facts(target, genes, ids, data),
+        label_facts=_label_facts(target, genes, ids, seen),
         gene_means=[0.0] * len(genes),
         seen_before=[] if start is None else start.card.seen,
         base=None if start is None else f"{start.card.name} {start.hash}",

@@ -79,7 +79,9 @@ class Section:
     depth : (n,) float64
         Library size of each spot: raw counts over all measured genes.
     held_out : (n,) bool
-        The inner validation block.
+        Spots that nothing is learnt from: the blocks, or all of a section that is only scored.
+    inner : (n,) bool
+        Those of them that choose the best epoch.
     corner : (2,) int64
         Top-left of the crop (x, y) on the slide, model pixels.
     ids : (n,) str
@@ -106,6 +108,7 @@ class Section:
     labels: npt.NDArray[np.float32]
     depth: FloatArray
     held_out: npt.NDArray[np.bool_]
+    inner: npt.NDArray[np.bool_]
     corner: npt.NDArray[np.int64]
     ids: npt.NDArray[np.str_]
     number: int = 0
@@ -117,6 +120,11 @@ class Section:
     def micrometres(self, mpp: float) -> FloatArray:
         """Return each spot's place on its slide, (n, 2), µm (x, y), at the model's mpp."""
         return np.asarray((self.centres[:, SELF] + self.corner) * mpp, dtype=np.float64)
+
+    @property
+    def scored(self) -> npt.NDArray[np.bool_]:
+        """Held-out spots that choose nothing and are reported, (n,) bool."""
+        return self.held_out & ~self.inner
 
     def cut(self, x: int, y: int, width: int, height: int) -> npt.NDArray[np.uint8]:
         """Cut a box of pixels whose top-left is at (x, y) in the crop, (height, width, 3); white beyond the crop."""
@@ -196,6 +204,7 @@ def load_section(sample: Sample, data: Any, card: Card, findings: SectionFinding
         card.labels(counts),
         counts.depth,
         np.zeros(len(data), dtype=bool),
+        np.zeros(len(data), dtype=bool),
         corner,
         np.asarray(data.obs_names, dtype=str),
         left_out=findings.off_slide,
@@ -234,5 +243,6 @@ def _read_crop(
 
 def part_of(section: Section, spots: npt.NDArray[np.int64]) -> Section:
     """Take some spots of a section, (k,) indices; the others are as if they had never been measured."""
-    each = {k: getattr(section, k)[spots] for k in ("centres", "present", "labels", "depth", "held_out", "ids")}
+    columns = ("centres", "present", "labels", "depth", "held_out", "inner", "ids")
+    each = {k: getattr(section, k)[spots] for k in columns}
     return replace(section, **each, measured=section.measured.part(spots))

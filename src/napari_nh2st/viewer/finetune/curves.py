@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 _TIP = (
     "<qt><p>How the run goes, over its epochs. Faint: every step, or every epoch. Solid: smoothed, the mean of "
     f"{EPOCHS} epochs around each, for the training loss of {100 // SHARE}% of the steps ({STEPS} at least).</p>"
-    "<p>PCC is the mean over genes of the correlation of predicted and measured expression. It is taken on a block of "
-    "each section that is left out of the training. The model is that of the epoch where it was best: the ring. "
-    "Held-out sections are only scored.</p>"
+    "<p>PCC is the mean over genes of the correlation of predicted and measured expression. The inner blocks, one of "
+    "each section, are left out of the training; the model is that of the epoch where they were predicted best: the "
+    "ring. Held-out tissue, other blocks or whole sections, chooses nothing: its figure at the ring is the honest "
+    "one.</p>"
     "<p>At a dashed upright line a second training begins, on all spots of the training sections: no spots are left to "
     "score it.</p></qt>"
 )
-_CHOOSE = "are left out of the training and choose the best epoch."
+_CHOOSE = "Inner blocks are left out of the training and choose the best epoch."
+_SCORED = "Held-out tissue is only scored."
 _SECOND = "Dashed line: a second training begins, on all spots."
 _COLOURS = {"train_loss": BLUE, "val_loss": ORANGE, "test_loss": GREEN, "val_pcc": ORANGE, "test_pcc": GREEN}
 _LOSS, _PCC = ("train_loss", "val_loss", "test_loss"), ("val_pcc", "test_pcc")
@@ -57,7 +59,7 @@ class Curves(QWidget):
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.chart = _CurvesChart(self.told)
         self.setToolTip(_TIP)
-        self.meaning = Sentence(self._meaning(sections=False), dim=True)
+        self.meaning = Sentence(self._meaning(scored=False), dim=True)
         layout = column(self, spacing=2)
         for part in (self.legend, self.chart, self.meaning):
             layout.addWidget(part)
@@ -76,23 +78,19 @@ class Curves(QWidget):
             self.chart.redraw()
 
     def _update_legend(self) -> None:
-        sections = bool(self.told.curves["test_pcc"].y)
-        names = {"training": BLUE, "inner blocks" if sections else "held-out blocks": ORANGE}
-        if sections:
-            names["held-out sections"] = GREEN
+        scored = bool(self.told.curves["test_pcc"].y)
+        names = {"training": BLUE, "inner blocks": ORANGE, **({"held-out tissue": GREEN} if scored else {})}
         entries = [f'<span style="color:{colour}">▬</span>&nbsp;{_whole(name)}' for name, colour in names.items()]
         if self.told.best is not None:
             epoch, pcc = self.told.best
             entries.append(f'<span style="color:{ORANGE}">◯</span>&nbsp;{_whole(f"best: epoch {epoch:g}, {pcc:z.3f}")}')
         self.legend.setText(" &nbsp; ".join(entries))
-        self.meaning.say(self._meaning(sections=sections))
+        self.meaning.say(self._meaning(scored=scored))
 
-    def _meaning(self, *, sections: bool) -> str:
+    def _meaning(self, *, scored: bool) -> str:
         """Explain what is drawn, and nothing else."""
-        blocks = (
-            f"Inner blocks {_CHOOSE} Held-out sections are only scored." if sections else f"Held-out blocks {_CHOOSE}"
-        )
-        return " ".join([PCC_MEANS, blocks, *([] if self.told.second is None else [_SECOND])])
+        held_out = [_SCORED] if scored else []
+        return " ".join([PCC_MEANS, _CHOOSE, *held_out, *([] if self.told.second is None else [_SECOND])])
 
 
 def _whole(text: str) -> str:

@@ -81,8 +81,8 @@ class HoldOut:
         if self.kind == "blocks":
             part = TrainingConfig().inner_validation
             return (
-                f"A block of each section ({part:.0%}): shows how well the model fills in these sections, not how well "
-                "it does on others."
+                f"A block of each section ({part:.0%}) is only scored: shows how well the model fills in these "
+                "sections, not how well it does on others. Another block chooses the best epoch."
             )
         training = self.training(facts)
         held_out = [section for section in facts if section not in training]

@@ -41,8 +41,7 @@ def run_state(state: str, stage: str = "") -> str:
 def run_sentence(status: RunStatus) -> str:
     """Say where a fine-tuning run stands."""
     best, at = status.metrics.best(), stage_words(status.metrics)
-    what = "PCC on inner blocks" if status.metrics.curve("test_pcc") else "held-out PCC"
-    figure = f" Best {what} so far: {best:z.3f}." if best is not None else ""
+    figure = f" Best PCC on inner blocks so far: {best:z.3f}." if best is not None else ""
     if status.state == "failed":
         return f"The run ended early: {status.message}"
     return {
