@@ -56,13 +56,7 @@ class ClusterApart:
 
     def kill_worker(self, number: int) -> bool:
         """Kill the process that computes; False if it is not there yet."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self.nannies[number].pid).children(recursive=True)
-            computing = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
-            for process in computing:
-                process.kill()
-            return bool(computing)
-        return False
+        return kill_computing(self.nannies[number].pid)
 
     def kill_scheduler(self) -> None:
         assert self.scheduler is not None
@@ -80,3 +74,14 @@ class ClusterApart:
                 os.kill(process.pid, signal.SIGKILL)
             process.wait()
         self.nannies, self.scheduler = [], None
+
+
+def kill_computing(parent: int, number: int = 0) -> bool:
+    """Kill one of the workers' processes that a process has started, those that compute; False if none is there."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        children = psutil.Process(parent).children(recursive=True)
+        computing = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
+        if computing:
+            computing[number % len(computing)].kill()
+            return True
+    return False

@@ -7,6 +7,8 @@ from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 
 pytestmark = [pytest.mark.viewer, pytest.mark.long]
 
+MEMORY_MORE = ("genes_250", "genes_20000")  # MB after switching, less those before: something else may have gone meanwhile
+
 
 def test_every_figure_of_the_window_is_measured(tmp_path):
     made = DataSets(BenchOptions(tmp_path, "demo", repeat=1, quick=True, device="cpu", precision="fp32"))
@@ -15,4 +17,5 @@ def test_every_figure_of_the_window_is_measured(tmp_path):
     finally:
         made.close()
     assert found.values.keys() >= set(window.KEYS)
-    assert all(value.value >= 0 for value in found.values.values())
+    assert {key: v for key, v in found.values.items() if v.value < 0 and key not in MEMORY_MORE} == {}
+    assert all(found.values[key].value > -1 for key in MEMORY_MORE)
