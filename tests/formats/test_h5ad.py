@@ -1,7 +1,11 @@
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -43,6 +47,30 @@ def test_the_layout_is_the_one_of_the_field(tissue, tmp_path):
     }
     assert factors["spot_diameter_fullres"] == 112
     assert adata.uns["nh2st"]["mpp_source"] == "user"
+
+
+def test_the_file_is_the_anndata_in_memory(tissue, tmp_path):
+    """It is written without AnnData: every part is there, with its type."""
+    made = prediction(slide_path=tissue)
+    read, data = anndata.read_h5ad(export(made, "h5ad", tmp_path / "out")), to_anndata(made)
+    for part in (read, data):
+        part.uns["nh2st"].pop("command")
+    for one, other in ((read.obs, data.obs), (read.var, data.var)):
+        pd.testing.assert_frame_equal(one, other)
+    for name in ("X", "obsm", "uns", "layers", "varm", "obsp", "varp"):
+        one, other = (getattr(part, name) for part in (read, data))
+        np.testing.assert_equal(one if name == "X" else {**one}, other if name == "X" else {**other}, name)
+    read.write_h5ad(tmp_path / "again.h5ad")
+
+
+def test_writing_loads_neither_anndata_nor_pandas(tmp_path):
+    code = "from napari_nh2st.formats import export; import support.predictions as p, sys, pathlib\n"
+    code += (
+        "export(p.prediction(), 'h5ad', pathlib.Path(sys.argv[1])); print([*{'anndata', 'pandas'} & {*sys.modules}])"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "out")]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert ran.stdout.strip() == "[]", ran.stderr
 
 
 @pytest.mark.parametrize("key", ["hires", "lowres"])

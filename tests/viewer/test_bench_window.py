@@ -7,7 +7,10 @@ from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 
 pytestmark = [pytest.mark.viewer, pytest.mark.long]
 
-MEMORY_MORE = ("genes_250", "genes_20000")  # MB after switching, less those before: something else may have gone meanwhile
+MEMORY_MORE = (
+    "genes_250",
+    "genes_20000",
+)  # MB after switching, less those before: something else may have gone meanwhile
 
 
 def test_every_figure_of_the_window_is_measured(tmp_path):

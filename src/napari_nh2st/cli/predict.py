@@ -120,7 +120,7 @@ def predict(
     from napari_nh2st.model.models import load_model
 
     if "h5ad" in exporters:
-        import anndata  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
+        import h5py  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
     options = prediction_options(device, precision, interruptible())
     loaded = load_model(model)
     if on_workers:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.exporter import Exporter, Progress
+from napari_nh2st.formats.h5ad_layout import Frame, Parts, write_parts, write_rows
 from napari_nh2st.formats.importer import Contents, Importer
 from napari_nh2st.formats.picture import tissue_pictures
 from napari_nh2st.formats.table import (
@@ -42,48 +44,39 @@ from napari_nh2st.reading import parse_json
 if TYPE_CHECKING:
     import anndata
     import h5py
-    import pandas as pd
-
-Values = Iterator[tuple[slice, npt.NDArray[np.float32]]]
 
 _ROWS, _CHUNK = 2048, 256  # decoded at a time, and the side of a piece of X in the file
 # In uns: JSON with the model's card and the view; names of genes are no names of groups.
 _OPEN_AGAIN = "nh2st_open_again"
 
 
-def _obs(prediction: Prediction) -> pd.DataFrame:
+def _obs(prediction: Prediction) -> Frame:
     """Return one row a tile: lattice place and centre in level-0 pixels."""
-    import pandas as pd
-
     centres, index = prediction.places.centres, rows_and_columns(prediction.places)
-    return pd.DataFrame(
-        {
-            "in_tissue": np.ones(len(prediction), dtype=np.int64),
-            "array_row": index[:, 0],
-            "array_col": index[:, 1],
-            "pxl_row_in_fullres": centres[:, 1],
-            "pxl_col_in_fullres": centres[:, 0],
-        },
-        index=pd.Index(tile_ids(prediction.places), dtype=object, name="tile"),
-    )
+    columns = {
+        "in_tissue": np.ones(len(prediction), dtype=np.int64),
+        "array_row": index[:, 0],
+        "array_col": index[:, 1],
+        "pxl_row_in_fullres": centres[:, 1],
+        "pxl_col_in_fullres": centres[:, 0],
+    }
+    return Frame("tile", tile_ids(prediction.places), columns)
 
 
-def _var(prediction: Prediction, genes: Sequence[str]) -> pd.DataFrame:
+def _var(prediction: Prediction, genes: Sequence[str]) -> Frame:
     """Return one row a gene: Ensembl id, mean over the training spots, and held-out PCC with its interval."""
-    import pandas as pd
-
     card, rows = prediction.card, prediction.gene_indices(genes)
-    table = pd.DataFrame(index=pd.Index(list(genes), dtype=object, name="gene"))
+    columns: dict[str, npt.NDArray[Any]] = {}
     known = card.ensembl or ensembl_ids(card.genes)  # older cards have none
     if known is not None:
-        table["gene_ids"] = [known[i] or "" for i in rows]
+        columns["gene_ids"] = np.array([known[i] or "" for i in rows], dtype=object)
     means = [np.nan] * len(card.genes) if card.gene_means is None else card.gene_means
-    table["training_mean"] = np.asarray(means, dtype=np.float64)[rows]
+    columns["training_mean"] = np.asarray(means, dtype=np.float64)[rows]
     trust = gene_trust(prediction, genes)
     if trust is not None:
         for column, values in zip(("heldout_pcc", "heldout_pcc_low", "heldout_pcc_high"), trust.T, strict=True):
-            table[column] = values
-    return table
+            columns[column] = values
+    return Frame("gene", list(genes), columns)
 
 
 def _spatial(prediction: Prediction) -> dict[str, Any]:
@@ -122,41 +115,45 @@ def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None)
     """
     prediction = prediction.only_done()
     genes = list(prediction.genes) if genes is None else find_genes(prediction.card, genes)
-    data = without_values(prediction, genes)
-    data.X = prediction.matrix(genes)
-    return _over_its_tissue(data, prediction)
+    parts = _parts(prediction, genes)
+    return _in_memory(_over_its_tissue(parts, prediction), prediction.matrix(genes))
 
 
 def without_values(prediction: Prediction, genes: Sequence[str]) -> anndata.AnnData:
     """Return tiles, genes and provenance of a prediction whose places are all predicted, without X."""
-    import anndata
+    return _in_memory(_parts(prediction, genes))
 
+
+def _parts(prediction: Prediction, genes: Sequence[str]) -> Parts:
+    """Collect tiles, genes and provenance."""
     record = written_record(prediction)
     to_open_again = {key: record.pop(key) for key in (CARD, DISPLAY) if key in record}
-    return anndata.AnnData(
-        obs=_obs(prediction),
-        var=_var(prediction, genes),
-        obsm={"spatial": prediction.places.centres.copy()},
-        uns={"nh2st": plain_values(record), _OPEN_AGAIN: json.dumps(to_open_again)},
+    return Parts(
+        _obs(prediction),
+        _var(prediction, genes),
+        {"spatial": prediction.places.centres.copy()},
+        {"nh2st": plain_values(record), _OPEN_AGAIN: json.dumps(to_open_again)},
     )
 
 
-def _over_its_tissue(data: anndata.AnnData, prediction: Prediction) -> anndata.AnnData:
+def _over_its_tissue(parts: Parts, prediction: Prediction) -> Parts:
     library = _spatial(prediction)
-    if library:
-        data.uns["spatial"] = library
-    return data
+    return replace(parts, uns={**parts.uns, "spatial": library}) if library else parts
 
 
-def write_file(data: anndata.AnnData, path: Path, values: Values | None = None) -> None:
+def _in_memory(parts: Parts, values: npt.NDArray[np.float32] | None = None) -> anndata.AnnData:
+    import anndata
+    import pandas as pd
+
+    obs, var = (
+        pd.DataFrame(dict(frame.columns), index=pd.Index(list(frame.index), dtype=object, name=frame.name))
+        for frame in (parts.obs, parts.var)
+    )
+    return anndata.AnnData(values, obs=obs, var=var, obsm=dict(parts.obsm), uns=dict(parts.uns))
+
+
+def write_file(data: anndata.AnnData, path: Path) -> None:
     """Write an h5ad file that is complete in memory first: HDF5 crashes the process where a disk is full.
-
-    Parameters
-    ----------
-    data : AnnData
-    path : Path
-    values : iterator of (slice, (rows, G) float32), optional
-        X a few rows at a time, where `data` has none.
 
     Raises
     ------
@@ -170,27 +167,21 @@ def write_file(data: anndata.AnnData, path: Path, values: Values | None = None) 
     data.strings_to_categoricals()
     with h5py.File(memory, "w") as file:
         write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
-        if values is not None:
-            _write_rows(file, data.shape, values)
     path.write_bytes(memory.getbuffer())
 
 
-def _write_rows(file: h5py.File, shape: tuple[int, int], values: Values) -> None:
-    """Write X as AnnData's dense array, so that it is never in memory as a whole, and can be stopped."""
-    if "X" in file:  # some versions of AnnData write that it is empty
-        del file["X"]
-    chunks = min(_CHUNK, shape[0]), min(_CHUNK, shape[1])
-    table = file.create_dataset("X", shape, np.float32, chunks=chunks, compression="gzip")
-    table.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    for rows, block in values:
-        table[rows] = block
-
-
 def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
-    """Write an h5ad file, a few hundred tiles at a time."""
+    """Write an h5ad file, a few hundred tiles at a time; it is complete in memory first, as in `write_file`."""
+    import h5py
+
     progress(0)
-    data = _over_its_tissue(without_values(prediction, genes), prediction)
-    write_file(data, path, value_blocks(prediction, genes, _ROWS, progress))
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        write_parts(file, _over_its_tissue(_parts(prediction, genes), prediction))
+        table = write_rows(file, "X", (len(prediction), len(genes)), _CHUNK)
+        for rows, block in value_blocks(prediction, genes, _ROWS, progress):
+            table[rows] = block
+    path.write_bytes(memory.getbuffer())
 
 
 def _memory(tiles: int, genes: int) -> int:
