@@ -20,6 +20,9 @@ from pathlib import Path
 # Folders that no reader takes for a result: a draft, and what a new one is about to replace.
 _UNFINISHED, _REPLACED = ".part", ".old"
 
+STALE_SECONDS = 24 * 3600
+"""What a process has left in the cache half made, and has not touched for so long, goes."""
+
 
 def _beside(target: Path, suffix: str) -> Path:
     """Name a hidden sibling, short even if the target's name is long."""

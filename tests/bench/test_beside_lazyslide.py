@@ -9,7 +9,7 @@ import performance_table
 import pytest
 from PIL import Image
 
-from napari_nh2st.bench import beside_lazyslide, peers, watch
+from napari_nh2st.bench import beside_lazyslide, peers, stopwatch
 from napari_nh2st.bench.beside_lazyslide import ROWS, Measured, Report, Row, measure, ratio, read_report
 from napari_nh2st.bench.peer_data import write_svs
 from napari_nh2st.bench.peer_environment import Peer, set_up
@@ -47,7 +47,7 @@ class Programs:
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
     """Measure as on an idle machine, whatever else runs beside the tests."""
-    monkeypatch.setattr(watch, "_busy_seconds", lambda: 0.0)
+    monkeypatch.setattr(stopwatch, "_busy_seconds", lambda: 0.0)
 
 
 def measured_with(programs, tmp_path):
@@ -120,13 +120,13 @@ def test_known_settings_are_not_searched_again_and_rounds_are_added(tmp_path):
         read_report(path, {**ABOUT, "slide": "section B4"})
 
 
-def test_a_watch_tells_what_others_took(monkeypatch):
+def test_a_stopwatch_tells_what_others_took(monkeypatch):
     busy, own = iter([100.0, 104.0]), iter([10.0, 11.0])
-    monkeypatch.setattr(watch, "_busy_seconds", lambda: next(busy))
-    monkeypatch.setattr(watch, "_own_seconds", lambda: next(own))
-    monkeypatch.setattr(watch.time, "perf_counter", iter([0.0, 3.0]).__next__)
-    monkeypatch.setattr(watch.os, "cpu_count", lambda: 2)
-    assert watch.Watch().stop() == (3.0, 0.5)  # 4 seconds of 6, one of them ours
+    monkeypatch.setattr(stopwatch, "_busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(stopwatch, "_own_seconds", lambda: next(own))
+    monkeypatch.setattr(stopwatch.time, "perf_counter", iter([0.0, 3.0]).__next__)
+    monkeypatch.setattr(stopwatch.os, "cpu_count", lambda: 2)
+    assert stopwatch.Stopwatch().stop() == (3.0, 0.5)  # 4 seconds of 6, one of them ours
 
 
 def report_of(seconds):

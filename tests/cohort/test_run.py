@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from napari_nh2st.cohort import at_work, tasks
+from napari_nh2st.cohort.crew import Watch
 from napari_nh2st.cohort.job import Job, Settings
 from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.cohort.run import CohortRun
-from napari_nh2st.cohort.work_list import Watch
 from napari_nh2st.errors import Nh2stError
 from support.crews import FakeFuture
 

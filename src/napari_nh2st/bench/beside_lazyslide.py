@@ -22,7 +22,7 @@ from typing import Any
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.bench.peer_environment import REPOSITORY, Peer, set_up
-from napari_nh2st.bench.watch import Watch
+from napari_nh2st.bench.stopwatch import Stopwatch
 from napari_nh2st.errors import Nh2stError
 
 THEIRS, OURS = "ResNet-18", "ours"
@@ -183,7 +183,7 @@ class Measured:
         side = self.tile_um / 1000
         if row.program == "LazySlide":
             settings = best[row.encoder]["best"] if row.way == "best" else {}
-            watch = Watch()
+            watch = Stopwatch()
             table = self.folder / "lazyslide.h5ad"
             answer = self.lazyslide(row.encoder, "--settings", json.dumps(settings), "--out", table)
             seconds, others = watch.stop()
@@ -196,7 +196,7 @@ class Measured:
             shutil.rmtree(kept, ignore_errors=True)
         call = [sys.executable, "-m", "napari_nh2st", "predict", self.slide, "--model", model, "--out", out]
         environment = {**os.environ, "NH2ST_CACHE": str(cache)}
-        watch = Watch()
+        watch = Stopwatch()
         answer = self.ask([*call, "--pitch", pitch, "--json", "--quiet"], environment)
         seconds, others = watch.stop()
         return seconds, answer["slides"][0]["tiles_total"] * (side * cells / 7) ** 2, others

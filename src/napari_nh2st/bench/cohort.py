@@ -13,10 +13,11 @@ from napari_nh2st.bench.child_processes import run_json
 from napari_nh2st.bench.data_sets import BenchOptions, DataSets
 from napari_nh2st.bench.figures import Findings, Value
 from napari_nh2st.bench.rates import Clock
-from napari_nh2st.cohort.cluster import cores, exported, workers_of
+from napari_nh2st.cohort.cluster import exported, workers_of
+from napari_nh2st.cohort.crew import Watch
 from napari_nh2st.cohort.job import Job, Settings
 from napari_nh2st.cohort.run import CohortRun
-from napari_nh2st.cohort.work_list import Watch
+from napari_nh2st.engine.cores import usable_cores
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.models import load_model
 
@@ -46,7 +47,7 @@ def measure(options: BenchOptions, size: CohortSize) -> Findings:
 
     Small slides, so that the overhead shows. Workers and processes have the same share of the cores.
     """
-    threads = max(1, cores() // size.workers)
+    threads = max(1, usable_cores() // size.workers)
     options.say(f"drawing {size.slides} slides")
     with exported({"OMP_NUM_THREADS": str(threads)}):
         _by_hand(_draw(options.folder / "first", 1, 0), options, 1)  # this machine's trial is made once
@@ -56,7 +57,8 @@ def measure(options: BenchOptions, size: CohortSize) -> Findings:
     each, by_hand = command / size.slides, alone / size.by_hand
     note = (
         f"{size.slides} slides of {_SIDE} x {_SIDE} px on {size.workers} workers with {threads} threads each, "
-        f"{cores()} cores; {each:.2f} s a slide, by hand {by_hand:.2f} s; warm workers work {at_work:.0%} of their time"
+        f"{usable_cores()} cores; {each:.2f} s a slide, by hand {by_hand:.2f} s; "
+        f"warm workers work {at_work:.0%} of their time"
     )
     values = {"cohort_over_by_hand": Value.one(by_hand / each), "cohort_overhead": Value.one(overhead)}
     return Findings(values, notes={"cohort_over_by_hand": note})

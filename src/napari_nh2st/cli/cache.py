@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_nh2st.atomic import STALE_SECONDS
 from napari_nh2st.cli.options import JsonOption
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Nh2stError, one_line
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 # As `slides.cache` names them: decoded slides, and what builds and removals that were killed have left.
 SLIDE = re.compile(r"[0-9a-f]{32}-v\d+")
 SLIDE_LEFT = re.compile(r"\.[0-9a-f]{32}-v\d+\..+")
-STALE_SECONDS = 24 * 3600
 
 
 class Action(StrEnum):

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from napari_nh2st.engine.cores import usable_cores
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats import check_package
 
@@ -76,7 +77,7 @@ def _local(count: int, device: str) -> Iterator[Any]:
 
     cards = _cards(device)
     count = min(count, cards) if cards else count
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // count))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, usable_cores() // count))
     environment = {name: threads for name in _THREADS} | {"OMP_WAIT_POLICY": "PASSIVE"}
     common: dict[str, Any] = {
         "nthreads": 1,
@@ -118,11 +119,3 @@ def _cards(device: str) -> int:
     import torch
 
     return torch.cuda.device_count() if device in ("auto", "cuda") else 0
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1

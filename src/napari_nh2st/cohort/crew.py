@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from napari_nh2st.cohort.at_work import FAILED, STOPPED, Answer
+from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.errors import Nh2stError, one_line
 
 Item = TypeVar("Item")
@@ -19,6 +20,24 @@ _LOOK, _ASK = 0.2, 2.0  # seconds between two looks, and between two questions w
 _AHEAD = 2  # tasks for each worker that wait on it, so that it never waits for us
 _LOST = 5.0  # seconds without the scheduler
 _END = 10.0  # seconds that workers get to stop
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches work, and may stop it.
+
+    Attributes
+    ----------
+    show : callable
+        Takes a `Standing`, often.
+    say : callable
+        Takes a sentence, such as that of an item that failed.
+    cancelled : callable
+    """
+
+    show: Callable[[Standing], object]
+    say: Callable[[str], object]
+    cancelled: Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,43 @@ class Crew(Generic[Item]):
         self._unseen = self._unseen or now
         if self.client.status == "closed" or now - self._unseen > _LOST:
             raise Nh2stError(self.endings.scheduler_gone)
+
+    def work(
+        self,
+        unfinished: Callable[[], bool],
+        submit: Callable[[], object],
+        note: Callable[[Item, Answer], object],
+        watch: Watch,
+        standing: Callable[[], Standing],
+    ) -> None:
+        """Work until nothing is unfinished, and let go of what is under way however it ends.
+
+        Parameters
+        ----------
+        unfinished : callable
+        submit : callable
+            Sends what may be sent.
+        note : callable
+            Takes what has ended, with its answer.
+        watch : Watch
+        standing : callable
+            Returns how the work stands.
+
+        Raises
+        ------
+        Nh2stError
+            If the scheduler is gone, or nobody wants the rest.
+        """
+        try:
+            while unfinished():
+                self.look(watch.cancelled)
+                submit()
+                watch.show(standing())
+                for item, answer in self.answers():
+                    note(item, answer)
+        finally:
+            self.leave()
+            watch.show(standing())
 
     def send(
         self, item: Item, name: str, task: Callable[..., Answer], *arguments: object, not_to: Sequence[str] = ()

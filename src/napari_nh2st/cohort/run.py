@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_nh2st.cohort.at_work import DONE, FAILED, STOPPED, Answer
-from napari_nh2st.cohort.crew import Crew, Endings
+from napari_nh2st.cohort.crew import Crew, Endings, Watch
 from napari_nh2st.cohort.job import Job
 from napari_nh2st.cohort.parts import Chunks
 from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.cohort.tasks import PARTS, TOPIC, finish_slide, predict_part
 from napari_nh2st.cohort.tasks import predict_slide as whole_slide
-from napari_nh2st.cohort.work_list import RUNNING, STOPS, TRIES, WAITING, Watch
+from napari_nh2st.cohort.work_list import RUNNING, STOPS, TRIES, WAITING
 
 _ENDINGS = Endings(
     "stopped; what was predicted is kept, and the same command goes on",
@@ -81,18 +81,17 @@ class CohortRun:
         """
         self.client.subscribe_topic(TOPIC, self._hear)
         try:
-            while self._todo or self._crew.at_work:
-                self._crew.look(self.watch.cancelled)
-                self._submit()
-                self.watch.show(self.standing())
-                for (slide, chunks), answer in self._crew.answers():
-                    self._note(slide, chunks, answer)
+            self._crew.work(
+                lambda: bool(self._todo or self._crew.at_work),
+                self._submit,
+                lambda sent, answer: self._note(*sent, answer),
+                self.watch,
+                self.standing,
+            )
         finally:
-            self._crew.leave()
             if self.client.status == "running":
                 with suppress(Exception):
                     self.client.unsubscribe_topic(TOPIC)
-            self.watch.show(self.standing())
 
     def standing(self) -> Standing:
         """Return how the cohort stands."""

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nh2st.cohort.cluster import dashboard_of, workers_of
+from napari_nh2st.cohort.crew import Watch
 from napari_nh2st.cohort.job import Job, Settings
 from napari_nh2st.cohort.leftovers import leave
 from napari_nh2st.cohort.listing import ListedSlide
 from napari_nh2st.cohort.progress import LiveTable, Standing
 from napari_nh2st.cohort.run import CohortRun, SlideRun
 from napari_nh2st.cohort.summary import PICTURED
-from napari_nh2st.cohort.work_list import Watch
 from napari_nh2st.slide_path import whole_path
 from napari_nh2st.terminal import say
 

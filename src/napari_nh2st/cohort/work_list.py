@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_nh2st.cohort.at_work import DONE, FAILED, STOPPED, Answer
-from napari_nh2st.cohort.crew import Crew, Endings
+from napari_nh2st.cohort.crew import Crew, Endings, Watch
 from napari_nh2st.cohort.progress import Standing
 
 TRIES, STOPS = 2, 50
@@ -58,24 +58,6 @@ class WorkItem:
         return self.state == WAITING and all(item.ended for item in (*self.after, *self.needs))
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who watches work, and may stop it.
-
-    Attributes
-    ----------
-    show : callable
-        Takes a `Standing`, often.
-    say : callable
-        Takes a sentence, such as that of an item that failed.
-    cancelled : callable
-    """
-
-    show: Callable[[Standing], object]
-    say: Callable[[str], object]
-    cancelled: Callable[[], bool]
-
-
 class WorkList:
     """Items on the workers of Dask.
 
@@ -108,16 +90,9 @@ class WorkList:
         Nh2stError
             If the scheduler is gone, or nobody wants the rest.
         """
-        try:
-            while not all(item.ended for item in self.items):
-                self._crew.look(self.watch.cancelled)
-                self._submit()
-                self.watch.show(self.standing())
-                for item, answer in self._crew.answers():
-                    self._note(item, answer)
-        finally:
-            self._crew.leave()
-            self.watch.show(self.standing())
+        self._crew.work(
+            lambda: not all(item.ended for item in self.items), self._submit, self._note, self.watch, self.standing
+        )
 
     def standing(self) -> Standing:
         """Return how it stands."""

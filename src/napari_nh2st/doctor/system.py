@@ -1,4 +1,4 @@
-"""Facts that the system tells: cores, memory, drives and their free space. Standard library only."""
+"""Facts that the system tells: memory, drives and their free space. Standard library only."""
 
 from __future__ import annotations
 
@@ -107,16 +107,3 @@ def _windows_memory() -> int | None:
     ctypes.cast(status, ctypes.POINTER(ctypes.c_ulong))[0] = ctypes.sizeof(status)
     done = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined,unused-ignore]
     return int(status[2]) if done else None
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use: what it is pinned to, and what its container allows."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        cores = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
-    except (OSError, ValueError):
-        return cores

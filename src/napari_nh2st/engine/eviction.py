@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_nh2st.atomic import STALE_SECONDS
 from napari_nh2st.engine.block_files import ABOUT, JOURNAL, alone, remove, total
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.reading import contents, parse_json
@@ -17,7 +18,6 @@ LIMIT_VARIABLE = "NH2ST_CACHE_LIMIT"
 LIMIT = 20 * 10**9
 LIMIT_SHARE = 0.1  # of the disk
 RECENT_SECONDS = 600
-STALE_SECONDS = 24 * 3600
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 # Only what has such a name is ever looked at or removed, whatever else lies in the folder.
 NAME = re.compile(r"[0-9a-f]{24}")

@@ -13,14 +13,13 @@ from typing import Any
 
 import platformdirs
 
+from napari_nh2st.atomic import STALE_SECONDS
 from napari_nh2st.reading import contents, parse_json
 
 VERSION = 4
 MARK = "complete.json"
 DECODED = "0"
 """The part of a folder that is built aside; what is made later, chunk by chunk, lies beside it."""
-
-STALE_SECONDS = 24 * 3600
 
 
 def cache_folder() -> Path:

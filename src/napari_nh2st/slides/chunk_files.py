@@ -19,6 +19,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.atomic import STALE_SECONDS
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.slides.flights import WAIT_SECONDS, Flights
 from napari_nh2st.slides.locks import give_lock
@@ -28,7 +29,6 @@ Rgb = npt.NDArray[np.uint8]
 _HEAD = struct.Struct("<4sBI")  # mark, 1 if undecodable tiles are known, checksum of what follows
 _MARK = b"nh2c"
 _ASIDE, _BAD, _CLAIMS = "aside", "undecodable", "claims"
-STALE_SECONDS = 24 * 3600
 
 
 class ChunkKey(NamedTuple):

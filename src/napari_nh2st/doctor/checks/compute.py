@@ -12,7 +12,7 @@ from typing import Any
 from napari_nh2st.doctor.child import Answer
 from napari_nh2st.doctor.examination import Probes
 from napari_nh2st.doctor.finding import Finding, fault, ok, warning
-from napari_nh2st.doctor.system import usable_cores
+from napari_nh2st.engine.cores import usable_cores
 
 _BUILD = "install a build of torch that fits this machine: see pytorch.org/get-started"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

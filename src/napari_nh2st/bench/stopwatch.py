@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 
-class Watch:
+class Stopwatch:
     """Seconds since it was made, and what other programs took of the processor meanwhile."""
 
     def __init__(self) -> None:
