@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import shlex
 import sys
@@ -41,6 +42,11 @@ def versions() -> dict[str, str]:
         Distribution names, ``python`` and ``platform``; packages that are not installed are left out. The versions
         come from the installed metadata, without an import.
     """
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in _PACKAGES:
         try:

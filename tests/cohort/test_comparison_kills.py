@@ -85,7 +85,7 @@ class Command:
 
 @pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3000)
 def test_a_comparison_that_is_killed_goes_on_and_ends_with_the_same_report(samples, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("NH2ST_CACHE", str(tmp_path / "cache"))

@@ -3,7 +3,7 @@
 import pytest
 
 from napari_nh2st.cohort.at_work import DONE, FAILED, STOPPED
-from napari_nh2st.cohort.crew import Endings
+from napari_nh2st.cohort.crew import Endings, Watch
 from napari_nh2st.cohort.work_list import LEFT_OUT, WorkItem, WorkList
 from napari_nh2st.errors import Nh2stError
 from support.crews import InlineClient

@@ -78,10 +78,11 @@ class ClusterApart:
 
 def kill_computing(parent: int, number: int = 0) -> bool:
     """Kill one of the workers' processes that a process has started, those that compute; False if none is there."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        children = psutil.Process(parent).children(recursive=True)
-        computing = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
-        if computing:
-            computing[number % len(computing)].kill()
-            return True
-    return False
+    computing = []
+    for child in psutil.Process(parent).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # some end soon, those that read a file
+            if "spawn_main" in " ".join(child.cmdline()):
+                computing.append(child)
+    if computing:
+        computing[number % len(computing)].kill()
+    return bool(computing)

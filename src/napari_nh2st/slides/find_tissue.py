@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.morphology import remove_small_objects
 
 from napari_nh2st.slides.resample import Rgb
 from napari_nh2st.slides.tissue import Mask, TissueMask
@@ -114,7 +113,7 @@ def _tissue_and_ink(pixels: Rgb, coarse: float) -> tuple[Mask, Mask]:
         return _bright_in(pixels, coarse), np.zeros(pixels.shape[:2], bool)
     stain = _Stain(pixels)
     stained = stain.stained()
-    ink = np.asarray(remove_small_objects(stain.ink, max_size=round(SPECK / coarse**2)), dtype=bool)
+    ink = _without_specks(stain.ink, SPECK / coarse**2)
     if ink.sum() * 2 > stained.sum():  # most of it: the stain itself is blue or green
         return _tidied(stained, coarse), np.zeros_like(ink)
     clear = ~ndimage.binary_dilation(ink, iterations=3)
@@ -238,7 +237,15 @@ def _tidied(mask: Mask, coarse: float) -> Mask:
         mask = mask | (closed & ~_open_gaps(closed & ~mask, coarse))
     mask = mask | _holes(mask, HOLE / coarse**2)
     speck = min(SPECK / coarse**2, SPECK_SHARE * mask.size)
-    return np.asarray(remove_small_objects(mask, max_size=round(speck)), dtype=bool)
+    return _without_specks(mask, speck)
+
+
+def _without_specks(mask: Mask, largest: float) -> Mask:
+    """Drop pieces of no more than so many pixels, which touch each other by their sides."""
+    pieces, count = ndimage.label(mask)
+    kept = np.bincount(pieces.ravel(), minlength=count + 1) > round(largest)
+    kept[0] = False
+    return np.asarray(kept[pieces], dtype=bool)
 
 
 def _open_gaps(filled: Mask, coarse: float) -> Mask:
