@@ -334,6 +334,7 @@ OWN_FILES = {
     "expression.apart_main": "what its own process is asked",
     "training.run.detached_process": "/proc",
     "training.run.memory": "/proc",
+    "engine.cores": "/sys",
     "engine.memory": "/proc and /sys",
     "engine.block_files": "a dictionary through JSON and back",
     "viewer.finetune.estimate_presenter": "what the estimate's own process prints",

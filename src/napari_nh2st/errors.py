@@ -107,7 +107,7 @@ def sentence_of(error: BaseException) -> str | None:
         return _SHORT
     if not isinstance(error, Nh2stError | OSError):
         return None
-    return _words_of(error) or " ".join(str(error).split())
+    return _words_of(error) or " ".join(str(error).split()) or type(error).__name__
 
 
 def _is_short_of_memory(error: BaseException) -> bool:

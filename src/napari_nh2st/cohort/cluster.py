@@ -43,7 +43,7 @@ def workers_of(count: int | None, scheduler: str | None, device: str) -> Iterato
         if name.split(".")[0] in ("distributed", "tornado", "bokeh"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if scheduler is None:
-        with _local(count or 1, device) as cluster, Client(cluster, set_as_default=False) as client:
+        with _closed(_local(count or 1, device)) as cluster, _closed(Client(cluster, set_as_default=False)) as client:
             yield client
         return
     of_file = Path(scheduler).suffix == ".json"
@@ -54,11 +54,18 @@ def workers_of(count: int | None, scheduler: str | None, device: str) -> Iterato
         raise Nh2stError(
             f"no scheduler of Dask answers at {scheduler}: is it running, and is the address right?"
         ) from error
-    try:
+    with _closed(client):
         yield client
+
+
+@contextmanager
+def _closed(one: Any) -> Iterator[Any]:
+    """Close a client or a cluster at the end; what was computed is there, also if that takes long or it is gone."""
+    try:
+        yield one
     finally:
-        with suppress(Exception):  # it may be gone
-            client.close(timeout=_CONNECT)
+        with suppress(Exception):
+            one.close(timeout=_CONNECT)
 
 
 def dashboard_of(client: Any) -> str:
@@ -70,8 +77,7 @@ def dashboard_of(client: Any) -> str:
     return ""
 
 
-@contextmanager
-def _local(count: int, device: str) -> Iterator[Any]:
+def _local(count: int, device: str) -> Any:
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
@@ -94,9 +100,7 @@ def _local(count: int, device: str) -> Iterator[Any]:
     page = {"dashboard": find_spec("bokeh") is not None, "dashboard_address": "127.0.0.1:0"}
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, **page}}
     with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}), exported(environment):
-        cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
-    with cluster:
-        yield cluster
+        return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _COLUMNS = {
 class Cell:
     """A cell of the table; numbers carry their full value, by which they are sorted."""
 
+    name: str
     text: str
     value: float | None = None
 
@@ -54,20 +56,23 @@ def page_of(slides: Sequence[SlideRun], table: pd.DataFrame, provenance: dict[st
     done = [slide for slide in slides if slide.state == DONE]
     failed = [slide for slide in slides if slide.state == FAILED]
     genes = _genes(done, len(slides))
+    columns = {name: title for name, title in _COLUMNS.items() if name != "patient" or table[name].astype(bool).any()}
     facts = [
         f"{len(done)} of {len(slides)} slides predicted",
         f"{len(failed)} failed",
         f"{np.nansum(table['tissue_mm2'].astype(float)):,.1f} mm² of tissue",
         f"model {provenance['model']}",
     ]
+    of_all = _said_of_all(done)
     return page.get_template("page.html").render(
         facts=facts,
         command=provenance["command"],
-        failed=failed,
+        of_all=of_all,
+        failed=[(slide.job.stem, _without_folder(slide.error, slide.job.path)) for slide in failed],
         genes=genes,
         unit=done[0].answer["genes"]["unit"] if done else "",
-        columns=[*_COLUMNS.values(), "Warnings"],
-        rows=[_row(values) for values in table.to_dict("records")],
+        columns=[*columns.values(), "Warnings"],
+        rows=[_row(values, columns, of_all) for values in table.to_dict("records")],
         pictures=_json({slide.job.stem: _pictures(slide, genes) for slide in done}),
     )
 
@@ -84,18 +89,32 @@ def _pictures(slide: SlideRun, genes: Sequence[str]) -> dict[str, Any]:
     return {"thumbnail": pictures["thumbnail"], "maps": {gene: pictures["maps"][gene] for gene in genes}}
 
 
-def _row(values: Mapping[Hashable, Any]) -> Row:
-    cells = [_cell(name, values[name]) for name in _COLUMNS]
-    return Row(str(values["slide"]), str(values["state"]), cells, str(values["warnings"] or ""))
+def _said_of_all(done: Sequence[SlideRun]) -> list[str]:
+    """Return the warnings of every slide of several, such as those about the model: the page has them once."""
+    warnings = [slide.answer["row"].get("warnings", []) for slide in done]
+    return [said for said in warnings[0] if all(said in others for others in warnings)] if len(warnings) > 1 else []
+
+
+def _without_folder(words: str, path: str) -> str:
+    """Name a slide by its file alone."""
+    return words.replace(path, Path(path).name)
+
+
+def _row(values: Mapping[Hashable, Any], columns: Iterable[str], of_all: Sequence[str]) -> Row:
+    words = _without_folder(str(values["warnings"] or ""), str(values["path"]))
+    for said in of_all:
+        words = words.replace(said, "")
+    cells = [_cell(name, values[name]) for name in columns]
+    return Row(str(values["slide"]), str(values["state"]), cells, " ".join(words.split()))
 
 
 def _cell(name: str, value: Any) -> Cell:
     if value is None or (isinstance(value, float) and np.isnan(value)):
-        return Cell("")
+        return Cell(name, "")
     if isinstance(value, str):
-        return Cell(value)
+        return Cell(name, value)
     text = f"{value:.1%}" if name == "unlike_training" else f"{value:,.0f}" if name == "tiles" else f"{value:,.1f}"
-    return Cell(text, float(value))
+    return Cell(name, text, float(value))
 
 
 def _json(document: Any) -> str:
