@@ -69,10 +69,11 @@ def test_even_colour_has_no_spread_and_no_texture():
     assert maps[:, 3:].max() < 5e-3  # what single precision leaves of equal squares
 
 
-def test_with_all_spots_as_landmarks_it_is_kernel_ridge_regression():
+@pytest.mark.parametrize("weights", [None, np.random.default_rng(3).uniform(0.2, 2, 40)], ids=["equal", "weighed"])
+def test_with_all_spots_as_landmarks_it_is_kernel_ridge_regression(weights):
     raw, targets = data()
     model = net(40, 5)
-    rows = fit_kernel(model, raw, targets, seed=0)
+    rows = fit_kernel(model, raw, targets, 0, weights).columns
     new = data(n=12)[0] + 0.1
     mean, std = raw.mean(axis=0), raw.std(axis=0)
     z, z_new = ((v - mean) / std for v in (raw, new))
@@ -86,21 +87,37 @@ def test_with_all_spots_as_landmarks_it_is_kernel_ridge_regression():
             start += n
         return total / len(SIZES)
 
-    expected = KernelRidge(alpha=ALPHA, kernel=kernel).fit(z, targets).predict(z_new)
+    expected = KernelRidge(alpha=ALPHA, kernel=kernel).fit(z, targets, sample_weight=weights).predict(z_new)
     found = (model.kernel_head(torch.from_numpy(new)) @ rows.T).numpy()
     assert np.allclose(found, expected, atol=2e-3)
+
+
+def test_what_is_left_of_a_spot_is_its_error_in_a_fit_without_it():
+    raw, targets = data()
+    weights = np.random.default_rng(3).uniform(0.2, 2, 40)
+    model = net(40, 5)
+    left = fit_kernel(model, raw, targets, 0, weights).left
+    features = model.kernel_head.features(model.kernel_head.standardise(torch.from_numpy(raw))).double().numpy()
+    sizes = np.repeat(SIZES, SIZES) * len(SIZES) / LINEAR
+    gram = (features[:, : len(sizes)] / sizes) @ features[:, : len(sizes)].T + features[:, len(sizes) :]
+    others = np.arange(1, 40)
+    fit = KernelRidge(alpha=ALPHA, kernel="precomputed")
+    fit.fit(gram[np.ix_(others, others)], targets[others], sample_weight=weights[others])
+    assert np.allclose(left[0], targets[0] - fit.predict(gram[:1, others])[0], atol=2e-3)
+    assert (left**2).sum() > ((targets - gram @ KernelRidge(alpha=ALPHA, kernel="precomputed")
+        .fit(gram, targets, sample_weight=weights).dual_coef_) ** 2).sum()  # fmt: skip
 
 
 def test_fewer_landmarks_come_close_and_a_low_rank_keeps_what_varies():
     raw, targets = data(n=200)
     full, few = net(200, 5), net(60, 5)
     exact = full.kernel_head.forward
-    rows = fit_kernel(full, raw, targets, 0)
-    near = fit_kernel(few, raw, targets, 0)
+    rows = fit_kernel(full, raw, targets, 0).columns
+    near = fit_kernel(few, raw, targets, 0).columns
     a, b = (exact(torch.from_numpy(raw)) @ rows.T).numpy(), (few.kernel_head(torch.from_numpy(raw)) @ near.T).numpy()
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9
     low = net(200, 2)
-    thin = fit_kernel(low, raw, targets, 0)
+    thin = fit_kernel(low, raw, targets, 0).columns
     c = (low.kernel_head(torch.from_numpy(raw)) @ thin.T).numpy()
     u, s, vt = np.linalg.svd(a, full_matrices=False)
     assert np.allclose(c, (u[:, :2] * s[:2]) @ vt[:2], atol=2e-3)
@@ -109,7 +126,7 @@ def test_fewer_landmarks_come_close_and_a_low_rank_keeps_what_varies():
 def test_an_artefact_does_not_run_away():
     raw, targets = data()
     model = net(40, 5)
-    rows = fit_kernel(model, raw, targets, seed=0)
+    rows = fit_kernel(model, raw, targets, seed=0).columns
     wild = torch.full((1, raw.shape[1]), 1e6)
     assert torch.isfinite(model.kernel_head(wild)).all()
     assert (model.kernel_head(wild) @ rows.T).abs().max() < 20
@@ -119,7 +136,7 @@ def test_parts_are_joined_and_parted_again():
     raw, targets = data()
     model = net(40, 5)
     split_parts(model, 0.0)
-    rows = fit_kernel(model, raw, targets, seed=0)
+    rows = fit_kernel(model, raw, targets, seed=0).columns
     learnt = torch.randn(3, 12)
     stain = model.kernel_head(torch.from_numpy(raw[:3]))
     alone = model.learnt(learnt).detach()

@@ -14,6 +14,7 @@ from napari_nh2st.targets import TARGETS
 from napari_nh2st.training.objectives.table import checked
 
 Train = Literal["head", "last-blocks", "everything"]
+SpotWeight = Literal["equal", "root-depth"]
 # Of a run without a base model; chosen on inner splits (docs/results.md).
 DEFAULT_TARGET = "ln1p-cp10k"
 
@@ -157,6 +158,12 @@ class TrainingConfig(BaseModel):
     gene_weight: Literal["equal", "variance"] = Field(
         default="equal",
         description="equal: every gene counts the same. variance: genes that vary more count more",
+    )
+    weigh_spots: SpotWeight = Field(
+        default="root-depth",
+        title="weigh spots",
+        description="equal: every spot counts the same. root-depth: spots of a section count by the square "
+        "root of their counts, since those with few are noisy",
     )
     ema: float = Field(
         default=0.95,

@@ -48,7 +48,29 @@ class KernelPart:
     share: float
 
 
-def fit_kernel(net: NH2ST, raw: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], seed: int) -> torch.Tensor:
+@dataclass(frozen=True, eq=False)
+class KernelFit:
+    """Result of a fit.
+
+    Attributes
+    ----------
+    columns : (G, rank) tensor
+        Of the decoder: standardised labels are about ``net.kernel_head(raw) @ columns.T``.
+    left : (n, G) float32
+        Standardised labels less what the head would answer if it had been fitted without the spot at hand.
+    """
+
+    columns: torch.Tensor
+    left: npt.NDArray[np.float32]
+
+
+def fit_kernel(
+    net: NH2ST,
+    raw: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.float32],
+    seed: int,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> KernelFit:
     """Set the kernel head's buffers, in place, and give the decoder's columns for it.
 
     Kernel ridge regression (Saunders et al., ICML 1998) with the mean over groups of columns, n each, of the kernel
@@ -64,11 +86,8 @@ def fit_kernel(net: NH2ST, raw: npt.NDArray[np.float32], targets: npt.NDArray[np
         Their standardised labels.
     seed : int
         Of the choice of landmarks.
-
-    Returns
-    -------
-    (G, rank) tensor
-        Standardised labels are about ``net.kernel_head(raw) @ rows.T``.
+    weights : (n,), optional
+        How much each spot's squared error counts, 1 on average; equally where there are none.
     """
     head = net.kernel_head
     assert head is not None
@@ -80,19 +99,37 @@ def fit_kernel(net: NH2ST, raw: npt.NDArray[np.float32], targets: npt.NDArray[np
     chosen = np.sort(np.random.default_rng([seed, 3]).choice(len(z), landmarks, replace=False))
     head.landmarks.copy_(z[torch.from_numpy(chosen)])
     features = head.features(z).double().numpy()
-    weight = np.sqrt(LINEAR / len(sizes) / np.repeat(sizes, sizes))
-    linear, kernel = features[:, :dim] * weight, features[:, dim:]
+    scale = np.sqrt(LINEAR / len(sizes) / np.repeat(sizes, sizes))
+    linear, kernel = features[:, :dim] * scale, features[:, dim:]
     factor = cholesky(kernel[chosen] + 1e-6 * np.eye(landmarks), lower=True)
     basis = np.concatenate([linear, solve_triangular(factor, kernel.T, lower=True).T], axis=1)
-    gram = cholesky(basis.T @ basis + ALPHA * np.eye(basis.shape[1]), lower=True)
-    weights: FloatArray = cho_solve((gram, True), basis.T @ targets.astype(np.float64))
-    weights[:dim] *= weight[:, None]
-    weights[dim:] = solve_triangular(factor, weights[dim:], lower=True, trans="T")
-    _, _, directions = np.linalg.svd(features @ weights, full_matrices=False)
+    counted = basis if weights is None else basis * weights[:, None]
+    gram = cholesky(counted.T @ basis + ALPHA * np.eye(basis.shape[1]), lower=True)
+    solved: FloatArray = cho_solve((gram, True), counted.T @ targets.astype(np.float64))
+    left = _left_out(targets - basis @ solved, gram, basis, counted)
+    solved[:dim] *= scale[:, None]
+    solved[dim:] = solve_triangular(factor, solved[dim:], lower=True, trans="T")
+    _, _, directions = np.linalg.svd(features @ solved, full_matrices=False)
     rows: FloatArray = np.zeros((targets.shape[1], head.project.shape[1]))
     rows[:, : len(directions)] = directions[: rows.shape[1]].T
-    head.project.copy_(torch.from_numpy(weights @ rows))
-    return torch.from_numpy(rows.astype(np.float32))
+    head.project.copy_(torch.from_numpy(solved @ rows))
+    return KernelFit(torch.from_numpy(rows.astype(np.float32)), left.astype(np.float32))
+
+
+def _left_out(error: FloatArray, gram: FloatArray, basis: FloatArray, counted: FloatArray) -> FloatArray:
+    """Turn errors of a ridge regression into those of fits without the spot itself: e / (1 - h), h the leverage.
+
+    Parameters
+    ----------
+    error : (n, G)
+    gram : (p, p)
+        Lower Cholesky factor of the penalised Gram matrix.
+    basis, counted : (n, p)
+        The columns, and the same times each spot's weight.
+    """
+    leverage = np.einsum("np,pn->n", basis, cho_solve((gram, True), counted.T))
+    left: FloatArray = error / (1 - leverage)[:, None]
+    return left
 
 
 def join_parts(net: NH2ST, kernel: KernelPart) -> None:

@@ -18,6 +18,7 @@ from napari_nh2st.training.config import Train, TrainingConfig, refuse_moving_en
 from napari_nh2st.training.data.data_module import SectionDataModule
 from napari_nh2st.training.data.embedded import EmbeddedSection, embed_sections
 from napari_nh2st.training.data.label_scale import LabelScale, training_labels
+from napari_nh2st.training.data.spot_weights import training_weights
 from napari_nh2st.training.network.kernel import KernelPart, describe_all, fit_kernel, join_parts, split_parts
 from napari_nh2st.training.network.label_units import fold_labels
 from napari_nh2st.training.network.starting_point import FROM_CHANCE, StartingPoint, start_encoder, start_from_base
@@ -142,8 +143,9 @@ def set_up_training(
         split_parts(net, 0.0)  # the head's columns, random so far, take no part in training
         device = choose_device(config.device)
         described = describe_all(net, sections, card, embedded, device=device)  # (n, dim)
-        columns = fit_kernel(net, described, scale.standardise(training_labels(sections)), seed)  # (G, rank)
-        kernel = KernelPart(columns, config.kernel_share)
+        labels = scale.standardise(training_labels(sections))
+        fit = fit_kernel(net, described, labels, seed, training_weights(sections, config.weigh_spots))
+        kernel = KernelPart(fit.columns, config.kernel_share)
 
     net.encoder.requires_grad_(train == "everything")
     net.encoder.layer4.requires_grad_(train != "head")

@@ -23,6 +23,7 @@ GROUPS = {
         "window",
         "windows_per_step",
         "spots_per_step",
+        "weigh_spots",
         "views",
         "stain_jitter",
         "objectives",
