@@ -7,7 +7,8 @@ import pytest
 
 from napari_nh2st import metrics
 from napari_nh2st.analysis import anchors as module
-from napari_nh2st.analysis.anchors import Anchors, correct, most_telling_anchors, where_next
+from napari_nh2st.analysis.anchors import Anchors, correct
+from napari_nh2st.analysis.where_next import most_telling_anchors, where_next
 from napari_nh2st.engine.prediction import Decoder, Prediction
 from napari_nh2st.engine.store import open_prediction, save_prediction
 from napari_nh2st.errors import Nh2stError, SampleError

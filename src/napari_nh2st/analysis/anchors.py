@@ -1,4 +1,4 @@
-"""Anchor spots: a few measured spots of a slide correct its prediction in closed form, and say where to measure next.
+"""Anchor spots: a few measured spots of a slide correct its prediction in closed form.
 
 A Gaussian process predicts what the model leaves out (Rasmussen and Williams, *Gaussian Processes for Machine
 Learning*, 2006, chapters 2 and 5). Two places are alike as far as their hidden vectors are, and as far as they lie near
@@ -25,15 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st import metrics
-from napari_nh2st.analysis.models_at_spots import under_spots
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError, SampleError
-from napari_nh2st.geometry import FloatArray, IntArray, TileSet
+from napari_nh2st.geometry import FloatArray, IntArray
 from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 
 if TYPE_CHECKING:
     import anndata as ad
-    import pandas as pd
 
     from napari_nh2st.model.card import Card
 
@@ -52,7 +50,6 @@ JUDGED = 10  # with fewer spots, a correlation across them says nothing
 _COLUMNS = 512  # of a hidden vector that are compared: those of the largest spread
 _RANK = 128  # columns that are added at most, as many as a kernel head has
 _AT_ONCE = 8192
-_CANDIDATES = 1500
 _FLOOR = 1e-3  # of the largest spread of a column: below it lies rounding
 
 F32 = npt.NDArray[np.float32]
@@ -394,106 +391,3 @@ def _agreement(
         return Agreement(before, after, None, None)
     pcc = [float(metrics.pcc(values, p).per_gene.mean()) for p in (predicted, predicted + said)]
     return Agreement(before, after, *pcc)
-
-
-@dataclass(frozen=True, eq=False)
-class Proposal:
-    """Places at which a measurement would tell most about the rest of the slide, the most telling first.
-
-    Attributes
-    ----------
-    places : TileSet
-    spread : (n,) float32
-        How little is known of each place when its turn comes: 1 far from and unlike all that is measured, 0 at a
-        place that is known.
-    mpp : float
-        Micrometres per level-0 pixel.
-    """
-
-    places: TileSet
-    spread: F32
-    mpp: float
-
-    def __len__(self) -> int:
-        return len(self.spread)
-
-    def table(self) -> pd.DataFrame:
-        """Return one row a place, numbered from 1: ``x_px``, ``y_px`` (level-0 pixels), ``x_um``, ``y_um``, spread."""
-        import pandas as pd
-
-        centres = self.places.centres
-        where = np.column_stack([centres, centres * self.mpp]).round(1)
-        table = pd.DataFrame(where, columns=["x_px", "y_px", "x_um", "y_um"])
-        table.index = pd.RangeIndex(1, len(self) + 1, name="place")
-        return table.assign(spread=self.spread.round(3))
-
-
-def where_next(prediction: Prediction, count: int, measured: Prediction | None = None) -> Proposal:
-    """Propose where to measure, by the spread that the correction would leave.
-
-    The next place is the one that lowers the variance of the Gaussian process, summed over the tissue, by most.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        Of the slide; corrected or not.
-    count : int
-    measured : Prediction, optional
-        The model's at spots that are measured already; of a corrected prediction, its anchors by default.
-
-    Raises
-    ------
-    Nh2stError
-        If fewer places are predicted.
-    """
-    done = prediction.only_done()
-    if not 0 < count <= len(done):
-        raise Nh2stError(f"{count} places were asked for, {len(done):,} are predicted")
-    likeness = Likeness(done)
-    if measured is None and KEY in done.provenance:
-        measured = under_spots(done, np.asarray(done.provenance[KEY]["centres_px"], dtype=np.float64))
-    if len(done) > _CANDIDATES:
-        rows = np.sort(np.random.default_rng(0).choice(len(done), max(_CANDIDATES, count), replace=False))
-        done = replace(done, places=done.places.select(rows), hidden=done.hidden[rows])
-    described = likeness.describe(done)
-    known = None if measured is None else likeness.describe(measured.only_done())
-    chosen, spread = _most_telling(likeness, described, known, count)
-    return Proposal(done.places.select(chosen), spread, likeness.mpp)
-
-
-def _most_telling(
-    likeness: Likeness, places: tuple[F32, F32], known: tuple[F32, F32] | None, count: int
-) -> tuple[IntArray, F32]:
-    """Choose places one after the other, each for what it tells of all; and what was not known of it then."""
-    noise = float(np.exp(np.log(NOISES).mean()))
-    left = likeness.between(places, places).astype(np.float64)  # covariance given all that is measured
-    if known is not None and len(known[0]):
-        cross = likeness.between(places, known).astype(np.float64)
-        among = likeness.between(known, known).astype(np.float64) + noise * np.eye(len(known[0]))
-        left -= cross @ np.linalg.solve(among, cross.T)
-    chosen, spread, free = [], [], np.ones(len(left), dtype=bool)
-    for _ in range(count):
-        own = np.maximum(np.diag(left), 0)
-        gain = np.where(free, (left**2).sum(axis=0) / (own + noise), -1)
-        best = int(np.argmax(gain))
-        chosen.append(best)
-        spread.append(np.sqrt(own[best]))
-        free[best] = False
-        left -= np.outer(left[:, best], left[best]) / (own[best] + noise)
-    return np.array(chosen, dtype=np.int64), np.array(spread, dtype=np.float32)
-
-
-def most_telling_anchors(prediction: Prediction, at: Prediction, count: int) -> IntArray:
-    """Choose so many of the anchors that tell most about the slide: their positions in `at`.
-
-    Raises
-    ------
-    Nh2stError
-        If there are fewer on predicted tissue.
-    """
-    there = np.flatnonzero(at.done)
-    if not 0 < count <= len(there):
-        raise Nh2stError(f"{count} spots were asked for, {len(there):,} lie on predicted tissue")
-    likeness = Likeness(prediction)
-    chosen, _ = _most_telling(likeness, likeness.describe(at.only_done()), None, count)
-    return there[chosen]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nh2st.analysis.anchors import KEY, Anchors, correct, most_telling_anchors
+from napari_nh2st.analysis.anchors import KEY, Anchors, correct
 from napari_nh2st.analysis.models_at_spots import under_spots
+from napari_nh2st.analysis.where_next import most_telling_anchors
 from napari_nh2st.api.measured_section import MeasuredSection, measured_section
 from napari_nh2st.engine import prediction as engine
 from napari_nh2st.errors import Nh2stError, Nh2stWarning, SampleError

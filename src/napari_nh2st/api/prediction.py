@@ -323,7 +323,7 @@ class Prediction(engine.Prediction):
         --------
         >>> prediction.where_next(10).to_csv("next.csv")  # doctest: +SKIP
         """
-        from napari_nh2st.analysis.anchors import where_next
+        from napari_nh2st.analysis.where_next import where_next
 
         return where_next(self, count).table()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from napari_nh2st.cli import (
+    adapt,
     bench,
     cache,
     compare,
@@ -100,6 +101,16 @@ PAGES = (
             "nh2st compare one/C5.nh2st two/C5.nh2st --measured C5.tsv.gz --genes ERBB2,CD74",
         ),
         ("NH2ST_CACHE",),
+    ),
+    Page(
+        adapt.adapt,
+        PREDICT,
+        (
+            "nh2st adapt results/C5.nh2st --anchors C5.tsv.gz --count 20 --out corrected",
+            "nh2st adapt results/C5.nh2st --next 10 --out where",
+            "nh2st adapt C5.jpg --model RUN/model --anchors C5.h5ad --out corrected --json",
+        ),
+        _COMPUTING,
     ),
     Page(
         report.report,
