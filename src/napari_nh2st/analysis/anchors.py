@@ -53,7 +53,6 @@ _AT_ONCE = 8192
 _FLOOR = 1e-3  # of the largest spread of a column: below it lies rounding
 
 F32 = npt.NDArray[np.float32]
-UNITS = "ln1p-cp10k"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,17 +104,18 @@ class Anchors:
             If the model's unit is not that of the labels, or none of its genes was measured.
         """
         from napari_nh2st.evaluation.protocol import measured_genes  # loads torch
-        from napari_nh2st.expression import labels
+        from napari_nh2st.expression import spot_counts
 
-        if card.label_recipe != UNITS:
+        if not card.answers_in_target:
             raise SampleError(
-                f"{card.name} predicts {card.unit}, spots are measured in ln(1 + counts per 10,000): "
-                "anchors cannot correct another unit"
+                f"{card.name} predicts {card.unit}, spots are measured in {card.target.unit}: anchors cannot correct "
+                "another unit"
             )
         named, genes = measured_genes(source, data, card)
         names, centres = [str(name) for name in named.obs_names], np.asarray(named.obsm["spatial"], dtype=np.float64)
-        depth = named.obs["total_counts"].to_numpy(dtype=np.float64)
-        return cls(source, names, centres, genes, labels(named, genes), depth)
+        counts = spot_counts(named, genes)
+        depth = np.asarray(counts.depth, dtype=np.float64)
+        return cls(source, names, centres, genes, card.only(genes).labels(counts), depth)
 
     def select(self, rows: npt.ArrayLike) -> Anchors:
         """Return some of the spots, by position or mask."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st import metrics
+from napari_nh2st.analysis.anchors import Anchors
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.detect import MeasurementFiles
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
+    from napari_nh2st.analysis.anchors import Correction
     from napari_nh2st.engine.prediction import Prediction
     from napari_nh2st.engine.section_descriptor import SectionDescriptor
     from napari_nh2st.engine.seen_sections import SeenSections
     from napari_nh2st.evaluation.protocol import Scored
     from napari_nh2st.model.card import Card
     from napari_nh2st.slides import TissueMask
+
+_FEWEST = 3  # spots that a correlation is computed across
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,12 @@ class Comparison:
         That measured and predicted values hardly agree, a clause; empty where they do.
     doubts : tuple of str
         What to know of the section: `training.sections.findings`.
+    spots, at : Anchors, Prediction or None
+        The spots of `scored` as measured, and the hidden vectors at them.
+    correction : Correction or None
+        With which `scored` is predicted; its anchors are not among the spots.
+    uncorrected : float or None
+        Mean PCC of the same spots without the correction.
     """
 
     name: str
@@ -133,6 +144,10 @@ class Comparison:
     trained_as: str
     disagrees: str = ""
     doubts: tuple[str, ...] = ()
+    spots: Anchors | None = None
+    at: Prediction | None = None
+    correction: Correction | None = None
+    uncorrected: float | None = None
     _columns: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -222,7 +237,42 @@ def compare(
     descriptor = SectionDescriptor(prediction.slide.get("fingerprint")) if descriptor is None else descriptor
     trained_as = seen.find(descriptor, name)
     seen_as = "" if trained_as is None else trained_as.section.sample
-    return Comparison(name, card, scored, figures, missing, left_out, seen_as, disagreement(card, figures))
+    at, counted, disagrees = prediction.only_done(), scored.counted, disagreement(card, figures)
+    names = [str(spot) for spot in named.obs_names[prediction.done]]
+    assert counted is not None
+    spots = Anchors(name, names, scored.centres, genes, scored.truth, np.asarray(counted.depth, dtype=np.float64))
+    return Comparison(name, card, scored, figures, missing, left_out, seen_as, disagrees, spots=spots, at=at)
+
+
+def corrected(comparison: Comparison, correction: Correction) -> Comparison | None:
+    """Score a corrected prediction at the spots that did not correct it.
+
+    Returns
+    -------
+    Comparison or None
+        None where fewer than three spots are left.
+    """
+    from napari_nh2st.evaluation.protocol import figures_of, model_name  # loads torch
+
+    spots, at, card, was = comparison.spots, comparison.at, comparison.card, comparison.scored
+    assert spots is not None
+    assert at is not None
+    assert was.counted is not None
+    used = set(correction.anchors.names)
+    rest = np.array([i for i, spot in enumerate(spots.names) if spot not in used], dtype=np.int64)
+    if len(rest) < _FEWEST:
+        return None
+    there = replace(at, places=at.places.select(rest), hidden=at.hidden[rest])
+    scored = replace(
+        was,
+        centres=was.centres[rest],
+        truth=was.truth[rest],
+        predicted=correction.apply(there).matrix(was.genes),
+        counted=replace(was.counted, counts=was.counted.counts[rest], depth=was.counted.depth[rest]),
+    )
+    figures = figures_of(card, scored, whole_panel=False)[model_name(card)]
+    before = float(metrics.pcc(scored.truth, was.predicted[rest]).per_gene.mean())
+    return replace(comparison, scored=scored, figures=figures, correction=correction, uncorrected=before)
 
 
 def _tissue_box(tissue: TissueMask) -> Box | None:

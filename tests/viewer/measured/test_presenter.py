@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 
 from napari_nh2st.analysis.measured import Frame
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import TrainingSample
 from napari_nh2st.slides import TissueMask
 from napari_nh2st.viewer.measured.messages import NO_SLIDE, measured_alarms, measured_caveats
@@ -24,11 +25,29 @@ from viewer.measured.material import SPOTS, counts_of, h5ad
 from viewer.without_window import Desk, FakeWork
 
 
+class FakeAnchorsView:
+    """Remembers what the part that corrects the map shows."""
+
+    def __init__(self) -> None:
+        self.work = FakeWork()
+        self.correction, self.corrected, self.proposal = (False, "", ""), ("", False), ("", "")
+
+    def show_correction(self, offered, why_not, sentence) -> None:
+        self.correction = offered, why_not, sentence
+
+    def show_corrected(self, words, on) -> None:
+        self.corrected = words, on
+
+    def show_proposal(self, why_not, sentence) -> None:
+        self.proposal = why_not, sentence
+
+
 class FakeView:
     """Remembers what the section shows."""
 
     def __init__(self) -> None:
         self.work, self.in_sight, self.presenter = FakeWork(), True, None
+        self.anchors = FakeAnchorsView()
         self.offer: Any = None
         self.doubt, self.frame = "", None
         self.result = self.table = self.dots = None
@@ -320,3 +339,94 @@ def test_the_table_is_that_of_evaluate(tmp_path: Path) -> None:
             got = table.loc[gene, ["PCC", "low", "high", "MSE"]].to_numpy(dtype=float)
             assert got == pytest.approx([figures[k] for k in ("pcc", "low", "high", "mse")], abs=2e-4)
         assert comparison.figures["pcc_mean"] == pytest.approx(wanted["pcc_mean"], abs=2e-4)
+
+
+def test_spots_correct_the_map_and_the_others_judge_it(measured: Measured, tmp_path: Path) -> None:
+    measured.predict()
+    comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    anchors, shown = measured.section.corrections, measured.view.anchors
+    base = measured.state.map
+    assert shown.correction[:2] == (True, "")
+    anchors.correct("most telling", 20)
+    made = anchors.made
+    assert measured.state.map is made.map is not base
+    assert shown.corrected == ("corrected with 20 spots", True)
+    assert shown.correction[2].startswith(
+        "Corrected with 20 spots. Each predicted from the others: mean squared error "
+    )
+    rest = measured.view.result
+    assert len(rest.scored.truth) == 60
+    used = {tuple(c) for c in made.correction.anchors.centres}
+    assert not used & {tuple(c) for c in rest.scored.centres}
+    np.testing.assert_allclose(measured.section.spots.layer.data, rest.scored.centres[:, ::-1] - 0.5)
+    assert measured_caveats(rest)[0].startswith("20 spots that correct the map are left out. At the others, the ")
+    truth = {tuple(c): t for c, t in zip(comparison.scored.centres, comparison.scored.truth, strict=True)}
+    np.testing.assert_array_equal(rest.scored.truth, [truth[tuple(c)] for c in rest.scored.centres])
+    errors = [((c.scored.truth - c.scored.predicted) ** 2).mean() for c in (comparison, rest)]
+    assert errors[1] < errors[0] / 4
+    assert "C9 · ERBB2 · predicted (corrected with 20 spots)" in measured.names()
+    assert "C9 · 20 anchor spots" in measured.names()
+    anchors.toggle(False)
+    assert measured.state.map is base
+    assert measured.view.result is comparison
+    assert "C9 · 20 anchor spots" not in measured.names()
+    anchors.toggle(True)
+    assert measured.state.map is made.map
+    assert measured.view.result is rest
+    anchors.correct("all", 0)
+    assert anchors.made.base is base  # a corrected map is not corrected again
+    assert [m.name for m in measured.viewer.layers if "corrected" in m.name] == [
+        "C9 · ERBB2 · predicted (corrected with 80 spots)"
+    ]
+    assert measured.view.result is None
+    assert shown.correction[2].endswith("All spots correct the map: none is left to judge it.")
+
+
+def test_what_is_predicted_later_is_corrected_too(measured: Measured, tmp_path: Path) -> None:
+    measured.predict()
+    measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    base, anchors = measured.state.map, measured.section.corrections
+    cells = np.flatnonzero(base.done)[:5]
+    hidden = base.hidden_of(cells)
+    base._state.ravel()[cells] = 0  # as if these were not predicted yet
+    anchors.correct("all", 0)
+    assert not anchors.made.map.done[cells].any()
+    anchors.toggle(False)
+    base.add(cells, hidden)
+    anchors.toggle(True)
+    assert measured.state.map.done[cells].all()
+    whole = anchors.made.correction.apply(base.prediction()).matrix()
+    np.testing.assert_allclose(measured.state.map.prediction().matrix(), whole, atol=1e-2)
+
+
+def test_only_what_can_be_corrected_is_offered(measured: Measured, tmp_path: Path) -> None:
+    shown = measured.view.anchors
+    assert shown.correction[0] is False
+    measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    assert shown.correction[:2] == (True, "Predict first: there is no map to correct.")
+    measured.predict()
+    assert shown.correction[:2] == (True, "")
+    measured.section.corrections.correct("regions", 0)
+    assert shown.work.said == "Draw a region around the spots first, in “Regions and domains”."
+    measured.section.corrections.correct("all", 0)
+    with pytest.raises(Nh2stError, match="Show the prediction itself to ask the model"):
+        measured.workspace.with_inputs(lambda *_: None, decodes=True)
+    measured.section.remove()
+    assert shown.corrected == ("", False)
+
+
+def test_places_to_measure_next_are_numbered_and_saved(measured: Measured, tmp_path: Path) -> None:
+    anchors, shown = measured.section.corrections, measured.view.anchors
+    assert shown.proposal[0].startswith("Predict first")
+    measured.predict()
+    anchors.propose(6)
+    layer = anchors.places.layer
+    assert layer.name == "C9 · where to measure next"
+    assert list(layer.text.values) == list("123456")
+    np.testing.assert_allclose(layer.data, anchors.proposal.places.centres[:, ::-1] - 0.5)
+    anchors.save(str(tmp_path / "next.csv"))
+    assert len((tmp_path / "next.csv").read_text("utf-8").splitlines()) == 7
+    assert (tmp_path / "next.geojson").exists()
+    anchors.put_away()
+    assert shown.proposal[1] == ""
+    assert not anchors.places.present

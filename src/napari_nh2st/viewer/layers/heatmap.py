@@ -60,7 +60,8 @@ def heatmap_title(gene: str, kind: Kind = Kind.HEATMAP) -> str:
 def heatmap_label(gene: str, prediction_map: PredictedMap, beyond: str = "") -> str:
     """Say what a heatmap shows, and its unit, beside its colour bar; and where its colours say little, why."""
     quick = ", quick preview" if prediction_map.preview is not None else ""
-    return "\n".join(line for line in (f"{gene}, predicted{quick}", prediction_map.card.unit, beyond) if line)
+    said = f"{gene}, predicted{quick}"
+    return "\n".join(line for line in (said, prediction_map.correction, prediction_map.card.unit, beyond) if line)
 
 
 def beyond_words(values: F32, limits: Limits, *, locked: bool) -> str:

@@ -66,6 +66,7 @@ def _name(role: Role, slide: str, *, with_model: bool) -> str:
     if isinstance(role, MapRole):
         of_one = role.kind is not Kind.DISAGREEMENT  # of several models; its title names them
         details = [role.map.card.name] * (with_model and of_one) + ["fine"] * (role.map.fine and of_one)
+        details += [role.map.correction] * bool(role.map.correction)
     title = f"{role.title} ({', '.join(details)})" if details else role.title
     return untagged(f"{slide} · {title}" if slide else title)
 

@@ -43,13 +43,15 @@ class Kind(StrEnum):
     DIFFERENCE = "difference"
     NEARER = "nearer model"
     RINGS = "spots to align"
+    ANCHORS = "anchor spots"
+    NEXT = "where to measure next"
     REGIONS = "regions"
     OUTLINE = "inspected tile"
 
 
 HEATMAPS = (Kind.HEATMAP, Kind.PINNED)
 _LABELS = (Kind.TISSUE, Kind.DOMAINS)
-_POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS)
+_POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS, Kind.ANCHORS, Kind.NEXT)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

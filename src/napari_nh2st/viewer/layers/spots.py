@@ -27,7 +27,9 @@ Rgba = npt.NDArray[np.float32]
 
 NOT_MEASURED = "#80808099"
 _EDGE = "#26262b"  # thin: else a spot that agrees with its tile is not seen at all
-_RING = "#0b3d91"  # seen on pink tissue and on white glass
+# seen on pink tissue, on white glass and, but for the first, on a heatmap
+_RINGS = {Kind.RINGS: "#0b3d91", Kind.ANCHORS: "#ffffff", Kind.NEXT: "#ff2d95"}
+_NUMBER = 11  # points
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,14 +109,26 @@ class SpotsLayer(OwnedLayer):
         self.kind = kind
         viewer.layers.events.removed.connect(self._tell)  # napari holds it weakly
 
-    def create(self, centres: FloatArray, diameter: float, slide_layer: Layer | None, mpp: float, title: str) -> None:
+    def create(
+        self,
+        centres: FloatArray,
+        diameter: float,
+        slide_layer: Layer | None,
+        mpp: float,
+        title: str,
+        *,
+        numbered: bool = False,
+    ) -> None:
         """Draw spots anew: centres (n, 2) (x, y) and diameter in level-0 pixels; above the slide and the heatmaps."""
         from napari.layers import Points
 
         self.remove()
         look: dict[str, Any] = {"face_color": NOT_MEASURED, "border_color": _EDGE, "border_width": 0.06}
-        if self.kind is Kind.RINGS:
-            look = {"face_color": "transparent", "border_color": _RING, "border_width": 0.15}
+        if self.kind in _RINGS:
+            look = {"face_color": "transparent", "border_color": _RINGS[self.kind], "border_width": 0.15}
+        if numbered:
+            numbers = [str(i + 1) for i in range(len(centres))]
+            look["text"] = {"string": numbers, "size": _NUMBER, "color": _RINGS[self.kind]}
         role = SpotsRole(kind=self.kind, fingerprint=fingerprint_of(slide_layer), title=title)
         layer = Points(
             centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers

@@ -9,6 +9,7 @@ from napari_nh2st.model.trust_words import KIND_MEANS, ONE_TO_NOTHING, PCC_MEANS
 from napari_nh2st.viewer.kit.phrases import count, sentence
 
 if TYPE_CHECKING:
+    from napari_nh2st.analysis.anchors import Agreement
     from napari_nh2st.analysis.measured import Comparison
     from napari_nh2st.model.card import Card
 
@@ -21,6 +22,16 @@ ASK_FRAME = "Change scale and offset until the circles lie on the tissue, then p
 ASK_SLIDE = "Does it belong to this slide? If so, lay the circles on the tissue and press Use. If not, press Discard."
 ASK_SPOTS = "Where do the spots of {} lie? Choose the file with the columns x, y, pixel_x and pixel_y."
 DIFFERENCE_TIP = "Orange: the model predicts more than was measured. Blue: it predicts less"
+CORRECT = "Correct with these spots"
+CORRECT_TIP = "Correct the map with measured spots, at once; the prediction itself stays, and you can go back to it"
+NO_MAP_TO_CORRECT = "Predict first: there is no map to correct."
+OTHER_MODEL = "The map is of another model than the comparison: show the map of the chosen model."
+OTHER_UNIT_TO_CORRECT = "The model predicts another unit than was measured: its map cannot be corrected."
+NO_REGION = "Draw a region around the spots first, in “Regions and domains”."
+ALL_USED = "All spots correct the map: none is left to judge it."
+CORRECTED_TIP = "Show the corrected map, or the prediction itself"
+PROPOSE = "Where to measure next"
+PROPOSE_TIP = "Number the places at which a measurement would tell most about the rest of this slide"
 OTHER_UNIT = "Model and measurement have different units. Only correlations can be compared"
 TABLE_TIPS = {
     "PCC": f"{PCC_MEANS} Here: across the spots of this section",
@@ -28,6 +39,18 @@ TABLE_TIPS = {
     "high": "Upper end of the 95% interval of PCC",
     "MSE": "Mean squared error, in the square of the unit. 0 is perfect",
 }
+
+
+def agreement_sentence(agreement: Agreement, spots: int) -> str:
+    """Say how well the anchors are predicted before and after, each from the others."""
+    pcc = ""
+    if agreement.pcc_before is not None and agreement.pcc_after is not None:
+        pcc = f" Mean PCC across them: {agreement.pcc_before:z.2f}, then {agreement.pcc_after:z.2f}."
+    worse = " It does not help: leave it, or use more spots." * (agreement.error_after >= agreement.error_before)
+    return (
+        f"Corrected with {count(spots, 'spot')}. Each predicted from the others: mean squared error "
+        f"{agreement.error_before:.2f} before, {agreement.error_after:.2f} after.{pcc}{worse}"
+    )
 
 
 def table_tips(card: Card) -> dict[str, str]:
@@ -54,7 +77,8 @@ def measured_summary(comparison: Comparison) -> str:
     low, high = figures["ci"]["pcc_mean"]
     genes, spots = count(len(scored.genes), "gene"), count(len(scored.truth), "spot")
     mean = f"mean PCC {figures['pcc_mean']:z.3f} ({low:z.3f} to {high:z.3f})"
-    return f"{comparison.name}: {mean} over {genes}, across {spots}. {ONE_TO_NOTHING}"
+    which = f"{comparison.name}, corrected map" if comparison.correction is not None else comparison.name
+    return f"{which}: {mean} over {genes}, across {spots}. {ONE_TO_NOTHING}"
 
 
 def measured_alarms(comparison: Comparison) -> str:
@@ -76,6 +100,10 @@ def measured_caveats(comparison: Comparison) -> list[str]:
     were = "was" if missing == 1 else "were"
     panel, found = comparison.scored.panel, len(comparison.scored.genes)
     said = (
+        ""
+        if comparison.correction is None or comparison.uncorrected is None
+        else f"{count(len(comparison.correction.anchors), 'spot')} that correct the map are left out. At the others, "
+        f"the prediction itself has mean PCC {comparison.uncorrected:z.3f}.",
         *map(sentence, comparison.doubts),
         f"{missing} of the model's {count(len(card.genes), 'gene')} {were} not measured: {names}{more}."
         if missing

@@ -11,6 +11,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.detect import MeasurementFiles
 from napari_nh2st.viewer.layers.roles import Kind, SlideRole, change_role, layer_of_slide, role_of, slide_of
 from napari_nh2st.viewer.layers.spots import SpotsLayer
+from napari_nh2st.viewer.measured.anchors import AnchorsPresenter
 from napari_nh2st.viewer.measured.drawing import SpotDrawing
 from napari_nh2st.viewer.measured.measurement import MadeWith, SlideMeasurement, compare_at_spots, read_measurement
 from napari_nh2st.viewer.measured.messages import ASK_FRAME, ASK_SLIDE, ASK_SPOTS, DROP_HERE, NO_SLIDE
@@ -29,6 +30,8 @@ class MeasuredPresenter:
     ----------
     drawing : SpotDrawing
         The spots of the comparison.
+    corrections : AnchorsPresenter
+        The map as these spots correct it.
     rings : SpotsLayer
         The spots while there is a doubt about where they lie.
     """
@@ -42,6 +45,7 @@ class MeasuredPresenter:
         self.drawing = SpotDrawing(workspace, view)
         self.rings = SpotsLayer(workspace.viewer, Kind.RINGS)
         self._ringed: SlideMeasurement | None = None  # whose spots the rings are
+        self.corrections = AnchorsPresenter(workspace, view.anchors, lambda: self.comparison, self._show)
         self._take_up()
         workspace.when_closing(
             self.rings.remove
@@ -245,8 +249,10 @@ class MeasuredPresenter:
             )
         )
         self._show_frame(measurement if measurement is not None and not measurement.settled else None)
-        self._view.show_result(self.comparison)
-        self.drawing.show(self.comparison, measurement)
+        shown = self.corrections.shown
+        self._view.show_result(shown)
+        self.drawing.show(shown, measurement)
+        self.corrections.update()
 
     def _tell_slide(self, measurement: SlideMeasurement | None) -> None:
         """Leave with the slide's layer how its measurement is read: the fine-tune dock takes it from there."""

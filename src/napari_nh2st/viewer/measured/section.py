@@ -9,10 +9,11 @@ from superqt.utils import qdebounced, signals_blocked
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.viewer.kit.buttons import ActionButton, action_button
 from napari_nh2st.viewer.kit.gene_table import GeneTable
-from napari_nh2st.viewer.kit.layout import column, row
+from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence, plain_tip
 from napari_nh2st.viewer.layers.spots import SpotsLayer
+from napari_nh2st.viewer.measured.anchors_part import AnchorsPart
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement
 from napari_nh2st.viewer.measured.messages import (
     LOAD_TIP,
@@ -39,7 +40,9 @@ class MeasuredSection(QWidget):
         self.setAcceptDrops(True)
         self.task = self.work = Task(workspace, workspace.slide_subjects)
         self.colour_soon = qdebounced(lambda: self.presenter.colour(), timeout=_COLOUR_MS)
+        self.anchors = AnchorsPart(workspace)
         self.presenter = MeasuredPresenter(workspace, self)
+        self.anchors.presenter = self.presenter.corrections
         self._build()
         workspace.when_closing(self.colour_soon.cancel)
         self.presenter.slide_changed()
@@ -61,6 +64,8 @@ class MeasuredSection(QWidget):
         layout.addLayout(row(self._make_load(), self.remove, stretch=0))
         for part in (self.hint, self.positions, self.task, self._make_frame(), self.again, self._make_result()):
             layout.addWidget(part)
+        layout.addWidget(rule())
+        layout.addWidget(self.anchors)
 
     def _make_load(self) -> ActionButton:
         self.load = ActionButton("Load…", LOAD_TIP)

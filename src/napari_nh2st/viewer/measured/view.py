@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.viewer.kit.long_work import LongWork
+from napari_nh2st.viewer.measured.anchors import AnchorsView
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class MeasuredView(Protocol):
     @property
     def work(self) -> LongWork:
         """Reading and comparing."""
+
+    @property
+    def anchors(self) -> AnchorsView:
+        """The part that corrects the map."""
 
     @property
     def in_sight(self) -> bool:

@@ -120,6 +120,7 @@ class PredictPresenter:
             services=self._services,
             preferences=preferences,
         )
+        self.workspace.show_map = self.show_map
         self.live = Live(self.controller, self.workspace.requests.in_sight, self.workspace.notices.complain)
         self.state.events.model.connect(self._choice_changed)
         self.state.events.where.connect(self._choice_changed)
@@ -258,6 +259,12 @@ class PredictPresenter:
             self.choose_slide(own)
         if self.maps.is_new(prediction_map):
             self._take_up_look(layer, prediction_map)
+        self.controller.adopt(prediction_map)
+
+    def show_map(self, prediction_map: PredictedMap) -> None:
+        """Show another map of the chosen slide; the view is followed no longer, since that would put it away."""
+        self.live.stop()
+        self._view.show_following(False)
         self.controller.adopt(prediction_map)
 
     def _take_up_look(self, layer: Layer, prediction_map: PredictedMap) -> None:

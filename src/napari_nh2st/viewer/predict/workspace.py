@@ -39,6 +39,7 @@ _OTHER = (
     "this heatmap was opened from a file, and was made from another slide, model or detail than those chosen above: "
     "choose those that it was made with"
 )
+CORRECTED = "This map is corrected with measured spots. Show the prediction itself to ask the model."
 _VALUES_ONLY = "This heatmap was opened from a file that has values only: press Predict to ask the model itself."
 
 
@@ -93,6 +94,7 @@ class Workspace:
         self.tools = ToolInHand(viewer)
         state.events.slide.connect(lambda: self.tools.put_down())
         self.fade = Fade(viewer)
+        self.show_map: Callable[[PredictedMap], None] = controller.adopt  # the presenter stops following the view, too
         self._closing: list[Callable[[], None]] = [self.tools.close, self.fade.close]
 
     @property
@@ -154,6 +156,8 @@ class Workspace:
         """
         if decodes and self.map is not None and self.map.values_only:
             raise Nh2stError(_VALUES_ONLY)
+        if decodes and self.map is not None and self.map.correction:
+            raise Nh2stError(CORRECTED)
         request, prediction_map = self.requests.whole_slide(), self.map
 
         def work(tell: Tell, cancelled: Cancelled) -> T:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_nh2st.analysis.anchors import KEY as ANCHORS
 from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.engine.store import DAMAGED, EMPTY, PREDICTED
 from napari_nh2st.geometry import Box, IntArray, TileSet
@@ -139,6 +140,12 @@ class PredictedMap:
     def fine(self) -> bool:
         """True if cells are smaller than the tiles that the model looks at."""
         return self.pitch < self.card.patch
+
+    @property
+    def correction(self) -> str:
+        """The correction of this map, in words; empty where it is as the model predicts it."""
+        count = self.provenance.get(ANCHORS, {}).get("count")
+        return f"corrected with {count} spots" if count else ""
 
     @property
     def cell(self) -> float:
