@@ -407,7 +407,7 @@ def test_only_what_can_be_corrected_is_offered(measured: Measured, tmp_path: Pat
     measured.predict()
     assert shown.correction[:2] == (True, "")
     measured.section.corrections.correct("regions", 0)
-    assert shown.work.said == "Draw a region around the spots first, in “Regions and domains”."
+    assert shown.work.said == "Draw a region around the spots first, in “Regions”."
     measured.section.corrections.correct("all", 0)
     with pytest.raises(Nh2stError, match="Show the prediction itself to ask the model"):
         measured.workspace.with_inputs(lambda *_: None, decodes=True)

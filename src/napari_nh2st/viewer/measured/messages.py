@@ -27,7 +27,7 @@ CORRECT_TIP = "Correct the map with measured spots, at once; the prediction itse
 NO_MAP_TO_CORRECT = "Predict first: there is no map to correct."
 OTHER_MODEL = "The map is of another model than the comparison: show the map of the chosen model."
 OTHER_UNIT_TO_CORRECT = "The model predicts another unit than was measured: its map cannot be corrected."
-NO_REGION = "Draw a region around the spots first, in “Regions and domains”."
+NO_REGION = "Draw a region around the spots first, in “Regions”."
 ALL_USED = "All spots correct the map: none is left to judge it."
 CORRECTED_TIP = "Show the corrected map, or the prediction itself"
 PROPOSE = "Where to measure next"
@@ -49,7 +49,7 @@ def agreement_sentence(agreement: Agreement, spots: int) -> str:
     worse = " It does not help: leave it, or use more spots." * (agreement.error_after >= agreement.error_before)
     return (
         f"Corrected with {count(spots, 'spot')}. Each predicted from the others: mean squared error "
-        f"{agreement.error_before:.2f} before, {agreement.error_after:.2f} after.{pcc}{worse}"
+        f"{agreement.error_before:z.2f} before, {agreement.error_after:z.2f} after.{pcc}{worse}"
     )
 
 
