@@ -1,8 +1,10 @@
 """Write the tables of docs/results.md from the reports in docs/reports (``make docs-tables``); ``--check`` only looks.
 
 A table stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
-Only reports of the full budget count. Where several have a split with the same train and test sections, their models
-are put together; of a model that stands in several, the file whose name sorts last (the newest) wins.
+Only reports of the full budget count, and those named inner-*.json in tables of their own: these score sections on
+which settings were chosen. Where several have a split with the same train and test sections, their models are put
+together; of a model that stands in several, the file whose name sorts last (the newest) wins. What an older report
+lacks is a dash.
 """
 
 import json
@@ -12,8 +14,10 @@ import page_tables
 
 from napari_nh2st.evaluation.report import table
 from napari_nh2st.evaluation.report_words import (
+    FIGURES,
     KINDS,
     NONE,
+    difference,
     in_order,
     number,
     seed_spread,
@@ -22,14 +26,18 @@ from napari_nh2st.evaluation.report_words import (
 )
 
 DETAILED = ("small-cnn", "nh2st-context")
+INNER = "inner-"
 
 
-def read_splits(folder):
-    """Collect the splits of all full reports, same-patient first, those with more training sections before others."""
+def read_splits(folder, inner=False):
+    """Collect the splits of all full reports, same-patient first, those with more training sections before others.
+
+    Or those of the inner splits.
+    """
     found = {}
-    for file in sorted(folder.glob("*.json")):
+    for file in sorted(f for f in folder.glob("*.json") if f.name.startswith(INNER) == inner):
         report = json.loads(file.read_text("utf-8"))
-        if report.get("budget") != "full":
+        if report.get("budget") != "full" and not inner:
             print(f"{file.name}: not a report of the full budget, left out", file=sys.stderr)
             continue
         for split in report["splits"]:
@@ -38,13 +46,22 @@ def read_splits(folder):
                 name, before = found[key]
                 again = in_order(set(before["models"]) & set(split["models"]))
                 print(f"{split_name(split)}: {file.name} replaces {', '.join(again)} of {name}", file=sys.stderr)
-                split = {**split, "models": {**before["models"], **split["models"]}}
+                models = {**before["models"], **split["models"]}
+                split = {**split, "models": models, "pairs": pairs_of(before, split)}
             found[key] = (file.name, split)
     kinds = list(KINDS)
     return sorted(
         (split for _, split in found.values()),
         key=lambda s: (kinds.index(s["kind"]), -len(s["train"]), s["train"], s["test"]),
     )
+
+
+def pairs_of(before, split):
+    """Choose the paired differences of the report whose main model is in the table, without models replaced since."""
+    old, new = (s.get("pairs") for s in (before, split))
+    if not old or old["model"] in split["models"]:
+        return new
+    return {**old, "others": {name: of for name, of in old["others"].items() if name not in split["models"]}}
 
 
 def column(split):
@@ -73,6 +90,27 @@ def mse_ratio(scores):
     return NONE if scores is None else with_interval(scores["mse_ratio"], scores["ci"].get("mse_ratio"))
 
 
+def free_of_depth(scores):
+    """Write ``.192 (.150 to .230), .201 (.160 to .240)``: given depth, and on Pearson residuals."""
+    keys = ("pcc_given_depth", "pcc_residuals")
+    if scores is None or all(scores.get(key) is None for key in keys):
+        return NONE
+    return ", ".join(with_interval(scores.get(key), scores["ci"].get(key)) for key in keys)
+
+
+def paired(splits, names=None):
+    """Give the main model's differences with every other, or those named, in all three correlations."""
+    keys = ("pcc_mean", "pcc_given_depth", "pcc_residuals")
+    rows = [
+        [column(split), name, *(difference(of[name].get(key)) for key in keys)]
+        for split in splits
+        for of in [(split.get("pairs") or {}).get("others") or {}]
+        for name in in_order(of)
+        if names is None or name in names
+    ]
+    return table(["split", "nh2st-context less", *(FIGURES[key] for key in keys)], rows or [[NONE] * 5])
+
+
 def more(splits):
     """Give what the other tables leave out, for two models."""
     rows = []
@@ -82,20 +120,40 @@ def more(splits):
             seeds = ", ".join(number(seed["pcc_mean"]) for seed in scores["seeds"]) or NONE
             averaged = number((scores.get("averaged") or {}).get("pcc_mean"))
             median, variable = number(scores["pcc_median"]), number(scores["pcc_hvg50"])
-            rows.append([column(split), name, median, variable, str(scores["n_constant"]), seeds, averaged])
-    head = ["split", "model", "median PCC", "50 most variable genes", "constant genes", "each seed", "seeds averaged"]
+            lacking = scores.get("n_lacking")
+            counts = [str(scores["n_constant"]), NONE if lacking is None else str(lacking)]
+            rows.append([column(split), name, median, variable, *counts, seeds, averaged])
+    counts = ["constant genes", "genes not measured"]
+    head = ["split", "model", "median PCC", "50 most variable genes", *counts, "each seed", "seeds averaged"]
     return table(head, rows)
 
 
-TABLES = {"splits": lambda s: by_model(s, mean_pcc), "mse": lambda s: by_model(s, mse_ratio), "more": more}
+def three(scores):
+    """Write ``.350, .263, .280``: mean PCC, given depth, and on Pearson residuals."""
+    if scores is None:
+        return NONE
+    return ", ".join(number(scores.get(key)) for key in ("pcc_mean", "pcc_given_depth", "pcc_residuals"))
+
+
+TABLES = {
+    "splits": lambda s: by_model(s, mean_pcc),
+    "depth": lambda s: by_model(s, free_of_depth),
+    "pairs": paired,
+    "mse": lambda s: by_model(s, mse_ratio),
+    "more": more,
+}
+
+
+INNER_TABLES = {"inner": lambda s: by_model(s, three), "neighbours": lambda s: paired(s, ("nh2st-target",))}
 
 
 def tables(folder):
     """Every table by name, from a folder of reports."""
-    splits = read_splits(folder)
+    splits, inner = read_splits(folder), read_splits(folder, inner=True)
     if not splits:
         raise SystemExit(f"error: no full reports in {folder}")
-    return {name: make(splits) for name, make in TABLES.items()}
+    found = {name: make(splits) for name, make in TABLES.items()}
+    return found | {name: make(inner) for name, make in INNER_TABLES.items()}
 
 
 def main(argv=None):

@@ -10,6 +10,7 @@ from napari_nh2st.cohort import comparison, fit_tasks
 from napari_nh2st.cohort.comparison import ComparisonRun
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation import split_ready
+from napari_nh2st.evaluation.baselines import nh2st
 from napari_nh2st.evaluation.compare import compare
 from napari_nh2st.evaluation.measured_sections import MeasuredSections
 from napari_nh2st.model.card import Architecture
@@ -61,13 +62,30 @@ def test_the_report_is_that_of_one_process_and_finished_tasks_are_used_again(sam
     report = on_workers(samples, tmp_path / "r.json", protocol)
     alone = compare(samples, protocol, config=CONFIG, models=MODELS, seeds=[4])
     assert json.dumps(figures(report)) == json.dumps(figures(alone))
-    fits = [name for task, name, _ in inline.sent if task == "fit_model"]
+    fits = [name for task, name, _ in inline.sent if task == "fit_models"]
     assert len(fits) == len(set(fits)) == 2 * 4
     assert sum(task == "make_encoder" for task, *_ in inline.sent) == 2
     inline.sent.clear()
     again = on_workers(samples, tmp_path / "r.json", protocol)
     assert not inline.sent
     assert json.dumps(again) == json.dumps(report)
+
+
+def test_one_training_gives_the_stack_and_its_learnt_part(samples, inline, tmp_path, monkeypatch):
+    trained = []
+    train = nh2st.train_sections
+    monkeypatch.setattr(nh2st, "train_sections", lambda *a, **k: trained.append(1) or train(*a, **k))
+    both = ["nh2st-learnt", "nh2st-context"]
+    report = on_workers(samples, tmp_path / "r.json", models=both)
+    assert len(trained) == 1
+    alone = compare(samples, "S1:S2", config=CONFIG, models=both, seeds=[4])
+    assert len(trained) == 2
+    assert json.dumps(figures(report)) == json.dumps(figures(alone))
+    on_workers(samples, tmp_path / "other.json", models=["nh2st-context"])
+    assert len(trained) == 3
+    again = on_workers(samples, tmp_path / "other.json", models=both)  # the learnt part is new
+    assert len(trained) == 4
+    assert json.dumps(figures(again)) == json.dumps(figures(alone))
 
 
 def test_what_is_damaged_or_of_other_inputs_is_fitted_again(samples, inline, tmp_path):
@@ -80,12 +98,12 @@ def test_what_is_damaged_or_of_other_inputs_is_fitted_again(samples, inline, tmp
     fits[0].write_bytes(fits[0].read_bytes()[:-40])
     inline.sent.clear()
     on_workers(samples, out, models=["colour-ridge"])
-    assert sorted(task for task, *_ in inline.sent) == ["fit_model", *["score_model"] * 3]
+    assert sorted(task for task, *_ in inline.sent) == ["fit_models", *["score_model"] * 3]
     inline.sent.clear()
     counts = samples.parent / "S1.h5ad"
     counts.touch()
     on_workers(samples, out, models=["colour-ridge"])
-    assert sum(task == "fit_model" for task, *_ in inline.sent) == 3
+    assert sum(task == "fit_models" for task, *_ in inline.sent) == 3
 
 
 def test_a_fit_that_fails_is_tried_again_and_said_and_the_others_go_on(samples, inline, tmp_path, monkeypatch, capsys):

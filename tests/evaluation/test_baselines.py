@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from napari_nh2st import metrics
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.evaluation.baselines import BASELINES as EVERY_BASELINE
-from napari_nh2st.evaluation.baselines import colour, coordinates, encoder_ridge, frozen, small_cnn
+from napari_nh2st.evaluation.baselines import colour, coordinates, depth_only, encoder_ridge, frozen, small_cnn
 from napari_nh2st.evaluation.baselines.baseline import Fitting, blind, patches, places
 from napari_nh2st.evaluation.baselines.inner import STRENGTHS, groups, tuned
 from napari_nh2st.evaluation.baselines.retrieval import retrieve
@@ -134,9 +134,28 @@ def test_the_slow_ones_stop_when_asked(reads, sections, card):
         BASELINES[reads].fit(fitting(sections[:1], card, cancelled=lambda: True))
 
 
-@pytest.mark.parametrize("sees", [n for n in BASELINES if n not in ("mean-profile", "coordinates-knn")])
+@pytest.mark.parametrize("sees", [n for n in BASELINES if n not in ("mean-profile", "coordinates-knn", "depth-only")])
 def test_what_looks_at_the_image_finds_how_dark_it_is(sees, fitted, sections):
     assert pcc(sections[2], fitted[sees][1])[0] > 0.6
+
+
+def test_depth_alone_is_one_pattern_that_every_gene_gets_with_its_slope(sections, card):
+    """Sections whose spots were counted the deeper the darker the tissue is, and two genes that follow or fall."""
+    dark = [s.labels[:, 0].astype(float) for s in sections]
+    deep = [replace(s, depth=np.exp(8 + i + 0.5 * d)) for i, (s, d) in enumerate(zip(sections, dark, strict=True))]
+    predicted = BASELINES["depth-only"].fit(fitting(deep[:2], card))(blind(deep[2]))
+    assert np.corrcoef(predicted[:, 0], np.log(deep[2].depth))[0, 1] > 0.6
+    away = predicted - predicted.mean(axis=0)
+    assert np.linalg.matrix_rank(away, tol=1e-3 * np.abs(away).max()) == 1
+    found = depth_only.slopes([np.log(s.depth) for s in deep[:2]], [s.labels for s in deep[:2]])
+    for gene in (0, 1):  # DARK rises with it, LIGHT falls
+        x = np.concatenate([np.log(s.depth) - np.log(s.depth).mean() for s in deep[:2]])
+        y = np.concatenate([s.labels[:, gene] - s.labels[:, gene].mean() for s in deep[:2]])
+        slope = np.polyfit(x, y, 1)[0]
+        assert (slope > 0) == (gene == 0)
+        assert found[gene] == pytest.approx(slope, rel=1e-4)
+        assert np.corrcoef(predicted[:, gene], predicted[:, 0])[0, 1] == pytest.approx(np.sign(slope), abs=1e-3)
+    assert (depth_only.slopes([np.full(36, 8.0)], [sections[0].labels]) == 0).all()
 
 
 def test_the_mean_profile_is_the_mean_and_scores_nothing(fitted, sections):

@@ -85,6 +85,15 @@ def test_the_image_is_read_where_it_says_something(report):
         assert models[name]["genes"]["DARK"]["pcc"] > 0.6, name
 
 
+def test_the_stack_adds_up_its_parts(report, seen):
+    """Of the standardised labels, each part gives its share: so do the predictions."""
+    runs = dict(zip(report["splits"][0]["models"], [runs[0][0] for _, runs in seen], strict=True))
+    share = CONFIG.kernel_share
+    both = share * runs["nh2st-kernel"] + (1 - share) * runs["nh2st-learnt"]
+    assert runs["nh2st-context"] == pytest.approx(both, abs=1e-3)
+    assert np.abs(runs["nh2st-kernel"] - runs["nh2st-learnt"]).max() > 0.05
+
+
 def test_shuffling_the_spots_of_the_test_section_brings_every_model_to_0(report, seen):
     """Over all orders of the spots PCC is 0 on average; how far the mean of a hundred orders is off is known."""
     for name, (truths, runs) in zip(report["splits"][0]["models"], seen, strict=True):

@@ -11,7 +11,7 @@ from PIL import Image
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation import report as module
 from napari_nh2st.evaluation.report import dump, markdown, picture, write_report
-from napari_nh2st.evaluation.report_picture import DPI, SIZE
+from napari_nh2st.evaluation.report_picture import DPI, SIZE, height
 from napari_nh2st.evaluation.report_words import FIGURES, in_order, main_model, number, seed_spread
 
 ROOT = Path(__file__).parents[2]
@@ -256,9 +256,11 @@ def _colours(pixels):
 
 def test_the_picture_has_a_row_for_each_split(tmp_path):
     figures = Figures()
-    picture(full(split(figures), split(figures, test=("B4",), kind="cross-patient")), tmp_path / "R.png")
+    splits = split(figures), split(figures, test=("B4",), kind="cross-patient")
+    picture(full(*splits), tmp_path / "R.png")
     pixels = _pixels(tmp_path / "R.png")
-    assert pixels.shape == (int(2 * SIZE[1] * DPI), int(SIZE[0] * DPI), 3)
+    assert abs(pixels.shape[0] - sum(map(height, splits)) * DPI) < 1
+    assert pixels.shape[1] == int(SIZE[0] * DPI)
     for row in np.array_split(pixels, 2):
         left, right = np.array_split(row, [int(0.36 * row.shape[1])], axis=1)
         for part in (left, right):
@@ -272,7 +274,7 @@ def test_maps_keep_the_measured_scale(tmp_path):
     for gene in report["splits"][0]["maps"]["genes"]:
         gene["predicted"] = (1 + 1e-3 * np.asarray(gene["measured"])).tolist()
     picture(report, tmp_path / "R.png")
-    right = _pixels(tmp_path / "R.png")[:, int(0.4 * SIZE[0] * DPI) :]
+    right = _pixels(tmp_path / "R.png")[: int(SIZE[1] * DPI), int(0.4 * SIZE[0] * DPI) :]
     colourful = np.ptp(right.astype(int), axis=2) > 60
     upper, lower = (
         _colours(part[mask] // 16)
@@ -280,6 +282,27 @@ def test_maps_keep_the_measured_scale(tmp_path):
                               np.array_split(colourful[: int(0.82 * len(right))], 2), strict=True)
     )  # fmt: skip
     assert len(upper) > 2 * len(lower)
+
+
+def test_models_are_drawn_by_all_three_figures_and_in_pairs(tmp_path):
+    """Below the maps; a report of before has the mean PCC alone."""
+    report = full()
+    for model in report["splits"][0]["models"].values():
+        model |= {"pcc_mean": 0.3, "pcc_given_depth": 0.2, "pcc_residuals": 0.1}
+        model["ci"] = {key: [model.get(key, 0) - 0.02, model.get(key, 0) + 0.02] for key in FIGURES}
+    picture(report, tmp_path / "new.png")
+    for model in report["splits"][0]["models"].values():
+        model["pcc_given_depth"] = model["pcc_residuals"] = None
+        del model["ci"]["pcc_given_depth"], model["ci"]["pcc_residuals"]
+    del report["splits"][0]["pairs"]
+    picture(report, tmp_path / "old.png")
+    red, blue = np.array([192, 57, 43]), np.array([31, 78, 140])
+    for name, left, right in (("new", (True, True), (True, True)), ("old", (True, False), (False, False))):
+        below = _pixels(tmp_path / f"{name}.png")[int(SIZE[1] * DPI) : -int(0.5 * DPI)].astype(int)
+        middle = below.shape[1] // 20 * 11  # the figures' panel has the models' names beside it
+        for half, wanted in zip(np.split(below, [middle], axis=1), (left, right), strict=True):
+            found = tuple(bool((np.abs(half - colour).sum(axis=2) < 12).sum() > 30) for colour in (blue, red))
+            assert found == wanted
 
 
 def test_nothing_to_draw_is_said(tmp_path):
@@ -294,7 +317,8 @@ def _script():
     return loaded
 
 
-PAGE = "".join(f"Words.\n\n<!-- begin table: {n} -->\n<!-- end table: {n} -->\n\n" for n in ("splits", "mse", "more"))
+NAMES = ("splits", "depth", "pairs", "mse", "more", "inner", "neighbours")
+PAGE = "".join(f"Words.\n\n<!-- begin table: {n} -->\n<!-- end table: {n} -->\n\n" for n in NAMES)
 
 
 @pytest.fixture
@@ -318,7 +342,7 @@ def test_the_tables_are_written_and_checked(docs):
     assert main(where) == 0
     assert main([*where, "--check"]) == 0
     text = page.read_text("utf-8")
-    assert text.count("Words.") == 3
+    assert text.count("Words.") == len(NAMES)
     assert "| model | C2, C3 → C5 (same patient) | C2, C3, C4 → B4 (cross patient) |" in text
     context = same["models"]["nh2st-context"]
     low, high = map(number, context["ci"]["pcc_mean"])
@@ -326,8 +350,54 @@ def test_the_tables_are_written_and_checked(docs):
     assert re.search(r"\| colour-ridge \| \.\d+ \([^|]*\) \| – \|", text)
     for key in ("pcc_median", "pcc_hvg50", "mse_ratio"):
         assert number(context[key]) in text
+    given, residuals = context["pcc_given_depth"], context["pcc_residuals"]
+    assert re.search(
+        rf"\| nh2st-context \| {re.escape(number(given))} \([^|]*\), {re.escape(number(residuals))} \(", text
+    )
+    for of in same["pairs"]["others"].values():
+        assert all(f"+{number(value['difference'])} (" in text for value in of.values())
     assert number(context["averaged"]["pcc_mean"]) in text
     assert all(number(seed["pcc_mean"]) in text for seed in context["seeds"])
+
+
+def test_what_older_reports_lack_is_a_dash_and_inner_splits_have_tables_of_their_own(docs):
+    page, reports, where = docs
+    main = _script().main
+    old, inner = full(), full(split(Figures(), train=("C2", "C4"), test=("C3",)))
+    inner["budget"] = "quick"
+    inner["splits"][0]["pairs"]["others"]["nh2st-target"] = inner["splits"][0]["pairs"]["others"].pop("colour-ridge")
+    for model in old["splits"][0]["models"].values():
+        for key in ("pcc_given_depth", "pcc_residuals", "n_lacking"):
+            del model[key]
+    del old["splits"][0]["pairs"]
+    (reports / "1.json").write_text(dump(old), "utf-8")
+    (reports / "inner-1.json").write_text(dump(inner), "utf-8")
+    assert main(where) == 0
+    text = page.read_text("utf-8")
+    tables = {name: text.split(f"begin table: {name} -->")[1].split("<!-- end")[0] for name in NAMES}
+    assert "| nh2st-context | – |" in tables["depth"]
+    assert "| – | – | – | – | – |" in tables["pairs"]
+    assert "| 3 | – |" in tables["more"]
+    context = inner["splits"][0]["models"]["nh2st-context"]
+    assert f"| {number(context['pcc_mean'])}, {number(context['pcc_given_depth'])}, " in tables["inner"]
+    rows = [line for line in tables["neighbours"].splitlines() if "C2, C4 → C3" in line]
+    assert len(rows) == 1
+    assert "| nh2st-target | +" in rows[0]
+    assert "C2, C4 → C3" not in tables["splits"]
+
+
+def test_differences_stay_where_their_main_model_does(docs):
+    page, reports, where = docs
+    main = _script().main
+    old, other = full(), full()
+    other["splits"][0]["models"] = {"colour-ridge": other["splits"][0]["models"]["colour-ridge"]}
+    del other["splits"][0]["pairs"]
+    for name, report in {"1": old, "2": other}.items():
+        (reports / f"{name}.json").write_text(dump(report), "utf-8")
+    assert main(where) == 0
+    pairs = page.read_text("utf-8").split("begin table: pairs -->")[1].split("<!-- end")[0]
+    assert "| coordinates-knn | +" in pairs
+    assert "colour-ridge" not in pairs  # its figures are no longer those that were compared
 
 
 def test_the_newest_report_of_a_split_wins_and_quick_ones_do_not_count(docs, capsys):

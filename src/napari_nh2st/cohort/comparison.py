@@ -12,7 +12,7 @@ import numpy as np
 from napari_nh2st.cohort.at_work import DONE, FAILED
 from napari_nh2st.cohort.cluster import workers_of
 from napari_nh2st.cohort.crew import Endings
-from napari_nh2st.cohort.fit_tasks import SplitJob, fit_model, make_encoder, score_model
+from napari_nh2st.cohort.fit_tasks import SplitJob, fit_models, make_encoder, score_model
 from napari_nh2st.cohort.fits_kept import digest, facts_of, folder_beside, kept_fit, kept_scores
 from napari_nh2st.cohort.together import watched
 from napari_nh2st.cohort.work_list import WorkItem, WorkList
@@ -90,7 +90,11 @@ class ComparisonRun:
         facts = facts_of(split, plan.config, plan.quick)
         job = SplitJob(digest(facts), split, plan.config, plan.quick, repeat_command())
         encoders: dict[int, WorkItem] = {}
-        models = [self._model(plan, job, baseline, encoders) for baseline in plan.baselines]
+        fits: dict[str, list[WorkItem]] = {}
+        for together in _fitted_together(plan):
+            items = self._fits(plan, job, together, encoders)
+            fits |= {baseline.name: items for baseline in together}
+        models = [self._model(plan, job, baseline, fits[baseline.name]) for baseline in plan.baselines]
         for seed, item in encoders.items():
             wanted = any(fit.after == [item] and not fit.ended for model in models for fit in model.fits)
             if not wanted or self._encoder(job, seed).exists():
@@ -100,36 +104,63 @@ class ComparisonRun:
     def _encoder(self, job: SplitJob, seed: int) -> Path:
         return self.folder / f"{digest(job.key, 'encoder', seed)}{ENCODER}"
 
-    def _model(self, plan: Plan, job: SplitJob, baseline: Baseline, encoders: dict[int, WorkItem]) -> ModelWork:
+    def _files(self, plan: Plan, job: SplitJob, baseline: Baseline) -> tuple[list[Path], Path]:
+        """Return where a model's fits are kept, one a seed, and its scores."""
         seeds, other, name = plan.seeds_of(baseline), find_predictor(baseline.name), baseline.name
         identity = "" if other is None else other.hash
-        files = [self.folder / f"{digest(job.key, name, identity, seed)}.npz" for seed in seeds]
-        scores = self.folder / f"{digest(job.key, name, identity, 'scores', *seeds)}.json"
-        scored = kept_scores(scores) is not None
-        fits = []
-        for seed, file in zip(seeds, files, strict=True):
+        fits = [self.folder / f"{digest(job.key, name, identity, seed)}.npz" for seed in seeds]
+        return fits, self.folder / f"{digest(job.key, name, identity, 'scores', *seeds)}.json"
+
+    def _fits(
+        self, plan: Plan, job: SplitJob, together: list[Baseline], encoders: dict[int, WorkItem]
+    ) -> list[WorkItem]:
+        """List the fits of models that one fit gives, one a seed; each makes what is not kept yet."""
+        items = []
+        for i, seed in enumerate(plan.seeds_of(together[0])):
+            wanted: dict[str, str] = {}
+            for baseline in together:
+                files, scores = self._files(plan, job, baseline)
+                if kept_scores(scores) is None and kept_fit(files[i]) is None:
+                    wanted[baseline.name] = str(files[i])
             encoder = ""
-            if plan.pretrains(baseline):
-                made = str(self._encoder(job, seed))
+            if plan.pretrains(together[0]):
+                encoder = str(self._encoder(job, seed))
                 named = f"{job.split}: encoder, seed {seed}"
-                encoders.setdefault(seed, WorkItem(named, make_encoder, (job, seed, made)))
-                encoder = made
+                encoders.setdefault(seed, WorkItem(named, make_encoder, (job, seed, encoder)))
             item = WorkItem(
-                plan.fit_name(job.split, baseline, seed), fit_model, (job, name, seed, str(file), encoder),
+                plan.fit_name(job.split, together[0], seed), fit_models,
+                (job, tuple(wanted), seed, tuple(wanted.values()), encoder),
                 after=[encoders[seed]] if encoder else [],
             )  # fmt: skip
-            if scored or kept_fit(file) is not None:
+            if not wanted:
                 item.state = DONE
-            fits.append(item)
+            items.append(item)
+        return items
+
+    def _model(self, plan: Plan, job: SplitJob, baseline: Baseline, fits: list[WorkItem]) -> ModelWork:
+        (files, scores), seeds, name = self._files(plan, job, baseline), plan.seeds_of(baseline), baseline.name
         arguments = (job, name, seeds, tuple(str(file) for file in files), str(scores))
         score = WorkItem(f"{job.split}: {name}, scores", score_model, arguments, needs=fits)
-        if scored:
+        if kept_scores(scores) is not None:
             score.state = DONE
         return ModelWork(name, seeds, fits, score, scores)
 
 
+def _fitted_together(plan: Plan) -> list[list[Baseline]]:
+    """Group the models of a plan that one fit gives."""
+    groups: dict[str, list[Baseline]] = {}
+    for baseline in plan.baselines:
+        first = groups.get(baseline.fitted_with)
+        if first is not None and plan.seeds_of(first[0]) == plan.seeds_of(baseline):
+            first.append(baseline)
+        else:
+            groups[baseline.name] = [baseline]
+    return [*groups.values()]
+
+
 def _items(models: list[ModelWork]) -> list[WorkItem]:
-    return [item for model in models for item in (*model.fits, model.score)]
+    fits = {id(fit): fit for model in models for fit in model.fits}  # models that one fit gives have the same
+    return [*fits.values(), *(model.score for model in models)]
 
 
 def _outcome(models: list[ModelWork]) -> SplitOutcome:

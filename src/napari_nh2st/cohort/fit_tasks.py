@@ -66,17 +66,17 @@ def make_encoder(job: SplitJob, seed: int, file: str) -> Answer:
     return answer_of(act, job.command)
 
 
-def fit_model(job: SplitJob, model: str, seed: int, file: str, encoder: str) -> Answer:
-    """Fit a model and keep its predictions.
+def fit_models(job: SplitJob, models: tuple[str, ...], seed: int, files: tuple[str, ...], encoder: str) -> Answer:
+    """Fit models that one fit gives, usually a single one, and keep their predictions.
 
     Parameters
     ----------
     job : SplitJob
-    model : str
-        Name of the baseline, or of someone else's model.
+    models : tuple of str
+        Names of baselines, or of someone else's model.
     seed : int
-    file : str
-        Where the predictions are kept.
+    files : tuple of str
+        Where the predictions of each are kept.
     encoder : str
         File of the encoder that was pretrained for it. If it is empty or not there, the model sees to it itself.
     """
@@ -85,7 +85,9 @@ def fit_model(job: SplitJob, model: str, seed: int, file: str, encoder: str) -> 
         began, ready = time.monotonic(), _ready_split(job)
         made = _pretrained(Path(encoder)) if encoder and Path(encoder).exists() else None
         fitting = Fitting(ready.train, ready.card, job.config, seed, job.quick, cancelled, encoder=made)
-        keep_fit(Path(file), ready.predicted_by(_baseline(job, model), fitting), time.monotonic() - began)
+        for model, file in zip(models, files, strict=True):
+            keep_fit(Path(file), ready.predicted_by(_baseline(job, model), fitting), time.monotonic() - began)
+            began = time.monotonic()
         return {"state": DONE}
 
     return answer_of(act, job.command)

@@ -21,7 +21,7 @@ Budget = Literal["quick", "full"]
 SEEDS: dict[Budget, tuple[int, ...]] = {"quick": (0,), "full": (0, 1, 2)}
 # The quick budget trains the main model on as many seeds as the full one; both train the models that cost most and
 # claim least only once.
-ALL_SEEDS = ("nh2st-context",)
+ALL_SEEDS = ("nh2st-context", "nh2st-learnt")
 ONE_SEED = ("encoder-ridge", "retrieval", "nh2st-paper")
 
 ALARM = "coordinates-knn"

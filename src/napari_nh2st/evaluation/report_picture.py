@@ -1,4 +1,4 @@
-"""A report's picture: every gene's PCC, and three genes as measured and as predicted. Draws without a display."""
+"""A report's picture: genes by PCC, three of them as maps, models side by side. Draws without a display."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.evaluation.report_words import kind_words, main_model, number, split_name
+from napari_nh2st.evaluation.report_words import FIGURES, in_order, kind_words, main_model, number, split_name
 from napari_nh2st.markup import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-SIZE = (14.0, 6.8)  # inches of one split
+SIZE = (14.0, 6.8)  # inches of a split's genes and maps
+_MODELS_HEIGHT, _MODEL_HEIGHT = 1.7, 0.27  # inches of what is below them, and more for each model
 DPI = 130
 
 # Baselines drawn beside the model, in colours that also differ in lightness.
-_LINES = {"colour-ridge": "#d1701f", "coordinates-knn": "#8a8a8a"}
+_LINES = {"colour-ridge": "#d1701f", "coordinates-knn": "#8a8a8a", "depth-only": "#2f8f6f"}
 _MAIN = "#1f4e8c"
+# The figures of a model, a mark and a colour each; those after the first are free of depth.
+_MARKS = {"pcc_mean": ("o", "#1f4e8c"), "pcc_given_depth": ("D", "#c0392b"), "pcc_residuals": ("s", "#e0a030")}
 _NOT_MEASURED = "#f1f1f1"
 _SCALE_BARS = (1000.0, 500.0, 200.0, 100.0)  # um; the first that fits a section
 _FILL = 0.92  # a spot's diameter over the spacing: neighbours stay apart
@@ -33,9 +36,10 @@ Array = npt.NDArray[np.float64]
 def picture(report: Mapping[str, Any], path: str | Path) -> None:
     """Draw a report as a PNG, one row per split.
 
-    The left half has the genes by PCC; the right half has the best, the median and the worst gene, measured above and
-    predicted below. Both maps of a gene span the measured values' 1st to 99th percentile, so a prediction that varies
-    less than the measurement also looks like it.
+    Above, the left half has the genes by PCC; the right half has the best, the median and the worst gene, measured
+    above and predicted below. Both maps of a gene span the measured values' 1st to 99th percentile, so a prediction
+    that varies less than the measurement also looks like it. Below, every model's mean PCC with the two figures that
+    are free of depth, and beside them the main model's paired differences with all others but the mean profile.
 
     Parameters
     ----------
@@ -55,18 +59,29 @@ def picture(report: Mapping[str, Any], path: str | Path) -> None:
     splits = report.get("splits") or []
     if not splits:
         raise Nh2stError("the report has no splits: there is nothing to draw")
-    figure = Figure(figsize=(SIZE[0], SIZE[1] * len(splits)), dpi=DPI, facecolor="white", layout="constrained")
+    heights = [height(split) for split in splits]
+    figure = Figure(figsize=(SIZE[0], sum(heights)), dpi=DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    rows = np.atleast_1d(np.asarray(figure.subfigures(len(splits), 1)))
+    rows = np.atleast_1d(np.asarray(figure.subfigures(len(splits), 1, height_ratios=heights)))
     for row, split in zip(rows, splits, strict=True):
         _row(row, split)
     figure.savefig(path, format="png", metadata={"Description": "napari-nh2st evaluation"})
 
 
+def height(split: Mapping[str, Any]) -> float:
+    """Return the inches of a split's row: more for more models."""
+    models = split.get("models") or {}
+    return SIZE[1] + (_MODELS_HEIGHT + _MODEL_HEIGHT * len(models) if models else 0.0)
+
+
 def _row(row: SubFigure, split: Mapping[str, Any]) -> None:
     spots = f", {split['n_spots']} spots" if split.get("n_spots") is not None else ""
     row.suptitle(figure_text(f"{split_name(split)}: {kind_words(split)}{spots}"), fontsize=14, fontweight="bold")
-    left, right = np.asarray(row.subfigures(1, 2, width_ratios=[1, 1.75]))
+    upper = row
+    if split.get("models"):
+        upper, lower = np.asarray(row.subfigures(2, 1, height_ratios=[SIZE[1], height(split) - SIZE[1]]))
+        _models(lower, split)
+    left, right = np.asarray(upper.subfigures(1, 2, width_ratios=[1, 1.75]))
     _ranks(left.subplots(), split)
     maps = split.get("maps") or {}
     if maps.get("genes"):
@@ -102,6 +117,50 @@ def _ranks(axis: Axes, split: Mapping[str, Any]) -> None:
     handles, labels = axis.get_legend_handles_labels()
     if handles:
         axis.legend(handles[::-1], labels[::-1], fontsize=10, frameon=False, loc="best")
+
+
+def _models(part: SubFigure, split: Mapping[str, Any]) -> None:
+    """Draw every model's figures, and the main model's paired differences, one line a model."""
+    models, pairs = split["models"], split.get("pairs") or {}
+    names = in_order(models)[::-1]
+    figures, differences = np.asarray(part.subplots(1, 2, sharey=True, width_ratios=[1, 1]))
+    for place, name in enumerate(names):
+        ci = models[name].get("ci") or {}
+        _marks(figures, place, {key: (models[name].get(key), ci.get(key)) for key in _MARKS})
+        if name == "mean-profile":
+            continue  # so far behind that the rest would be squeezed
+        of = (pairs.get("others") or {}).get(name, {})
+        _marks(differences, place, {k: (d["difference"], (d["low"], d["high"])) for k, d in of.items() if k in _MARKS})
+    figures.set_yticks(range(len(names)), [figure_text(name) for name in names], fontsize=10)
+    figures.set_title("Every model: mean over genes, with its 95% interval", fontsize=12)
+    main = pairs.get("model")
+    differences.set_title(
+        figure_text(f"{main} less every other, on the same draws") if main else "No paired differences", fontsize=12
+    )
+    for axis in (figures, differences):
+        axis.axvline(0, color="black", lw=0.9)
+        axis.grid(axis="x", color="#e3e3e3", lw=0.7)
+        axis.set_axisbelow(True)
+        axis.tick_params(axis="x", labelsize=10)
+        axis.tick_params(axis="y", length=0)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.set_ylim(-0.7, len(names) - 0.3)
+    marks = [
+        figures.plot([], [], mark, color=colour, ls="-", ms=5.5, label=FIGURES[key])[0]
+        for key, (mark, colour) in _MARKS.items()
+    ]
+    part.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=10, frameon=False)
+
+
+def _marks(axis: Axes, place: int, values: Mapping[str, tuple[float | None, Sequence[float] | None]]) -> None:
+    """Draw the figures of one line, one below the other, each with its interval."""
+    for step, (key, (value, interval)) in zip((0.22, 0.0, -0.22), values.items(), strict=False):
+        if value is None:
+            continue
+        mark, colour = _MARKS[key]
+        if interval is not None:
+            axis.plot(interval, [place + step] * 2, color=colour, lw=1.6, solid_capstyle="butt")
+        axis.plot([value], [place + step], mark, color=colour, ms=5)
 
 
 def _label(name: str, scores: Mapping[str, Any]) -> str:

@@ -74,6 +74,8 @@ class Baseline:
         From a `Fitting` to a `Predict`.
     uses_encoder : callable
         Tells for settings whether `fit` asks for the frozen encoder.
+    fitted_with : str
+        Name of the baseline whose fit gives this one too, where a `Fitting` has been through it; empty for none.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Baseline:
     seeded: bool
     fit: Callable[[Fitting], Predict]
     uses_encoder: Callable[[TrainingConfig], bool] = lambda config: False
+    fitted_with: str = ""
 
 
 def blind(section: Section) -> Section:

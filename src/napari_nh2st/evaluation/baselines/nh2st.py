@@ -1,18 +1,22 @@
-"""NH2ST beside its own parts: the published variant, the default, and the default without its surroundings."""
+"""NH2ST beside its own parts: the default, each of the two parts that it adds up, without neighbours, as published."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import torch
 
 from napari_nh2st.engine.device import choose_device
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, Predict
 from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
-from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.model.heads.table import HEADS
+from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.network.kernel import learnt_alone
 from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.network.setup import set_up_training
 from napari_nh2st.training.network.starting_point import StartingPoint
@@ -21,10 +25,6 @@ from napari_nh2st.training.train_sections import train_sections
 
 # As published: learning rate, spots in a batch (here, of one window).
 _PUBLISHED = {"objectives": None, "learning_rate": 5e-4, "spots_per_step": 8, "windows_per_step": 1}
-
-
-def _context(config: TrainingConfig) -> TrainingConfig:
-    return config
 
 
 def _target(config: TrainingConfig) -> TrainingConfig:
@@ -63,44 +63,67 @@ def _is_pretrained(config: TrainingConfig) -> bool:
 
 def _trained(settings: Callable[[TrainingConfig], TrainingConfig]) -> Callable[[Fitting], Predict]:
     def fit(fitting: Fitting) -> Predict:
-        config = settings(fitting.config)
-        card = fitting.card.model_copy(update={"architecture": config.architecture})
-        encoder = frozen_encoder(fitting) if _is_pretrained(config) else None
-        net, card = train_sections(
-            fitting.sections, card, config, fitting.seed, cancelled=fitting.cancelled, encoder=encoder
-        )
-
-        def predict(section: Section) -> Array:
-            return predict_section(net, section, card, device=choose_device(config.device))
-
-        return predict
+        return _predictor(fitting, *_train(fitting, settings(fitting.config)))
 
     return fit
 
 
-def _kernel(fitting: Fitting) -> Predict:
-    """Fit the kernel head alone: no gradient step is taken."""
-    encoder = frozen_encoder(fitting) if fitting.config.pretrain_steps else None
-    setup = set_up_training(
-        fitting.sections, fitting.card, fitting.config, fitting.seed, start=StartingPoint(encoder=encoder)
-    )
-    if setup.kernel is None:
-        raise ValueError("the settings leave the kernel head out")
-    setup = replace(setup, kernel=replace(setup.kernel, share=1.0))
-    with torch.random.fork_rng(devices=[]):
-        net = setup.finish()
+def _train(fitting: Fitting, config: TrainingConfig) -> tuple[NH2ST, Card]:
+    card = fitting.card.model_copy(update={"architecture": config.architecture})
+    encoder = frozen_encoder(fitting) if _is_pretrained(config) else None
+    return train_sections(fitting.sections, card, config, fitting.seed, cancelled=fitting.cancelled, encoder=encoder)
 
+
+def _predictor(fitting: Fitting, net: NH2ST, card: Card) -> Predict:
     def predict(section: Section) -> Array:
-        return predict_section(net, section, setup.card, device=choose_device(fitting.config.device))
+        return predict_section(net, section, card, device=choose_device(fitting.config.device))
 
     return predict
+
+
+# The default is trained once for a fitting: it gives the stack and its learnt part.
+_STACKS: WeakKeyDictionary[Fitting, tuple[NH2ST, Card]] = WeakKeyDictionary()
+
+
+def _stack(fitting: Fitting) -> tuple[NH2ST, Card]:
+    if fitting not in _STACKS:
+        _STACKS[fitting] = _train(fitting, fitting.config)
+    return _STACKS[fitting]
+
+
+def _context(fitting: Fitting) -> Predict:
+    return _predictor(fitting, *_stack(fitting))
+
+
+def _learnt(fitting: Fitting) -> Predict:
+    net, card = _stack(fitting)
+    return _predictor(fitting, learnt_alone(net, card), card)
+
+
+def kernel_alone(fitting: Fitting) -> Predict:
+    """Fit the kernel head alone: no gradient step is taken.
+
+    Raises
+    ------
+    Nh2stError
+        If the settings have none.
+    """
+    encoder = frozen_encoder(fitting) if fitting.config.pretrain_steps else None
+    with torch.random.fork_rng(devices=[]):
+        setup = set_up_training(
+            fitting.sections, fitting.card, fitting.config, fitting.seed, start=StartingPoint(encoder=encoder)
+        )
+        if setup.kernel is None:
+            raise Nh2stError("the settings leave the kernel head out: compare without the models that need it")
+        net = replace(setup, kernel=replace(setup.kernel, share=1.0)).finish()
+    return _predictor(fitting, net, setup.card)
 
 
 KERNEL = Baseline(
     name="nh2st-kernel",
     about="The kernel head of nh2st-context alone, without the part that is learnt from expression by gradient.",
     seeded=True,
-    fit=_kernel,
+    fit=kernel_alone,
     uses_encoder=lambda config: bool(config.pretrain_steps),
 )
 TARGET = Baseline(
@@ -118,10 +141,21 @@ PAPER = Baseline(
 )
 CONTEXT = Baseline(
     name="nh2st-context",
-    about="NH2ST as nh2st finetune trains it by default: learnt part and kernel head, target and neighbours.",
+    about=(
+        "NH2ST as nh2st finetune trains it by default: a stack of its learnt part and the kernel head, both on target "
+        "and neighbours."
+    ),
     seeded=True,
-    fit=_trained(_context),
+    fit=_context,
     uses_encoder=_is_pretrained,
+)
+LEARNT = Baseline(
+    name="nh2st-learnt",
+    about="The part of nh2st-context that is learnt from expression by gradient, alone, of the same training.",
+    seeded=True,
+    fit=_learnt,
+    uses_encoder=_is_pretrained,
+    fitted_with=CONTEXT.name,
 )
 OTHER_HEADS = tuple(
     Baseline(

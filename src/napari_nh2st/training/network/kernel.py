@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,6 +149,17 @@ def split_parts(net: NH2ST, share: float) -> None:
         net.decoder.weight[:, :size].div_(1 - share)
         net.decoder.bias.div_(1 - share)
         net.decoder.weight[:, size:] = 0
+
+
+def learnt_alone(net: NH2ST, card: Card) -> NH2ST:
+    """Copy a finished network without its kernel head: the learnt part answers alone, in label units."""
+    alone, mean = deepcopy(net), torch.tensor(card.gene_means)
+    if card.architecture.kernel_share:
+        with torch.no_grad():
+            alone.decoder.bias.sub_(mean)
+            split_parts(alone, card.architecture.kernel_share)
+            alone.decoder.bias.add_(mean)
+    return alone
 
 
 def describe_all(
