@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_nh2st.annotations import read_annotations
@@ -462,3 +463,30 @@ def test_regions_beside_the_tiles_do_not_come_back_as_tiles(keeping, tmp_path):
     if keeping == "geojson":
         (region,) = read_annotations(path).annotations
         assert (region.name, len(region.polygons)) == ("tumour", 2)
+
+
+def test_formats_that_keep_half_widths_have_them_beside_the_values_and_others_say_which_do(name, tmp_path):
+    made = prediction(intervals=True)
+    if not EXPORTERS[name].keeps_intervals:
+        with pytest.raises(Nh2stError, match=f"{name} keeps no half-widths: choose among h5ad, csv, parquet"):
+            export(made, name, tmp_path / "out", intervals=True)
+        return
+    genes = GENES[:2]
+    path = export(made, name, tmp_path / f"out{EXPORTERS[name].suffix}", genes, intervals=True)
+    expected = made.only_done().half_width(genes)
+    if name == "h5ad":
+        import anndata
+
+        data = anndata.read_h5ad(path)
+        np.testing.assert_allclose(data.layers["half_width"], expected, rtol=1e-5)
+    else:
+        table = pd.read_csv(path) if name == "csv" else pd.read_parquet(path)
+        np.testing.assert_allclose(table[[f"{gene} half-width" for gene in genes]], expected, rtol=1e-5)
+    again = read_export(path)
+    assert again.genes == genes
+    np.testing.assert_allclose(again.matrix(), made.only_done().matrix(genes), rtol=1e-6, atol=1e-6)
+
+
+def test_half_widths_of_a_model_without_intervals_are_refused(tmp_path):
+    with pytest.raises(Nh2stError, match="no held-out residuals"):
+        export(prediction(), "h5ad", tmp_path / "out.h5ad", intervals=True)

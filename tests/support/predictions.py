@@ -5,6 +5,7 @@ import numpy as np
 from napari_nh2st.engine.prediction import Decoder, Prediction
 from napari_nh2st.geometry import Box, TileSet
 from napari_nh2st.model.card import Card, Evaluation, GeneTrust
+from napari_nh2st.model.intervals import Intervals
 
 GENES = ["ERBB2", "CD74", "IGKC", 'Weird,"gene"']
 
@@ -25,7 +26,9 @@ def card(**changes):
     return Card(**(values | changes))
 
 
-def prediction(*, slide_path=None, size=(900, 1400), scale=1.0, lattice=True, undone=3, fingerprint=None):
+def prediction(
+    *, slide_path=None, size=(900, 1400), scale=1.0, lattice=True, undone=3, fingerprint=None, intervals=False
+):
     """A prediction over a slide of `size` (height, width); the last `undone` places are not predicted."""
     rng = np.random.default_rng(0)
     height, width = size
@@ -48,4 +51,13 @@ def prediction(*, slide_path=None, size=(900, 1400), scale=1.0, lattice=True, un
         "synthetic": True,
     }
     provenance = {"model_hash": "abc", "device": "cpu", "precision": "fp32", "versions": {"torch": "2.13.0"}}
-    return Prediction(places, hidden, decoder, card(), slide, provenance)
+    of = card(gene_stds=[1.0, 2.0, 1.0, 0.5], intervals=half_widths(len(GENES))) if intervals else card()
+    return Prediction(places, hidden, decoder, of, slide, provenance)
+
+
+def half_widths(genes):
+    """Intervals of so many genes, wider where less is predicted."""
+    rows = [[0.5 + level + i for i in range(genes)] for level in (0.8, 0.9, 0.95)]
+    range_ = {"slope": -0.5, "centre": 0.1, "low": -2.0, "high": 2.0}
+    known = {"held_out": "sections", "spots": 300, "panel": genes, "levels": [0.8, 0.9, 0.95], **range_}
+    return Intervals(**known, widths=rows, spreads=[[1.5] * genes] * 3)

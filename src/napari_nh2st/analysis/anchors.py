@@ -266,7 +266,8 @@ class Correction:
             weight = np.concatenate([decoder.weight, self._loadings], axis=1)
             decoder = Decoder(weight, decoder.bias + self.shift)
         provenance = {**prediction.provenance, KEY: {**self.facts, "columns": columns}}
-        return replace(prediction, hidden=hidden, decoder=decoder, provenance=provenance)
+        card = prediction.card.model_copy(update={"intervals": None})  # they were of what is not corrected
+        return replace(prediction, hidden=hidden, decoder=decoder, card=card, provenance=provenance)
 
 
 def correct(prediction: Prediction, at: Prediction, anchors: Anchors) -> Correction:

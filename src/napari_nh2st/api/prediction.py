@@ -91,8 +91,14 @@ class Prediction(engine.Prediction):
         values = pd.DataFrame(done.decoder(done.hidden, rows), table.index, [self.genes[i] for i in rows])
         return pd.concat([table, values], axis=1)
 
-    def to_anndata(self, genes: str | Iterable[str] | None = None) -> anndata.AnnData:
+    def to_anndata(self, genes: str | Iterable[str] | None = None, *, intervals: bool = False) -> anndata.AnnData:
         """Return the predicted tiles as AnnData with the tissue image, as the h5ad file has them.
+
+        Parameters
+        ----------
+        genes : str or iterable of str, optional
+        intervals : bool
+            With the half-widths of 90% intervals as the layer ``half_width``.
 
         Examples
         --------
@@ -102,7 +108,8 @@ class Prediction(engine.Prediction):
         from napari_nh2st.formats.h5ad import to_anndata
 
         self._warn()
-        return to_anndata(self, genes if genes is None or isinstance(genes, str) else list(genes))
+        chosen = genes if genes is None or isinstance(genes, str) else list(genes)
+        return to_anndata(self, chosen, intervals=intervals)
 
     def to_spatialdata(
         self,
@@ -327,7 +334,7 @@ class Prediction(engine.Prediction):
 
         return where_next(self, count).table()
 
-    def save(self, path: str | Path, genes: str | Iterable[str] | None = None) -> Path:
+    def save(self, path: str | Path, genes: str | Iterable[str] | None = None, *, intervals: bool = False) -> Path:
         """Write the prediction to a file or folder; it appears when it is complete, and replaces what is there.
 
         Parameters
@@ -337,6 +344,8 @@ class Prediction(engine.Prediction):
             or that of a file, such as ``.h5ad`` and ``.csv``.
         genes : str or iterable of str, optional
             For files other than ``.nh2st``.
+        intervals : bool
+            Half-widths of 90% intervals beside the values, in h5ad, CSV and Parquet; ``.nh2st`` has them anyway.
 
         Raises
         ------
@@ -366,7 +375,7 @@ class Prediction(engine.Prediction):
             raise Nh2stError(f"{path}: end the name in {', '.join([SUFFIX, *(e.suffix for e in EXPORTERS.values())])}")
         chosen = genes if genes is None or isinstance(genes, str) else list(genes)
         self._warn()
-        return export(self, name, path, chosen)
+        return export(self, name, path, chosen, intervals=intervals)
 
     def report(
         self,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_nh2st.cli.checks import check_parent
-from napari_nh2st.cli.options import GenesOption, PredictionArg, RegionOption, genes_of, region_box
+from napari_nh2st.cli.options import GenesOption, IntervalsOption, PredictionArg, RegionOption, genes_of, region_box
 from napari_nh2st.cli.output import export_bar
 from napari_nh2st.cli.values import complete_formats
 from napari_nh2st.provenance import repeat_command
@@ -31,6 +31,7 @@ def export(
     ] = None,
     genes: GenesOption = None,
     region: RegionOption = None,
+    intervals: IntervalsOption = False,
 ) -> None:
     """Write a prediction as a file; neither model nor GPU is needed.
 
@@ -51,7 +52,7 @@ def export(
     for warning in means_nothing(stored):
         say(f"warning: {warning}")
     file = export_path(part, name, out)
-    print(write(part, name, file, chosen, export_bar(file, interruptible())))
+    print(write(part, name, file, chosen, export_bar(file, interruptible()), intervals=intervals))
 
 
 def _format(fmt: str | None, out: Path) -> str:

@@ -45,6 +45,9 @@ GenesOption = Annotated[
         autocompletion=complete_genes,
     ),
 ]
+IntervalsOption = Annotated[
+    bool, typer.Option("--intervals", help="Half-widths of 90% intervals, too: h5ad, csv, parquet.")
+]
 PredictionArg = Annotated[Path, typer.Argument(help="What predict left: OUT/<slide>.nh2st.", show_default=False)]
 MppOption = Annotated[
     float | None, typer.Option("--mpp", help="Micrometres per pixel of the slide, where it does not say so itself.")

@@ -15,6 +15,7 @@ from napari_nh2st.cli.options import (
     COHORT,
     DeviceOption,
     GenesOption,
+    IntervalsOption,
     JsonOption,
     MppOption,
     PrecisionOption,
@@ -77,6 +78,7 @@ def predict(
             autocompletion=complete_formats,
         ),
     ] = "h5ad",
+    intervals: IntervalsOption = False,
     mpp: MppOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -112,7 +114,12 @@ def predict(
     from napari_nh2st.model.models import load_card
 
     drawn = None if regions is None else _drawn(regions, listed, alone=box is None and not on_workers)
-    wishes = Wishes(out, exporters, box, pitch, genes_of(load_card(model), genes), drawn)
+    card = load_card(model)
+    if intervals:
+        from napari_nh2st.formats import check_intervals
+
+        check_intervals(card, exporters)
+    wishes = Wishes(out, exporters, box, pitch, genes_of(card, genes), drawn, intervals)
     if not on_workers:  # they look themselves
         for slide in listed:
             refuse_smaller_files(slide_stem(slide.path), wishes)
@@ -229,6 +236,7 @@ def _predict_cohort(
         split=cohort.split,
         pictured=pictured_genes(model.card, wishes.genes),
         command=origin["command"],
+        intervals=wishes.intervals,
     )
     outcome = predict_cohort(
         listed,

@@ -27,7 +27,7 @@ class Settings:
         Name or absolute folder of the model, and its hash: each worker makes sure that it has the same.
     out : str
         Absolute folder of results; all workers see it.
-    formats, genes, region, pitch
+    formats, genes, region, pitch, intervals
         As in `Wishes`; the region as (x, y, width, height).
     device, precision : str
     split : float
@@ -50,13 +50,14 @@ class Settings:
     split: float = 200.0
     pictured: tuple[str, ...] = ()
     command: str = ""
+    intervals: bool = False
 
     @property
     def wishes(self) -> Wishes:
         """The same as the engine takes it."""
         genes = None if self.genes is None else list(self.genes)
         region = None if self.region is None else Box.from_xywh(*self.region)
-        return Wishes(Path(self.out), list(self.formats), region, self.pitch, genes)
+        return Wishes(Path(self.out), list(self.formats), region, self.pitch, genes, intervals=self.intervals)
 
 
 @dataclass(frozen=True)

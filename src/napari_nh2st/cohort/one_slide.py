@@ -136,8 +136,9 @@ def write_files(filled: Filled, stem: str, wishes: Wishes, telling: Telling) -> 
     kept = f"what was predicted is kept in {store.path}, and the same command goes on"
     polygons = None if wishes.drawn is None else wishes.drawn.polygons
     files = [
-        str(export(named, name, file, wishes.genes, telling.export(file, kept), regions=polygons))
+        str(export(named, name, file, wishes.genes, bar, regions=polygons, intervals=wishes.intervals))
         for name, file in wishes.files(stem)
+        for bar in (telling.export(file, kept),)
     ]
     if wishes.drawn is not None:
         table = wishes.drawn.table(store.prediction(), wishes.genes)

@@ -34,6 +34,8 @@ class Wishes:
         What the files are to hold; the whole panel by default.
     drawn : DrawnRegions or None
         Instead of a region, of one slide: files that keep regions hold them, and their table is written beside.
+    intervals : bool
+        Write half-widths beside the values.
     """
 
     out: Path
@@ -42,6 +44,7 @@ class Wishes:
     pitch: int | None = None
     genes: list[str] | None = None
     drawn: DrawnRegions | None = None
+    intervals: bool = False
 
     @property
     def selection(self) -> Selection:

@@ -17,7 +17,7 @@ from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
 from napari_nh2st.model.find_genes import find_genes
-from napari_nh2st.model.intervals import LEVEL, NO_INTERVALS, SOME_GENES, Intervals, activity_of
+from napari_nh2st.model.intervals import LEVEL, Intervals, activity_of
 from napari_nh2st.slide_path import slide_stem
 
 _ROUNDING = 1e-4  # hidden vectors are float16
@@ -182,13 +182,11 @@ class Prediction:
         return narrower
 
     def _intervals(self) -> tuple[Intervals, npt.NDArray[np.float32]]:
-        intervals = self.card.intervals
-        if intervals is None:
-            raise Nh2stError(NO_INTERVALS)
+        intervals, why = self.card.intervals, self.card.why_no_intervals
+        if intervals is None or (why and self.activity is None):
+            raise Nh2stError(why)
         if self.activity is not None:
             return intervals, self.activity
-        if len(self.genes) != intervals.panel:
-            raise Nh2stError(SOME_GENES)
         return intervals, activity_of(self.hidden, self.decoder, self.card)
 
     def at(self, points: npt.ArrayLike, genes: str | Iterable[str] | None = None) -> npt.NDArray[np.float32]:
@@ -226,7 +224,7 @@ class Prediction:
             return self
         decoder = self.decoder.only(self.gene_indices(genes))
         activity = self.activity
-        if activity is None and self.card.intervals is not None and len(self.genes) == self.card.intervals.panel:
+        if activity is None and not self.card.why_no_intervals:
             activity = activity_of(self.hidden, self.decoder, self.card)
         return replace(self, card=self.card.only(genes), decoder=decoder, activity=activity)
 

@@ -24,6 +24,7 @@ from napari_nh2st.formats.exporter import Exporter, Progress
 from napari_nh2st.formats.importer import Importer, restored
 from napari_nh2st.formats.shapes import Outlines
 from napari_nh2st.formats.table import CARD, DISPLAY, sidecar_path, slide_name, written_record
+from napari_nh2st.model.card import Card
 from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.reading import read_json
 
@@ -156,6 +157,7 @@ def export(
     *,
     display: Display | None = None,
     regions: Outlines | None = None,
+    intervals: bool = False,
 ) -> Path:
     """Write a prediction to a file, which appears only when it is complete.
 
@@ -175,6 +177,8 @@ def export(
         How it is shown: the file keeps gene, colours and limits for those who open it in napari again.
     regions : mapping, optional
         Drawn regions, for formats that keep them (`Exporter.keeps_regions`).
+    intervals : bool
+        Write half-widths beside the values (`Exporter.keeps_intervals`).
 
     Returns
     -------
@@ -197,17 +201,37 @@ def export(
         raise Nh2stError("nothing is predicted yet: run the prediction before exporting it")
     if display is not None:
         part = replace(part, provenance={**part.provenance, DISPLAY: display.model_dump(mode="json")})
+    if intervals:
+        check_intervals(prediction.card, [name])
     if exporter.lattice and part.places.grid is None:
         raise Nh2stError(f"{name} needs tiles on a lattice, and these are single places")
-    check_size(name, len(part), len(genes))
+    check_size(name, len(part), len(genes) * (1 + intervals))
+    more: dict[str, Any] = {"regions": regions} if exporter.keeps_regions and regions else {}
+    more |= {"intervals": True} if intervals else {}
     target, told = export_path(part, name, path), progress or (lambda share: None)
     with _finished(target, exporter) as draft:
-        exporter.write(part, draft, genes, told, **({"regions": regions} if exporter.keeps_regions and regions else {}))
+        exporter.write(part, draft, genes, told, **more)
         if exporter.sidecar:
             with finished_file(sidecar_path(target)) as note:
                 note.write_text(json.dumps(written_record(part), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     told(1.0)
     return target
+
+
+def check_intervals(card: Card, names: Sequence[str]) -> None:
+    """Say before anything is computed that half-widths cannot be written.
+
+    Raises
+    ------
+    Nh2stError
+        If the model has none, or a format does not keep them.
+    """
+    if card.why_no_intervals:
+        raise Nh2stError(card.why_no_intervals)
+    without = [name for name in names if not _exporter(name).keeps_intervals]
+    if without:
+        those = ", ".join(name for name, exporter in EXPORTERS.items() if exporter.keeps_intervals)
+        raise Nh2stError(f"{', '.join(without)} keeps no half-widths: choose among {those}")
 
 
 def check_package(package: str, for_what: str, extra: str) -> None:

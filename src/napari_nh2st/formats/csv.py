@@ -12,7 +12,15 @@ from napari_nh2st.engine.prediction import Prediction
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
 from napari_nh2st.formats.importer import Contents, Importer
-from napari_nh2st.formats.table import CARD, rows_and_columns, sidecar_path, slide_mpp, tile_ids, value_blocks
+from napari_nh2st.formats.table import (
+    CARD,
+    half_width_columns,
+    rows_and_columns,
+    sidecar_path,
+    slide_mpp,
+    tile_ids,
+    value_blocks,
+)
 from napari_nh2st.model.card import Card
 from napari_nh2st.reading import read_frame, read_json, written_cell
 
@@ -22,8 +30,10 @@ COLUMNS = ("tile", "row", "col", "x_px", "y_px", "x_um", "y_um")
 _CHUNK = 512
 
 
-def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
-    """Write the table in UTF-8, decoding a few hundred tiles at a time.
+def write(
+    prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress, *, intervals: bool = False
+) -> None:
+    """Write the table in UTF-8, decoding a few hundred tiles at a time; half-widths follow the genes.
 
     Notes
     -----
@@ -33,8 +43,8 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
     ids, index = tile_ids(places), rows_and_columns(places)
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow([*COLUMNS, *map(written_cell, genes)])
-        for part, block in value_blocks(prediction, genes, _CHUNK, progress):
+        out.writerow([*COLUMNS, *map(written_cell, [*genes, *half_width_columns(genes, intervals=intervals)])])
+        for part, block in value_blocks(prediction, genes, _CHUNK, progress, intervals=intervals):
             centres = places.centres[part]
             microns = np.round(centres * mpp, 4)
             values = block.astype("U16")  # shortest text of each float32
@@ -58,5 +68,11 @@ def read(path: Path) -> Contents:
 
 IMPORTER = Importer("csv", read)
 EXPORTER = Exporter(
-    "csv", ".csv", "Table, a row a tile and a column a gene (CSV)", write, sidecar=True, memory=in_blocks(4 * _CHUNK)
+    "csv",
+    ".csv",
+    "Table, a row a tile and a column a gene (CSV)",
+    write,
+    sidecar=True,
+    keeps_intervals=True,
+    memory=in_blocks(4 * _CHUNK),
 )

@@ -53,6 +53,8 @@ class Exporter:
         A package that not every installation has, and the extra that brings it.
     most_values : int or None
         How many values (tiles x genes) its readers take, None for any number.
+    keeps_intervals : bool
+        True if `write` takes ``intervals``, and then writes half-widths beside the values.
     keeps_regions : bool
         True if `write` takes ``regions``, `formats.shapes.Outlines`, and keeps them beside the tiles.
     memory : callable
@@ -70,6 +72,7 @@ class Exporter:
     lattice: bool = False
     package: str = ""
     most_values: int | None = None
+    keeps_intervals: bool = False
     keeps_regions: bool = False
     memory: Callable[[int, int], int] = whole_table
 

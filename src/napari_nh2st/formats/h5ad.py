@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import anndata
     import h5py
 
+HALF_WIDTH = "half_width"  # the layer of half-widths
 _ROWS, _CHUNK = 2048, 256  # decoded at a time, and the side of a piece of X in the file
 # In uns: JSON with the model's card and the view; names of genes are no names of groups.
 _OPEN_AGAIN = "nh2st_open_again"
@@ -94,7 +95,9 @@ def _spatial(prediction: Prediction) -> dict[str, Any]:
     return {slide_name(prediction): {"images": pictures, "scalefactors": scalefactors, "metadata": metadata}}
 
 
-def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None) -> anndata.AnnData:
+def to_anndata(
+    prediction: Prediction, genes: str | Sequence[str] | None = None, *, intervals: bool = False
+) -> anndata.AnnData:
     """Return the predicted places of a prediction as AnnData, like the h5ad file.
 
     Parameters
@@ -102,6 +105,8 @@ def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None)
     prediction : Prediction
     genes : str or sequence of str, optional
         The whole panel by default.
+    intervals : bool
+        With the layer ``half_width``.
 
     Raises
     ------
@@ -116,7 +121,10 @@ def to_anndata(prediction: Prediction, genes: str | Sequence[str] | None = None)
     prediction = prediction.only_done()
     genes = list(prediction.genes) if genes is None else find_genes(prediction.card, genes)
     parts = _parts(prediction, genes)
-    return _in_memory(_over_its_tissue(parts, prediction), prediction.matrix(genes))
+    data = _in_memory(_over_its_tissue(parts, prediction), prediction.matrix(genes))
+    if intervals:
+        data.layers[HALF_WIDTH] = prediction.half_width(genes)
+    return data
 
 
 def without_values(prediction: Prediction, genes: Sequence[str]) -> anndata.AnnData:
@@ -170,7 +178,9 @@ def write_file(data: anndata.AnnData, path: Path) -> None:
     path.write_bytes(memory.getbuffer())
 
 
-def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
+def write(
+    prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress, *, intervals: bool = False
+) -> None:
     """Write an h5ad file, a few hundred tiles at a time; it is complete in memory first, as in `write_file`."""
     import h5py
 
@@ -178,9 +188,11 @@ def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Pr
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         write_parts(file, _over_its_tissue(_parts(prediction, genes), prediction))
-        table = write_rows(file, "X", (len(prediction), len(genes)), _CHUNK)
-        for rows, block in value_blocks(prediction, genes, _ROWS, progress):
-            table[rows] = block
+        names = ["X", f"layers/{HALF_WIDTH}"] if intervals else ["X"]
+        tables = [write_rows(file, name, (len(prediction), len(genes)), _CHUNK) for name in names]
+        for rows, block in value_blocks(prediction, genes, _ROWS, progress, intervals=intervals):
+            for table, part in zip(tables, np.split(block, len(tables), axis=1), strict=True):
+                table[rows] = part
     path.write_bytes(memory.getbuffer())
 
 
@@ -235,5 +247,6 @@ EXPORTER = Exporter(
     "AnnData with the tissue image, for scanpy and squidpy (h5ad)",
     write,
     read_record=read_record,
+    keeps_intervals=True,
     memory=_memory,
 )

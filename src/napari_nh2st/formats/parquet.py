@@ -19,6 +19,7 @@ from napari_nh2st.formats.exporter import Exporter, Progress, in_blocks
 from napari_nh2st.formats.importer import Contents, Importer
 from napari_nh2st.formats.table import (
     gene_facts,
+    half_width_columns,
     rows_and_columns,
     slide_mpp,
     tile_ids,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _ROWS = 8192  # of a row group: with 250 genes, 8 MB
 
 
-def _schema(prediction: Prediction, genes: Sequence[str]) -> pyarrow.Schema:
+def _schema(prediction: Prediction, genes: Sequence[str], *, intervals: bool) -> pyarrow.Schema:
     """Return the columns; a gene's column has its unit, Ensembl id and held-out PCC."""
     import pyarrow as pa
 
@@ -45,6 +46,7 @@ def _schema(prediction: Prediction, genes: Sequence[str]) -> pyarrow.Schema:
         pa.field(gene, pa.float32(), metadata={k: str(v) for k, v in facts[gene].items() if v is not None})
         for gene in genes
     ]
+    values += [pa.field(name, pa.float32()) for name in half_width_columns(genes, intervals=intervals)]
     record = written_record(prediction) | {"gene_facts": facts}
     metadata = {"nh2st": json.dumps(record), "PANDAS_ATTRS": json.dumps({"nh2st": record})}
     return pa.schema([*tile, *place, *values], metadata=metadata)
@@ -58,15 +60,17 @@ def _places(prediction: Prediction) -> tuple[list[str], list[npt.NDArray[Any]]]:
     return tile_ids(places), columns
 
 
-def write(prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress) -> None:
-    """Write a row group at a time. Places are those of the CSV: centres, in level-0 pixels and micrometres."""
+def write(
+    prediction: Prediction, path: Path, genes: Sequence[str], progress: Progress, *, intervals: bool = False
+) -> None:
+    """Write a row group at a time. Columns are those of the CSV, and the side of a tile."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    schema = _schema(prediction, genes)
+    schema = _schema(prediction, genes, intervals=intervals)
     ids, columns = _places(prediction)
     with ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as file:
-        for part, values in value_blocks(prediction, genes, _ROWS, progress):
+        for part, values in value_blocks(prediction, genes, _ROWS, progress, intervals=intervals):
             arrays = [pa.array(ids[part]), *(pa.array(c[part]) for c in columns), *(pa.array(v) for v in values.T)]
             file.write_table(pa.table(arrays, schema=schema))
 
@@ -99,5 +103,6 @@ EXPORTER = Exporter(
     write,
     read_record=read_record,
     package="pyarrow",
+    keeps_intervals=True,
     memory=in_blocks(_ROWS),
 )

@@ -218,20 +218,28 @@ def gene_facts(prediction: Prediction, genes: Sequence[str]) -> dict[str, dict[s
     }
 
 
+def half_width_columns(genes: Sequence[str], *, intervals: bool) -> list[str]:
+    """Name the columns of half-widths; none where they were not asked for."""
+    return [f"{gene} half-width" for gene in genes] if intervals else []
+
+
 def value_blocks(
-    prediction: Prediction, genes: Sequence[str], size: int, progress: Progress
+    prediction: Prediction, genes: Sequence[str], size: int, progress: Progress, *, intervals: bool = False
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-    """Decode `size` tiles at a time, so that the whole table is never in memory.
+    """Decode `size` tiles at a time, so that the whole table is never in memory; with `intervals`, half-widths follow.
 
     Yields
     ------
     slice
         Of the n places.
-    (size, G) float32
+    (size, G) or (size, 2 G) float32
         The last block may be shorter.
     """
     rows = prediction.gene_indices(genes)
     for start in range(0, len(prediction), size):
         progress(start / len(prediction))
         part = slice(start, min(start + size, len(prediction)))
-        yield part, prediction.decoder(prediction.hidden[part], rows)
+        values = prediction.decoder(prediction.hidden[part], rows)
+        if intervals:
+            values = np.hstack([values, prediction.select(np.arange(part.start, part.stop)).half_width(genes)])
+        yield part, values

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_nh2st.model.heads.table import HEADS, Head, HeadOptions, Need
-from napari_nh2st.model.intervals import Intervals
+from napari_nh2st.model.intervals import NO_INTERVALS, SOME_GENES, Intervals
 from napari_nh2st.targets import LN1P_CP10K, TARGETS, SpotCounts, Target
 
 SCHEMA_VERSION = 1
@@ -389,6 +389,13 @@ class Card(_Strict):
         figures = self.evaluation.genes if self.evaluation else {}
         evaluated = sorted((g for g in self.genes if g in figures), key=lambda g: (figures[g].chance, -figures[g].pcc))
         return evaluated + [g for g in self.genes if g not in figures]
+
+    @property
+    def why_no_intervals(self) -> str:
+        """Why predictions have no intervals; empty where they have."""
+        if self.intervals is None:
+            return NO_INTERVALS
+        return "" if len(self.genes) == self.intervals.panel else SOME_GENES
 
     @property
     def accuracy(self) -> str:

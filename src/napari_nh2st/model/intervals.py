@@ -36,7 +36,7 @@ HELD_OUT = {
 
 _LEAST_SPREAD = 1e-3  # in label units, as in training
 _LEAST_SCORE = 0.05  # of a gene's spread: the logarithm of a spot that was met by chance says nothing
-_SHARE = 0.75  # of the slope that fits best: of a new patient, errors depend less on it (docs/results.md)
+SHARE = 0.75  # of the slope that fits best: of a new patient, errors depend less on it (docs/results.md)
 _ENDS = 2.0  # percent of held-out spots beyond either end of the activities that a difficulty is given for
 
 F32 = npt.NDArray[np.float32]
@@ -127,6 +127,8 @@ def fit_intervals(
     measured: Sequence[Floats],
     predicted: Sequence[Floats],
     held_out: Literal["patients", "sections", "blocks"],
+    *,
+    share: float = SHARE,
 ) -> Intervals | None:
     """Calibrate intervals on held-out spots.
 
@@ -137,6 +139,8 @@ def fit_intervals(
     measured, predicted : sequence of (k, G) arrays
         Of each section's held-out spots, in label units.
     held_out : {"patients", "sections", "blocks"}
+    share : float
+        Of the slope that fits best; 0 gives each gene the same width everywhere.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def fit_intervals(
     centre, slope = float(steps.mean()), 0.0
     if (variance := float(steps.var())) > 0:
         size = np.log(np.maximum(error / spread, _LEAST_SCORE)).mean(axis=1)
-        slope = _SHARE * float(((steps - centre) * (size - size.mean())).mean() / variance)
+        slope = share * float(((steps - centre) * (size - size.mean())).mean() / variance)
     scores = np.sort(error / np.exp(slope * (steps - centre))[:, None], axis=0)
     distances = np.sort(np.abs(truth - mean), axis=0)
     return Intervals(

@@ -129,8 +129,10 @@ class Hover:
         if cell is None or np.isnan(value):
             return ""
         percentile = self._distribution.percentile(prediction_map, gene, value)
+        width = prediction_map.half_width(gene, cell)
+        around = "" if width is None else f" ± {float(width[0]):z.2f}"
         parts = [
-            f"{gene} {value:z.2f} {prediction_map.card.unit}",
+            f"{gene} {value:z.2f}{around} {prediction_map.card.unit}",
             "" if effect is None else effect.words(gene, cell),
             f"{percentile_words(percentile)} of what is predicted",
             trust_words(prediction_map.card, gene),

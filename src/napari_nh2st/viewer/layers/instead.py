@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-INSTEAD = (Kind.EFFECT, Kind.SPREAD, Kind.DISAGREEMENT, Kind.COMPOSITE, Kind.SIGNATURE)
+INSTEAD = (Kind.EFFECT, Kind.SPREAD, Kind.HALF_WIDTH, Kind.DISAGREEMENT, Kind.COMPOSITE, Kind.SIGNATURE)
 
 
 class InsteadOfPrediction:

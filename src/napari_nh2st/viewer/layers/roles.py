@@ -34,6 +34,8 @@ class Kind(StrEnum):
     PINNED = "pinned gene"
     EFFECT = "context effect"
     SPREAD = "spread"
+    HALF_WIDTH = "half-width"
+    VAIN = "not informative"
     DISAGREEMENT = "disagreement of models"
     NOVELTY = "unlike the training"
     COMPOSITE = "composite"

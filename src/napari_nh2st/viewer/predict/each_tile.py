@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, Protocol, TypeVar
 
 from napari_nh2st.viewer.layers.map_layer import MapLayer
@@ -11,7 +11,7 @@ from napari_nh2st.viewer.predict.workspace import Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
 
 SHOW_PREDICTION = "Show the prediction"
-COVERING = (Kind.NOVELTY, Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER)  # marks and spots would hide it
+COVERING = (Kind.NOVELTY, Kind.VAIN, Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER)  # marks and spots would hide it
 
 
 class Answers(Protocol):
@@ -71,13 +71,15 @@ class EachTile(Generic[A]):
         shown, answers = self._workspace.map, self.current
         return 0 if shown is None or answers is None else max(0, shown.count - answers.count)
 
-    def bring_out(self, answers: A, *, instead_of_prediction: bool = True) -> None:
-        """Bring the layer into sight, above the prediction or instead of it."""
+    def bring_out(
+        self, answers: A, *, instead_of_prediction: bool = True, covering: Collection[Kind] = COVERING
+    ) -> None:
+        """Bring the layer into sight, above the prediction or instead of it; what would cover it goes then."""
         if answers.image.bring():
             assert answers.image.layer is not None
             answers.image.layer.events.visible.connect(lambda event: self._visibility_changed())
         if instead_of_prediction and answers.image.layer is not None:
-            self._workspace.maps.instead.show(answers.image.layer, covered_by=COVERING)
+            self._workspace.maps.instead.show(answers.image.layer, covered_by=covering)
 
     def show_prediction(self) -> None:
         """Show the prediction again, with all that was put out of sight."""

@@ -17,6 +17,7 @@ from napari_nh2st.engine.store import DAMAGED, EMPTY, PREDICTED
 from napari_nh2st.geometry import Box, IntArray, TileSet
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.intervals import activity_of
 
 BLOCK = 32  # cells per side of what is allocated, and dropped, at once
 
@@ -270,6 +271,16 @@ class PredictedMap:
             part = self.decoder.of_finite(block, row).reshape(BLOCK, BLOCK)[: state.shape[0], : state.shape[1]]
             np.copyto(out[area], part, where=state == PREDICTED)
         return out
+
+    def activity(self, cells: IntArray) -> npt.NDArray[np.float32]:
+        """Return the activity (k,) of cells, from which half-widths follow (`model.intervals`)."""
+        return activity_of(self.hidden_of(cells), self.decoder, self.card)
+
+    def half_width(self, gene: str, cells: IntArray) -> npt.NDArray[np.float32] | None:
+        """Return the half-widths (k,) of a gene's intervals; None where there are none."""
+        if self.card.intervals is None or self.card.why_no_intervals:
+            return None
+        return self.card.intervals.half_widths([self.card.genes.index(gene)], self.activity(cells))[:, 0]
 
     def prediction(self) -> Prediction:
         """Return what is done, as every exporter takes it."""

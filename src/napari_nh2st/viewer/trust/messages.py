@@ -21,6 +21,11 @@ ONE_MORE = "Tick at least one model."
 OTHER_UNIT = "It predicts in another unit"
 OTHER_PANEL = "It shares no gene with the chosen model"
 TOO_MANY_TILES = "There are too many tiles to keep several answers for. Choose coarse detail."
+SHOW_HALF_WIDTH = "Show half-width"
+HALF_WIDTH_TIP = "Draw how far to either side of the prediction 90 of 100 measured values are expected"
+HALF_WIDTH_BACK_TIP = "Hide the half-widths and show the prediction again"
+MARK_TIP = "Grey out the tiles where the interval is as wide as the gene varied over the training spots"
+INTERVALS_ARE = "How far off may a prediction be? 90 of 100 measured values are expected within its interval."
 _SHOWN = 8  # sections that are named
 
 
@@ -72,3 +77,29 @@ def spread_words(gene: str, unit: str, over: str, median: float, contrast: float
     """
     part = f" That is {100 * median / contrast:z.0f}% of how much {gene} varies here." if contrast > 1e-6 else ""
     return f"{gene}: {over} typically differ by {median:.2g} {unit}.{part}"
+
+
+def half_width_words(gene: str, unit: str, median: float, share: float) -> str:
+    """Say how wide a gene's intervals are.
+
+    Parameters
+    ----------
+    median : float
+        Of the half-widths over tiles.
+    share : float
+        Of the tiles, where the interval is as wide as the gene varied in the training.
+    """
+    where = f"In {100 * share:z.0f}% of the tiles"
+    vain = f" {where} that is as wide as {gene} varied in the training: not informative there."
+    return f"{gene}: typically ± {median:z.2f} {unit}.{vain if share >= 0.005 else ''}"
+
+
+def half_width_at(gene: str, value: float, width: float, unit: str) -> str:
+    """Say of a tile where a measured value is expected."""
+    ends = f"{value - width:z.2f} to {value + width:z.2f}"
+    return f"{gene} {value:z.2f} ± {width:z.2f} {unit} · 90% of measured values from {ends}"
+
+
+def not_informative_key(gene: str, colour: str) -> tuple[tuple[str, str | None], ...]:
+    """Return the line on the canvas that explains the marks, "#rrggbb"."""
+    return ((f"not informative here: the interval is as wide as {gene} varied in the training", colour),)

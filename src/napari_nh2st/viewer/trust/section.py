@@ -9,22 +9,24 @@ from napari_nh2st.viewer.kit.layout import column, row, rule
 from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Sentence
 from napari_nh2st.viewer.predict.workspace import Workspace
+from napari_nh2st.viewer.trust.intervals_part import IntervalsPart
 from napari_nh2st.viewer.trust.messages import CHECK_TIP, LEGEND, TISSUE_IS, figures_words
 from napari_nh2st.viewer.trust.presenter import Offer, TissueCheck
 from napari_nh2st.viewer.trust.spread_part import SpreadPart
 
 
 class TrustSection(QWidget):
-    """Figures in words, then the tissue check, then the spread."""
+    """Figures in words, then the intervals, the tissue check, and the spread."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._state = workspace.state
         self.figures, self.meaning = Sentence(), Sentence(dim=True)
         self.tissue = TissuePart(workspace)
+        self.intervals = IntervalsPart(workspace)
         self.spread = SpreadPart(workspace)
         layout = column(self, spacing=8)
-        for part in (self.figures, self.meaning, rule(), self.tissue, rule(), self.spread):
+        for part in (self.figures, self.meaning, rule(), self.intervals, rule(), self.tissue, rule(), self.spread):
             layout.addWidget(part)
         for told in (self._state.events.model, self._state.map_chosen, self._state.events.gene):
             told.connect(self._show_figures)
