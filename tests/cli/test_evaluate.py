@@ -1,7 +1,9 @@
 """`nh2st evaluate` as a contract: the report."""
 
 import json
+import re
 
+import anndata as ad
 import pytest
 
 from support.models import small_model
@@ -35,6 +37,22 @@ def test_evaluate_reports_as_the_contract_says(nh2st, model, tmp_path):
         assert wanted <= scores.keys()
     assert split["models"]["mean-profile"]["mse_ratio"] == pytest.approx(1)
     assert "cross-patient" in out
+
+
+def test_a_protocol_prints_depth_lacking_genes_and_what_is_ahead(nh2st, tmp_path):
+    samples = sheet(tmp_path, ("S1", "P1", 1), ("S2", "P2", 2))
+    data = ad.read_h5ad(tmp_path / "S2.h5ad")
+    data[:, [g for g in GENES if g != "NOISE"]].copy().write_h5ad(tmp_path / "S2.h5ad")
+    status, out, err = nh2st("evaluate", samples, "--protocol", "S1:S2", "--models", "colour-ridge")
+    assert status == 0, err
+    assert "1 of 4 genes of the panel were not measured in S2: they count as 0" in err
+    head, *rows = out.splitlines()
+    assert head.split()[-4:] == ["median", "MSE/mean", "constant", "lacking"]
+    assert [row.split()[2] for row in rows[:3]] == ["mean-profile", "coordinates-knn", "colour-ridge"]
+    assert all(row.split()[-1] == "1" for row in rows[:3])
+    assert "S1 → S2: colour-ridge less" in out
+    assert re.search(r"mean-profile +\+\.\d{3} \(\.\d{3} to \.\d{3}\)", out)
+    assert "Mean PCC: colour-ridge is ahead of mean-profile" in out
 
 
 def test_scores_are_in_fp32_whatever_is_given(nh2st, tmp_path):

@@ -204,7 +204,7 @@ def _print_report(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _print_splits(report: dict[str, Any]) -> None:
-    """Print a line for each section and model; below, what the paired differences of each split say."""
+    """Print a line for each section and model; below, the paired differences of each split."""
     from napari_nh2st.evaluation.coverage import coverage_words
     from napari_nh2st.evaluation.report_words import in_order, split_name
 
@@ -226,8 +226,22 @@ def _print_splits(report: dict[str, Any]) -> None:
         for name, m in split["models"].items():
             if "intervals" in m:
                 print(f"{split_name(split)}, {name}: {coverage_words(m['intervals'])}")
-        for sentence in (split.get("pairs") or {}).get("says", ()):
-            print(f"{split_name(split)}: {sentence}")
+        if pairs := split.get("pairs"):
+            _print_pairs(split_name(split), pairs)
+
+
+def _print_pairs(split: str, pairs: dict[str, Any]) -> None:
+    """Print what the main model of a split is ahead by, with intervals on the same draws, and what that says."""
+    from napari_nh2st.evaluation.report_words import FIGURES, difference, in_order
+
+    figures = [key for key in FIGURES if any(key in of for of in pairs["others"].values())]
+    print(f"\n{split}: {pairs['model']} less")
+    print(f"  {'':15} " + " ".join(f"{FIGURES[key]:>24}" for key in figures))
+    for name in in_order(pairs["others"]):
+        of = pairs["others"][name]
+        print(f"  {name:15} " + " ".join(f"{difference(of.get(key)):>24}" for key in figures))
+    for sentence in pairs["says"]:
+        print(f"  {sentence}")
 
 
 def _figure(value: float | None) -> str:
