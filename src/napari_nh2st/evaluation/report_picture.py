@@ -65,6 +65,7 @@ def picture(report: Mapping[str, Any], path: str | Path) -> None:
     rows = np.atleast_1d(np.asarray(figure.subfigures(len(splits), 1, height_ratios=heights)))
     for row, split in zip(rows, splits, strict=True):
         _row(row, split)
+    figure.canvas.draw()  # the layout of several rows settles in the second pass
     figure.savefig(path, format="png", metadata={"Description": "napari-nh2st evaluation"})
 
 
