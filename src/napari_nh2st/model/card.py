@@ -152,7 +152,8 @@ class Architecture(_Strict):
     @property
     def halo(self) -> int:
         """Model pixels round a cell's middle that the encoder sees at most, in whole cells."""
-        return self.stride * {1: 6, 2: 11}[self.blocks]
+        cells = {(1, 16): 6, (1, 32): 4, (2, 16): 11, (2, 32): 7}
+        return self.stride * cells[self.blocks, self.stride]
 
 
 class GeneTrust(_Strict):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from napari_nh2st.model.heads.network import HeadNetwork
@@ -75,6 +75,13 @@ class Head:
         return network
 
 
+class TriplexOptions(HeadOptions):
+    """Options of `triplex`."""
+
+    near_layers: int = Field(default=1, ge=1, le=6, description="layers of attention among the nine places")
+    slide_layers: int = Field(default=2, ge=1, le=6, description="layers of attention over the slide's sample")
+
+
 _HERE = "napari_nh2st.model.heads"
 
 # In the order in which they are offered; the first is the default.
@@ -96,6 +103,16 @@ HEADS: dict[str, Head] = {
             needs=frozenset(),
             objectives={"paper-contrast": {}},
             dense=False,
+        ),
+        Head(
+            name="triplex",
+            about="A place, its neighbours and a sample of the whole slide, joined. Where the kind of section matters.",
+            cite="Chung et al. (TRIPLEX), CVPR 2024, arXiv 2403.07592",
+            network=f"{_HERE}.triplex:TriplexHead",
+            options=TriplexOptions,
+            needs=frozenset({"nine", "sample", "places"}),
+            tokens=("target", "near", "slide"),
+            objectives={"distil": {}},
         ),
     )
 }

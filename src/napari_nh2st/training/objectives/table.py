@@ -67,6 +67,15 @@ class PublishedContrastOptions(ContrastOptions):
     near: float = Field(default=0.5, ge=0, description="weight of the neighbourhood's loss")
 
 
+class DistilOptions(ObjectiveOptions):
+    """Weights of what the scales learn by themselves."""
+
+    weight: float = Field(default=1.0, ge=0, description="weight of the loss of all scales")
+    soft: float = Field(
+        default=0.3, ge=0, le=1, description="part that a scale learns from the joint prediction, not from the labels"
+    )
+
+
 _HERE = "napari_nh2st.training.objectives"
 
 OBJECTIVES: dict[str, ObjectiveRow] = {
@@ -85,6 +94,13 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
             cite="Qu et al., MICCAI 2025, arXiv 2506.23827",
             module=f"{_HERE}.paper_contrast:PaperContrast",
             options=PublishedContrastOptions,
+        ),
+        ObjectiveRow(
+            name="distil",
+            about="Lets every scale of a head predict by itself, from the labels and from the joint prediction.",
+            cite="Chung et al. (TRIPLEX), CVPR 2024, arXiv 2403.07592",
+            module=f"{_HERE}.distil:Distil",
+            options=DistilOptions,
         ),
     )
 }
