@@ -134,7 +134,7 @@ def finetune(
 def _with_head(settings: TrainingConfig, variant: str, base: str | None) -> TrainingConfig:
     """Return the settings with another head; what the settings say of its options stays."""
     from napari_nh2st.model.folder import load_card
-    from napari_nh2st.training.config import with_settings
+    from napari_nh2st.training.config import with_head, with_settings
 
     there = settings.architecture if base is None else load_card(base).architecture
     if variant == there.variant:
@@ -144,7 +144,7 @@ def _with_head(settings: TrainingConfig, variant: str, base: str | None) -> Trai
             f"a run keeps the head of the model that it starts from ({there.variant}): give no --model",
             param_hint="--variant",
         )
-    return with_settings(settings, {"architecture": there.model_dump() | {"variant": variant, "head_options": {}}})
+    return with_settings(settings, {"architecture": with_head(there, variant)})
 
 
 def _with_panel(settings: TrainingConfig, panel: str | None, sheet: Path, model: str | None) -> TrainingConfig:

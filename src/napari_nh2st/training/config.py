@@ -252,6 +252,13 @@ class TrainingConfig(BaseModel):
         return self
 
 
+def with_head(architecture: Architecture, name: str) -> Architecture:
+    """Give an architecture another head; the options that it has stay where it is the same one."""
+    if name == architecture.variant:
+        return architecture
+    return Architecture.model_validate(architecture.model_dump() | {"variant": name, "head_options": {}})
+
+
 def refuse_moving_encoder(architecture: Architecture, train: Train) -> None:
     """Refuse to train the encoder under a head that looks beyond its nine places: it would have to see all at once.
 
@@ -259,7 +266,7 @@ def refuse_moving_encoder(architecture: Architecture, train: Train) -> None:
     ------
     ValueError
     """
-    if train != "head" and architecture.row.dense and architecture.needs - {"nine"}:
+    if train != "head" and architecture.row.looks_beyond:
         raise ValueError(f"head {architecture.variant} looks at the whole slide: it is trained with train: head")
 
 

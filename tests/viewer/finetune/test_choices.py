@@ -72,6 +72,9 @@ def test_what_is_chosen_and_typed_reaches_the_choices(form, dock, qtbot) -> None
     qtbot.keyClicks(form.list, "ERBB2")
     assert dock.choices.gene_list == "ERBB2"
     press_down(form.train, qtbot)
+    press_down(form.head, qtbot)
+    assert dock.choices.head == "context"
+    assert "eight neighbours" in form.head.toolTip()
     press_down(form.labels, qtbot)
     assert dock.choices.labels == "pearson-residuals"
     assert "depth" in form.labels.toolTip()

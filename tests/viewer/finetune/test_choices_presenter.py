@@ -8,6 +8,7 @@ import pytest
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.model.card import TrainingSample
+from napari_nh2st.model.heads.table import HEADS
 from napari_nh2st.targets import TARGETS
 from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig
 from napari_nh2st.training.run.settings_file import read_config, write_settings
@@ -183,6 +184,30 @@ def test_a_model_that_has_learnt_from_the_patient_is_told(dock) -> None:
     dock.settle()
     assert "has learnt from patient B" in dock.state.guard
     assert dock.presenter.summary == "the genes of her2st; head, from her2st; holds out patient B"
+
+
+def test_the_head_is_chosen_from_the_table(dock, tmp_path: Path) -> None:
+    dock.give(C4, C5)
+    dock.settle()
+    assert [offer.value for offer in dock.state.heads] == ["", *HEADS]
+    assert all(offer.tip.endswith(".") for offer in dock.state.heads[1:])
+    write_settings(tmp_path, TrainingConfig(architecture={"variant": "paper", "width": 16}))
+    assert dock.presenter.config(tmp_path).architecture.variant == "paper"
+    dock.choices.head = "triplex"
+    chosen = dock.presenter.config(tmp_path).architecture
+    assert (chosen.variant, chosen.width, chosen.head_options["slide_layers"]) == ("triplex", 16, 2)
+    assert "; head triplex; " in dock.presenter.summary
+    assert dock.state.why_not == ""
+    dock.choices.train = "everything"
+    assert dock.state.why_not == "The head triplex looks at the whole slide: train the head alone"
+    dock.choices.train = "head"
+    assert dock.state.why_not == ""
+    dock.presenter.take(TrainingConfig(), {"architecture.variant"})  # the form has written it into the file
+    assert dock.choices.head == ""
+    dock.choices.head = "triplex"
+    dock.choices.base = "her2st"
+    assert [offer.label for offer in dock.state.heads] == ["as the base model"]
+    assert dock.choices.head == ""
 
 
 def test_choices_fold_to_a_line(dock) -> None:

@@ -15,7 +15,7 @@ from napari_nh2st.evaluation.baselines.frozen import frozen_encoder
 from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.model.heads.table import HEADS
 from napari_nh2st.model.nh2st import NH2ST
-from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.config import TrainingConfig, with_head
 from napari_nh2st.training.network.kernel import learnt_alone
 from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.network.setup import set_up_training
@@ -50,8 +50,7 @@ def _with_head(name: str) -> Callable[[TrainingConfig], TrainingConfig]:
     """Give the settings another head with its own options and objectives, all else as it is."""
 
     def change(config: TrainingConfig) -> TrainingConfig:
-        arch = config.architecture.model_dump() | {"variant": name, "head_options": {}}
-        return config.model_copy(update={"architecture": Architecture.model_validate(arch), "objectives": None})
+        return config.model_copy(update={"architecture": with_head(config.architecture, name), "objectives": None})
 
     return change
 

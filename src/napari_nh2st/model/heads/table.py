@@ -68,6 +68,11 @@ class Head:
     dense: bool = True
     folded: bool = False
 
+    @property
+    def looks_beyond(self) -> bool:
+        """True if it looks beyond a place and its eight neighbours."""
+        return bool(self.needs - {"nine"})
+
     def load(self) -> type[HeadNetwork]:
         """Import the class of its network, and torch with it."""
         module, _, name = self.network.partition(":")

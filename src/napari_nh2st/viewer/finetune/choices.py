@@ -87,6 +87,8 @@ class ChoicesForm(QWidget):
         self.base.currentIndexChanged.connect(self._base_chosen)
 
     def _make_rest(self) -> None:
+        self.head = NarrowCombo("What looks at a place and at what is round it")
+        self.head.currentIndexChanged.connect(lambda: self._set("head")(self.head.currentData()))
         self.labels = NarrowCombo("The values that the model learns to predict")
         self.labels.currentIndexChanged.connect(lambda: self._set("labels")(self.labels.currentData()))
         self.train = NarrowCombo("Which part of the model is trained")
@@ -104,7 +106,7 @@ class ChoicesForm(QWidget):
     def _make_hold_out(self) -> None:
         self.held_out = NarrowCombo(_HOLD_OUT_TIP)
         self.which = NarrowCombo("The one that is held out")
-        for combo in (self.labels, self.train, self.held_out):
+        for combo in (self.labels, self.head, self.train, self.held_out):
             combo.setMinimumContentsLength(_WIDE)
         self.guard = Sentence()
         self.held_out.activated.connect(lambda: self.presenter.choose_hold_out(self.held_out.currentData()))
@@ -119,6 +121,7 @@ class ChoicesForm(QWidget):
         listed = (
             ("Base model", self.base),
             ("Values", self.labels),
+            ("Head", self.head),
             ("Train", self.train),
             ("Hold out", self.held_out),
         )
@@ -142,6 +145,7 @@ class ChoicesForm(QWidget):
         events, chosen = self.presenter.state.events, self.presenter.choices.events
         events.panels.connect(self._show_panels)
         events.targets.connect(self._show_targets)
+        events.heads.connect(self._show_heads)
         events.hold_outs.connect(self._show_hold_out)
         events.names.connect(self._show_names)
         events.question.connect(self._look_up_soon)
@@ -152,11 +156,13 @@ class ChoicesForm(QWidget):
         chosen.number.connect(self._show_number)
         chosen.gene_list.connect(self._show_list)
         chosen.labels.connect(self._show_targets)
+        chosen.head.connect(self._show_heads)
         chosen.train.connect(self._show_train)
         chosen.epochs.connect(self._show_epochs)
         chosen.hold_out.connect(self._show_hold_out)
         self._show_panels()
         self._show_targets()
+        self._show_heads()
         self._show_hold_out()
         self._show_folded("")
         self._look_up_soon()
@@ -198,6 +204,11 @@ class ChoicesForm(QWidget):
             self.panel.setCurrentIndex(self.panel.findData(panel))
         self.number.setVisible(panel in PANELS)
         self.list.setVisible(panel == LISTED)
+
+    def _show_heads(self) -> None:
+        offers, chosen = self.presenter.state.heads, self.presenter.choices.head
+        _offer(self.head, offers, chosen)
+        self.head.setToolTip(plain_tip(next((offer.tip for offer in offers if offer.value == chosen), "")))
 
     def _show_targets(self) -> None:
         offers, chosen = self.presenter.state.targets, self.presenter.choices.labels

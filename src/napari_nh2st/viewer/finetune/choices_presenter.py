@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.panels import PANELS
+from napari_nh2st.model.heads.table import HEADS
 from napari_nh2st.targets import TARGETS
-from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig, read_config
+from napari_nh2st.training.config import DEFAULT_TARGET, TrainingConfig, read_config, with_head
 from napari_nh2st.training.run.run_process import RunProcess
 from napari_nh2st.training.run.settings_file import FILE, settings_of
 from napari_nh2st.viewer.finetune.cards import Cards
@@ -50,15 +51,17 @@ class ChoicesPresenter:
         self.choices.events.base.connect(self._base_changed)
         for name in ("panel", "number", "gene_list", "hold_out"):
             self.choices.events[name].connect(self.look_up)
-        for name in ("train", "labels"):
+        for name in ("train", "labels", "head"):
             self.choices.events[name].connect(self._sum_up)
+        for name in ("train", "head"):
+            self.choices.events[name].connect(self._check_head)
         self._base_changed()
 
     @property
     def summary(self) -> str:
         """The choices in a line: "250 genes, most highly expressed; head; holds out C5"."""
         base = None if self.choices.base is None else folder_name(self.choices.base)
-        return choices_words(_DEFAULTS.model_copy(update=self._chosen()), base)
+        return choices_words(self._with_head(_DEFAULTS.model_copy(update=self._chosen())), base)
 
     def config(self, run: Path) -> TrainingConfig:
         """Return the run's settings: those of its settings file, and what is chosen here.
@@ -71,7 +74,13 @@ class ChoicesPresenter:
         config, chosen = settings_of(run), self._chosen()
         if config.name == _DEFAULTS.name:
             chosen["name"] = run.name
-        return config.model_copy(update=chosen)
+        return self._with_head(config.model_copy(update=chosen))
+
+    def _with_head(self, config: TrainingConfig) -> TrainingConfig:
+        """Return settings with the head that is chosen here, if one is."""
+        if not self.choices.head:
+            return config
+        return config.model_copy(update={"architecture": with_head(config.architecture, self.choices.head)})
 
     def take(self, config: TrainingConfig, touched: Collection[str]) -> None:
         """Take over the settings that the dock has controls for, as far as they were touched in a form."""
@@ -85,6 +94,8 @@ class ChoicesPresenter:
             choices.number = config.panel
         if "labels" in touched:
             choices.labels = config.labels or self.state.targets[0].value
+        if "architecture.variant" in touched:
+            choices.head = ""  # the file has it
         if "train" in touched:
             choices.train = config.train
         if {"hold_out_sections", "hold_out_patients"} & set(touched):
@@ -160,8 +171,17 @@ class ChoicesPresenter:
         self.state.why_not = self._why_not(pending=False)
 
     def _why_not(self, *, pending: bool) -> str:
-        reason = self.choices.hold_out.why_not(self._facts())
+        reason = self.choices.hold_out.why_not(self._facts()) or self._why_not_this_head()
         return reason or (LOOKING_UP if pending else self.state.panel_choice.why_not)
+
+    def _check_head(self) -> None:
+        self.state.why_not = self._why_not(pending=self.state.question != self._answered)
+
+    def _why_not_this_head(self) -> str:
+        head = HEADS.get(self.choices.head)
+        if head is None or self.choices.train == "head" or not head.looks_beyond:
+            return ""
+        return f"The head {head.name} looks at the whole slide: train the head alone"
 
     def _sum_up(self) -> None:
         if self.state.folded:
@@ -204,6 +224,7 @@ class ChoicesPresenter:
     def _base_changed(self) -> None:
         """Offer the genes and the values that can be chosen: a base model brings its own."""
         self._offer_targets()
+        self._offer_heads()
         rules = [Offer(name, PANEL_NAMES[name], panel.description) for name, panel in PANELS.items()]
         if self.choices.base is not None:
             rules = [Offer(FROM_BASE, "those of the base model", "The genes that it predicts already")]
@@ -224,6 +245,17 @@ class ChoicesPresenter:
         before = self.choices.labels
         if before == FROM_BASE or (self.choices.base is not None and before == DEFAULT_TARGET):
             self.choices.labels = offers[0].value
+
+    def _offer_heads(self) -> None:
+        """Offer the heads of the table; a base model keeps its own."""
+        if self.choices.base is not None:
+            tip = "A run keeps the head of the model that it starts from"
+            self.state.heads = (Offer("", "as the base model", tip),)
+            self.choices.head = ""
+            return
+        tip = f"The head {_DEFAULTS.architecture.variant}, unless the settings file has another"
+        offers = [Offer(head.name, head.name, head.about) for head in HEADS.values()]
+        self.state.heads = (Offer("", "as in the settings", tip), *offers)
 
 
 def _recorded(run: Path) -> str:

@@ -42,6 +42,8 @@ class Choices:
         As it was typed or pasted.
     labels : str
         What is predicted: a key of `TARGETS`, or `FROM_BASE`.
+    head : str
+        A key of `HEADS`; empty takes that of the settings, or of the base model.
     train : str
     hold_out : HoldOut
     seed : int
@@ -56,6 +58,7 @@ class Choices:
     number: int = _DEFAULTS.panel
     gene_list: str = ""
     labels: str = DEFAULT_TARGET
+    head: str = ""
     train: Train = _DEFAULTS.train
     hold_out: HoldOut = field(default_factory=HoldOut)
     seed: int = 0
@@ -68,7 +71,7 @@ class ChoicesState:
 
     Attributes
     ----------
-    panels, targets : tuple of Offer
+    panels, targets, heads : tuple of Offer
     hold_outs : tuple of Offer
     names : tuple of str
         Of the sections or patients of which one can be held out.
@@ -87,6 +90,7 @@ class ChoicesState:
 
     panels: tuple[Offer, ...] = ()
     targets: tuple[Offer, ...] = ()
+    heads: tuple[Offer, ...] = ()
     hold_outs: tuple[Offer, ...] = ()
     names: tuple[str, ...] = ()
     question: int = 0

@@ -144,6 +144,8 @@ def choices_words(config: TrainingConfig, base: str | None) -> str:
     start = "" if base is None else f", from {base}"
     other = config.labels not in (None, DEFAULT_TARGET)
     values = f"; {TARGETS[config.labels].title}" if other and config.labels else ""
+    variant = config.architecture.variant
+    values += f"; head {variant}" if base is None and variant != TrainingConfig().architecture.variant else ""
     return f"{genes}{values}; {_PARTS[config.train]}{start}; {HoldOut.of(config).summary()}"
 
 
