@@ -4,7 +4,7 @@ A table stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME
 Only reports of the full budget count, and those named inner-*.json in tables of their own: these score sections on
 which settings were chosen. Where several have a split with the same train and test sections, their models are put
 together; of a model that stands in several, the file whose name sorts last (the newest) wins. What an older report
-lacks is a dash.
+lacks is a dash. The table of recipes is the newest report of ``nh2st evaluate --labels`` (recipes-*.json).
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 
 import page_tables
 
+from napari_nh2st.evaluation.recipe_report import recipes_table
 from napari_nh2st.evaluation.report import table
 from napari_nh2st.evaluation.report_words import (
     FIGURES,
@@ -37,6 +38,8 @@ def read_splits(folder, inner=False):
     found = {}
     for file in sorted(f for f in folder.glob("*.json") if f.name.startswith(INNER) == inner):
         report = json.loads(file.read_text("utf-8"))
+        if "recipes" in report:
+            continue
         if report.get("budget") != "full" and not inner:
             print(f"{file.name}: not a report of the full budget, left out", file=sys.stderr)
             continue
@@ -153,7 +156,13 @@ def tables(folder):
     if not splits:
         raise SystemExit(f"error: no full reports in {folder}")
     found = {name: make(splits) for name, make in TABLES.items()}
-    return found | {name: make(inner) for name, make in INNER_TABLES.items()}
+    return found | {name: make(inner) for name, make in INNER_TABLES.items()} | recipes(folder)
+
+
+def recipes(folder):
+    """One model under many recipes, from the newest report of them; nothing without one."""
+    files = sorted(folder.glob("recipes-*.json"))
+    return {"recipes": recipes_table(json.loads(files[-1].read_text("utf-8")))} if files else {}
 
 
 def main(argv=None):

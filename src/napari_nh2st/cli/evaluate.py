@@ -54,6 +54,14 @@ def evaluate(
     update_card: Annotated[
         bool, typer.Option("--update-card", help="With --model: put the figures on the model's card.")
     ] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="ours|hest|released|all",
+            help="With --model: the figure under each of these recipes, beside what no skill reaches.",
+        ),
+    ] = None,
     samples: Annotated[str | None, typer.Option("--samples", metavar="A,B", help="Only these of the sheet.")] = None,
     models: Annotated[
         str | None,
@@ -81,6 +89,9 @@ def evaluate(
         raise typer.BadParameter("give either a model to score or a protocol to train and score", param_hint="--model")
     if update_card and model is None:
         raise typer.BadParameter("only a model's card can be updated: give --model", param_hint="--update-card")
+    if labels is not None and (model is None or update_card):
+        raise typer.BadParameter("recipes are for a single model, and not for its card", param_hint="--labels")
+    recipes = None if labels is None else _recipes_named(labels)
     if budget not in ("quick", "full"):
         raise typer.BadParameter(f"{budget!r} is neither quick nor full", param_hint="--budget")
     if out is not None and out.suffix in (".md", ".png"):
@@ -99,6 +110,9 @@ def evaluate(
     sections = _sections(sheet, names(samples))
     if model is not None:
         _check_model(model, update_card)
+    if model is not None and recipes is not None:
+        _score_recipes(sections, model, recipes, prediction_options(device, "auto", interruptible()), out, as_json)
+        return
     from napari_nh2st.evaluation.report import write_report
 
     cancelled = interruptible()
@@ -189,6 +203,32 @@ def _score_model(samples: list[Sample], name: str, options: PredictionOptions, u
         if figures is not None:
             say(f"the card of {model.path} now has {figures.kind} figures of {', '.join(figures.samples)}")
     return report
+
+
+def _recipes_named(text: str) -> list[str]:
+    from napari_nh2st.evaluation.label_recipes import recipes_named
+
+    return recipes_named(text)
+
+
+def _score_recipes(
+    samples: list[Sample], name: str, recipes: list[str], options: PredictionOptions, out: Path | None, as_json: bool
+) -> None:
+    """Score a model under several recipes; print the table, and write it."""
+    from napari_nh2st.evaluation.recipe_report import NO_SKILL, evaluate_recipes, lines, write_recipes
+
+    try:
+        report = evaluate_recipes(samples, name, recipes, options=options, progress=say)
+    except Cancelled:
+        raise Nh2stError("stopped; nothing was written") from None
+    if out is not None:
+        say(f"report: {', '.join(str(path) for path in write_recipes(report, out))}")
+    for warning in report["warnings"]:
+        say(f"warning: {warning}")
+    if as_json:
+        print_json(report)
+    else:
+        print("\n".join([*lines(report), "", NO_SKILL]))
 
 
 def _print_report(report: dict[str, Any], as_json: bool) -> None:
