@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from napari_nh2st.engine.options import PredictionOptions
+from napari_nh2st.engine.predict import predict_places
+from napari_nh2st.errors import Nh2stError
 from napari_nh2st.evaluation.protocol import evaluate, predict_spots
 from napari_nh2st.evaluation.report import markdown
 from napari_nh2st.expression import labels, read_expression, read_sheet, spot_counts
+from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.folder import load_model
+from napari_nh2st.slides import open_slide
 from napari_nh2st.targets import TARGETS
 from napari_nh2st.training.data import batches
 from napari_nh2st.training.finetune import finetune
@@ -62,6 +66,28 @@ def test_a_report_is_in_the_models_unit_and_says_the_correlation_with_ln_labels(
     assert (figures["pcc_ln1p"] is None) == ours
     assert f"Labels are raw {TARGETS[run.name].unit}" in markdown(report).replace("\\", "")
     assert ("PCC on ln labels" in markdown(report)) != ours
+
+
+def test_what_is_predicted_beside_the_genes_can_be_asked_for(run, samples):
+    model, sample, target = load_model(run / "model"), read_sheet(samples)[0], TARGETS[run.name]
+    assert {name: output.unit for name, output in model.card.outputs.items()} == {
+        output.name: output.unit for output in target.outputs
+    }
+    data = read_expression(sample)
+    with open_slide(sample.slide, mpp=sample.mpp) as slide:
+        places = TileSet.at(
+            data.obsm["spatial"], scale=model.card.scale_on(slide.require_mpp()), pitch=model.card.pitch
+        )
+        prediction, _ = predict_places(slide, model, places, OPTIONS)
+    assert prediction.outputs == [output.name for output in target.outputs]
+    assert not set(prediction.outputs) & set(prediction.genes)
+    for output in target.outputs:
+        measured = output.make(spot_counts(data, model.card.genes).depth)
+        found = prediction.output(output.name)
+        assert abs(found.mean() - measured.mean()) < measured.std()
+        assert np.array_equal(prediction.only_genes(prediction.genes[:2]).output(output.name), found)
+    with pytest.raises(Nh2stError, match="beside its genes" if not target.outputs else target.outputs[0].name):
+        prediction.output("number of cells")
 
 
 def test_a_run_goes_on_with_the_target_of_the_model_it_starts_from(run, samples, tmp_path, monkeypatch):

@@ -126,3 +126,19 @@ def test_residuals_do_not_follow_depth():
     }
     follows = {name: np.corrcoef(of, np.log(training.depth))[0, 1] for name, of in labels.items()}
     assert abs(follows["pearson-residuals"]) < 0.1
+
+
+def test_shares_of_counts_follow_neither_depth_nor_noise():
+    """Where a gene has the training's share everywhere, its value does not follow depth, and hardly varies."""
+    training = counted(spots=2000)
+    target = TARGETS["counts"]
+    labels, share = card_of(target, training).labels(training), np.array(target.learn(training)["share"])
+    assert np.allclose(labels.mean(axis=0), np.log(1e4 * share), atol=0.05)
+    assert abs(np.corrcoef(labels[:, 2], np.log(training.depth))[0, 1]) < 0.1
+    assert labels.std(axis=0).max() < 0.3
+
+
+def test_theta_is_found_by_moments():
+    rng, depth, share, theta = np.random.default_rng(0), np.full(20_000, 2000.0), 0.01, 3.0
+    counts = rng.poisson(depth * share * rng.gamma(theta, 1 / theta, len(depth)))[:, None].astype(np.float32)
+    assert TARGETS["counts"].learn(SpotCounts(counts, depth))["theta"][0] == pytest.approx(theta, rel=0.1)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.card import Card
-from napari_nh2st.model.decoder import Decoder
+from napari_nh2st.model.decoder import Decoder, ValuesDecoder
 from napari_nh2st.model.find_genes import find_genes
 from napari_nh2st.model.intervals import LEVEL, Intervals, activity_of
 from napari_nh2st.slide_path import slide_stem
@@ -141,6 +141,26 @@ class Prediction:
     def matrix(self, genes: str | Iterable[str] | None = None) -> npt.NDArray[np.float32]:
         """Expression (n, G) float32 of these genes, or of the whole panel."""
         return self.decoder(self.hidden, self.gene_indices(genes))
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what is predicted beside the genes, such as the library size; see `output`."""
+        return [] if isinstance(self.decoder, ValuesDecoder) else list(self.card.outputs)
+
+    def output(self, name: str) -> npt.NDArray[np.float32]:
+        """Return what is predicted beside the genes, (n,) float32 in ``card.outputs[name].unit``; NaN where nothing is.
+
+        Raises
+        ------
+        Nh2stError
+            If the model has no such output, or this is a file of genes' values without hidden vectors.
+        """
+        if name not in self.outputs:
+            there = ", ".join(self.outputs) or "nothing beside its genes"
+            raise Nh2stError(f"there is no output {name!r}: {self.card.name} predicts {there}")
+        readout = self.card.outputs[name]
+        values: npt.NDArray[np.float32] = self.hidden.astype(np.float32) @ np.float32(readout.weight)
+        return values + np.float32(readout.bias)
 
     def half_width(self, genes: str | Iterable[str], level: float = LEVEL) -> npt.NDArray[np.float32]:
         """Half-width of the interval round the prediction that claims to hold this share of measured values.

@@ -200,6 +200,14 @@ class TrainingSample(_Strict):
     fingerprint: str | None = None
 
 
+class Readout(_Strict):
+    """What a model predicts beside its genes: ``hidden @ weight + bias`` of a hidden vector."""
+
+    unit: str = Field(min_length=1, max_length=200)
+    weight: list[float] = Field(min_length=1)
+    bias: float
+
+
 class PredictorFacts(_Strict):
     """Facts about someone else's model that our own models do not have."""
 
@@ -234,6 +242,9 @@ class Card(_Strict):
     label_facts: dict[str, float | list[float]] = Field(
         default_factory=dict,
         description="facts of the training spots, one number or one a gene, with which labels are made",
+    )
+    outputs: dict[str, Readout] = Field(
+        default_factory=dict, description="what it predicts beside its genes, such as the library size"
     )
     gene_means: list[float] | None = Field(
         default=None, description="mean label of each gene over the training spots; None where that is not known"
@@ -271,6 +282,8 @@ class Card(_Strict):
         n = len(self.genes)
         if len(set(self.genes)) != n:
             raise ValueError("the panel names a gene twice")
+        if both := sorted(set(self.genes) & set(self.outputs)):
+            raise ValueError(f"{', '.join(both)} is both a gene and an output")
         if any(len(of) != n for of in (self.gene_means, self.gene_stds, self.ensembl) if of is not None):
             raise ValueError(f"the panel has {n} genes, but gene_means, gene_stds or ensembl has another length")
         known = self.gene_means is not None and self.gene_stds is not None

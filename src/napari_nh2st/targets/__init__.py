@@ -4,10 +4,11 @@ A new target is a file here and a name in the table; settings, cards, the dock a
 keeps the facts of the training spots, so that the labels of a new section are made as those of the training were.
 """
 
+from napari_nh2st.targets.counts import COUNTS
 from napari_nh2st.targets.ln1p_cp10k import LN1P_CP10K
 from napari_nh2st.targets.pearson_residuals import PEARSON_RESIDUALS
 from napari_nh2st.targets.target import Facts, SpotCounts, Target
 
-TARGETS: dict[str, Target] = {target.name: target for target in (LN1P_CP10K, PEARSON_RESIDUALS)}
+TARGETS: dict[str, Target] = {target.name: target for target in (LN1P_CP10K, PEARSON_RESIDUALS, COUNTS)}
 
 __all__ = ["LN1P_CP10K", "TARGETS", "Facts", "SpotCounts", "Target"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_nh2st import metrics
-from napari_nh2st.targets.target import Facts, Floats, SpotCounts, Target
+from napari_nh2st.targets.target import LIBRARY_SIZE, Facts, Floats, SpotCounts, Target
 
 THETA = 100.0
 """Overdispersion of the negative binomial, as published."""
@@ -32,5 +32,6 @@ PEARSON_RESIDUALS = Target(
     make=_make,
     facts=("share", "theta", "clip"),
     learn=_learn,
+    outputs=(LIBRARY_SIZE,),
     cite="Lause, Berens and Kobak, Genome Biology 2021, doi:10.1186/s13059-021-02451-7",
 )

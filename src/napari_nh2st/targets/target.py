@@ -39,6 +39,32 @@ def no_facts(training: SpotCounts) -> dict[str, float | list[float]]:
 
 
 @dataclass(frozen=True)
+class Output:
+    """What a model predicts beside its genes.
+
+    Attributes
+    ----------
+    name : str
+        On the card; no gene has it.
+    unit : str
+    make : callable
+        From the depth of spots, (n,), to its value at them, (n,).
+    """
+
+    name: str
+    unit: str
+    make: Callable[[npt.NDArray[np.float64]], Floats]
+
+
+def _log_depth(depth: npt.NDArray[np.float64]) -> Floats:
+    return np.log(np.maximum(depth, 1.0)).astype(np.float32)
+
+
+# Of targets that leave it out of their values.
+LIBRARY_SIZE = Output("library size", "ln(counts in a spot)", _log_depth)
+
+
+@dataclass(frozen=True)
 class Target:
     """A quantity that a model learns to predict.
 
@@ -58,6 +84,10 @@ class Target:
         Names of the facts that `make` needs; a card keeps them.
     learn : callable
         ``learn(training)``: those facts of the training spots.
+    loss : str
+        What the learnt part minimises, a row of `training.network.regression.LOSSES`.
+    outputs : tuple of Output
+        What is predicted beside the genes.
     cite : str
         Where the formula is from.
     """
@@ -69,4 +99,6 @@ class Target:
     make: Callable[[SpotCounts, Facts], Floats]
     facts: tuple[str, ...] = ()
     learn: Callable[[SpotCounts], dict[str, float | list[float]]] = no_facts
+    loss: str = "squared-error"
+    outputs: tuple[Output, ...] = ()
     cite: str = ""

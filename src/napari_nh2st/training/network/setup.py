@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 from napari_nh2st.engine.device import choose_device
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.model.card import Architecture, Card
+from napari_nh2st.model.card import Architecture, Card, Readout
 from napari_nh2st.model.encoder_file import encoder_hash
 from napari_nh2st.model.nh2st import NH2ST, build
 from napari_nh2st.training.config import Train, TrainingConfig, refuse_moving_encoder
@@ -143,9 +144,13 @@ def set_up_training(
         split_parts(net, 0.0)  # the head's columns, random so far, take no part in training
         device = choose_device(config.device)
         described = describe_all(net, sections, card, embedded, device=device)  # (n, dim)
-        labels = scale.standardise(training_labels(sections))
-        fit = fit_kernel(net, described, labels, seed, training_weights(sections, config.weigh_spots))
-        kernel = KernelPart(fit.columns, config.kernel_share)
+        beside = outputs_of(card, sections)  # (n, outputs)
+        own = LabelScale(beside.mean(axis=0), beside.std(axis=0).clip(min=1e-3))
+        aims = np.concatenate([scale.standardise(training_labels(sections)), own.standardise(beside)], axis=1)
+        fit = fit_kernel(net, described, aims, seed, training_weights(sections, config.weigh_spots))
+        genes, others = fit.columns[: len(card.genes)], fit.columns[len(card.genes) :]
+        kernel = KernelPart(genes, config.kernel_share)
+        card = card.model_copy(update={"outputs": _readouts(card, others, own, net.arch.hidden)})
 
     net.encoder.requires_grad_(train == "everything")
     net.encoder.layer4.requires_grad_(train != "head")
@@ -159,6 +164,22 @@ def make_objectives(config: TrainingConfig, arch: Architecture, n_genes: int) ->
         row = OBJECTIVES[name]
         made[name] = row.load()(row.options.model_validate(options), arch, n_genes)
     return nn.ModuleDict(made)
+
+
+def outputs_of(card: Card, sections: Sequence[Section]) -> npt.NDArray[np.float32]:
+    """Return what the target predicts beside the genes at all spots that are not held out, (n, outputs)."""
+    depth = np.concatenate([s.depth[~s.held_out] for s in sections])
+    made = [output.make(depth) for output in card.target.outputs]
+    return np.stack(made, axis=1) if made else np.empty((len(depth), 0), dtype=np.float32)
+
+
+def _readouts(card: Card, columns: torch.Tensor, scale: LabelScale, hidden: int) -> dict[str, Readout]:
+    """Read the outputs from the kernel head's part of a hidden vector: the learnt part is trained on genes alone."""
+    found = {}
+    for output, row, mean, std in zip(card.target.outputs, columns.numpy(), scale.mean, scale.std, strict=True):
+        weight = [0.0] * hidden + [float(v) for v in row * std]
+        found[output.name] = Readout(unit=output.unit, weight=weight, bias=float(mean))
+    return found
 
 
 def _trained_card(card: Card, config: TrainingConfig, scale: LabelScale, spots: int) -> Card:

@@ -41,7 +41,7 @@ def refitted_card(card: Card, setup: TrainingSetup) -> Card:
         sample.model_copy(update={"spots": len(section.labels)})
         for sample, section in zip(card.training, setup.sections, strict=True)
     ]
-    again = {name: getattr(setup.card, name) for name in ("gene_means", "gene_stds", "architecture")}
+    again = {name: getattr(setup.card, name) for name in ("gene_means", "gene_stds", "architecture", "outputs")}
     return card.model_copy(update={**again, "training": trained})
 
 
