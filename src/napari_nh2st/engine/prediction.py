@@ -159,8 +159,9 @@ class Prediction:
             there = ", ".join(self.outputs) or "nothing beside its genes"
             raise Nh2stError(f"there is no output {name!r}: {self.card.name} predicts {there}")
         readout = self.card.outputs[name]
-        values: npt.NDArray[np.float32] = self.hidden.astype(np.float32) @ np.float32(readout.weight)
-        return values + np.float32(readout.bias)
+        weight = np.asarray(readout.weight, dtype=np.float32)
+        values: npt.NDArray[np.float32] = self.hidden.astype(np.float32) @ weight + np.float32(readout.bias)
+        return values
 
     def half_width(self, genes: str | Iterable[str], level: float = LEVEL) -> npt.NDArray[np.float32]:
         """Half-width of the interval round the prediction that claims to hold this share of measured values.

@@ -284,6 +284,9 @@ class Card(_Strict):
             raise ValueError("the panel names a gene twice")
         if both := sorted(set(self.genes) & set(self.outputs)):
             raise ValueError(f"{', '.join(both)} is both a gene and an output")
+        width = self.architecture.hidden + (self.architecture.kernel_rank if self.architecture.landmarks else 0)
+        if wrong := [name for name, of in self.outputs.items() if len(of.weight) != width]:
+            raise ValueError(f"the output {wrong[0]} is not read from hidden vectors of {width} numbers")
         if any(len(of) != n for of in (self.gene_means, self.gene_stds, self.ensembl) if of is not None):
             raise ValueError(f"the panel has {n} genes, but gene_means, gene_stds or ensembl has another length")
         known = self.gene_means is not None and self.gene_stds is not None

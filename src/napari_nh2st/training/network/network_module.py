@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.nn import functional as F
 
 from napari_nh2st import metrics
 from napari_nh2st.engine.device import computing
@@ -23,6 +22,7 @@ from napari_nh2st.training.data.stain_jitter import stain_jitter
 from napari_nh2st.training.data.targets import Targets
 from napari_nh2st.training.data.windows import Window
 from napari_nh2st.training.network.encode_windows import encode_windows
+from napari_nh2st.training.network.regression import LOSSES
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.objectives.objective import Step
 from napari_nh2st.training.trainer import one_cycle_adamw
@@ -78,6 +78,7 @@ class NH2STModule(L.LightningModule):
         self.net, self.config, self.steps = setup.net, setup.config, steps
         self.objectives = setup.objectives
         self.scale, self.kernel = setup.scale, setup.kernel
+        self.fit = LOSSES[setup.card.target.loss](setup.card, setup.scale, setup.sections)
         self.names, self.seed = [s.name for s in setup.sections], (setup.seed, training)
         self._frozen = _frozen(setup.net, setup.train)
         self._held_out: dict[int, list[HeldOutBlock]] = {}
@@ -100,10 +101,10 @@ class NH2STModule(L.LightningModule):
         return {"loss": loss, "spots": len(targets.spots)}
 
     def loss(self, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Return the mean squared error and what the objectives add, and the learnt head's prediction (m, G)."""
+        """Return the loss of the target's fit and what the objectives add, and the learnt head's prediction (m, G)."""
         hidden, tokens = self.net.look(targets.seen)
         prediction = self.net.learnt(hidden)
-        loss = F.mse_loss(prediction.float(), targets.labels[:, SELF])
+        loss = self.fit(prediction.float(), targets.labels[:, SELF], targets.sections, targets.spots)
         if len(self.objectives):
             step = Step(
                 tokens, hidden, prediction, self.net.learnt, targets.labels, targets.known, targets.present,
