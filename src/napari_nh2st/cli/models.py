@@ -63,6 +63,7 @@ def _row(card: Card, source: str) -> dict[str, Any]:
         "source": source,
         "genes": len(card.genes),
         "unit": card.unit,
+        "outputs": {name: output.unit for name, output in card.outputs.items()},
         "needs": _needs(card),
         "about": card.description,
         "tissue": card.tissue,
