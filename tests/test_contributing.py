@@ -145,6 +145,25 @@ def test_a_head_keeps_the_contract(monkeypatch, tmp_path):
     contract("test_objectives_contract").test_an_objective_teaches_the_head_and_itself("info-nce", "ring")
 
 
+def test_a_target_keeps_the_contract(monkeypatch):
+    from napari_nh2st import targets
+    from napari_nh2st.model import card
+
+    blocks = examples("A target")
+    path = "src/napari_nh2st/targets/fold.py"
+    module = new_module(monkeypatch, path, blocks[path])
+    line = blocks["src/napari_nh2st/targets/__init__.py"]
+    row = run(line, "__init__.py", {**vars(targets), "fold": module})["TARGETS"]["fold"]
+    monkeypatch.setitem(targets.TARGETS, row.name, row)
+    monkeypatch.setitem(card.UNITS, row.name, row.unit)
+    kept = contract("test_targets_contract")
+    tests = [test for name, test in vars(kept).items() if name.startswith("test_")]
+    tests = [test for test in tests if list(inspect.signature(test).parameters) == ["target"]]
+    assert len(tests) >= 7
+    for test in tests:
+        test(row)
+
+
 def test_an_objective_keeps_the_contract(monkeypatch):
     from napari_nh2st.training.objectives import table
 

@@ -35,7 +35,7 @@ def _learn(training: SpotCounts) -> dict[str, float | list[float]]:
 
 COUNTS = Target(
     name="counts",
-    title="share of a spot's molecules (counts)",
+    title="share of the molecules",
     unit="ln(expected counts per 10,000)",
     about="The share of a spot's molecules that a gene is expected to have, fitted to the counts themselves: a shallow "
     "spot says little, a deep one much. How many molecules there are is predicted apart.",

@@ -25,7 +25,7 @@ def _learn(training: SpotCounts) -> dict[str, float | list[float]]:
 
 PEARSON_RESIDUALS = Target(
     name="pearson-residuals",
-    title="beyond depth (Pearson residuals)",
+    title="Pearson residuals",
     unit="Pearson residual of counts given depth",
     about="How far a gene's count lies above or below what the depth of its spot lets one expect, "
     "in standard deviations. Shows which genes a place has more of, whatever was counted there in all.",
