@@ -94,3 +94,15 @@ def test_a_run_goes_on_with_the_target_of_the_model_it_starts_from(run, samples,
     monkeypatch.setattr(batches, "FEWEST_STEPS", FEW)
     finetune(samples, tmp_path / "r", base=run / "model", config=settings(epochs=1), progress=False)
     assert load_model(tmp_path / "r" / "model").card.label_recipe == run.name
+
+
+def test_with_another_target_the_genes_of_the_base_are_learnt_afresh(run, samples, tmp_path, monkeypatch):
+    """Rows in another unit would be worse than none."""
+    monkeypatch.setattr(batches, "FEWEST_STEPS", FEW)
+    other = next(name for name in TARGETS if name != run.name)
+    out = tmp_path / "r"
+    finetune(samples, out, base=run / "model", config=settings(epochs=1, labels=other), progress=False)
+    model, sample = load_model(out / "model"), read_sheet(samples)[0]
+    assert model.card.label_recipe == other
+    scored = predict_spots(sample, model, OPTIONS)
+    assert np.abs(scored.predicted.mean(axis=0) - scored.truth.mean(axis=0)).max() < 3 * scored.truth.std()
