@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_nh2st.engine.windows import Rules, Window, cover, touched
+from napari_nh2st.engine.windows import LAST, Rules, Window, cover, evened, touched
 
 RIM = 28 / 16
 
@@ -74,3 +74,27 @@ def test_halves_are_the_whole():
     window = Window(2, 3, 7, 5)
     first, second = window.halves()
     assert sorted(first.blocks(1) + second.blocks(1)) == sorted(window.blocks(1))
+
+
+def test_halves_lie_between_blocks_where_they_can():
+    assert [half.shape for half in Window(3, 0, 53, 20).halves(16)] == [(29, 20), (21, 20)]
+    assert [half.shape for half in Window(1, 0, 5, 3).halves(16)] == [(2, 3), (2, 3)]
+
+
+def test_no_thread_is_left_with_most_of_the_work():
+    rules, windows = Rules(192, 16, 100, 16), [Window(0, 0, 10, 26), Window(16, 0, 119, 124), Window(120, 0, 150, 20)]
+    even = evened(windows, rules, 2)
+    costs = [*map(rules.cost, even)]
+    assert 2 * max(costs) <= sum(costs)
+    assert costs == sorted(costs, reverse=True)
+    entries = sorted((r, c) for w in even for r in range(w.top, w.bottom) for c in range(w.left, w.right))
+    assert entries == sorted((r, c) for w in windows for r in range(w.top, w.bottom) for c in range(w.left, w.right))
+
+
+def test_many_windows_keep_their_order_but_for_the_last_ones():
+    rules, windows = Rules(192, 16, 100, 16), [Window(20 * i, 0, 20 * i + 16, 8 + i) for i in range(30)]
+    even = evened(windows, rules, 2)
+    assert even[:-LAST] == windows[:-LAST]
+    assert even[-LAST:] == windows[: -LAST - 1 : -1]
+    assert evened([], rules, 2) == []
+    assert evened([Window(0, 0, 30, 30)], rules, 2) == [Window(0, 0, 30, 30)]

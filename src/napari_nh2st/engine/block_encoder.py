@@ -16,8 +16,8 @@ from napari_nh2st.engine.embeddings import DenseEmbeddings, Embeddings, PatchEmb
 from napari_nh2st.engine.groups import PlaceGroup, WaitingGroups
 from napari_nh2st.engine.model_runner import F32, U8
 from napari_nh2st.engine.out_of_memory import NO_MEMORY, free_memory_of, out_of_memory
-from napari_nh2st.engine.read_ahead import read_ahead
-from napari_nh2st.engine.windows import BlockIndex, Window, touched
+from napari_nh2st.engine.read_ahead import ENCODE_AHEAD, read_ahead
+from napari_nh2st.engine.windows import BlockIndex, Window, evened, touched
 from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.geometry import IntArray
 
@@ -25,6 +25,8 @@ from napari_nh2st.geometry import IntArray
 LARGEST = 12
 # Where somebody is waiting, windows start small and grow as the answers move away from the focus.
 FIRST, NEAR = 3, 6
+# Threads that encode windows side by side on a processor with several cores.
+ENCODERS = 2
 
 
 class BlockEncoder:
@@ -70,7 +72,7 @@ class BlockEncoder:
         if laid_out is not None:
             windows = touched(laid_out, lacking)
         elif focus is None:
-            windows = self.embeddings.windows(lacking, self.largest)
+            windows = self._evened(self.embeddings.windows(lacking, self.largest))
         else:
             windows = self._from_focus(groups, lacking, focus)
         waiting = WaitingGroups(groups, windows, self.embeddings.block)
@@ -89,8 +91,7 @@ class BlockEncoder:
         On a processor with several cores two threads read and encode windows side by side, each with half the cores:
         so no core waits for another, nor for a file. Elsewhere threads read ahead, and windows are encoded in turn.
         """
-        cores = torch.get_num_threads() if self.embeddings.runner.device.type == "cpu" else 1
-        if cores == 1 or len(windows) == 1:
+        if not self._side_by_side or len(windows) == 1:
             yield from read_ahead(windows, self.embeddings.read, threads)
             return
 
@@ -99,7 +100,18 @@ class BlockEncoder:
                 raise Cancelled("stopped")
             self._encode(window, self.embeddings.read(window), cancelled)
 
-        yield from read_ahead(windows, encode, compute_threads("encode", 2, cores // 2))
+        threads = compute_threads("encode", ENCODERS, torch.get_num_threads() // ENCODERS)
+        yield from read_ahead(windows, encode, threads, ENCODE_AHEAD)
+
+    @property
+    def _side_by_side(self) -> bool:
+        return self.embeddings.runner.device.type == "cpu" and torch.get_num_threads() >= ENCODERS
+
+    def _evened(self, windows: list[Window]) -> list[Window]:
+        """Share the work of windows between the threads that encode side by side."""
+        if not self._side_by_side or not isinstance(self.embeddings, DenseEmbeddings):
+            return windows
+        return evened(windows, self.embeddings.rules(self.largest), ENCODERS)
 
     def entries(self, group: PlaceGroup) -> IntArray:
         """Entries (n, 2) that must be encoded before a group's embeddings can be read."""

@@ -200,9 +200,13 @@ class DenseEmbeddings(Embeddings):
 
     def windows(self, entries: IntArray, largest: int) -> list[Window]:
         """See `Embeddings.windows`."""
+        return cover(entries, self.rules(largest))
+
+    def rules(self, largest: int) -> Rules:
+        """Return the rules for windows of at most so many blocks a side."""
         # The deeper a layer, the less of the halo it computes: on average about half.
         rim = 6 + self.runner.halo / self.spacing
-        return cover(entries, Rules(largest * self.block, rim, WINDOW_COST, self.block))
+        return Rules(largest * self.block, rim, WINDOW_COST, self.block)
 
     def _block(self, index: BlockIndex) -> F16 | None:
         whole = self.cache.get(index) if self.cache.has(index) else None

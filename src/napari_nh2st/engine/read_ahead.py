@@ -12,6 +12,8 @@ Pixels = TypeVar("Pixels")
 
 # Windows read ahead of the encoder: it bounds the memory that their pixels take.
 READ_AHEAD = 2
+# Windows that may be encoded before the oldest one is: with fewer, a thread would wait for a large one to end.
+ENCODE_AHEAD = 6
 
 
 def reader_threads() -> ThreadPoolExecutor:
@@ -20,14 +22,14 @@ def reader_threads() -> ThreadPoolExecutor:
 
 
 def read_ahead(
-    windows: Iterable[What], read: Callable[[What], Pixels], threads: ThreadPoolExecutor
+    windows: Iterable[What], read: Callable[[What], Pixels], threads: ThreadPoolExecutor, count: int = READ_AHEAD
 ) -> Iterator[tuple[What, Pixels]]:
-    """Yield windows, or other things to be read, with their pixels; a few are read ahead of the one yielded."""
+    """Yield windows, or other things to be read, with their pixels; `count` are read ahead of the one yielded."""
     coming: deque[tuple[What, Future[Pixels]]] = deque()
     rest = iter(windows)
     try:
         while True:
-            while len(coming) < READ_AHEAD and (window := next(rest, None)) is not None:
+            while len(coming) < count and (window := next(rest, None)) is not None:
                 coming.append((window, threads.submit(read, window)))
             if not coming:
                 return

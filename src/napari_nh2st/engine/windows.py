@@ -17,6 +17,8 @@ Bools = npt.NDArray[np.bool_]
 
 # Entries a side of an empty square that is worth a look for cuts that free it.
 HOLE = 8
+# Windows whose order counts for how soon threads side by side are done.
+LAST = 8
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,19 @@ class Window:
         """Rows and columns of it in an array that begins at this entry."""
         return slice(self.top - top, self.bottom - top), slice(self.left - left, self.right - left)
 
-    def halves(self) -> tuple[Window, Window]:
-        """Cut across the longer side."""
+    def halves(self, block: int = 1) -> tuple[Window, Window]:
+        """Cut across the longer side, between blocks of so many entries a side where that is possible."""
         rows, columns = self.shape
         if rows >= columns:
-            middle = self.top + rows // 2
+            middle = _middle(self.top, self.bottom, block)
             return Window(self.top, self.left, middle, self.right), Window(middle, self.left, self.bottom, self.right)
-        middle = self.left + columns // 2
+        middle = _middle(self.left, self.right, block)
         return Window(self.top, self.left, self.bottom, middle), Window(self.top, middle, self.bottom, self.right)
+
+
+def _middle(first: int, end: int, block: int) -> int:
+    between = round((first + end) / 2 / block) * block
+    return between if block > 1 and first < between < end else (first + end) // 2
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,21 @@ def cover(wanted: IntArray, rules: Rules) -> list[Window]:
     mask, origin = _mask_of(wanted)
     out = _cut(mask, origin, rules)
     return sorted(out, key=lambda w: (w.top, w.left))
+
+
+def evened(windows: Sequence[Window], rules: Rules, threads: int) -> list[Window]:
+    """Halve a window that is more than a thread's share of the work, and put the larger of the last ones first.
+
+    Otherwise a small section is one large window and some small ones, and one thread has nothing left to do.
+    """
+    out = list(windows)
+    while out:
+        largest = max(out, key=rules.cost)
+        if threads * rules.cost(largest) <= sum(map(rules.cost, out)) or max(largest.shape) <= 2 * rules.block:
+            break
+        at = out.index(largest)
+        out[at : at + 1] = largest.halves(rules.block)
+    return out[:-LAST] + sorted(out[-LAST:], key=rules.cost, reverse=True)
 
 
 def touched(windows: Sequence[Window], wanted: IntArray) -> list[Window]:
