@@ -45,14 +45,7 @@ class Command:
         return self.report.with_suffix(".log")
 
     def begin(self, *where: object) -> None:
-        words = [
-            "evaluate",
-            self.samples,
-            "--protocol",
-            "S1:S2;S2:S1",
-            "--models",
-            "encoder-ridge,nh2st-kernel,nh2st-context",
-        ]
+        words = ["evaluate", self.samples, "--protocol", "S1:S2", "--models", "colour-ridge,encoder-ridge,nh2st-kernel"]
         words += ["--seeds", "0,1", "--config", self.samples.with_name("settings.yaml"), "--out", self.report]
         words += ["--device", "cpu", "--precision", "fp32", *where]
         with self.log.open("ab") as log:
