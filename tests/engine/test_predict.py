@@ -195,7 +195,7 @@ def test_cancel_takes_effect_inside_a_block(slide, context):
 
     with pytest.raises(Cancelled):
         predict_places(slide, context, places, options(slide, cancelled=third_question))
-    assert len(calls) == 4
+    assert 4 <= len(calls) <= 6  # on several cores both threads ask, and each once in vain
     predict_places(slide, context, places.select(np.arange(2)), options(slide))  # the hooks are gone
 
 
