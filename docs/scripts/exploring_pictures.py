@@ -97,9 +97,26 @@ def measured(window: Window) -> None:
     window.bring(section)
 
 
+def anchors(window: Window) -> None:
+    section = window.dock.folds["Measured"].open()
+    if section.comparison is None:
+        measured(window)
+    part = section.anchors
+    part.which.setCurrentIndex(2)
+    part.button.click()
+    wait(lambda: section.summary.text().startswith(f"S{SECTIONS[0]}, corrected map"))
+    part.propose.click()
+    wait(lambda: not part.placed.isHidden())
+    window.bring(part)
+
+
 def regions(window: Window) -> None:
+    part = window.dock.folds["Measured"].open().anchors
+    if part.box.isChecked():
+        part.box.click()
+        part.remove.click()
     for layer in list(window.viewer.layers):
-        if "measured" in layer.name:
+        if "measured" in layer.name or "corrected" in layer.name:
             window.viewer.layers.remove(layer)
     shown, section = window.dock.workspace.map, window.only("Regions")
     height, width = np.array(shown.slide["shape"]) * shown.slide["mpp"]
@@ -190,6 +207,7 @@ def models(window: Window) -> None:
 STATES = {
     "genes": genes,
     "measured": measured,
+    "anchors": anchors,
     "regions": regions,
     "context": context,
     "trust": trust,

@@ -303,7 +303,7 @@ def correct(prediction: Prediction, at: Prediction, anchors: Anchors) -> Correct
     residuals = (anchors.values - predicted) / unit
     noise = np.sqrt(np.median(anchors.depth) / anchors.depth)
     shift = residuals.sum(axis=0) / (len(anchors) + SHIFT)
-    process = _Process(similar, noise, residuals - shift)
+    process = ResidualProcess(similar, noise, residuals - shift)
     agreement = _agreement(anchors.values, predicted, unit * process.left_out(residuals), unit, residuals)
     left, sizes, right = np.linalg.svd(process.weights(), full_matrices=False)
     rank = min(_RANK, max(1, int((sizes > 1e-6 * sizes[0]).sum())))
@@ -320,7 +320,7 @@ def _units(card: Card, rows: Sequence[int], values: F32) -> FloatArray:
     return np.asarray(np.maximum(known, 1e-3), dtype=np.float64)
 
 
-class _Process:
+class ResidualProcess:
     """The Gaussian process of the residuals' principal directions, its noise averaged by evidence.
 
     Parameters

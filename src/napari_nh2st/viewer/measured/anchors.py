@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import FloatArray, IntArray, TileSet
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.kit.phrases import count
-from napari_nh2st.viewer.layers.roles import Kind, change_role, kind_of
+from napari_nh2st.viewer.layers.roles import Kind, change_role, fingerprint_of
 from napari_nh2st.viewer.layers.spots import SpotsLayer
 from napari_nh2st.viewer.measured.messages import (
     ALL_USED,
@@ -30,9 +30,6 @@ from napari_nh2st.viewer.measured.messages import (
 from napari_nh2st.viewer.predict.region import drawn_region
 from napari_nh2st.viewer.predict.workspace import NO_MAP, Workspace
 from napari_nh2st.viewer.state.predicted_map import PredictedMap
-
-if TYPE_CHECKING:
-    from napari.layers import Shapes
 
 _RING_UM = 100.0  # across: a spot of Spatial Transcriptomics
 
@@ -255,26 +252,29 @@ class AnchorsPresenter:
         self._view.work.start("Correcting what was predicted since", work, add, self.update)
 
     def _in_regions(self, spots: Anchors) -> IntArray:
-        """Return the positions of the spots in the regions that are drawn on the slide.
+        """Return the positions of the spots in the shapes that are drawn on the slide; in selected ones, if any are.
 
         Raises
         ------
         Nh2stError
-            If no region is drawn there.
+            If none is drawn there.
         """
+        from napari.layers import Shapes
+
         slide_layer = self._workspace.state.slide_layer
-        drawn: list[Shapes] = [
+        drawn = [
             layer
             for layer in self._workspace.viewer.layers
-            if kind_of(layer) is Kind.REGIONS and layer.metadata and len(layer.data)
+            if isinstance(layer, Shapes) and layer.visible and fingerprint_of(layer) in (None, self._fingerprint)
         ]
-        if slide_layer is None or not drawn:
+        if slide_layer is None or not any(len(layer.data) for layer in drawn):
             raise Nh2stError(NO_REGION)
         places = TileSet.at(spots.centres, scale=1.0, pitch=1)
         inside = np.zeros(len(spots), dtype=bool)
         for layer in drawn:
-            chosen = drawn_region(layer, slide_layer).select(places).centres
-            inside |= (spots.centres[:, None] == chosen).all(axis=2).any(axis=1)
+            if len(layer.data):
+                chosen = drawn_region(layer, slide_layer).select(places).centres
+                inside |= (spots.centres[:, None] == chosen).all(axis=2).any(axis=1)
         return np.flatnonzero(inside)
 
     def _base(self) -> PredictedMap | None:
@@ -345,16 +345,18 @@ class AnchorsPresenter:
         if proposal is None or self._workspace.state.slide_layer is None:
             return
         key = "numbers: where to measure next, the most telling first"
-        self._draw(self.places, proposal.places.centres, "where to measure next", key, numbered=True)
-        assert self.places.layer is not None
-        self.places.layer.features = proposal.table().reset_index()
+        table = {str(name): column.tolist() for name, column in proposal.table().reset_index().items()}
+        self._draw(self.places, proposal.places.centres, "where to measure next", key, table)
 
-    def _draw(self, layer: SpotsLayer, centres: FloatArray, title: str, key: str, *, numbered: bool = False) -> None:
+    def _draw(
+        self, layer: SpotsLayer, centres: FloatArray, title: str, key: str, table: dict[str, Any] | None = None
+    ) -> None:
         slide_layer, slide = self._workspace.state.slide_layer, self._workspace.slide
         mpp = float((slide and slide.mpp) or 1.0)
-        layer.create(centres, _RING_UM / mpp, slide_layer, mpp, title, numbered=numbered)
+        layer.create(centres, _RING_UM / mpp, slide_layer, mpp, title, numbered=table is not None)
+        layer.colour("transparent", "", title, table or {}, ((key, None),))
         assert layer.layer is not None
-        change_role(layer.layer, legend=((key, None),), provenance={"what": title})
+        change_role(layer.layer, provenance={"what": title, "key": key})
 
 
 def _at(prediction: Prediction, rows: IntArray) -> Prediction:
