@@ -45,7 +45,14 @@ def visium_sample(folder):
     return Sample("S", "P", folder / "i.tif", folder / "V", "visium")
 
 
-WRITERS = {"st-tsv": st_tsv, "h5ad": h5ad, "visium": visium_sample}
+def spots_csv(folder, **more):
+    table = pd.DataFrame(np.arange(24).reshape(6, 4) + 1, columns=GENES)
+    places = {"place": range(1, 7), "x_px": np.arange(6) * 100.5, "y_px": np.arange(6) * 10.0, "spread": 0.5}
+    pd.DataFrame({**places, **table, **more}).to_csv(folder / "few.csv", index=False)
+    return Sample("S", "P", folder / "i.tif", folder / "few.csv", "spots-csv")
+
+
+WRITERS = {"st-tsv": st_tsv, "h5ad": h5ad, "visium": visium_sample, "spots-csv": spots_csv}
 
 
 @pytest.mark.parametrize("name", FORMATS)

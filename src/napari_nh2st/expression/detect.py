@@ -11,9 +11,10 @@ from napari_nh2st.expression.visium import visium_folder
 from napari_nh2st.reading import read_head
 
 _TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
+_PLACES = {"x_px", "y_px"}
 _POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
 _BESIDE = ("{}_selection", "{}-selection", "{}_spots", "{}_positions", "spot_data-selection-{}")
-WANTED = "a Visium folder (outs), an .h5ad file, or a table of counts (.tsv, .tsv.gz)"
+WANTED = "a Visium folder (outs), an .h5ad file, a table of counts (.tsv, .tsv.gz), or one of spots (.csv: x_px, y_px)"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
         return MeasurementFiles(
             folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder
         )
+    if path.suffix.lower() == ".csv" and _PLACES.issubset(_header(path)):
+        return MeasurementFiles(path.stem, "spots-csv", path)
     if path.suffix.lower() == ".h5ad":
         return MeasurementFiles(path.stem, "h5ad", path)
     raise SampleError(f"{path.name} is not a measurement that can be read: give {WANTED}")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
+from napari_nh2st.expression.spot_csv import numbers, read_spot_csv
 from napari_nh2st.expression.visium import read_visium
 from napari_nh2st.reading import read_frame, reason
 
@@ -154,7 +154,7 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
             f"{expression.name} and {spots.name} share no spot ({' and '.join(examples)}): write them alike"
         )
     lost = len(table) - len(shared)
-    counts, position = sp.csr_matrix(_numbers(table.loc[shared], expression)), positions.loc[shared]
+    counts, position = sp.csr_matrix(numbers(table.loc[shared], expression)), positions.loc[shared]
     genes = columns.genes([str(name) for name in table.columns], {})
     names = [str(name) for name in shared]
     data = Counts(counts.data, counts.indices, counts.indptr, names, genes.symbols, ids=genes.ids).to_anndata()
@@ -167,19 +167,6 @@ def _read_st_tsv(expression: Path, spots: Path | None) -> ad.AnnData:
         data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} spots of {expression.name} have no position, and are left out"]
     _assert_joined(data, table, positions)
     return data
-
-
-def _numbers(table: pd.DataFrame, file: Path) -> npt.NDArray[np.float32]:
-    """Return counts (spots, genes); refuse what are no numbers."""
-    import pandas as pd
-
-    for name in table.columns:
-        column = table[name]
-        if column.dtype.kind not in "iufb":
-            odd = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-            word = one_line(odd.iloc[0] if len(odd) else "text", 40)
-            raise SampleError(f"{file.name}: {word!r} is not a count (of {one_line(name, 40)})")
-    return table.to_numpy(dtype=np.float32)
 
 
 def _positions(file: Path) -> pd.DataFrame:
@@ -228,5 +215,6 @@ def _read_h5ad(expression: Path, spots: Path | None) -> ad.AnnData:
 FORMATS: dict[str, ExpressionFormat] = {
     "st-tsv": ExpressionFormat(_read_st_tsv, True, "Spatial Transcriptomics TSV of counts and a selection file"),
     "h5ad": ExpressionFormat(_read_h5ad, False, 'AnnData with obsm["spatial"], as scanpy and HEST write it'),
+    "spots-csv": ExpressionFormat(read_spot_csv, False, "a table of spots: x_px, y_px and a column for each gene"),
     "visium": ExpressionFormat(read_visium, False, "the folder outs that Space Ranger writes"),
 }

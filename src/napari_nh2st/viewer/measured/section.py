@@ -27,7 +27,7 @@ from napari_nh2st.viewer.measured.scatter import Scatter
 from napari_nh2st.viewer.measured.view import GeneDots, Offer
 from napari_nh2st.viewer.predict.workspace import Workspace
 
-_FILTER = "measurements (*.h5ad *.tsv *.tsv.gz *.txt *.txt.gz *.h5);;all files (*)"
+_FILTER = "measurements (*.h5ad *.csv *.tsv *.tsv.gz *.txt *.txt.gz *.h5);;all files (*)"
 _COLOUR_MS = 40
 
 
