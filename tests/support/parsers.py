@@ -249,6 +249,15 @@ POSITIONS = b"""x\ty\tnew_x\tnew_y\tpixel_x\tpixel_y
 """
 
 
+SPOTS = b"place,x_px,y_px,total_counts,ERBB2,KRT8\n1,100.5,200,900,3,0\n2,300,200,70,0,5\n"
+
+
+def _spots(path: Path) -> object:
+    from napari_nh2st.expression import Sample, read_expression
+
+    return read_expression(Sample("S", "P", path, path, "spots-csv"))
+
+
 def _st(which: str) -> Callable[[Path], tuple[bytes, Read]]:
     def prepare(folder: Path) -> tuple[bytes, Read]:
         from napari_nh2st.expression import Sample, read_expression
@@ -527,6 +536,7 @@ PARSERS: dict[str, Parser] = {
     "sample sheet": Parser(_file("s.csv", _sheet, SHEET)),
     "table of counts": Parser(_st("counts")),
     "table of positions": Parser(_st("positions")),
+    "table of spots": Parser(_file("s.csv", _spots, SPOTS)),
     "Visium positions": Parser(_visium("tissue_positions*.csv")),
     "Visium scale factors": Parser(_visium("scalefactors_json.json"), mutated_json_file),
     "gene names": Parser(_file("n.tsv", _names, b"symbol\talias_symbol\tensembl_gene_id\nERBB2\tHER2|NEU\tENSG1\n")),
