@@ -115,7 +115,7 @@ def _any_layer(kind: Kind, fingerprint: str | None = "f" * 8) -> Image | Labels 
     metadata = {KEY: Role(kind=kind, fingerprint=fingerprint)}
     if kind in (Kind.TISSUE, Kind.DOMAINS):
         return Labels(np.zeros((2, 2), np.uint8), name=kind.value, metadata=metadata)
-    if kind in (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS):
+    if kind in (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS, Kind.ANCHORS, Kind.NEXT):
         return Points(np.zeros((1, 2)), name=kind.value, metadata=metadata)
     if kind is Kind.REGIONS:
         return Shapes(name=kind.value, metadata=metadata)
