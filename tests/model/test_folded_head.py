@@ -13,6 +13,7 @@ from napari_nh2st.model.folded_head import FoldedHead
 from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.linear import linear
 from napari_nh2st.model.nh2st import build
+from napari_nh2st.model.stain import STAIN_FEATURES
 
 DIM, HIDDEN, RANK, LANDMARKS = 24, 12, 6, 20
 
@@ -29,6 +30,8 @@ def net_of(**more):
                 module.bias.normal_()
         net.head.image_graph.conv1.bias.normal_()
         net.head.image_graph.conv2.bias.normal_()
+        if net.inputs is not None:
+            net.inputs.fit(torch.randn(60, net.embedding_dim) * 2 + 1, STAIN_FEATURES)
         if net.kernel_head is not None:
             net.kernel_head.mean.normal_()
             net.kernel_head.std.uniform_(0.2, 2)  # some numbers are clipped
@@ -52,8 +55,8 @@ def neighbourhoods(net, cells=30, places=40):
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"kernel_on": "stain"}, {"neighbours": False}, {"landmarks": 0, "kernel_rank": 0}],
-    ids=["kernel on both", "kernel on stain", "target alone", "no kernel"],
+    [{}, {"kernel_on": "stain"}, {"neighbours": False}, {"landmarks": 0, "kernel_rank": 0}, {"columns": 7}],
+    ids=["kernel on both", "kernel on stain", "target alone", "no kernel", "main directions and stain"],
 )
 @pytest.mark.parametrize("index", [torch.int32, torch.int64])
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture, Card
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.data import batches
-from napari_nh2st.training.data.batches import spots_a_step
+from napari_nh2st.training.data.batches import embedded_a_step
 from napari_nh2st.training.data.embedded import EmbeddedSection
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.spot_batches import HELD_OUT_AT_ONCE, targets_in_parts
@@ -85,7 +85,7 @@ def score(section: Section, embedded: EmbeddedSection, folder, **settings) -> fl
 @pytest.mark.parametrize("spots", [200, 2000])
 def test_the_defaults_are_about_as_good_as_the_best_of_a_small_grid(tmp_path, spots):
     section, embedded = tissue(spots)
-    batch, rate = spots_a_step(int((~section.held_out).sum())), TrainingConfig().learning_rate
+    batch, rate = embedded_a_step(int((~section.held_out).sum())), TrainingConfig().rate
     grid = [{"learning_rate": rate * f} for f in (0.3, 3)] + [{"spots_per_step": round(batch * f)} for f in (0.5, 2)]
     default, others = score(section, embedded, tmp_path), [score(section, embedded, tmp_path, **g) for g in grid]
     told = f"default {default:.4f}, others {others}"

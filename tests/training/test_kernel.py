@@ -135,15 +135,15 @@ def test_an_artefact_does_not_run_away():
 def test_parts_are_joined_and_parted_again():
     raw, targets = data()
     model = net(40, 5)
-    split_parts(model, 0.0)
+    split_parts(model, 1.0)
     rows = fit_kernel(model, raw, targets, seed=0).columns
     learnt = torch.randn(3, 12)
     stain = model.kernel_head(torch.from_numpy(raw[:3]))
     alone = model.learnt(learnt).detach()
-    join_parts(model, KernelPart(rows, 0.8))
+    join_parts(model, KernelPart(rows, 0.8, 0.2))
     both = model.decoder(torch.cat([learnt, stain], dim=1))
     assert torch.allclose(both, 0.2 * alone + 0.8 * stain @ rows.T, atol=1e-5)
-    split_parts(model, 0.8)
+    split_parts(model, 0.2)
     assert torch.allclose(model.decoder(torch.cat([learnt, stain], dim=1)), alone, atol=1e-5)
 
 

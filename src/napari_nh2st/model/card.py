@@ -66,13 +66,13 @@ class Architecture(_Strict):
     stride: Literal[16, 32] = Field(
         default=16, description="side of a cell of the encoder's map, in model pixels; a patch is seven cells wide"
     )
-    dim: int = Field(default=256, ge=8, le=8192, description="length of the vector that stands for a place")
-    hidden: int = Field(default=256, ge=4, le=8192, description="length of the vector from which genes are decoded")
+    dim: int = Field(default=64, ge=8, le=8192, description="length of the vector that stands for a place")
+    hidden: int = Field(default=64, ge=4, le=8192, description="length of the vector from which genes are decoded")
     heads: int = Field(
         default=8, ge=1, le=512, description="attention heads; the length of a place's vector is a multiple"
     )
     dropout: float = Field(
-        default=0.5, ge=0, lt=1, description="part of the values left out in a step, against overfitting"
+        default=0.2, ge=0, lt=1, description="part of the values left out in a step, against overfitting"
     )
     landmarks: int = Field(
         default=0,
@@ -92,8 +92,23 @@ class Architecture(_Strict):
     kernel_share: float = Field(
         default=0,
         ge=0,
-        lt=1,
-        description="part of the prediction from the kernel head, set in training. Beside a dense head only",
+        le=1,
+        description="how much of the kernel head's answer is in the prediction, set in training. Beside a dense head "
+        "only",
+    )
+    learnt_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="how much of the learnt head's answer is in the prediction, set in training; when empty, what the "
+        "kernel head leaves to 1",
+    )
+    columns: int = Field(
+        default=0,
+        ge=0,
+        le=8192,
+        description="main directions of the encoder's map that the learnt head sees beside the stain, set in training; "
+        "0 is the map itself, without the stain. For a dense head only",
     )
     neighbours: bool = Field(
         default=True, description="look at the eight places round a place, too. Beside a dense head only"
@@ -138,6 +153,11 @@ class Architecture(_Strict):
     def needs(self) -> frozenset[Need]:
         """What the head needs of what is seen, beside the place itself."""
         return self.row.needs if self.neighbours else self.row.needs - {"nine"}
+
+    @property
+    def learnt_part(self) -> float:
+        """How much of the learnt head's answer is in the prediction."""
+        return 1 - self.kernel_share if self.learnt_share is None else self.learnt_share
 
     @property
     def blocks(self) -> int:

@@ -67,9 +67,12 @@ class FoldedHead:
     def __init__(self, net: NH2ST, *, half: bool = False) -> None:
         arch, head = net.arch, net.head
         assert isinstance(head, ContextHead)
-        self.channels, self.dim, self.neighbours = net.encoder.channels, arch.dim, arch.neighbours
+        self.width, self.dim, self.neighbours = net.head_width, arch.dim, arch.neighbours
         with torch.no_grad():
             self.token = _copy(head.token[0])
+            if net.inputs is not None:
+                weight, bias = self.token
+                self.token = weight @ net.inputs.project, bias + weight @ net.inputs.shift
             norm = head.token[1]
             assert isinstance(norm, nn.LayerNorm)
             self.token_norm = norm.weight.detach().clone(), norm.bias.detach().clone()
@@ -85,7 +88,7 @@ class FoldedHead:
             weight[:, arch.dim :] *= head.cross.norm.weight
             self.hidden = (weight if arch.neighbours else weight[:, : arch.dim].contiguous(), bias)
             self.last = _copy(head.to_hidden[3])
-            kernel, channels = net.kernel_head, self.channels if arch.kernel_on == "both" else 0
+            kernel, channels = net.kernel_head, net.encoder.channels if arch.kernel_on == "both" else 0
             self.kernel = None if kernel is None else FoldedKernel(kernel, channels)
 
     def prepare(self, cells: Tensor) -> PreparedCells:
@@ -103,7 +106,7 @@ class FoldedHead:
 
     def fill(self, out: PreparedCells, cells: Tensor, part: slice) -> None:
         """Prepare a part of the cells, in place."""
-        rows = linear(cells[part, : self.channels], *self.token)
+        rows = linear(cells[part, : self.width], *self.token)
         rows = F.layer_norm(rows, (self.dim,), *self.token_norm)  # (m, d)
         out.rows[part, : self.dim] = rows
         out.unit[part] = rows.norm(dim=1).clamp_(min=1e-12).reciprocal_()

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.head_inputs import HeadInputs
 from napari_nh2st.model.heads.network import HeadNetwork
 from napari_nh2st.model.heads.seen import Seen, SlideSample, Tokens
 from napari_nh2st.model.heads.table import SAMPLE_PLACES, Need
@@ -51,10 +52,10 @@ def unnormalise(images: Tensor) -> Tensor:
 class NH2ST(nn.Module):
     """The network of a card.
 
-    With a dense head, an embedding describes a place, (C + S,): pooled encoder output, and stain statistics if there is
-    a kernel head. A hidden vector then has two parts: the head's, from the encoder's part (``hidden``), and the kernel
-    head's, from the whole embedding (``kernel_rank``); the decoder reads both. With a head of patches, an embedding is
-    what the head makes of a patch's feature map.
+    With a dense head, an embedding describes a place, (C + S,): pooled encoder output, and stain statistics if a kernel
+    head or the learnt head reads them. A hidden vector then has two parts: the learnt head's (``hidden``), from the
+    encoder's part or from `HeadInputs`, and the kernel head's, from the whole embedding (``kernel_rank``); the decoder
+    reads both. With a head of patches, an embedding is what the head makes of a patch's feature map.
     """
 
     def __init__(self, arch: Architecture, n_genes: int) -> None:
@@ -65,7 +66,12 @@ class NH2ST(nn.Module):
         if arch.landmarks and self.dense:
             groups = [STAIN_FEATURES] + [self.encoder.channels] * (arch.kernel_on == "both")
             self.kernel_head = KernelHead([n * (1 + arch.neighbours) for n in groups], arch.landmarks, arch.kernel_rank)
-        self.head: HeadNetwork = arch.row.load()(arch, self.encoder.channels)
+        self.inputs: HeadInputs | None = None
+        seen = self.encoder.channels
+        if arch.columns and self.dense:
+            self.inputs = HeadInputs(self.embedding_dim, arch.columns + STAIN_FEATURES)
+            seen = arch.columns + STAIN_FEATURES
+        self.head: HeadNetwork = arch.row.load()(arch, seen)
         self.decoder = nn.Linear(arch.hidden + (arch.kernel_rank if self.has_kernel else 0), n_genes)
 
     @property
@@ -88,7 +94,16 @@ class NH2ST(nn.Module):
         """Length of an embedding."""
         if not self.dense:
             return self.arch.dim
-        return self.encoder.channels + (STAIN_FEATURES if self.has_kernel else 0)
+        return self.encoder.channels + (STAIN_FEATURES if self._with_stain else 0)
+
+    @property
+    def _with_stain(self) -> bool:
+        return self.has_kernel or self.arch.columns > 0
+
+    @property
+    def head_width(self) -> int:
+        """Numbers of an embedding that the learnt head reads, from its first on."""
+        return self.encoder.channels if self.inputs is None else self.embedding_dim
 
     def encode(self, images: Tensor) -> Tensor:
         """Encode windows, or patches for a head of patches, to embeddings.
@@ -107,13 +122,17 @@ class NH2ST(nn.Module):
         if not self.dense:
             return self.head.embed(self.encoder(images))
         learnt = self.encode_learnt(images)
-        if self.kernel_head is None:
+        if not self._with_stain:
             return learnt
         return torch.cat([learnt.float(), self.encode_stain(images)], dim=1)
 
     def encode_learnt(self, images: Tensor) -> Tensor:
-        """Like `encode` of a dense encoder, without the stain statistics: all that training by gradient needs."""
+        """Like `encode` of a dense encoder, without the stain statistics."""
         return F.avg_pool2d(self.encoder(images), 7, stride=1)
+
+    def encode_for_head(self, images: Tensor) -> Tensor:
+        """Like `encode` of a dense encoder, as far as the learnt head reads it: (B, head_width, h, w)."""
+        return self.encode_learnt(images) if self.inputs is None else self.encode(images)
 
     def encode_stain(self, images: Tensor) -> Tensor:
         """Like `encode`, the stain statistics alone: all that some kernel heads read. The encoder does not run."""
@@ -135,16 +154,16 @@ class NH2ST(nn.Module):
         return self.head.look(self._for_head(seen))
 
     def _for_head(self, seen: Seen) -> Seen:
-        """Leave the stain statistics to the kernel head, and give the head what it needs, be it of an empty slide."""
+        """Give the head what it reads of embeddings, and what else it needs, be it of an empty slide."""
         if not self.dense:
             return seen
-        seen = replace(seen, nine=seen.nine[..., : self.encoder.channels])
+        seen = replace(seen, nine=self._read(seen.nine))
         if "places" in self.needs and seen.centres is None:
             seen = replace(seen, centres=seen.nine.new_zeros((len(seen.nine), 2)))
         if "sample" not in self.needs:
             return replace(seen, sample=None, slide=None, digest=None)
         if seen.digest is None:
-            sample = SlideSample.none(SAMPLE_PLACES, self.encoder.channels) if seen.sample is None else seen.sample
+            sample = SlideSample.none(SAMPLE_PLACES, self.head_width) if seen.sample is None else seen.sample
             sample, digest = self.digest(sample.to(seen.nine.device))
             seen = replace(seen, sample=sample, digest=digest)
         if seen.slide is None:
@@ -156,8 +175,13 @@ class NH2ST(nn.Module):
 
         With both in `Seen`, places of one slide can be asked for in many batches.
         """
-        sample = sample.narrow(self.encoder.channels)
+        sample = replace(sample, embeddings=self._read(sample.embeddings))
         return sample, self.head.digest(sample)
+
+    def _read(self, embeddings: Tensor) -> Tensor:
+        """(..., C + S), or what the learnt head reads of it alone -> (..., columns) as it sees them."""
+        read = embeddings[..., : self.head_width]
+        return read if self.inputs is None else self.inputs(read)
 
     def around(self, target: Tensor, nodes: Tensor, present: Tensor) -> Tensor:
         """Put a target's description beside the mean of its neighbours', or beside its own if it has none.

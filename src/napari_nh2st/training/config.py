@@ -99,12 +99,20 @@ class TrainingConfig(BaseModel):
         "(fastest). last-blocks: the encoder's last stage learns too. everything: the whole network learns (slowest; "
         "variant paper always does this)",
     )
-    kernel_share: float = Field(
-        default=0.8,
+    kernel_share: float | None = Field(
+        default=None,
         ge=0,
         lt=1,
-        description="part of the prediction that comes from the kernel head, which is fitted in one go; the rest comes "
-        "from the trained head. 0 leaves the kernel head out; variant context only",
+        json_schema_extra={"placeholder": "auto"},
+        description="how much of the answer of the kernel head, which is fitted in one go, is in the prediction; the "
+        "learnt head learns what it leaves. When empty, or auto: all of it, and as much of the learnt head's as helps "
+        "on tissue that is left out in turn. 0 leaves the kernel head out; variant paper has none",
+    )
+    components: int = Field(
+        default=32,
+        ge=0,
+        description="main directions of the encoder's map that the learnt head sees beside the stain, where there is a "
+        "kernel head; 0 is the whole map, without the stain. For train head",
     )
     landmarks: int = Field(
         default=1024, ge=1, description="most spots that the kernel head compares with; more take longer to fit"
@@ -114,8 +122,11 @@ class TrainingConfig(BaseModel):
         default=4, ge=1, description="rounds of training; each meets every spot about once, in 30 to 1000 steps"
     )
     patience: int = Field(default=5, ge=1, description="stop after so many epochs without a better score")
-    learning_rate: float = Field(
-        default=1e-3, gt=0, description="size of a learning step; halve it if the loss jumps or becomes infinite"
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="size of a learning step; when empty, 0.003 for train head and 0.001 otherwise. Halve it if the "
+        "loss jumps or becomes infinite",
     )
     weight_decay: float = Field(default=0.05, ge=0, description="pull of all weights towards 0, against overfitting")
     window: int = Field(
@@ -147,6 +158,12 @@ class TrainingConfig(BaseModel):
         le=1,
         description="how far stain colours are varied in training, so that the model stands other stainings; 0 is not "
         "at all. With train head, in views only",
+    )
+    mixup: float = Field(
+        default=1.0,
+        ge=0,
+        description="mix each spot with another one in training, by a share from a beta distribution of this "
+        "parameter; 0 is not at all. For train head",
     )
     views: int = Field(
         default=0,
@@ -244,6 +261,21 @@ class TrainingConfig(BaseModel):
     def losses(self, architecture: Architecture) -> dict[str, dict[str, Any]]:
         """Return the objectives that a network is trained with, with their options: those chosen, or its head's."""
         return checked(architecture.row.objectives) if self.objectives is None else self.objectives
+
+    @field_validator("kernel_share", mode="before")
+    @classmethod
+    def _auto(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    @property
+    def with_kernel(self) -> bool:
+        """True if a dense head gets a kernel head beside it."""
+        return self.kernel_share != 0
+
+    @property
+    def rate(self) -> float:
+        """Largest size of a learning step."""
+        return self.learning_rate or (3e-3 if self.train == "head" else 1e-3)
 
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> TrainingConfig:

@@ -6,6 +6,7 @@ last epoch) is in its folder, whole, and a resumed run ends as an undisturbed on
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ import lightning as L
 import numpy as np
 import torch
 
+from napari_nh2st.atomic import finished_file
 from napari_nh2st.engine.descriptor_file import Key, put_descriptors
 from napari_nh2st.engine.device import choose_device
 from napari_nh2st.engine.section_descriptor import SectionDescriptor
@@ -25,6 +27,7 @@ from napari_nh2st.errors import Cancelled, Nh2stError
 from napari_nh2st.expression import Sample, read_expression, samples_of
 from napari_nh2st.model.card import Card
 from napari_nh2st.model.folder import Model, load_model, put_reference, save_card, save_model
+from napari_nh2st.reading import read_json
 from napari_nh2st.terminal import say
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
@@ -42,6 +45,8 @@ from napari_nh2st.training.run.control import RunControl, StoppedEarly
 from napari_nh2st.training.run.cross_fit import HeldOutSpots, cross_fit, predict_held_out
 from napari_nh2st.training.run.finished_run import FinishedRun
 from napari_nh2st.training.run.held_out_reporter import HeldOutReporter
+from napari_nh2st.training.run.learnt_share import STAGE as SHARE_STAGE
+from napari_nh2st.training.run.learnt_share import choose_share, chooses_share, with_share
 from napari_nh2st.training.run.preparation import Preparation
 from napari_nh2st.training.run.record import RunSettings, keep_to_measurements
 from napari_nh2st.training.run.reference import describe_training
@@ -293,12 +298,37 @@ def _train(
 def _prepare(preparation: Preparation, card: Card, held_out: HeldOutSections) -> tuple[TrainingSetup, HeldOutReporter]:
     """Set up the first training, and what reports on held-out tissue meanwhile."""
     try:
+        card = with_chosen_share(preparation, card)
         setup, embedded = preparation.set_up(card), None
         if is_first_process():
             embedded = preparation.embed_held_out(setup, held_out.sections)
     except Cancelled:
         raise StoppedEarly from None
     return setup, HeldOutReporter(preparation.folder, setup, held_out, embedded)
+
+
+def with_chosen_share(preparation: Preparation, card: Card) -> Card:
+    """Put the learnt head's share on the card, chosen once a run; the card as it is where none is chosen.
+
+    Raises
+    ------
+    Cancelled
+    """
+    settings, control, file = preparation.settings, preparation.control, preparation.folder.learnt_share
+    if not chooses_share(card, settings.config):
+        return card
+    if not file.is_file():
+
+        def set_up() -> TrainingSetup:
+            L.seed_everything(settings.seed, verbose=False)
+            return preparation.set_up(card)
+
+        told = control.stage(SHARE_STAGE, "trainings")
+        share = choose_share(preparation.sections, set_up, cancelled=control.requests.should_stop, told=told)
+        with finished_file(file) as draft:
+            draft.write_text(json.dumps({"learnt_share": round(share, 3)}))
+        L.seed_everything(settings.seed, verbose=False)
+    return with_share(card, float(read_json(file, "the learnt head's share")["learnt_share"]))
 
 
 def _report_start(first: TrainingPass, resume: bool) -> None:

@@ -10,9 +10,12 @@ from napari_nh2st.model.card import Card
 from napari_nh2st.model.encoder import ResNet18
 from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.network.setup import set_up_training
+from napari_nh2st.training.data.embedded import EmbeddedSection, embed_sections
+from napari_nh2st.training.network.setup import TrainingSetup, set_up_training
 from napari_nh2st.training.network.starting_point import StartingPoint
+from napari_nh2st.training.pretraining.on_sections import pretrain_on_sections
 from napari_nh2st.training.run.aside import train_aside
+from napari_nh2st.training.run.learnt_share import choose_share, chooses_share, with_share
 from napari_nh2st.training.sections.section import Section
 
 
@@ -54,6 +57,22 @@ def train_sections(
     """
     L.seed_everything(seed, verbose=False)
     start = StartingPoint(encoder=encoder)
-    setup = set_up_training(sections, card, config, seed, start=start, cancelled=cancelled)
+    seen: list[EmbeddedSection] = []
+
+    def embed(net: NH2ST, card: Card) -> list[EmbeddedSection]:
+        seen[:] = seen or embed_sections(net, sections, card, config, seed, cancelled=cancelled)
+        return seen
+
+    def set_up(card: Card) -> TrainingSetup:
+        return set_up_training(sections, card, config, seed, start=start, embed=embed, cancelled=cancelled)
+
+    if chooses_share(card, config):
+        if start.encoder is None and config.pretrain_steps and config.encoder_start is None:  # once for all trainings
+            start = StartingPoint(
+                encoder=pretrain_on_sections(sections, card.architecture, config, seed, cancelled=cancelled)
+            )
+        card = with_share(card, choose_share(sections, lambda: set_up(card), cancelled=cancelled))
+        L.seed_everything(seed, verbose=False)
+    setup = set_up(card)
     train_aside(setup, cancelled)
     return setup.finish(), setup.card

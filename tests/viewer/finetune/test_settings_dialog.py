@@ -98,7 +98,7 @@ def test_the_file_is_opened_with_every_setting(opened, qtbot, run: Path) -> None
     assert opened.files == [run / "settings.yaml"]
     assert opened.results == [1]
     assert "patience: 9\n" in opened.files[0].read_text()
-    assert "learning_rate: 0.001\n" in opened.files[0].read_text()
+    assert "weight_decay: 0.05\n" in opened.files[0].read_text()
 
 
 @pytest.mark.pyqt6

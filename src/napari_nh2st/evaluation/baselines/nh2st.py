@@ -114,7 +114,7 @@ def kernel_alone(fitting: Fitting) -> Predict:
         )
         if setup.kernel is None:
             raise Nh2stError("the settings leave the kernel head out: compare without the models that need it")
-        net = replace(setup, kernel=replace(setup.kernel, share=1.0)).finish()
+        net = replace(setup, kernel=replace(setup.kernel, share=1.0, learnt=0.0)).finish()
     return _predictor(fitting, net, setup.card)
 
 

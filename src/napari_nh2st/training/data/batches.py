@@ -21,6 +21,11 @@ def spots_a_step(spots: int) -> int:
     return int(np.clip(round(16 * (spots / 500) ** 0.5), 12, 256))
 
 
+def embedded_a_step(spots: int) -> int:
+    """Choose the embedded targets of an optimiser step: 128 for 500 spots. Many are cheap, and contrast needs them."""
+    return int(np.clip(round(128 * (spots / 500) ** 0.5), 32, 512))
+
+
 def windows_a_step(spots: int, each: float) -> int:
     """Choose the windows that hold so many targets: an even number, so that two threads take as many each."""
     return max(2, 2 * round(spots / each / 2))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from napari_nh2st.model.card import Card
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.data.batches import Batches, StepPlan, spots_a_step, windows_a_step
+from napari_nh2st.training.data.batches import Batches, StepPlan, embedded_a_step, spots_a_step, windows_a_step
 from napari_nh2st.training.data.embedded import EMBED_WINDOW, EmbeddedSection
 from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.spot_batches import SpotBatches, targets_in_parts
@@ -38,6 +38,8 @@ class SectionDataModule(L.LightningDataModule):
     seed : int
     embedded : sequence of EmbeddedSection, optional
         One for each section, where the head alone is trained.
+    lessons : sequence of Section, optional
+        The same sections with the labels that are learnt, where those are not what was measured.
 
     Attributes
     ----------
@@ -58,9 +60,11 @@ class SectionDataModule(L.LightningDataModule):
         seed: int,
         *,
         embedded: Sequence[EmbeddedSection] | None = None,
+        lessons: Sequence[Section] | None = None,
     ) -> None:
         super().__init__()
         self.sections, self.card, self.scale = list(sections), card, scale
+        self.lessons = self.sections if lessons is None else list(lessons)
         self.config, self.seed = config, seed
         self.embedded = None if embedded is None else list(embedded)
         self.epoch, self.parts, self.scored = 0, 1, False
@@ -69,9 +73,10 @@ class SectionDataModule(L.LightningDataModule):
     @property
     def batch_size(self) -> int:
         """Spots that one process draws for a step where they are embedded; windows otherwise."""
-        config, spots = self.config, spots_a_step(sum(int((~s.held_out).sum()) for s in self.sections))
+        config, learnt = self.config, sum(int((~s.held_out).sum()) for s in self.sections)
         if self.embedded is not None:
-            return config.spots_per_step or spots
+            return config.spots_per_step or embedded_a_step(learnt)
+        spots = spots_a_step(learnt)
         each = sum(spots_a_window(s, config.window) for s in self.sections) / len(self.sections)
         return config.windows_per_step or windows_a_step(spots, each)
 
@@ -80,8 +85,8 @@ class SectionDataModule(L.LightningDataModule):
         config = self.config
         step = StepPlan(self.batch_size, self.seed, config.devices * config.nodes, self.parts)
         if self.embedded is not None:
-            return SpotBatches(self.sections, self.embedded, self._cutter, step)
-        return WindowBatches(self.sections, self._cutter, self.card, config.window, step)
+            return SpotBatches(self.lessons, self.embedded, self._cutter, step)
+        return WindowBatches(self.lessons, self._cutter, self.card, config.window, step)
 
     def inner(self) -> list[tuple[int, Any]]:
         """Return the number of each section, and its spots that choose the epoch, as windows or as targets."""

@@ -40,7 +40,7 @@ class EmbeddedSection:
     plain : (n, 9, C + S) float32
         Of the tissue as it is.
     views : (K, n, 9, C) float16
-        Of the tissue turned, mirrored and in other colours, K times; without stain statistics.
+        Of the tissue turned, mirrored and in other colours, K times: as much of it as the learnt head reads.
     centres : (n, 2) float32
         (x, y) of the spots on the slide, µm.
     sample : SlideSample or None
@@ -76,14 +76,14 @@ def embed_spots(
     Parameters
     ----------
     vary : Variation, optional
-        Encode varied tissue, without its stain statistics: (k, 9, C).
+        Encode varied tissue, as far as the learnt head reads it: (k, 9, C) or (k, 9, C + S).
     for_kernel : bool
         Only what the kernel head reads: (k, 9, S) if that is the stain statistics alone.
     """
     cutter = WindowCutter(LabelScale.none(section.labels.shape[1]))
     width, encode = net.embedding_dim, net.encode
     if vary is not None:
-        width, encode = net.encoder.channels, net.encode_learnt
+        width, encode = net.head_width, net.encode_for_head
     elif for_kernel and net.arch.kernel_on == "stain":
         width, encode = STAIN_FEATURES, net.encode_stain
     out = torch.zeros((len(section.labels), 9, width))
@@ -108,7 +108,7 @@ def embed_sample(net: NH2ST, section: Section, card: Card, *, device: torch.devi
     """Encode the sample of a section's slide as the engine does, on the processor afterwards: (1, places, C)."""
     before, side = sample_window(card)
     centres, count = section.sample.centres, len(section.sample.centres)
-    out = SlideSample.none(SAMPLE_PLACES, net.encoder.channels)
+    out = SlideSample.none(SAMPLE_PLACES, net.head_width)
     cell = before // net.arch.stride - 3
     training, home = net.training, next(net.parameters()).device
     net.to(device).eval()
@@ -116,7 +116,7 @@ def embed_sample(net: NH2ST, section: Section, card: Card, *, device: torch.devi
         for start in range(0, count, SAMPLED_AT_ONCE):
             some = range(start, min(start + SAMPLED_AT_ONCE, count))
             pixels = np.stack([_sample_pixels(section, i, before, side) for i in some])
-            maps = net.encode_learnt(normalise(torch.from_numpy(pixels).to(device)))  # (k, C, h, w)
+            maps = net.encode_for_head(normalise(torch.from_numpy(pixels).to(device)))  # (k, C, h, w)
             out.embeddings[0, some.start : some.stop] = maps[:, :, cell, cell].float().cpu()
     net.to(home).train(training)
     out.present[0, :count] = True
@@ -155,7 +155,7 @@ def embed_sections(
     Cancelled
     """
     device = choose_device(config.device)
-    size = sum(len(s.labels) for s in sections) * 9 * net.encoder.channels * 2
+    size = sum(len(s.labels) for s in sections) * 9 * net.head_width * 2
     views = min(config.views, MAX_VIEWS_BYTES // max(size, 1))
     out = []
     for i, section in enumerate(sections):
@@ -167,7 +167,7 @@ def embed_sections(
             vary = Variation(np.random.default_rng([seed, 6, i, view]), config.stain_jitter) if view else None
             views_seen.append(embed_spots(net, section, spots, card, device=device, vary=vary))
             progress(i * (views + 1) + view + 1, len(sections) * (views + 1))
-        none = torch.zeros((0, len(spots), 9, net.encoder.channels), dtype=torch.float16)
+        none = torch.zeros((0, len(spots), 9, net.head_width), dtype=torch.float16)
         varied = torch.stack([v.half() for v in views_seen[1:]]) if views else none
         sample = embed_sample(net, section, card, device=device) if "sample" in net.needs else None
         centres = torch.from_numpy(section.micrometres(card.mpp)).float()

@@ -27,6 +27,7 @@ def origin_of(net: NH2ST, sections: Sequence[Section], card: Card, config: Train
     for tensor in net.encoder.state_dict().values():
         weights.update(tensor.cpu().numpy().tobytes())
     geometry = f"{card.mpp} {card.pitch} {card.architecture.landmarks > 0} {config.views} {config.stain_jitter}"
+    geometry += " stain in views" * (card.architecture.columns > 0)
     geometry += " with the slide's sample" * ("sample" in net.needs)
     slides = " ".join(f"{s.fingerprint}/{len(s.labels)}" for s in sections)
     return f"{weights.hexdigest()} {geometry} {slides}"

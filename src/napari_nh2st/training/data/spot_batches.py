@@ -63,7 +63,7 @@ def targets_of(
     spots: npt.NDArray[np.int64],
     view: npt.NDArray[np.int64] | None = None,
 ) -> Targets:
-    """Make targets of spots: of the tissue as it is, or for training (without stain statistics) in these views."""
+    """Make targets of spots: of the tissue as it is, or in these views as far as the learnt head reads it."""
     known, labels = cutter.labels(section, spots)
     at = torch.from_numpy(spots)
     embeddings = embedded.plain[at]

@@ -12,6 +12,8 @@ from napari_nh2st.training.data.batches import FEWEST_STEPS, MOST_STEPS
 from napari_nh2st.training.data.embedded import MAX_VIEWS_BYTES
 from napari_nh2st.training.estimate.estimate import Estimate
 from napari_nh2st.training.estimate.timing_probe import TimingProbe, window_pixels
+from napari_nh2st.training.run.cross_fit import MOST_TRAININGS
+from napari_nh2st.training.run.learnt_share import STAGE as SHARE_STAGE
 from napari_nh2st.training.run.reference import MOST_TILES
 from napari_nh2st.training.sections.section import FloatArray
 
@@ -36,6 +38,7 @@ def forecast(probe: TimingProbe, config: TrainingConfig) -> Estimate:
         "reading": probe.starting + probe.read * sections + probe.load * crops,
         "pretraining the encoder": _encoders(probe, config) * probe.pretrain * config.pretrain_steps,
         "looking at the tissue": _looking(probe, config),
+        SHARE_STAGE: _shares(probe, config, steps),
         "training": probe.opening + probe.step * steps + _scoring(probe, config) * config.epochs,
         "training on the held-out blocks too": (probe.opening + probe.step * again) if again else 0.0,
         "scoring beside simpler models": _describing(probe) + _simpler(probe),
@@ -61,6 +64,14 @@ def crop(spots: FloatArray, card: Card) -> float:
 def _steps(probe: TimingProbe, config: TrainingConfig, spots: float) -> int:
     an_epoch = round(spots / probe.each / probe.batch / (config.devices * config.nodes))
     return int(np.clip(an_epoch, FEWEST_STEPS, MOST_STEPS)) * config.epochs
+
+
+def _shares(probe: TimingProbe, config: TrainingConfig, steps: int) -> float:
+    """Train without each part of the tissue in turn, to choose the learnt head's share."""
+    if not probe.described or probe.trained != "head" or config.kernel_share is not None:
+        return 0.0
+    sections = len(probe.train)
+    return min(MOST_TRAININGS, MOST_TRAININGS if sections == 1 else sections) * (probe.opening + probe.step * steps)
 
 
 def _windows(sections: Sequence[FloatArray], card: Card, part: float = 1.0) -> tuple[int, int]:

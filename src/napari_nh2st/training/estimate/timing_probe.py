@@ -22,7 +22,7 @@ from napari_nh2st.model.folder import Model
 from napari_nh2st.model.nh2st import build
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.config import Train, TrainingConfig
-from napari_nh2st.training.data.batches import spots_a_step, windows_a_step
+from napari_nh2st.training.data.batches import embedded_a_step, spots_a_step, windows_a_step
 from napari_nh2st.training.data.embedded import EMBED_WINDOW, EmbeddedSection, embed_sample, embed_spots
 from napari_nh2st.training.data.windows import grid, spots_a_window
 from napari_nh2st.training.network.setup import set_up_training
@@ -219,7 +219,7 @@ def _work(
     dense = card.architecture.row.dense
     trained: Train = config.train if dense else "everything"
     pretrains = dense and base is None and config.encoder_start is None and config.pretrain_steps > 0
-    embeds = dense and (trained == "head" or config.kernel_share > 0)
+    embeds = dense and (trained == "head" or config.with_kernel)
     return TimingProbe(card, choose_device(config.device), trained, pretrains, embeds, *spots)
 
 
@@ -245,10 +245,11 @@ def _load(probe: TimingProbe, train: Sequence[Sample], counts: Sequence[Any]) ->
 
 
 def _settle_batch(probe: TimingProbe, section: Section, config: TrainingConfig) -> None:
-    spots = spots_a_step(round(sum(map(len, probe.train)) * probe.learnt(config)))
+    learnt = round(sum(map(len, probe.train)) * probe.learnt(config))
     if probe.trained == "head":
-        probe.batch = config.spots_per_step or spots
+        probe.batch = config.spots_per_step or embedded_a_step(learnt)
     else:
+        spots = spots_a_step(learnt)
         probe.each = spots_a_window(section, config.window)
         probe.batch = config.windows_per_step or windows_a_step(spots, probe.each)
 
@@ -258,8 +259,8 @@ def _embed(probe: TimingProbe, part: Section, config: TrainingConfig) -> Embedde
     if not probe.embeds:
         return None
     arch = probe.card.architecture
-    if config.kernel_share > 0:
-        arch = arch.model_copy(update={"landmarks": 1, "kernel_rank": 1, "kernel_share": config.kernel_share})
+    if config.with_kernel:
+        arch = arch.model_copy(update={"landmarks": 1, "kernel_rank": 1, "kernel_share": 0.5})
     net = build(arch, len(probe.card.genes))
     if net.kernel_head is not None:
         probe.described = len(net.kernel_head.mean)
@@ -273,7 +274,7 @@ def _embed(probe: TimingProbe, part: Section, config: TrainingConfig) -> Embedde
         peaks.append(memory_mb(probe.device)[1])
     probe.embed /= pixels[1]
     probe.slope = (peaks[1] - peaks[0]) / max(pixels[1] - pixels[0], 1)
-    none = torch.zeros((0, len(centres), 9, net.encoder.channels), dtype=torch.float16)
+    none = torch.zeros((0, len(centres), 9, net.head_width), dtype=torch.float16)
     sample = embed_sample(net, part, probe.card, device=probe.device) if "sample" in net.needs else None
     return EmbeddedSection(plain, none, torch.from_numpy(part.micrometres(probe.card.mpp)).float(), sample)
 

@@ -35,7 +35,7 @@ def encode_windows(net: NH2ST, windows: Sequence[Window], pixels: Tensor, most_s
 
 
 def _dense(net: NH2ST, windows: Sequence[Window], images: Tensor) -> Targets:
-    maps = net.encode_learnt(images) if net.training else net.encode(images)  # (B, C, h, w)
+    maps = net.encode_for_head(images) if net.training else net.encode(images)  # (B, C, h, w)
     last = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1], device=maps.device)
     parts = []
     for i, w in enumerate(windows):

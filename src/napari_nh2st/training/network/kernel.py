@@ -42,11 +42,14 @@ class KernelPart:
     columns : (G, rank) tensor
         Of the decoder.
     share : float
-        Of the prediction.
+        How much of its answer is in the prediction.
+    learnt : float
+        How much of the learnt head's is.
     """
 
     columns: torch.Tensor
     share: float
+    learnt: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,20 +137,23 @@ def _left_out(error: FloatArray, gram: FloatArray, basis: FloatArray, counted: F
 
 
 def join_parts(net: NH2ST, kernel: KernelPart) -> None:
-    """Make the decoder add up both parts, in place: the kernel head's share of its answer, the rest of the learnt."""
-    size, share = net.arch.hidden, kernel.share
-    with torch.no_grad():
-        net.decoder.weight[:, :size].mul_(1 - share)
-        net.decoder.bias.mul_(1 - share)
-        net.decoder.weight[:, size:] = share * kernel.columns
-
-
-def split_parts(net: NH2ST, share: float) -> None:
-    """Undo `join_parts`, in place: the learnt part answers alone, the kernel head's columns are 0."""
+    """Make the decoder add up both parts, in place: as much of each one's answer as is in the prediction."""
     size = net.arch.hidden
     with torch.no_grad():
-        net.decoder.weight[:, :size].div_(1 - share)
-        net.decoder.bias.div_(1 - share)
+        net.decoder.weight[:, :size].mul_(kernel.learnt)
+        net.decoder.bias.mul_(kernel.learnt)
+        net.decoder.weight[:, size:] = kernel.share * kernel.columns
+
+
+def split_parts(net: NH2ST, learnt: float) -> None:
+    """Undo `join_parts`, in place: the learnt part answers alone, the kernel head's columns are 0.
+
+    A learnt part without a share answers 0.
+    """
+    size, back = net.arch.hidden, 1 / learnt if learnt > 0 else 0.0
+    with torch.no_grad():
+        net.decoder.weight[:, :size].mul_(back)
+        net.decoder.bias.mul_(back)
         net.decoder.weight[:, size:] = 0
 
 
@@ -157,7 +163,7 @@ def learnt_alone(net: NH2ST, card: Card) -> NH2ST:
     if card.architecture.kernel_share:
         with torch.no_grad():
             alone.decoder.bias.sub_(mean)
-            split_parts(alone, card.architecture.kernel_share)
+            split_parts(alone, card.architecture.learnt_part)
             alone.decoder.bias.add_(mean)
     return alone
 

@@ -18,6 +18,8 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.nh2st import NH2ST
 from napari_nh2st.training.config import Train
+from napari_nh2st.training.data.mixup import mix
+from napari_nh2st.training.data.spot_weights import spot_weights
 from napari_nh2st.training.data.stain_jitter import stain_jitter
 from napari_nh2st.training.data.targets import Targets
 from napari_nh2st.training.data.windows import Window
@@ -77,6 +79,10 @@ class NH2STModule(L.LightningModule):
         super().__init__()
         self.net, self.config, self.steps = setup.net, setup.config, steps
         self.objectives = setup.objectives
+        mixes = setup.embedded is not None and setup.card.target.loss == "squared-error"
+        self.mixup = setup.config.mixup if mixes else 0.0
+        each = [torch.from_numpy(spot_weights(s, setup.config.weigh_spots)).float() for s in setup.sections]
+        self.weights = nn.utils.rnn.pad_sequence(each, batch_first=True)  # (sections, spots)
         self.scale, self.kernel = setup.scale, setup.kernel
         self.fit = LOSSES[setup.card.target.loss](setup.card, setup.scale, setup.sections)
         self.names, self.seed = [s.name for s in setup.sections], (setup.seed, training)
@@ -95,6 +101,8 @@ class NH2STModule(L.LightningModule):
         """One step over a few windows, or over embedded spots; returns the loss and the number of targets."""
         self._seed_step(batch_idx)
         targets = self.gather(batch)  # embeddings (m, 9, C), labels (m, 9, G)
+        if self.mixup and len(targets.spots) > 1:
+            targets = mix(targets, self.mixup)
         loss, prediction = self.loss(targets)
         self._check_finite(loss, targets, prediction)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(targets.spots))
@@ -104,7 +112,8 @@ class NH2STModule(L.LightningModule):
         """Return the loss of the target's fit and what the objectives add, and the learnt head's prediction (m, G)."""
         hidden, tokens = self.net.look(targets.seen)
         prediction = self.net.learnt(hidden)
-        loss = self.fit(prediction.float(), targets.labels[:, SELF], targets.sections, targets.spots)
+        own = prediction.float(), targets.labels[:, SELF]
+        loss = self.fit(*own, targets.sections, targets.spots, self._weights(targets))
         if len(self.objectives):
             step = Step(
                 tokens, hidden, prediction, self.net.learnt, targets.labels, targets.known, targets.present,
@@ -113,6 +122,11 @@ class NH2STModule(L.LightningModule):
             for objective in self.objectives.values():
                 loss = loss + objective(step)
         return loss, prediction
+
+    def _weights(self, targets: Targets) -> Tensor:
+        """How much each target's error counts, (m,)."""
+        weights = self.weights.to(targets.spots.device)
+        return weights[targets.sections, targets.spots]
 
     def _seed_step(self, batch_idx: int) -> None:
         seed = _mixed(*self.seed, batch_idx, self.global_step, self.global_rank)
@@ -153,9 +167,8 @@ class NH2STModule(L.LightningModule):
         hidden = self.net.hidden_vectors(targets.seen)
         predicted = self.net.learnt(hidden).float()
         if self.kernel is not None:
-            share = self.kernel.share
             answer = hidden[:, self.net.arch.hidden :].float() @ self.kernel.columns.to(hidden.device).T
-            predicted = (1 - share) * predicted + share * answer
+            predicted = self.kernel.learnt * predicted + self.kernel.share * answer
         return predicted
 
     def validation_step(self, batch: tuple[int, list[Window] | list[Targets]], batch_idx: int) -> None:
@@ -200,7 +213,7 @@ class NH2STModule(L.LightningModule):
         learnt = [p for part in (self.net, self.objectives) for p in part.parameters() if p.requires_grad]
         # With mixed precision, Lightning clips no gradients of a fused optimiser.
         fused = self.trainer.precision == "32-true"
-        return one_cycle_adamw(learnt, self.config.learning_rate, self.config.weight_decay, self.steps, fused=fused)
+        return one_cycle_adamw(learnt, self.config.rate, self.config.weight_decay, self.steps, fused=fused)
 
 
 def _frozen(net: NH2ST, train: Train) -> list[nn.Module]:

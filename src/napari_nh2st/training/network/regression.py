@@ -23,9 +23,13 @@ class SquaredError(nn.Module):
     def __init__(self, card: Card, scale: LabelScale, sections: Sequence[Section]) -> None:
         super().__init__()
 
-    def forward(self, prediction: Tensor, labels: Tensor, sections: Tensor, spots: Tensor) -> Tensor:
-        """(B, G) predictions and labels, standardised; (B,) section and spot of each -> one number."""
-        return F.mse_loss(prediction, labels)
+    def forward(
+        self, prediction: Tensor, labels: Tensor, sections: Tensor, spots: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """(B, G) predictions and labels, standardised; (B,) section, spot and weight of each -> one number."""
+        if weights is None:
+            return F.mse_loss(prediction, labels)
+        return ((prediction - labels).square().mean(1) * weights).mean()
 
 
 class NegativeBinomial(nn.Module):
@@ -69,8 +73,13 @@ class NegativeBinomial(nn.Module):
         own = torch.xlogy(counts, counts.clamp(min=1e-6) / mean.clamp(min=1e-12))
         return 2 * (own - (counts + self.theta) * torch.log((counts + self.theta) / (mean + self.theta)))
 
-    def forward(self, prediction: Tensor, labels: Tensor, sections: Tensor, spots: Tensor) -> Tensor:
-        """(B, G) predictions and labels, standardised; (B,) section and spot of each -> one number."""
+    def forward(
+        self, prediction: Tensor, labels: Tensor, sections: Tensor, spots: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """(B, G) predictions and labels, standardised; (B,) section and spot of each -> one number.
+
+        Weights are not read: the distribution knows how noisy a spot of few counts is.
+        """
         f, made = prediction * self.std + self.mean, labels * self.std + self.mean
         deviance = self._deviance(f, made, self.depth[sections, spots][:, None])
         return (deviance / self.of_share).mean()

@@ -93,7 +93,7 @@ def start_from_base(net: NH2ST, base: Model, card: Card, scale: LabelScale) -> N
     net.load_state_dict(target)
     unfold_labels(net, scale)
     if base.net.has_kernel:
-        split_parts(net, base.card.architecture.kernel_share)
+        split_parts(net, base.card.architecture.learnt_part)
     unknown = torch.ones(len(card.genes), dtype=torch.bool)
     unknown[new] = False
     with torch.no_grad():

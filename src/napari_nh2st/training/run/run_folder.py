@@ -115,6 +115,11 @@ class RunFolder:
         return self.checkpoints / "encoder-again.safetensors"
 
     @property
+    def learnt_share(self) -> Path:
+        """The learnt head's share, as it was chosen."""
+        return self.checkpoints / "learnt-share.json"
+
+    @property
     def embedded(self) -> Path:
         """The sections that are trained on, as the encoder sees them."""
         return self.checkpoints / "embedded.safetensors"

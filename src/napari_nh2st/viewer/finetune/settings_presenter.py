@@ -24,6 +24,8 @@ GROUPS = {
         "windows_per_step",
         "spots_per_step",
         "weigh_spots",
+        "mixup",
+        "components",
         "views",
         "stain_jitter",
         "objectives",
