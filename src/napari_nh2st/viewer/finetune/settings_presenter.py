@@ -14,7 +14,7 @@ GROUPS = {
     "Genes": ("panel_kind", "panel", "genes", "labels"),
     "What is trained": ("train", "encoder_start", "pretrain_steps", "kernel_share", "landmarks", "gene_weight"),
     "How long": ("epochs", "patience", "learning_rate", "weight_decay", "ema"),
-    "Held out": ("inner_validation", "hold_out_sections", "hold_out_patients", "refit"),
+    "Held out": ("inner_validation", "hold_out_sections", "hold_out_patients", "refit", "intervals"),
     "Model card": ("name", "description", "tissue", "citation", "licence", "synthetic", "half"),
     "Machine": ("device", "precision", "devices", "nodes"),
     "Advanced: tissue and losses": (
