@@ -23,9 +23,11 @@ from qtpy.QtTest import QTest
 from screenshots import IMAGES, SIZE, settle, wait
 
 from napari_nh2st.demo.sheet import write_sample_sheet
+from napari_nh2st.training.config import TrainingConfig
+from napari_nh2st.training.finetune import finetune
 from napari_nh2st.viewer import launch
 
-SECTIONS = (901, 902)
+SECTIONS, TRAINED_ON = (901, 902), (903, 904)
 GENES = ("DEMO-TUMORIN", "DEMO-IMMUNIN", "DEMO-STROMIN")
 
 
@@ -204,6 +206,27 @@ def models(window: Window) -> None:
     window.bring(section)
 
 
+def intervals(window: Window) -> None:
+    """Show the intervals of a model that learns two further sections here."""
+    if window.viewer.canvas.grid.enabled:
+        window.dock.folds["Several models"].open().side.button.click()
+    window.viewer.fit_to_view()
+    sheet = write_sample_sheet(TRAINED_ON, window.folder / "train", size_mm=(2.8, 2.2))
+    model = finetune(sheet, window.folder / "run", base="demo", config=TrainingConfig(name="tuned"), progress=False)
+    window.dock.use_model(str(model))
+    window.predict()
+    shown = window.dock.workspace.map
+    tiles, known = np.flatnonzero(shown.done), shown.card.intervals
+    genes = enumerate(shown.card.genes)
+    vain = {gene: (shown.half_width(gene, tiles) >= known.spread([row])).mean() for row, gene in genes}
+    window.dock.state.request_gene(min(vain, key=lambda gene: abs(vain[gene] - 0.3)))
+    section = window.only("Trust")
+    section.intervals.button.click()
+    section.intervals.mark.click()
+    settle()
+    window.bring(section)
+
+
 STATES = {
     "genes": genes,
     "measured": measured,
@@ -214,6 +237,7 @@ STATES = {
     "several": several,
     "slides": slides,
     "models": models,
+    "intervals": intervals,
 }
 
 

@@ -118,6 +118,9 @@ def test_what_a_run_takes_follows_from_the_paces(card):
     assert forecast(apart, config).parts["pretraining the encoder"] == 120
     assert found.parts["training on the held-out blocks too"] == pytest.approx(0.7 + 0.1 * 90)
     assert found.parts["training"] == pytest.approx(0.7 + 0.1 * 90 + 3 * (0.3 + 0.1 / 3 * 60 / 10))
+    more = len(tried(card).train)  # a training without each section
+    assert found.parts["working out intervals"] == pytest.approx(more * (0.7 + 0.1 * 90), abs=0.01)
+    assert forecast(tried(card), config.model_copy(update={"intervals": False})).parts["working out intervals"] == 0
     assert found.seconds == pytest.approx(sum(found.parts.values()), abs=0.1)
 
 
@@ -262,7 +265,9 @@ def test_the_estimate_is_near_what_a_run_takes(samples, tmp_path, monkeypatch):
     steps = [row for row in rows if "train_loss" in row]
     assert found.steps == steps[-1]["step"]
     trained = steps[-1]["seconds"] - at["started"]
-    guessed = found.parts["training"] + found.parts["training on the held-out blocks too"]
+    guessed = sum(
+        found.parts[part] for part in ("training", "working out intervals", "training on the held-out blocks too")
+    )
     assert guessed / 4 < trained < guessed * 4
 
 

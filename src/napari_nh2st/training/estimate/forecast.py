@@ -40,6 +40,7 @@ def forecast(probe: TimingProbe, config: TrainingConfig) -> Estimate:
         "looking at the tissue": _looking(probe, config),
         SHARE_STAGE: _shares(probe, config, steps),
         "training": probe.opening + probe.step * steps + _scoring(probe, config) * config.epochs,
+        "working out intervals": _intervals(probe, config, spots),
         "training on the held-out blocks too": (probe.opening + probe.step * again) if again else 0.0,
         "scoring beside simpler models": _describing(probe) + _simpler(probe),
     }
@@ -74,6 +75,19 @@ def _shares(probe: TimingProbe, config: TrainingConfig, steps: int) -> float:
     return min(MOST_TRAININGS, MOST_TRAININGS if sections == 1 else sections) * (probe.opening + probe.step * steps)
 
 
+def _more_trainings(probe: TimingProbe, config: TrainingConfig) -> int:
+    """Count the trainings that only the intervals need; at most, since patients are not told apart."""
+    if not config.intervals or probe.trained != "head" or config.devices * config.nodes > 1:
+        return 0
+    return MOST_TRAININGS if len(probe.train) == 1 else min(MOST_TRAININGS, len(probe.train))
+
+
+def _intervals(probe: TimingProbe, config: TrainingConfig, spots: int) -> float:
+    """Between the trainings: further ones of the head, each without a part of the spots."""
+    count = _more_trainings(probe, config)
+    return count * (probe.opening + probe.step * _steps(probe, config, spots * (1 - 1 / count))) if count else 0.0
+
+
 def _windows(sections: Sequence[FloatArray], card: Card, part: float = 1.0) -> tuple[int, int]:
     """Count the pixels of all windows over a compact part of each section's spots, and of the largest window."""
     each = [window_pixels(np.ptp(s, axis=0) * part**0.5, card) for s in sections]
@@ -91,7 +105,11 @@ def _looking(probe: TimingProbe, config: TrainingConfig) -> float:
     if probe.trained != "head":
         return rounds * (seconds + fit)
     looks = max(1, _encoders(probe, config)) * (1 + _views(probe, config))
-    return looks * seconds + probe.embed * _windows(probe.held_out, probe.card)[0] + rounds * fit
+    return (
+        looks * seconds
+        + probe.embed * _windows(probe.held_out, probe.card)[0]
+        + (rounds + _more_trainings(probe, config)) * fit
+    )
 
 
 def _encoders(probe: TimingProbe, config: TrainingConfig) -> int:

@@ -25,6 +25,7 @@ _RUN_STATES = {
 # Stages of a run whose names in its files say less to a person.
 _STAGES = {
     "looking at the tissue": "encoding the tissue",
+    "working out intervals": "working out how far predictions are off",
     "training on the held-out blocks too": "training again, now with the held-out blocks",
     "scoring beside simpler models": "comparing with simpler models",
 }

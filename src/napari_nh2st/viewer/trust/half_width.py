@@ -104,7 +104,7 @@ class NotInformative:
         wide = intervals.half_widths(gene) >= intervals.spread(gene)
         self.image.draw(np.where(wide, np.float32(1), np.float32(np.nan)), Limits(0.0, 1.0), gene=gene)
         self.image.retitle(f"{gene} · not informative here")
-        self.image.describe(legend=not_informative_key(gene, _GREY))
+        self.image.describe(legend=not_informative_key(gene, _GREY) if wide.any() else ())
 
 
 def words_of(intervals: MapIntervals, gene: str) -> str:

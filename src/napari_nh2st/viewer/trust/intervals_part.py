@@ -23,10 +23,11 @@ class IntervalsPart(QWidget):
         self.mark = ActionBox("mark what is not informative", MARK_TIP)
         layout = column(self, spacing=4)
         layout.addWidget(self.origin)
-        buttons = row(self.button, self.mark)
+        buttons = row(self.button)
         buttons.addStretch(1)
         layout.addLayout(buttons)
-        layout.addWidget(self.sentence)
+        for part in (self.mark, self.sentence):
+            layout.addWidget(part)
         self.presenter = IntervalPresenter(workspace, self)
         self.mark.clicked.connect(self.presenter.mark)
         self.presenter.show_state()
