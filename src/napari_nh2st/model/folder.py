@@ -31,6 +31,8 @@ CARD_LIMIT = 64 * 10**6  # bytes
 WEIGHTS, CARD, README = "model.safetensors", "card.json", "README.md"
 _FREE = ("schema_version", "name", "description", "licence", "tissue", "citation", "recipe", "versions")
 """Entries of a card that anyone may edit."""
+# Of an architecture, defaults that have changed since cards are sealed: a seal counts from the first ones.
+_FIRST_DEFAULTS = {"dim": 256, "hidden": 256, "dropout": 0.5}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,6 +142,11 @@ def _seal(card: Card) -> str:
     Values that are the default do not count, so that a field that comes with a later version breaks no older card.
     """
     meaning = card.model_dump(mode="json", exclude=set(_FREE), exclude_defaults=True)
+    of_network = meaning.pop("architecture", {})
+    for name, first in _FIRST_DEFAULTS.items():
+        value = getattr(card.architecture, name)
+        of_network = {k: v for k, v in of_network.items() if k != name} | ({} if value == first else {name: value})
+    meaning |= {"architecture": of_network} if of_network else {}
     text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
