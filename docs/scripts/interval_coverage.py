@@ -27,6 +27,7 @@ from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.run.aside import train_aside
 from napari_nh2st.training.run.control import RunControl
 from napari_nh2st.training.run.cross_fit import cross_fit
+from napari_nh2st.training.run.learnt_share import choose_share, chooses_share, with_share
 from napari_nh2st.training.run.preparation import Preparation
 from napari_nh2st.training.run.record import RunSettings
 from napari_nh2st.training.run.run_folder import RunFolder
@@ -49,6 +50,9 @@ def measure(split: Split, config: TrainingConfig, seed: int) -> list[dict[str, A
         run.checkpoints.mkdir()
         settings = RunSettings(config, None, seed)
         preparation = Preparation(run, settings, sections, None, RunControl.of(run))
+        if chooses_share(card, config):
+            share = choose_share(sections, lambda: preparation.set_up(card))
+            card = with_share(card, share)
         spots = cross_fit(preparation, card, last_epoch=None, learnt_before=[])
         L.seed_everything(seed, verbose=False)
         setup = preparation.set_up(card)
