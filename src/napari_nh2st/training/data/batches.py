@@ -22,8 +22,11 @@ def spots_a_step(spots: int) -> int:
 
 
 def embedded_a_step(spots: int) -> int:
-    """Choose the embedded targets of an optimiser step: 128 for 500 spots. Many are cheap, and contrast needs them."""
-    return int(np.clip(round(128 * (spots / 500) ** 0.5), 32, 512))
+    """Choose the embedded targets of an optimiser step: 128 for 500 spots. Many are cheap, and contrast needs them.
+
+    Eights, so that a spot more or less in training makes no other step.
+    """
+    return int(np.clip(8 * round(16 * (spots / 500) ** 0.5), 32, 512))
 
 
 def windows_a_step(spots: int, each: float) -> int:

@@ -67,7 +67,7 @@ def targets_of(
     known, labels = cutter.labels(section, spots)
     at = torch.from_numpy(spots)
     embeddings = embedded.plain[at]
-    if view is not None:
+    if view is not None and len(embedded.views):
         embeddings = embeddings[..., : embedded.views.shape[-1]]
         varied = torch.from_numpy(np.flatnonzero(view))
         embeddings[varied] = embedded.views[torch.from_numpy(view)[varied] - 1, at[varied]].float()
