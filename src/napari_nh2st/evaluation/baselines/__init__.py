@@ -6,7 +6,15 @@ from napari_nh2st.evaluation.baselines.coordinates import COORDINATES
 from napari_nh2st.evaluation.baselines.depth_only import DEPTH_ONLY
 from napari_nh2st.evaluation.baselines.encoder_ridge import ENCODER_RIDGE
 from napari_nh2st.evaluation.baselines.mean_profile import MEAN_PROFILE
-from napari_nh2st.evaluation.baselines.nh2st import CONTEXT, KERNEL, LEARNT, OTHER_HEADS, PAPER, TARGET
+from napari_nh2st.evaluation.baselines.nh2st import (
+    CONTEXT,
+    KERNEL,
+    LEARNT,
+    OTHER_HEADS,
+    OTHER_OBJECTIVES,
+    PAPER,
+    TARGET,
+)
 from napari_nh2st.evaluation.baselines.retrieval import RETRIEVAL
 from napari_nh2st.evaluation.baselines.small_cnn import SMALL_CNN
 
@@ -15,6 +23,6 @@ BASELINES: dict[str, Baseline] = {
     b.name: b
     for b in (
         *(MEAN_PROFILE, COORDINATES, DEPTH_ONLY, COLOUR, ENCODER_RIDGE, RETRIEVAL, SMALL_CNN),
-        *(KERNEL, TARGET, PAPER, *OTHER_HEADS, CONTEXT, LEARNT),
+        *(KERNEL, TARGET, PAPER, *OTHER_HEADS, *OTHER_OBJECTIVES, CONTEXT, LEARNT),
     )
 }

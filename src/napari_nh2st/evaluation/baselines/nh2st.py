@@ -20,6 +20,7 @@ from napari_nh2st.training.network.kernel import learnt_alone
 from napari_nh2st.training.network.predict_section import predict_section
 from napari_nh2st.training.network.setup import set_up_training
 from napari_nh2st.training.network.starting_point import StartingPoint
+from napari_nh2st.training.objectives.table import OBJECTIVES, checked
 from napari_nh2st.training.sections.section import Section
 from napari_nh2st.training.train_sections import train_sections
 
@@ -53,6 +54,11 @@ def _with_head(name: str) -> Callable[[TrainingConfig], TrainingConfig]:
         return config.model_copy(update={"architecture": with_head(config.architecture, name), "objectives": None})
 
     return change
+
+
+def _with_objective(name: str) -> Callable[[TrainingConfig], TrainingConfig]:
+    """Train on an objective, with its own options, in place of those of the settings."""
+    return lambda config: config.model_copy(update={"objectives": checked({name: None})})
 
 
 def _is_pretrained(config: TrainingConfig) -> bool:
@@ -166,4 +172,16 @@ OTHER_HEADS = tuple(
     )
     for head in HEADS.values()
     if head.name not in ("context", "paper")
+)
+# The default's head with each objective that is no head's own.
+OTHER_OBJECTIVES = tuple(
+    Baseline(
+        name=f"nh2st-{row.name}",
+        about=f"nh2st-context, trained with another objective. {row.about}",
+        seeded=True,
+        fit=_trained(_with_objective(row.name)),
+        uses_encoder=_is_pretrained,
+    )
+    for row in OBJECTIVES.values()
+    if not any(row.name in head.objectives for head in HEADS.values())
 )

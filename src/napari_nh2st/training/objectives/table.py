@@ -76,6 +76,22 @@ class DistilOptions(ObjectiveOptions):
     )
 
 
+class GeneDMLOptions(ObjectiveOptions):
+    """Options of `gene-dml`."""
+
+    weight: float = Field(default=0.1, ge=0, description="weight of the whole")
+    group: float = Field(default=0.8, ge=0, description="weight of the match with groups, beside that of spots")
+    groups: int = Field(default=10, ge=2, le=1000, description="groups of a step's spots, fewer in a small step")
+    temperature: float = Field(default=0.07, gt=0, le=10, description="what is smaller tells more spots apart")
+
+
+class MGCNOptions(ObjectiveOptions):
+    """Options of `mgcn`."""
+
+    weight: float = Field(default=0.5, ge=0, description="weight of the loss")
+    keep: float = Field(default=0.95, gt=0, le=1, description="part of a spot's own token in its mixed view")
+
+
 _HERE = "napari_nh2st.training.objectives"
 
 OBJECTIVES: dict[str, ObjectiveRow] = {
@@ -101,6 +117,20 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
             cite="Chung et al. (TRIPLEX), CVPR 2024, arXiv 2403.07592",
             module=f"{_HERE}.distil:Distil",
             options=DistilOptions,
+        ),
+        ObjectiveRow(
+            name="gene-dml",
+            about="Matches images with genes as softly as spots are alike, and with groups of spots, at each scale.",
+            cite="after Song et al. (Gene-DML), arXiv 2507.14670",
+            module=f"{_HERE}.gene_dml:GeneDML",
+            options=GeneDMLOptions,
+        ),
+        ObjectiveRow(
+            name="mgcn",
+            about="Keeps the columns of a spot's token from repeating one another.",
+            cite="after MGCN (docs/models.md); Zbontar et al., ICML 2021, arXiv 2103.03230",
+            module=f"{_HERE}.mgcn:MGCN",
+            options=MGCNOptions,
         ),
     )
 }
