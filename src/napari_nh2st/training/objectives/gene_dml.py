@@ -76,7 +76,8 @@ def groups_of(tokens: Tensor, count: int) -> Tensor:
     for _ in range(ROUNDS):
         own = F.one_hot((t @ centres.T).argmax(1), len(centres)).float()
         centres = F.normalize(torch.where(own.sum(0)[:, None] > 0, own.T @ t, centres), dim=-1)
-    return (t @ centres.T).argmax(1).unique(return_inverse=True)[1]
+    taken: Tensor = torch.unique((t @ centres.T).argmax(1), return_inverse=True)[1]
+    return taken
 
 
 class GeneDML(Objective):
