@@ -155,7 +155,7 @@ def test_holes_count_not_and_regions_without_tiles_are_told(made):
 def test_a_plot_has_the_map_the_scale_bar_and_the_unit(made):
     axes = made.plot("HER2", ax=Figure().add_subplot(), limits=(0, 2))
     (image,) = axes.images
-    assert np.array_equal(image.get_array().filled(np.nan), made.heatmap("ERBB2").values, equal_nan=True)
+    assert np.allclose(image.get_array().filled(np.nan), made.heatmap("ERBB2").values, atol=1e-5, equal_nan=True)
     assert image.get_extent() == list(made.heatmap("ERBB2").extent)
     assert (image.norm.vmin, image.norm.vmax) == (0, 2)
     assert "µm" in axes.texts[0].get_text()

@@ -68,8 +68,8 @@ def test_ctrl_c_ends_an_export_and_leaves_nothing(nh2st, slide, model, tmp_path,
     nh2st("predict", slide, "--model", model.path, "--out", tmp_path, "--format", "none", "--region", "0,0,1200,900")
     blocks = csv.value_blocks
 
-    def slow(*given):
-        for block in blocks(*given):
+    def slow(*given, **named):
+        for block in blocks(*given, **named):
             signal.raise_signal(signal.SIGINT)
             yield block
 

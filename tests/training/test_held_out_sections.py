@@ -85,8 +85,8 @@ def test_blocks_are_shown_among_the_spots_that_are_trained_on(straight):
         assert len(np.unique(np.concatenate([section.around, section.xy]), axis=0)) == 25 - 4
     stages = [row["stage"] for row in events(straight) if "stage" in row]
     assert list(dict.fromkeys(stages)) == [
-        "pretraining the encoder", "looking at the tissue", "training", "working out intervals",
-        "training on the held-out blocks too", "scoring beside simpler models",
+        "choosing the learnt head's share", "pretraining the encoder", "looking at the tissue", "training",
+        "working out intervals", "training on the held-out blocks too", "scoring beside simpler models",
     ]  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_a_folder_that_is_a_slide_opens_and_another_is_left_to_others(tmp_path: 
         ((pixels, meta, _),) = get_reader(str(folder))(str(folder))
         assert pixels.shape == (301, 233, 3)
         assert meta["name"].startswith(folder.name.partition(".")[0])
-    assert get_reader(str(ome_zarr(tmp_path / "stains.ome.zarr", picture().astype(np.uint16)))) is None
+    assert get_reader(str(ome_zarr(tmp_path / "stains.ome.zarr", picture().astype(np.uint32)))) is None
     assert get_reader(str(tmp_path)) is None
 
 

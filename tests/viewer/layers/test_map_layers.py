@@ -131,6 +131,8 @@ EXAMPLES = [
     Example(Kind.PINNED, _heatmap(Kind.PINNED), lambda made, gene: made.show(gene)),
     Example(Kind.EFFECT, _effect, lambda made, gene: made.draw_gene(gene)),
     Example(Kind.SPREAD, _values(Kind.SPREAD), _draw_values),
+    Example(Kind.HALF_WIDTH, _values(Kind.HALF_WIDTH), _draw_values),
+    Example(Kind.VAIN, _values(Kind.VAIN), _draw_values),
     Example(Kind.DISAGREEMENT, _values(Kind.DISAGREEMENT), _draw_values),
     Example(Kind.NOVELTY, _marks),
     Example(Kind.COMPOSITE, lambda viewer, shown: Composite(viewer, shown, ["ERBB2", "KRT8"], HEX[:2])),
@@ -142,6 +144,8 @@ OTHERS = [
     Example(Kind.DIFFERENCE, _spots(Kind.DIFFERENCE), lambda made, gene: made.colour("red", gene, f"{gene} less", {})),
     Example(Kind.NEARER, _spots(Kind.NEARER), lambda made, gene: made.colour("red", gene, f"{gene} nearer", {})),
     Example(Kind.RINGS, _spots(Kind.RINGS)),
+    Example(Kind.ANCHORS, _spots(Kind.ANCHORS)),
+    Example(Kind.NEXT, _spots(Kind.NEXT)),
     Example(Kind.OUTLINE, _outline),
 ]
 

@@ -100,11 +100,10 @@ class NH2STModule(L.LightningModule):
     def training_step(self, batch: list[Window] | Targets, batch_idx: int) -> dict[str, Any]:
         """One step over a few windows, or over embedded spots; returns the loss and the number of targets."""
         self._seed_step(batch_idx)
-        targets = self.gather(batch)  # embeddings (m, 9, C), labels (m, 9, G)
-        if self.mixup and len(targets.spots) > 1:
-            targets = mix(targets, self.mixup)
+        gathered = self.gather(batch)  # embeddings (m, 9, C), labels (m, 9, G)
+        targets = mix(gathered, self.mixup) if self.mixup and len(gathered.spots) > 1 else gathered
         loss, prediction = self.loss(targets)
-        self._check_finite(loss, targets, prediction)
+        self._check_finite(loss, gathered, prediction)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(targets.spots))
         return {"loss": loss, "spots": len(targets.spots)}
 
@@ -158,8 +157,11 @@ class NH2STModule(L.LightningModule):
     def _blame(self, targets: Targets, prediction: Tensor) -> str:
         """Name the sections whose targets are no numbers; all of the step's where it is none in particular."""
         error = (prediction.float() - targets.labels[:, SELF]).square().mean(1)
-        bad = targets.sections[~torch.isfinite(error)]
-        numbers = sorted(set((bad if len(bad) else targets.sections).tolist()))
+        seen = targets.embeddings.flatten(1).float().sum(1)  # first: a target is mixed with others
+        bad = next(
+            (b for b in (targets.sections[~torch.isfinite(x)] for x in (seen, error)) if len(b)), targets.sections
+        )
+        numbers = sorted(set(bad.tolist()))
         return f"in sample{'s' * (len(numbers) > 1)} {', '.join(self.names[i] for i in numbers)}"
 
     def predict(self, targets: Targets) -> Tensor:
