@@ -118,8 +118,8 @@ def test_a_report_opens_when_it_is_written_and_an_export_can_be_stopped(
 
     blocks, stopped = csv.value_blocks, threading.Event()
 
-    def slow(*given):
-        for number, block in enumerate(blocks(*given)):
+    def slow(*given, **named):
+        for number, block in enumerate(blocks(*given, **named)):
             if number == 5:
                 stopped.wait(60)  # half done, until somebody stops it
             yield block
