@@ -178,7 +178,8 @@ def test_killed_at_any_step_it_goes_on_at_a_press(make_napari_viewer, qtbot, sam
 
 
 def test_napari_is_closed_and_opened_again(make_napari_viewer, qtbot, samples, registry, run, tmp_path) -> None:
-    (run / "settings.yaml").write_text(f"epochs: 5000{SETTINGS}")
+    # a chosen share would take trainings as long before this one
+    (run / "settings.yaml").write_text(f"epochs: 5000\nkernel_share: 0.8{SETTINGS}")
     home = {"XDG_DATA_HOME": str(registry.parents[1]), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     ended = subprocess.run(
         [sys.executable, "-c", CLOSED, str(samples), str(run)],
