@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from napari._vispy.canvas import VispyCanvas
 from napari.components import LayerList
 from napari.settings import get_settings
+from napari.utils.events.containers import Selection
 from qtpy.QtCore import QByteArray, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 from vispy.app import use_app
@@ -28,12 +30,18 @@ LAST = ("clear_results", "close_slide")
 
 
 class Clock:
-    """Processor time of the GUI thread, without what napari takes to draw the canvas and to add a layer."""
+    """Processor time of the GUI thread, without what napari takes to draw, to add and select layers and to lay its canvas out."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._napari, self._inside = 0.0, False
         canvas = use_app().backend_module.CanvasBackend
-        for owner, name in ((canvas, "paintGL"), (LayerList, "insert"), (LayerList, "remove")):
+        napari = (
+            (LayerList, "insert"),
+            (LayerList, "remove"),
+            (VispyCanvas, "_update_scenegraph"),
+            (Selection, "_emit_change"),
+        )
+        for owner, name in ((canvas, "paintGL"), *napari):
             monkeypatch.setattr(owner, name, self._apart(getattr(owner, name)))
 
     def now(self) -> float:
