@@ -30,7 +30,7 @@ LAST = ("clear_results", "close_slide")
 
 
 class Clock:
-    """Processor time of the GUI thread, without what napari takes to draw, to add and select layers and to lay its canvas out."""
+    """Processor time of the GUI thread, without what napari takes to draw, and to add, select and lay out layers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._napari, self._inside = 0.0, False
