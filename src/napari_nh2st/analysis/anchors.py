@@ -232,7 +232,7 @@ class Correction:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a corrected prediction says of its anchors."""
+        """Facts about its anchors that a corrected prediction keeps."""
         return {
             "source": self.anchors.source,
             "count": len(self.anchors),

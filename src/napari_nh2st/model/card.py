@@ -151,12 +151,12 @@ class Architecture(_Strict):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the head needs of what is seen, beside the place itself."""
+        """Needs of the head beside the place itself; see `Head.needs`."""
         return self.row.needs if self.neighbours else self.row.needs - {"nine"}
 
     @property
     def learnt_part(self) -> float:
-        """How much of the learnt head's answer is in the prediction."""
+        """Part of the learnt head's answer that is in the prediction."""
         return 1 - self.kernel_share if self.learnt_share is None else self.learnt_share
 
     @property
@@ -221,7 +221,7 @@ class TrainingSample(_Strict):
 
 
 class Readout(_Strict):
-    """What a model predicts beside its genes: ``hidden @ weight + bias`` of a hidden vector."""
+    """A value that a model predicts beside its genes: ``hidden @ weight + bias`` of a hidden vector."""
 
     unit: str = Field(min_length=1, max_length=200)
     weight: list[float] = Field(min_length=1)
@@ -429,7 +429,7 @@ class Card(_Strict):
 
     @property
     def why_no_intervals(self) -> str:
-        """Why predictions have no intervals; empty where they have."""
+        """Reason why predictions have no intervals; empty where they have."""
         if self.intervals is None:
             return NO_INTERVALS
         return "" if len(self.genes) == self.intervals.panel else SOME_GENES

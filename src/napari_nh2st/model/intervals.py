@@ -45,7 +45,7 @@ Width = Annotated[float, Field(ge=0)]
 
 
 class Intervals(BaseModel):
-    """How far measured values of held-out spots lay from their predictions.
+    """Distances of measured values of held-out spots from their predictions.
 
     `widths` and `spreads` have a row for each level and a column for each gene of the card.
     """

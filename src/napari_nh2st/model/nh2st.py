@@ -81,7 +81,7 @@ class NH2ST(nn.Module):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the head needs of what is seen beside the place itself; see `Head.needs`."""
+        """Needs of the head beside the place itself; see `Head.needs`."""
         return self.arch.needs
 
     @property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,19 +30,19 @@ class Depth:
     told: bool = False
 
     @classmethod
-    def of(cls, told: int | None, tiles: Callable[[], Iterable[npt.NDArray[Any]]]) -> Depth:
+    def of(cls, told: int | None, tiles: Iterable[npt.NDArray[Any]]) -> Depth:
         """Believe the file; otherwise take the fewest bits that hold the brightest sample of some tiles.
 
         Parameters
         ----------
         told : int or None
             Bits, as the file says.
-        tiles : callable
-            Gives uint16 samples of parts of the picture; not called if the file says something.
+        tiles : iterable of uint16 arrays
+            Samples of parts of the picture; not asked for if the file says something.
         """
         if told in DEPTHS:
             return cls(int(told), True)
-        brightest = max((int(tile.max(initial=0)) for tile in tiles()), default=0)
+        brightest = max((int(tile.max(initial=0)) for tile in tiles), default=0)
         return cls(next(bits for bits in DEPTHS if brightest < 2**bits))
 
     @property
@@ -66,6 +66,26 @@ class Depth:
 
 
 ALL_BITS = Depth(16, told=True)
+
+
+class DeepLevel(Protocol):
+    """A level that may have samples of 16 bits."""
+
+    def depth(self) -> Depth | None:
+        """Find out how many of 16 bits are used; None for a level of 8 bits."""
+
+    def show_by(self, depth: Depth) -> None:
+        """Scale samples of 16 bits by this depth; called once, before anything is read."""
+
+
+def settle_depth(levels: Sequence[DeepLevel]) -> list[str]:
+    """Let all levels of a picture, the finest first, show samples of 16 bits by one rule; return it, to be told."""
+    depth = levels[-1].depth()  # the smallest level shows most with few tiles
+    if depth is None:
+        return []
+    for level in levels:
+        level.show_by(depth)
+    return [depth.sentence]
 
 
 def spread_over(rows: int, columns: int) -> list[tuple[int, int]]:

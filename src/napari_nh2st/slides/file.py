@@ -149,10 +149,9 @@ class SlideFile:
         return self._samples
 
     def _sampled(self) -> bytes:
-        last = max(self.size - SAMPLE_BYTES, 0)
         parts = []
-        for i in range(SAMPLES):
-            os.lseek(self._fd, last * i // (SAMPLES - 1), os.SEEK_SET)
+        for start in sample_starts(self.size):
+            os.lseek(self._fd, start, os.SEEK_SET)
             parts.append(_read_all(self._fd, SAMPLE_BYTES))
         return b"".join(parts)
 
@@ -167,6 +166,12 @@ class SlideFile:
     def __del__(self) -> None:
         if not getattr(self, "closed", True) and hasattr(self, "_fd"):
             self.close()
+
+
+def sample_starts(size: int) -> list[int]:
+    """Return where the samples of a file of so many bytes begin."""
+    last = max(size - SAMPLE_BYTES, 0)
+    return [last * i // (SAMPLES - 1) for i in range(SAMPLES)]
 
 
 def _place(status: os.stat_result) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from napari_nh2st.slide_path import address_of
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.companions import ZARR_MARKS, SlideFiles
 from napari_nh2st.slides.damage import Damage, damage_of
-from napari_nh2st.slides.deep_colour import Depth, spread_over
+from napari_nh2st.slides.deep_colour import Depth, settle_depth, spread_over
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import UNITS, UNKNOWN, Mpp, judge
 from napari_nh2st.slides.picture import Picture, choose_picture, left_out
@@ -61,15 +61,15 @@ class ZarrLevel:
         self._deep: Depth | None = None
 
     def depth(self) -> Depth | None:
-        """Find out how many of 16 bits are used; None for a level of 8 bits."""
+        """Find out how many of 16 bits are used (see `DeepLevel`)."""
         if self._array.dtype.itemsize == 1:
             return None
         grid = (-(-size // chunk) for size, chunk in zip(self.shape, self.chunk, strict=True))
         read = (asyncio.run(self._fetch(row, column)) for row, column in spread_over(*grid))
-        return Depth.of(None, lambda: (chunk for chunk in read if chunk is not None))
+        return Depth.of(None, (chunk for chunk in read if chunk is not None))
 
     def show_by(self, depth: Depth) -> None:
-        """Scale samples of 16 bits by this depth."""
+        """Scale samples of 16 bits (see `DeepLevel`)."""
         self._deep = depth
 
     def enter_damage(self, damage: Damage, downsample: tuple[float, float]) -> None:
@@ -169,10 +169,7 @@ def _source(file: SlideFile, folder: Path, images: Sequence[_Image], number: int
     _refuse_channels(image, folder)
     shape = levels[0].shape
     refuse_size(folder, shape)
-    depth = levels[-1].depth()
-    if depth is not None:
-        for level in levels:
-            level.show_by(depth)
+    rule = settle_depth(levels)
     arrays = [as_array(level) for level in levels]
     return Source(
         file=file,
@@ -184,7 +181,7 @@ def _source(file: SlideFile, folder: Path, images: Sequence[_Image], number: int
         warnings=[
             *(left_out(listed, opened, folder) if number is None else []),
             *picture_warnings(facts),
-            *([] if depth is None else [depth.sentence]),
+            *rule,
             *_planes(image),
         ],
         pictures=listed,

@@ -43,7 +43,7 @@ class PictureFacts:
 
     @property
     def deep(self) -> bool:
-        """Whether its samples have to be scaled to 8 bits (slides/deep_colour.py)."""
+        """True if its samples have to be scaled to 8 bits (slides/deep_colour.py)."""
         return self.bits == 16
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from napari_nh2st.errors import SlideAway, SlideError
 from napari_nh2st.slide_path import address_of
-from napari_nh2st.slides.file import CHANGED, SAMPLE_BYTES, SAMPLES, SlideFile
+from napari_nh2st.slides.file import CHANGED, SAMPLE_BYTES, SlideFile, sample_starts
 from napari_nh2st.slides.locks import give_lock
 
 if TYPE_CHECKING:
@@ -85,17 +86,13 @@ class RemoteFile(SlideFile):
         give_lock(self)
         from obstore import head
 
-        try:
+        with _reaching(address):
             found = head(self._store, self._key)
-        except Exception as error:  # obstore's errors, and those of the network below it
-            raise unreachable(address, error) from error
         self.size, self._etag = int(found["size"]), found["e_tag"]
         if self.size == 0:
             raise SlideError(f"{address} is empty: the upload did not finish")
-        try:
+        with _reaching(address):
             self._blocks |= self._fetch([0])
-        except Exception as error:  # obstore's errors, and those of the network below it
-            raise unreachable(address, error) from error
 
     def read(self, offset: int, count: int) -> bytes:
         """Return up to `count` bytes from `offset` (see `SlideFile.read`)."""
@@ -159,13 +156,10 @@ class RemoteFile(SlideFile):
         if self._samples is None:
             from obstore import get_ranges
 
-            last = max(self.size - SAMPLE_BYTES, 0)
-            starts = [last * i // (SAMPLES - 1) for i in range(SAMPLES)]
+            starts = sample_starts(self.size)
             ends = [min(start + SAMPLE_BYTES, self.size) for start in starts]
-            try:
+            with _reaching(self.address):
                 parts = get_ranges(self._store, self._key, starts=starts, ends=ends)
-            except Exception as error:  # obstore's errors, and those of the network below it
-                raise unreachable(self.address, error) from error
             self._samples = b"".join(bytes(part) for part in parts)
         return self._samples
 
@@ -201,12 +195,11 @@ def is_file(path: Path) -> bool:
     from obstore import exceptions, head
 
     root, key = split_address(address)
-    try:
-        head(store_of(root), key)
-    except (exceptions.NotFoundError, FileNotFoundError):
-        return False
-    except Exception as error:  # obstore's other errors, and those of the network below it
-        raise unreachable(address, error) from error
+    with _reaching(address):
+        try:
+            head(store_of(root), key)
+        except (exceptions.NotFoundError, FileNotFoundError):
+            return False
     return True
 
 
@@ -255,6 +248,14 @@ class FileView(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+@contextmanager
+def _reaching(address: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # obstore's errors, and those of the network below it
+        raise unreachable(address, error) from error
 
 
 def unreachable(address: str, error: Exception) -> SlideError:

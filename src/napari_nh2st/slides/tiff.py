@@ -18,6 +18,7 @@ from napari_nh2st.slide_path import address_of
 from napari_nh2st.slides import tiff_mpp
 from napari_nh2st.slides.chunks import as_array
 from napari_nh2st.slides.damage import Damage, damage_of
+from napari_nh2st.slides.deep_colour import settle_depth
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import Mpp
 from napari_nh2st.slides.overlap import refuse_overlaps, ventana_xml
@@ -180,11 +181,7 @@ def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str], others: 
             if page is picture.pages[0]:
                 raise type(error)(f"{file.path}: {error}{others}") from error
             warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
-    depth = levels[-1].depth()  # the smallest level shows most with few tiles
-    if depth is not None:
-        warnings.append(depth.sentence)
-        for level in levels:
-            level.show_by(depth)
+    warnings += settle_depth(levels)
     check_complete(file, [level.tiles for level in levels])
     tiles = levels[0].tiles.counts
     if not tiles.any() and not levels[0].sparse:

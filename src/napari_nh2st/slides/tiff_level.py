@@ -100,15 +100,15 @@ class TiffLevel:
         return out
 
     def depth(self) -> Depth | None:
-        """Find out how many of 16 bits are used; None for a level of 8 bits."""
+        """Find out how many of 16 bits are used (see `DeepLevel`)."""
         if self._page is None:
             return None
         grid = self.tiles.counts.shape[1:]
         read = (self._decode_tile(row, column) for row, column in spread_over(*grid))
-        return Depth.of(told_bits(self._page), lambda: (tile[:, :, :3] for tile in read if tile is not None))
+        return Depth.of(told_bits(self._page), (tile[:, :, :3] for tile in read if tile is not None))
 
     def show_by(self, depth: Depth) -> None:
-        """Scale samples of 16 bits by this depth; call once, before anything is read."""
+        """Scale samples of 16 bits (see `DeepLevel`)."""
         if self._page is not None:
             self._colour, self._page = colour_of(self._page, depth), None
 

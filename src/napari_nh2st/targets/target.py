@@ -40,7 +40,7 @@ def no_facts(training: SpotCounts) -> dict[str, float | list[float]]:
 
 @dataclass(frozen=True)
 class Output:
-    """What a model predicts beside its genes.
+    """A value that a model predicts beside its genes.
 
     Attributes
     ----------

@@ -124,6 +124,11 @@ def kernel_alone(fitting: Fitting) -> Predict:
     return _predictor(fitting, net, setup.card)
 
 
+def _variation(name: str, about: str, settings: Callable[[TrainingConfig], TrainingConfig]) -> Baseline:
+    """Make a line that differs from the default in its settings alone."""
+    return Baseline(name=name, about=about, seeded=True, fit=_trained(settings), uses_encoder=_is_pretrained)
+
+
 KERNEL = Baseline(
     name="nh2st-kernel",
     about="The kernel head of nh2st-context alone, without the part that is learnt from expression by gradient.",
@@ -131,12 +136,10 @@ KERNEL = Baseline(
     fit=kernel_alone,
     uses_encoder=lambda config: bool(config.pretrain_steps),
 )
-TARGET = Baseline(
-    name="nh2st-target",
-    about="nh2st-context without its neighbours: the same encoder, kernel head and target's loss see the target alone.",
-    seeded=True,
-    fit=_trained(_target),
-    uses_encoder=_is_pretrained,
+TARGET = _variation(
+    "nh2st-target",
+    "nh2st-context without its neighbours: the same encoder, kernel head and target's loss see the target alone.",
+    _target,
 )
 PAPER = Baseline(
     name="nh2st-paper",
@@ -163,24 +166,18 @@ LEARNT = Baseline(
     fitted_with=CONTEXT.name,
 )
 OTHER_HEADS = tuple(
-    Baseline(
-        name=f"nh2st-{head.name}",
-        about=f"NH2ST with the head {head.name}, trained by default: {head.about}",
-        seeded=True,
-        fit=_trained(_with_head(head.name)),
-        uses_encoder=_is_pretrained,
+    _variation(
+        f"nh2st-{head.name}",
+        f"NH2ST with the head {head.name}, trained by default: {head.about}",
+        _with_head(head.name),
     )
     for head in HEADS.values()
     if head.name not in ("context", "paper")
 )
 # The default's head with each objective that is no head's own.
 OTHER_OBJECTIVES = tuple(
-    Baseline(
-        name=f"nh2st-{row.name}",
-        about=f"nh2st-context, trained with another objective. {row.about}",
-        seeded=True,
-        fit=_trained(_with_objective(row.name)),
-        uses_encoder=_is_pretrained,
+    _variation(
+        f"nh2st-{row.name}", f"nh2st-context, trained with another objective. {row.about}", _with_objective(row.name)
     )
     for row in OBJECTIVES.values()
     if not any(row.name in head.objectives for head in HEADS.values())

@@ -1,4 +1,4 @@
-"""What a head sees, and the tokens that it gives to objectives.
+"""Places as a head sees them, and the tokens that it gives to objectives.
 
 B places, N = 9 of a neighbourhood (index 4 is the place itself), S slides, K places of a slide's sample, C encoder
 channels, d the length of a token.
@@ -53,7 +53,7 @@ class SlideSample:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What is seen of some places.
+    """Some places as a head sees them.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """What a head made of places on its way, for objectives: one vector each at several scales.
+    """Tokens that a head made of places on its way, for objectives: one vector each at several scales.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 SAMPLE_PLACES = 256
 
 Need = Literal["nine", "sample", "places"]
+
+
+def imported(named: str) -> Any:
+    """Import what "module:class" names: rows of tables name classes whose modules load torch."""
+    module, _, name = named.partition(":")
+    return getattr(import_module(module), name)
 
 
 class HeadOptions(BaseModel):
@@ -75,8 +81,7 @@ class Head:
 
     def load(self) -> type[HeadNetwork]:
         """Import the class of its network, and torch with it."""
-        module, _, name = self.network.partition(":")
-        network: type[HeadNetwork] = getattr(import_module(module), name)
+        network: type[HeadNetwork] = imported(self.network)
         return network
 
 

@@ -42,7 +42,7 @@ class Targets:
 
     @property
     def seen(self) -> Seen:
-        """What a network sees of them."""
+        """Their tissue, as a network sees it."""
         return Seen(self.embeddings, self.present, self.sample, self.slide, self.centres)
 
     @classmethod

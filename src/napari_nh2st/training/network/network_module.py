@@ -123,7 +123,7 @@ class NH2STModule(L.LightningModule):
         return loss, prediction
 
     def _weights(self, targets: Targets) -> Tensor:
-        """How much each target's error counts, (m,)."""
+        """Return the weight of each target's error, (m,)."""
         weights = self.weights.to(targets.spots.device)
         return weights[targets.sections, targets.spots]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """What is matched: z of the paper, s of the spot, n of its neighbourhood, (B, d) each; `known` (B,) of the latter.
+    """Tokens that are matched: z of the paper, s of the spot, n of its neighbourhood, (B, d) each.
 
     Attributes
     ----------

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_nh2st.model.heads.table import imported
 
 if TYPE_CHECKING:
     from napari_nh2st.training.objectives.objective import Objective
@@ -46,8 +47,7 @@ class ObjectiveRow:
 
     def load(self) -> type[Objective]:
         """Import its class, and torch with it."""
-        module, _, name = self.module.partition(":")
-        objective: type[Objective] = getattr(import_module(module), name)
+        objective: type[Objective] = imported(self.module)
         return objective
 
 

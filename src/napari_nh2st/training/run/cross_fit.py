@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -92,6 +93,17 @@ def _upper_half(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return (2 * ranks >= len(values)).astype(np.int64)
 
 
+@contextmanager
+def held_out_meanwhile(sections: Sequence[Section]) -> Iterator[list[npt.NDArray[np.bool_]]]:
+    """Let what is held out be changed; at the end it is as it was. Gives each section's `held_out` of before, (n,)."""
+    before = [(section.held_out.copy(), section.inner.copy()) for section in sections]
+    try:
+        yield [held_out for held_out, _ in before]
+    finally:
+        for section, (held_out, inner) in zip(sections, before, strict=True):
+            section.held_out[:], section.inner[:] = held_out, inner
+
+
 def cross_fit(
     preparation: Preparation, card: Card, *, last_epoch: int | None, learnt_before: Sequence[str]
 ) -> HeldOutSpots:
@@ -106,10 +118,9 @@ def cross_fit(
     """
     sections, control = preparation.sections, preparation.control
     what, parts = parts_of(sections)
-    before = [(section.held_out.copy(), section.inner.copy()) for section in sections]
     told = control.stage(STAGE, "trainings")
     found: list[HeldOutBlock] = []
-    try:
+    with held_out_meanwhile(sections):
         for number, masks in enumerate(parts):
             told(number, len(parts))
             for section, mask in zip(sections, masks, strict=True):
@@ -120,9 +131,6 @@ def cross_fit(
             blocks = predict_held_out(module, setup.data_module().to_score(), setup.config.device)
             found += [block for i, block in blocks.items() if sections[i].name not in learnt_before]
         told(len(parts), len(parts))
-    finally:
-        for section, (held_out, inner) in zip(sections, before, strict=True):
-            section.held_out[:], section.inner[:] = held_out, inner
     return HeldOutSpots(what, found)
 
 

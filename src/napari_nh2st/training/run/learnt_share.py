@@ -13,7 +13,7 @@ from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.network.network_module import NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.aside import train_aside
-from napari_nh2st.training.run.cross_fit import parts_of, predict_held_out
+from napari_nh2st.training.run.cross_fit import held_out_meanwhile, parts_of, predict_held_out
 from napari_nh2st.training.sections.section import Section
 
 STAGE = "choosing the learnt head's share"
@@ -81,23 +81,20 @@ def choose_share(
     ------
     Cancelled
     """
-    before = [(section.held_out.copy(), section.inner.copy()) for section in sections]
     _, parts = parts_of(sections)
     found: list[Answers] = []
     try:
-        for number, masks in enumerate(parts):
-            told(number, len(parts))
-            for section, mask, (held_out, _) in zip(sections, masks, before, strict=True):
-                section.held_out[:], section.inner[:] = held_out | mask, held_out
-            if sum(int((~s.held_out).sum()) for s in sections) > 1 and any(s.scored.any() for s in sections):
-                setup = set_up()
-                found += _answers(setup, train_aside(setup, cancelled))
-        told(len(parts), len(parts))
+        with held_out_meanwhile(sections) as before:
+            for number, masks in enumerate(parts):
+                told(number, len(parts))
+                for section, mask, held_out in zip(sections, masks, before, strict=True):
+                    section.held_out[:], section.inner[:] = held_out | mask, held_out
+                if sum(int((~s.held_out).sum()) for s in sections) > 1 and any(s.scored.any() for s in sections):
+                    setup = set_up()
+                    found += _answers(setup, train_aside(setup, cancelled))
+            told(len(parts), len(parts))
     except NotFinite:
         return 1.0
-    finally:
-        for section, (held_out, inner) in zip(sections, before, strict=True):
-            section.held_out[:], section.inner[:] = held_out, inner
     return max(best_share(found), LEAST)
 
 
