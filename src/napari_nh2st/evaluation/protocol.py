@@ -17,7 +17,7 @@ from napari_nh2st.engine.seen_sections import SeenSections
 from napari_nh2st.errors import SampleError
 from napari_nh2st.evaluation.agreement import disagreement
 from napari_nh2st.evaluation.coverage import coverage
-from napari_nh2st.evaluation.scores import Truth, score
+from napari_nh2st.evaluation.scores import Truth, placed, score
 from napari_nh2st.evaluation.seen_in_training import seen_warning, settle_kinds, unchecked
 from napari_nh2st.evaluation.splits import kind_of
 from napari_nh2st.expression import Sample, read_expression, samples_of, spot_counts
@@ -218,17 +218,13 @@ def figures_of(card: Card, scored: Scored, *, whole_panel: bool = True) -> dict[
     Genes of the panel that were not measured count as 0; not at all where `whole_panel` is False.
     """
     genes = card.genes if whole_panel else scored.genes
-    rows, columns = [card.genes.index(g) for g in genes], [genes.index(g) for g in scored.genes]
-
-    def placed(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        out = np.full((len(values), len(genes)), np.nan, dtype=np.float32)
-        out[:, columns] = values
-        return out
-
+    rows, there = [card.genes.index(g) for g in genes], np.isin(genes, scored.genes)
     profile, spread = (None if v is None else np.asarray(v)[rows] for v in (card.gene_means, card.gene_stds))
-    counted = None if scored.counted is None else replace(scored.counted, counts=placed(scored.counted.counts))
-    truth = Truth.of(scored.sample.sample, placed(scored.truth), scored.centres, profile, counted)
-    models = {model_name(card): placed(scored.predicted)}
+    counted = (
+        None if scored.counted is None else replace(scored.counted, counts=placed(scored.counted.counts, there, 0))
+    )
+    truth = Truth.of(scored.sample.sample, placed(scored.truth, there, np.nan), scored.centres, profile, counted)
+    models = {model_name(card): placed(scored.predicted, there, np.nan)}
     if profile is not None:
         models["mean-profile"] = np.broadcast_to(profile.astype(np.float32), truth.labels.shape)
     figures = {name: score([truth], [[p]], genes, spread) for name, p in models.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ Array = npt.NDArray[np.floating[Any]]
 FloatArray = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Figures = dict[str, FloatArray | None]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +151,13 @@ def _agreement(truth: Truth, predicted: Array) -> _Agreement:
     flat = None if truth.profile is None else np.broadcast_to(truth.profile[there], labels.shape)
     depth, residuals = truth.log_depth, truth.residuals
     return _Agreement(
-        _placed(metrics.pcc(labels, guess).per_gene, there, 0.0),
-        _placed(metrics.mse(labels, guess), there, np.nan),
-        _placed(metrics.mae(labels, guess), there, np.nan),
-        None if flat is None else _placed(metrics.mse(labels, flat), there, np.nan),
-        None if depth is None else _placed(metrics.partial_pcc(labels, guess, depth).per_gene, there, 0.0),
-        None if residuals is None else _placed(metrics.pcc(residuals, guess).per_gene, there, 0.0),
-        None if truth.ln1p is None else _placed(metrics.pcc(truth.ln1p, guess).per_gene, there, 0.0),
+        placed(metrics.pcc(labels, guess).per_gene, there, 0.0),
+        placed(metrics.mse(labels, guess), there, np.nan),
+        placed(metrics.mae(labels, guess), there, np.nan),
+        None if flat is None else placed(metrics.mse(labels, flat), there, np.nan),
+        None if depth is None else placed(metrics.partial_pcc(labels, guess, depth).per_gene, there, 0.0),
+        None if residuals is None else placed(metrics.pcc(residuals, guess).per_gene, there, 0.0),
+        None if truth.ln1p is None else placed(metrics.pcc(truth.ln1p, guess).per_gene, there, 0.0),
     )
 
 
@@ -172,22 +173,22 @@ def _draws(truth: Truth, predicted: Array, seed: int) -> _Agreement:
     reference = None
     if truth.profile is not None:
         flat = np.broadcast_to(truth.profile[there], labels.shape)
-        reference = _placed(drawn_for(labels, other=flat).mse, there, np.nan)
+        reference = placed(drawn_for(labels, other=flat).mse, there, np.nan)
     residuals = truth.residuals
     return _Agreement(
-        _placed(drawn.pcc, there, 0.0),
-        _placed(drawn.mse, there, np.nan),
-        _placed(drawn.mae, there, np.nan),
+        placed(drawn.pcc, there, 0.0),
+        placed(drawn.mse, there, np.nan),
+        placed(drawn.mae, there, np.nan),
         reference,
-        None if drawn.partial is None else _placed(drawn.partial, there, 0.0),
-        None if residuals is None else _placed(drawn_for(residuals).pcc, there, 0.0),
-        None if truth.ln1p is None else _placed(drawn_for(truth.ln1p).pcc, there, 0.0),
+        None if drawn.partial is None else placed(drawn.partial, there, 0.0),
+        None if residuals is None else placed(drawn_for(residuals).pcc, there, 0.0),
+        None if truth.ln1p is None else placed(drawn_for(truth.ln1p).pcc, there, 0.0),
     )
 
 
-def _placed(values: FloatArray, there: Bools, otherwise: float) -> FloatArray:
-    """Put the values of measured genes, (..., measured genes), among all genes, (..., G)."""
-    out = np.full((*values.shape[:-1], len(there)), otherwise)
+def placed(values: npt.NDArray[Number], there: Bools, otherwise: float) -> npt.NDArray[Number]:
+    """Put the values of measured genes, (..., measured genes), among all genes, (..., G); their type stays."""
+    out = np.full((*values.shape[:-1], len(there)), otherwise, dtype=values.dtype)
     out[..., there] = values
     return out
 

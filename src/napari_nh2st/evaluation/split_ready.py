@@ -12,7 +12,7 @@ from napari_nh2st import metrics
 from napari_nh2st.errors import Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, blind, places
 from napari_nh2st.evaluation.measured_sections import MeasuredSections
-from napari_nh2st.evaluation.scores import FloatArray, Truth, score_with_draws
+from napari_nh2st.evaluation.scores import FloatArray, Truth, placed, score_with_draws
 from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.expression import Sample, spot_counts
 from napari_nh2st.model.card import Card
@@ -137,14 +137,12 @@ class ReadySplit:
 def _whole_panel(sample: Sample, sections: MeasuredSections, card: Card) -> tuple[Section, SpotCounts]:
     """Read a test section as wide as the panel: NaN for genes that it lacks; and the counts behind its labels."""
     data = sections.expression(sample)
-    absent = set(lacking(card, data))
-    genes = [gene for gene in card.genes if gene not in absent]
-    section, columns = sections.get(sample, card, genes), [card.genes.index(gene) for gene in genes]
+    there = ~np.isin(card.genes, lacking(card, data))
+    genes = [gene for gene, known in zip(card.genes, there, strict=True) if known]
+    section = sections.get(sample, card, genes)
     measured = spot_counts(data[section.ids], genes)
-    labels = np.full((len(section.labels), len(card.genes)), np.nan, dtype=np.float32)
-    counts = np.zeros_like(labels)
-    labels[:, columns], counts[:, columns] = section.labels, measured.counts
-    return replace(section, labels=labels), SpotCounts(counts, measured.depth)
+    labels = placed(section.labels, there, np.nan)
+    return replace(section, labels=labels), SpotCounts(placed(measured.counts, there, 0), measured.depth)
 
 
 def _finite(predicted: Array, baseline: Baseline) -> Array:
