@@ -72,6 +72,13 @@ def test_a_slide_that_fails_is_tried_once_more_on_another_worker():
     assert (last.done, last.failed, last.running, last.waiting, last.mm2) == (2, 1, 0, 0, 4.0)
 
 
+def test_what_is_sent_ahead_waits_and_no_more_run_than_there_are_workers():
+    client = FakeClient({name: [done()] for name in "abcdef"})
+    _, _, shown = run(client, jobs(*"abcdef"))
+    assert (shown[0].running, shown[0].waiting, len(shown[0].at_work)) == (2, 4, 2)
+    assert {s.done + s.running + s.failed + s.waiting for s in shown} == {6}
+
+
 def test_workers_that_end_under_a_slide_are_a_failure_of_the_slide():
     client = FakeClient({"a": [RuntimeError("killed"), RuntimeError("killed")]})
     (slide,) = run(client, jobs("a"))[0].slides

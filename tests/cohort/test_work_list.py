@@ -36,6 +36,12 @@ def test_what_fails_is_tried_once_more_elsewhere_then_said_and_the_others_go_on(
     assert shown[-1].summary().startswith("tasks: 1 done, 0 running, 1 failed, 0 waiting; 2 workers")
 
 
+def test_no_more_run_than_there_are_workers():
+    _, _, shown = run(*(WorkItem(str(i), answers(DONE), ()) for i in range(6)))
+    assert (shown[0].running, shown[0].waiting, [name for name, *_ in shown[0].at_work]) == (2, 4, ["0", "1"])
+    assert {s.done + s.running + s.failed + s.waiting for s in shown} == {6}
+
+
 def test_an_item_waits_for_others_and_is_left_out_without_those_that_it_needs():
     broken, fine = WorkItem("broken", answers(FAILED, FAILED), ()), WorkItem("fine", answers(DONE), ())
     after = WorkItem("after", answers(DONE), (), after=[broken, fine])

@@ -14,7 +14,7 @@ from napari_nh2st.cohort.at_work import FAILED, STOPPED, Answer
 from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.errors import Nh2stError, one_line
 
-Item = TypeVar("Item")
+Item, Sent = TypeVar("Item"), TypeVar("Sent")
 
 _LOOK, _ASK = 0.2, 2.0  # seconds between two looks, and between two questions who is there
 _AHEAD = 2  # tasks for each worker that wait on it, so that it never waits for us
@@ -77,6 +77,10 @@ class Crew(Generic[Item]):
         """Whether more may be sent."""
         most = _AHEAD * max(1, len(self.workers))
         return len(self._under_way) < most and self.client.status == "running"
+
+    def at_hand(self, sent: Sequence[Sent]) -> Sequence[Sent]:
+        """Leave away what only waits at a worker: each has one thing at a time at hand, and some are sent ahead."""
+        return sent[: len(self.workers)]
 
     def look(self, cancelled: Callable[[], bool]) -> None:
         """See who is there.

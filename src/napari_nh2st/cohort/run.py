@@ -100,9 +100,10 @@ class CohortRun:
         open_slides = states.count(RUNNING) + states.count(WAITING)
         if self._computed:
             left = seconds / self._computed * open_slides
-        at_work = [(slide.job.stem, *slide.tiles) for slide in self.slides if slide.state == RUNNING]
+        sent = sorted((slide for slide in self.slides if slide.state == RUNNING), key=lambda slide: not slide.tiles[1])
+        at_work = [(slide.job.stem, *slide.tiles) for slide in self._crew.at_hand(sent)]
         return Standing(
-            states.count(DONE), states.count(RUNNING), states.count(FAILED), states.count(WAITING),
+            states.count(DONE), len(at_work), states.count(FAILED), open_slides - len(at_work),
             len(self._crew.workers), self._mm2, seconds, left, at_work,
         )  # fmt: skip
 

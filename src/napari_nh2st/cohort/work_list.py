@@ -101,10 +101,11 @@ class WorkList:
         computed = states.count(DONE) - self._earlier
         if computed > 0 and len({item.task for item in self.items}) == 1:  # otherwise some take far longer than others
             left = seconds / computed * (states.count(RUNNING) + states.count(WAITING))
-        at_work = [(item.name, 0, 0) for item in self.items if item.state == RUNNING]
+        sent = [item.name for item in self.items if item.state == RUNNING]
+        at_work = [(name, 0, 0) for name in self._crew.at_hand(sent)]
         failed = states.count(FAILED) + states.count(LEFT_OUT)
         return Standing(
-            states.count(DONE), states.count(RUNNING), failed, states.count(WAITING),
+            states.count(DONE), len(at_work), failed, states.count(WAITING) + len(sent) - len(at_work),
             len(self._crew.workers), 0.0, seconds, left, at_work, self.what,
         )  # fmt: skip
 
