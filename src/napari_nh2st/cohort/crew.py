@@ -14,7 +14,8 @@ from napari_nh2st.cohort.at_work import FAILED, STOPPED, Answer
 from napari_nh2st.cohort.progress import Standing
 from napari_nh2st.errors import Nh2stError, one_line
 
-Item, Sent = TypeVar("Item"), TypeVar("Sent")
+Item = TypeVar("Item")
+Sent = TypeVar("Sent")
 
 _LOOK, _ASK = 0.2, 2.0  # seconds between two looks, and between two questions who is there
 _AHEAD = 2  # tasks for each worker that wait on it, so that it never waits for us
