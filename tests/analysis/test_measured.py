@@ -45,8 +45,8 @@ def test_spots_are_laid_by_their_image_else_over_the_tissue():
     spots = array(500, 400, 3500, 2600)
     assert measured.guess(spots, {"shape": (6000.0, 8000.0), "within": 4.0}, SHAPE, tissue()) == Frame(0.5)
     found = measured.guess(spots / 8, {}, SHAPE, tissue())
-    assert np.allclose(np.ptp(found.place(spots / 8), axis=0).prod(), 3200 * 2400)
-    middle = (found.place(spots / 8).min(axis=0) + found.place(spots / 8).max(axis=0)) / 2
+    assert np.allclose(np.ptp(found.transform.place(spots / 8), axis=0).prod(), 3200 * 2400)
+    middle = (found.transform.place(spots / 8).min(axis=0) + found.transform.place(spots / 8).max(axis=0)) / 2
     assert np.allclose(middle, (2000, 1500))
 
 
@@ -59,7 +59,7 @@ def test_a_guess_is_there_for_any_spots():
 
 
 def test_a_frame_scales_then_moves():
-    assert Frame(2.0, 10, -5).place(np.array([[3.0, 4.0]])).tolist() == [[16.0, 3.0]]
+    assert Frame(2.0, 10, -5).transform.place(np.array([[3.0, 4.0]])).tolist() == [[16.0, 3.0]]
 
 
 def test_a_spot_is_as_large_as_recorded_or_half_the_pitch():

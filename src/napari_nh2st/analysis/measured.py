@@ -15,6 +15,7 @@ from napari_nh2st.analysis.anchors import Anchors
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.detect import MeasurementFiles
+from napari_nh2st.expression.transform import Transform
 from napari_nh2st.geometry import Box, FloatArray, TileSet
 from napari_nh2st.training.sections.image_frame import scale_to
 
@@ -41,14 +42,14 @@ class Frame:
     x: float = 0.0
     y: float = 0.0
 
-    def place(self, spots: FloatArray) -> FloatArray:
-        """Return the places (n, 2) on the slide of spots (n, 2) in pixels of their own image."""
-        placed: FloatArray = self.scale * spots + (self.x, self.y)
-        return placed
+    @property
+    def transform(self) -> Transform:
+        """The same as a map."""
+        return Transform.scaled(self.scale, self.x, self.y)
 
 
 def read_measurement(files: MeasurementFiles, slide: Path) -> ad.AnnData:
-    """Read a measurement like `expression.read_expression`.
+    """Read a measurement like `expression.read_expression`, with the spots in pixels of their own image.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def measured_section(
     Parameters
     ----------
     paths : sequence of path
-        A file, a folder, or counts and positions: `expression.detect`.
+        A file, a folder, or counts and positions, and perhaps a transform: `expression.detect`.
     slide : path or Slide, optional
         Where it is now, if no longer where it was predicted.
 
@@ -79,7 +79,9 @@ def measured_section(
     opened = slide if isinstance(slide, Slide) else _open(prediction, slide)
     try:
         image = _as_predicted(prediction, opened)
-        sample = Sample(files.name, "", image.path, files.expression, files.format, files.spots)
+        sample = Sample(
+            files.name, "", image.path, files.expression, files.format, files.spots, transform=files.transform
+        )
         counts = read_expression(sample)
         findings = examine(sample, counts, image)
         yield MeasuredSection(files.name, image, findings.admit(files.name, counts), findings, counts)

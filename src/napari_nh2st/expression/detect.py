@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_nh2st.errors import SampleError
+from napari_nh2st.expression.transform_files import is_transform
 from napari_nh2st.expression.visium import visium_folder
 from napari_nh2st.reading import read_head
 
@@ -30,18 +31,22 @@ class MeasurementFiles:
     expression : Path
     spots : Path or None
         The file with the spots' positions; None where the format has none, or none lies beside the counts.
+    transform : Path or None
+        The file that says where the spots lie on the slide, if one was given with them.
     """
 
     name: str
     format: str
     expression: Path
     spots: Path | None = None
+    transform: Path | None = None
 
 
 def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     """Recognise a file, a folder, or a table of counts together with one of positions.
 
-    Positions lie beside the counts (``C5.tsv.gz``, ``C5_selection.tsv``) or are given with them.
+    Positions lie beside the counts (``C5.tsv.gz``, ``C5_selection.tsv``) or are given with them. A transform
+    (`transform_files`) is given with them.
 
     Raises
     ------
@@ -52,6 +57,9 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     for path in files:
         if not path.exists():
             raise SampleError(f"there is no {path}")
+    transforms = [p for p in files if is_transform(p)] if len(files) > 1 else []
+    if len(transforms) == 1:
+        return replace(detect([p for p in files if p not in transforms]), transform=transforms[0])
     tables = [p for p in files if p.is_file() and p.name.lower().endswith(_TABLES)]
     if len(files) > 1 and not (len(files) == 2 and len(tables) == 2):
         raise SampleError(f"that is {len(files)} files: give one measurement, {WANTED}")

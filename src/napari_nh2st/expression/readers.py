@@ -15,6 +15,7 @@ from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
 from napari_nh2st.expression.spot_csv import numbers, read_spot_csv
+from napari_nh2st.expression.transform_files import transform_of
 from napari_nh2st.expression.visium import read_visium
 from napari_nh2st.reading import read_frame, reason
 
@@ -52,8 +53,8 @@ def read_expression(sample: Sample) -> ad.AnnData:
     -------
     AnnData
         ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres (x, y) in
-        level-0 pixels of the slide, placed there by the sample's scale, x and y; ``obs["total_counts"]`` over all
-        genes. Spots that the file calls off tissue, and spots without any count, are left out:
+        level-0 pixels of the slide, placed there by the sample's transform, scale, x and y; ``obs["total_counts"]``
+        over all genes. Spots that the file calls off tissue, and spots without any count, are left out:
         ``uns["nh2st"]["off_tissue"]`` and ``["dropped"]`` say how many, ``["repeated"]`` how many genes repeated a
         name, and ``["says"]`` has sentences on what else was chosen or ignored, ``["slides"]`` the file's
         names for the slide. ``var["gene_ids"]``: Ensembl ids,
@@ -66,6 +67,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
         If the file cannot be read, spots have no position, or X holds no counts.
     """
     try:
+        transform = transform_of(sample)
         data = FORMATS[sample.format].read(sample.expression, sample.spots)
     except SampleError as error:
         raise SampleError(f"sample {sample.sample}: {error}") from error
@@ -75,7 +77,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
     data.var_names_make_unique()
     data, off_tissue = _on_tissue(sample.sample, data)
     _check_spots(sample.sample, data)
-    data.obsm["spatial"] = sample.scale * data.obsm["spatial"] + (sample.x, sample.y)
+    data.obsm["spatial"] = transform.place(data.obsm["spatial"])
     values = data.X.data
     if odd := odd_value(values) or ("" if values.any() else "all values are 0"):
         raise SampleError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_nh2st.expression.transform import Transform
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -25,7 +27,11 @@ class Sample:
     scale, x, y : float
         Where spots lie that were laid on another image than the slide: at ``scale * spot + (x, y)``, level-0 pixels.
     placed : bool
-        Whether somebody gave these three, if only as 1, 0 and 0: their word goes before the file's on its image.
+        Whether somebody gave these three, if only as 1, 0 and 0, or a transform: their word goes before the file's on
+        its image.
+    transform : Path, Transform or None
+        The same for an image that was turned, mirrored or sheared: a file of `transform_files`, or the map itself. It
+        comes first; scale, x and y are of what it gives.
     """
 
     sample: str
@@ -39,7 +45,8 @@ class Sample:
     x: float = 0.0
     y: float = 0.0
     placed: bool = False
+    transform: Path | Transform | None = None
 
     def __post_init__(self) -> None:
-        if (self.scale, self.x, self.y) != (1.0, 0.0, 0.0):
+        if (self.scale, self.x, self.y) != (1.0, 0.0, 0.0) or self.transform is not None:
             object.__setattr__(self, "placed", True)

@@ -15,13 +15,15 @@ from napari_nh2st.expression.columns import fold
 from napari_nh2st.expression.patients import nobody
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
+from napari_nh2st.expression.transform import Transform
+from napari_nh2st.expression.transform_files import inline, inlined, read_transform
 from napari_nh2st.reading import DELIMITERS, Row, Table, exists, expanded, number, read_table, written_cell
 from napari_nh2st.slide_path import address_of, slide_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y")
+COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y", "transform")
 REQUIRED = ("sample", "patient", "slide", "expression", "format")
 # Endings of sheets; those of Excel are told how to save them.
 SHEETS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".ods")
@@ -179,6 +181,7 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
         said.append(f"the format {kind} needs a file in the column spots")
     if (patient := cells["patient"]) and nobody(patient):
         said.append(f"patient {one_line(patient, 60)!r} names nobody: write whose tissue it is")
+    transform = _transform(cells.get("transform", ""), folder, said)
     numbers = {c: _number(c, cells.get(c, ""), table.delimiter, said) for c in _NUMBERS}
     if numbers["scale"] is not None and numbers["scale"] <= 0:
         said.append("scale must be more than 0")
@@ -195,6 +198,7 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
         numbers["x"] or 0.0,
         numbers["y"] or 0.0,
         placed=any(numbers[c] is not None for c in ("scale", "x", "y")),
+        transform=transform,
     )
 
 
@@ -214,6 +218,22 @@ def _file(text: str, folder: Path) -> Path | None:
         return file.parent.resolve() / file.name
     except (OSError, RuntimeError, ValueError):
         return file
+
+
+def _transform(text: str, folder: Path, said: list[str]) -> Path | Transform | None:
+    """Return the transform of a cell, six numbers or a file, which is looked into: a broken one is told here."""
+    try:
+        if (written := inline(text)) is not None:
+            return written
+        file = _file(text, folder)
+        if file is not None and not exists(file):
+            said.append(f"there is no {one_line(file, 300)}")
+        elif file is not None:
+            read_transform(file)
+        return file
+    except SampleError as error:
+        said.append(str(error))
+        return None
 
 
 def _number(column: str, text: str, delimiter: str, said: list[str]) -> float | None:
@@ -261,7 +281,8 @@ def _row(sample: Sample, folder: Path) -> list[str]:
         return written_cell(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path))
 
     numbers = {"mpp": sample.mpp, "scale": sample.scale, "x": sample.x, "y": sample.y}
-    if not sample.placed:  # the slide's own pixels
+    unmoved = (sample.scale, sample.x, sample.y) == (1, 0, 0)
+    if unmoved and (sample.transform is not None or not sample.placed):
         numbers = {"mpp": sample.mpp, "scale": None, "x": None, "y": None}
     return [
         written_cell(sample.sample),
@@ -271,4 +292,5 @@ def _row(sample: Sample, folder: Path) -> list[str]:
         sample.format,
         written(sample.spots),
         *("" if value is None else repr(float(value)) for value in numbers.values()),
+        inlined(sample.transform) if isinstance(sample.transform, Transform) else written(sample.transform),
     ]

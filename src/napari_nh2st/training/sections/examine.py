@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import MppNeeded, Nh2stError
 from napari_nh2st.expression import Sample, remarks
+from napari_nh2st.expression.transform_files import transform_of
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.array_pitch import array_pitch, strays
 from napari_nh2st.training.sections.findings import Finding, SectionFindings
@@ -139,7 +140,8 @@ class _Examined:
         self.sample, self.slide, self.data = sample, slide, data
         self.spots = np.asarray(data.obsm["spatial"], dtype=np.float64)
         self.image: dict[str, Any] = dict(data.uns.get("frame", {}))
-        self.array = array_pitch(data, sample.format, sample.scale)
+        self.laid = transform_of(sample)
+        self.array = array_pitch(data, sample.format, self.laid.scale)
         self.ground = Ground(slide.tissue(), slide.shape, self.array.pixels)
         self.fit = self.ground.fit(self.spots)
 
@@ -166,7 +168,7 @@ class _Examined:
             yield few
         if pitch is not None and not any(f is not None and self._mends_pitch(f) for f in (image, place)):
             yield pitch
-        if self.array.mirrored and (place is None or "exchanged" not in place.text):
+        if self.array.mirrored and not self.laid.mirrors and (place is None or "exchanged" not in place.text):
             says = "the array's columns and rows run mirrored on this slide"
             yield Finding("mirrored", says, "are x and y exchanged, or is the image mirrored?")
 
@@ -215,6 +217,8 @@ class _Examined:
 
     def _placed_elsewhere(self, says: str) -> Finding | None:
         """Doubt a scale that somebody gave, where the sizes of both images say another."""
+        if self.sample.transform is not None:
+            return None
         factor = scale_to(self.image, self.slide.shape)
         if factor is None or self.sample.x or self.sample.y or abs(self.sample.scale / factor - 1) < 0.02:
             return None
@@ -348,7 +352,7 @@ class _Examined:
 
     def _overlap(self) -> Finding | None:
         """Refuse spots that are wider than they can be: their size is in other pixels than their places."""
-        diameter, pitch = self.sample.scale * float(self.image.get("spot_diameter") or 0), self.array.pixels
+        diameter, pitch = self.laid.scale * float(self.image.get("spot_diameter") or 0), self.array.pixels
         if not pitch or diameter < _OVERLAP * pitch:
             return None
         scale = float(f"{diameter / _OF_PITCH / pitch * self.sample.scale:.2g}")

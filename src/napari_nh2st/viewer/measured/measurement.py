@@ -15,6 +15,8 @@ from napari_nh2st.engine.options import OWN_PRECISION
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
+from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
+from napari_nh2st.expression.transform_files import read_transform
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.slide_path import whole_path
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
@@ -44,6 +46,8 @@ class SlideMeasurement:
         Why that seems not to be this slide, or its image; empty where there is no doubt.
     frame : Frame
         How spots lie on the slide; a proposal until it is `settled`.
+    transform : Transform or None
+        What comes before the frame where their image was turned, mirrored or sheared.
     placed : bool
         Whether the person has said how they lie.
     other_slide : bool
@@ -62,6 +66,13 @@ class SlideMeasurement:
     other_slide: bool = False
     comparison: Comparison | None = None
     made_with: MadeWith | None = None
+    transform: Transform | None = None
+
+    @property
+    def laid(self) -> Transform:
+        """Where spots lie now, from the pixels of their own image."""
+        first = NOWHERE_ELSE if self.transform is None else self.transform
+        return first.then(self.frame.transform)
 
     @property
     def name(self) -> str:
@@ -70,7 +81,14 @@ class SlideMeasurement:
 
     def spots(self) -> tuple[FloatArray, float]:
         """Return the centres (n, 2) (x, y) of the spots on the slide and their diameter, level-0 pixels."""
-        return self.frame.place(self.data.obsm["spatial"]), self.frame.scale * self.diameter
+        laid = self.laid
+        return laid.place(self.data.obsm["spatial"]), laid.scale * self.diameter
+
+    def placed_data(self) -> ad.AnnData:
+        """Return the measurement with its spots on the slide, as `read_expression` returns it."""
+        data = self.data.copy()
+        data.obsm["spatial"] = self.laid.place(data.obsm["spatial"])
+        return data
 
     def use(self) -> None:
         """Take the spots as they lie now."""
@@ -80,7 +98,8 @@ class SlideMeasurement:
         """Return the line of a sample sheet with which this measurement is read again."""
         spots = self.files.spots and self.files.spots.absolute()
         paths = Path(whole_path(slide.path)), self.files.expression.absolute()
-        return Sample(self.name, "", *paths, self.files.format, spots, **asdict(self.frame), placed=self.placed)
+        placing = asdict(self.frame) | {"placed": self.placed, "transform": self.transform}
+        return Sample(self.name, "", *paths, self.files.format, spots, **placing)
 
     def provenance(self, what: str, slide_facts: dict[str, Any], model: str | None) -> dict[str, Any]:
         """Say what a layer of this measurement shows and where it comes from."""
@@ -88,6 +107,7 @@ class SlideMeasurement:
             "what": what,
             "measurement": str(self.files.expression),
             "frame": asdict(self.frame),
+            "transform": None if self.transform is None else self.transform.matrix,
             "model": model,
             "precision": "fp32",
             "slide": {key: slide_facts[key] for key in ("path", "fingerprint", "mpp", "mpp_source")},
@@ -116,7 +136,9 @@ def read_measurement(
     if cancelled():
         raise Cancelled("stopped")
     spots, image = data.obsm["spatial"], data.uns["frame"]
-    measurement = SlideMeasurement(files, data, measured.spot_diameter(spots, image), "", Frame(), settled=True)
+    transform = None if files.transform is None else read_transform(files.transform)
+    diameter = measured.spot_diameter(spots, image)
+    measurement = SlideMeasurement(files, data, diameter, "", Frame(), settled=True, transform=transform)
     _doubt(measurement, slide, others)
     return measurement
 
@@ -125,7 +147,7 @@ def _doubt(measurement: SlideMeasurement, slide: Slide, others: Sequence[Slide])
     """Say why a measurement may be that of another slide, or lie elsewhere on this one, and propose where."""
     from napari_nh2st.training.sections.examine import examine, fits_better  # scipy is loaded for it
 
-    sample, data = measurement.sample(slide), measurement.data
+    sample, data = measurement.sample(slide), measurement.placed_data()
     findings = [f for f in examine(sample, data, slide).findings if f.about_slide]
     elsewhere = fits_better(sample, data, slide, others)
     of_another = [f for f in (*findings, elsewhere) if f is not None and f.kind == "name"]
@@ -137,7 +159,7 @@ def _doubt(measurement: SlideMeasurement, slide: Slide, others: Sequence[Slide])
     measurement.settled, measurement.other_slide = False, bool(of_another)
     if places is None or (of_another and places.kind == "tissue"):
         return  # a place where the spots of another slide would look right is no help
-    spots, image = data.obsm["spatial"], data.uns["frame"]
+    spots, image = data.obsm["spatial"], data.uns["frame"] if measurement.transform is None else {}
     measurement.frame = (
         measured.guess(spots, image, slide.shape, slide.tissue()) if places.frame is None else Frame(*places.frame)
     )
@@ -158,8 +180,7 @@ def compare_at_spots(
     from napari_nh2st.training.sections.examine import examine
 
     slide, model, prediction_map = inputs.slide, inputs.model, inputs.map
-    data = measurement.data.copy()
-    data.obsm["spatial"] = measurement.frame.place(data.obsm["spatial"])
+    data = measurement.placed_data()
     findings = examine(measurement.sample(slide), data, slide)
     data = findings.admit(measurement.name, data)
     places = measured.spots_of(data, model.card, slide.require_mpp())
