@@ -117,7 +117,7 @@ def _without_a_column(outs):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_no_positions, "Visium HD is not read"),
+        (_no_positions, "its format is visium-hd"),
         (_broken_matrix, "cannot read"),
         (_broken_factors, "cannot read"),
         (_other_barcodes, "share no barcode"),

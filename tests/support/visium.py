@@ -41,7 +41,7 @@ def outs(
     barcodes = [f"AAAC{i:04d}-1" for i in range(n + 1)]
     ids = ids or [f"ENSG{i:011d}" for i in range(len(symbols))]
     matrix = sp.csc_matrix(np.vstack([counts, np.ones(len(symbols), int)]).T)  # genes x barcodes
-    (_mtx if mtx else _h5)(place, matrix, barcodes, symbols, ids)
+    (_mtx if mtx else write_h5)(place, matrix, barcodes, symbols, ids)
     rows = [(b, 1, i, 2 * i, y, x) for i, (b, (x, y)) in enumerate(zip(barcodes, spots, strict=False))]
     rows = [(barcodes[n], 0, n, n, 7, 7), *rows[::-1]]  # in another order than the counts
     name = "tissue_positions.csv" if version >= 2 else "tissue_positions_list.csv"
@@ -55,7 +55,8 @@ def outs(
     return folder
 
 
-def _h5(place, matrix, barcodes, symbols, ids) -> None:
+def write_h5(place: Path, matrix: sp.csc_matrix, barcodes: list[str], symbols: list[str], ids: list[str]) -> None:
+    """Write counts (genes, barcodes) as Cell Ranger and Space Ranger do."""
     with h5py.File(place / "filtered_feature_bc_matrix.h5", "w") as file:
         group = file.create_group("matrix")
         group["barcodes"] = np.array(barcodes, dtype="S")

@@ -48,15 +48,17 @@ class Frame:
         return Transform.scaled(self.scale, self.x, self.y)
 
 
-def read_measurement(files: MeasurementFiles, slide: Path) -> ad.AnnData:
+def read_measurement(files: MeasurementFiles, slide: Path, mpp: float | None = None) -> ad.AnnData:
     """Read a measurement like `expression.read_expression`, with the spots in pixels of their own image.
+
+    `mpp` is micrometres per pixel of that image, where the slide tells it.
 
     Raises
     ------
     SampleError
         One line.
     """
-    return read_expression(Sample(files.name, "", slide, files.expression, files.format, files.spots))
+    return read_expression(Sample(files.name, "", slide, files.expression, files.format, files.spots, mpp))
 
 
 def guess(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:

@@ -80,7 +80,14 @@ def measured_section(
     try:
         image = _as_predicted(prediction, opened)
         sample = Sample(
-            files.name, "", image.path, files.expression, files.format, files.spots, transform=files.transform
+            files.name,
+            "",
+            image.path,
+            files.expression,
+            files.format,
+            files.spots,
+            image.mpp,
+            transform=files.transform,
         )
         counts = read_expression(sample)
         findings = examine(sample, counts, image)

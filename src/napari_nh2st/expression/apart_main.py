@@ -1,4 +1,4 @@
-"""The process that reads HDF5 files for another one: requests on stdin, answers on stdout, nothing else."""
+"""The process that reads HDF5 and Parquet files for another one: requests on stdin, answers on stdout, nothing else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import IO, Any
 import numpy as np
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import h5ad_file, tenx_file
+from napari_nh2st.expression import h5ad_file, parquet_file, tenx_file
 from napari_nh2st.expression.counts import Counts
+from napari_nh2st.expression.parquet_file import Columns
 
 _IDLE = 60.0  # seconds without a request, after which the process ends
 _LONGEST = 300  # characters of an error
@@ -24,10 +25,11 @@ _WORDS = {  # for what HDF5 says
     "can't open directory": "it is packed in a way that HDF5 alone cannot unpack: save it with gzip or without packing",
     "required filter": "it is packed in a way that HDF5 alone cannot unpack: save it with gzip or without packing",
 }
-READERS: dict[str, Callable[[Path], Counts | dict[str, Any]]] = {
+READERS: dict[str, Callable[[Path], Counts | Columns | dict[str, Any]]] = {
     "h5ad": h5ad_file.read,
     "h5ad-facts": h5ad_file.facts,
     "10x-h5": tenx_file.read,
+    "parquet": parquet_file.read,
 }
 
 
@@ -47,8 +49,8 @@ def _answer(kind: str, path: Path, answers: IO[bytes]) -> None:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     try:
         result = READERS[kind](path)
-        header = result.header() if isinstance(result, Counts) else result
-        if isinstance(result, Counts):
+        header = result if isinstance(result, dict) else result.header()
+        if not isinstance(result, dict):
             arrays = {name: np.ascontiguousarray(a) for name, a in result.arrays().items()}
             header["arrays"] = [(name, a.dtype.str, a.shape) for name, a in arrays.items()]
     except SampleError as error:
@@ -56,7 +58,7 @@ def _answer(kind: str, path: Path, answers: IO[bytes]) -> None:
         header, arrays = {"error": said if path.name in said else f"{path.name}: {said}"}, {}
     except MemoryError:
         header, arrays = {"error": f"cannot read {path}: there is not enough memory for what it says it holds"}, {}
-    except Exception as error:  # whatever h5py makes of a damaged file
+    except Exception as error:  # whatever h5py or pyarrow makes of a damaged file
         said = next((words for sign, words in _WORDS.items() if sign in str(error)), "")
         said = said or " ".join(str(error).split())[:_LONGEST] or type(error).__name__
         header, arrays = {"error": f"cannot read {path}: {said}"}, {}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_nh2st.errors import SampleError
+from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.transform_files import is_transform
-from napari_nh2st.expression.visium import visium_folder
 from napari_nh2st.reading import read_head
 
 _TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _PLACES = {"x_px", "y_px"}
 _POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
 _BESIDE = ("{}_selection", "{}-selection", "{}_spots", "{}_positions", "spot_data-selection-{}")
-WANTED = "a Visium folder (outs), an .h5ad file, a table of counts (.tsv, .tsv.gz), or one of spots (.csv: x_px, y_px)"
+_OF_PROGRAMS = re.compile(r"outs|binned_outputs|square_\d+um")  # names of folders
+WANTED = (
+    "a folder of Visium or Visium HD (outs), an .h5ad file, a table of counts (.tsv, .tsv.gz), or one of spots (.csv: "
+    "x_px, y_px)"
+)
 
 
 @dataclass(frozen=True)
@@ -66,16 +71,34 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     if tables:
         return _table(tables)
     (path,) = files
-    folder = visium_folder(path)
-    if folder is not None:
-        return MeasurementFiles(
-            folder.resolve().parent.name if folder.name == "outs" else folder.name, "visium", folder
-        )
+    found = folder_format(path)
+    if found is not None:
+        return MeasurementFiles(_name_of_folder(found[1]), *found)
     if path.suffix.lower() == ".csv" and _PLACES.issubset(_header(path)):
         return MeasurementFiles(path.stem, "spots-csv", path)
     if path.suffix.lower() == ".h5ad":
         return MeasurementFiles(path.stem, "h5ad", path)
     raise SampleError(f"{path.name} is not a measurement that can be read: give {WANTED}")
+
+
+def folder_format(path: Path) -> tuple[str, Path] | None:
+    """Recognise a folder by a path in or above it.
+
+    Returns
+    -------
+    format, folder
+        A key of `FORMATS`, and the folder itself; None where it is none.
+    """
+    for name, row in FORMATS.items():
+        if row.folder_of is not None and (folder := row.folder_of(path)) is not None:
+            return name, folder
+    return None
+
+
+def _name_of_folder(folder: Path) -> str:
+    """Return the name of a section: of the first folder that a program did not name."""
+    places = [folder.resolve(), *folder.resolve().parents]
+    return next((p.name for p in places if not _OF_PROGRAMS.fullmatch(p.name)), folder.name)
 
 
 def _table(tables: list[Path]) -> MeasurementFiles:

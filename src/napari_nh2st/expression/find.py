@@ -10,10 +10,9 @@ from pathlib import Path
 
 from napari_nh2st.errors import Cancelled, SampleError
 from napari_nh2st.expression.apart import read_apart
-from napari_nh2st.expression.detect import MeasurementFiles, detect
+from napari_nh2st.expression.detect import MeasurementFiles, detect, folder_format
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
-from napari_nh2st.expression.visium import visium_folder
 from napari_nh2st.reading import expanded, read_head
 from napari_nh2st.slide_path import PICTURES, WHOLE_SLIDES
 
@@ -39,15 +38,15 @@ class _FolderContents:
         Images by their name without its ending.
     counts : list of Path
         Files of counts, or that may be such.
-    visium : list of Path
-        Folders that Space Ranger wrote.
+    assays : list of Path
+        Folders that are measurements: of Space Ranger and the like.
     cut : bool
         Whether there is more than was read.
     """
 
     images: dict[str, list[Path]] = field(default_factory=dict)
     counts: list[Path] = field(default_factory=list)
-    visium: list[Path] = field(default_factory=list)
+    assays: list[Path] = field(default_factory=list)
     cut: bool = False
 
 
@@ -79,7 +78,7 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
     folder = expanded(folder).absolute()
     if not folder.is_dir():
         raise SampleError(f"there is no folder {folder}")
-    if folder.name == "outs" and visium_folder(folder) is not None:
+    if folder.name == "outs" and folder_format(folder) is not None:
         folder = folder.parent  # its image lies beside it
     sheets = _sheets(folder)
     says: list[str] = []
@@ -210,8 +209,9 @@ def _walk(top: Path, cancelled: Callable[[], bool]) -> _FolderContents:
         if cancelled():
             raise Cancelled("stopped")
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(_SKIPPED))
-        if visium_folder(here) == here:
-            contents.visium.append(here)
+        found = folder_format(here)
+        if found is not None and found[1] == here:
+            contents.assays.append(here)
             folders.clear()  # in there lie pictures of the slide, and tables of all sorts
         elif folders and len(here.relative_to(top).parts) >= _DEPTH:
             contents.cut = True
@@ -240,9 +240,9 @@ def _name(image: Path) -> str:
 
 
 def _pairs(contents: _FolderContents, says: list[str], cancelled: Callable[[], bool]) -> Iterator[Sample]:
-    visium = [detect([place]) for place in contents.visium]
-    named = Counter(measurement.name for measurement in visium)
-    for measurement in visium:
+    assays = [detect([place]) for place in contents.assays]
+    named = Counter(measurement.name for measurement in assays)
+    for measurement in assays:
         images = _images_beside(measurement, contents, set(named) - {measurement.name})
         how = f"put its full-resolution image beside it as {measurement.name}.tif"
         yield from _with_image(measurement, images, says, how)

@@ -14,9 +14,11 @@ from napari_nh2st.expression import columns
 from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
+from napari_nh2st.expression.pool import BIN_UM, MPP, PLACE_UM, pooled
 from napari_nh2st.expression.spot_csv import numbers, read_spot_csv
 from napari_nh2st.expression.transform_files import transform_of
-from napari_nh2st.expression.visium import read_visium
+from napari_nh2st.expression.visium import read_visium, visium_folder
+from napari_nh2st.expression.visium_hd import read_visium_hd, visium_hd_folder
 from napari_nh2st.reading import read_frame, reason
 
 if TYPE_CHECKING:
@@ -39,11 +41,17 @@ class ExpressionFormat:
         (expression path, spots path or None) -> AnnData with counts in X and centres in obsm["spatial"].
     needs_spots : bool
         Whether spot positions come in a file of their own.
+    folder_of : callable, optional
+        Recognises a folder of this format by a path in or above it: the folder, or None. For formats that are folders.
+    pools : str
+        What is pooled to places, in the plural: bins, cells, beads. Empty where spots are taken as they are.
     """
 
     read: Callable[[Path, Path | None], ad.AnnData]
     needs_spots: bool
     description: str
+    folder_of: Callable[[Path], Path | None] | None = None
+    pools: str = ""
 
 
 def read_expression(sample: Sample) -> ad.AnnData:
@@ -54,12 +62,12 @@ def read_expression(sample: Sample) -> ad.AnnData:
     AnnData
         ``X`` raw counts, CSR float32 (spots, genes); ``obs_names`` spot ids; ``obsm["spatial"]`` spot centres (x, y) in
         level-0 pixels of the slide, placed there by the sample's transform, scale, x and y; ``obs["total_counts"]``
-        over all genes. Spots that the file calls off tissue, and spots without any count, are left out:
+        over all genes. Bins, cells and beads come pooled to places (`pool.pooled`), on a lattice along their own
+        image. Spots that the file calls off tissue, and spots without any count, are left out:
         ``uns["nh2st"]["off_tissue"]`` and ``["dropped"]`` say how many, ``["repeated"]`` how many genes repeated a
-        name, and ``["says"]`` has sentences on what else was chosen or ignored, ``["slides"]`` the file's
-        names for the slide. ``var["gene_ids"]``: Ensembl ids,
-        where the file has them. ``uns["frame"]``: the image on which the spots were laid (`frame.frame_of`), perhaps
-        empty.
+        name, and ``["says"]`` has sentences on what else was chosen or ignored, ``["slides"]`` the file's names for
+        the slide, ``["pooled"]`` what was pooled. ``var["gene_ids"]``: Ensembl ids, where the file has them.
+        ``uns["frame"]``: the image on which the spots were laid (`frame.frame_of`), perhaps empty.
 
     Raises
     ------
@@ -77,12 +85,19 @@ def read_expression(sample: Sample) -> ad.AnnData:
     data.var_names_make_unique()
     data, off_tissue = _on_tissue(sample.sample, data)
     _check_spots(sample.sample, data)
-    data.obsm["spatial"] = transform.place(data.obsm["spatial"])
     values = data.X.data
     if odd := odd_value(values) or ("" if values.any() else "all values are 0"):
         raise SampleError(
             f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up): {odd}"
         )
+    unit = FORMATS[sample.format].pools
+    if unit or sample.pool is not None:
+        own_mpp = None if sample.mpp is None else sample.mpp * transform.scale
+        try:
+            data = pooled(data, unit or "spots", sample.pool or PLACE_UM, own_mpp)
+        except SampleError as error:
+            raise SampleError(f"sample {sample.sample}: {error}") from error
+    data.obsm["spatial"] = transform.place(data.obsm["spatial"])
     totals = np.asarray(data.X.sum(axis=1)).ravel()
     data.obs["total_counts"] = totals
     kept = data[totals > 0].copy()
@@ -93,9 +108,12 @@ def read_expression(sample: Sample) -> ad.AnnData:
         "dropped": int((totals <= 0).sum()),
         "repeated": repeated,
         "off_tissue": off_tissue,
-        "says": [*kept.uns.pop(SAYS, []), *doubtful_counts(values, totals)],
+        "says": [*kept.uns.pop(SAYS, []), *doubtful_counts(data.X.data, totals)],
         "slides": kept.uns.pop(SLIDES, []),
+        "pooled": kept.uns.pop("pooled", {}),
     }
+    for told in (MPP, BIN_UM):
+        kept.uns.pop(told, None)
     return kept
 
 
@@ -214,9 +232,13 @@ def _read_h5ad(expression: Path, spots: Path | None) -> ad.AnnData:
     return Counts.received(*read_apart("h5ad", expression)).to_anndata()
 
 
+# Of two formats that recognise a folder, the first is it.
 FORMATS: dict[str, ExpressionFormat] = {
     "st-tsv": ExpressionFormat(_read_st_tsv, True, "Spatial Transcriptomics TSV of counts and a selection file"),
     "h5ad": ExpressionFormat(_read_h5ad, False, 'AnnData with obsm["spatial"], as scanpy and HEST write it'),
     "spots-csv": ExpressionFormat(read_spot_csv, False, "a table of spots: x_px, y_px and a column for each gene"),
-    "visium": ExpressionFormat(read_visium, False, "the folder outs that Space Ranger writes"),
+    "visium-hd": ExpressionFormat(
+        read_visium_hd, False, "the folder outs of Visium HD, with binned_outputs", visium_hd_folder, "bins"
+    ),
+    "visium": ExpressionFormat(read_visium, False, "the folder outs that Space Ranger writes", visium_folder),
 }

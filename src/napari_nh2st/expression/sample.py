@@ -32,6 +32,9 @@ class Sample:
     transform : Path, Transform or None
         The same for an image that was turned, mirrored or sheared: a file of `transform_files`, or the map itself. It
         comes first; scale, x and y are of what it gives.
+    pool : float or None
+        Side of the places, in micrometres, to which bins, cells, beads or spots are pooled; None for what the format
+        does of itself.
     """
 
     sample: str
@@ -46,6 +49,7 @@ class Sample:
     y: float = 0.0
     placed: bool = False
     transform: Path | Transform | None = None
+    pool: float | None = None
 
     def __post_init__(self) -> None:
         if (self.scale, self.x, self.y) != (1.0, 0.0, 0.0) or self.transform is not None:

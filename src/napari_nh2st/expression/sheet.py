@@ -23,11 +23,11 @@ from napari_nh2st.slide_path import address_of, slide_file
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y", "transform")
+COLUMNS = ("sample", "patient", "slide", "expression", "format", "spots", "mpp", "scale", "x", "y", "transform", "pool")
 REQUIRED = ("sample", "patient", "slide", "expression", "format")
 # Endings of sheets; those of Excel are told how to save them.
 SHEETS = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".ods")
-_NUMBERS = ("mpp", "scale", "x", "y")
+_NUMBERS = ("mpp", "scale", "x", "y", "pool")
 _ABSENT = {"na", "n/a", "nan", "none", "null", "-"}  # as R, pandas and people write that there is nothing
 # What people call the column mpp, folded: their slide's pixel size must not be passed over.
 _PIXEL_SIZES = {"mmp", "mpps", "mppum", "mppx", "pixelsize", "pixelsizeum", "umperpx", "umperpixel", "micronsperpixel"}
@@ -185,6 +185,8 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
     numbers = {c: _number(c, cells.get(c, ""), table.delimiter, said) for c in _NUMBERS}
     if numbers["scale"] is not None and numbers["scale"] <= 0:
         said.append("scale must be more than 0")
+    if numbers["pool"] is not None and numbers["pool"] <= 0:
+        said.append("pool, the side of a place in µm, must be more than 0")
     problems += [f"line {row.line}: {what}" for what in said]
     return Sample(
         cells["sample"],
@@ -199,6 +201,7 @@ def _sample(row: Row, columns: Sequence[str], table: Table, folder: Path, proble
         numbers["y"] or 0.0,
         placed=any(numbers[c] is not None for c in ("scale", "x", "y")),
         transform=transform,
+        pool=numbers["pool"],
     )
 
 
@@ -293,4 +296,5 @@ def _row(sample: Sample, folder: Path) -> list[str]:
         written(sample.spots),
         *("" if value is None else repr(float(value)) for value in numbers.values()),
         inlined(sample.transform) if isinstance(sample.transform, Transform) else written(sample.transform),
+        "" if sample.pool is None else repr(float(sample.pool)),
     ]

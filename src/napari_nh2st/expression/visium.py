@@ -56,16 +56,45 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
         raise SampleError(
             f"{expression} is not a Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}) and the folder spatial"
         )
-    positions = _positions(folder / "spatial")
-    data = _counts(folder).to_anndata()
+    positions, path = _positions(folder / "spatial")
+    return read_laid(folder, read_counts(folder), positions, path)
+
+
+def read_laid(folder: Path, counts: Counts, table: pd.DataFrame, path: Path) -> ad.AnnData:
+    """Lay counts where a table of positions puts their barcodes.
+
+    Parameters
+    ----------
+    folder : Path
+        With the folder `spatial`.
+    counts : Counts
+        By barcode.
+    table : DataFrame
+        Columns as Space Ranger names them; one row a barcode.
+    path : Path
+        Where the table was read.
+
+    Returns
+    -------
+    AnnData
+        As of `read_visium`.
+
+    Raises
+    ------
+    SampleError
+        If they do not fit each other.
+    """
+    positions = _checked(table, path)
+    data = counts.to_anndata()
     data.var_names_make_unique()  # Space Ranger's own symbols repeat
     if not data.obs_names.is_unique:
         raise SampleError(f"{folder} names a barcode twice")
     shared = data.obs_names[data.obs_names.isin(positions.index)]
     if not len(shared):
+        examples = [one_line(names[0], 40) if len(names) else "nothing" for names in (data.obs_names, positions.index)]
         raise SampleError(
-            f"{folder}: the matrix and the spots' positions share no barcode, as {one_line(data.obs_names[0], 40)} and "
-            f"{one_line(positions.index[0], 40)}: write them alike"
+            f"{folder}: the matrix and the spots' positions share no barcode, as {' and '.join(examples)}: write them "
+            "alike"
         )
     if lost := data.n_obs - len(shared):
         data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} barcodes of the matrix have no position, and are left out"]
@@ -79,11 +108,23 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
     return data
 
 
+def with_matrix(folder: Path) -> bool:
+    """Tell whether a folder has a matrix of Space Ranger."""
+    return _matrix(folder) is not None
+
+
 def _matrix(folder: Path) -> Path | None:
     return next((p for p in (folder / f"{MATRIX}.h5", folder / MATRIX) if p.exists()), None)
 
 
-def _counts(folder: Path) -> Counts:
+def read_counts(folder: Path) -> Counts:
+    """Read the matrix of a folder that has one, as HDF5 or as text.
+
+    Raises
+    ------
+    SampleError
+        If it is damaged.
+    """
     path = _matrix(folder)
     assert path is not None
     if path.is_dir():
@@ -91,13 +132,17 @@ def _counts(folder: Path) -> Counts:
     return Counts.received(*read_apart("10x-h5", path))
 
 
-def _positions(spatial: Path) -> pd.DataFrame:
+def _positions(spatial: Path) -> tuple[pd.DataFrame, Path]:
     names = [name + end for end in ("", ".gz") for name in _POSITIONS]
     path = next((spatial / name for name in names if (spatial / name).exists()), None)
     if path is None:
-        hd = " (Visium HD is not read)" if (spatial / "tissue_positions.parquet").exists() else ""
+        hd = " (Visium HD: its format is visium-hd)" if (spatial / "tissue_positions.parquet").exists() else ""
         raise SampleError(f"{spatial} holds neither {' nor '.join(_POSITIONS)}{hd}")
-    table = read_frame(path, error=SampleError, names=_COLUMNS)
+    return read_frame(path, error=SampleError, names=_COLUMNS), path
+
+
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Check a table of positions, and index it by barcode."""
     table.columns = [str(c).strip().casefold() for c in table.columns]
     pair = columns.centres([*table.columns])
     if pair is not None and pair.rank <= columns.IMAGE:  # imagerow and imagecol, as Seurat names them
@@ -118,12 +163,26 @@ def _positions(spatial: Path) -> pd.DataFrame:
     return table
 
 
-def _frame(spatial: Path) -> dict[str, Any]:
-    """Read the scale factors and the pictures' sizes; nothing is known where they are missing."""
+def read_factors(spatial: Path) -> dict[str, Any]:
+    """Read Space Ranger's scale factors; an empty dict where there are none.
+
+    Raises
+    ------
+    SampleError
+        If the file is damaged.
+    """
     path = spatial / "scalefactors_json.json"
     if not path.exists():
         return {}
     factors = read_json(path, error=SampleError, most=_MOST_FACTORS)
+    if not isinstance(factors, dict):
+        raise SampleError(f"cannot read {path}: it holds no scale factors")
+    return factors
+
+
+def _frame(spatial: Path) -> dict[str, Any]:
+    """Read the scale factors and the pictures' sizes; nothing is known where they are missing."""
+    factors, path = read_factors(spatial), spatial / "scalefactors_json.json"
     try:
         return frame_of(factors, lambda name: _size(spatial, name))
     except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:

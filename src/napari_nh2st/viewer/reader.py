@@ -42,8 +42,9 @@ _FOLDERS = (  # what it is, and files that show it
     ("a model folder: choose it in the dock NH2ST, with “add…” beside Model", "card.json"),
     ("the folder of a fine-tuning run: open it in the dock NH2ST fine-tune", "metrics.jsonl", "summary.json"),
     (
-        "a Visium folder: open its slide, then drop the folder on Measured in the dock NH2ST",
+        "a measured section: open its slide, then drop the folder on Measured in the dock NH2ST",
         *("*filtered_feature_bc_matrix*", "outs/*filtered_feature_bc_matrix*", "spatial/tissue_positions*"),
+        *("binned_outputs", "outs/binned_outputs"),
     ),
     ("the folder of a MIRAX slide: open the .mrxs file of its name, which lies beside it", "Slidedat.ini"),
 )

@@ -142,7 +142,8 @@ def _ids(genes: Sequence[str], data: Sequence[Any], start: Model | None) -> list
 def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingConfig) -> tuple[float, int]:
     """Choose mpp and pitch so that the neighbour places fall on the array and on the encoder's cells.
 
-    Arrays of 200 um take nine cells a pitch, denser ones six: a patch then spans about the pitch.
+    Arrays of 200 um take nine cells a pitch, denser ones six: a patch then spans about the pitch. Pooled places lie
+    side by side: with seven cells, a patch is a place.
     """
     stride = config.architecture.stride
     if config.mpp is not None and config.pitch is not None:
@@ -157,5 +158,6 @@ def _geometry(samples: Sequence[Sample], data: Sequence[Any], config: TrainingCo
     spacing = array if abs(array - spacing) < 0.08 * array else spacing
     if config.mpp is not None:
         return config.mpp, max(stride, round(spacing / config.mpp / stride) * stride)
-    pitch = config.pitch or stride * (9 if spacing > 150 else 6)
+    pooled = all(section.uns.get("nh2st", {}).get("pooled") for section in data)
+    pitch = config.pitch or stride * (7 if pooled else 9 if spacing > 150 else 6)
     return spacing / pitch, pitch

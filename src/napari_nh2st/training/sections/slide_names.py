@@ -14,6 +14,7 @@ _IMAGE = "|".join((*(ending[1:] for ending in ENDINGS), "qptiff", "webp", "vsi")
 _ENDINGS = re.compile(rf"(\.(gz|tsv|txt|csv|h5ad|h5|ome|{_IMAGE}))+$")
 _PICTURE = re.compile(rf"\.({_IMAGE})$")
 _FOLDERS = ("outs", "spatial", "filtered_feature_bc_matrix", "raw_feature_bc_matrix", "binned_outputs")
+_BINS = re.compile(r"square_\d+um")
 # Numbers that say how something was made, not which slide it is: magnification, version, resolution, a date.
 _HOW = re.compile(r"\d+x|x\d+|v\d+|rev\d+|level\d+|lvl\d+|\d+(um|mpp|px|bit|dpi|k)|(19|20)\d{6}|h5|10x|\d{1,2}x")
 _NUMBERED = re.compile(r"([a-z]*?)(\d+)")
@@ -26,7 +27,7 @@ def file_stem(path: Path) -> str:
 
 
 def _telling(path: Path) -> str:
-    while path.name.casefold() in _FOLDERS and path.parent != path:
+    while (path.name.casefold() in _FOLDERS or _BINS.fullmatch(path.name)) and path.parent != path:
         path = path.parent
     return path.name
 

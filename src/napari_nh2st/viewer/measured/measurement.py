@@ -132,11 +132,12 @@ def read_measurement(
     files = detect([Path(path) for path in paths])
     if FORMATS[files.format].needs_spots and files.spots is None:
         return files
-    data = measured.read_measurement(files, slide.path)
+    transform = None if files.transform is None else read_transform(files.transform)
+    own_mpp = None if slide.mpp is None else slide.mpp * (1.0 if transform is None else transform.scale)
+    data = measured.read_measurement(files, slide.path, own_mpp)
     if cancelled():
         raise Cancelled("stopped")
     spots, image = data.obsm["spatial"], data.uns["frame"]
-    transform = None if files.transform is None else read_transform(files.transform)
     diameter = measured.spot_diameter(spots, image)
     measurement = SlideMeasurement(files, data, diameter, "", Frame(), settled=True, transform=transform)
     _doubt(measurement, slide, others)

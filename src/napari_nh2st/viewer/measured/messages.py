@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _NAMED = 12  # genes named before the rest is counted
 
-DROP_HERE = "Drop a measurement of this slide here: a Visium folder, an .h5ad file, or a table of counts (.tsv, .csv)."
+DROP_HERE = (
+    "Drop a measurement of this slide here: an assay's folder (outs), an .h5ad file, or a table of counts (.tsv, .csv)."
+)
 LOAD_TIP = "Compare the prediction with a measurement of the same section"
 NO_SLIDE = "Open the slide first, then its measurement."
 ASK_FRAME = "Change scale and offset until the circles lie on the tissue, then press Use."

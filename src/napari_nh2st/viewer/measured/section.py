@@ -72,7 +72,7 @@ class MeasuredSection(QWidget):
         menu = QMenu(self.load)
         self.load_file = menu.addAction("File: .h5ad, or a table of counts…")
         self.load_file.triggered.connect(self._ask_file)
-        self.load_folder = menu.addAction("Visium folder…")
+        self.load_folder = menu.addAction("Folder of an assay (outs)…")
         self.load_folder.triggered.connect(self._ask_folder)
         self.load.setMenu(menu)
         return self.load
@@ -166,7 +166,7 @@ class MeasuredSection(QWidget):
             self.presenter.open([path])
 
     def _ask_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Load a Visium folder (outs)")
+        path = QFileDialog.getExistingDirectory(self, "Load the folder of an assay (outs)")
         if path:
             self.presenter.open([path])
 
