@@ -92,6 +92,15 @@ class TriplexOptions(HeadOptions):
     slide_layers: int = Field(default=2, ge=1, le=6, description="layers of attention over the slide's sample")
 
 
+class MergeOptions(HeadOptions):
+    """Options of `merge`."""
+
+    near: int = Field(default=5, ge=1, le=32, description="clusters of the slide's sample by where its places lie")
+    alike: int = Field(default=5, ge=1, le=32, description="clusters of the slide's sample by how its places look")
+    layers: int = Field(default=4, ge=1, le=8, description="layers of graph attention")
+    edge_dropout: float = Field(default=0.2, ge=0, lt=1, description="part of the links left out in a step")
+
+
 _HERE = "napari_nh2st.model.heads"
 
 # In the order in which they are offered; the first is the default.
@@ -123,6 +132,15 @@ HEADS: dict[str, Head] = {
             needs=frozenset({"nine", "sample", "places"}),
             tokens=("target", "near", "slide"),
             objectives={"distil": {}},
+        ),
+        Head(
+            name="merge",
+            about="A place, its neighbours, and clusters of the slide's tissue, near or alike, linked in a graph.",
+            cite="Ganguly et al. (MERGE), CVPR 2025, arXiv 2412.02601",
+            network=f"{_HERE}.merge:MergeHead",
+            options=MergeOptions,
+            needs=frozenset({"nine", "sample", "places"}),
+            tokens=("target", "near", "slide"),
         ),
     )
 }
