@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_nh2st.engine.prediction import Prediction
     from napari_nh2st.geometry import FloatArray, TileSet
     from napari_nh2st.model.card import Card
-    from napari_nh2st.slides import Slide, TissueMask
+    from napari_nh2st.slides import Ground, Slide
 
 _NAMED = 5  # regions whose names stand in a file's provenance
 
@@ -68,7 +68,7 @@ class DrawnRegions:
         done = done if genes is None else done.only_genes(genes)
         return mask_table(done, {name: within(done.places.centres, parts) for name, parts in self.polygons.items()})
 
-    def places(self, slide: Slide, card: Card, pitch: int | None, tissue: TissueMask | None = None) -> TileSet:
+    def places(self, slide: Slide, card: Card, pitch: int | None, tissue: Ground | None = None) -> TileSet:
         """Choose places as `tissue_places` does, with their centres in one of the regions.
 
         Raises

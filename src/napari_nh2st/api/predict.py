@@ -14,7 +14,7 @@ from napari_nh2st.api.prediction import Prediction
 from napari_nh2st.engine.chunk import Progress
 from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.options import PredictionOptions
-from napari_nh2st.engine.places import tissue_places, warnings_for
+from napari_nh2st.engine.places import ground_of, tissue_places, warnings_for
 from napari_nh2st.engine.predict import predict_places, results_folder, store_for
 from napari_nh2st.errors import ModelError, Nh2stError, Nh2stWarning, SlideError
 from napari_nh2st.geometry import Box, TileSet
@@ -22,7 +22,7 @@ from napari_nh2st.model.folder import Model
 from napari_nh2st.model.models import AnyModel, load_model, model_names
 from napari_nh2st.model.predictor import Predictor
 from napari_nh2st.model.predictor_model import PredictorModel
-from napari_nh2st.slides import Slide, open_slide
+from napari_nh2st.slides import Ground, Slide, open_slide
 
 
 def predict(
@@ -56,7 +56,7 @@ def predict(
     out : path, optional
         A folder in which results last (``<slide stem>.nh2st``); a second run computes only what is missing.
     options : PredictionOptions, optional
-        Device, precision, tissue mask, cancel.
+        Device, precision, tissue mask, whether artefacts are left out, cancel.
     progress : callable, optional
         Called with a `Progress` after every group of tiles.
 
@@ -101,7 +101,7 @@ def predict(
         settled = settle(results_folder(Path(out), slide), slide, model, pitch, options)
         said += _warn(settled.notes)
         pitch, options = settled.pitch, settled.options
-    places = _places(slide, model, (box, regions), pitch, options)
+    places = _places(slide, model, (box, regions), pitch, ground_of(slide, options))
     if out is None:
         made, _ = predict_places(slide, model, places, options, progress)
     else:
@@ -114,16 +114,14 @@ def predict(
     return Prediction.of(made)
 
 
-def _places(
-    slide: Slide, model: AnyModel, where: tuple[Box | None, Any], pitch: int | None, options: PredictionOptions
-) -> TileSet:
+def _places(slide: Slide, model: AnyModel, where: tuple[Box | None, Any], pitch: int | None, ground: Ground) -> TileSet:
     """Choose the tiles of a region, or of drawn regions."""
     box, regions = where
     if regions is None:
-        return tissue_places(slide, model.card, box, pitch, options.tissue)
+        return tissue_places(slide, model.card, box, pitch, ground)
     if box is not None:
         raise Nh2stError("give region or regions, not both")
-    return DrawnRegions(outlines_of(regions, slide.path)).places(slide, model.card, pitch, options.tissue)
+    return DrawnRegions(outlines_of(regions, slide.path)).places(slide, model.card, pitch, ground)
 
 
 def _slide(slide: str | Path | Slide, mpp: float | None) -> Slide:

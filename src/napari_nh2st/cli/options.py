@@ -134,11 +134,16 @@ def checked_precision(text: str) -> Precision:
     raise typer.BadParameter(f"{text!r} is none of {', '.join(PRECISIONS)}", param_hint="--precision")
 
 
-def prediction_options(device: str, precision: str, cancelled: Callable[[], bool]) -> PredictionOptions:
-    """Return how to predict: on which device, in which precision, until when."""
+def prediction_options(
+    device: str, precision: str, cancelled: Callable[[], bool], *, skip_artefacts: bool = False
+) -> PredictionOptions:
+    """Return how to predict: on which device, in which precision, with artefacts or not, until when."""
     from napari_nh2st.engine.options import PredictionOptions
+    from napari_nh2st.slides.artefacts import LIMIT
 
-    return PredictionOptions(device=device, precision=checked_precision(precision), cancelled=cancelled)
+    limit = LIMIT if skip_artefacts else None
+    chosen = checked_precision(precision)
+    return PredictionOptions(device=device, precision=chosen, skip_artefacts=limit, cancelled=cancelled)
 
 
 def read_drawn(file: Path, slide: str | Path | None) -> Annotations:

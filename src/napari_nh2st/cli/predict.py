@@ -79,6 +79,10 @@ def predict(
         ),
     ] = "h5ad",
     intervals: IntervalsOption = False,
+    skip_artefacts: Annotated[
+        bool,
+        typer.Option("--skip-artefacts", help="Leave tiles out that blur, pen, folds or bubbles cover by a quarter."),
+    ] = False,
     mpp: MppOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -128,7 +132,7 @@ def predict(
 
     if "h5ad" in exporters:
         import h5py  # noqa: F401 (now: where memory is short, it is better that this fails before the work than after)
-    options = prediction_options(device, precision, interruptible())
+    options = prediction_options(device, precision, interruptible(), skip_artefacts=skip_artefacts)
     loaded = load_model(model)
     if on_workers:
         cohort = Cohort(workers, scheduler, split)
@@ -169,7 +173,7 @@ def _check_distinct(paths: list[Path]) -> None:
 def _predict_one(
     listed: ListedSlide, model: AnyModel, options: PredictionOptions, wishes: Wishes, *, quiet: bool
 ) -> dict[str, Any]:
-    from napari_nh2st.cohort.one_slide import fill, write_files
+    from napari_nh2st.cohort.one_slide import artefact_facts, fill, write_files
     from napari_nh2st.engine.places import warnings_for
     from napari_nh2st.slides import open_slide
 
@@ -181,6 +185,7 @@ def _predict_one(
             say(f"warning: {warning}")
         filled = fill(slide, model, options, wishes, telling)
         warnings = warnings_for(slide, model.card, model.reference)  # reading may have found damage
+        facts = artefact_facts(slide, filled)
     outputs = [str(filled.store.path), *write_files(filled, slide_stem(path), wishes, telling)[1]]
     total, encoded = len(filled.places), filled.encoded
     row = {
@@ -191,9 +196,12 @@ def _predict_one(
         "seconds": round(time.monotonic() - started, 2),
         "outputs": outputs,
         "warnings": warnings,
+        **facts,
     }
     if not quiet:
-        print(f"{shown(path)}: {total} tiles, {encoded} newly encoded, {row['seconds']} s -> {', '.join(outputs)}")
+        print(
+            f"{shown(path)}: {total} tiles, {encoded} newly encoded{filled.left_out_words}, {row['seconds']} s -> {', '.join(outputs)}"
+        )
     return row
 
 
@@ -237,6 +245,7 @@ def _predict_cohort(
         pictured=pictured_genes(model.card, wishes.genes),
         command=origin["command"],
         intervals=wishes.intervals,
+        skip_artefacts=options.skip_artefacts,
     )
     outcome = predict_cohort(
         listed,

@@ -29,6 +29,8 @@ class Settings:
         Absolute folder of results; all workers see it.
     formats, genes, region, pitch, intervals
         As in `Wishes`; the region as (x, y, width, height).
+    skip_artefacts : float or None
+        As in `PredictionOptions`.
     device, precision : str
     split : float
         A slide with more tissue than so many mm² becomes several tasks.
@@ -51,6 +53,7 @@ class Settings:
     pictured: tuple[str, ...] = ()
     command: str = ""
     intervals: bool = False
+    skip_artefacts: float | None = None
 
     @property
     def wishes(self) -> Wishes:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TABLE, MATRIX, PAGE = "cohort.csv", "cohort.h5ad", "cohort.html"
 NOT_BEGUN, ALL_TISSUE = "not finished", "all tissue"
+_FIGURES = ("tissue_mm2", "unlike_training", "artefacts", "left_out")
+"""Columns of numbers that are not known of every slide, and of no region."""
 
 
 def leave(slides: Sequence[SlideRun], out: Path, provenance: dict[str, Any]) -> list[Path]:
@@ -67,6 +69,8 @@ def _row(slide: SlideRun) -> dict[str, Any]:
         "tiles": row.get("tiles_total"),
         "seconds": row.get("seconds"),
         "unlike_training": row.get("unlike"),
+        "artefacts": None if (shares := row.get("artefacts")) is None else round(sum(shares.values()), 4),
+        "left_out": None if (tiles := row.get("tiles_left_out")) is None else sum(tiles.values()),
         "warnings": " ".join(row.get("warnings", [])) or slide.error,
         "path": slide.job.path,
     }
@@ -86,7 +90,7 @@ def cohort_matrix(
     done = [i for i, slide in enumerate(slides) if slide.state == DONE]
     if not done:
         return None
-    facts = table.drop(columns=["state", "seconds"]).astype({"tissue_mm2": float, "unlike_training": float})
+    facts = table.drop(columns=["state", "seconds"]).astype(dict.fromkeys(_FIGURES, float))
     rows: list[dict[str, Any]] = []
     figures: list[dict[str, Any]] = []
     for i in done:
@@ -94,7 +98,7 @@ def cohort_matrix(
         rows.append({**facts.iloc[i], "region": ALL_TISSUE})
         figures.append(of_slide)
         for region, part in of_slide["regions"].items():
-            none = {"tissue_mm2": np.nan, "unlike_training": np.nan, "warnings": ""}
+            none = {**dict.fromkeys(_FIGURES, np.nan), "warnings": ""}
             rows.append({**facts.iloc[i], **none, "region": region, "tiles": part["tiles"]})
             figures.append(part)
     mean, spread = (np.array([f[name] for f in figures], dtype=np.float32) for name in ("mean", "sd"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from napari_nh2st.cohort.wishes import Wishes
 from napari_nh2st.engine.going_on import settle
 from napari_nh2st.engine.memory import ask_for
 from napari_nh2st.engine.open_session import open_session
-from napari_nh2st.engine.places import tissue_places
+from napari_nh2st.engine.places import ground_of, tissue_places
 from napari_nh2st.engine.predict import predict_places, results_folder, store_for
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideAway
 from napari_nh2st.formats import check_size, export
 from napari_nh2st.provenance import repeat_command
+from napari_nh2st.slides.artefacts import count_kinds, counts_in_words, rounded_shares
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.chunk import Progress
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_nh2st.engine.store import PredictionStore
     from napari_nh2st.geometry import TileSet
     from napari_nh2st.model.models import AnyModel
-    from napari_nh2st.slides import Slide
+    from napari_nh2st.slides import Ground, Slide
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,20 @@ class Filled:
     encoded : int
         How many of them were encoded for it.
     session : PlaceSession
+    left_out : dict of int or None
+        How many tiles were left out, by the kind of artefact that covers most of each; None if none were to be.
     """
 
     store: PredictionStore
     places: TileSet
     encoded: int
     session: PlaceSession
+    left_out: dict[str, int] | None = None
+
+    @property
+    def left_out_words(self) -> str:
+        """How many tiles were left out, after a comma; or ""."""
+        return "" if self.left_out is None else f", left out for artefacts: {counts_in_words(self.left_out)}"
 
 
 def settled_places(
@@ -77,13 +86,32 @@ def settled_places(
     """Choose the tiles of a slide; make sure that what is to be made of them fits into memory."""
     slide.tissue(cancelled=options.cancelled)
     settled = settle(results_folder(wishes.out, slide), slide, model, wishes.pitch, options)
-    drawn = wishes.drawn
-    if drawn is None:
-        places = tissue_places(slide, model.card, wishes.region, settled.pitch)
-    else:
-        places = drawn.places(slide, model.card, settled.pitch)
+    places = _places(slide, model, wishes, settled.pitch, ground_of(slide, options))
     _ask_for_memory(len(places), model, wishes)
     return settled, places
+
+
+def look_for_artefacts(slide: Slide, options: PredictionOptions, wishes: Wishes) -> None:
+    """Look for the artefacts of a slide that is predicted as a whole: its results keep their shares."""
+    if wishes.region is None and wishes.drawn is None:
+        slide.artefacts(cancelled=options.cancelled)
+
+
+def _places(slide: Slide, model: AnyModel, wishes: Wishes, pitch: int, ground: Ground) -> TileSet:
+    if wishes.drawn is None:
+        return tissue_places(slide, model.card, wishes.region, pitch, ground)
+    return wishes.drawn.places(slide, model.card, pitch, ground)
+
+
+def _left_out(
+    slide: Slide, model: AnyModel, wishes: Wishes, pitch: int, options: PredictionOptions
+) -> dict[str, int] | None:
+    """Count the tiles that artefacts keep out, by kind."""
+    if options.skip_artefacts is None:
+        return None
+    tiles = _places(slide, model, wishes, pitch, slide.tissue())
+    shares = slide.artefacts().shares_at(tiles.centres, model.card.patch * tiles.scale)
+    return count_kinds(shares, options.skip_artefacts)
 
 
 def fill(
@@ -102,7 +130,9 @@ def fill(
     Nh2stError
         If it was stopped, or the slide is out of reach: what was predicted is kept, and the line says so.
     """
+    look_for_artefacts(slide, options, wishes)
     settled, places = settled_places(slide, model, options, wishes)
+    left_out = _left_out(slide, model, wishes, places.pitch, options)
     for note in settled.notes:
         telling.say(f"note: {note}")
     store = store_for(wishes.out, slide, model, places.pitch, settled.options)
@@ -122,7 +152,13 @@ def fill(
     except BaseException:
         store.close()
         raise
-    return Filled(store, places, encoded, session)
+    return Filled(store, places, encoded, session, left_out)
+
+
+def artefact_facts(slide: Slide, filled: Filled) -> dict[str, Any]:
+    """Return what `predict --json` says of artefacts: shares of the tissue, and tiles left out; null if not asked."""
+    shares = slide.artefact_shares
+    return {"artefacts": None if shares is None else rounded_shares(shares), "tiles_left_out": filled.left_out}
 
 
 def write_files(filled: Filled, stem: str, wishes: Wishes, telling: Telling) -> tuple[Prediction, list[str]]:

@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING, TypeVar
 from napari_nh2st.analysis.outlines import outlines_of
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.cohort.at_work import DONE, Answer, answer_of, this_worker
-from napari_nh2st.cohort.job import Job
-from napari_nh2st.cohort.one_slide import Filled, Telling, fill, settled_places, write_files
+from napari_nh2st.cohort.job import Job, Settings
+from napari_nh2st.cohort.one_slide import (
+    Filled,
+    Telling,
+    artefact_facts,
+    fill,
+    look_for_artefacts,
+    settled_places,
+    write_files,
+)
 from napari_nh2st.cohort.parts import Chunks, divide, tiles_in
 from napari_nh2st.cohort.summary import gene_figures, pictures, share_unlike, tissue_mm2
 from napari_nh2st.cohort.wishes import refuse_smaller_files
@@ -94,6 +102,16 @@ def _model(job: Job) -> AnyModel:
     return _models[settings.model_hash]
 
 
+def _options(settings: Settings, cancelled: Callable[[], bool]) -> PredictionOptions:
+    return PredictionOptions(
+        settings.device,
+        settings.precision,
+        skip_artefacts=settings.skip_artefacts,
+        cancelled=cancelled,
+        runner_of=_runner,
+    )
+
+
 def _complete(job: Job) -> Answer | None:
     """Return what an earlier run of the same command has left, if all of it is there and sound."""
     try:
@@ -110,7 +128,7 @@ def _complete(job: Job) -> Answer | None:
 def _predict(job: Job, cancelled: Callable[[], bool], parts: Earlier | None = None) -> Answer:
     started, settings = time.monotonic(), job.settings
     model, wishes = _model(job), settings.wishes
-    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled, runner_of=_runner)
+    options = _options(settings, cancelled)
     telling = Telling(_say_nothing, Reporter(job), lambda file, kept: _stopping(cancelled))
     refuse_smaller_files(job.stem, wishes)
     with warnings.catch_warnings(record=True) as caught, open_slide(job.path, mpp=job.mpp) as slide:
@@ -135,6 +153,7 @@ def _predict(job: Job, cancelled: Callable[[], bool], parts: Earlier | None = No
 
 def _divided(job: Job, slide: Slide, model: AnyModel, options: PredictionOptions) -> list[Chunks]:
     """Divide a huge slide, and make the folder that its parts share."""
+    look_for_artefacts(slide, options, job.settings.wishes)
     settled, places = settled_places(slide, model, options, job.settings.wishes)
     mm2 = (places.pitch * model.card.mpp / 1000) ** 2
     if len(places) * mm2 <= job.settings.split:
@@ -158,7 +177,7 @@ def _grid(places: TileSet) -> IntArray:
 def _predict_part(job: Job, chunks: Chunks, cancelled: Callable[[], bool]) -> Answer:
     started, settings = time.monotonic(), job.settings
     model, wishes = _model(job), settings.wishes
-    options = PredictionOptions(settings.device, settings.precision, cancelled=cancelled, runner_of=_runner)
+    options = _options(settings, cancelled)
     with open_slide(job.path, mpp=job.mpp) as slide:
         settled, places = settled_places(slide, model, options, wishes)
         own = tiles_in(places, chunks)
@@ -196,6 +215,7 @@ def _summarised(job: Job, slide: Slide, model: AnyModel, filled: Filled, telling
         "tissue_mm2": round(tissue_mm2(slide, filled.places), 4),
         "unlike": None if unlike is None else round(unlike, 4),
         "mpp": slide.mpp,
+        **artefact_facts(slide, filled),
     }
     shown = pictures(slide, prediction, job.settings.pictured)
     return {

@@ -18,7 +18,7 @@ from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF, FloatArray, IntArray, T
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
-    from napari_nh2st.slides import Slide, TissueMask
+    from napari_nh2st.slides import Ground, Slide
 
 # Side of a group, in model pixels; a smaller one where somebody is waiting.
 GROUP, NEAR_GROUP = 1024, 256
@@ -67,11 +67,11 @@ class GroupLayout:
     slide : Slide
     card : Card
     embeddings : Embeddings
-    tissue : TissueMask
+    tissue : Ground
         Which neighbours are tissue.
     """
 
-    def __init__(self, slide: Slide, card: Card, embeddings: Embeddings, tissue: TissueMask) -> None:
+    def __init__(self, slide: Slide, card: Card, embeddings: Embeddings, tissue: Ground) -> None:
         self.slide, self.card, self.embeddings, self.tissue = slide, card, embeddings, tissue
 
     def groups(self, places: TileSet, focus: tuple[float, float] | None) -> Iterator[list[PlaceGroup]]:

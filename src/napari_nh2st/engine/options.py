@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_nh2st.engine.store import PredictionStore
     from napari_nh2st.geometry import TileSet
     from napari_nh2st.model.nh2st import NH2ST
-    from napari_nh2st.slides import TissueMask
+    from napari_nh2st.slides import Ground
 
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -36,8 +36,11 @@ class PredictionOptions:
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps".
     precision : {"auto", "fp32", "bf16"}
-    tissue : TissueMask or None
+    tissue : Ground or None
         Which neighbours are tissue; the slide's own mask by default.
+    skip_artefacts : float or None
+        Leave out tiles, and neighbours, of which `Slide.artefacts` covers a larger part than this (`LIMIT` of
+        `slides.artefacts` is what the command line takes). By default, all are predicted.
     store : PredictionStore or None
         Where results last; tiles that it holds already are not computed again.
     cache : bool
@@ -59,12 +62,13 @@ class PredictionOptions:
     Raises
     ------
     ValueError
-        If there is no such view, or a store is to keep another one than 0.
+        If there is no such view, or a store is to keep another one than 0; or if that part is not within 0 and 1.
     """
 
     device: str = "auto"
     precision: Precision = "auto"
-    tissue: TissueMask | None = None
+    tissue: Ground | None = None
+    skip_artefacts: float | None = None
     store: PredictionStore | None = None
     cache: bool = True
     cancelled: Callable[[], bool] = never
@@ -77,6 +81,8 @@ class PredictionOptions:
             raise ValueError(f"a view is a number from 0 to 7, got {self.view}")
         if self.view and self.store is not None:
             raise ValueError("a store keeps what is predicted from the slide as it lies: view 0")
+        if self.skip_artefacts is not None and not 0 <= self.skip_artefacts <= 1:
+            raise ValueError(f"artefacts may cover a part of a tile from 0 to 1, got {self.skip_artefacts}")
 
     def for_scoring(self) -> PredictionOptions:
         """Return the same options for scoring: in the precision of scores, and nothing is stored."""

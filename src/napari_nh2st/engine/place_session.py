@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_nh2st.engine.chunk import Chunk
 from napari_nh2st.engine.options import PredictionOptions, never
-from napari_nh2st.engine.places import lattice_for
+from napari_nh2st.engine.places import ground_of, lattice_for
 from napari_nh2st.engine.store import DAMAGED, EMPTY, PREDICTED
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import Box, IntArray, TileSet
@@ -64,7 +64,7 @@ class PlaceSession(ABC):
         self.options = PredictionOptions() if options is None else options
         self.pitch = model.card.patch if pitch is None else pitch
         self.scale = model.card.scale_on(slide.require_mpp())
-        self.tissue = slide.tissue() if self.options.tissue is None else self.options.tissue
+        self.tissue = ground_of(slide, self.options)
         self._width = model.decoder.width
         self._lock = threading.Lock()
 

@@ -11,11 +11,13 @@ from napari_nh2st.engine.stain_check import measure_stain, mpp_problems, stain_i
 from napari_nh2st.errors import Nh2stError, NoTissue
 from napari_nh2st.geometry import SELF, Box, FloatArray, TileSet
 from napari_nh2st.model.card import NO_ACCURACY
+from napari_nh2st.slides.artefacts import CleanTissue
 
 if TYPE_CHECKING:
+    from napari_nh2st.engine.options import PredictionOptions
     from napari_nh2st.model.card import Card
     from napari_nh2st.model.reference import Reference
-    from napari_nh2st.slides import Slide, TissueMask
+    from napari_nh2st.slides import Ground, Slide
 
 # A patch with less tissue than this is background: not predicted, and absent as a neighbour.
 MIN_TISSUE = 0.25
@@ -32,7 +34,7 @@ def lattice_for(
     card: Card,
     region: Box | None = None,
     pitch: int | None = None,
-    tissue: TissueMask | None = None,
+    tissue: Ground | None = None,
 ) -> TileSet:
     """Choose the lattice tiles of a region that show tissue.
 
@@ -46,7 +48,7 @@ def lattice_for(
         Level-0 pixels; the whole slide by default. Every tile whose centre lies in it is taken.
     pitch : int, optional
         Distance between tiles in model pixels; the patch size by default (tiles touch, none overlap).
-    tissue : TissueMask, optional
+    tissue : Ground, optional
         The slide's own by default.
 
     Returns
@@ -74,8 +76,22 @@ def lattice_for(
     return tiles.select(tissue.fraction_at(tiles.centres, card.patch * scale) >= MIN_TISSUE)
 
 
+def ground_of(slide: Slide, options: PredictionOptions) -> Ground:
+    """Return where tissue is to be predicted: without what artefacts cover, if the options leave that out.
+
+    Raises
+    ------
+    Cancelled
+        If the options' cancel turns true while artefacts are looked for.
+    """
+    tissue = slide.tissue() if options.tissue is None else options.tissue
+    if options.skip_artefacts is None:
+        return tissue
+    return CleanTissue(tissue, slide.artefacts(cancelled=options.cancelled), options.skip_artefacts)
+
+
 def tissue_places(
-    slide: Slide, card: Card, region: Box | None = None, pitch: int | None = None, tissue: TissueMask | None = None
+    slide: Slide, card: Card, region: Box | None = None, pitch: int | None = None, tissue: Ground | None = None
 ) -> TileSet:
     """Choose places as `lattice_for` does; there is at least one.
 
@@ -91,12 +107,13 @@ def tissue_places(
     except ValueError as error:
         raise Nh2stError(str(error)) from error
     if not len(places):
-        raise NoTissue(f"{slide.path}: there is no tissue {'on this slide' if region is None else 'in this region'}")
+        what = "tissue free of artefacts" if isinstance(tissue, CleanTissue) else "tissue"
+        raise NoTissue(f"{slide.path}: there is no {what} {'on this slide' if region is None else 'in this region'}")
     return places
 
 
 def neighbourhood(
-    places: TileSet, card: Card, whole: Box, tissue: TissueMask
+    places: TileSet, card: Card, whole: Box, tissue: Ground
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Find the nine places of every neighbourhood, and which of them are there.
 
@@ -116,12 +133,12 @@ def neighbourhood(
     return centres, present
 
 
-def shows_tissue(slide: Slide, card: Card, centres: FloatArray, tissue: TissueMask) -> npt.NDArray[np.bool_]:
+def shows_tissue(slide: Slide, card: Card, centres: FloatArray, tissue: Ground) -> npt.NDArray[np.bool_]:
     """Tell which places (n, 2) lie on the slide and show enough tissue."""
     return _shows_tissue(centres, card.patch * card.scale_on(slide.require_mpp()), slide_box(slide), tissue)
 
 
-def _shows_tissue(centres: FloatArray, side: float, whole: Box, tissue: TissueMask) -> npt.NDArray[np.bool_]:
+def _shows_tissue(centres: FloatArray, side: float, whole: Box, tissue: Ground) -> npt.NDArray[np.bool_]:
     enough: npt.NDArray[np.bool_] = tissue.fraction_at(centres, side) >= MIN_TISSUE
     return whole.contains(centres) & enough
 

@@ -23,6 +23,7 @@ from napari_nh2st.geometry import TileSet
 from napari_nh2st.provenance import printable, repeat_command, versions
 from napari_nh2st.slide_path import slide_stem, whole_path
 from napari_nh2st.slides import Slide
+from napari_nh2st.slides.artefacts import RULES_VERSION, rounded_shares
 
 if TYPE_CHECKING:
     from napari_nh2st.engine.place_session import PlaceSession
@@ -74,6 +75,7 @@ def slide_facts(slide: Slide) -> dict[str, Any]:
         "mpp_source": slide.mpp_source,
         "shape": [int(v) for v in slide.shape],
         "synthetic": slide.synthetic,
+        **({} if slide.artefact_shares is None else {"artefacts": rounded_shares(slide.artefact_shares)}),
     }
 
 
@@ -89,6 +91,7 @@ def provenance(model: AnyModel, options: PredictionOptions) -> dict[str, Any]:
         "model_hash": model.hash,
         "device": str(device),
         "precision": precision,
+        **({} if options.skip_artefacts is None else {"skip_artefacts": options.skip_artefacts}),
         "versions": versions(),
         "command": repeat_command(),
     }
@@ -146,6 +149,7 @@ def _header(slide: Slide, model: AnyModel, pitch: int, options: PredictionOption
         "device": choose_device(options.device).type,
         "precision": facts["precision"],
         "preprocessing": PREPROCESSING_VERSION,
+        **({} if options.skip_artefacts is None else {"limit of artefacts": [options.skip_artefacts, RULES_VERSION]}),
         **({} if card.predictor is None else {"version of the model": f"{card.name} {card.predictor.version}"}),
     }
     lattice = {"scale": card.scale_on(slide.require_mpp()), "pitch": pitch, "patch": card.patch}

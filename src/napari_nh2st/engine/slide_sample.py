@@ -13,17 +13,17 @@ from napari_nh2st.model.heads.table import SAMPLE_PLACES
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Card
-    from napari_nh2st.slides import Slide, TissueMask
+    from napari_nh2st.slides import Ground, Slide
 
 
-def sample_places(slide: Slide, card: Card, tissue: TissueMask | None = None) -> TileSet:
+def sample_places(slide: Slide, card: Card, tissue: Ground | None = None) -> TileSet:
     """Choose the slide's sample: tiles of its coarse map, `SAMPLE_PLACES` of them, or all where they are fewer.
 
     The slide's fingerprint decides which, so that a view that is panned, a whole run and a training see the same.
 
     Parameters
     ----------
-    tissue : TissueMask, optional
+    tissue : Ground, optional
         The slide's own mask, where it is at hand.
 
     Returns

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from napari_nh2st.slides.formats import FORMATS
     from napari_nh2st.slides.picture import Picture
     from napari_nh2st.slides.slide import Slide, SlideHeader, open_slide, read_header
-    from napari_nh2st.slides.tissue import TissueMask
+    from napari_nh2st.slides.tissue import Ground, TissueMask
 
 _WHERE = {
     "FORMATS": "formats",
+    "Ground": "tissue",
     "Picture": "picture",
     "Slide": "slide",
     "SlideHeader": "slide",
@@ -24,7 +25,7 @@ _WHERE = {
     "read_header": "slide",
 }
 
-__all__ = ["FORMATS", "Picture", "Slide", "SlideHeader", "TissueMask", "open_slide", "read_header"]
+__all__ = ["FORMATS", "Ground", "Picture", "Slide", "SlideHeader", "TissueMask", "open_slide", "read_header"]
 
 
 def __getattr__(name: str) -> Any:

@@ -109,7 +109,7 @@ def tissue_in(pixels: Rgb, coarse: float = 1.0) -> Mask:
 
 
 def _tissue_and_ink(pixels: Rgb, coarse: float) -> tuple[Mask, Mask]:
-    if _is_fluorescence(pixels):
+    if is_fluorescence(pixels):
         return _bright_in(pixels, coarse), np.zeros(pixels.shape[:2], bool)
     stain = _Stain(pixels)
     stained = stain.stained()
@@ -120,7 +120,7 @@ def _tissue_and_ink(pixels: Rgb, coarse: float) -> tuple[Mask, Mask]:
     return _tidied(stained & clear, coarse) & clear, ink
 
 
-def _is_fluorescence(pixels: Rgb) -> bool:
+def is_fluorescence(pixels: Rgb) -> bool:
     """Return True for bright tissue on a dark background, False also where black padding surrounds a stained slide."""
     dimmest, brightest = _extremes(pixels)
     if np.median(brightest) >= DARK:

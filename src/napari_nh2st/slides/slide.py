@@ -29,6 +29,7 @@ from napari_nh2st.slides.tissue import TissueMask
 from napari_nh2st.terminal import option
 
 if TYPE_CHECKING:
+    from napari_nh2st.slides.artefacts import ArtefactMap
     from napari_nh2st.slides.tissue_fields import TissueFields
 
 # A level may be this much coarser than requested: 4.0002 instead of 4 is a rounded side, not a loss.
@@ -89,6 +90,7 @@ class Slide:
         self._mpp = mpp
         self._tissue: TissueMask | None = None
         self._fields: TissueFields | None = None
+        self._artefacts: ArtefactMap | None = None
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -183,7 +185,7 @@ class Slide:
             raise SlideError(size.problem)
         other = copy.copy(self)
         other._mpp = Mpp(size.value, source)
-        other._tissue = other._fields = None
+        other._tissue = other._fields = other._artefacts = None
         return other
 
     def level_for(self, scale: float) -> int:
@@ -293,6 +295,38 @@ class Slide:
         from napari_nh2st.slides.find_tissue import mask_step
 
         return self.overviews.complete(self.level_for(mask_step(self.shape, self.mpp)))
+
+    def artefacts(self, *, tell: Tell = lambda done, total: None, cancelled: Callable[[], bool] = never) -> ArtefactMap:
+        """Return where tissue is out of focus, folded, or under ink or a bubble; found at the first call, and kept.
+
+        All of the tissue is read at 2 um per pixel: some seconds for a large section.
+
+        Parameters
+        ----------
+        tell : callable
+            Told (done, total) in blocks of 2 mm.
+        cancelled : callable
+            Asked before each block.
+
+        Raises
+        ------
+        MppNeeded
+            If the pixel size is not known.
+        Cancelled
+        SlideError
+            As `read`.
+        """
+        if self._artefacts is None:
+            from napari_nh2st.slides.find_artefacts import find_artefacts
+
+            self.require_mpp()
+            self._artefacts = find_artefacts(self, self.tissue(cancelled=cancelled), tell, cancelled)
+        return self._artefacts
+
+    @property
+    def artefact_shares(self) -> dict[str, float] | None:
+        """The shares of the tissue that artefacts cover, by kind; None before `artefacts` has looked for them."""
+        return None if self._artefacts is None else self._artefacts.shares
 
     def tissue_fields(self) -> TissueFields:
         """Return the tissue as it is found field by field, for a view of a slide whose overviews are not made yet."""

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+
+
+class Ground(Protocol):
+    """What says how much tissue there is at a place: a `TissueMask`, or another."""
+
+    def fraction_at(self, centres: npt.ArrayLike, side: float) -> FloatArray:
+        """See `TissueMask.fraction_at`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
