@@ -199,9 +199,8 @@ def _predict_one(
         **facts,
     }
     if not quiet:
-        print(
-            f"{shown(path)}: {total} tiles, {encoded} newly encoded{filled.left_out_words}, {row['seconds']} s -> {', '.join(outputs)}"
-        )
+        said = f"{total} tiles, {encoded} newly encoded{filled.left_out_words}, {row['seconds']} s"
+        print(f"{shown(path)}: {said} -> {', '.join(outputs)}")
     return row
 
 

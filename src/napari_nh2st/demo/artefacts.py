@@ -30,10 +30,13 @@ class Planted:
     image : (H, W, 3) uint8
     truth : dict of (H, W) bool
         Where each kind is: a key of `PLANTS`.
+    tissue : (H, W) bool
+        Where there was stain before, roughly.
     """
 
     image: Image8
     truth: dict[str, Mask]
+    tissue: Mask
 
 
 def plant(image: Image8, mpp: float, seed: int, counts: Mapping[str, int]) -> Planted:
@@ -50,12 +53,13 @@ def plant(image: Image8, mpp: float, seed: int, counts: Mapping[str, int]) -> Pl
         By kind: a key of `PLANTS`.
     """
     canvas = _Canvas(image, mpp, np.random.default_rng([seed, 404]))
+    tissue = ndimage.uniform_filter(canvas.density[:, :, 1], max(1, round(64 / mpp))) > 0.1
     truth = {kind: np.zeros(image.shape[:2], bool) for kind in counts}
     for kind, count in counts.items():
         for _ in range(count):
             truth[kind] |= PLANTS[kind](canvas)
     light = 256 * 10**-canvas.density - 1
-    return Planted(np.clip(np.rint(light), 0, 255).astype(np.uint8), truth)
+    return Planted(np.clip(np.rint(light), 0, 255).astype(np.uint8), truth, tissue)
 
 
 class _Canvas:
@@ -84,7 +88,7 @@ class _Canvas:
         sway = self.rng.uniform(0.1, 0.4) * np.sin(np.linspace(0, self.rng.uniform(2, 7), steps))
         angles = turn + bend * 4 * np.arange(steps) + sway
         line = np.cumsum(4 * np.stack([np.sin(angles), np.cos(angles)], axis=1), axis=0)
-        return line - line[steps // 2] + np.array(self.place())
+        return np.asarray(line - line[steps // 2] + np.array(self.place()))
 
     def away_from(self, line: npt.NDArray[np.float64], reach: float) -> tuple[tuple[slice, slice], Floats]:
         """Return the window within `reach` (um) of a line, and each pixel's distance from it, um."""

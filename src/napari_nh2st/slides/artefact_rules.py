@@ -95,14 +95,14 @@ def sharpness(pixels: npt.NDArray[np.uint8]) -> Floats:
 
 
 def _energy(detail: Floats) -> Floats:
-    return ndimage.gaussian_filter(pooled(detail * detail), 4.0)
+    return np.asarray(ndimage.gaussian_filter(pooled(detail * detail), 4.0), dtype=np.float32)
 
 
-def pooled(values: npt.NDArray[np.float32]) -> Floats:
+def pooled(values: Floats) -> Floats:
     """Average (h, w, ...) over squares of `PER` pixels."""
     height, width = (side // PER * PER for side in values.shape[:2])
-    rows = sum(values[k:height:PER] for k in range(PER))  # several times faster than a mean over two axes
-    return np.asarray(sum(rows[:, k:width:PER] for k in range(PER)), dtype=np.float32) / PER**2
+    rows = np.add.reduce([values[k:height:PER] for k in range(PER)])  # sooner done than a mean over two axes
+    return np.asarray(np.add.reduce([rows[:, k:width:PER] for k in range(PER)]) / PER**2, dtype=np.float32)
 
 
 def depth(light: Floats) -> Floats:
@@ -126,7 +126,7 @@ def pen(view: View) -> Mask:
     coloured = (red - green > INK) & (red > INK_RED)
     least, greatest = density.min(axis=2), density.max(axis=2)
     black = (least > BLACK) & (greatest - least < BLACK_RANGE * greatest)
-    return ndimage.binary_dilation(_large(ndimage.binary_opening(coloured | black), SMALLEST["pen"]))
+    return _grown(_large(ndimage.binary_opening(coloured | black), SMALLEST["pen"]), 1)
 
 
 def fold(view: View) -> Mask:
@@ -138,7 +138,7 @@ def fold(view: View) -> Mask:
     above = max(FOLD_ABOVE, FOLD_QUARTILES * (norms.depth_upper - norms.depth))
     excess = np.minimum((deep - around) / FOLD_LOCAL, (deep - norms.depth) / above)
     bands = _bands((excess > 1) & view.tissue)
-    return ndimage.binary_dilation(bands, iterations=FOLD_GROWS, mask=excess > FOLD_WEAKER)
+    return _grown(bands, FOLD_GROWS, excess > FOLD_WEAKER)
 
 
 def _bands(mask: Mask) -> Mask:
@@ -162,13 +162,14 @@ def bubble(view: View) -> Mask:
     density = view.density
     size = 2 * RIM_AROUND + 1
     above = [density[:, :, k] - ndimage.grey_opening(density[:, :, k], (size, size)) for k in range(3)]
-    rim = np.minimum(np.minimum(above[0], above[1]), above[2]) > RIM
+    rim: Mask = np.minimum(np.minimum(above[0], above[1]), above[2]) > RIM
     if not rim.any():
         return rim
-    closed = ndimage.binary_closing(np.pad(rim, 2), iterations=2)[2:-2, 2:-2]
+    closed = np.pad(rim, 2)
+    closed = np.asarray(ndimage.binary_closing(closed, iterations=2)[2:-2, 2:-2], dtype=bool)
     fields, _ = ndimage.label(~closed)
     grey = density.mean(axis=2)
-    out = np.zeros_like(rim)
+    out = np.zeros(rim.shape, bool)
     for i, place in enumerate(ndimage.find_objects(fields), 1):
         field = fields[place] == i
         area = int(field.sum())
@@ -178,11 +179,15 @@ def bubble(view: View) -> Mask:
         even = np.median(view.sharpness[place][field]) < view.norms.sharpness - BUBBLE_SOFT
         if area <= ROUND * disc and even and np.median(grey[place][field]) < view.norms.density:
             out[place] |= field
-    return ndimage.binary_dilation(out, iterations=RIM_AROUND)
+    return _grown(out, RIM_AROUND)
 
 
 def _inside(place: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
     return all(at.start > 0 and at.stop < side for at, side in zip(place, shape, strict=True))
+
+
+def _grown(mask: Mask, pixels: int, into: Mask | None = None) -> Mask:
+    return np.asarray(ndimage.binary_dilation(mask, iterations=pixels, mask=into), dtype=bool)
 
 
 def _large(mask: Mask, smallest: int) -> Mask:
