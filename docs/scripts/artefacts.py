@@ -87,10 +87,9 @@ def picture(path: Path) -> None:
     """Draw a planted section beside what is found on it."""
     planted = plant(make_section(10).image, 1.0, 104, COUNTS)
     found = find(planted.image)
-    step = 4
     height, width = (side // SIDE * SIDE for side in planted.image.shape[:2])
-    left = np.asarray(Image.fromarray(planted.image[:height, :width]).reduce(step))
-    labels = np.kron(found.labels[: height // SIDE, : width // SIDE], np.ones((SIDE // step,) * 2, np.uint8))
+    left = np.asarray(Image.fromarray(planted.image[:height, :width]).reduce(SIDE))
+    labels = found.labels[: height // SIDE, : width // SIDE]
     right = left.astype(np.float32)
     for k, kind in enumerate(KINDS, 1):
         colour = np.array([int(kind.colour[i : i + 2], 16) for i in (1, 3, 5)])
@@ -102,7 +101,7 @@ def picture(path: Path) -> None:
         pen.rectangle((x, len(both) + 10, x + 18, len(both) + 28), fill=kind.colour)
         pen.text((x + 26, len(both) + 9), kind.title, fill="#222222", font_size=18)
         x += 44 + round(pen.textlength(kind.title, font_size=18)) + 24
-    drawn.save(path, optimize=True)
+    drawn.quantize(96).save(path, optimize=True)
 
 
 if __name__ == "__main__":
