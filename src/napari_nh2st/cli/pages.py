@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from napari_nh2st.cli import (
     adapt,
+    align,
     bench,
     cache,
     compare,
@@ -23,6 +24,7 @@ from napari_nh2st.cli import (
     pretrain,
     regions,
     report,
+    sheet,
     view,
 )
 
@@ -120,6 +122,21 @@ PAGES = (
             "nh2st report results/a.nh2st --out a.pdf --regions a.geojson",
         ),
         _COMPUTING,
+    ),
+    Page(
+        sheet.sheet,
+        TRAIN,
+        ("nh2st sheet folder --out samples.csv", "nh2st sheet folder --out samples.csv --patients '^([A-Z]+)'"),
+    ),
+    Page(
+        align.align,
+        TRAIN,
+        (
+            "nh2st align samples.csv --sample C5 --landmarks marks.csv --out C5_transform.json",
+            "nh2st align samples.csv --sample C5 --snap --out C5_transform.json",
+            "nh2st align C5.h5ad --slide scan.svs --matrix alignment.json --out C5_transform.json",
+        ),
+        ("NH2ST_CACHE",),
     ),
     Page(
         finetune.finetune,

@@ -50,7 +50,9 @@ class _FolderContents:
     cut: bool = False
 
 
-def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: False) -> tuple[list[Sample], list[str]]:
+def find_sections(
+    folder: str | Path, cancelled: Callable[[], bool] = lambda: False, *, anew: bool = False
+) -> tuple[list[Sample], list[str]]:
     """Find the measured sections of a folder. Files are not read, but for a sheet and the heads of tables.
 
     A sample sheet in the folder itself lists its sections. Without one, the search goes four folders deep: for folders
@@ -61,6 +63,8 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
     folder : path
     cancelled : callable
         Asked between files.
+    anew : bool
+        Whether sample sheets that are there are passed over.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def find_sections(folder: str | Path, cancelled: Callable[[], bool] = lambda: Fa
         raise SampleError(f"there is no folder {folder}")
     if folder.name == "outs" and folder_format(folder) is not None:
         folder = folder.parent  # its image lies beside it
-    sheets = _sheets(folder)
+    sheets = [] if anew else _sheets(folder)
     says: list[str] = []
     if len(sheets) == 1:
         try:
@@ -274,11 +278,19 @@ def _with_image(measurement: MeasurementFiles, images: list[Path], says: list[st
         patient = patient_of(measurement.expression) if measurement.format == "h5ad" else ""
         spots = measurement.spots and measurement.spots.absolute()
         slide, expression = images[0].absolute(), measurement.expression.absolute()
-        yield Sample(measurement.name, patient, slide, expression, measurement.format, spots)
+        laid = _transform_beside(measurement)
+        yield Sample(measurement.name, patient, slide, expression, measurement.format, spots, transform=laid)
     elif images:
         says.append(f"{label}: which is its image, {' or '.join(p.name for p in images)}? Name it in a sample sheet")
     else:
         says.append(f"{label}: no image was found for it; {how}")
+
+
+def _transform_beside(measurement: MeasurementFiles) -> Path | None:
+    """Return the file that says where the spots lie on the slide, as `nh2st align` is told to name it."""
+    names = (f"{measurement.name}{mark}transform.json" for mark in _AFTER_NAME)
+    beside = (measurement.expression.absolute().with_name(name) for name in names)
+    return next((path for path in beside if path.is_file()), None)
 
 
 def _of_that_name(name: str, place: Path, contents: _FolderContents) -> list[Path]:

@@ -250,10 +250,15 @@ def _number(column: str, text: str, delimiter: str, said: list[str]) -> float | 
         return None
 
 
-def write_sheet(samples: Sequence[Sample], path: str | Path) -> None:
+def write_sheet(samples: Sequence[Sample], path: str | Path, *, unfinished: bool = False) -> None:
     """Write a sample sheet that `read_sheet` reads as the same samples.
 
     Paths are written relative to the sheet where they lie beneath it, else absolute. A sheet that is there is replaced.
+
+    Parameters
+    ----------
+    unfinished : bool
+        Whether patients may be missing: a person fills them in before the sheet can be read.
 
     Raises
     ------
@@ -263,7 +268,7 @@ def write_sheet(samples: Sequence[Sample], path: str | Path) -> None:
         If the file cannot be written.
     """
     path = expanded(path)
-    unnamed = [s.sample or s.slide.name for s in samples if not s.sample or nobody(s.patient)]
+    unnamed = [s.sample or s.slide.name for s in samples if not s.sample or (nobody(s.patient) and not unfinished)]
     if unnamed or not samples:
         raise SampleError(f"no sheet was written: {', '.join(unnamed) or 'nothing'} has a name and a patient")
     folder = path.parent.absolute()
