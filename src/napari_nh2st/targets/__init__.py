@@ -5,10 +5,11 @@ keeps the facts of the training spots, so that the labels of a new section are m
 """
 
 from napari_nh2st.targets.counts import COUNTS
+from napari_nh2st.targets.delta import DELTA
 from napari_nh2st.targets.ln1p_cp10k import LN1P_CP10K
 from napari_nh2st.targets.pearson_residuals import PEARSON_RESIDUALS
 from napari_nh2st.targets.target import Facts, SpotCounts, Target
 
-TARGETS: dict[str, Target] = {target.name: target for target in (LN1P_CP10K, PEARSON_RESIDUALS, COUNTS)}
+TARGETS: dict[str, Target] = {target.name: target for target in (LN1P_CP10K, PEARSON_RESIDUALS, COUNTS, DELTA)}
 
 __all__ = ["LN1P_CP10K", "TARGETS", "Facts", "SpotCounts", "Target"]

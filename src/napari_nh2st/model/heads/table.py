@@ -101,6 +101,12 @@ class MergeOptions(HeadOptions):
     edge_dropout: float = Field(default=0.2, ge=0, lt=1, description="part of the links left out in a step")
 
 
+class SepalOptions(HeadOptions):
+    """Options of `sepal`."""
+
+    layers: int = Field(default=1, ge=1, le=6, description="layers of graph convolution over the nine places")
+
+
 _HERE = "napari_nh2st.model.heads"
 
 # In the order in which they are offered; the first is the default.
@@ -141,6 +147,13 @@ HEADS: dict[str, Head] = {
             options=MergeOptions,
             needs=frozenset({"nine", "sample", "places"}),
             tokens=("target", "near", "slide"),
+        ),
+        Head(
+            name="sepal",
+            about="A place alone, then a small correction by a graph of it and its neighbours. For few spots.",
+            cite="Mejia et al. (SEPAL), ICCV workshops 2023, arXiv 2309.01036",
+            network=f"{_HERE}.sepal:SepalHead",
+            options=SepalOptions,
         ),
     )
 }
