@@ -14,6 +14,7 @@ from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.expression import FORMATS, Sample, read_expression, read_sheet, write_sheet
 from napari_nh2st.expression.detect import detect
+from napari_nh2st.expression.transform import Transform
 from napari_nh2st.model.folder import Model
 from napari_nh2st.slides import open_slide
 from napari_nh2st.training.sections.examine import examine
@@ -37,6 +38,8 @@ class Assay:
 
 ASSAYS = {
     "visium-hd": Assay(assays.visium_hd),
+    "xenium": Assay(assays.xenium),
+    "cell-table": Assay(assays.merscope, (("transform", Transform.of(assays.ON_SLIDE)),)),
     "h5ad": Assay(assays.h5ad, (("pool", assays.PLACE), ("mpp", assays.MPP))),
 }
 
@@ -72,10 +75,12 @@ def test_every_format_that_pools_is_here() -> None:
 def test_places_and_counts_are_those_of_the_tissue(name: str, samples: dict[str, Sample], made: assays.Tissue) -> None:
     data = read_expression(samples[name])
     assert list(data.var_names) == assays.GENES
-    places = zip(data.obs["array_row"], data.obs["array_col"], strict=True)
+    side = assays.PLACE / assays.MPP
+    column, row = np.floor(data.obsm["spatial"] / side).astype(int).T
+    places = zip(row.tolist(), column.tolist(), strict=True)
     assert dict(zip(places, data.X.toarray().tolist(), strict=True)) == made.at_places()
-    centres = (data.obs[["array_col", "array_row"]].to_numpy() + 0.5) * assays.PLACE / assays.MPP
-    np.testing.assert_allclose(data.obsm["spatial"], centres, atol=1e-6)
+    np.testing.assert_allclose(data.obsm["spatial"], np.stack([column, row], axis=1) * side + side / 2, atol=1e-6)
+    assert data.obs["pooled"].tolist() == [(assays.PLACE / assays.BIN) ** 2] * data.n_obs
 
 
 @pytest.mark.parametrize("name", ASSAYS)
@@ -107,7 +112,7 @@ def test_measured_compares_it(name: str, samples: dict[str, Sample], model: Mode
     with open_slide(sample.slide) as slide:
         measured = Measured(slide, Services(), str(model.path))
         measured.section.open([str(sample.expression)])
-        if FORMATS[name].pools:
+        if name in ("visium-hd", "xenium"):  # what lies on the slide by its own files
             assert len(measured.section.comparison.scored.truth) == 24
 
 

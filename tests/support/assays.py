@@ -103,3 +103,65 @@ def h5ad(path: Path, made: Tissue) -> Path:
     data.obsm["spatial"] = made.pixels
     data.write_h5ad(path.with_suffix(".h5ad"))
     return path.with_suffix(".h5ad")
+
+
+ON_SLIDE = np.array([[0.0, -2.0, 1792.0], [2.0, 0.0, -224.0], [0.0, 0.0, 1.0]])
+"""From an assay's own image of `OWN_MPP` to the slide: a quarter turn, twice the size, moved by whole places."""
+OWN_MPP = MPP * 2
+COSMX_MPP = 0.12028
+
+
+def own_pixels(made: Tissue) -> np.ndarray:
+    """Positions in pixels of an assay's own image, which is turned beside the slide."""
+    there = np.column_stack([made.pixels, np.ones(len(made.um))]) @ np.linalg.inv(ON_SLIDE).T
+    return there[:, :2]
+
+
+def xenium(folder: Path, made: Tissue, *, parquet: bool = True, matrix: np.ndarray | None = ON_SLIDE) -> Path:
+    """Write a folder of Xenium with a negative control, and the matrix of its H&E unless there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"aaab{i:04d}-1" for i in range(len(made.counts))]
+    counts = sp.csc_matrix(np.column_stack([made.counts, np.full(len(names), 7)]).T)
+    kinds = ["Gene Expression"] * len(GENES) + ["Negative Control Probe"]
+    write_h5(
+        folder, counts, names, [*GENES, "NegControlProbe_1"], [*IDS, "NegControlProbe_1"], "cell_feature_matrix", kinds
+    )
+    um = own_pixels(made) * OWN_MPP
+    cells = pd.DataFrame({"cell_id": names, "x_centroid": um[:, 0], "y_centroid": um[:, 1], "cell_area": 50.0})
+    if parquet:
+        cells[::-1].to_parquet(folder / "cells.parquet", index=False)
+    cells[::-1].to_csv(folder / "cells.csv.gz", index=False)
+    (folder / "experiment.xenium").write_text(json.dumps({"pixel_size": OWN_MPP}))
+    Image.new("L", (30, 30)).save(folder / "morphology.ome.tif")
+    if matrix is not None:
+        lines = [",".join(map(repr, row)) for row in np.linalg.inv(matrix).tolist()]
+        (folder / "S_he_imagealignment.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def merscope(folder: Path, made: Tissue) -> Path:
+    """Write a folder of MERSCOPE: cells by gene with a blank, centres in micrometres of its own mosaic."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [10**15 + i for i in range(len(made.counts))]
+    table = pd.DataFrame(made.counts, columns=GENES, index=pd.Index(names, name="cell"))
+    table.assign(**{"Blank-1": 3}).to_csv(folder / "cell_by_gene.csv")
+    x, y = (own_pixels(made) * OWN_MPP).T
+    cells = pd.DataFrame({"fov": 1, "volume": 2.0, "center_x": x, "center_y": y}, index=names)
+    cells[::-1].to_csv(folder / "cell_metadata.csv")
+    return folder
+
+
+def cosmx(folder: Path, made: Tissue) -> Path:
+    """Write a folder of CosMx: cells named by field of view and number, and what lay in no cell as number 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    n = len(made.counts)
+    fov, number = np.arange(n) % 3 + 1, np.arange(n) // 3 + 1
+    table = pd.DataFrame(made.counts, columns=GENES).assign(Negative1=2, SystemControl7=1)
+    table.insert(0, "cell_ID", number)
+    table.insert(0, "fov", fov)
+    nowhere = dict.fromkeys(table.columns, 99) | {"fov": 1, "cell_ID": 0}
+    pd.concat([table, pd.DataFrame([nowhere])]).to_csv(folder / "S_exprMat_file.csv", index=False)
+    x, y = (own_pixels(made) * OWN_MPP / COSMX_MPP).T
+    cells = pd.DataFrame({"fov": fov, "cell_ID": number, "CenterX_global_px": x, "CenterY_global_px": y})
+    cells[::-1].to_csv(folder / "S_metadata_file.csv", index=False)
+    return folder

@@ -55,16 +55,24 @@ def outs(
     return folder
 
 
-def write_h5(place: Path, matrix: sp.csc_matrix, barcodes: list[str], symbols: list[str], ids: list[str]) -> None:
-    """Write counts (genes, barcodes) as Cell Ranger and Space Ranger do."""
-    with h5py.File(place / "filtered_feature_bc_matrix.h5", "w") as file:
+def write_h5(
+    place: Path,
+    matrix: sp.csc_matrix,
+    barcodes: list[str],
+    symbols: list[str],
+    ids: list[str],
+    name: str = "filtered_feature_bc_matrix",
+    kinds: list[str] | None = None,
+) -> None:
+    """Write counts (features, barcodes) as 10x's programs do."""
+    with h5py.File(place / f"{name}.h5", "w") as file:
         group = file.create_group("matrix")
         group["barcodes"] = np.array(barcodes, dtype="S")
         group["data"], group["indices"], group["indptr"] = matrix.data.astype(np.int32), matrix.indices, matrix.indptr
         group["shape"] = np.array(matrix.shape, dtype=np.int32)
         features = group.create_group("features")
         features["id"], features["name"] = np.array(ids, dtype="S"), np.array(symbols, dtype="S")
-        features["feature_type"] = np.array(["Gene Expression"] * len(ids), dtype="S")
+        features["feature_type"] = np.array(kinds or ["Gene Expression"] * len(ids), dtype="S")
         features["genome"] = np.array(["GRCh38"] * len(ids), dtype="S")
 
 

@@ -15,7 +15,7 @@ from napari_nh2st.analysis.anchors import Anchors
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.detect import MeasurementFiles
-from napari_nh2st.expression.transform import Transform
+from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
 from napari_nh2st.geometry import Box, FloatArray, TileSet
 from napari_nh2st.training.sections.image_frame import scale_to
 
@@ -58,7 +58,10 @@ def read_measurement(files: MeasurementFiles, slide: Path, mpp: float | None = N
     SampleError
         One line.
     """
-    return read_expression(Sample(files.name, "", slide, files.expression, files.format, files.spots, mpp))
+    # A transform that was given goes before that of the assay; without any, a person moves the spots.
+    own = None if files.transform is None else NOWHERE_ELSE
+    place = (files.expression, files.format, files.spots, mpp)
+    return read_expression(Sample(files.name, "", slide, *place, placed=True, transform=own))
 
 
 def guess(spots: FloatArray, image: Mapping[str, Any], shape: tuple[int, int], tissue: TissueMask) -> Frame:

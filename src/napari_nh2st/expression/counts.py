@@ -156,6 +156,12 @@ def only_genes(name: str, kinds: Sequence[str]) -> npt.NDArray[np.bool_] | None:
     return None
 
 
+def others_left_out(kinds: Sequence[str], genes: npt.NDArray[np.bool_]) -> list[str]:
+    """Say how many features of other kinds are left out (`only_genes`)."""
+    others = sorted({kind for kind, gene in zip(kinds, genes, strict=True) if not gene})
+    return [f"{int((~genes).sum()):,} features that are not genes are left out ({', '.join(others[:4])})"]
+
+
 def doubtful_counts(values: npt.NDArray[Any], totals: npt.NDArray[np.float64]) -> list[str]:
     """Say where whole numbers look as if they were no counts.
 

@@ -18,8 +18,8 @@ _POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
 _BESIDE = ("{}_selection", "{}-selection", "{}_spots", "{}_positions", "spot_data-selection-{}")
 _OF_PROGRAMS = re.compile(r"outs|binned_outputs|square_\d+um")  # names of folders
 WANTED = (
-    "a folder of Visium or Visium HD (outs), an .h5ad file, a table of counts (.tsv, .tsv.gz), or one of spots (.csv: "
-    "x_px, y_px)"
+    "an assay's folder (outs of Visium, Visium HD, Xenium; MERSCOPE, CosMx), an .h5ad file, a table of counts (.tsv, "
+    ".tsv.gz), or one of spots (.csv: x_px, y_px)"
 )
 
 

@@ -233,7 +233,7 @@ def _sort_in(path: Path, contents: _FolderContents) -> None:
     name = path.name.lower()
     if path.name.startswith("."):
         return
-    if name.endswith(WHOLE_SLIDES + PICTURES):
+    if name.endswith(WHOLE_SLIDES + PICTURES) and not name.startswith("morphology"):  # as Xenium calls its own, of DAPI
         contents.images.setdefault(_name(path), []).append(path)
     elif name.endswith((".h5ad", *_TABLES)):
         contents.counts.append(path)

@@ -13,7 +13,15 @@ import numpy.typing as npt
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.columns import fold
-from napari_nh2st.expression.counts import Counts, beyond_library, odd_value, only_genes, part_of_library, totals_of
+from napari_nh2st.expression.counts import (
+    Counts,
+    beyond_library,
+    odd_value,
+    only_genes,
+    others_left_out,
+    part_of_library,
+    totals_of,
+)
 from napari_nh2st.expression.frame import frame_of
 from napari_nh2st.expression.hdf5 import (
     Matrix,
@@ -154,8 +162,7 @@ def _genes(name: str, table: Table, matrix: Matrix) -> tuple[columns.GeneColumns
     kept = None if column is None else only_genes(name, texts[column])
     if column is None or kept is None:
         return columns.genes(names, texts), matrix, []
-    others = sorted({kind for kind, gene in zip(texts[column], kept, strict=True) if not gene})
-    says = [f"{int((~kept).sum()):,} features that are not genes are left out ({', '.join(others[:4])})"]
+    says = others_left_out(texts[column], kept)
     texts = {c: [v for v, gene in zip(values, kept, strict=True) if gene] for c, values in texts.items()}
     names = [n for n, gene in zip(names, kept, strict=True) if gene]
     return columns.genes(names, texts), only_columns(matrix, kept), says

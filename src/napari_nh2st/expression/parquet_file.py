@@ -68,6 +68,11 @@ def _array(column: Any) -> npt.NDArray[Any]:
     return np.array(texts or [b""], dtype="S")[: len(texts)]
 
 
+def can_read_parquet() -> bool:
+    """Tell whether pyarrow is installed."""
+    return importlib.util.find_spec("pyarrow") is not None
+
+
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a table; text is str.
 
@@ -78,7 +83,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if importlib.util.find_spec("pyarrow") is None:
+    if not can_read_parquet():
         raise SampleError(_NEEDS.format(path))
     _, arrays = read_apart("parquet", path)
     return pd.DataFrame(

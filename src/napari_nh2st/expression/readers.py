@@ -12,13 +12,16 @@ import numpy as np
 from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.apart import read_apart
+from napari_nh2st.expression.cell_table import cell_table_folder, read_cell_table
 from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
 from napari_nh2st.expression.pool import BIN_UM, MPP, PLACE_UM, pooled
 from napari_nh2st.expression.spot_csv import numbers, read_spot_csv
-from napari_nh2st.expression.transform_files import transform_of
+from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
+from napari_nh2st.expression.transform_files import OWN, UNPLACED, transform_of
 from napari_nh2st.expression.visium import read_visium, visium_folder
 from napari_nh2st.expression.visium_hd import read_visium_hd, visium_hd_folder
+from napari_nh2st.expression.xenium import read_xenium, xenium_folder
 from napari_nh2st.reading import read_frame, reason
 
 if TYPE_CHECKING:
@@ -97,7 +100,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
             data = pooled(data, unit or "spots", sample.pool or PLACE_UM, own_mpp)
         except SampleError as error:
             raise SampleError(f"sample {sample.sample}: {error}") from error
-    data.obsm["spatial"] = transform.place(data.obsm["spatial"])
+    _place(sample, data, transform)
     totals = np.asarray(data.X.sum(axis=1)).ravel()
     data.obs["total_counts"] = totals
     kept = data[totals > 0].copy()
@@ -123,6 +126,20 @@ def remarks(data: ad.AnnData) -> tuple[str, ...]:
     off = int(kept.get("off_tissue", 0))
     left = [f"{off:,} spots are left out: the file says that they do not lie under tissue"] if off else []
     return (*left, *kept.get("says", ()))
+
+
+def _place(sample: Sample, data: ad.AnnData, transform: Transform) -> None:
+    """Place spots on the slide: by the sample's transform, else by that which the assay has of its own."""
+    own, wanted = data.uns.pop(OWN, None), data.uns.pop(UNPLACED, None)
+    if own is not None and sample.transform is None:
+        data.obsm["spatial"] = own.place(data.obsm["spatial"])
+        if "spot_diameter" in (frame := data.uns.get(FRAME, {})):
+            frame["spot_diameter"] *= own.scale
+    if wanted is not None and not sample.placed:
+        raise SampleError(f"sample {sample.sample}: {wanted}")
+    if wanted is not None and transform == NOWHERE_ELSE:  # a person will move them
+        data.uns[SAYS] = [*data.uns.get(SAYS, []), wanted]
+    data.obsm["spatial"] = transform.place(data.obsm["spatial"])
 
 
 def _on_tissue(name: str, data: ad.AnnData) -> tuple[ad.AnnData, int]:
@@ -241,4 +258,12 @@ FORMATS: dict[str, ExpressionFormat] = {
         read_visium_hd, False, "the folder outs of Visium HD, with binned_outputs", visium_hd_folder, "bins"
     ),
     "visium": ExpressionFormat(read_visium, False, "the folder outs that Space Ranger writes", visium_folder),
+    "xenium": ExpressionFormat(read_xenium, False, "the folder that Xenium writes", xenium_folder, "cells"),
+    "cell-table": ExpressionFormat(
+        read_cell_table,
+        False,
+        "a folder of MERSCOPE or CosMx: cells by gene, and their centres",
+        cell_table_folder,
+        "cells",
+    ),
 }

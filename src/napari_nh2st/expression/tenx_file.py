@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
-from napari_nh2st.expression.counts import Counts, only_genes, refuse_what_is_no_count
+from napari_nh2st.expression.counts import Counts, only_genes, others_left_out, refuse_what_is_no_count
 from napari_nh2st.expression.hdf5 import (
     Node,
     as_texts,
@@ -53,15 +53,16 @@ def read(path: Path) -> Counts:
         kinds_of = None if kinds is None else as_texts(read_array(kinds, 1))
         if kinds_of is not None and len(kinds_of) != len(symbols):
             raise SampleError(f"{path.name}: {len(symbols):,} names of genes, but {len(kinds_of):,} kinds")
+        says: list[str] = []
         if kinds_of is not None and (genes := only_genes(path.name, kinds_of)) is not None:
-            matrix = only_columns(matrix, genes)
+            matrix, says = only_columns(matrix, genes), others_left_out(kinds_of, genes)
             symbols = [s for s, kept in zip(symbols, genes, strict=True) if kept]
             ids = [i for i, kept in zip(ids, genes, strict=True) if kept]
         refuse_what_is_no_count(path.name, matrix.data)
         names = columns.without_genomes(symbols)
         out = Counts(matrix.data, matrix.indices, matrix.indptr, barcodes, names, matrix.by_columns)
         out.ids = [columns.ensembl_id(i) or i for i in ids]
-        out.says = columns.several_genomes(symbols)
+        out.says = [*says, *columns.several_genomes(symbols)]
         return out
 
 

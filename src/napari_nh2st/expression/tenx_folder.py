@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
-from napari_nh2st.expression.counts import GENE_EXPRESSION, Counts, only_genes, refuse_what_is_no_count
+from napari_nh2st.expression.counts import GENE_EXPRESSION, Counts, only_genes, others_left_out, refuse_what_is_no_count
 from napari_nh2st.reading import contents, plain_cell, read_numbers, text_of, told
 
 if TYPE_CHECKING:
@@ -36,15 +36,17 @@ def read(folder: Path) -> Counts:
     ids = [row[0] for row in features]
     symbols = [row[1] if len(row) > 1 else row[0] for row in features]
     counts = _read_matrix(path, (len(features), len(barcodes)))
-    genes = only_genes(folder.name, [row[2] if len(row) > 2 else GENE_EXPRESSION for row in features])
+    kinds, says = [row[2] if len(row) > 2 else GENE_EXPRESSION for row in features], list[str]()
+    genes = only_genes(folder.name, kinds)
     if genes is not None:
+        says = others_left_out(kinds, genes)
         kept = np.flatnonzero(genes).tolist()
         counts = counts[:, kept]
         symbols, ids = [symbols[i] for i in kept], [ids[i] for i in kept]
     refuse_what_is_no_count(folder.name, counts.data)
     out = Counts(counts.data, counts.indices, counts.indptr, barcodes, columns.without_genomes(symbols))
     out.ids = [columns.ensembl_id(i) or i for i in ids]
-    out.says = columns.several_genomes(symbols)
+    out.says = [*says, *columns.several_genomes(symbols)]
     return out
 
 

@@ -24,6 +24,9 @@ from napari_nh2st.reading import number, read_json, read_table, read_text, reaso
 if TYPE_CHECKING:
     from napari_nh2st.expression.sample import Sample
 
+OWN, UNPLACED = "own_transform", "unplaced"
+"""In uns of what a reader gives: where its image lies on the slide by its own files; or what is needed to know it."""
+
 _OWN = "nh2st-transform"
 _MOST = 16_000_000  # bytes: Loupe lists every spot of the array
 _LONGEST_TABLE = 1_000_000

@@ -44,7 +44,7 @@ _FOLDERS = (  # what it is, and files that show it
     (
         "a measured section: open its slide, then drop the folder on Measured in the dock NH2ST",
         *("*filtered_feature_bc_matrix*", "outs/*filtered_feature_bc_matrix*", "spatial/tissue_positions*"),
-        *("binned_outputs", "outs/binned_outputs"),
+        *("binned_outputs", "outs/binned_outputs", "cell_feature_matrix*", "*cell_by_gene.csv*", "*exprMat_file.csv*"),
     ),
     ("the folder of a MIRAX slide: open the .mrxs file of its name, which lies beside it", "Slidedat.ini"),
 )

@@ -1,0 +1,134 @@
+"""Cells in two tables, counts by gene and positions, as MERSCOPE (`cell_by_gene`) and CosMx (`exprMat_file`) write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import columns
+from napari_nh2st.expression.counts import Counts
+from napari_nh2st.expression.pool import MPP
+from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of
+from napari_nh2st.expression.spot_csv import numbers
+from napari_nh2st.expression.transform_files import UNPLACED
+from napari_nh2st.reading import read_frame
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+
+# Probes and codes that stand for no gene: blanks of MERSCOPE, negative probes and false codes of CosMx.
+_CONTROL = re.compile(
+    r"(blank|negprb|negative|negcontrol|systemcontrol|falsecode)([-_ ]?\w*\d\w*)|(blank|neg_?control)[-_].+",
+    re.IGNORECASE,
+)
+_WANTED = (
+    "its cells are in {} of the assay's own image, not on the H&E: give a matrix or landmarks in the column transform"
+)
+
+
+class _Maker(NamedTuple):
+    """Names of the files and columns of one maker; each column by the names that it may have, lower case."""
+
+    counts: str
+    cells: str
+    names: Sequence[Sequence[str]]
+    x: Sequence[str]
+    y: Sequence[str]
+    mpp: float
+    words: str
+
+
+_CELL = (("cell", "cell_id", "entityid", ""),)
+_MAKERS = (
+    _Maker("cell_by_gene", "cell_metadata", _CELL, ("center_x",), ("center_y",), 1.0, "micrometres"),
+    _Maker(
+        *("exprMat_file", "metadata_file", (("fov",), ("cell_id",)), ("centerx_global_px",), ("centery_global_px",)),
+        *(0.12028, "pixels (0.12028 µm)"),  # of CosMx, as its own files have it
+    ),
+)
+_ENDS = (".csv", ".csv.gz")
+
+
+def cell_table_folder(path: Path) -> Path | None:
+    """Return the folder of two such tables that a path means, itself or that of its table of counts; else None."""
+    if path.is_dir():
+        return path if _tables(path) is not None else None
+    counts = any(path.name.endswith(maker.counts + end) for maker in _MAKERS for end in _ENDS)
+    return path.parent if counts and _tables(path.parent) is not None else None
+
+
+def read_cell_table(expression: Path, spots: Path | None) -> ad.AnnData:
+    """Read a folder with counts of cells by gene, and with their centres.
+
+    Returns
+    -------
+    AnnData
+        Raw counts by cell, without control probes; ``obsm["spatial"]`` centres (x, y) in pixels of ``uns["mpp"]``
+        micrometres; ``uns["unplaced"]``, what is needed to lay them on the H&E.
+
+    Raises
+    ------
+    SampleError
+        If a file or a column is missing.
+    """
+    found = _tables(expression)
+    if found is None:
+        raise SampleError(
+            f"{expression} holds no cells: it needs cell_by_gene.csv and cell_metadata.csv, or CosMx's ..._exprMat_file"
+            ".csv and ..._metadata_file.csv"
+        )
+    maker, counted, placed = found
+    table, cells = (read_frame(path, error=SampleError) for path in (counted, placed))
+    if table.empty:
+        raise SampleError(f"{counted.name} has no cells")
+    for frame in (table, cells):
+        frame.columns = ["" if str(c).startswith("Unnamed: ") else str(c) for c in frame.columns]
+    x, y = named_columns(cells, (maker.x, maker.y), placed.name)
+    data = at_positions(
+        _counts(table, maker, counted),
+        _names(cells, maker, placed),
+        numbers_of(cells, (x, y), placed.name),
+        (counted.name, placed.name),
+        "cells",
+    )
+    data.uns[MPP], data.uns[UNPLACED] = maker.mpp, _WANTED.format(maker.words)
+    return data
+
+
+def _tables(folder: Path) -> tuple[_Maker, Path, Path] | None:
+    """Return the maker, the counts and the positions, where a folder has one of each."""
+    for maker in _MAKERS:
+        pair = [
+            [p for end in _ENDS for p in sorted(folder.glob(f"*{name}{end}"))] for name in (maker.counts, maker.cells)
+        ]
+        if all(len(there) == 1 for there in pair):
+            return maker, pair[0][0], pair[1][0]
+    return None
+
+
+def _names(table: pd.DataFrame, maker: _Maker, path: Path) -> list[str]:
+    parts = [table[column].astype(str).str.strip() for column in named_columns(table, maker.names, path.name)]
+    return ["_".join(names) for names in zip(*parts, strict=True)]
+
+
+def _counts(table: pd.DataFrame, maker: _Maker, path: Path) -> Counts:
+    import scipy.sparse as sp
+
+    names = _names(table, maker, path)
+    table = table.drop(columns=named_columns(table, maker.names, path.name))
+    table = table.drop(columns=[c for c in table.columns if c.casefold() in ("cell_id", "cell", "fov")])
+    control = np.array([_CONTROL.fullmatch(c.strip()) is not None for c in table.columns], dtype=bool)
+    genes = columns.genes([str(c) for c in table.columns[~control]], {})
+    counts = sp.csr_matrix(numbers(table.loc[:, ~control], path))
+    out = Counts(counts.data, counts.indices, counts.indptr, names, genes.symbols, ids=genes.ids)
+    if control.any():
+        names = list(map(str, table.columns[control]))
+        first = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
+        out.says = [f"{len(names):,} control probes are left out ({first})"]
+    return out

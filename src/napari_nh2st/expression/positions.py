@@ -1,0 +1,94 @@
+"""Counts and positions that stand in two files: joined by the names of the cells or beads, never by their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_nh2st.errors import SampleError, one_line
+from napari_nh2st.expression.counts import SAYS, Counts
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+
+
+def named_columns(table: pd.DataFrame, wanted: Sequence[Sequence[str]], name: str) -> list[str]:
+    """Find columns by their names, whatever their capitals and blanks.
+
+    Parameters
+    ----------
+    table : DataFrame
+    wanted : sequence of sequence of str
+        For each column the names that it may have, lower case.
+    name : str
+        Of the file.
+
+    Raises
+    ------
+    SampleError
+        Naming what is not there.
+    """
+    there = {str(column).strip().casefold(): column for column in table.columns}
+    found = [next((there[n] for n in names if n in there), None) for names in wanted]
+    lacking = [names[0] for names, column in zip(wanted, found, strict=True) if column is None]
+    if lacking:
+        raise SampleError(f"{name} lacks the column {', '.join(lacking)}")
+    return [column for column in found if column is not None]
+
+
+def numbers_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> npt.NDArray[np.float64]:
+    """Return columns as numbers, (rows, columns) float64.
+
+    Raises
+    ------
+    SampleError
+        If one holds something else.
+    """
+    for column in columns:
+        if table[column].dtype.kind not in "iuf":
+            raise SampleError(f"{name}: the column {one_line(column, 60)} holds something other than numbers")
+    return table[list(columns)].to_numpy(dtype=np.float64)
+
+
+def at_positions(
+    counts: Counts, names: Sequence[str], positions: npt.NDArray[np.float64], files: tuple[str, str], unit: str
+) -> ad.AnnData:
+    """Return counts with their positions in ``obsm["spatial"]``; units that only one of the files has are left out.
+
+    Parameters
+    ----------
+    counts : Counts
+    names : sequence of str
+        Of the units whose positions are known.
+    positions : (n, 2) float64
+        (x, y) of these.
+    files : (str, str)
+        Names of the files of counts and of positions.
+    unit : str
+        What it is, in the plural: cells, beads.
+
+    Raises
+    ------
+    SampleError
+        If a name stands twice, or no name is in both.
+    """
+    import pandas as pd
+
+    data, known = counts.to_anndata(), pd.Index(names)
+    for name, index in zip(files, (data.obs_names, known), strict=True):
+        if not index.is_unique:
+            raise SampleError(f"{name} names {one_line(index[index.duplicated()][0], 40)} twice")
+    place = known.get_indexer(data.obs_names)
+    there = place >= 0
+    if not there.any():
+        examples = [one_line(index[0], 40) if len(index) else "nothing" for index in (data.obs_names, known)]
+        raise SampleError(f"{files[0]} and {files[1]} share none of their {unit} ({' and '.join(examples)})")
+    data = data if there.all() else data[there].copy()
+    data.obsm["spatial"] = positions[place[there]]
+    if lost := int((~there).sum()):
+        data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} {unit} of {files[0]} have no position, and are left out"]
+    return data

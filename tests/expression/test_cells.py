@@ -1,0 +1,210 @@
+"""Cells of Xenium, MERSCOPE and CosMx: joined by name, pooled, laid on the H&E by a matrix."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_nh2st.errors import SampleError
+from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression.detect import detect
+from napari_nh2st.expression.find import find_sections
+from napari_nh2st.expression.transform import Transform
+from support import assays
+from support.slides import tiff
+
+SAYS = "are pooled to 24 places of 112 µm"
+
+
+def read(folder, form="xenium", **more):
+    return read_expression(Sample("S", "P", folder / "S.tif", folder, form, **more))
+
+
+@pytest.fixture(scope="module")
+def made():
+    return assays.tissue()
+
+
+def totals(data):
+    return dict(zip(data.var_names, np.asarray(data.X.sum(axis=0)).ravel().tolist(), strict=True))
+
+
+def of(made):
+    return dict(zip(assays.GENES, made.counts.sum(axis=0).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("parquet", [True, False])
+def test_cells_of_xenium_without_its_controls(tmp_path, made, parquet):
+    data = read(assays.xenium(tmp_path, made, parquet=parquet))
+    assert totals(data) == of(made)
+    says = data.uns["nh2st"]["says"]
+    assert "1 features that are not genes are left out (Negative Control Probe)" in says
+    assert any(SAYS in line for line in says)
+    assert data.uns["frame"]["spot_diameter"] == pytest.approx(assays.PLACE / assays.MPP)
+
+
+def test_without_a_matrix_it_says_what_is_needed(tmp_path, made):
+    assays.xenium(tmp_path, made, matrix=None)
+    with pytest.raises(SampleError, match="put the matrix that Xenium Explorer writes for the H&E") as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+    given = read(tmp_path, transform=Transform.of(assays.ON_SLIDE))
+    assays.xenium(tmp_path, made)
+    assert np.allclose(read(tmp_path).obsm["spatial"], given.obsm["spatial"])
+
+
+def test_the_sheets_transform_goes_before_the_folders_matrix(tmp_path, made):
+    assays.xenium(tmp_path, made, matrix=np.diag([3.0, 3.0, 1.0]))
+    turned = read(tmp_path, transform=Transform.of(assays.ON_SLIDE)).obsm["spatial"]
+    assays.xenium(tmp_path, made)
+    assert np.allclose(turned, read(tmp_path).obsm["spatial"])
+
+
+def test_of_several_matrices_that_of_the_he_image(tmp_path, made):
+    assays.xenium(tmp_path, made)
+    before = read(tmp_path).obsm["spatial"]
+    (tmp_path / "S_if_imagealignment.csv").write_text("1,0,0\n0,1,0\n0,0,1\n")
+    assert np.array_equal(read(tmp_path).obsm["spatial"], before)
+    (tmp_path / "S_he_imagealignment.csv").rename(tmp_path / "other_imagealignment.csv")
+    with pytest.raises(SampleError, match="holds several matrices"):
+        read(tmp_path)
+
+
+def test_a_folder_of_xenium_is_found_with_its_he_and_not_with_dapi(tmp_path, made):
+    folder = assays.xenium(tmp_path / "X1" / "outs", made)
+    for path in (tmp_path / "X1", folder, folder / "experiment.xenium", folder / "cell_feature_matrix.h5"):
+        found = detect([path])
+        assert (found.name, found.format, found.expression) == ("X1", "xenium", folder)
+    samples, says = find_sections(tmp_path)
+    assert (samples, len(says)) == ([], 2)
+    tiff(folder / "S_he_image.ome.tif", np.zeros((8, 8, 3), np.uint8))
+    ((sample,), _) = find_sections(tmp_path)
+    assert (sample.format, sample.slide.name) == ("xenium", "S_he_image.ome.tif")
+
+
+def _write(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def _cut(folder):
+    path = folder / "cells.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def _cells(change):
+    def write(folder):
+        (folder / "cells.parquet").unlink()
+        change(pd.read_csv(folder / "cells.csv.gz")).to_csv(folder / "cells.csv.gz", index=False)
+
+    return write
+
+
+def _no_cells(folder):
+    (folder / "cells.parquet").unlink()
+    (folder / "cells.csv.gz").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_no_cells, "lacks cells.parquet or cells.csv.gz"),
+        (lambda folder: (folder / "cell_feature_matrix.h5").unlink(), "is no folder of Xenium"),
+        (lambda folder: (folder / "cell_feature_matrix.h5").write_bytes(b""), "cell_feature_matrix.h5"),
+        (_cut, "cells.parquet"),
+        (_cells(lambda t: t.drop(columns="x_centroid")), "cells.csv.gz lacks the column x_centroid"),
+        (_cells(lambda t: t.assign(y_centroid="here")), "y_centroid holds something other than numbers"),
+        (_cells(lambda t: t.assign(x_centroid=np.nan)), "positions that are not numbers"),
+        (_cells(lambda t: t.assign(cell_id="one")), "cells.csv.gz names one twice"),
+        (_cells(lambda t: t.assign(cell_id=t.cell_id + "0")), "share none of their cells"),
+        (_cells(lambda t: t.iloc[:0]), "cells.csv.gz"),
+        (_write("experiment.xenium", "{}"), "does not say how large a pixel is"),
+        (_write("experiment.xenium", "{"), "experiment.xenium"),
+        (_write("experiment.xenium", json.dumps({"pixel_size": 0})), "does not say how large a pixel is"),
+        (_write("S_he_imagealignment.csv", "1,2\n3,4\n"), "imagealignment.csv"),
+    ],
+)
+def test_a_damaged_folder_of_xenium_is_one_line(tmp_path, made, damage, words):
+    assays.xenium(tmp_path, made)
+    damage(tmp_path)
+    with pytest.raises(SampleError, match=words) as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_xeniums_pixels_where_its_experiment_is_missing(tmp_path, made):
+    assays.xenium(tmp_path, made)
+    (tmp_path / "experiment.xenium").unlink()
+    data = read(tmp_path, pool=30.0)
+    assert "experiment.xenium is missing: 0.2125 µm per pixel of Xenium's image are taken" in data.uns["nh2st"]["says"]
+
+
+def test_cells_of_merscope_and_cosmx_are_the_same(tmp_path, made):
+    merscope = read(assays.merscope(tmp_path / "m", made), "cell-table", transform=Transform.of(assays.ON_SLIDE))
+    matrix = assays.ON_SLIDE @ np.diag([assays.COSMX_MPP, assays.COSMX_MPP, 1])
+    cosmx = read(assays.cosmx(tmp_path / "c", made), "cell-table", transform=Transform.of(matrix))
+    assert totals(merscope) == totals(cosmx) == of(made)
+    assert np.allclose(merscope.obsm["spatial"], cosmx.obsm["spatial"])
+    assert (merscope.X != cosmx.X).nnz == 0
+    assert merscope.uns["nh2st"]["says"][0] == "1 control probes are left out (Blank-1)"
+    assert cosmx.uns["nh2st"]["says"][:2] == [
+        "2 control probes are left out (Negative1, SystemControl7)",
+        "1 cells of S_exprMat_file.csv have no position, and are left out",
+    ]
+
+
+@pytest.mark.parametrize("name", ["BLNK", "NEGR1", "Negr1", "BLANKET"])
+def test_a_gene_named_like_a_control_is_kept(tmp_path, made, name):
+    folder = assays.merscope(tmp_path, made)
+    table = pd.read_csv(folder / "cell_by_gene.csv").rename(columns={"VIM": name})
+    table.to_csv(folder / "cell_by_gene.csv", index=False)
+    assert name in read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE)).var_names
+
+
+@pytest.mark.parametrize("write", [assays.merscope, assays.cosmx])
+def test_tables_of_cells_are_recognised_and_say_what_is_needed(tmp_path, made, write):
+    folder = write(tmp_path / "M 1", made)
+    counts = next(p for p in folder.iterdir() if "metadata" not in p.name)
+    for path in (folder, counts):
+        found = detect([path])
+        assert (found.name, found.format, found.expression) == ("M 1", "cell-table", folder)
+    with pytest.raises(SampleError, match="give a matrix or landmarks in the column transform"):
+        read(folder, "cell-table")
+
+
+def _table(name, change):
+    def write(folder):
+        change(pd.read_csv(folder / name)).to_csv(folder / name, index=False)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "cell_metadata.csv").unlink(), "holds no cells"),
+        (lambda folder: (folder / "cell_metadata.csv").write_text(""), "cell_metadata.csv: it is empty"),
+        (_table("cell_metadata.csv", lambda t: t.drop(columns="center_y")), "lacks the column center_y"),
+        (_table("cell_metadata.csv", lambda t: t.assign(center_x="a")), "center_x holds something other than numbers"),
+        (_table("cell_by_gene.csv", lambda t: t.drop(columns="cell")), "lacks the column cell"),
+        (_table("cell_by_gene.csv", lambda t: t.assign(ERBB2="a")), "'a' is not a count"),
+        (_table("cell_by_gene.csv", lambda t: t.assign(ERBB2=0.5)), "holds no raw counts"),
+        (_table("cell_by_gene.csv", lambda t: t.assign(cell=1)), "cell_by_gene.csv names 1 twice"),
+        (_table("cell_by_gene.csv", lambda t: t.iloc[:0]), "cell_by_gene.csv has no cells"),
+    ],
+)
+def test_damaged_tables_of_cells_are_one_line(tmp_path, made, damage, words):
+    folder = assays.merscope(tmp_path, made)
+    damage(folder)
+    with pytest.raises(SampleError, match=words) as caught:
+        read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_order_of_cells_changes_nothing(tmp_path, made):
+    order = np.random.default_rng(3).permutation(len(made.counts))
+    other = replace(made, counts=made.counts[order], um=made.um[order], array=made.array[order])
+    one, two = read(assays.xenium(tmp_path / "1", made)), read(assays.xenium(tmp_path / "2", other))
+    assert (one.X != two.X).nnz == 0
+    assert np.array_equal(one.obsm["spatial"], two.obsm["spatial"])
