@@ -51,7 +51,7 @@ def measure(split: Split, config: TrainingConfig, seed: int) -> list[dict[str, A
         settings = RunSettings(config, None, seed)
         preparation = Preparation(run, settings, sections, None, RunControl.of(run))
         if chooses_share(card, config):
-            share = choose_share(sections, lambda: preparation.set_up(card))
+            share = choose_share(sections, lambda: preparation.set_up(card)).share
             card = with_share(card, share)
         spots = cross_fit(preparation, card, last_epoch=None, learnt_before=[])
         L.seed_everything(seed, verbose=False)

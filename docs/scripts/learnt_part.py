@@ -70,7 +70,7 @@ class Split:
 
     def figures(self) -> tuple[float, dict[str, list[tuple[float, float]]]]:
         """Train, and score the kernel head alone and both heads: the share, and for each model a pair a section."""
-        share = choose_share(self.train, lambda: self.set_up(self.card))
+        share = choose_share(self.train, lambda: self.set_up(self.card)).share
         setup = self.set_up(with_share(self.card, share))
         train_aside(setup, lambda: False)
         assert setup.kernel is not None

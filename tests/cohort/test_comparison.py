@@ -110,9 +110,9 @@ def test_a_fit_that_fails_is_tried_again_and_said_and_the_others_go_on(samples, 
     def fails(self, baseline, fitting):
         if baseline.name == "colour-ridge":
             raise Nh2stError("it is broken")
-        return [np.zeros(t.labels.shape, np.float32) for t in self.truths]
+        return split_ready.BlindRun([np.zeros(t.labels.shape, np.float32) for t in self.truths])
 
-    monkeypatch.setattr(split_ready.ReadySplit, "predicted_by", fails)
+    monkeypatch.setattr(split_ready.ReadySplit, "run", fails)
     report = on_workers(samples, tmp_path / "r.json", models=["colour-ridge"])
     (split,) = report["splits"]
     assert [*split["models"]] == ["mean-profile", "coordinates-knn"]
@@ -126,7 +126,7 @@ def test_nothing_that_could_be_fitted_is_an_error(samples, inline, tmp_path, mon
     def fails(self, baseline, fitting):
         raise Nh2stError("it is broken")
 
-    monkeypatch.setattr(split_ready.ReadySplit, "predicted_by", fails)
+    monkeypatch.setattr(split_ready.ReadySplit, "run", fails)
     with pytest.raises(Nh2stError, match=r"nothing could be fitted\. .*it is broken"):
         on_workers(samples, tmp_path / "r.json", models=["colour-ridge"])
 
@@ -135,9 +135,9 @@ def test_failures_of_a_split_that_has_nothing_to_report_count(samples, inline, t
     def fails(self, baseline, fitting):
         if self.test[0].name == "S1":
             raise Nh2stError("it is broken")
-        return [np.zeros(t.labels.shape, np.float32) for t in self.truths]
+        return split_ready.BlindRun([np.zeros(t.labels.shape, np.float32) for t in self.truths])
 
-    monkeypatch.setattr(split_ready.ReadySplit, "predicted_by", fails)
+    monkeypatch.setattr(split_ready.ReadySplit, "run", fails)
     fits = ComparisonRun(tmp_path / "r.json", 2, None, lambda: False)
     report = compare(samples, "S1:S2;S2:S1", config=CONFIG, models=["mean-profile"], seeds=[4], fits=fits)
     assert [split["test"] for split in report["splits"]] == [["S2"]]

@@ -1,5 +1,6 @@
 """What the learnt head learns, and how much of its answer is in the prediction."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from napari_nh2st.model.card import Card
 from napari_nh2st.training.config import TrainingConfig, read_config
+from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.data.mixup import mix
 from napari_nh2st.training.data.targets import Targets
 from napari_nh2st.training.network.lessons import low_rank
@@ -19,7 +21,9 @@ def answers(own, n=200, genes=6, kernel=1.0, noise=0.5):
     """Labels of two parts: the kernel head finds one, scaled; the learnt head finds `own` of the other, and noise."""
     rng = np.random.default_rng(0)
     first, second, error = (rng.normal(size=(n, genes)) for _ in range(3))
-    return Answers(first + second + 3, kernel * first, own * second + noise * error)
+    return Answers(
+        first + second + 3, kernel * first, own * second + noise * error, np.arange(n), LabelScale.none(genes)
+    )
 
 
 def test_the_share_is_that_of_the_highest_correlation():
@@ -41,11 +45,19 @@ def test_the_share_is_that_of_the_highest_correlation():
 
 def test_a_head_that_learnt_nothing_has_no_share_and_a_level_is_no_skill():
     one = answers(own=0.0)
-    against = Answers(one.labels, one.kernel, -one.labels)
+    against = replace(one, learnt=-one.labels)
     assert best_share([against]) == 0
     assert best_share([one]) < 0.2
-    level = Answers(one.labels, one.kernel, one.learnt + 50)  # of another section
+    level = replace(one, learnt=one.learnt + 50)  # of another section
     assert best_share([level]) == pytest.approx(best_share([one]))
+
+
+def test_the_spots_are_predicted_with_the_share_in_label_units():
+    one = answers(own=1.0)
+    scale = LabelScale(np.full(6, 2.0, np.float32), np.full(6, 3.0, np.float32))
+    block = replace(one, scale=scale).together(0.25)
+    assert np.allclose(block.measured, 3 * one.labels + 2, atol=1e-5)
+    assert np.allclose(block.predicted, 3 * (one.kernel + 0.25 * one.learnt) + 2, atol=1e-5)
 
 
 def test_where_nothing_can_be_left_out_the_learnt_head_answers_in_full():
@@ -69,8 +81,10 @@ def test_sections_are_left_out_in_turn_and_blocks_that_are_held_out_already_stay
     monkeypatch.setattr(learnt_share, "train_aside", lambda setup, cancelled: None)
     monkeypatch.setattr(learnt_share, "_answers", lambda setup, module: [answers(own=1.0)])
     told = []
-    share = choose_share(sections, set_up, told=lambda *counts: told.append(counts))
-    assert share == pytest.approx(best_share([answers(own=1.0)]))
+    chosen = choose_share(sections, set_up, told=lambda *counts: told.append(counts))
+    assert chosen.share == pytest.approx(best_share([answers(own=1.0)]))
+    assert chosen.spots.what == "sections"
+    assert len(chosen.spots.blocks) == 3
     assert told[0] == (0, 3)
     assert told[-1] == (3, 3)
     for part, marks in enumerate(seen):

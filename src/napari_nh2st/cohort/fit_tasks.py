@@ -86,7 +86,7 @@ def fit_models(job: SplitJob, models: tuple[str, ...], seed: int, files: tuple[s
         made = _pretrained(Path(encoder)) if encoder and Path(encoder).exists() else None
         fitting = Fitting(ready.train, ready.card, job.config, seed, job.quick, cancelled, encoder=made)
         for model, file in zip(models, files, strict=True):
-            keep_fit(Path(file), ready.predicted_by(_baseline(job, model), fitting), time.monotonic() - began)
+            keep_fit(Path(file), ready.run(_baseline(job, model), fitting), time.monotonic() - began)
             began = time.monotonic()
         return {"state": DONE}
 
@@ -102,9 +102,9 @@ def score_model(job: SplitJob, model: str, seeds: tuple[int, ...], files: tuple[
         runs = [fit for fit in fits if fit is not None]
         if len(runs) < len(fits):
             raise Nh2stError(f"fits in {Path(file).parent} cannot be read any more: give the command again")
-        predicted = [run for run, _ in runs]
-        figures, draws = ready.figures(_baseline(job, model), predicted, seeds)
-        maps = ready.maps(model, figures, predicted[0][0])
+        blind_runs = [run for run, _ in runs]
+        figures, draws = ready.figures(_baseline(job, model), blind_runs, seeds)
+        maps = ready.maps(model, figures, blind_runs[0].predicted[0])
         seconds = time.monotonic() - began + sum(spent for _, spent in runs)
         kept = {"figures": figures, "draws": {figure: drawn.tolist() for figure, drawn in draws.items()}, "maps": maps}
         keep_scores(Path(file), {**kept, "spots": ready.spots, "seconds": seconds})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,16 @@ import numpy as np
 
 from napari_nh2st.atomic import finished_file
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.evaluation.baselines.baseline import Array
+from napari_nh2st.evaluation.split_ready import BlindRun
 from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.expression import Sample
+from napari_nh2st.model.intervals import Intervals
 from napari_nh2st.provenance import versions
 from napari_nh2st.reading import read_json
 from napari_nh2st.slide_path import address_of, slide_file
 from napari_nh2st.training.config import TrainingConfig
 
-FOLDER_SUFFIX, FORM = ".fits", 2
+FOLDER_SUFFIX, FORM = ".fits", 3
 
 
 def folder_beside(report: Path) -> Path:
@@ -66,19 +66,22 @@ def stamps(path: Path) -> list[Any]:
     return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def keep_fit(path: Path, predicted: Sequence[Array], seconds: float) -> None:
-    """Write what a fit predicts for each test section, and the seconds it took."""
-    arrays = {f"section{i}": values for i, values in enumerate(predicted)}
+def keep_fit(path: Path, run: BlindRun, seconds: float) -> None:
+    """Write what a fit predicts for each test section, its intervals, and the seconds it took."""
+    arrays = {f"section{i}": values for i, values in enumerate(run.predicted)}
+    intervals = "" if run.intervals is None else run.intervals.model_dump_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished_file(path) as draft, draft.open("wb") as file:
-        np.savez(file, allow_pickle=False, seconds=seconds, **arrays)
+        np.savez(file, allow_pickle=False, seconds=seconds, intervals=intervals, **arrays)
 
 
-def kept_fit(path: Path) -> tuple[list[Array], float] | None:
+def kept_fit(path: Path) -> tuple[BlindRun, float] | None:
     """Read what `keep_fit` wrote; None if it is not there, or damaged."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return [file[f"section{i}"] for i in range(len(file.files) - 1)], float(file["seconds"])
+            predicted, text = [file[f"section{i}"] for i in range(len(file.files) - 2)], str(file["intervals"])
+            intervals = Intervals.model_validate_json(text) if text else None
+            return BlindRun(predicted, intervals), float(file["seconds"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -167,11 +167,11 @@ def _fit_split(
             progress(plan.fit_name(split, baseline, seed))
             if seed not in fittings:
                 fittings[seed] = Fitting(ready.train, ready.card, plan.config, seed, plan.quick, cancelled)
-            runs.append(ready.predicted_by(baseline, fittings[seed]))
+            runs.append(ready.run(baseline, fittings[seed]))
         figures, draws[baseline.name] = ready.figures(baseline, runs, seeds)
         models[baseline.name] = {**figures, "seconds": round(time.monotonic() - begun, 1)}
         progress(f"{split}: {baseline.name}: PCC {figures['pcc_mean']:.3f}, {models[baseline.name]['seconds']:.0f} s")
-        first[baseline.name] = runs[0][0]
+        first[baseline.name] = runs[0].predicted[0]
     main = drawn_model([*models])
     maps = ready.maps(main, models[main], first[main])
     return SplitOutcome(models, maps, ready.spots, time.monotonic() - started, pairs=differences(models, draws))

@@ -11,11 +11,13 @@ import numpy as np
 from napari_nh2st import metrics
 from napari_nh2st.errors import Nh2stError, SampleError
 from napari_nh2st.evaluation.baselines.baseline import Array, Baseline, Fitting, blind, places
+from napari_nh2st.evaluation.coverage import coverage
 from napari_nh2st.evaluation.measured_sections import MeasuredSections
 from napari_nh2st.evaluation.scores import FloatArray, Truth, placed, score_with_draws
 from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.expression import Sample, spot_counts
 from napari_nh2st.model.card import Card
+from napari_nh2st.model.intervals import Intervals, activity_of_genes
 from napari_nh2st.targets import SpotCounts
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.sections.new_card import card_for
@@ -40,6 +42,21 @@ def panel_of(split: Split, sections: MeasuredSections, config: TrainingConfig) -
 def lacking(card: Card, data: Any) -> list[str]:
     """Return the genes of a panel that a section's counts (AnnData) do not have."""
     return [gene for gene in card.genes if gene not in data.var_names]
+
+
+@dataclass(frozen=True, eq=False)
+class BlindRun:
+    """The answers of a model that was fitted with one seed.
+
+    Attributes
+    ----------
+    predicted : list of (n, genes) float32
+        For each test section.
+    intervals : Intervals or None
+    """
+
+    predicted: list[Array]
+    intervals: Intervals | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +104,8 @@ class ReadySplit:
         """How many spots are scored."""
         return sum(len(t.labels) for t in self.truths)
 
-    def predicted_by(self, baseline: Baseline, fitting: Fitting) -> list[Array]:
-        """Fit a model, and predict each test section, (n, genes).
+    def run(self, baseline: Baseline, fitting: Fitting) -> BlindRun:
+        """Fit a model, and predict each test section.
 
         Raises
         ------
@@ -97,15 +114,35 @@ class ReadySplit:
             If it predicts what is no number.
         """
         predict = baseline.fit(fitting)
-        return [_finite(predict(blind(section)), baseline) for section in self.test]
+        predicted = [_finite(predict(blind(section)), baseline) for section in self.test]
+        return BlindRun(predicted, baseline.intervals(fitting))
 
     def figures(
-        self, baseline: Baseline, runs: Sequence[Sequence[Array]], seeds: Sequence[int]
+        self, baseline: Baseline, runs: Sequence[BlindRun], seeds: Sequence[int]
     ) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         """Score the runs of a model, one a seed; also the draws by which it is compared with others."""
-        named = seeds if baseline.seeded else ()
-        figures, draws = score_with_draws(self.truths, runs, self.card.genes, self.spread, seeds=named)
-        return {"about": baseline.about, **figures}, draws
+        named, predicted = seeds if baseline.seeded else (), [run.predicted for run in runs]
+        figures, draws = score_with_draws(self.truths, predicted, self.card.genes, self.spread, seeds=named)
+        held = self._coverage(runs)
+        return {"about": baseline.about, **figures, **({"intervals": held} if held else {})}, draws
+
+    def _coverage(self, runs: Sequence[BlindRun]) -> dict[str, Any] | None:
+        """Compare the runs' intervals with what was measured: means over runs and, by spots, over sections."""
+        found, weights = [], []
+        for run in runs:
+            if run.intervals is None:
+                continue
+            for truth, predicted in zip(self.truths, run.predicted, strict=True):
+                genes = np.flatnonzero(truth.measured)
+                widths = run.intervals.half_widths(genes.tolist(), activity_of_genes(predicted, self.card))
+                spread = run.intervals.spread(genes.tolist())
+                found.append(coverage(truth.labels[:, genes], predicted[:, genes], widths, spread))
+                weights.append(len(predicted))
+        if not found:
+            return None
+        means = {k: round(float(np.average([f[k] for f in found], weights=weights)), 4) for k in found[0]}
+        (held_out,) = {run.intervals.held_out for run in runs if run.intervals is not None}
+        return {**means, "held_out": held_out}
 
     def maps(self, name: str, figures: dict[str, Any], predicted: Array) -> dict[str, Any]:
         """Return the best, the median and the worst gene of the first test section, as measured and as predicted."""

@@ -116,6 +116,13 @@ def activity_of(hidden: Floats, decoder: Decoder, card: Card) -> F32:
     return out
 
 
+def activity_of_genes(predicted: Floats, card: Card) -> npt.NDArray[np.float64]:
+    """Return the activity (n,) of places from predictions (n, G) of all genes of a card, in label units."""
+    mean, spread = _scale(card)
+    out: npt.NDArray[np.float64] = ((predicted - mean) / spread).mean(axis=1)
+    return out
+
+
 def _scale(card: Card) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return mean and spread (G,) of the training labels, of a card that has intervals."""
     mean, spread = (np.asarray(of, dtype=np.float64) for of in (card.gene_means, card.gene_stds))
@@ -154,7 +161,7 @@ def fit_intervals(
     truth = np.concatenate(measured).astype(np.float64)
     answer = np.concatenate(predicted).astype(np.float64)
     error = np.abs(truth - answer)
-    activity = ((answer - mean) / spread).mean(axis=1)
+    activity = activity_of_genes(answer, card)
     low, high = np.percentile(activity, (_ENDS, 100 - _ENDS))
     steps = np.clip(activity, low, high)
     centre, slope = float(steps.mean()), 0.0

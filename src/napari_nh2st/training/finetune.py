@@ -324,7 +324,7 @@ def with_chosen_share(preparation: Preparation, card: Card) -> Card:
             return preparation.set_up(card)
 
         told = control.stage(SHARE_STAGE, "trainings")
-        share = choose_share(preparation.sections, set_up, cancelled=control.requests.should_stop, told=told)
+        share = choose_share(preparation.sections, set_up, cancelled=control.requests.should_stop, told=told).share
         with finished_file(file) as draft:
             draft.write_text(json.dumps({"learnt_share": round(share, 3)}))
         L.seed_everything(settings.seed, verbose=False)

@@ -15,6 +15,7 @@ from napari_nh2st.training.network.setup import TrainingSetup, set_up_training
 from napari_nh2st.training.network.starting_point import StartingPoint
 from napari_nh2st.training.pretraining.on_sections import pretrain_on_sections
 from napari_nh2st.training.run.aside import train_aside
+from napari_nh2st.training.run.cross_fit import HeldOutSpots
 from napari_nh2st.training.run.learnt_share import choose_share, chooses_share, with_share
 from napari_nh2st.training.sections.section import Section
 
@@ -48,7 +49,8 @@ def train_sections(
     net : NH2ST
         Finished: it answers in label units.
     card : Card
-        With the statistics of the labels.
+        With the statistics of the labels; with intervals, where the learnt head's share is chosen, from the spots by
+        which it is.
 
     Raises
     ------
@@ -66,13 +68,16 @@ def train_sections(
     def set_up(card: Card) -> TrainingSetup:
         return set_up_training(sections, card, config, seed, start=start, embed=embed, cancelled=cancelled)
 
+    spots: HeldOutSpots | None = None
     if chooses_share(card, config):
         if start.encoder is None and config.pretrain_steps and config.encoder_start is None:  # once for all trainings
             start = StartingPoint(
                 encoder=pretrain_on_sections(sections, card.architecture, config, seed, cancelled=cancelled)
             )
-        card = with_share(card, choose_share(sections, lambda: set_up(card), cancelled=cancelled))
+        chosen = choose_share(sections, lambda: set_up(card), cancelled=cancelled)
+        card, spots = with_share(card, chosen.share), chosen.spots
         L.seed_everything(seed, verbose=False)
     setup = set_up(card)
     train_aside(setup, cancelled)
-    return setup.finish(), setup.card
+    net, card = setup.finish(), setup.card
+    return net, card if spots is None or not config.intervals else spots.calibrate(card)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Card
+from napari_nh2st.model.intervals import Intervals
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.sections.section import Section
 
@@ -74,6 +75,8 @@ class Baseline:
         From a `Fitting` to a `Predict`.
     uses_encoder : callable
         Tells for settings whether `fit` asks for the frozen encoder.
+    intervals : callable
+        From a `Fitting` that has been through `fit` to the `Intervals` of what it predicts; None where there are none.
     fitted_with : str
         Name of the baseline whose fit gives this one too, where a `Fitting` has been through it; empty for none.
     """
@@ -83,6 +86,7 @@ class Baseline:
     seeded: bool
     fit: Callable[[Fitting], Predict]
     uses_encoder: Callable[[TrainingConfig], bool] = lambda config: False
+    intervals: Callable[[Fitting], Intervals | None] = lambda fitting: None
     fitted_with: str = ""
 
 

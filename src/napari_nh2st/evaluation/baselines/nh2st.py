@@ -156,6 +156,7 @@ CONTEXT = Baseline(
     seeded=True,
     fit=_context,
     uses_encoder=_is_pretrained,
+    intervals=lambda fitting: _stack(fitting)[1].intervals,
 )
 LEARNT = Baseline(
     name="nh2st-learnt",

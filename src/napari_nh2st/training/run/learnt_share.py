@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from napari_nh2st.model.card import Card
 from napari_nh2st.training.config import TrainingConfig
-from napari_nh2st.training.network.network_module import NH2STModule, NotFinite
+from napari_nh2st.training.data.label_scale import LabelScale
+from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.aside import train_aside
-from napari_nh2st.training.run.cross_fit import held_out_meanwhile, parts_of, predict_held_out
+from napari_nh2st.training.run.cross_fit import HeldOutSpots, held_out_meanwhile, parts_of, predict_held_out
 from napari_nh2st.training.sections.section import Section
 
 STAGE = "choosing the learnt head's share"
@@ -32,11 +33,39 @@ class Answers:
     ----------
     labels, kernel, learnt : (n, G)
         As measured, and as each head answers alone.
+    spots : (n,) int64
+        Which spots of the section.
+    scale : LabelScale
+        By which they are standardised.
     """
 
     labels: FloatArray
     kernel: FloatArray
     learnt: FloatArray
+    spots: npt.NDArray[np.int64]
+    scale: LabelScale
+
+    def together(self, share: float) -> HeldOutBlock:
+        """Add the answers up: as measured and as predicted, in label units."""
+        values = (self.labels, self.kernel + share * self.learnt)
+        measured, predicted = (self.scale.restore(v.astype(np.float32)) for v in values)
+        return HeldOutBlock(self.spots, measured, predicted)
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenShare:
+    """The learnt head's share, and the spots by which it was chosen, as they are predicted with it.
+
+    Attributes
+    ----------
+    share : float
+        From `LEAST` to 1.
+    spots : HeldOutSpots
+        Empty where nothing could be left out.
+    """
+
+    share: float
+    spots: HeldOutSpots
 
 
 def chooses_share(card: Card, config: TrainingConfig) -> bool:
@@ -58,7 +87,7 @@ def choose_share(
     *,
     cancelled: Callable[[], bool] = lambda: False,
     told: Callable[[int, int], object] = lambda done, total: None,
-) -> float:
+) -> ChosenShare:
     """Train without each part of the sections in turn, and see how much of the learnt head's answer helps there.
 
     Parameters
@@ -74,14 +103,14 @@ def choose_share(
 
     Returns
     -------
-    float
-        From `LEAST` to 1. 1 where nothing can be left out, or where a training fails: the run's own will say why.
+    ChosenShare
+        1 where nothing can be left out, or where a training fails: the run's own will say why.
 
     Raises
     ------
     Cancelled
     """
-    _, parts = parts_of(sections)
+    what, parts = parts_of(sections)
     found: list[Answers] = []
     try:
         with held_out_meanwhile(sections) as before:
@@ -94,8 +123,9 @@ def choose_share(
                     found += _answers(setup, train_aside(setup, cancelled))
             told(len(parts), len(parts))
     except NotFinite:
-        return 1.0
-    return max(best_share(found), LEAST)
+        return ChosenShare(1.0, HeldOutSpots(what, []))
+    share = max(best_share(found), LEAST)
+    return ChosenShare(share, HeldOutSpots(what, [answers.together(share) for answers in found]))
 
 
 def best_share(spots: Sequence[Answers]) -> float:
@@ -132,5 +162,6 @@ def _answers(setup: TrainingSetup, module: NH2STModule) -> list[Answers]:
     out = []
     for number, block in kernel.items():
         values = (block.measured, block.predicted, learnt[number].predicted)
-        out.append(Answers(*(setup.scale.standardise(v).astype(np.float64) for v in values)))
+        labels, of_kernel, of_learnt = (setup.scale.standardise(v).astype(np.float64) for v in values)
+        out.append(Answers(labels, of_kernel, of_learnt, block.spots, setup.scale))
     return out
