@@ -13,6 +13,7 @@ from napari_nh2st.evaluation import split_ready
 from napari_nh2st.evaluation.baselines import nh2st
 from napari_nh2st.evaluation.compare import compare
 from napari_nh2st.evaluation.measured_sections import MeasuredSections
+from napari_nh2st.model import intervals
 from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.pretraining import on_sections
@@ -72,6 +73,7 @@ def test_the_report_is_that_of_one_process_and_finished_tasks_are_used_again(sam
 
 
 def test_one_training_gives_the_stack_and_its_learnt_part(samples, inline, tmp_path, monkeypatch):
+    monkeypatch.setattr(intervals, "FEWEST", 4)
     trained = []
     train = nh2st.train_sections
     monkeypatch.setattr(nh2st, "train_sections", lambda *a, **k: trained.append(1) or train(*a, **k))
@@ -81,6 +83,9 @@ def test_one_training_gives_the_stack_and_its_learnt_part(samples, inline, tmp_p
     alone = compare(samples, "S1:S2", config=CONFIG, models=both, seeds=[4])
     assert len(trained) == 2
     assert json.dumps(figures(report)) == json.dumps(figures(alone))
+    (split,) = report["splits"]
+    assert split["models"]["nh2st-context"]["intervals"]["held_out"] == "blocks"
+    assert "intervals" not in split["models"]["nh2st-learnt"]
     on_workers(samples, tmp_path / "other.json", models=["nh2st-context"])
     assert len(trained) == 3
     again = on_workers(samples, tmp_path / "other.json", models=both)  # the learnt part is new
