@@ -21,7 +21,7 @@ from napari_nh2st.evaluation.splits import Split
 from napari_nh2st.expression import Sample
 from napari_nh2st.model.intervals import Intervals
 from napari_nh2st.provenance import versions
-from napari_nh2st.reading import read_json
+from napari_nh2st.reading import parse_json, read_json
 from napari_nh2st.slide_path import address_of, slide_file
 from napari_nh2st.training.config import TrainingConfig
 
@@ -80,7 +80,7 @@ def kept_fit(path: Path) -> tuple[BlindRun, float] | None:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             predicted, text = [file[f"section{i}"] for i in range(len(file.files) - 2)], str(file["intervals"])
-            intervals = Intervals.model_validate_json(text) if text else None
+            intervals = Intervals.model_validate(parse_json(text)) if text else None
             return BlindRun(predicted, intervals), float(file["seconds"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
