@@ -299,7 +299,7 @@ def test_a_package_of_an_extra_is_imported_by_its_format_alone():
     brought = {"spatialdata", "geopandas", "shapely", "dask", "xarray"}
     cluster = {"cohort.cluster", "cohort.at_work"}
     for packages, modules in (
-        ({"pyarrow"}, {"formats.parquet", "expression.parquet_file"}),
+        ({"pyarrow"}, {"formats.parquet", "expression.parquet_file", "expression.shapes_file"}),
         (brought, {"formats.spatialdata", "formats.shapes", "cohort.cluster"}),
         ({"distributed"}, cluster),
     ):

@@ -36,10 +36,18 @@ class Assay:
     columns: tuple[tuple[str, Any], ...] = ()
 
 
+def in_pixels_of(mpp: float) -> Transform:
+    """Return the map to the slide of an assay's own image of such pixels."""
+    return Transform.of(assays.ON_SLIDE @ np.diag([mpp / assays.OWN_MPP, mpp / assays.OWN_MPP, 1]))
+
+
 ASSAYS = {
     "visium-hd": Assay(assays.visium_hd),
     "xenium": Assay(assays.xenium),
     "cell-table": Assay(assays.merscope, (("transform", Transform.of(assays.ON_SLIDE)),)),
+    "bead-table": Assay(assays.slide_seq, (("transform", in_pixels_of(assays.PUCK_MPP)),)),
+    "spatialdata": Assay(assays.spatialdata, (("mpp", assays.MPP),)),
+    "hest": Assay(assays.hest, (("pool", assays.PLACE),)),
     "h5ad": Assay(assays.h5ad, (("pool", assays.PLACE), ("mpp", assays.MPP))),
 }
 
@@ -112,7 +120,7 @@ def test_measured_compares_it(name: str, samples: dict[str, Sample], model: Mode
     with open_slide(sample.slide) as slide:
         measured = Measured(slide, Services(), str(model.path))
         measured.section.open([str(sample.expression)])
-        if name in ("visium-hd", "xenium"):  # what lies on the slide by its own files
+        if name in ("visium-hd", "xenium", "spatialdata"):  # what lies on the slide by its own files
             assert len(measured.section.comparison.scored.truth) == 24
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import zarr
 from PIL import Image
 
 from support.slides import tiff
@@ -108,7 +110,7 @@ def h5ad(path: Path, made: Tissue) -> Path:
 ON_SLIDE = np.array([[0.0, -2.0, 1792.0], [2.0, 0.0, -224.0], [0.0, 0.0, 1.0]])
 """From an assay's own image of `OWN_MPP` to the slide: a quarter turn, twice the size, moved by whole places."""
 OWN_MPP = MPP * 2
-COSMX_MPP = 0.12028
+COSMX_MPP, PUCK_MPP = 0.12028, 0.65
 
 
 def own_pixels(made: Tissue) -> np.ndarray:
@@ -165,3 +167,104 @@ def cosmx(folder: Path, made: Tissue) -> Path:
     cells = pd.DataFrame({"fov": fov, "cell_ID": number, "CenterX_global_px": x, "CenterY_global_px": y})
     cells[::-1].to_csv(folder / "S_metadata_file.csv", index=False)
     return folder
+
+
+def slide_seq(folder: Path, made: Tissue) -> Path:
+    """Write a folder of Slide-seq: genes by bead, packed, and the places of the beads in pixels of the puck."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"ACGT{i:010d}" for i in range(len(made.counts))]
+    table = pd.DataFrame(made.counts.T, index=pd.Index(GENES, name="GENE"), columns=names)
+    table.to_csv(folder / "Puck_1.digital_expression.txt.gz", sep="\t")
+    x, y = (own_pixels(made) * OWN_MPP / PUCK_MPP).T
+    places = pd.DataFrame({"barcode": names, "xcoord": x, "ycoord": y})
+    places[::-1].to_csv(folder / "Puck_1_BeadLocationsForR.csv", index=False)
+    return folder
+
+
+def hest(folder: Path, made: Tissue, patient: str = "P7") -> Path:
+    """Write the folders of HEST-1k with one section, S1; return its counts."""
+    for name in ("st", "metadata", "wsis"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    facts = {"id": "S1", "patient": patient, "pixel_size_um_estimated": MPP, "pixel_size_um_embedded": float("nan")}
+    (folder / "metadata" / "S1.json").write_text(json.dumps(facts))
+    return h5ad(folder / "st" / "S1", made)
+
+
+def spatialdata(
+    folder: Path, made: Tissue, *, version: int = 3, circles: float | None = None, matrix: np.ndarray = ON_SLIDE
+) -> Path:
+    """Write a SpatialData store: cells as squares (or circles) in their own pixels, and an image that lies on them.
+
+    version : zarr's. Of 2, the shapes are those of the first versions: circles in arrays.
+    """
+    path = folder.with_name(f"{folder.name}.zarr")
+    names = [f"cell{i}" for i in range(len(made.counts))]
+    data = ad.AnnData(sp.csr_matrix(made.counts.astype(np.float32)))
+    data.obs_names, data.var_names = [str(i) for i in range(len(names))], GENES
+    data.obs["region"], data.obs["cell_id"] = pd.Categorical(["cells"] * len(names)), names
+    data.obsm["spatial"] = np.zeros((len(names), 2))  # the shapes count
+    root = zarr.open_group(str(path), mode="w", zarr_format=version)
+    root.attrs["spatialdata_attrs"] = {"version": "0.2"}
+    for name in ("tables", "shapes", "images"):
+        root.create_group(name)
+    with ad.settings.override(zarr_write_format=version):
+        data.write_zarr(path / "tables" / "table")
+    keys = {"region": "cells", "region_key": "region", "instance_key": "cell_id", "version": "0.2"}
+    zarr.open_group(str(path / "tables" / "table"), mode="r+").attrs.update(keys)
+    own = own_pixels(made)[::-1]  # in another order than the table
+    shapes = zarr.open_group(str(path / "shapes" / "cells"), mode="w", zarr_format=version)
+    shapes.attrs["spatialdata_attrs"] = {"version": "0.1" if version == 2 else "0.3"}
+    shapes.attrs["coordinateTransformations"] = [_step("scale", [OWN_MPP, OWN_MPP], "xy")]
+    radius = np.full(len(own), circles or 4.0) if circles else np.linspace(2, 4, len(own))
+    if version == 2:
+        for name, values in (("coords", own), ("radius", radius)):
+            shapes.create_array(name, data=values)
+        index = np.array([int(name[4:]) for name in names[::-1]])
+        shapes.create_array("Index", data=index)
+        table = zarr.open_group(str(path / "tables" / "table" / "obs"), mode="r+")
+        del table["cell_id"]
+        table.create_array("cell_id", data=np.arange(len(names))).attrs.update(
+            {"encoding-type": "array", "encoding-version": "0.2.0"}
+        )
+    else:
+        geometry = [_point(x, y) if circles else _square(x, y, 3.0) for x, y in own]
+        frame = pd.DataFrame({"geometry": geometry}, index=names[::-1])
+        (frame.assign(radius=radius) if circles else frame).to_parquet(path / "shapes" / "cells" / "shapes.parquet")
+    _image(path / "images" / "he", np.linalg.inv(np.diag([OWN_MPP, OWN_MPP, 1]) @ np.linalg.inv(matrix)), version)
+    return path
+
+
+def _image(path: Path, global_to_image: np.ndarray, version: int) -> None:
+    """Write an image as wide as the slide, of which no pixel is stored."""
+    group = zarr.open_group(str(path), mode="w", zarr_format=version)
+    group.create_array("0", shape=(3, *SIZE), chunks=(3, *SIZE), dtype="u1")
+    m = np.linalg.inv(global_to_image)
+    affine = [[1.0, 0, 0, 0], [0, m[1, 1], m[1, 0], m[1, 2]], [0, m[0, 1], m[0, 0], m[0, 2]]]  # of (c, y, x)
+    scales = {
+        "axes": [{"name": a, "type": "space" if a != "c" else "channel"} for a in "cyx"],
+        "datasets": [{"path": "0"}],
+        "coordinateTransformations": [_step("affine", affine, "cyx")],
+    }
+    group.attrs.update(
+        {"multiscales": [scales]} if version == 2 else {"ome": {"version": "0.5", "multiscales": [scales]}}
+    )
+
+
+def _step(kind: str, values: list, axes: str) -> dict:
+    of = [{"name": a, "type": "space"} for a in axes]
+    return {"type": kind, kind: values, "input": {"axes": of, "name": axes}, "output": {"axes": of, "name": "global"}}
+
+
+def _point(x: float, y: float) -> bytes:
+    return struct.pack("<BI2d", 1, 1, x, y)
+
+
+def _square(x: float, y: float, half: float) -> bytes:
+    ring = [
+        (x - half, y - half),
+        (x + half, y - half),
+        (x + half, y + half),
+        (x - half, y + half),
+        (x - half, y - half),
+    ]
+    return struct.pack("<BIII", 1, 3, 1, len(ring)) + struct.pack("<10d", *np.ravel(ring))

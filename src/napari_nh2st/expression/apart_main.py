@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import h5ad_file, parquet_file, tenx_file
+from napari_nh2st.expression import h5ad_file, parquet_file, shapes_file, tenx_file
 from napari_nh2st.expression.counts import Counts
 from napari_nh2st.expression.parquet_file import Columns
 
@@ -30,6 +30,7 @@ READERS: dict[str, Callable[[Path], Counts | Columns | dict[str, Any]]] = {
     "h5ad-facts": h5ad_file.facts,
     "10x-h5": tenx_file.read,
     "parquet": parquet_file.read,
+    "shapes": shapes_file.read,
 }
 
 

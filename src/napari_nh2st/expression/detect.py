@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_nh2st.errors import SampleError
+from napari_nh2st.expression.hest import is_hest
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.transform_files import is_transform
 from napari_nh2st.reading import read_head
@@ -17,9 +18,10 @@ _PLACES = {"x_px", "y_px"}
 _POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
 _BESIDE = ("{}_selection", "{}-selection", "{}_spots", "{}_positions", "spot_data-selection-{}")
 _OF_PROGRAMS = re.compile(r"outs|binned_outputs|square_\d+um")  # names of folders
+_ZARR = re.compile(r"(\.sdata)?\.zarr$", re.IGNORECASE)
 WANTED = (
-    "an assay's folder (outs of Visium, Visium HD, Xenium; MERSCOPE, CosMx), an .h5ad file, a table of counts (.tsv, "
-    ".tsv.gz), or one of spots (.csv: x_px, y_px)"
+    "an assay's folder (outs of Visium, Visium HD, Xenium; MERSCOPE, CosMx, Slide-seq), a SpatialData store, an .h5ad "
+    "file, a table of counts (.tsv, .tsv.gz), or one of spots (.csv: x_px, y_px)"
 )
 
 
@@ -68,16 +70,15 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     tables = [p for p in files if p.is_file() and p.name.lower().endswith(_TABLES)]
     if len(files) > 1 and not (len(files) == 2 and len(tables) == 2):
         raise SampleError(f"that is {len(files)} files: give one measurement, {WANTED}")
+    if len(files) == 1 and (found := folder_format(files[0])) is not None:
+        return MeasurementFiles(_name_of_folder(found[1]), *found)
     if tables:
         return _table(tables)
     (path,) = files
-    found = folder_format(path)
-    if found is not None:
-        return MeasurementFiles(_name_of_folder(found[1]), *found)
     if path.suffix.lower() == ".csv" and _PLACES.issubset(_header(path)):
         return MeasurementFiles(path.stem, "spots-csv", path)
     if path.suffix.lower() == ".h5ad":
-        return MeasurementFiles(path.stem, "h5ad", path)
+        return MeasurementFiles(path.stem, "hest" if is_hest(path) else "h5ad", path)
     raise SampleError(f"{path.name} is not a measurement that can be read: give {WANTED}")
 
 
@@ -98,7 +99,8 @@ def folder_format(path: Path) -> tuple[str, Path] | None:
 def _name_of_folder(folder: Path) -> str:
     """Return the name of a section: of the first folder that a program did not name."""
     places = [folder.resolve(), *folder.resolve().parents]
-    return next((p.name for p in places if not _OF_PROGRAMS.fullmatch(p.name)), folder.name)
+    name = next((p.name for p in places if not _OF_PROGRAMS.fullmatch(p.name)), folder.name)
+    return _ZARR.sub("", name) or name
 
 
 def _table(tables: list[Path]) -> MeasurementFiles:

@@ -1,4 +1,4 @@
-"""Finding the measured sections of a folder: a sample sheet, Space Ranger's folders, images beside their counts."""
+"""Finding the measured sections of a folder: a sample sheet, folders of assays, images beside their counts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_nh2st.errors import Cancelled, SampleError
 from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.detect import MeasurementFiles, detect, folder_format
+from napari_nh2st.expression.hest import hest_facts
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
 from napari_nh2st.reading import expanded, read_head
@@ -23,7 +24,7 @@ NOT_A_SECTION = "drop a sample sheet, a folder, or slides with their counts inst
 _DEPTH, _MOST = 4, 20_000  # folders below the chosen one; files
 _SKIPPED = (".zarr", ".nh2st")  # folders that are files in truth
 NOTHING = (
-    "No section was found in {}: looked for a sample sheet (samples.csv), for Space Ranger's folders (outs) with their "
+    "No section was found in {}: looked for a sample sheet (samples.csv), for folders of assays (outs) with their "
     "image, and for images with an .h5ad or a table of counts of the same name"
 )
 
@@ -212,6 +213,8 @@ def _walk(top: Path, cancelled: Callable[[], bool]) -> _FolderContents:
         here = Path(place)
         if cancelled():
             raise Cancelled("stopped")
+        stores = [here / f for f in sorted(folders) if f.endswith(".zarr")]
+        contents.assays += [store for store in stores if folder_format(store) is not None]
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(_SKIPPED))
         found = folder_format(here)
         if found is not None and found[1] == here:
@@ -275,11 +278,18 @@ def _pairs(contents: _FolderContents, says: list[str], cancelled: Callable[[], b
 def _with_image(measurement: MeasurementFiles, images: list[Path], says: list[str], how: str) -> Iterator[Sample]:
     label = f"{measurement.name} ({measurement.expression.name})"
     if len(images) == 1:
-        patient = patient_of(measurement.expression) if measurement.format == "h5ad" else ""
+        patient, mpp = "", None
+        if measurement.format == "hest":
+            try:
+                patient, mpp = hest_facts(measurement.expression)
+            except SampleError as error:
+                says.append(str(error))
+        if measurement.format in ("h5ad", "hest"):
+            patient = patient or patient_of(measurement.expression)
         spots = measurement.spots and measurement.spots.absolute()
         slide, expression = images[0].absolute(), measurement.expression.absolute()
-        laid = _transform_beside(measurement)
-        yield Sample(measurement.name, patient, slide, expression, measurement.format, spots, transform=laid)
+        place = (slide, expression, measurement.format, spots, mpp)
+        yield Sample(measurement.name, patient, *place, transform=_transform_beside(measurement))
     elif images:
         says.append(f"{label}: which is its image, {' or '.join(p.name for p in images)}? Name it in a sample sheet")
     else:

@@ -61,26 +61,31 @@ def read(path: Path) -> Counts:
         Whatever h5py makes of a damaged file.
     """
     with open_checked(path) as file:
-        obs, var = child(file, "obs"), child(file, "var")
-        if obs is None or var is None:
-            raise SampleError(f"{path.name} holds no obs and var: it is not an AnnData file")
-        spots = Table(obs)
-        names = spots.index()
-        _refuse_turned(file, path.name)
-        where, matrix, genes = _counts(file, path.name, len(names))
-        gene_columns, matrix, others = _genes(path.name, genes, matrix)
-        centres, table = _centres(file, path.name, spots)
-        if len(centres) != len(names):
-            raise SampleError(f"{path.name}: {len(names):,} spots, but {len(centres):,} centres")
-        out = Counts(matrix.data, matrix.indices, matrix.indptr, names, gene_columns.symbols, matrix.by_columns)
-        out.ids, out.centres, out.array = gene_columns.ids, centres, _array(spots)
-        out.says = [*where, *others, *columns.several_genomes(genes.index()), *_exchanged(centres, spots)]
-        _refuse_several_slides(file, path.name, spots, out)
-        _read_tissue(out, [t for t in (spots, table) if t is not None])
-        if not others:  # a library that the file names holds them too
-            _read_library(out, spots)
-        out.frame, out.slides = _frame(file, spots), _slides(file, spots)
-        return out
+        return read_open(file, path.name)
+
+
+def read_open(file: Node, name: str) -> Counts:
+    """Read a section of an open file that was checked; `name` is what it is called."""
+    obs, var = child(file, "obs"), child(file, "var")
+    if obs is None or var is None:
+        raise SampleError(f"{name} holds no obs and var: it is not an AnnData file")
+    spots = Table(obs)
+    names = spots.index()
+    _refuse_turned(file, name)
+    where, matrix, genes = _counts(file, name, len(names))
+    gene_columns, matrix, others = _genes(name, genes, matrix, Table(var))
+    centres, table = _centres(file, name, spots)
+    if len(centres) != len(names):
+        raise SampleError(f"{name}: {len(names):,} spots, but {len(centres):,} centres")
+    out = Counts(matrix.data, matrix.indices, matrix.indptr, names, gene_columns.symbols, matrix.by_columns)
+    out.ids, out.centres, out.array = gene_columns.ids, centres, _array(spots)
+    out.says = [*where, *others, *columns.several_genomes(genes.index()), *_exchanged(centres, spots)]
+    _refuse_several_slides(file, name, spots, out)
+    _read_tissue(out, [t for t in (spots, table) if t is not None])
+    if not others:  # a library that the file names holds them too
+        _read_library(out, spots)
+    out.frame, out.slides = _frame(file, spots), _slides(file, spots)
+    return out
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -154,10 +159,17 @@ def _refuse_turned(file: Node, name: str) -> None:
         raise SampleError(f"{name} has genes in its rows and spots in its columns: turn it (adata.T) and save it again")
 
 
-def _genes(name: str, table: Table, matrix: Matrix) -> tuple[columns.GeneColumns, Matrix, list[str]]:
-    """Sort out the genes; what is none of them (antibodies, guides) is left out, and told."""
+def _genes(name: str, table: Table, matrix: Matrix, var: Table) -> tuple[columns.GeneColumns, Matrix, list[str]]:
+    """Sort out the genes; what is none of them (antibodies, guides) is left out, and told.
+
+    Where the table is that of raw counts and has ids alone, as CELLxGENE's, the symbols are those of var.
+    """
     texts = {c: table.texts(c) for c in table.columns if table.has_text(c)}
     names = table.index()
+    known = columns.find(var.columns, columns.SYMBOLS)
+    if known is not None and columns.find(texts, columns.SYMBOLS) is None and var.has_text(known):
+        symbols = dict(zip(var.index(), var.texts(known), strict=True))
+        texts[known] = [symbols.get(gene, "") for gene in names]
     column = columns.find(texts, ("featuretypes", "featuretype"))
     kept = None if column is None else only_genes(name, texts[column])
     if column is None or kept is None:
@@ -249,7 +261,7 @@ def _array(spots: Table) -> npt.NDArray[np.float64] | None:
 def _refuse_several_slides(file: Node, name: str, spots: Table, counts: Counts) -> None:
     """Raise an error where spots of several slides stand in one file: by their pictures, or by their places."""
     groups = {c: spots.texts(c) for c in spots.columns if fold(c) in _SLIDES}
-    libraries = {library for library, _ in members(child(child(file, "uns"), "spatial"))}
+    libraries = set(_libraries(file))
     said = ""
     for column, values in groups.items():
         there = libraries & set(values)
@@ -299,10 +311,15 @@ def _read_library(counts: Counts, spots: Table) -> None:
         counts.says.append(says)
 
 
+def _libraries(file: Node) -> dict[str, Node]:
+    """Return the pictures that scanpy keeps, by their names; CELLxGENE's mark `is_single` beside them is none."""
+    kept = members(child(child(file, "uns"), "spatial"))
+    return {name: node for name, node in kept if not hasattr(node, "dtype")}
+
+
 def _frame(file: Node, spots: Table) -> dict[str, Any]:
     """Return what scanpy and HEST keep about the image, under the name of the library."""
-    kept = members(child(child(file, "uns"), "spatial"))
-    libraries = {name: node for name, node in kept if child(node, "scalefactors") is not None}
+    libraries = {name: node for name, node in _libraries(file).items() if child(node, "scalefactors") is not None}
     if len(libraries) > 1:  # of these spots, if they say which it is
         named = {v for c in spots.columns if fold(c) in _SLIDES for v in spots.texts(c)}
         libraries = {name: node for name, node in libraries.items() if name in named}
@@ -319,7 +336,7 @@ def _frame(file: Node, spots: Table) -> dict[str, Any]:
 
 def _slides(file: Node, spots: Table) -> list[str]:
     """Return the names of the slide: of its one library, and what stands in columns that have one value for all."""
-    libraries = [name for name, _ in members(child(child(file, "uns"), "spatial"))]
+    libraries = list(_libraries(file))
     columns_of = [set(spots.texts(c)) for c in spots.columns if fold(c) in _SLIDES and fold(c) != "batch"]
     said = [next(iter(values)) for values in (set(libraries), *columns_of) if len(values) == 1]
     return [name for name in dict.fromkeys(said) if name.strip().casefold() not in _NOT_KNOWN]

@@ -16,8 +16,8 @@ from napari_nh2st.expression.apart import read_apart
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST_ROWS, _MOST_CELLS = 50_000_000, 400_000_000
-_NEEDS = "{}: Parquet files need pyarrow: pip install 'napari-nh2st[parquet]'"
+MOST_ROWS, _MOST_CELLS = 50_000_000, 400_000_000
+NEEDS = "{}: Parquet files need pyarrow: pip install 'napari-nh2st[parquet]'"
 
 
 @dataclass
@@ -50,13 +50,14 @@ def read(path: Path) -> Columns:
     with ParquetFile(path) as file:
         rows = file.metadata.num_rows
         names = [f.name for f in file.schema_arrow if f.type.num_fields == 0]
-        if rows > _MOST_ROWS or rows * len(names) > _MOST_CELLS:
+        if rows > MOST_ROWS or rows * len(names) > _MOST_CELLS:
             raise SampleError(f"{path.name} claims to have {rows:,} rows of {len(names):,} columns: too many")
         table = file.read(columns=names, use_threads=False)
-    return Columns({name: _array(table[name]) for name in names})
+    return Columns({name: as_array(table[name]) for name in names})
 
 
-def _array(column: Any) -> npt.NDArray[Any]:
+def as_array(column: Any) -> npt.NDArray[Any]:
+    """Return a column of pyarrow as numbers, or text as bytes in UTF-8."""
     from pyarrow.types import is_dictionary
 
     if is_dictionary(column.type):
@@ -84,7 +85,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not can_read_parquet():
-        raise SampleError(_NEEDS.format(path))
+        raise SampleError(NEEDS.format(path))
     _, arrays = read_apart("parquet", path)
     return pd.DataFrame(
         {name: np.char.decode(a, "utf-8", "replace") if a.dtype.kind == "S" else a for name, a in arrays.items()}

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 PLACE_UM = 112.0
 """Side of a place in micrometres where a sheet says none: a tile of 112 pixels of 1 um."""
 
-MPP, BIN_UM = "mpp", "bin_um"
-"""In uns, as far as a file says it: micrometres per pixel of the positions, and the side of a bin in micrometres."""
+MPP, BIN_UM, UNIT = "mpp", "bin_um", "unit"
+"""In uns, as far as a file says it: micrometres per pixel of the positions; the side of a bin in micrometres; what is
+pooled, or an empty text for spots that are taken as they are."""
 
 POOLED = "pooled"  # in obs: number of units at a place
 _FEWEST = 5  # cells or beads

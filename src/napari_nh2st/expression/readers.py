@@ -12,10 +12,13 @@ import numpy as np
 from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.apart import read_apart
+from napari_nh2st.expression.bead_table import bead_table_folder, read_bead_table
 from napari_nh2st.expression.cell_table import cell_table_folder, read_cell_table
 from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
-from napari_nh2st.expression.pool import BIN_UM, MPP, PLACE_UM, pooled
+from napari_nh2st.expression.hest import read_hest
+from napari_nh2st.expression.pool import BIN_UM, MPP, PLACE_UM, UNIT, pooled
+from napari_nh2st.expression.spatialdata_store import read_spatialdata, spatialdata_store
 from napari_nh2st.expression.spot_csv import numbers, read_spot_csv
 from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
 from napari_nh2st.expression.transform_files import OWN, UNPLACED, transform_of
@@ -47,7 +50,8 @@ class ExpressionFormat:
     folder_of : callable, optional
         Recognises a folder of this format by a path in or above it: the folder, or None. For formats that are folders.
     pools : str
-        What is pooled to places, in the plural: bins, cells, beads. Empty where spots are taken as they are.
+        What is pooled to places, in the plural: bins, cells, beads. Empty where spots are taken as they are. A reader
+        of files that may be either says it of each (``uns["unit"]``).
     """
 
     read: Callable[[Path, Path | None], ad.AnnData]
@@ -93,7 +97,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
         raise SampleError(
             f"sample {sample.sample}: {sample.expression} holds no raw counts (whole numbers, 0 and up): {odd}"
         )
-    unit = FORMATS[sample.format].pools
+    unit = str(data.uns.pop(UNIT, FORMATS[sample.format].pools))
     if unit or sample.pool is not None:
         own_mpp = None if sample.mpp is None else sample.mpp * transform.scale
         try:
@@ -266,4 +270,11 @@ FORMATS: dict[str, ExpressionFormat] = {
         cell_table_folder,
         "cells",
     ),
+    "bead-table": ExpressionFormat(
+        read_bead_table, False, "a folder of Slide-seq: beads by gene, and their places", bead_table_folder, "beads"
+    ),
+    "spatialdata": ExpressionFormat(
+        read_spatialdata, False, "a SpatialData store (.zarr), or one of its tables", spatialdata_store, "cells"
+    ),
+    "hest": ExpressionFormat(read_hest, False, "st/ID.h5ad of HEST-1k, with metadata/ID.json"),
 }

@@ -22,7 +22,7 @@ _COMPOSED_TIP = (
     "sheet here, remove the sections first"
 )
 _FOLDER_TIP = (
-    "Add what is measured in a folder: its samples.csv, what Space Ranger left there, images with an .h5ad or a table "
+    "Add what is measured in a folder: its samples.csv, the folders of assays, images with an .h5ad or a table "
     "of counts of the same name"
 )
 _SEARCHING = "Still searching for sections. Wait, or press Stop"
