@@ -1,5 +1,7 @@
 """Tables as people save them."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -104,3 +106,21 @@ def test_a_frame_however_it_was_saved(tmp_path, text, encoding):
     frame = read_frame(tmp_path / "t.csv")
     assert frame.to_dict("list") == {"x": [1.5, 3.0], "y": [2, 4]}
     assert read_head(tmp_path / "t.csv") == ["x", "y"]
+
+
+@pytest.mark.parametrize("word", ["1.e2147483648", "1.5e4294967296", "1e-99999999999999999999", "0.1E+2147483647"])
+def test_an_exponent_that_no_integer_holds_ends_no_process(tmp_path, word):
+    """Pandas' own reading of numbers crashes at some of them: run apart, so that this test could fail."""
+    (tmp_path / "t.csv").write_text(f"a,b\n1,{word}\n2,3\n")
+    (tmp_path / "m.txt").write_text(f"1 {word}\n2 3\n")
+    code = (
+        "import sys\nfrom napari_nh2st.errors import Nh2stError\n"
+        "from napari_nh2st.reading import read_frame, read_numbers\n"
+        "print(read_frame(sys.argv[1]).shape)\n"
+        "try:\n    print(read_numbers(sys.argv[2], columns=2, skip=0, most=99).shape)\n"
+        "except Nh2stError as error:\n    print(error)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "t.csv"), str(tmp_path / "m.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-300:]
+    assert done.stdout.startswith("(2, 2)")

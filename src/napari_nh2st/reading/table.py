@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_LONG_EXPONENT, _LONG_EXPONENT_BYTES = re.compile(r"[eE][-+]?\d{7}"), re.compile(rb"[eE][-+]?\d{7}")
 _HEAD = 2 * MB
 _SHEET_LIMIT = 64 * MB
 _FRAME_LIMIT = 4000 * MB
@@ -188,6 +189,7 @@ def read_frame(
                 names=list(names) if bare else None,
                 decimal=_decimal(decoded, delimiter),
                 skipinitialspace=True,
+                float_precision=_precision(decoded),
             )
         except pd.errors.EmptyDataError as cause:
             raise ValueError("it is empty") from cause
@@ -217,16 +219,29 @@ def read_numbers(
     import pandas as pd
 
     with told(path, what, error):
-        data = io.BytesIO(contents(path, most, unpack=True))
+        data = contents(path, most, unpack=True)
         try:
             frame = pd.read_csv(
-                data, sep=r"\s+", header=None, skiprows=skip, names=range(columns), index_col=False, dtype=np.float64
+                io.BytesIO(data),
+                sep=r"\s+",
+                header=None,
+                skiprows=skip,
+                names=range(columns),
+                index_col=False,
+                dtype=np.float64,
+                float_precision=_precision(data),
             )
         except pd.errors.EmptyDataError as cause:
             raise ValueError("it has no numbers") from cause
         except pd.errors.ParserError as cause:
             raise ValueError(_parser_words(str(cause))) from cause
         return frame.to_numpy()
+
+
+def _precision(text: str | bytes) -> Literal["round_trip"] | None:
+    """Choose pandas' way to read numbers: its own crashes at exponents that no int holds, such as 1.e2147483648."""
+    there = _LONG_EXPONENT_BYTES.search(text) if isinstance(text, bytes) else _LONG_EXPONENT.search(text)
+    return None if there is None else "round_trip"
 
 
 def _decimal(text: str, delimiter: str) -> str:
