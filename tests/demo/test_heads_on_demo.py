@@ -82,7 +82,7 @@ def trained(sheet, out, head, objective=None, epochs=6):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_head_learns_the_demo_s_genes(head, sheet, tmp_path):
-    """Mean PCC on a section of its own: .9 for genes of the patch, .8 for those of what is round it if it looks there."""
+    """Mean PCC on another section: .9 for genes of the patch, .8 for those of what is round it if it looks there."""
     model = load_model(trained(sheet, tmp_path, head))
     section = make_section(TEST, size_mm=(3.4, 3.0))
     with open_slide(write_slide(section, tmp_path / "test.tif")) as slide:
