@@ -123,3 +123,15 @@ def test_a_section_in_memory_is_predicted_as_its_slide_is(tmp_path, triplex):
 def test_a_window_round_a_sampled_place_holds_all_that_is_seen(blocks, name, stride):
     arch = small_card().architecture.model_copy(update={"encoder": name, "stride": stride})
     assert 0 <= arch.halo - ResNet18(4, stride, blocks).receptive_radius < stride
+
+
+def test_a_session_says_how_the_head_links_its_slide(slide, tmp_path):
+    one = session(slide, small_model(tmp_path, "merge"))
+    centres, graph = one.graph()
+    expected = sample_places(slide, one.model.card).centres
+    assert np.abs(centres - expected).max() < one.scale * one.model.card.architecture.stride
+    assert graph.links.shape == (len(centres), len(centres))
+    assert len(graph.near.hubs) == len(graph.alike.hubs) == 5
+    again = session(slide, one.model)
+    list(again.stream(again.places(Box(0, 0, 900, 900))))
+    assert np.array_equal(again.graph()[1].links, graph.links)

@@ -35,6 +35,7 @@ from napari_nh2st.slides.cache import cache_folder
 if TYPE_CHECKING:
     from napari_nh2st.engine.head_runner import SeenSlide
     from napari_nh2st.model.folder import Model
+    from napari_nh2st.model.heads.tissue_graph import TissueGraph
     from napari_nh2st.slides import Slide
 
 # Patches that are encoded at once: spots of a patch encoder, or a preview.
@@ -127,6 +128,19 @@ class Session(PlaceSession):
                 for group in self._encoded_groups(places, None, stopped):
                     out[group.indices] = self._encoder.embeddings_of(group, stopped)[group.own]
         return out
+
+    def graph(self, *, cancelled: Callable[[], bool] | None = None) -> tuple[FloatArray, TissueGraph]:
+        """Return the places of the slide's sample (n, 2), level-0 pixels, and how the head links them.
+
+        Only for a head whose row has a graph (`Head.graph`).
+        """
+        stopped = self._stopped(cancelled)
+        with self._alone(stopped):
+            self._see_slide(stopped)
+        assert self._seen_slide is not None
+        sample = self._seen_slide.sample
+        centres = sample.centres[sample.present].double().cpu().numpy() / self.slide.require_mpp()
+        return centres, self.model.net.head.graph(sample)
 
     def ready(self, places: TileSet) -> bool:
         """Tell whether places can be answered without encoding anything; cheap."""

@@ -10,10 +10,21 @@ import pytest
 from napari_nh2st.errors import Cancelled
 from napari_nh2st.geometry import SELF
 from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.heads.tissue_graph import TissueGraph
 from napari_nh2st.viewer.context.inspected import OUTLINE, pictures, squares, widths
-from napari_nh2st.viewer.context.messages import ALONE_ANYWAY, NOT_PREDICTED, OPEN_ITS_SLIDE, PICK_A_TILE, SHOW
+from napari_nh2st.viewer.context.messages import (
+    ALONE_ANYWAY,
+    HIDE_LINKS,
+    NOT_PREDICTED,
+    OPEN_ITS_SLIDE,
+    PICK_A_TILE,
+    SHOW,
+    SHOW_LINKS,
+)
 from napari_nh2st.viewer.context.presenter import ContextPresenter
 from napari_nh2st.viewer.layers.context_effect import effect_of, symmetric_limit
+from napari_nh2st.viewer.layers.links import TITLE
+from napari_nh2st.viewer.layers.roles import Kind, role_of
 from napari_nh2st.viewer.predict.workspace import NO_MAP
 from viewer.fakes import FakeServices, FakeSlide, card, hidden_at
 from viewer.without_window import Desk, FakeWork
@@ -25,7 +36,7 @@ class FakeView:
     def __init__(self) -> None:
         self.tile_work, self.slide_work = FakeWork(), FakeWork()
         self.sentence_text, self.drawing = "", False
-        self.nine = self.marks = self.table = self.offer = None
+        self.nine = self.marks = self.table = self.offer = self.links_button = None
 
     def show_sentence(self, text) -> None:
         self.sentence_text = text
@@ -41,6 +52,9 @@ class FakeView:
 
     def show_slide_offer(self, offer) -> None:
         self.offer = offer
+
+    def show_links_offer(self, button) -> None:
+        self.links_button = button
 
     def draw_while_working(self, on) -> None:
         self.drawing = on
@@ -294,3 +308,35 @@ def test_pictures_are_at_the_resolution_of_the_slide() -> None:
     assert np.array_equal(found[0], slide.levels[0][208:432, 288:512])
     assert (found[1] == 255).all()
     assert pictures(slide, centres, 600.0).shape == (2, 256, 256, 3)
+
+
+def test_the_links_of_a_head_are_drawn_and_taken_away() -> None:
+    services = FakeServices()
+    arch = Architecture(variant="merge", dim=8, hidden=4, stride=16)
+    services.cards["her2st"] = card(architecture=arch)
+    context = Context(services)
+    context.predict()
+    assert context.view.links_button == SHOW_LINKS
+    at = np.array([[100.0, 50], [120, 50], [140, 50], [600, 400], [620, 400], [640, 400]])
+    graph = TissueGraph.of(at, np.array([[0.0], [9], [9.1], [9.2], [0.1], [0.2]]), near=2, alike=2)
+    context.session.graph = lambda cancelled: (at, graph)
+    context.section.toggle_links()
+    layer = context.section.links.layer
+    assert layer.name == f"C9 · {TITLE}"
+    ends = np.round(layer.data.cumsum(axis=1) + 0.5)[..., ::-1]
+    found = {frozenset(int(np.flatnonzero((at == end).all(axis=1))[0]) for end in line) for line in ends}
+    assert found == {frozenset(link) for link in [(0, 1), (2, 1), (3, 4), (5, 4), (0, 4), (1, 2), (3, 2), (4, 2)]} | {
+        frozenset((1, 4))
+    }
+    frame = context.state.slide_layer
+    assert np.allclose(layer.data_to_world((49.5, 99.5)), frame.data_to_world((49.5, 99.5)))
+    assert role_of(layer).kind is Kind.LINKS
+    assert context.view.links_button == HIDE_LINKS
+    context.section.toggle_links()
+    assert not context.section.links.present
+    assert context.view.links_button == SHOW_LINKS
+
+
+def test_a_head_without_a_graph_offers_no_links(context: Context) -> None:
+    context.predict()
+    assert context.view.links_button is None

@@ -104,10 +104,8 @@ class MergeHead(HeadNetwork):
         count = sample.present.shape[1]
         links = torch.eye(count, dtype=torch.bool).repeat(len(sample.present), 1, 1)  # (S, K, K)
         graphs: list[tuple[Tensor, TissueGraph]] = []
-        for of_slide, here in zip(links, sample.present, strict=True):
-            there = here.cpu()
-            at, looks = (t[len(graphs), here].detach().float().cpu() for t in (sample.centres, sample.embeddings))
-            graph = TissueGraph.of(at.numpy(), looks.numpy(), self.options.near, self.options.alike)
+        for s, of_slide in enumerate(links):
+            there, graph = sample.present[s].cpu(), self.graph(sample.of(s))
             of_slide[there[:, None] & there] = torch.from_numpy(graph.links).flatten()
             graphs.append((there.nonzero()[:, 0], graph))
         states = [self.token(sample.embeddings)]  # (S, K, d) each
@@ -123,6 +121,12 @@ class MergeHead(HeadNetwork):
             (hubs(states, there, graph.near), hubs(states, there, graph.alike))
             for states, (there, graph) in zip(after, graphs, strict=True)
         ]
+
+    def graph(self, sample: SlideSample) -> TissueGraph:
+        """See `HeadNetwork.graph`."""
+        there = sample.present[0]
+        at, looks = (t[0, there].detach().float().cpu().numpy() for t in (sample.centres, sample.embeddings))
+        return TissueGraph.of(at, looks, self.options.near, self.options.alike)
 
     def _hubs_of(self, seen: Seen) -> tuple[Tensor, Tensor]:
         """Return the hubs of each place's two clusters, (layers + 1, B, 2, d), and where there are any, (B,) bool."""

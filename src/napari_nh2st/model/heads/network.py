@@ -11,6 +11,7 @@ from napari_nh2st.model.heads.seen import Seen, SlideSample, Tokens
 
 if TYPE_CHECKING:
     from napari_nh2st.model.card import Architecture
+    from napari_nh2st.model.heads.tissue_graph import TissueGraph
 
 
 class HeadNetwork(nn.Module, ABC):
@@ -45,6 +46,10 @@ class HeadNetwork(nn.Module, ABC):
         In training gradients flow through it. Rows of its tensors are slides.
         """
         return sample
+
+    def graph(self, sample: SlideSample) -> TissueGraph:
+        """Return the graph of the places of one slide's sample that are there; only for a head whose row has one."""
+        raise NotImplementedError
 
     def embed(self, maps: Tensor) -> Tensor:
         """Embeddings (n, d) to be kept of patches' feature maps (n, C, 7, 7); only for a head that is not dense."""

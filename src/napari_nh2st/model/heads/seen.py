@@ -30,6 +30,11 @@ class SlideSample:
     present: Tensor
     centres: Tensor
 
+    def of(self, slide: int) -> SlideSample:
+        """Keep that of one slide, by its row."""
+        rows = slice(slide, slide + 1)
+        return SlideSample(self.embeddings[rows], self.present[rows], self.centres[rows])
+
     def to(self, device: torch.device | str) -> SlideSample:
         """Move it."""
         return SlideSample(self.embeddings.to(device), self.present.to(device), self.centres.to(device))

@@ -61,6 +61,8 @@ class Head:
         the head reads their feature maps.
     folded : bool
         `FoldedHead` has a faster form of it for prediction.
+    graph : bool
+        It links the places of the slide's sample; `HeadNetwork.graph` says how.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Head:
     objectives: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {"info-nce": {}})
     dense: bool = True
     folded: bool = False
+    graph: bool = False
 
     @property
     def looks_beyond(self) -> bool:
@@ -147,6 +150,7 @@ HEADS: dict[str, Head] = {
             options=MergeOptions,
             needs=frozenset({"nine", "sample", "places"}),
             tokens=("target", "near", "slide"),
+            graph=True,
         ),
         Head(
             name="sepal",

@@ -19,17 +19,19 @@ from napari_nh2st.analysis.context import (
     without_surroundings,
 )
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.geometry import IntArray
+from napari_nh2st.geometry import FloatArray, IntArray
 from napari_nh2st.viewer.context.inspected import Outline, cell_under_cursor, pictures
 from napari_nh2st.viewer.context.marks import Mark, marks_of
 from napari_nh2st.viewer.context.messages import (
     ALONE_ANYWAY,
     BACK_TIP,
     EVERY_TILE,
+    HIDE_LINKS,
     NOT_PREDICTED,
     OPEN_ITS_SLIDE,
     PICK_A_TILE,
     SHOW,
+    SHOW_LINKS,
     SHOW_TIP,
     WHOLE_SLIDE_ONLY,
     effect_words,
@@ -38,6 +40,7 @@ from napari_nh2st.viewer.context.messages import (
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.kit.tool_in_hand import Tool
 from napari_nh2st.viewer.layers.context_effect import ContextEffect, EffectLayer
+from napari_nh2st.viewer.layers.links import LinksLayer
 from napari_nh2st.viewer.layers.map_layer import Later
 from napari_nh2st.viewer.layers.roles import slide_of
 from napari_nh2st.viewer.predict.each_tile import SHOW_PREDICTION, EachTile
@@ -50,7 +53,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_nh2st.model.heads.tissue_graph import TissueGraph
+
 _STILL = 4  # pixels that a hand may move between press and release: still a click
+_LINE = 0.1  # width of a link's line, in tiles
 _SAMPLE = 10_000  # tiles that stand for the slide in the table
 
 Pictures = npt.NDArray[np.uint8]  # (9, p, p, 3)
@@ -108,6 +114,9 @@ class ContextView(Protocol):
     def show_slide_offer(self, offer: SlideOffer) -> None:
         """Offer what can be done over the whole slide."""
 
+    def show_links_offer(self, button: str | None) -> None:
+        """Offer to show or hide the links between places, or nothing."""
+
     def draw_while_working(self, on: bool) -> None:
         """Call `draw_arrived` now and then, or no longer."""
 
@@ -139,6 +148,7 @@ class ContextPresenter:
         self.effects: NeighbourEffects | None = None
         self._click = 0  # how many clicks there were: late pictures of earlier ones are dropped
         self._outline = Outline(workspace.viewer)
+        self.links = LinksLayer(workspace.viewer)
         self.picker = Tool(self._take_picker)
         self._slide: EachTile[SlideEffect] = EachTile(workspace, self.show_state)
         self._arriving: dict[SlideEffect, Arrived] = {}
@@ -257,6 +267,7 @@ class ContextPresenter:
         self._view.show_pictures(None)
         self._view.show_table(None)
         self._outline.remove()
+        self.links.remove()
 
     # the whole slide
 
@@ -330,6 +341,33 @@ class ContextPresenter:
         self._view.draw_while_working(bool(self._arriving))
         self.show_state()
 
+    def toggle_links(self) -> None:
+        """Draw which places of the slide the model links, or take that away."""
+        prediction_map, slide_layer = self._workspace.map, self._workspace.map_slide_layer
+        if self.links.present or prediction_map is None:
+            self.links.remove()
+            self.show_state()
+            return
+        if slide_layer is None:
+            self._view.slide_work.say(OPEN_ITS_SLIDE)
+            return
+        card, scale = prediction_map.card, prediction_map.scale
+
+        def find(inputs: PredictionInputs, tell: Tell, cancelled: Cancelled) -> tuple[FloatArray, TissueGraph]:
+            found: tuple[FloatArray, TissueGraph] = inputs.session.graph(cancelled=cancelled)
+            return found
+
+        def draw(found: tuple[FloatArray, TissueGraph]) -> None:
+            self.links.show(*found, _LINE * card.patch * scale, slide_layer, card.mpp / scale)
+            self.show_state()
+
+        try:
+            work = self._workspace.with_inputs(find)
+        except Nh2stError as error:
+            self._view.slide_work.say(str(error))
+            return
+        self._view.slide_work.start("Looking at the slide", work, draw)
+
     # what changes elsewhere
 
     def map_chosen(self) -> None:
@@ -363,6 +401,8 @@ class ContextPresenter:
         predicted = prediction_map is not None and prediction_map.count > 0
         if predicted and self._cell is None and self._view.sentence_text == NO_MAP:
             self.show_hint()
+        linked = prediction_map is not None and prediction_map.card.architecture.row.graph
+        self._view.show_links_offer((HIDE_LINKS if self.links.present else SHOW_LINKS) if linked else None)
         looks = prediction_map is not None and looks_around(prediction_map.card)
         visible, more = self._slide.in_sight, self._slide.more
         self._view.show_slide_offer(

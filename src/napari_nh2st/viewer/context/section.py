@@ -9,7 +9,17 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_nh2st.viewer.context.marks import Mark
-from napari_nh2st.viewer.context.messages import DONE_PICKING, EVERY_TILE, PICK, PICK_TIP, SHOW, SHOW_TIP, TABLE_TIPS
+from napari_nh2st.viewer.context.messages import (
+    DONE_PICKING,
+    EVERY_TILE,
+    LINKS_TIP,
+    PICK,
+    PICK_TIP,
+    SHOW,
+    SHOW_LINKS,
+    SHOW_TIP,
+    TABLE_TIPS,
+)
 from napari_nh2st.viewer.context.picture import ContextPicture
 from napari_nh2st.viewer.context.presenter import ContextPresenter, Pictures, SlideOffer
 from napari_nh2st.viewer.kit.buttons import action_button
@@ -42,6 +52,7 @@ class ContextSection(QWidget):
         self.more = action_button(
             "Go on", "Compute it for the tiles that were predicted since", lambda: self.presenter.compute()
         )
+        self.links_button = action_button(SHOW_LINKS, LINKS_TIP, lambda: self.presenter.toggle_links())
         self.presenter = ContextPresenter(workspace, self)
         self.pick = ToolButton(PICK, PICK_TIP, DONE_PICKING, self.presenter.picker, workspace.tools)
         self._lay_out()
@@ -53,7 +64,7 @@ class ContextSection(QWidget):
         layout = column(self)
         for part in (self.pick, self.picture, self.sentence, self.task, self.table, rule(), self.legend):
             layout.addWidget(part)
-        buttons = row(self.show_button, self.more)
+        buttons = row(self.show_button, self.more, self.links_button)
         buttons.addStretch(1)
         layout.addLayout(buttons)
         layout.addWidget(self.effect_task)
@@ -88,6 +99,12 @@ class ContextSection(QWidget):
         self.show_button.set_action(offer.button, offer.tip)
         self.show_button.set_reason_off("" if offer.on else offer.tip)
         self.more.setVisible(offer.more)
+
+    def show_links_offer(self, button: str | None) -> None:
+        """Offer to show or hide the links between places, or nothing."""
+        self.links_button.setVisible(button is not None)
+        if button is not None:
+            self.links_button.set_action(button, LINKS_TIP)
 
     def draw_while_working(self, on: bool) -> None:
         """Draw what arrives now and then, or no longer."""

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     ANCHORS = "anchor spots"
     NEXT = "where to measure next"
     REGIONS = "regions"
+    LINKS = "links between places"
     OUTLINE = "inspected tile"
 
 
@@ -187,10 +188,10 @@ def role_of(layer: object) -> Role | None:
 
 
 def _is_drawn_as(kind: Kind, layer: object) -> bool:
-    from napari.layers import Image, Labels, Points, Shapes
+    from napari.layers import Image, Labels, Points, Shapes, Vectors
 
-    if kind is Kind.REGIONS:
-        return isinstance(layer, Shapes)
+    if kind in (Kind.REGIONS, Kind.LINKS):
+        return isinstance(layer, Shapes if kind is Kind.REGIONS else Vectors)
     drawn_as = Labels if kind in _LABELS else Points if kind in _POINTS else Image
     return isinstance(layer, drawn_as)
 

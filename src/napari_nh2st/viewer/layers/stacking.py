@@ -19,6 +19,7 @@ ORDER: tuple[tuple[Kind, ...], ...] = (
     (Kind.NOVELTY, Kind.VAIN, Kind.DOMAINS, Kind.TISSUE),
     (Kind.MEASURED,),
     (Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS),
+    (Kind.LINKS,),
     (Kind.ANCHORS, Kind.NEXT),
     (Kind.REGIONS,),
     (Kind.OUTLINE,),

@@ -1,0 +1,65 @@
+"""The layer of how a head links places of a slide: lines by kind. No Qt."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nh2st.geometry import FloatArray
+from napari_nh2st.viewer.layers.frames import map_frame
+from napari_nh2st.viewer.layers.legend import show_legend
+from napari_nh2st.viewer.layers.names import name_for
+from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
+from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_nh2st.model.heads.tissue_graph import TissueGraph
+
+TITLE = "links"
+# Told apart by colour-blind eyes, on pink tissue and on a heatmap.
+NEAR, ALIKE, HUBS = "#1f5fae", "#d9730d", "#111111"
+LEGEND = (
+    ("to the middle of a cluster that lies near", NEAR),
+    ("to the middle of a cluster that looks alike", ALIKE),
+    ("between the middles of clusters", HUBS),
+)
+
+
+class LinksLayer(OwnedLayer):
+    """One Vectors layer with a line a link."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer)
+        viewer.layers.events.removed.connect(self._tell)  # napari holds it weakly
+
+    def show(self, centres: FloatArray, graph: TissueGraph, width: float, slide_layer: Layer, mpp: float) -> None:
+        """Draw the links of places (n, 2), (x, y), level-0 pixels, in lines so wide."""
+        from napari.layers import Vectors
+
+        self.remove()
+        rings = np.concatenate([graph.near.ring, graph.alike.ring])
+        kinds = {NEAR: graph.near.star, ALIKE: graph.alike.star, HUBS: rings}
+        links = np.concatenate(list(kinds.values()))
+        start, end = (centres[links[:, i], ::-1] - 0.5 for i in (0, 1))  # napari puts pixel centres on integers
+        role = Role(kind=Kind.LINKS, fingerprint=fingerprint_of(slide_layer), title=TITLE, legend=LEGEND)
+        layer = Vectors(
+            np.stack([start, end - start], axis=1),
+            edge_width=width,
+            edge_color=np.repeat(list(kinds), [len(each) for each in kinds.values()]),
+            vector_style="line",
+            opacity=0.7,
+            name=name_for(role, self.viewer),
+            metadata={KEY: role},
+            **map_frame(1.0, (0.5, 0.5), mpp, slide_layer),
+        )
+        layer.events.visible.connect(partial(show_legend, self.viewer))
+        self._take(layer)
+        self._tell()
+
+    def _tell(self, event: object = None) -> None:
+        show_legend(self.viewer)
