@@ -35,6 +35,7 @@ from napari_nh2st.viewer.layers.roles import Kind, kind_of
 from napari_nh2st.viewer.layers.scale_bar import ScaleBar
 from napari_nh2st.viewer.measured.section import MeasuredSection
 from napari_nh2st.viewer.models.section import ModelsSection
+from napari_nh2st.viewer.predict.artefact_section import ArtefactSection
 from napari_nh2st.viewer.predict.job_section import JobSection
 from napari_nh2st.viewer.predict.layer_list import LayerList
 from napari_nh2st.viewer.predict.model_section import ModelSection
@@ -181,6 +182,7 @@ class PredictWidget(QWidget):
         self.where = RegionSection(self.state, self.workspace.preferences)
         self.genes = GeneSection(self.workspace)
         self.tissue = TissueSection(self.workspace)
+        self.artefacts = ArtefactSection(self.workspace)
         self.result = ExportSection(self.workspace)
         self.result.presenter.regions = partial(regions_on_slide, self.workspace)
         self.result.presenter.domains = partial(domains_on_slide, self.workspace)
@@ -197,7 +199,7 @@ class PredictWidget(QWidget):
             stack.addWidget(fold)
         self.everyday = QWidget()
         controls = column(self.everyday, spacing=8)
-        for part in (*upper, rule(), self.genes, folds, rule(), self.tissue, self.result.device_row):
+        for part in (*upper, rule(), self.genes, folds, rule(), self.tissue, self.artefacts, self.result.device_row):
             controls.addWidget(part)
         for part in (self.empty, self.everyday):
             layout.addWidget(part)

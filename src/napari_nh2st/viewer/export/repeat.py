@@ -10,6 +10,7 @@ from napari_nh2st.engine.store import SUFFIX
 from napari_nh2st.formats.display import Display
 from napari_nh2st.formats.figure import DPI
 from napari_nh2st.geometry import Box
+from napari_nh2st.slides.artefacts import LIMIT
 from napari_nh2st.slides.mpp import GIVEN
 from napari_nh2st.viewer.predict.events import Request
 
@@ -65,14 +66,16 @@ def python_lines(request: Request, gene: tuple[str, str] | None, colormap: str) 
     mpp = f", mpp={slide.mpp:.6g}" if slide.mpp_source in GIVEN else ""
     how = [] if box is None else [f"region=Box.from_xywh({', '.join(str(round(v)) for v in _xywh(box))})"]
     how += [] if request.pitch is None else [f"pitch={request.pitch}"]
-    how += [] if request.device == "auto" else [f"options=PredictionOptions(device={request.device!r})"]
+    options = [] if request.device == "auto" else [f"device={request.device!r}"]
+    options += [f"skip_artefacts={LIMIT}"] if request.skip_artefacts else []
+    how += [f"options=PredictionOptions({', '.join(options)})"] if options else []
     left_out = (
         ("the outline: all tiles of its bounding box", bool(request.region.polygons)),
         ("the edited tissue mask", request.tissue is not None),
     )
     lines = [
         "from napari_nh2st import load_model, open_slide, predict",
-        *(["from napari_nh2st.engine.options import PredictionOptions"] if request.device != "auto" else []),
+        *(["from napari_nh2st.engine.options import PredictionOptions"] if options else []),
         *(["from napari_nh2st.geometry import Box"] if box is not None else []),
         "",
         *(f"# without {what}" for what, said in left_out if said),

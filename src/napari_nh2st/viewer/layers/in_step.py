@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, ref
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.names import name_layers
-from napari_nh2st.viewer.layers.roles import MapRole, role_of
+from napari_nh2st.viewer.layers.roles import Kind, MapRole, kind_of, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Watch:
-    """Listens to one viewer for as long as a layer on the lattice of a map is in it."""
+    """Listens to one viewer for as long as a layer on the lattice of a map, or one of artefacts, is in it."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
@@ -51,9 +51,13 @@ class _Watch:
     def _removed(self, event: object = None) -> None:
         self.tell()
         viewer = self._viewer()
-        if viewer is not None and not any(isinstance(role_of(layer), MapRole) for layer in viewer.layers):
+        if viewer is not None and not any(_is_followed(layer) for layer in viewer.layers):
             self._connections.close()
             _WATCHES.pop(viewer, None)
+
+
+def _is_followed(layer: Layer) -> bool:
+    return isinstance(role_of(layer), MapRole) or kind_of(layer) is Kind.ARTEFACTS
 
 
 _WATCHES: WeakKeyDictionary[ViewerModel, _Watch] = WeakKeyDictionary()  # napari holds what listens weakly
@@ -74,12 +78,12 @@ def told_once(viewer: ViewerModel) -> Iterator[None]:
 
 
 def keep_in_step(viewer: ViewerModel, layer: Layer) -> None:
-    """Rename layers and write the legend anew when layers of this viewer change, until its last map is gone.
+    """Rename layers and write the legend anew when layers of this viewer change, until the last one is gone.
 
     Parameters
     ----------
     layer : Layer
-        On the lattice of a map; it may be about to be added.
+        On the lattice of a map, or of artefacts; it may be about to be added.
     """
     if viewer not in _WATCHES:
         _WATCHES[viewer] = _Watch(viewer)

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SLIDE = "slide"
     COPY = "slide beside itself"
     TISSUE = "tissue"
+    ARTEFACTS = "artefacts"
     HEATMAP = "heatmap"
     PINNED = "pinned gene"
     EFFECT = "context effect"
@@ -53,7 +54,7 @@ class Kind(StrEnum):
 
 
 HEATMAPS = (Kind.HEATMAP, Kind.PINNED)
-_LABELS = (Kind.TISSUE, Kind.DOMAINS)
+_LABELS = (Kind.TISSUE, Kind.ARTEFACTS, Kind.DOMAINS)
 _POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS, Kind.ANCHORS, Kind.NEXT)
 
 

@@ -46,7 +46,10 @@ def set_slide(viewer: ViewerModel, layer: Layer, slide: Slide, *, move: bool = T
         role = role_of(other)
         if role is None or role.fingerprint != slide.fingerprint or role.kind in (Kind.SLIDE, Kind.TISSUE):
             continue
-        if not isinstance(role, MapRole):
+        if role.kind is Kind.ARTEFACTS:  # found at so many micrometres per pixel
+            if role.provenance["mpp"] != slide.mpp:
+                viewer.layers.remove(other)
+        elif not isinstance(role, MapRole):
             _keep_on_tissue(other, layer, grown)
         elif role.map.slide["mpp"] != slide.mpp:
             viewer.layers.remove(other)

@@ -16,7 +16,7 @@ ORDER: tuple[tuple[Kind, ...], ...] = (
     (Kind.SLIDE, Kind.COPY),
     HEATMAPS,
     INSTEAD,
-    (Kind.NOVELTY, Kind.VAIN, Kind.DOMAINS, Kind.TISSUE),
+    (Kind.NOVELTY, Kind.VAIN, Kind.DOMAINS, Kind.ARTEFACTS, Kind.TISSUE),
     (Kind.MEASURED,),
     (Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS),
     (Kind.LINKS,),

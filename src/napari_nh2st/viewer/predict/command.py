@@ -10,7 +10,14 @@ from napari_nh2st.viewer.predict.region import Region
 
 
 def command_line(
-    slide: Any, model: str, region: Region, *, edited_tissue: bool, device: str = "auto", pitch: int | None = None
+    slide: Any,
+    model: str,
+    region: Region,
+    *,
+    edited_tissue: bool,
+    device: str = "auto",
+    pitch: int | None = None,
+    skip_artefacts: bool = False,
 ) -> str:
     """Return the `nh2st predict` line that does the same as the dock.
 
@@ -24,6 +31,8 @@ def command_line(
         words += ["--pitch", str(pitch)]
     if slide.mpp_source in GIVEN:
         words += ["--mpp", f"{slide.mpp:.6g}"]
+    if skip_artefacts:
+        words.append("--skip-artefacts")
     if device != "auto":
         words += ["--device", device]
     notes = [note for note, said in (("outline", region.polygons), ("edited tissue mask", edited_tissue)) if said]

@@ -344,6 +344,9 @@ class Controller:
         if not request.follow:
             for share in look_over(request.slide, stop.is_set):
                 yield Step(f"looking the slide over, {share:.0%}")
+        if request.skip_artefacts:
+            yield Step("looking for artefacts")
+            request.slide.artefacts(cancelled=stop.is_set)
         if not request.follow or self._inputs is None:
             yield Step("loading the model")
         inputs = self.inputs_for(request, stop.is_set)
@@ -392,7 +395,7 @@ class Controller:
         with self._making:  # one at a time: a job that was given up may still be at it
             if cancelled():
                 raise Cancelled("stopped")
-            tissue, edited = edited_tissue(request)
+            tissue, edited = edited_tissue(request, cancelled)
             stamp, slide = self.services.stamp(request.model), request.slide
             key = (slide.fingerprint, slide.mpp, request.model, stamp, request.pitch, edited, request.device)
             if self._inputs is None or self._inputs[0] != key:

@@ -39,6 +39,8 @@ class Request:
         The mask as the user edited it, over the whole slide; the slide's own by default.
     pitch : int, optional
         Model pixels; the model's own by default.
+    skip_artefacts : bool
+        Leave out what artefacts cover.
     device, command : str
         What to compute with, and the command line that does the same.
     follow : bool
@@ -52,6 +54,7 @@ class Request:
     region: Region = field(default_factory=Region)
     tissue: npt.NDArray[np.bool_] | None = None
     pitch: int | None = None
+    skip_artefacts: bool = False
     device: str = "auto"
     command: str = ""
     follow: bool = False

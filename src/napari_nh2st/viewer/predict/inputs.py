@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from napari_nh2st.engine.options import never
 from napari_nh2st.errors import Cancelled as Stopped
 from napari_nh2st.geometry import Box, TileSet
+from napari_nh2st.slides.artefacts import LIMIT, CleanTissue
 from napari_nh2st.viewer.predict.events import Arrived, Request
 from napari_nh2st.viewer.predict.region import Region
 from napari_nh2st.viewer.state.predicted_map import PredictedMap, Preview
@@ -91,11 +93,25 @@ class PredictionInputs:
         return Preview(self.map.cells(places), owner, hidden)
 
 
-def edited_tissue(request: Request) -> tuple[Any, str | None]:
+def edited_tissue(request: Request, cancelled: Cancelled = never) -> tuple[Any, str | None]:
     """Return the tissue mask as the user edited it and what tells it from others; None where it is the slide's own.
 
-    A view does not wait for the overviews of a slide without levels: its tissue is found field by field.
+    A view does not wait for the overviews of a slide without levels: its tissue is found field by field. What artefacts
+    cover is taken away where that was asked for.
+
+    Raises
+    ------
+    Cancelled
+        While artefacts are looked for.
     """
+    tissue, key = _edited(request)
+    if not request.skip_artefacts:
+        return tissue, key
+    whole = request.slide.tissue() if tissue is None else tissue
+    return CleanTissue(whole, request.slide.artefacts(cancelled=cancelled), LIMIT), f"{key or ''} without artefacts"
+
+
+def _edited(request: Request) -> tuple[Any, str | None]:
     if request.tissue is None:
         by_fields = request.follow and not request.slide.tissue_at_hand
         return (request.slide.tissue_fields(), _BY_FIELDS) if by_fields else (None, None)

@@ -316,6 +316,8 @@ class PredictPresenter:
         if not self.state.ready or self.controller.running:
             return
         request = replace(self.workspace.requests.whole_slide(), follow=True)  # a view comes first
+        if request.skip_artefacts and request.slide.artefact_shares is None:  # to be looked for where it can be stopped
+            request = replace(request, skip_artefacts=False)
         # an error is shown when the prediction is asked for
         self._background.call(self.controller.inputs_for, request, then=self._made_ready, failed=lambda error: None)
 

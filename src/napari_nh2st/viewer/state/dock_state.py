@@ -75,6 +75,8 @@ class DockState:
         Where to predict.
     fine : bool
         Whether fine detail is asked for; `pitch` says whether the model has it.
+    skip_artefacts : bool
+        Whether tiles that artefacts cover are left out of what is predicted next.
     device : str
         What computes; "auto" leaves the choice to torch.
     map : PredictedMap or None
@@ -106,6 +108,7 @@ class DockState:
     model: ChosenModel | None = None
     where: Where = "view"
     fine: bool = False
+    skip_artefacts: bool = False
     device: str = "auto"
     map: PredictedMap | None = None
     drawings: int = 0
