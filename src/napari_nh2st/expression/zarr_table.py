@@ -33,8 +33,8 @@ def as_hdf5(folder: Path) -> Iterator[Any]:
     with h5py.File(f"{folder}.h5", "w", driver="core", backing_store=False) as file:
         group = _opened(folder)
         for name in _PARTS:
-            if name in group:
-                _copy(folder / name, group[name], file, name, 0)
+            if (node := _member(folder, group, name)) is not None:
+                _copy(folder / name, node, file, name, 0)
         yield file
 
 
@@ -47,7 +47,8 @@ def arrays_of(folder: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
         If one cannot be read.
     """
     group = _opened(folder)
-    return {name: _array(folder / name, group[name]) for name in names if name in group}
+    there = {name: _member(folder, group, name) for name in names}
+    return {name: _array(folder / name, node) for name, node in there.items() if node is not None}
 
 
 def _opened(folder: Path) -> Any:
@@ -59,6 +60,16 @@ def _opened(folder: Path) -> Any:
         raise SampleError(f"cannot read {folder}: {reason(error)}") from error
 
 
+def _member(folder: Path, group: Any, name: str) -> Any:
+    """Return a member of a group; None where there is none."""
+    try:
+        return group[name]
+    except KeyError:
+        return None
+    except Exception as error:  # whatever zarr makes of a damaged store
+        raise SampleError(f"cannot read {folder / name}: {reason(error)}") from error
+
+
 def _copy(folder: Path, node: Any, target: Any, name: str, depth: int) -> None:
     import h5py
     import zarr
@@ -67,8 +78,9 @@ def _copy(folder: Path, node: Any, target: Any, name: str, depth: int) -> None:
         raise SampleError(f"{folder}: its groups lie more than {_DEEPEST} deep: that is not a measurement")
     if isinstance(node, zarr.Group):
         made = target.create_group(name)
-        for member in sorted(node.keys()):
-            _copy(folder / member, node[member], made, member, depth + 1)
+        for member in sorted(p.name for p in folder.iterdir() if p.is_dir()):
+            if (inner := _member(folder, node, member)) is not None:
+                _copy(folder / member, inner, made, member, depth + 1)
     else:
         values = _array(folder, node)
         text = h5py.string_dtype() if values.dtype.kind == "O" else None
