@@ -80,7 +80,7 @@ def on_real(sheet: Path) -> None:
     for sample in read_sheet(sheet):
         with open_slide(sample.slide, mpp=sample.mpp) as slide:
             shares = slide.artefacts().shares
-        print(f"| {sample.name} | " + " | ".join(f"{shares[kind.name]:.2%}" for kind in KINDS) + " |")
+        print(f"| {sample.sample} | " + " | ".join(f"{shares[kind.name]:.2%}" for kind in KINDS) + " |")
 
 
 def picture(path: Path) -> None:
