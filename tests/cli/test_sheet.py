@@ -1,5 +1,6 @@
 """`nh2st sheet` as a contract: sections of a folder, what each lacks, patients, and a sheet that stays."""
 
+import csv
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import read_sheet
 from napari_nh2st.expression.transform import Transform
 from napari_nh2st.expression.transform_files import write_transform
+from support import assays
 from support.sections import section
 
 
@@ -83,3 +85,22 @@ def test_what_cannot_be_listed_is_one_line(nh2st, folder, tmp_path, words, statu
     assert found == status
     assert said in err
     assert not (tmp_path / "s.csv").exists()
+
+
+def test_folders_of_assays_are_listed_and_say_that_they_need_a_transform(nh2st, tmp_path):
+    made = assays.tissue(rows=1, columns=1)
+    for name, write in {"X1": assays.xenium, "M1": assays.merscope, "B1": assays.slide_seq}.items():
+        write(tmp_path / name, made)
+        assays.slide(tmp_path / name / f"{name}.tif")
+    assays.xenium(tmp_path / "X2", made, matrix=None)
+    assays.slide(tmp_path / "X2" / "X2.tif")
+    _, printed, _ = nh2st("sheet", tmp_path, "--out", tmp_path / "s.csv", "--json")
+    told = json.loads(printed)
+    assert told["says"] == []
+    lacking = {row["sample"]: row["lacks"] for row in told["sections"]}
+    assert lacking == {
+        "X1": ["patient"],
+        **{name: ["transform", "patient"] for name in ("M1", "B1", "X2")},
+    }
+    with (tmp_path / "s.csv").open() as file:
+        assert {row["mpp"] for row in csv.DictReader(file)} == {"0.5"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from napari_nh2st.expression.detect import detect
 from napari_nh2st.expression.transform import Transform
 from napari_nh2st.model.folder import Model
 from napari_nh2st.slides import open_slide
+from napari_nh2st.training.sections.align import align
 from napari_nh2st.training.sections.examine import examine
 from napari_nh2st.training.sections.section_check import check_section
 from napari_nh2st.viewer.state.services import Services
@@ -130,3 +131,15 @@ def test_a_wrong_pixel_size_is_refused(samples: dict[str, Sample]) -> None:
         findings = examine(sample, read_expression(sample), slide)
     (text,) = findings.refusals
     assert "those of pooled bins lie 112 µm apart: the pixel size that fits is 0.5 (column mpp)" in text
+
+
+@pytest.mark.parametrize("name", ["xenium", "cell-table"])
+def test_cells_on_another_image_are_laid_by_align(name: str, samples: dict[str, Sample]) -> None:
+    """Of Xenium the folder's own matrix is where it starts; of others what is given is from their own pixels."""
+    sample = replace(samples[name], transform=None, placed=False)
+    given = None if name == "xenium" else Transform.of(assays.ON_SLIDE)
+    with open_slide(sample.slide) as slide:
+        found = align(sample, slide, given)
+    np.testing.assert_allclose(found.transform.square, assays.ON_SLIDE, atol=1e-6)
+    assert found.after.refusals == ()
+    assert bool(found.before.refusals) == (name == "cell-table")

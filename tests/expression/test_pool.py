@@ -80,3 +80,9 @@ def test_what_cannot_be_pooled_is_one_line(tmp_path, change, words):
     with pytest.raises(SampleError, match=words) as caught:
         read_expression(replace(sample, **change))
     assert str(caught.value).startswith("sample S: ")
+
+
+def test_more_spots_than_an_array_has_are_doubted(tmp_path):
+    sample = section(tmp_path, np.ones((15_001, 1)), np.arange(30_002).reshape(-1, 2))
+    (says,) = read_expression(replace(sample, pool=None)).uns["nh2st"]["says"][:1]
+    assert says == "15,001 spots are more than an array has: if they are cells or bins, give their places a pool (µm)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +37,7 @@ def sheet(
 ) -> None:
     """Find the measured sections of a folder, say what each lacks, and write them as a sample sheet.
 
-    Counts belong to the slide of the same name, Space Ranger's folders to the image beside them. What a section lacks
+    Counts belong to the slide of the same name, folders of assays to the image beside them. What a section lacks
     and you know, you fill in by hand.
     """
     if not folder.is_dir():
@@ -44,7 +45,7 @@ def sheet(
     if out.exists() and not overwrite:
         raise Nh2stError(f"{out} is there already: choose another --out, or replace it with --overwrite")
     check_parent(out)
-    from napari_nh2st.expression import write_sheet
+    from napari_nh2st.expression import FORMATS, write_sheet
     from napari_nh2st.expression.find import find_sections
     from napari_nh2st.expression.name_patients import name_patients
 
@@ -53,6 +54,11 @@ def sheet(
     if patients is not None:
         samples = name_patients(samples, patients, where)
     rows = [_row(sample) for sample in samples]
+    # What is pooled needs the pixel size where the counts are read, before the slide is opened.
+    samples = [
+        replace(s, mpp=row["mpp"]) if FORMATS[s.format].pools and s.mpp is None else s
+        for s, row in zip(samples, rows, strict=True)
+    ]
     if samples:
         write_sheet(samples, out, unfinished=True)
     if as_json:
@@ -84,6 +90,9 @@ def _row(sample: Sample) -> dict[str, Any]:
         lacks += ["mpp"] if mpp is None else []
     if FORMATS[sample.format].needs_spots and sample.spots is None:
         lacks.append("positions")
+    elsewhere = FORMATS[sample.format].elsewhere
+    if elsewhere is not None and sample.transform is None and elsewhere(sample.expression):
+        lacks.append("transform")
     lacks += ["patient"] if nobody(sample.patient) else []
     return {
         "sample": sample.sample,

@@ -224,7 +224,8 @@ def _walk(top: Path, cancelled: Callable[[], bool]) -> _FolderContents:
             contents.cut = True
             folders.clear()
         for name in sorted(names):
-            _sort_in(here / name, contents)
+            if found is None or found[1] != here or name.lower().endswith(WHOLE_SLIDES + PICTURES):
+                _sort_in(here / name, contents)
         files += len(names)
         if files > _MOST:
             contents.cut = True

@@ -24,7 +24,7 @@ from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
 from napari_nh2st.expression.transform_files import OWN, UNPLACED, transform_of
 from napari_nh2st.expression.visium import read_visium, visium_folder
 from napari_nh2st.expression.visium_hd import read_visium_hd, visium_hd_folder
-from napari_nh2st.expression.xenium import read_xenium, xenium_folder
+from napari_nh2st.expression.xenium import lacks_matrix, read_xenium, xenium_folder
 from napari_nh2st.reading import read_frame, reason
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _POSITIONS = ("x", "y", "pixel_x", "pixel_y")
 _FARTHEST = 1e9  # pixels: no slide is wider
+_MOST_SPOTS = 15_000  # the largest array, that of Visium of 11 mm, has 14,336
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class ExpressionFormat:
         Whether spot positions come in a file of their own.
     folder_of : callable, optional
         Recognises a folder of this format by a path in or above it: the folder, or None. For formats that are folders.
+    elsewhere : callable, optional
+        Tells whether a folder's positions are on another image, and nothing in it says where that lies on the slide:
+        the sample needs a transform.
     pools : str
         What is pooled to places, in the plural: bins, cells, beads. Empty where spots are taken as they are. A reader
         of files that may be either says it of each (``uns["unit"]``).
@@ -59,6 +63,7 @@ class ExpressionFormat:
     description: str
     folder_of: Callable[[Path], Path | None] | None = None
     pools: str = ""
+    elsewhere: Callable[[Path], bool] | None = None
 
 
 def read_expression(sample: Sample) -> ad.AnnData:
@@ -73,7 +78,8 @@ def read_expression(sample: Sample) -> ad.AnnData:
         image. Spots that the file calls off tissue, and spots without any count, are left out:
         ``uns["nh2st"]["off_tissue"]`` and ``["dropped"]`` say how many, ``["repeated"]`` how many genes repeated a
         name, and ``["says"]`` has sentences on what else was chosen or ignored, ``["slides"]`` the file's names for
-        the slide, ``["pooled"]`` what was pooled. ``var["gene_ids"]``: Ensembl ids, where the file has them.
+        the slide, ``["pooled"]`` what was pooled, ``["own_transform"]`` the matrix (2, 3) to the slide that the assay
+        has of its own, or None. ``var["gene_ids"]``: Ensembl ids, where the file has them.
         ``uns["frame"]``: the image on which the spots were laid (`frame.frame_of`), perhaps empty.
 
     Raises
@@ -104,7 +110,10 @@ def read_expression(sample: Sample) -> ad.AnnData:
             data = pooled(data, unit or "spots", sample.pool or PLACE_UM, own_mpp)
         except SampleError as error:
             raise SampleError(f"sample {sample.sample}: {error}") from error
-    _place(sample, data, transform)
+    elif data.n_obs > _MOST_SPOTS:
+        many = f"{data.n_obs:,} spots are more than an array has: if they are cells or bins, give their places a pool"
+        data.uns[SAYS] = [*data.uns.get(SAYS, []), f"{many} (µm)"]
+    own = _place(sample, data, transform)
     totals = np.asarray(data.X.sum(axis=1)).ravel()
     data.obs["total_counts"] = totals
     kept = data[totals > 0].copy()
@@ -118,6 +127,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
         "says": [*kept.uns.pop(SAYS, []), *doubtful_counts(data.X.data, totals)],
         "slides": kept.uns.pop(SLIDES, []),
         "pooled": kept.uns.pop("pooled", {}),
+        "own_transform": None if own is None else own.matrix,
     }
     for told in (MPP, BIN_UM):
         kept.uns.pop(told, None)
@@ -132,8 +142,9 @@ def remarks(data: ad.AnnData) -> tuple[str, ...]:
     return (*left, *kept.get("says", ()))
 
 
-def _place(sample: Sample, data: ad.AnnData, transform: Transform) -> None:
-    """Place spots on the slide: by the sample's transform, else by that which the assay has of its own."""
+def _place(sample: Sample, data: ad.AnnData, transform: Transform) -> Transform | None:
+    """Place spots on the slide: by the sample's transform, else by that which the assay has of its own; return that."""
+    own: Transform | None
     own, wanted = data.uns.pop(OWN, None), data.uns.pop(UNPLACED, None)
     if own is not None and sample.transform is None:
         data.obsm["spatial"] = own.place(data.obsm["spatial"])
@@ -144,6 +155,7 @@ def _place(sample: Sample, data: ad.AnnData, transform: Transform) -> None:
     if wanted is not None and transform == NOWHERE_ELSE:  # a person will move them
         data.uns[SAYS] = [*data.uns.get(SAYS, []), wanted]
     data.obsm["spatial"] = transform.place(data.obsm["spatial"])
+    return own
 
 
 def _on_tissue(name: str, data: ad.AnnData) -> tuple[ad.AnnData, int]:
@@ -262,16 +274,24 @@ FORMATS: dict[str, ExpressionFormat] = {
         read_visium_hd, False, "the folder outs of Visium HD, with binned_outputs", visium_hd_folder, "bins"
     ),
     "visium": ExpressionFormat(read_visium, False, "the folder outs that Space Ranger writes", visium_folder),
-    "xenium": ExpressionFormat(read_xenium, False, "the folder that Xenium writes", xenium_folder, "cells"),
+    "xenium": ExpressionFormat(
+        read_xenium, False, "the folder that Xenium writes", xenium_folder, "cells", lacks_matrix
+    ),
     "cell-table": ExpressionFormat(
         read_cell_table,
         False,
         "a folder of MERSCOPE or CosMx: cells by gene, and their centres",
         cell_table_folder,
         "cells",
+        lambda folder: True,
     ),
     "bead-table": ExpressionFormat(
-        read_bead_table, False, "a folder of Slide-seq: beads by gene, and their places", bead_table_folder, "beads"
+        read_bead_table,
+        False,
+        "a folder of Slide-seq: beads by gene, and their places",
+        bead_table_folder,
+        "beads",
+        lambda folder: True,
     ),
     "spatialdata": ExpressionFormat(
         read_spatialdata, False, "a SpatialData store (.zarr), or one of its tables", spatialdata_store, "cells"

@@ -91,6 +91,12 @@ def read_xenium(expression: Path, spots: Path | None) -> ad.AnnData:
     return data
 
 
+def lacks_matrix(path: Path) -> bool:
+    """Tell whether a folder of Xenium holds no matrix of the H&E."""
+    folder = xenium_folder(path)
+    return folder is not None and not any(folder.glob(_ALIGNMENT))
+
+
 def _matrix(folder: Path) -> Path | None:
     return next((p for p in (folder / f"{MATRIX}.h5", folder / MATRIX) if p.exists()), None)
 

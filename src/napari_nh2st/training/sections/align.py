@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression import Sample, read_expression
-from napari_nh2st.expression.transform import Transform
+from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
 from napari_nh2st.expression.transform_files import transform_of
 from napari_nh2st.training.sections.array_pitch import spacing_of
 from napari_nh2st.training.sections.examine import examine
@@ -54,9 +54,11 @@ def align(sample: Sample, slide: Slide, given: Transform | None, *, snapping: bo
     SampleError
         If the section cannot be read, or snapping has not enough to go on.
     """
-    data = read_expression(replace(sample, scale=1.0, x=0.0, y=0.0, transform=None))
-    own = data.obsm["spatial"].copy()
-    start = transform_of(sample)
+    data = read_expression(replace(sample, scale=1.0, x=0.0, y=0.0, transform=NOWHERE_ELSE))
+    own, start = data.obsm["spatial"].copy(), transform_of(sample)
+    of_assay = data.uns["nh2st"]["own_transform"]
+    if sample.transform is None and of_assay is not None:
+        start = Transform(of_assay).then(start)
     transform = start if given is None else given
     snapped = snap(own, transform, slide.tissue(), spacing_of(own)) if snapping else None
     transform = transform if snapped is None else snapped.transform
