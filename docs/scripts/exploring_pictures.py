@@ -23,6 +23,7 @@ from qtpy.QtTest import QTest
 from screenshots import IMAGES, SIZE, settle, wait
 
 from napari_nh2st.demo.sheet import write_sample_sheet
+from napari_nh2st.expression.transform import Transform
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.viewer import launch
@@ -112,7 +113,31 @@ def anchors(window: Window) -> None:
     window.bring(part)
 
 
+def landmarks(window: Window) -> None:
+    section = window.dock.folds["Measured"].open()
+    if section.measurement is None:
+        measured(window)
+    window.dock.heatmap.layer.visible = False
+    section.lay.click()
+    part, presenter = section.landmarks, section.presenter.landmarks
+    section.measurement.transform = Transform.of([[0.97, -0.2, 300], [0.2, 0.97, -150]])  # as on a turned picture
+    part.marks.click()
+    right = section.measurement.laid.inverse  # these spots' own places are the right ones
+    marks = right.place(np.asarray(presenter.slide_marks.layer.data)[:, ::-1] + 0.5)
+    for number in range(3):  # as a mouse does: a little off, as a person's hand is
+        presenter.slide_marks._began()
+        places = np.asarray(presenter.slide_marks.layer.data)[:, ::-1] + 0.5
+        places[number] = marks[number] + ((9, 4), (-6, 8), (3, -9))[number]
+        presenter.slide_marks._dragged(places)
+    wait(lambda: part.meter.text().startswith("Mean PCC"))
+    window.bring(section)
+
+
 def regions(window: Window) -> None:
+    section = window.dock.folds["Measured"].open()
+    if section.measurement is not None and not section.measurement.settled:
+        section.remove.click()
+    window.dock.heatmap.layer.visible = True
     part = window.dock.folds["Measured"].open().anchors
     if part.box.isChecked():
         part.box.click()
@@ -231,6 +256,7 @@ STATES = {
     "genes": genes,
     "measured": measured,
     "anchors": anchors,
+    "landmarks": landmarks,
     "regions": regions,
     "context": context,
     "trust": trust,

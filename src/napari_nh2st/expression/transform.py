@@ -170,6 +170,23 @@ class Landmarks:
         self._check()
         return _affine(self.spots, self.slide) if kind == "affine" else _similarity(self.spots, self.slide, mirror)
 
+    def nearest(self, current: Transform) -> Transform:
+        """Return the map for as many landmarks as there are: with fewer than three, what they leave open stays.
+
+        One landmark shifts the spots; two turn and scale them as well; three or more are fitted.
+
+        Raises
+        ------
+        SampleError
+            If three or more lie on a line, or two at one place.
+        """
+        if len(self) >= FEWEST:
+            return self.fit()
+        if len(self) == 2:
+            return _similarity(self.spots, self.slide, current.mirrors)
+        (x, y), *_ = self.slide - current.place(self.spots) if len(self) else [(0.0, 0.0)]
+        return current.then(Transform.scaled(1, x, y))
+
     def residuals(self, transform: Transform) -> FloatArray:
         """Return how far each landmark lies from its place on the slide, (n,) level-0 pixels."""
         away: FloatArray = np.linalg.norm(transform.place(self.spots) - self.slide, axis=1)
@@ -198,7 +215,10 @@ def _similarity(spots: FloatArray, slide: FloatArray, mirror: bool | None) -> Tr
     sign = np.linalg.det(u) * np.linalg.det(vt)
     keep = np.array([1.0, 1.0 if mirror is None else np.sign(sign) * (-1.0 if mirror else 1.0)])
     turn = u @ np.diag(keep) @ vt
-    scale = float(d @ keep / from_.var(axis=0).sum())
+    spread = float(from_.var(axis=0).sum())
+    if not spread > 0:
+        raise SampleError("the landmarks lie at one place: mark one more")
+    scale = float(d @ keep) / spread
     matrix = scale * turn
     return Transform.of(np.column_stack([matrix, there - matrix @ own]))
 

@@ -146,6 +146,8 @@ OTHERS = [
     Example(Kind.RINGS, _spots(Kind.RINGS)),
     Example(Kind.ANCHORS, _spots(Kind.ANCHORS)),
     Example(Kind.NEXT, _spots(Kind.NEXT)),
+    Example(Kind.SPOT_MARKS, _spots(Kind.SPOT_MARKS)),
+    Example(Kind.SLIDE_MARKS, _spots(Kind.SLIDE_MARKS)),
     Example(Kind.OUTLINE, _outline),
 ]
 
@@ -177,7 +179,8 @@ def on_map(request: pytest.FixtureRequest) -> Scene:
 
 
 def test_every_kind_has_an_example() -> None:
-    elsewhere = {Kind.SLIDE, Kind.COPY, Kind.TISSUE, Kind.REGIONS}  # made by a reader, and drawn or edited by the user
+    # made by a reader, found on the slide, and drawn or edited by the user
+    elsewhere = {Kind.SLIDE, Kind.COPY, Kind.TISSUE, Kind.ARTEFACTS, Kind.REGIONS, Kind.LINKS}
     assert {example.kind for example in [*EXAMPLES, *OTHERS]} == set(Kind) - elsewhere
 
 

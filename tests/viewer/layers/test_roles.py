@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Points, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 from napari.layers._layer_actions import _convert_to_labels, _duplicate_layer
 
 from napari_nh2st.viewer.layers import frames
@@ -111,12 +111,15 @@ def test_a_slide_is_found_by_its_fingerprint() -> None:
     assert layer_of_slide(viewer, "other") is None
 
 
-def _any_layer(kind: Kind, fingerprint: str | None = "f" * 8) -> Image | Labels | Points | Shapes:
+def _any_layer(kind: Kind, fingerprint: str | None = "f" * 8) -> Layer:
     metadata = {KEY: Role(kind=kind, fingerprint=fingerprint)}
-    if kind in (Kind.TISSUE, Kind.DOMAINS):
+    if kind in (Kind.TISSUE, Kind.ARTEFACTS, Kind.DOMAINS):
         return Labels(np.zeros((2, 2), np.uint8), name=kind.value, metadata=metadata)
-    if kind in (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS, Kind.ANCHORS, Kind.NEXT):
+    marks = (Kind.SPOT_MARKS, Kind.SLIDE_MARKS)
+    if kind in (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS, Kind.ANCHORS, Kind.NEXT, *marks):
         return Points(np.zeros((1, 2)), name=kind.value, metadata=metadata)
+    if kind is Kind.LINKS:
+        return Vectors(np.zeros((1, 2, 2)), name=kind.value, metadata=metadata)
     if kind is Kind.REGIONS:
         return Shapes(name=kind.value, metadata=metadata)
     return Image(np.zeros((2, 2)), name=kind.value, metadata=metadata)

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from napari_nh2st.analysis.measured import Frame
 from napari_nh2st.errors import Nh2stError
+from napari_nh2st.expression.transform import Transform
 from napari_nh2st.model.card import TrainingSample
 from napari_nh2st.slides import TissueMask
 from napari_nh2st.viewer.measured.messages import NO_SLIDE, measured_alarms, measured_caveats
@@ -42,12 +43,30 @@ class FakeAnchorsView:
         self.proposal = why_not, sentence
 
 
+class FakeLandmarksView:
+    """Remembers what the part that lays the spots shows; the meter is read at once."""
+
+    def __init__(self) -> None:
+        self.work, self.presenter = FakeWork(), None
+        self.on, self.undo, self.residuals, self.meter = False, False, "", ""
+
+    def show_landmarks(self, on, undo, residuals) -> None:
+        self.on, self.undo, self.residuals = on, undo, residuals
+
+    def show_meter(self, sentence) -> None:
+        self.meter = sentence
+
+    def meter_soon(self) -> None:
+        if self.presenter is not None:
+            self.presenter.read_meter()
+
+
 class FakeView:
     """Remembers what the section shows."""
 
     def __init__(self) -> None:
         self.work, self.in_sight, self.presenter = FakeWork(), True, None
-        self.anchors = FakeAnchorsView()
+        self.anchors, self.landmarks = FakeAnchorsView(), FakeLandmarksView()
         self.offer: Any = None
         self.doubt, self.frame = "", None
         self.result = self.table = self.dots = None
@@ -86,6 +105,7 @@ class Measured(Desk):
         super().__init__(*args, **how)
         self.view = FakeView()
         self.view.presenter = self.section = MeasuredPresenter(self.workspace, self.view)
+        self.view.landmarks.presenter = self.section.landmarks
         self.section.slide_changed()
 
     def compared(self, path: str) -> Any:
@@ -430,3 +450,65 @@ def test_places_to_measure_next_are_numbered_and_saved(measured: Measured, tmp_p
     anchors.put_away()
     assert shown.proposal[1] == ""
     assert not anchors.places.present
+
+
+def test_spots_that_are_laid_anew_are_compared_where_they_then_lie(measured: Measured, tmp_path: Path) -> None:
+    measured.predict()
+    beside = SPOTS + np.array([40.0, -30.0])
+    before = measured.compared(h5ad(tmp_path / "C9.h5ad", spots=beside))
+    assert measured.view.offer.lay
+    measured.section.lay_anew()
+    assert measured.section.comparison is None
+    assert measured.section.rings.present
+    assert not measured.section.spots.present
+    landmarks = measured.section.landmarks
+    landmarks.toggle()
+    assert measured.view.landmarks.meter.startswith("Mean PCC of the model's best gene here: ")
+    places = np.asarray(landmarks.slide_marks.layer.data)[:, ::-1] + 0.5
+    landmarks.slide_marks._dragged(places - [[40.0, -30.0], [0, 0], [0, 0], [0, 0]])
+    assert measured.view.landmarks.residuals == "1 landmark of 3: drag two more."
+    laid = measured.section.measurement.laid
+    np.testing.assert_allclose(laid.place(beside), SPOTS, atol=1e-6)  # one landmark shifts all
+    measured.section.use()
+    after = measured.section.comparison
+    np.testing.assert_allclose(after.scored.centres, SPOTS, atol=1e-6)
+    assert after is not before
+    assert not landmarks.on
+    assert measured.section.measurement.sample(measured.workspace.slide).transform == laid
+
+
+def test_a_comparison_of_where_spots_were_is_dropped(measured: Measured, tmp_path: Path) -> None:
+    measured.predict()
+    measured.section.open([h5ad(tmp_path / "C9.h5ad")])
+    measurement = measured.section.measurement
+    measurement.comparison = measurement.made_with = None
+    measured.view.work.hold = True
+    measured.section.compare()
+    measurement.transform = Transform.scaled(1, 8, 0)
+    measured.view.work.release()
+    assert measurement.comparison is None or measurement.comparison.scored.centres[0, 0] == SPOTS[0, 0] + 8
+
+
+def test_two_landmarks_turn_and_three_are_fitted_and_a_line_is_a_sentence(measured: Measured, tmp_path: Path) -> None:
+    measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    measured.section.lay_anew()
+    landmarks, view = measured.section.landmarks, measured.view.landmarks
+    landmarks.toggle()
+    own = landmarks._hands.now.own.copy()
+    turned = own @ np.array([[0.0, 1], [-1, 0]]) + (1100, 0)  # by 90 degrees
+    for number in (0, 1):
+        places = np.asarray(landmarks.slide_marks.layer.data)[:, ::-1] + 0.5
+        landmarks.slide_marks._began()
+        places[number] = turned[number]
+        landmarks.slide_marks._dragged(places)
+    np.testing.assert_allclose(measured.section.measurement.laid.place(own), turned, atol=1e-6)
+    places = np.asarray(landmarks.slide_marks.layer.data)[:, ::-1] + 0.5
+    places[2] = (turned[0] + turned[1]) / 2
+    laid = measured.section.measurement.laid
+    landmarks.slide_marks._dragged(places)
+    assert "on a line on the slide: mark one more beside it" in view.work.said
+    assert measured.section.measurement.laid == laid
+    landmarks.undo()
+    landmarks.undo()
+    assert measured.section.measurement.laid == Frame().transform
+    assert not view.undo

@@ -46,6 +46,8 @@ class Kind(StrEnum):
     DIFFERENCE = "difference"
     NEARER = "nearer model"
     RINGS = "spots to align"
+    SPOT_MARKS = "landmarks of the spots"
+    SLIDE_MARKS = "landmarks on the slide"
     ANCHORS = "anchor spots"
     NEXT = "where to measure next"
     REGIONS = "regions"
@@ -55,7 +57,8 @@ class Kind(StrEnum):
 
 HEATMAPS = (Kind.HEATMAP, Kind.PINNED)
 _LABELS = (Kind.TISSUE, Kind.ARTEFACTS, Kind.DOMAINS)
-_POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS, Kind.ANCHORS, Kind.NEXT)
+_MARKS = (Kind.SPOT_MARKS, Kind.SLIDE_MARKS)
+_POINTS = (Kind.MEASURED, Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS, Kind.ANCHORS, Kind.NEXT, *_MARKS)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

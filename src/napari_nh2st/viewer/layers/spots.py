@@ -28,7 +28,13 @@ Rgba = npt.NDArray[np.float32]
 NOT_MEASURED = "#80808099"
 _EDGE = "#26262b"  # thin: else a spot that agrees with its tile is not seen at all
 # seen on pink tissue, on white glass and, but for the first, on a heatmap
-_RINGS = {Kind.RINGS: "#0b3d91", Kind.ANCHORS: "#ffffff", Kind.NEXT: "#ff2d95"}
+_RINGS = {
+    Kind.RINGS: "#0b3d91",
+    Kind.ANCHORS: "#ffffff",
+    Kind.NEXT: "#ff2d95",
+    Kind.SPOT_MARKS: "#0b3d91",
+    Kind.SLIDE_MARKS: "#d6006c",
+}
 _NUMBER = 11  # points
 
 

@@ -21,6 +21,7 @@ ORDER: tuple[tuple[Kind, ...], ...] = (
     (Kind.DIFFERENCE, Kind.NEARER, Kind.RINGS),
     (Kind.LINKS,),
     (Kind.ANCHORS, Kind.NEXT),
+    (Kind.SPOT_MARKS, Kind.SLIDE_MARKS),
     (Kind.REGIONS,),
     (Kind.OUTLINE,),
 )

@@ -17,7 +17,7 @@ from napari_nh2st.expression import FORMATS, Sample
 from napari_nh2st.expression.detect import MeasurementFiles, detect
 from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
 from napari_nh2st.expression.transform_files import read_transform
-from napari_nh2st.geometry import FloatArray
+from napari_nh2st.geometry import Box, FloatArray
 from napari_nh2st.slide_path import whole_path
 from napari_nh2st.viewer.kit.long_work import Cancelled as IsCancelled
 from napari_nh2st.viewer.kit.long_work import Tell
@@ -27,6 +27,7 @@ from napari_nh2st.viewer.state.services import Services
 if TYPE_CHECKING:
     import anndata as ad
 
+    from napari_nh2st.engine.prediction import Prediction
     from napari_nh2st.slides import Slide
 
 MadeWith = tuple[str, int, float]  # model, stamp of its weights, mpp: what tells one comparison from another
@@ -89,6 +90,11 @@ class SlideMeasurement:
         data = self.data.copy()
         data.obsm["spatial"] = self.laid.place(data.obsm["spatial"])
         return data
+
+    def lay_anew(self) -> None:
+        """Ask again where the spots lie; what was compared there goes."""
+        self.settled, self.doubt, self.other_slide = False, "", False
+        self.comparison, self.made_with = None, None
 
     def use(self) -> None:
         """Take the spots as they lie now."""
@@ -175,7 +181,6 @@ def compare_at_spots(
     cancelled: IsCancelled,
 ) -> Comparison:
     """Predict at the spots of a measurement, and score it, as `nh2st evaluate` does. Not on the GUI thread."""
-    from napari_nh2st.engine.prediction import Prediction
     from napari_nh2st.engine.section_descriptor import describe_section
     from napari_nh2st.engine.seen_sections import SeenSections
     from napari_nh2st.training.sections.examine import examine
@@ -184,17 +189,11 @@ def compare_at_spots(
     data = measurement.placed_data()
     findings = examine(measurement.sample(slide), data, slide)
     data = findings.admit(measurement.name, data)
-    places = measured.spots_of(data, model.card, slide.require_mpp())
     session = inputs.session
     if inputs.tissue is not None or session.precision not in ("fp32", OWN_PRECISION):
         # The figures are those of the slide's own mask in fp32, whatever was painted and whatever is fastest here.
         session = services.session(slide, model, pitch=prediction_map.pitch, tissue=None, device=device, scoring=True)
-    hidden = np.full((len(places), prediction_map.decoder.width), np.nan, dtype=np.float16)
-    for chunk in session.stream(places, cancelled=cancelled):
-        hidden[chunk.indices] = chunk.hidden
-        tell(chunk.done, chunk.total)
-    facts = prediction_map.provenance | {"precision": "fp32"}
-    prediction = Prediction(places, hidden, prediction_map.decoder, model.card, prediction_map.slide, facts)
+    prediction = _predict_at(data, inputs, session, "fp32", tell, cancelled)
     comparison = measured.compare(
         measurement.name,
         data,
@@ -204,3 +203,37 @@ def compare_at_spots(
         descriptor=describe_section(slide, data),
     )
     return replace(comparison, doubts=findings.doubts)
+
+
+def predict_where_laid(
+    data: ad.AnnData, inputs: PredictionInputs, cancelled: IsCancelled
+) -> tuple[ad.AnnData, Prediction]:
+    """Predict at the spots that lie on the slide now, without any check. Not on the GUI thread.
+
+    Returns
+    -------
+    AnnData
+        Those spots.
+    Prediction
+        At them, in the same order, in whichever precision is fastest here.
+    """
+    height, width = inputs.slide.shape
+    data = data[Box(0, 0, width, height).contains(data.obsm["spatial"])].copy()
+    return data, _predict_at(
+        data, inputs, inputs.session, inputs.session.precision, lambda done, total: None, cancelled
+    )
+
+
+def _predict_at(
+    data: ad.AnnData, inputs: PredictionInputs, session: Any, precision: str, tell: Tell, cancelled: IsCancelled
+) -> Prediction:
+    from napari_nh2st.engine.prediction import Prediction
+
+    card, shown = inputs.model.card, inputs.map
+    places = measured.spots_of(data, card, inputs.slide.require_mpp())
+    hidden = np.full((len(places), shown.decoder.width), np.nan, dtype=np.float16)
+    for chunk in session.stream(places, cancelled=cancelled):
+        hidden[chunk.indices] = chunk.hidden
+        tell(chunk.done, chunk.total)
+    facts = shown.provenance | {"precision": precision}
+    return Prediction(places, hidden, shown.decoder, card, shown.slide, facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_nh2st.expression.panel_match import match_words
@@ -11,7 +12,10 @@ from napari_nh2st.viewer.kit.phrases import count, sentence
 if TYPE_CHECKING:
     from napari_nh2st.analysis.anchors import Agreement
     from napari_nh2st.analysis.measured import Comparison
+    from napari_nh2st.analysis.placing_meter import Reading
+    from napari_nh2st.geometry import FloatArray
     from napari_nh2st.model.card import Card
+    from napari_nh2st.training.sections.snap import Snap
 
 _NAMED = 12  # genes named before the rest is counted
 
@@ -20,7 +24,7 @@ DROP_HERE = (
 )
 LOAD_TIP = "Compare the prediction with a measurement of the same section"
 NO_SLIDE = "Open the slide first, then its measurement."
-ASK_FRAME = "Change scale and offset until the circles lie on the tissue, then press Use."
+ASK_FRAME = "Drag landmarks, or change scale and offset, until the circles lie on the tissue. Then press Use."
 ASK_SLIDE = "Does it belong to this slide? If so, lay the circles on the tissue and press Use. If not, press Discard."
 ASK_SPOTS = "Where do the spots of {} lie? Choose the file with the columns x, y, pixel_x and pixel_y."
 DIFFERENCE_TIP = "Orange: the model predicts more than was measured. Blue: it predicts less"
@@ -41,6 +45,49 @@ TABLE_TIPS = {
     "high": "Upper end of the 95% interval of PCC",
     "MSE": "Mean squared error, in the square of the unit. 0 is perfect",
 }
+
+
+LANDMARKS = "Drag landmarks"
+LANDMARKS_OFF = "Put landmarks away"
+LANDMARKS_TIP = (
+    "Numbered marks on the outermost spots: drag each to where those spots belong. One moves all spots, two turn and "
+    "scale them, three or more are fitted. The blue rings are the same places of the spots"
+)
+ADD_MARK_TIP = "One more landmark, in the middle of what you see"
+SNAP = "Snap to the tissue"
+SNAP_TIP = "Let the outline of the spots follow that of the tissue, from where they are now"
+SAVE_TRANSFORM_TIP = "Write where the spots lie, as a sample sheet's column transform names it"
+MOVE_SPOTS = "Move the spots…"
+MOVE_SPOTS_TIP = "Lay the spots elsewhere, as when they were placed on another scan"
+
+
+NO_METER = "With a pixel size and a model, a meter shows here how well the model predicts the spots."
+
+
+def residual_sentence(names: Sequence[str], off: FloatArray, mpp: float | None, fewest: int) -> str:
+    """Say how far each landmark that was put somewhere is from where the spots now lie."""
+    if not names:
+        return "Drag a number to where its spots belong on the tissue."
+    if len(names) < fewest:
+        return f"{count(len(names), 'landmark')} of {fewest}: drag {'two more' if len(names) == 1 else 'one more'}."
+    unit, side = ("px", 1.0) if mpp is None else ("µm", mpp)
+    each = ", ".join(f"{name}: {away * side:z.0f} {unit}" for name, away in zip(names, off, strict=True))
+    return f"Off by {each}."
+
+
+def snapped_sentence(found: Snap, mpp: float | None) -> str:
+    """Say how far spots were moved, and how well outlines agree."""
+    moved = f"{found.moved:z.0f} px" if mpp is None else f"{found.moved * mpp:z.0f} µm"
+    return f"Moved by {moved}. The outlines agree by {found.after:z.3f} (before, {found.before:z.3f}); 1 is perfect."
+
+
+def meter_sentence(reading: Reading | None, best: Reading | None) -> str:
+    """Say how well the model predicts the spots where they lie, beside the best place so far."""
+    if reading is None:
+        return "Too few spots lie on the slide."
+    before = "" if best is None or best.pcc <= reading.pcc else f" Best so far: {best.pcc:z.3f}."
+    genes = f"{reading.genes} best genes" if reading.genes > 1 else "best gene"
+    return f"Mean PCC of the model's {genes} here: {reading.pcc:z.3f}, across {count(reading.spots, 'spot')}.{before}"
 
 
 def agreement_sentence(agreement: Agreement, spots: int) -> str:

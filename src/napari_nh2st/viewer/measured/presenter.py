@@ -13,6 +13,7 @@ from napari_nh2st.viewer.layers.roles import Kind, SlideRole, change_role, layer
 from napari_nh2st.viewer.layers.spots import SpotsLayer
 from napari_nh2st.viewer.measured.anchors import AnchorsPresenter
 from napari_nh2st.viewer.measured.drawing import SpotDrawing
+from napari_nh2st.viewer.measured.landmarks import LandmarksPresenter
 from napari_nh2st.viewer.measured.measurement import MadeWith, SlideMeasurement, compare_at_spots, read_measurement
 from napari_nh2st.viewer.measured.messages import ASK_FRAME, ASK_SLIDE, ASK_SPOTS, DROP_HERE, NO_SLIDE
 from napari_nh2st.viewer.measured.view import MeasuredView, Offer
@@ -30,6 +31,8 @@ class MeasuredPresenter:
     ----------
     drawing : SpotDrawing
         The spots of the comparison.
+    landmarks : LandmarksPresenter
+        Marks by which a person lays the spots.
     corrections : AnchorsPresenter
         The map as these spots correct it.
     rings : SpotsLayer
@@ -45,6 +48,7 @@ class MeasuredPresenter:
         self.drawing = SpotDrawing(workspace, view)
         self.rings = SpotsLayer(workspace.viewer, Kind.RINGS)
         self._ringed: SlideMeasurement | None = None  # whose spots the rings are
+        self.landmarks = LandmarksPresenter(workspace, view.landmarks, lambda: self.asked, self._laid)
         self.corrections = AnchorsPresenter(workspace, view.anchors, lambda: self.comparison, self._show)
         self._take_up()
         workspace.when_closing(
@@ -87,10 +91,16 @@ class MeasuredPresenter:
         return None if slide is None else self._by_slide.get(slide.fingerprint)
 
     @property
+    def asked(self) -> SlideMeasurement | None:
+        """The measurement of the chosen slide while it is asked where its spots lie."""
+        measurement = self.measurement
+        return measurement if measurement is not None and not measurement.settled else None
+
+    @property
     def comparison(self) -> Comparison | None:
         """The measurement of the chosen slide with the chosen model, None where that was not made."""
         measurement = self.measurement
-        if measurement is None or measurement.made_with != self._made_with():
+        if measurement is None or not measurement.settled or measurement.made_with != self._made_with():
             return None
         return measurement.comparison
 
@@ -136,6 +146,22 @@ class MeasuredPresenter:
         if measurement is not None and not measurement.settled:
             measurement.frame = frame
             self.rings.move(*measurement.spots())
+            self.landmarks.frame_edited()
+
+    def lay_anew(self) -> None:
+        """Ask where the spots of this measurement lie, although that was settled."""
+        if self.measurement is not None and self.measurement.settled:
+            self.measurement.lay_anew()
+            if self._view.work.running:  # it compares where the spots were
+                self._view.work.cancel()
+            self.update()
+
+    def _laid(self) -> None:
+        """Show spots that were laid elsewhere by landmarks."""
+        measurement = self.asked
+        if measurement is not None:
+            self.rings.move(*measurement.spots())
+            self._view.show_frame(self._question(measurement), measurement.frame)
 
     def use(self) -> None:
         """Take the spots as they lie now."""
@@ -183,7 +209,8 @@ class MeasuredPresenter:
         """Show what is known of the chosen slide and model, and compare where that is to be done and in sight."""
         self._show()
         doing = self._doing.get(self._fingerprint or "")
-        busy = self._view.work.running and doing in (read_measurement, (self.measurement, self._made_with()))
+        laid = None if self.measurement is None else self.measurement.laid
+        busy = self._view.work.running and doing in (read_measurement, (self.measurement, self._made_with(), laid))
         if self._view.in_sight and self._missing() == "" and not busy:
             self.compare()
 
@@ -226,10 +253,13 @@ class MeasuredPresenter:
             self._view.work.say(str(error))
             return
 
-        def keep(comparison: Comparison) -> None:
-            measurement.comparison, measurement.made_with = comparison, made_with
+        laid = measurement.laid
 
-        self._doing[self._fingerprint or ""] = measurement, made_with
+        def keep(comparison: Comparison) -> None:
+            if measurement.settled and measurement.laid == laid:
+                measurement.comparison, measurement.made_with = comparison, made_with
+
+        self._doing[self._fingerprint or ""] = measurement, made_with, laid
         self._view.work.start("Predicting at the measured spots", work, keep, self._show)
         self._show()
 
@@ -246,9 +276,11 @@ class MeasuredPresenter:
                 remove=measurement is not None or self._without_positions is not None,
                 positions=self._without_positions is not None,
                 compare=missing == "" and not self._view.work.running,
+                lay=measurement is not None and measurement.settled,
             )
         )
-        self._show_frame(measurement if measurement is not None and not measurement.settled else None)
+        self._show_frame(self.asked)
+        self.landmarks.update()
         shown = self.corrections.shown
         self._view.show_result(shown)
         self.drawing.show(shown, measurement)
@@ -266,9 +298,13 @@ class MeasuredPresenter:
             self._view.show_frame("", None)
             self.rings.remove()
             return
-        ask = ASK_SLIDE if measurement.other_slide else ASK_FRAME
-        self._view.show_frame(f"{measurement.doubt} {ask}", measurement.frame)
+        self._view.show_frame(self._question(measurement), measurement.frame)
         if not self.rings.present or self._ringed is not measurement:
             title = "measured spots to align"
             self.rings.create(*measurement.spots(), self._workspace.state.slide_layer, self._mpp(), title)
             self._ringed = measurement
+
+    @staticmethod
+    def _question(measurement: SlideMeasurement) -> str:
+        ask = ASK_SLIDE if measurement.other_slide else ASK_FRAME
+        return f"{measurement.doubt} {ask}".strip()

@@ -14,9 +14,12 @@ from napari_nh2st.viewer.kit.task import Task
 from napari_nh2st.viewer.kit.texts import Banner, Note, Sentence, plain_tip
 from napari_nh2st.viewer.layers.spots import SpotsLayer
 from napari_nh2st.viewer.measured.anchors_part import AnchorsPart
+from napari_nh2st.viewer.measured.landmarks_part import LandmarksPart
 from napari_nh2st.viewer.measured.measurement import SlideMeasurement
 from napari_nh2st.viewer.measured.messages import (
     LOAD_TIP,
+    MOVE_SPOTS,
+    MOVE_SPOTS_TIP,
     measured_alarms,
     measured_caveats,
     measured_summary,
@@ -40,9 +43,9 @@ class MeasuredSection(QWidget):
         self.setAcceptDrops(True)
         self.task = self.work = Task(workspace, workspace.slide_subjects)
         self.colour_soon = qdebounced(lambda: self.presenter.colour(), timeout=_COLOUR_MS)
-        self.anchors = AnchorsPart(workspace)
+        self.anchors, self.landmarks = AnchorsPart(workspace), LandmarksPart(workspace)
         self.presenter = MeasuredPresenter(workspace, self)
-        self.anchors.presenter = self.presenter.corrections
+        self.anchors.presenter, self.landmarks.presenter = self.presenter.corrections, self.presenter.landmarks
         self._build()
         workspace.when_closing(self.colour_soon.cancel)
         self.presenter.slide_changed()
@@ -62,7 +65,9 @@ class MeasuredSection(QWidget):
         self.remove = action_button("Remove", "Remove this measurement and its layers", self.presenter.remove)
         layout = column(self)
         layout.addLayout(row(self._make_load(), self.remove, stretch=0))
-        for part in (self.hint, self.positions, self.task, self._make_frame(), self.again, self._make_result()):
+        self.lay = action_button(MOVE_SPOTS, MOVE_SPOTS_TIP, self.presenter.lay_anew)
+        asked = (self.positions, self.task, self._make_frame(), self.again, self.lay)
+        for part in (self.hint, *asked, self._make_result()):
             layout.addWidget(part)
         layout.addWidget(rule())
         layout.addWidget(self.anchors)
@@ -94,6 +99,7 @@ class MeasuredSection(QWidget):
         self.discard = action_button("Discard", "Remove this measurement", self.presenter.remove)
         layout = column(self.frame)
         layout.addWidget(self.doubt)
+        layout.addWidget(self.landmarks)
         layout.addLayout(row(self.scale, label="Scale", stretch=0))
         offsets = row(self.x, self.y, label="Offset", stretch=0)
         offsets.setStretchFactor(self.y, 1)
@@ -196,6 +202,7 @@ class MeasuredSection(QWidget):
         self.hint.say(offer.hint)
         self.positions.setVisible(offer.positions)
         self.again.setVisible(offer.compare)
+        self.lay.setVisible(offer.lay)
 
     def show_frame(self, doubt: str, frame: Frame | None) -> None:
         """Ask how the spots lie; None asks nothing."""

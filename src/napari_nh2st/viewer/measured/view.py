@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari_nh2st.analysis.measured import Comparison, Frame
 from napari_nh2st.viewer.kit.long_work import LongWork
 from napari_nh2st.viewer.measured.anchors import AnchorsView
+from napari_nh2st.viewer.measured.landmarks import LandmarksView
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Offer:
         What to do next; empty where nothing is to be said.
     why_not_load : str
         Why nothing can be loaded; empty where it can.
-    remove, positions, compare : bool
-        Whether there is something to remove, a file of positions to choose, a comparison to make.
+    remove, positions, compare, lay : bool
+        Whether there is something to remove, a file of positions to choose, a comparison to make, spots to lay anew.
     """
 
     hint: str
@@ -31,6 +32,7 @@ class Offer:
     remove: bool
     positions: bool
     compare: bool
+    lay: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,10 @@ class MeasuredView(Protocol):
     @property
     def work(self) -> LongWork:
         """Reading and comparing."""
+
+    @property
+    def landmarks(self) -> LandmarksView:
+        """The part that lays the spots by landmarks."""
 
     @property
     def anchors(self) -> AnchorsView:
