@@ -89,7 +89,11 @@ def test_ctrl_c_ends_with_130(nh2st, monkeypatch, body):
         raise typer.Exit
 
     monkeypatch.setattr("napari_nh2st.slides.open_slide", stopped)
-    assert nh2st("info", "x.svs")[0] == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        assert nh2st("info", "x.svs")[0] == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 MISTAKES = {

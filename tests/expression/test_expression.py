@@ -1,6 +1,7 @@
 import gzip
 import subprocess
 import sys
+from dataclasses import replace
 
 import anndata as ad
 import numpy as np
@@ -52,10 +53,19 @@ def spots_csv(folder, **more):
     return Sample("S", "P", folder / "i.tif", folder / "few.csv", "spots-csv")
 
 
-WRITERS = {"st-tsv": st_tsv, "h5ad": h5ad, "visium": visium_sample, "spots-csv": spots_csv}
+def hest(folder):
+    sample = h5ad(folder)
+    for name in ("st", "metadata"):
+        (folder / name).mkdir()
+    (folder / "metadata" / "S.json").write_text('{"pixel_size_um_estimated": 0.5, "patient": "P"}')
+    return replace(sample, expression=sample.expression.rename(folder / "st" / "S.h5ad"), format="hest")
 
 
-@pytest.mark.parametrize("name", FORMATS)
+WRITERS = {"st-tsv": st_tsv, "h5ad": h5ad, "visium": visium_sample, "spots-csv": spots_csv, "hest": hest}
+SPOTS = [name for name, row in FORMATS.items() if not row.pools]  # the others: tests/contract/test_assays_contract.py
+
+
+@pytest.mark.parametrize("name", SPOTS)
 def test_every_format_gives_counts_and_places(name, tmp_path):
     data = read_expression(WRITERS[name](tmp_path))
     assert data.shape == (6, 4)
