@@ -57,7 +57,8 @@ def test_info_of_a_slide_without_a_pixel_size_says_what_is_missing(nh2st, tmp_pa
 
 
 def test_tiles_out_of_focus_are_left_out_counted_and_never_mixed(nh2st, soft, model, shares, tmp_path):
-    every = predicted(nh2st, soft, model, tmp_path / "every", "--format", "none")
+    assert predicted(nh2st, soft, model, tmp_path / "plain", "--format", "none")["artefacts"] is None
+    every = predicted(nh2st, soft, model, tmp_path / "every", "--format", "none", "--quality")
     assert every["artefacts"] == pytest.approx(shares, abs=1e-4)
     assert every["tiles_left_out"] is None
     clean = predicted(nh2st, soft, model, tmp_path / "clean", "--skip-artefacts")
@@ -80,7 +81,7 @@ def test_tiles_out_of_focus_are_left_out_counted_and_never_mixed(nh2st, soft, mo
 
 
 def test_a_region_alone_is_not_looked_over_for_artefacts(nh2st, soft, model, tmp_path):
-    row = predicted(nh2st, soft, model, tmp_path, "--region", "900,700,300,400", "--format", "none")
+    row = predicted(nh2st, soft, model, tmp_path, "--region", "900,700,300,400", "--format", "none", "--quality")
     assert row["artefacts"] is None
 
 

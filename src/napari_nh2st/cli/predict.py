@@ -79,6 +79,10 @@ def predict(
         ),
     ] = "h5ad",
     intervals: IntervalsOption = False,
+    quality: Annotated[
+        bool,
+        typer.Option("--quality", help="Of whole slides: also the shares of tissue that artefacts cover."),
+    ] = False,
     skip_artefacts: Annotated[
         bool,
         typer.Option("--skip-artefacts", help="Leave tiles out that blur, pen, folds or bubbles cover by a quarter."),
@@ -123,7 +127,7 @@ def predict(
         from napari_nh2st.formats import check_intervals
 
         check_intervals(card, exporters)
-    wishes = Wishes(out, exporters, box, pitch, genes_of(card, genes), drawn, intervals)
+    wishes = Wishes(out, exporters, box, pitch, genes_of(card, genes), drawn, intervals, quality)
     if not on_workers:  # they look themselves
         for slide in listed:
             refuse_smaller_files(slide_stem(slide.path), wishes)
@@ -245,6 +249,7 @@ def _predict_cohort(
         command=origin["command"],
         intervals=wishes.intervals,
         skip_artefacts=options.skip_artefacts,
+        quality=wishes.quality,
     )
     outcome = predict_cohort(
         listed,

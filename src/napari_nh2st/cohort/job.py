@@ -27,7 +27,7 @@ class Settings:
         Name or absolute folder of the model, and its hash: each worker makes sure that it has the same.
     out : str
         Absolute folder of results; all workers see it.
-    formats, genes, region, pitch, intervals
+    formats, genes, region, pitch, intervals, quality
         As in `Wishes`; the region as (x, y, width, height).
     skip_artefacts : float or None
         As in `PredictionOptions`.
@@ -54,13 +54,15 @@ class Settings:
     command: str = ""
     intervals: bool = False
     skip_artefacts: float | None = None
+    quality: bool = False
 
     @property
     def wishes(self) -> Wishes:
         """The same as the engine takes it."""
         genes = None if self.genes is None else list(self.genes)
         region = None if self.region is None else Box.from_xywh(*self.region)
-        return Wishes(Path(self.out), list(self.formats), region, self.pitch, genes, intervals=self.intervals)
+        out, formats = Path(self.out), list(self.formats)
+        return Wishes(out, formats, region, self.pitch, genes, intervals=self.intervals, quality=self.quality)
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,9 @@ def settled_places(
 
 
 def look_for_artefacts(slide: Slide, options: PredictionOptions, wishes: Wishes) -> None:
-    """Look for the artefacts of a slide that is predicted as a whole: its results keep their shares."""
-    if wishes.region is None and wishes.drawn is None:
+    """Look for artefacts where they are asked for; a whole slide that is to be without them is looked over as well."""
+    asked = wishes.quality or options.skip_artefacts is not None
+    if asked and wishes.region is None and wishes.drawn is None:
         slide.artefacts(cancelled=options.cancelled)
 
 

@@ -36,6 +36,8 @@ class Wishes:
         Instead of a region, of one slide: files that keep regions hold them, and their table is written beside.
     intervals : bool
         Write half-widths beside the values.
+    quality : bool
+        Look for artefacts on a slide that is predicted as a whole: its results keep their shares.
     """
 
     out: Path
@@ -45,6 +47,7 @@ class Wishes:
     genes: list[str] | None = None
     drawn: DrawnRegions | None = None
     intervals: bool = False
+    quality: bool = False
 
     @property
     def selection(self) -> Selection:
