@@ -76,7 +76,7 @@ class Filled:
 
     @property
     def left_out_words(self) -> str:
-        """How many tiles were left out, after a comma; or ""."""
+        """The number of tiles left out, after a comma; or ""."""
         return "" if self.left_out is None else f", left out for artefacts: {counts_in_words(self.left_out)}"
 
 

@@ -45,7 +45,7 @@ ROUND, BUBBLE_SOFT = 1.7, 0.6
 
 @dataclass(frozen=True)
 class Norms:
-    """What the tissue of the whole slide is like: medians, and an upper quartile."""
+    """Measures of the tissue of the whole slide: medians, and an upper quartile."""
 
     sharpness: float
     depth: float

@@ -13,7 +13,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Ground(Protocol):
-    """What says how much tissue there is at a place: a `TissueMask`, or another."""
+    """A source of the amount of tissue at a place: a `TissueMask`, or another."""
 
     def fraction_at(self, centres: npt.ArrayLike, side: float) -> FloatArray:
         """See `TissueMask.fraction_at`."""

@@ -71,7 +71,7 @@ class SlideMeasurement:
 
     @property
     def laid(self) -> Transform:
-        """Where spots lie now, from the pixels of their own image."""
+        """The map from the pixels of the spots' own image to where they lie now."""
         first = NOWHERE_ELSE if self.transform is None else self.transform
         return first.then(self.frame.transform)
 
