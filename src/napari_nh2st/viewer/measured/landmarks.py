@@ -61,6 +61,23 @@ class _Hands:
     now: _Step
     before: list[_Step] = field(default_factory=list)
 
+    def begin_step(self) -> None:
+        """Remember what is now; a press that moved nothing was no step."""
+        while self.before and self.before[-1] is self.now:
+            self.before.pop()
+        self.before = [*self.before[-_STEPS_BACK:], self.now]
+
+    @property
+    def can_go_back(self) -> bool:
+        """True if a step has changed something."""
+        return any(step is not self.now for step in self.before)
+
+    def go_back(self) -> None:
+        """Undo the last step that has changed something."""
+        now = self.now
+        while self.before and self.now is now:
+            self.now = self.before.pop()
+
 
 class LandmarksView(Protocol):
     """Shows what the presenter decides."""
@@ -140,9 +157,9 @@ class LandmarksPresenter:
     def undo(self) -> None:
         """Go back by one step."""
         hands = self._hands
-        if hands is None or not hands.before:
+        if hands is None or not hands.can_go_back:
             return
-        hands.now = hands.before.pop()
+        hands.go_back()
         hands.measurement.transform, hands.measurement.frame = hands.now.transform, hands.now.frame
         self._draw()
         self._spots_moved()
@@ -237,7 +254,7 @@ class LandmarksPresenter:
 
     def _begin_step(self) -> None:
         if self._hands is not None:
-            self._hands.before = [*self._hands.before[-_STEPS_BACK:], self._hands.now]
+            self._hands.begin_step()
 
     def _slide_marks_dragged(self, places: FloatArray) -> None:
         hands = self._hands
@@ -248,6 +265,8 @@ class LandmarksPresenter:
             self._draw()
             return
         dragged = np.abs(places - now.slide).max(axis=1) > 1e-6
+        if not dragged.any():
+            return
         hands.now = replace(now, slide=places.copy(), placed=now.placed | dragged)
         self._fit()
 
@@ -261,6 +280,8 @@ class LandmarksPresenter:
             self._draw()
             return
         own = hands.measurement.laid.inverse.place(places)
+        if np.abs(own - now.own).max() <= 1e-6:
+            return
         hands.now = replace(now, own=own, slide=np.where(now.placed[:, None], now.slide, places))
         self._fit()
 
@@ -357,7 +378,7 @@ class LandmarksPresenter:
             marks, slide = self._landmarks(), self._workspace.slide
             off = marks.residuals(hands.measurement.laid)
             said = residual_sentence(marks.names, off, slide.mpp if slide is not None else None, FEWEST)
-        self._view.show_landmarks(self.on, bool(hands is not None and hands.before), said)
+        self._view.show_landmarks(self.on, hands is not None and hands.can_go_back, said)
         if not self.on:
             self._view.show_meter("")
 
