@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
@@ -108,6 +108,12 @@ def say_to_command_line(message: str) -> None:
 def option(name: str, python: str = "") -> str:
     """Name an option as its reader gives it: ``--mpp`` on the command line; in Python `python`, else ``mpp=``."""
     return f"--{name}" if _commanded else python or f"{name.replace('-', '_')}="
+
+
+def in_columns(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Lay rows of cells out as lines whose columns stand below one another."""
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 _interrupted = False

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nh2st.engine import prediction as engine
-from napari_nh2st.errors import Nh2stError, SampleError
+from napari_nh2st.errors import Nh2stError
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -68,27 +68,16 @@ def measured_section(
     SampleError, MppNeeded
         If the measurement cannot be read, or is refused by `training.sections.examine`.
     """
-    from napari_nh2st.expression import FORMATS, Sample, read_expression
+    from napari_nh2st.expression import read_expression
     from napari_nh2st.expression.detect import detect
     from napari_nh2st.slides import Slide
     from napari_nh2st.training.sections.examine import examine
 
-    files = detect([Path(path).expanduser() for path in paths])
-    if FORMATS[files.format].needs_spots and files.spots is None:
-        raise SampleError(f"{files.expression.name} does not say where its spots lie: give the table of positions too")
+    files = detect([Path(path).expanduser() for path in paths]).complete()
     opened = slide if isinstance(slide, Slide) else _open(prediction, slide)
     try:
         image = _as_predicted(prediction, opened)
-        sample = Sample(
-            files.name,
-            "",
-            image.path,
-            files.expression,
-            files.format,
-            files.spots,
-            image.mpp,
-            transform=files.transform,
-        )
+        sample = files.on(image.path, image.mpp)
         counts = read_expression(sample)
         findings = examine(sample, counts, image)
         yield MeasuredSection(files.name, image, findings.admit(files.name, counts), findings, counts)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from napari_nh2st.terminal import in_columns
 
 Group = Literal["ratios", "seconds", "memory_mb", "counts"]
 Outcome = Literal["ok", "short", "-"]
@@ -250,15 +252,15 @@ HEAD = ("what", "reached", "asked", "")
 
 def table(report: Mapping[str, Any]) -> str:
     """Lay a document out for people: targets, the other figures, the rates behind them, notes, and the time it took."""
-    lines = _columns([["target", *HEAD[1:]], *rows(report, TARGETS)])
+    lines = in_columns([["target", *HEAD[1:]], *rows(report, TARGETS)])
     if others := rows(report, OTHERS):
-        lines += ["", *_columns([list(HEAD), *others])]
+        lines += ["", *in_columns([list(HEAD), *others])]
     rates = report["absolute"]
     if rates:
         head = ["side", "places/s", "mm²/s"]
         units = ("places_per_s", "mm2_per_s")
         body = [[name, *(_number(rate[u]) if u in rate else "-" for u in units)] for name, rate in rates.items()]
-        lines += ["", *_columns([head, *body])]
+        lines += ["", *in_columns([head, *body])]
     if report["notes"]:
         lines += ["", *_said_once(report["notes"])]
     if report["took"]:
@@ -279,8 +281,3 @@ def took(report: Mapping[str, Any]) -> str:
     return (
         f"It took {sum(each.values()):,.0f} s: " + ", ".join(f"{title} {s:,.0f} s" for title, s in each.items()) + "."
     )
-
-
-def _columns(cells: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

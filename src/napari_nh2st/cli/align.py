@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.checks import check_parent
+from napari_nh2st.cli.checks import check_new
 from napari_nh2st.cli.options import JsonOption, MppOption
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Nh2stError, one_line
@@ -61,9 +61,7 @@ def align(
     FILE goes into the column transform of the sample sheet. The spots are checked on the slide before and after.
     """
     _check(landmarks, matrix, snap, affine, inverse, sample, slide)
-    if out.exists() and not overwrite:
-        raise Nh2stError(f"{out} is there already: choose another --out, or replace it with --overwrite")
-    check_parent(out)
+    check_new(out, overwrite)
     from napari_nh2st.expression.transform_files import TRANSFORMS, read_landmarks, read_transform, write_transform
     from napari_nh2st.slides import open_slide
     from napari_nh2st.training.sections.align import align as lay
@@ -85,7 +83,7 @@ def align(
     if as_json:
         print_json(document)
         return
-    _print(document, um)
+    _print(document, found.transform, um)
     for doubt in (*found.after.refusals, *found.after.doubts):
         say(f"warning: {doubt}")
     if chosen.placed:
@@ -130,15 +128,9 @@ def _of_sheet(paths: list[Path], name: str | None, mpp: float | None) -> Sample:
 
 
 def _measured(paths: list[Path], slide: Path, mpp: float | None) -> Sample:
-    from napari_nh2st.errors import SampleError
-    from napari_nh2st.expression import FORMATS, Sample
     from napari_nh2st.expression.detect import detect
 
-    files = detect(paths)
-    if FORMATS[files.format].needs_spots and files.spots is None:
-        raise SampleError(f"{files.expression.name} does not say where its spots lie: give the table of positions too")
-    places = files.expression, files.format, files.spots
-    return Sample(files.name, "", slide, *places, mpp, transform=files.transform)
+    return detect(paths).complete().on(slide, mpp)
 
 
 def _document(
@@ -186,9 +178,8 @@ def _lies(findings: SectionFindings) -> dict[str, int]:
     return {"on_slide": int(findings.on_slide.sum()), "on_tissue": int(findings.on_tissue.sum())}
 
 
-def _print(document: dict[str, Any], mpp: float | None) -> None:
-    mirrored = ", mirrored" * document["mirrored"]
-    print(f"{document['sample']}: scale {document['scale']:.4g}, turned by {document['degrees']:z.1f}°{mirrored}")
+def _print(document: dict[str, Any], transform: Transform, mpp: float | None) -> None:
+    print(f"{document['sample']}: {transform.words}")
     if document["landmarks"]:
         unit, key = ("px", "residual_px") if mpp is None else ("um", "residual_um")
         width = max(len("landmark"), *(len(one_line(row["name"], 30)) for row in document["landmarks"]))

@@ -28,6 +28,19 @@ def check_parent(out: Path) -> None:
         raise Nh2stError(f"{folder} is not yours to write: choose another --out, or ask its owner for permission")
 
 
+def check_new(out: Path, overwrite: bool) -> None:
+    """Make sure that a file can be written, and replaces none unless that is asked for.
+
+    Raises
+    ------
+    Nh2stError
+        As `check_parent`, or if it is there already.
+    """
+    if out.exists() and not overwrite:
+        raise Nh2stError(f"{out} is there already: choose another --out, or replace it with --overwrite")
+    check_parent(out)
+
+
 def check_folder(out: Path) -> None:
     """Make sure that results can be written into a folder.
 

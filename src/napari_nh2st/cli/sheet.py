@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nh2st.cli.checks import check_parent
+from napari_nh2st.cli.checks import check_new
 from napari_nh2st.cli.options import JsonOption
 from napari_nh2st.cli.output import print_json
 from napari_nh2st.errors import Nh2stError
-from napari_nh2st.terminal import interruptible, say
+from napari_nh2st.terminal import in_columns, interruptible, say
 
 if TYPE_CHECKING:
     from napari_nh2st.expression import Sample
@@ -42,9 +42,7 @@ def sheet(
     """
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {folder}", param_hint="FOLDER")
-    if out.exists() and not overwrite:
-        raise Nh2stError(f"{out} is there already: choose another --out, or replace it with --overwrite")
-    check_parent(out)
+    check_new(out, overwrite)
     from napari_nh2st.expression import FORMATS, write_sheet
     from napari_nh2st.expression.find import find_sections
     from napari_nh2st.expression.name_patients import name_patients
@@ -119,8 +117,5 @@ def _print(rows: list[dict[str, Any]]) -> None:
         )
         for row in rows
     ]
-    if not cells:
-        return
-    widths = [max(len(line[i]) for line in (head, *cells)) for i in range(len(head))]
-    for line in (head, *cells):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if cells:
+        print("\n".join(in_columns((head, *cells))))

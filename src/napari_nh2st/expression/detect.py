@@ -10,6 +10,7 @@ from pathlib import Path
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.hest import is_hest
 from napari_nh2st.expression.readers import FORMATS
+from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.transform_files import is_transform
 from napari_nh2st.reading import read_head
 
@@ -47,6 +48,23 @@ class MeasurementFiles:
     expression: Path
     spots: Path | None = None
     transform: Path | None = None
+
+    def complete(self) -> MeasurementFiles:
+        """Return this, if nothing is missing.
+
+        Raises
+        ------
+        SampleError
+            If the file with the spots' positions is.
+        """
+        if FORMATS[self.format].needs_spots and self.spots is None:
+            name = self.expression.name
+            raise SampleError(f"{name} does not say where its spots lie: give the table of positions too")
+        return self
+
+    def on(self, slide: Path, mpp: float | None) -> Sample:
+        """Return the sample of these files on a slide; its patient is not known."""
+        return Sample(self.name, "", slide, self.expression, self.format, self.spots, mpp, transform=self.transform)
 
 
 def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
