@@ -17,9 +17,9 @@ from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.counts import Counts, refuse_what_is_no_count
 from napari_nh2st.expression.pool import MPP
-from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of
+from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of, read_headed
 from napari_nh2st.expression.transform_files import UNPLACED
-from napari_nh2st.reading import plain_cell, read_frame, told
+from napari_nh2st.reading import plain_cell, told
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -68,8 +68,7 @@ def read_bead_table(expression: Path, spots: Path | None) -> ad.AnnData:
             " and one of places (BeadLocationsForR.csv)"
         )
     counted, placed = tables
-    table = read_frame(placed, error=SampleError)
-    table.columns = ["" if str(c).startswith("Unnamed: ") else str(c) for c in table.columns]
+    table = read_headed(placed)
     name, x, y = named_columns(table, _NAMES, placed.name)
     names = [str(n).strip() for n in table[name]]
     data = at_positions(

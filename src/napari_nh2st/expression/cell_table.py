@@ -13,10 +13,9 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.counts import Counts
 from napari_nh2st.expression.pool import MPP
-from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of
+from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of, read_headed
 from napari_nh2st.expression.spot_csv import numbers
 from napari_nh2st.expression.transform_files import UNPLACED
-from napari_nh2st.reading import read_frame
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -84,11 +83,9 @@ def read_cell_table(expression: Path, spots: Path | None) -> ad.AnnData:
             ".csv and ..._metadata_file.csv"
         )
     maker, counted, placed = found
-    table, cells = (read_frame(path, error=SampleError) for path in (counted, placed))
+    table, cells = (read_headed(path) for path in (counted, placed))
     if table.empty:
         raise SampleError(f"{counted.name} has no cells")
-    for frame in (table, cells):
-        frame.columns = ["" if str(c).startswith("Unnamed: ") else str(c) for c in frame.columns]
     x, y = named_columns(cells, (maker.x, maker.y), placed.name)
     data = at_positions(
         _counts(table, maker, counted),

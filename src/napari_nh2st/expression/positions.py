@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,24 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression.counts import SAYS, Counts
+from napari_nh2st.reading import read_frame
 
 if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
+
+
+def read_headed(path: Path) -> pd.DataFrame:
+    """Read a table with a line of names; a column without one is named "".
+
+    Raises
+    ------
+    SampleError
+        If it cannot be read.
+    """
+    table = read_frame(path, error=SampleError)
+    table.columns = ["" if str(c).startswith("Unnamed: ") else str(c) for c in table.columns]
+    return table
 
 
 def named_columns(table: pd.DataFrame, wanted: Sequence[Sequence[str]], name: str) -> list[str]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nh2st.errors import SampleError, one_line
-from napari_nh2st.expression import columns, tenx_folder
-from napari_nh2st.expression.apart import read_apart
+from napari_nh2st.expression import columns
 from napari_nh2st.expression.counts import SAYS, TISSUE, Counts
 from napari_nh2st.expression.frame import FRAME, frame_of
+from napari_nh2st.expression.tenx_matrix import matrix_in, read_matrix
 from napari_nh2st.reading import read_frame, read_json, reason
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def visium_folder(path: Path) -> Path | None:
         None where there is not a Visium folder.
     """
     places = (path, path / "outs") if path.is_dir() else (path.parent,) if path.name == f"{MATRIX}.h5" else ()
-    return next((p for p in places if (p / "spatial").is_dir() and _matrix(p) is not None), None)
+    return next((p for p in places if (p / "spatial").is_dir() and matrix_in(p, MATRIX) is not None), None)
 
 
 def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
@@ -56,8 +56,10 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
         raise SampleError(
             f"{expression} is not a Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}) and the folder spatial"
         )
+    matrix = matrix_in(folder, MATRIX)
+    assert matrix is not None
     positions, path = _positions(folder / "spatial")
-    return read_laid(folder, read_counts(folder), positions, path)
+    return read_laid(folder, read_matrix(matrix), positions, path)
 
 
 def read_laid(folder: Path, counts: Counts, table: pd.DataFrame, path: Path) -> ad.AnnData:
@@ -106,30 +108,6 @@ def read_laid(folder: Path, counts: Counts, table: pd.DataFrame, path: Path) -> 
     data.obs[TISSUE] = position["in_tissue"].to_numpy(dtype=bool)
     data.uns[FRAME] = _frame(folder / "spatial")
     return data
-
-
-def with_matrix(folder: Path) -> bool:
-    """Tell whether a folder has a matrix of Space Ranger."""
-    return _matrix(folder) is not None
-
-
-def _matrix(folder: Path) -> Path | None:
-    return next((p for p in (folder / f"{MATRIX}.h5", folder / MATRIX) if p.exists()), None)
-
-
-def read_counts(folder: Path) -> Counts:
-    """Read the matrix of a folder that has one, as HDF5 or as text.
-
-    Raises
-    ------
-    SampleError
-        If it is damaged.
-    """
-    path = _matrix(folder)
-    assert path is not None
-    if path.is_dir():
-        return tenx_folder.read(path)
-    return Counts.received(*read_apart("10x-h5", path))
 
 
 def _positions(spatial: Path) -> tuple[pd.DataFrame, Path]:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import tenx_folder
-from napari_nh2st.expression.apart import read_apart
-from napari_nh2st.expression.counts import SAYS, Counts
+from napari_nh2st.expression.counts import SAYS
 from napari_nh2st.expression.parquet_file import can_read_parquet, read_parquet
 from napari_nh2st.expression.pool import MPP
 from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of
+from napari_nh2st.expression.tenx_matrix import matrix_in, read_matrix
 from napari_nh2st.expression.transform_files import OWN, UNPLACED, read_transform
 from napari_nh2st.reading import read_frame, read_json
 
@@ -43,7 +42,9 @@ def xenium_folder(path: Path) -> Path | None:
     """
     files = (f"{MATRIX}.h5", EXPERIMENT)
     places = (path, path / "outs") if path.is_dir() else (path.parent,) if path.name in files else ()
-    return next((p for p in places if _matrix(p) is not None and (_cells(p) or (p / EXPERIMENT).exists())), None)
+    return next(
+        (p for p in places if matrix_in(p, MATRIX) is not None and (_cells(p) or (p / EXPERIMENT).exists())), None
+    )
 
 
 def read_xenium(expression: Path, spots: Path | None) -> ad.AnnData:
@@ -73,12 +74,11 @@ def read_xenium(expression: Path, spots: Path | None) -> ad.AnnData:
     table = read_parquet(path) if path.suffix == ".parquet" else read_frame(path, error=SampleError)
     columns = named_columns(table, (("cell_id",), ("x_centroid",), ("y_centroid",)), path.name)
     size, says = _pixel_size(folder)
-    matrix = _matrix(folder)
+    matrix = matrix_in(folder, MATRIX)
     assert matrix is not None
-    counts = tenx_folder.read(matrix) if matrix.is_dir() else Counts.received(*read_apart("10x-h5", matrix))
     names = [str(name).strip() for name in table[columns[0]]]
     data = at_positions(
-        counts, names, numbers_of(table, columns[1:], path.name) / size, (matrix.name, path.name), "cells"
+        read_matrix(matrix), names, numbers_of(table, columns[1:], path.name) / size, (matrix.name, path.name), "cells"
     )
     data.var_names_make_unique()
     data.uns[SAYS] = [*data.uns[SAYS], *says]
@@ -95,10 +95,6 @@ def lacks_matrix(path: Path) -> bool:
     """Tell whether a folder of Xenium holds no matrix of the H&E."""
     folder = xenium_folder(path)
     return folder is not None and not any(folder.glob(_ALIGNMENT))
-
-
-def _matrix(folder: Path) -> Path | None:
-    return next((p for p in (folder / f"{MATRIX}.h5", folder / MATRIX) if p.exists()), None)
 
 
 def _cells(folder: Path) -> Path | None:
