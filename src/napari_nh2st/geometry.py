@@ -240,3 +240,20 @@ class TileSet:
         steps = NEIGHBOUR_STEPS.astype(np.float64) * (float(pitch) * self.scale)
         out: FloatArray = self.centres[:, None, :] + steps[None]
         return out
+
+
+def far_apart(points: FloatArray, count: int) -> list[int]:
+    """Choose points (n, m) that are far from the middle and from one another, fewer where points are equal.
+
+    The first is the one farthest from the mean; each further one is farthest from those that are chosen. The order of
+    the points changes nothing.
+    """
+    x = points - points.mean(axis=0)
+    # On a lattice many distances are equal: a slant decides, or rounding would.
+    slant = 1 + 1e-3 * np.tanh(x @ np.sqrt(np.arange(2, x.shape[1] + 2)) / (np.abs(x).sum() / len(x) + 1e-12))
+    chosen = [int((np.square(x).sum(axis=1) * slant).argmax())]
+    nearest = np.square(x - x[chosen[0]]).sum(axis=1)
+    while len(chosen) < count and nearest.max() > 0:
+        chosen.append(int((nearest * slant).argmax()))
+        nearest = np.minimum(nearest, np.square(x - x[chosen[-1]]).sum(axis=1))
+    return chosen

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF
+from napari_nh2st.geometry import SELF
 from napari_nh2st.model.heads.network import HeadNetwork
+from napari_nh2st.model.heads.nine_links import NineLinks
 from napari_nh2st.model.heads.seen import Seen, SlideSample, Tokens
 from napari_nh2st.model.heads.table import MergeOptions
 from napari_nh2st.model.heads.tissue_graph import Clusters, TissueGraph
@@ -72,17 +73,13 @@ class Hubs(NamedTuple):
 class MergeHead(HeadNetwork):
     """h = MLP([t, n]): t the place's token, n the same after the layers of the graph."""
 
-    beside: Tensor
-
     def __init__(self, arch: Architecture, channels: int) -> None:
         super().__init__(arch, channels)
         options, d = arch.options, arch.dim
         assert isinstance(options, MergeOptions)
         self.options = options
         self.token = nn.Sequential(nn.Linear(channels, d), nn.LayerNorm(d))
-        steps = torch.from_numpy(NEIGHBOUR_STEPS)
-        beside = (steps[:, None] - steps[None]).abs().amax(-1) <= 1  # (9, 9), with themselves
-        self.register_buffer("beside", beside, persistent=False)
+        self.links = NineLinks()
         self.layers = nn.ModuleList(GraphAttention(d, arch.heads, options.edge_dropout) for _ in range(options.layers))
         self.to_hidden = nn.Sequential(
             nn.Linear(2 * d, arch.hidden), nn.GELU(), nn.Dropout(arch.dropout), nn.Linear(arch.hidden, arch.hidden)
@@ -147,7 +144,7 @@ class MergeHead(HeadNetwork):
 
     def _links(self, present: Tensor, there: Tensor) -> Tensor:
         """Say who listens to whom: (B, 9, 9 + 2) bool; the place alone listens to the hubs, an absent one to itself."""
-        itself = torch.eye(9, dtype=torch.bool, device=present.device)
-        among = itself | (self.beside & present[:, None] & present[..., None])
-        to_hubs = there[:, None, None] & itself[SELF][:, None]
+        among = self.links(present)
+        the_place = torch.arange(among.shape[1], device=present.device) == SELF
+        to_hubs = there[:, None, None] & the_place[:, None]
         return torch.cat([among, to_hubs.expand(-1, -1, 2)], dim=2)

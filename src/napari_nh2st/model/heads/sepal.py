@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_nh2st.geometry import NEIGHBOUR_STEPS, SELF
+from napari_nh2st.geometry import SELF
 from napari_nh2st.model.heads.network import HeadNetwork
+from napari_nh2st.model.heads.nine_links import NineLinks
 from napari_nh2st.model.heads.seen import Seen, Tokens
 from napari_nh2st.model.heads.table import SepalOptions
 from napari_nh2st.model.hypergraph import masked_mean
@@ -45,17 +46,13 @@ class SepalHead(HeadNetwork):
     graph convolution and ELU; ``tanh`` of one further convolution weighs each node in the mean.
     """
 
-    links: Tensor
-
     def __init__(self, arch: Architecture, channels: int) -> None:
         super().__init__(arch, channels)
         options, d = arch.options, arch.dim
         assert isinstance(options, SepalOptions)
         self.token = nn.Sequential(nn.Linear(channels, d), nn.LayerNorm(d))
         self.local = nn.Linear(d, arch.hidden)
-        steps = torch.from_numpy(NEIGHBOUR_STEPS)
-        beside = (steps[:, None] - steps[None]).abs().amax(-1) <= 1
-        self.register_buffer("links", beside.float(), persistent=False)  # (9, 9), with themselves
+        self.links = NineLinks()
         sizes = [d + arch.hidden, *[d] * options.layers]
         self.layers = nn.ModuleList(GraphConv(*sizes[i : i + 2]) for i in range(options.layers))
         self.weigh = GraphConv(d, 1)
@@ -67,9 +64,7 @@ class SepalHead(HeadNetwork):
         """See `HeadNetwork.look`. `near` is the pooled subgraph."""
         nodes = self.token(seen.nine)  # (B, 9, d)
         target, local = nodes[:, SELF], self.local(nodes)
-        there = seen.present.to(nodes.dtype)
-        links = self.links * there[:, None] * there[..., None]
-        links = torch.maximum(links, torch.eye(9, device=links.device, dtype=links.dtype))
+        links = self.links(seen.present).to(nodes.dtype)
         x = torch.cat([nodes, local], dim=-1)
         for layer in self.layers:
             x = F.elu(layer(x, links))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_nh2st.geometry import FloatArray, IntArray
+from napari_nh2st.geometry import FloatArray, IntArray, far_apart
 
 _ROUNDS = 20
 
@@ -78,7 +78,7 @@ def clusters(points: npt.NDArray[Any], count: int) -> Clusters:
     x = np.asarray(points, dtype=np.float64)
     if not len(x):
         return Clusters(np.empty(0, np.int64), np.empty((0, x.shape[1])), np.empty(0, np.int64))
-    means, of = x[_apart(x - x.mean(axis=0), count)], np.full(len(x), -1)
+    means, of = x[far_apart(x, count)], np.full(len(x), -1)
     for _ in range(_ROUNDS):
         before = of
         taken, of = np.unique(cdist(x, means).argmin(axis=1), return_inverse=True)
@@ -88,15 +88,3 @@ def clusters(points: npt.NDArray[Any], count: int) -> Clusters:
     away = cdist(means, x)
     away[of != np.arange(len(means))[:, None]] = np.inf
     return Clusters(of, means, away.argmin(axis=1))
-
-
-def _apart(x: FloatArray, count: int) -> list[int]:
-    """Choose points (n, m) that are far from the middle (0) and from one another, fewer where points are equal."""
-    # On a lattice many distances are equal: a slant decides, or rounding would.
-    slant = 1 + 1e-3 * np.tanh(x @ np.sqrt(np.arange(2, x.shape[1] + 2)) / (np.abs(x).sum() / len(x) + 1e-12))
-    chosen = [int((np.square(x).sum(axis=1) * slant).argmax())]
-    nearest = np.square(x - x[chosen[0]]).sum(axis=1)
-    while len(chosen) < count and nearest.max() > 0:
-        chosen.append(int((nearest * slant).argmax()))
-        nearest = np.minimum(nearest, np.square(x - x[chosen[-1]]).sum(axis=1))
-    return chosen

@@ -16,7 +16,7 @@ from napari_nh2st.analysis.placing_meter import Reading, read_meter
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.transform import FEWEST, Landmarks, Transform
 from napari_nh2st.expression.transform_files import write_transform
-from napari_nh2st.geometry import FloatArray
+from napari_nh2st.geometry import FloatArray, far_apart
 from napari_nh2st.viewer.kit.jobs import Jobs
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.layers.marks import MarksLayer
@@ -233,7 +233,7 @@ class LandmarksPresenter:
         if measurement is None or self._workspace.state.slide_layer is None:
             return
         there = measurement.laid.place(measurement.data.obsm["spatial"])
-        slide = there[_far_apart(there)]
+        slide = there[far_apart(there, _MARKS)]
         own = measurement.laid.inverse.place(slide)
         step = _Step(own, slide, np.zeros(len(slide), dtype=bool), measurement.transform, measurement.frame)
         self._hands = _Hands(measurement, step)
@@ -381,15 +381,3 @@ class LandmarksPresenter:
         self._view.show_landmarks(self.on, hands is not None and hands.can_go_back, said)
         if not self.on:
             self._view.show_meter("")
-
-
-def _far_apart(places: FloatArray) -> list[int]:
-    """Choose outermost places: the one farthest from the middle, then each time that farthest from those chosen."""
-    away = np.linalg.norm(places - places.mean(axis=0), axis=1)
-    chosen: list[int] = []
-    nearest = np.full(len(places), np.inf)
-    while len(chosen) < min(_MARKS, len(places)):
-        best = int(np.argmax(away if not chosen else nearest))
-        chosen.append(best)
-        nearest = np.minimum(nearest, np.linalg.norm(places - places[best], axis=1))
-    return chosen
