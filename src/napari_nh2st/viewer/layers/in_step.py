@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, ref
 from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.layers.legend import show_legend
 from napari_nh2st.viewer.layers.names import name_layers
-from napari_nh2st.viewer.layers.roles import Kind, MapRole, kind_of, role_of
+from napari_nh2st.viewer.layers.roles import MapRole, role_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Watch:
-    """Listens to one viewer for as long as a layer on the lattice of a map, or one of artefacts, is in it."""
+    """Listens to one viewer for as long as a layer that says something on the canvas is in it."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
@@ -57,7 +57,8 @@ class _Watch:
 
 
 def _is_followed(layer: Layer) -> bool:
-    return isinstance(role_of(layer), MapRole) or kind_of(layer) is Kind.ARTEFACTS
+    role = role_of(layer)
+    return isinstance(role, MapRole) or (role is not None and bool(role.label or role.legend))
 
 
 _WATCHES: WeakKeyDictionary[ViewerModel, _Watch] = WeakKeyDictionary()  # napari holds what listens weakly
@@ -83,7 +84,7 @@ def keep_in_step(viewer: ViewerModel, layer: Layer) -> None:
     Parameters
     ----------
     layer : Layer
-        On the lattice of a map, or of artefacts; it may be about to be added.
+        On the lattice of a map, or one with a label or a legend; it may be about to be added.
     """
     if viewer not in _WATCHES:
         _WATCHES[viewer] = _Watch(viewer)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_nh2st.geometry import FloatArray
 from napari_nh2st.viewer.layers.frames import map_frame
-from napari_nh2st.viewer.layers.legend import show_legend
+from napari_nh2st.viewer.layers.in_step import keep_in_step
 from napari_nh2st.viewer.layers.names import name_for
 from napari_nh2st.viewer.layers.owned_layer import OwnedLayer
 from napari_nh2st.viewer.layers.roles import KEY, Kind, Role, fingerprint_of
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
     from napari.layers import Layer
 
     from napari_nh2st.model.heads.tissue_graph import TissueGraph
@@ -32,10 +30,6 @@ LEGEND = (
 
 class LinksLayer(OwnedLayer):
     """One Vectors layer with a line a link."""
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        super().__init__(viewer)
-        viewer.layers.events.removed.connect(self._tell)  # napari holds it weakly
 
     def show(self, centres: FloatArray, graph: TissueGraph, width: float, slide_layer: Layer, mpp: float) -> None:
         """Draw the links of places (n, 2), (x, y), level-0 pixels, in lines so wide."""
@@ -57,9 +51,5 @@ class LinksLayer(OwnedLayer):
             metadata={KEY: role},
             **map_frame(1.0, (0.5, 0.5), mpp, slide_layer),
         )
-        layer.events.visible.connect(partial(show_legend, self.viewer))
+        keep_in_step(self.viewer, layer)
         self._take(layer)
-        self._tell()
-
-    def _tell(self, event: object = None) -> None:
-        show_legend(self.viewer)

@@ -194,9 +194,8 @@ def role_of(layer: object) -> Role | None:
 def _is_drawn_as(kind: Kind, layer: object) -> bool:
     from napari.layers import Image, Labels, Points, Shapes, Vectors
 
-    if kind in (Kind.REGIONS, Kind.LINKS):
-        return isinstance(layer, Shapes if kind is Kind.REGIONS else Vectors)
-    drawn_as = Labels if kind in _LABELS else Points if kind in _POINTS else Image
+    others = {Kind.REGIONS: Shapes, Kind.LINKS: Vectors}
+    drawn_as = Labels if kind in _LABELS else Points if kind in _POINTS else others.get(kind, Image)
     return isinstance(layer, drawn_as)
 
 
