@@ -16,7 +16,7 @@ EVERY_TILE = "What do the surroundings change in every tile?"
 SHOW = "Show on the slide"
 SHOW_TIP = "Draw how much the surroundings raise or lower the gene in each tile. The model runs once more"
 BACK_TIP = "Hide this and show the prediction again"
-SHOW_LINKS, HIDE_LINKS = "Show its links", "Hide its links"
+SHOW_LINKS, HIDE_LINKS = "Show the model's links", "Hide the model's links"
 LINKS_TIP = "Draw which places of the slide the model links with one another, through the middles of clusters"
 TABLE_TIPS = {
     "here": "The prediction for this tile",

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from napari_nh2st.model.heads.tissue_graph import TissueGraph
 
 _STILL = 4  # pixels that a hand may move between press and release: still a click
-_LINE = 0.1  # width of a link's line, in tiles
+_LINE = 0.04  # width of a link's line, in tiles
 _SAMPLE = 10_000  # tiles that stand for the slide in the table
 
 Pictures = npt.NDArray[np.uint8]  # (9, p, p, 3)
