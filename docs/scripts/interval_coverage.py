@@ -20,7 +20,7 @@ from napari_nh2st.evaluation.coverage import coverage
 from napari_nh2st.evaluation.report import dump
 from napari_nh2st.evaluation.splits import Split, parse_protocol
 from napari_nh2st.expression import read_expression, read_sheet
-from napari_nh2st.model.intervals import LEVELS, SHARE, fit_intervals
+from napari_nh2st.model.intervals import LEVELS, SHARE, activity_of_genes, fit_intervals
 from napari_nh2st.provenance import repeat_command, versions
 from napari_nh2st.training.config import TrainingConfig, read_config
 from napari_nh2st.training.network.predict_section import predict_section
@@ -64,7 +64,7 @@ def measure(split: Split, config: TrainingConfig, seed: int) -> list[dict[str, A
     found = []
     for section in test.sections:
         values = predict_section(net, section, card)
-        activity = ((values - np.asarray(card.gene_means)) / spread).mean(axis=1)
+        activity = activity_of_genes(values, card)
         truth, values = section.labels[:, rows], values[:, rows]
         for kind, share in KINDS.items():
             intervals = fit_intervals(card, measured, predicted, spots.what, share=share)

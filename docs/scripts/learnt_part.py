@@ -10,6 +10,7 @@ depth of the kernel head alone, of both with the share that training chooses, an
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,18 +74,23 @@ class Split:
         share = choose_share(self.train, lambda: self.set_up(self.card)).share
         setup = self.set_up(with_share(self.card, share))
         train_aside(setup, lambda: False)
-        assert setup.kernel is not None
-        out: dict[str, list[tuple[float, float]]] = {}
-        decoder = [t.detach().clone() for t in (setup.net.decoder.weight, setup.net.decoder.bias)]
-        for name, learnt in (("kernel head", 0.0), ("share chosen", share), ("in full", 1.0)):
-            with torch.no_grad():
-                setup.net.decoder.weight.copy_(decoder[0])
-                setup.net.decoder.bias.copy_(decoder[1])
-            join_parts(setup.net, replace(setup.kernel, learnt=learnt))
-            assert self.embedded is not None
-            seen = zip(self.scored, self.embedded[len(self.train) :], strict=True)
-            out[name] = [score(setup.net.eval(), section, embedded) for section, embedded in seen]
-        return share, out
+        assert self.embedded is not None
+        seen = list(zip(self.scored, self.embedded[len(self.train) :], strict=True))
+        named = {"kernel head": 0.0, "share chosen": share, "in full": 1.0}
+        nets = with_shares(setup, named.values())
+        return share, {name: [score(net, *each) for each in seen] for name, net in zip(named, nets, strict=True)}
+
+
+def with_shares(setup: TrainingSetup, shares: Iterable[float]) -> Iterator[NH2ST]:
+    """Give the trained network with one share of the learnt head's answer after another."""
+    assert setup.kernel is not None
+    decoder = [t.detach().clone() for t in (setup.net.decoder.weight, setup.net.decoder.bias)]
+    for learnt in shares:
+        with torch.no_grad():
+            setup.net.decoder.weight.copy_(decoder[0])
+            setup.net.decoder.bias.copy_(decoder[1])
+        join_parts(setup.net, replace(setup.kernel, learnt=learnt))
+        yield setup.net.eval()
 
 
 def score(net: NH2ST, section: Section, embedded: EmbeddedSection) -> tuple[float, float]:

@@ -10,12 +10,11 @@ the same draws of blocks of spots. See `learnt_part.py`.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from learnt_part import Split
+from learnt_part import Split, with_shares
 
 from napari_nh2st import metrics
 from napari_nh2st.expression import read_sheet
@@ -23,7 +22,6 @@ from napari_nh2st.geometry import SELF
 from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.heads.table import HEADS
 from napari_nh2st.training.config import TrainingConfig, with_head
-from napari_nh2st.training.network.kernel import join_parts
 from napari_nh2st.training.objectives.table import checked
 from napari_nh2st.training.run.aside import train_aside
 from napari_nh2st.training.run.learnt_share import with_share
@@ -41,18 +39,13 @@ def predictions(split: Split, share: float) -> list[np.ndarray]:
     """Train, and predict the first scored section with a share of the learnt part, and with all of it: (n, G) each."""
     setup = split.set_up(with_share(split.card, share))
     train_aside(setup, lambda: False)
-    assert setup.kernel is not None
     assert split.embedded is not None
-    decoder = [t.detach().clone() for t in (setup.net.decoder.weight, setup.net.decoder.bias)]
     section, seen = split.scored[0], split.embedded[len(split.train)]
+    at = Seen(seen.plain, torch.from_numpy(section.present), seen.sample, None, seen.centres)
     out = []
-    for learnt in (share, 1.0):
+    for net in with_shares(setup, (share, 1.0)):
         with torch.inference_mode():
-            setup.net.decoder.weight.copy_(decoder[0])
-            setup.net.decoder.bias.copy_(decoder[1])
-            join_parts(setup.net, replace(setup.kernel, learnt=learnt))
-            at = Seen(seen.plain, torch.from_numpy(section.present), seen.sample, None, seen.centres)
-            out.append(setup.net.eval().decoder(setup.net.hidden_vectors(at)).numpy())
+            out.append(net.decoder(net.hidden_vectors(at)).numpy())
     return out
 
 

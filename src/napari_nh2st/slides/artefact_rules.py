@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_nh2st.slides.find_tissue import without_specks
 from napari_nh2st.slides.tissue import Mask
 
 Floats = npt.NDArray[np.float32]
@@ -191,10 +192,7 @@ def _grown(mask: Mask, pixels: int, into: Mask | None = None) -> Mask:
 
 
 def _large(mask: Mask, smallest: int) -> Mask:
-    pieces, count = ndimage.label(mask)
-    kept = np.bincount(pieces.ravel(), minlength=count + 1) >= smallest
-    kept[0] = False
-    return np.asarray(kept[pieces], dtype=bool)
+    return without_specks(mask, smallest - 1)
 
 
 RULES: dict[str, Callable[[View], Mask]] = {"pen": pen, "fold": fold, "bubble": bubble, "blur": blur}

@@ -113,7 +113,7 @@ def _tissue_and_ink(pixels: Rgb, coarse: float) -> tuple[Mask, Mask]:
         return _bright_in(pixels, coarse), np.zeros(pixels.shape[:2], bool)
     stain = _Stain(pixels)
     stained = stain.stained()
-    ink = _without_specks(stain.ink, SPECK / coarse**2)
+    ink = without_specks(stain.ink, SPECK / coarse**2)
     if ink.sum() * 2 > stained.sum():  # most of it: the stain itself is blue or green
         return _tidied(stained, coarse), np.zeros_like(ink)
     clear = ~ndimage.binary_dilation(ink, iterations=3)
@@ -237,10 +237,10 @@ def _tidied(mask: Mask, coarse: float) -> Mask:
         mask = mask | (closed & ~_open_gaps(closed & ~mask, coarse))
     mask = mask | _holes(mask, HOLE / coarse**2)
     speck = min(SPECK / coarse**2, SPECK_SHARE * mask.size)
-    return _without_specks(mask, speck)
+    return without_specks(mask, speck)
 
 
-def _without_specks(mask: Mask, largest: float) -> Mask:
+def without_specks(mask: Mask, largest: float) -> Mask:
     """Drop pieces of no more than so many pixels, which touch each other by their sides."""
     pieces, count = ndimage.label(mask)
     kept = np.bincount(pieces.ravel(), minlength=count + 1) > round(largest)
