@@ -56,6 +56,20 @@ def no_dialog_waits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
+def qtbot(qtbot: Any) -> Any:
+    """Click as a person does, who waits until a widget in sight has its size: one that was just unfolded has none."""
+    click = qtbot.mouseClick
+
+    def click_what_is_laid_out(widget: Any, *given: Any, **options: Any) -> None:
+        if widget.isVisible():
+            qtbot.waitUntil(lambda: not widget.rect().isEmpty())
+        click(widget, *given, **options)
+
+    qtbot.mouseClick = click_what_is_laid_out
+    return qtbot
+
+
+@pytest.fixture
 def canvas(make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canvas]:
     """Return a window with the dock, on whose canvas files are dropped."""
     from napari.utils.notifications import notification_manager
