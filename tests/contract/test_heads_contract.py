@@ -114,6 +114,19 @@ def test_what_is_not_needed_changes_nothing_and_what_is_does(name):
     assert not close(net.hidden_vectors(dataclasses.replace(seen, nine=own)), expected)
 
 
+@pytest.mark.parametrize("name", [name for name, row in HEADS.items() if row.dense])
+@torch.inference_mode()
+def test_a_head_that_is_told_to_leave_the_neighbours_out_does(name):
+    net = net_of(name, neighbours=False)
+    seen = seen_by(net)
+    others = seen.nine + torch.randn(seen.nine.shape)
+    others[:, SELF] = seen.nine[:, SELF]
+    other = dataclasses.replace(seen, nine=others)
+    for look in (net.hidden_vectors, lambda seen: net.look(seen)[0]):  # prediction, training
+        assert close(look(other), net.hidden_vectors(seen))
+    assert "nine" not in net.needs
+
+
 @EVERY_HEAD
 @torch.inference_mode()
 def test_what_is_absent_changes_nothing(name):

@@ -90,11 +90,12 @@ class MergeHead(HeadNetwork):
         nodes = self.token(seen.nine)  # (B, 9, d)
         target = nodes[:, SELF]
         hubs, there = self._hubs_of(seen)  # (layers + 1, B, 2, d), (B,)
-        links = self._links(seen.present, there)
+        present = self.around(seen)
+        links = self._links(present, there)
         for layer, listened in zip(self.layers, hubs, strict=False):
             nodes = layer(nodes, links, listened)
         hidden = self.to_hidden(torch.cat([target, nodes[:, SELF]], dim=-1))
-        return hidden, Tokens(target, masked_mean(nodes, seen.present), {"slide": hubs[-1].mean(1)})
+        return hidden, Tokens(target, masked_mean(nodes, present), {"slide": hubs[-1].mean(1)})
 
     def digest(self, sample: SlideSample) -> list[tuple[Hubs, Hubs]]:
         """See `HeadNetwork.digest`: the hubs of both kinds of each slide, layer by layer."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
+from napari_nh2st.geometry import SELF
 from napari_nh2st.model.heads.seen import Seen, SlideSample, Tokens
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ class HeadNetwork(nn.Module, ABC):
     def hidden(self, seen: Seen) -> Tensor:
         """Hidden vectors (B, hidden) alone: what prediction needs. Override it where tokens cost more."""
         return self.look(seen)[0]
+
+    def around(self, seen: Seen) -> Tensor:
+        """Return those of the nine that may be looked at, (B, 9) bool: the place alone where `neighbours` is off."""
+        if self.arch.neighbours:
+            return seen.present
+        alone = torch.zeros_like(seen.present)
+        alone[:, SELF] = True
+        return alone
 
     def digest(self, sample: SlideSample) -> object:
         """Do once a slide what does not depend on the place; `Seen.digest` has it then. For heads with a sample.

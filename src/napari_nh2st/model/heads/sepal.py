@@ -69,7 +69,10 @@ class SepalHead(HeadNetwork):
         for layer in self.layers:
             x = F.elu(layer(x, links))
         near = masked_mean(x * torch.tanh(self.weigh(x, links)), seen.present)
-        return local[:, SELF] + self.refine(self.drop(near)), Tokens(target, near)
+        hidden = local[:, SELF]
+        if self.arch.neighbours:  # without them there is nothing to correct by
+            hidden = hidden + self.refine(self.drop(near))
+        return hidden, Tokens(target, near)
 
     def hidden(self, seen: Seen) -> Tensor:
         """See `HeadNetwork.hidden`: without neighbours there is no correction."""

@@ -115,10 +115,11 @@ class TriplexHead(HeadNetwork):
         """See `HeadNetwork.look`."""
         nodes = self.token(seen.nine)  # (B, 9, d)
         target = nodes[:, SELF]
-        near = self._near(nodes, seen.present)
+        present = self.around(seen)
+        near = self._near(nodes, present)
         slide = self._ask_slide(target, seen)
-        fused = self.norm(self.to_target(target[:, None], slide) + self.to_near(near, slide, seen.present))
-        return self.to_hidden(fused), Tokens(target, masked_mean(near, seen.present), {"slide": slide})
+        fused = self.norm(self.to_target(target[:, None], slide) + self.to_near(near, slide, present))
+        return self.to_hidden(fused), Tokens(target, masked_mean(near, present), {"slide": slide})
 
     def _near(self, nodes: Tensor, present: Tensor) -> Tensor:
         """Tokens of the nine places after attention among them, which their distance on the lattice biases."""
