@@ -16,6 +16,7 @@ from napari_nh2st.engine.session import Session
 from napari_nh2st.errors import Cancelled, Nh2stError, SlideError
 from napari_nh2st.geometry import SELF, Box, TileSet
 from napari_nh2st.model.encoder import ResNet18
+from napari_nh2st.model.folder import load_model
 from napari_nh2st.model.heads.seen import Seen
 from napari_nh2st.model.nh2st import normalise
 from napari_nh2st.slides import TissueMask, open_slide
@@ -99,6 +100,19 @@ def test_bands_are_exact(context, monkeypatch):
     monkeypatch.setattr("napari_nh2st.engine.model_runner.BUFFER", 1)
     monkeypatch.setattr("napari_nh2st.model.stain._AT_ONCE", (1, 3))
     assert np.allclose(runner.encode_window(pixels, lambda: False), at_once, atol=1e-4 * np.abs(at_once).max())
+
+
+def test_a_graphics_card_joins_what_a_processor_joins():
+    net = load_model("her2st").net  # it has a kernel head
+    runner = ModelRunner(net, torch.device("cpu"), "fp32")
+    side = runner.window_side(4)
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    expected = runner.encode_window(pixels, lambda: False)
+    channels = net.encoder.channels
+    assert expected.shape[2] > channels  # otherwise there is nothing to join
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    joined = runner._with_stain(torch.from_numpy(expected[..., :channels]), image)
+    assert np.allclose(joined.numpy(), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_answers_come_from_the_focus_outwards(slide, model):
@@ -254,6 +268,7 @@ def test_holes_in_the_tissue_cost_nothing(slide, context):
     [
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
         MemoryError(),
     ],
 )

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -130,6 +131,8 @@ def _compiler_needs(device: torch.device) -> str:
     """Name what `torch.compile` needs and is not there; empty where all of it is."""
     if device.type == "cuda" and find_spec("triton") is None:
         return "triton"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return "Python's headers (python3-dev)"
     compilers = [os.environ.get("CC") or "cc", "gcc", "clang", "cl"]
     return "" if any(shutil.which(name) for name in compilers) else "a C compiler"
 

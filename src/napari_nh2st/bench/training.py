@@ -129,7 +129,7 @@ def naive(setup: TrainingSetup, device: torch.device, steps: int) -> Contender:
         known = torch.from_numpy(section.measured.known(spots, section.held_out)).to(device)
         present = torch.from_numpy(section.present[spots]).to(device)
         expression = torch.from_numpy(section.measured.labels(spots, values)).to(device)
-        number = torch.from_numpy(spots)
+        number = torch.from_numpy(spots).to(device)
         targets = Targets(nine, present, known, expression, number, torch.zeros_like(number))
         return module.loss(targets)[0]
 

@@ -229,7 +229,7 @@ class DenseEmbeddings(Embeddings):
 
     def encode(self, window: Window, pixels: U8, cancelled: Callable[[], bool]) -> None:
         """See `Embeddings.encode`."""
-        values = turned_back(self.runner.encode_window(pixels, cancelled).astype(np.float16), self.view)
+        values = turned_back(self.runner.encode_window(pixels, cancelled).astype(np.float16, copy=False), self.view)
         for index in window.blocks(self.block):
             part = window.within(index, self.block)
             self._keep(index, part, values[part.seen_from(window.top, window.left)])

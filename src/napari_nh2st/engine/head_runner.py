@@ -121,7 +121,7 @@ class HeadRunner:
     def _plainly(
         self, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor, slide: SeenSlide | None, centres: Tensor | None
     ) -> Tensor:
-        """Look with the network itself, in batches."""
+        """Look with the network itself, in batches on a processor."""
         hidden = torch.empty((len(own), self.width), device=cells.device)
         if not self.net.dense:
             nine, present = own[:, None], torch.ones_like(own[:, None], dtype=torch.bool)
@@ -132,7 +132,10 @@ class HeadRunner:
             seen = Seen(cells[nine[part].long()], present[part], sample, None, at, digest)
             hidden[part] = self.net.hidden_vectors(seen).float()
 
-        _in_threads(look, batches(len(own), PLACES_AT_ONCE))
+        if cells.device.type == "cpu":
+            _in_threads(look, batches(len(own), PLACES_AT_ONCE))
+        else:
+            look(slice(0, len(own)))
         return hidden
 
     def _in_batches(self, head: FoldedHead, cells: Tensor, own: Tensor, nine: Tensor, present: Tensor) -> Tensor:

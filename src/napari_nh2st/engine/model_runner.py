@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
+F16 = npt.NDArray[np.float16]
 
 # Bytes of the largest layer that is computed at once on a processor: glibc gives larger buffers back to the system
 # after each use, and the system fills them with zeros for the next one, which costs as much as a convolution.
@@ -115,7 +116,7 @@ class ModelRunner:
         """Pixels down or across a window of so many entries: the cells that they pool, and a halo round these."""
         return (entries + 6 - 1) * self.stride + 1 + 2 * self.halo
 
-    def encode_window(self, pixels: U8, cancelled: Callable[[], bool]) -> F32:
+    def encode_window(self, pixels: U8, cancelled: Callable[[], bool]) -> F32 | F16:
         """Encode a window of tissue with its halo: one embedding a cell, the 7 x 7 cells round it pooled.
 
         Parameters
@@ -126,27 +127,35 @@ class ModelRunner:
 
         Returns
         -------
-        (rows, columns, d) float32
+        (rows, columns, d) float32, or the float16 that is kept of it
+            The latter from a graphics card, which joins and rounds it before half as many bytes come back.
         """
         with self._computing():
             # A byte a channel goes to the device; height, width, channel is the order of channels-last already.
             image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
-            out = self._numpy(F.avg_pool2d(self._maps(image, cancelled).float(), 7, stride=1)[0].permute(1, 2, 0))
+            learnt = F.avg_pool2d(self._maps(image, cancelled).float(), 7, stride=1)[0].permute(1, 2, 0)
+            if self.device.type != "cpu":
+                kept: F16 = self._with_stain(learnt, image).half().cpu().numpy()
+                return kept
             if self.net.kernel_head is None:
-                return out
-            return np.concatenate([out, self._stain(pixels, image)], axis=2)
+                return self._numpy(learnt)
+            return np.concatenate([self._numpy(learnt), self._stain_inside(pixels)], axis=2)
 
-    def _stain(self, pixels: U8, image: Tensor) -> F32:
-        """Stain statistics (rows, columns, s) of a window; on a processor by the faster way."""
-        halo, stride = self.halo, self.stride
-        if self.device.type == "cpu":
-            rim = halo - stride // 2 - STAIN_MARGIN
-            height, width = (n - 2 * halo - 1 + stride + 2 * STAIN_MARGIN for n in pixels.shape[:2])
-            return stain_inside(pixels[rim : rim + height, rim : rim + width], stride)
-        rim = halo - stride  # a cell more than is described: its own border is not exact
-        height, width = (n - 2 * halo - 1 + 3 * stride for n in pixels.shape[:2])
-        maps = stain_maps(image[..., rim : rim + height, rim : rim + width], stride)
-        return self._numpy(maps[0, :, 1:-1, 1:-1].permute(1, 2, 0))
+    def _stain_inside(self, pixels: U8) -> F32:
+        """Stain statistics (rows, columns, s) of a window, by the way that is faster on a processor."""
+        stride = self.stride
+        rim = self.halo - stride // 2 - STAIN_MARGIN
+        height, width = (n - 2 * self.halo - 1 + stride + 2 * STAIN_MARGIN for n in pixels.shape[:2])
+        return stain_inside(pixels[rim : rim + height, rim : rim + width], stride)
+
+    def _with_stain(self, learnt: Tensor, image: Tensor) -> Tensor:
+        """Join embeddings (rows, columns, c) and the stain statistics of their window (1, 3, H, W), on its device."""
+        if self.net.kernel_head is None:
+            return learnt
+        rim = self.halo - self.stride  # a cell more than is described: its own border is not exact
+        height, width = (n - 2 * self.halo - 1 + 3 * self.stride for n in image.shape[2:])
+        maps = stain_maps(image[..., rim : rim + height, rim : rim + width], self.stride)
+        return torch.cat([learnt, maps[0, :, 1:-1, 1:-1].permute(1, 2, 0)], dim=2)
 
     def _maps(self, image: Tensor, cancelled: Callable[[], bool]) -> Tensor:
         """Feature maps of (1, 3, H, W) bytes. On a processor the widest layers run in bands that fit a buffer.

@@ -15,13 +15,17 @@ F32 = npt.NDArray[np.float32]
 
 NO_MEMORY = "there is not enough memory for even a small piece of this slide: close other programs, or use the cpu"
 
+_SAID = ("out of memory", "allocate memory", "status_alloc_failed", "unable to find an engine")
+"""Words of errors without a class of their own. The last are torch's where no algorithm of cuDNN finds memory to work
+in (issue 108645 of pytorch/pytorch)."""
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that a device, or this machine, has no memory left for a tensor."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "allocate memory" in words)
+    return isinstance(error, RuntimeError) and any(said in words for said in _SAID)
 
 
 def free_memory_of(device: torch.device) -> None:

@@ -75,6 +75,8 @@ class NH2STModule(L.LightningModule):
         step alone, so that a resumed run goes on as if it had never been stopped.
     """
 
+    weights: Tensor
+
     def __init__(self, setup: TrainingSetup, steps: int, training: int = 0) -> None:
         super().__init__()
         self.net, self.config, self.steps = setup.net, setup.config, steps
@@ -82,7 +84,8 @@ class NH2STModule(L.LightningModule):
         mixes = setup.embedded is not None and setup.card.target.loss == "squared-error"
         self.mixup = setup.config.mixup if mixes else 0.0
         each = [torch.from_numpy(spot_weights(s, setup.config.weigh_spots)).float() for s in setup.sections]
-        self.weights = nn.utils.rnn.pad_sequence(each, batch_first=True)  # (sections, spots)
+        weights = nn.utils.rnn.pad_sequence(each, batch_first=True)  # (sections, spots)
+        self.register_buffer("weights", weights, persistent=False)
         self.scale, self.kernel = setup.scale, setup.kernel
         self.fit = LOSSES[setup.card.target.loss](setup.card, setup.scale, setup.sections)
         self.names, self.seed = [s.name for s in setup.sections], (setup.seed, training)
@@ -124,8 +127,7 @@ class NH2STModule(L.LightningModule):
 
     def _weights(self, targets: Targets) -> Tensor:
         """Return the weight of each target's error, (m,)."""
-        weights = self.weights.to(targets.spots.device)
-        return weights[targets.sections, targets.spots]
+        return self.weights[targets.sections, targets.spots]
 
     def _seed_step(self, batch_idx: int) -> None:
         seed = _mixed(*self.seed, batch_idx, self.global_step, self.global_rank)

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from napari_nh2st.engine.device import choose_device
+from napari_nh2st.engine.out_of_memory import out_of_memory
 from napari_nh2st.engine.precision import choose_precision
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.training.data.data_module import SectionDataModule
@@ -115,7 +116,7 @@ class TrainingPass:
             try:
                 return self._fit(module)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
             self._halve_parts()
             module.cpu().load_state_dict(begin)
@@ -186,8 +187,3 @@ def _threads(most: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    words = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or ("memory" in words and "alloc" in words)
