@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,8 +169,8 @@ def _drawn(file: Path, listed: list[ListedSlide], *, alone: bool) -> DrawnRegion
 
 def _check_distinct(paths: list[Path]) -> None:
     """Refuse two slides of one name: results are named after the slide's file, and would meet in one folder."""
-    stems = [slide_stem(path) for path in paths]
-    twice = sorted({s for s in stems if stems.count(s) > 1})
+    stems = Counter(map(slide_stem, paths))
+    twice = sorted(stem for stem, count in stems.items() if count > 1)
     if twice:
         raise Nh2stError(f"several slides are named {', '.join(twice)}: predict them into folders of their own")
 

@@ -124,18 +124,21 @@ class Crew(Generic[Item]):
             Takes what has ended, with its answer.
         watch : Watch
         standing : callable
-            Returns how the work stands.
+            Returns how the work stands; asked a few times a second, since it looks at every item.
 
         Raises
         ------
         Nh2stError
             If the scheduler is gone, or nobody wants the rest.
         """
+        shown = -_LOOK
         try:
             while unfinished():
                 self.look(watch.cancelled)
                 submit()
-                watch.show(standing())
+                if (now := time.monotonic()) - shown >= _LOOK:
+                    shown = now
+                    watch.show(standing())
                 for item, answer in self.answers():
                     note(item, answer)
         finally:

@@ -78,12 +78,11 @@ def _inside(folder: Path) -> list[Path]:
     from napari_nh2st.slides.companions import dicom_series
 
     entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    alone = [files[0] for files in dicom_series(folder).values()]
-    return [
-        p
-        for p in entries
-        if _is_slide(p) or p in alone or (p.is_dir() and (p.suffix == ".zarr" or next(p.glob(DICOM), None)))
-    ]
+    slides = {p for p in entries if _is_slide(p)}
+    others = [p for p in entries if p not in slides]
+    slides |= {files[0] for files in dicom_series(others).values()}
+    slides |= {p for p in others if p.is_dir() and (p.suffix == ".zarr" or next(p.glob(DICOM), None))}
+    return [p for p in entries if p in slides]
 
 
 def _is_slide(path: Path) -> bool:

@@ -68,7 +68,7 @@ def companions(path: Path, vendor: str) -> list[Path]:
     if vendor == "mirax":
         return sorted(file for file in path.with_suffix("").iterdir() if file.is_file())
     if vendor == "dicom":
-        return [file for file in dicom_series(path.parent).get(_series(path), []) if file != path]
+        return [file for file in dicom_series(path.parent.iterdir()).get(_series(path), []) if file != path]
     if vendor == "hamamatsu":
         values = (
             line.partition("=")[2].strip()
@@ -78,10 +78,10 @@ def companions(path: Path, vendor: str) -> list[Path]:
     return []
 
 
-def dicom_series(folder: Path) -> dict[str, list[Path]]:
-    """Sort the DICOM files in a folder, by name, into series: those of one slide have the same."""
+def dicom_series(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Sort those files that are DICOM, by name, into series: those of one slide have the same."""
     out: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir()):
+    for file in sorted(files):
         if file.is_file() and (series := _series(file)):
             out.setdefault(series, []).append(file)
     return out
@@ -103,7 +103,7 @@ def main_file(path: Path) -> Path:
             return path / mark
     if remote:
         raise SlideError(f"{address_of(path)} is no OME-Zarr image: none of {', '.join(ZARR_MARKS)} is there")
-    slides = list(dicom_series(path).values())
+    slides = list(dicom_series(path.iterdir()).values())
     if len(slides) > 1:
         names = ", ".join(files[0].name for files in slides[:SAID])
         more = ", ..." if len(slides) > SAID else ""
@@ -116,11 +116,14 @@ def _series(path: Path) -> str:
     mark, at = DICOM_MARK
     try:
         with path.open("rb") as file:
-            head = file.read(DICOM_HEAD)
+            head = file.read(at + len(mark))
+            if not head.endswith(mark):
+                return ""
+            head += file.read(DICOM_HEAD - len(head))
     except OSError:
         return ""
     said = head.find(SERIES)
-    if not head.startswith(mark, at) or said < 0:
+    if said < 0:
         return ""
     start = said + len(SERIES) + 2
     size = int.from_bytes(head[start - 2 : start], "little")
