@@ -51,7 +51,8 @@ class Split:
         self.train = load_sections(train, counts, self.card, examine_sections(train, counts))
         others = [read_expression(s) for s in scored]
         self.scored = load_sections(scored, others, self.card, examine_sections(scored, others))
-        self.file = keep / f"{''.join(s.sample for s in train)}-{seed}.safetensors"
+        named = "-".join("".join(s.sample for s in part) for part in (train, scored))
+        self.file = keep / f"{named}-{seed}.safetensors"
         self.embedded: list[EmbeddedSection] | None = load_embedded(self.file, "learnt_part")
         kept = self.embedded is not None
         self.encoder = None if kept else pretrain_on_sections(self.train, self.card.architecture, config, seed)

@@ -1,6 +1,7 @@
 """Other heads and objectives beside the default, on an inner split: the table "Other heads" of results.md.
 
     python docs/scripts/other_heads.py her2st/samples.csv --keep /tmp/embedded context sepal merge gene-dml
+    python docs/scripts/other_heads.py her2st/samples.csv --keep /tmp/embedded --split B4:C3 context triplex
 
 Encoder, embeddings and kernel head are the same for all; the learnt part is added with the share that training chooses
 for the default, or in full. Mean PCC on ln labels / PCC given depth, and the difference from the first row, paired on
@@ -24,7 +25,7 @@ from napari_nh2st.model.heads.table import HEADS
 from napari_nh2st.training.config import TrainingConfig, with_head
 from napari_nh2st.training.objectives.table import checked
 from napari_nh2st.training.run.aside import train_aside
-from napari_nh2st.training.run.learnt_share import with_share
+from napari_nh2st.training.run.learnt_share import choose_share, with_share
 
 
 def settings(row: str) -> TrainingConfig:
@@ -33,6 +34,11 @@ def settings(row: str) -> TrainingConfig:
     if row in HEADS:
         return config.model_copy(update={"architecture": with_head(config.architecture, row), "objectives": None})
     return config.model_copy(update={"objectives": checked({row: None})})
+
+
+def share_of(split: Split) -> float:
+    """Return the share of the learnt part that training chooses."""
+    return choose_share(split.train, lambda: split.set_up(split.card)).share
 
 
 def predictions(split: Split, share: float) -> list[np.ndarray]:
@@ -56,12 +62,13 @@ def main() -> None:
     parser.add_argument("rows", nargs="+", help="heads and objectives; the first is what others are compared with")
     parser.add_argument("--keep", type=Path, required=True, help="folder for what is embedded")
     parser.add_argument("--split", default="C2,C4:C3")
-    parser.add_argument("--share", type=float, default=0.27, help="of the learnt part")
+    parser.add_argument("--share", type=float, help="of the learnt part; when not given, training chooses it")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     train, scored = (names.split(",") for names in asked.split.split(":"))
     samples = {s.sample: s for s in read_sheet(asked.sheet)}
     first: list[np.ndarray] = []
+    share: float | None = asked.share
     print("| row | share | less the first | in full | less the first |\n|---|---|---|---|---|")
     for row in asked.rows:
         config = settings(row)
@@ -70,7 +77,8 @@ def main() -> None:
         split = Split([samples[n] for n in train], [samples[n] for n in scored[:1]], config, asked.seed, keep)
         section, cells, drawn = split.scored[0], [row], []
         blocks = metrics.spatial_blocks(section.centres[:, SELF], side=3.0 * split.card.pitch)
-        for i, predicted in enumerate(predictions(split, asked.share)):
+        share = share_of(split) if share is None else share
+        for i, predicted in enumerate(predictions(split, share)):
             given = metrics.partial_pcc(section.labels, predicted, np.log(section.depth)).mean
             drawn.append(metrics.bootstrap(section.labels, predicted, blocks).pcc.mean(axis=1))
             cells.append(f"{metrics.pcc(section.labels, predicted).mean:.3f} / {given:.3f}")
@@ -79,6 +87,7 @@ def main() -> None:
             cells.append(f"{middle:+.3f} ({low:.3f} to {high:.3f})" if first else "")
         first = first or drawn
         print(f"| {' | '.join(cells)} |", flush=True)
+    print(f"share: {share:.2f}")
 
 
 if __name__ == "__main__":
