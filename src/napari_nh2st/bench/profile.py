@@ -181,7 +181,7 @@ def watched(session: Session, run: Run) -> Iterator[None]:
     embeddings, runner, encoder = session.embeddings, session.runner, session._encoder
     parts: list[tuple[Any, str, str]] = [
         (runner, "_maps", "encoder"),
-        (runner, "_stain", "stain statistics"),
+        (runner, "_stain_inside" if runner.device.type == "cpu" else "_with_stain", "stain statistics"),
         (embeddings, "encode", "pooling and copying"),
         (encoder, "embeddings_of", "pooling and copying"),
         (runner, "hidden_vectors", "looking"),
