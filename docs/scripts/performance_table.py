@@ -1,7 +1,8 @@
 """Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``); ``--check`` looks.
 
 The newest ``docs/reports/bench-*.json`` by name is taken, for the GPU the newest ``gpu-*.json`` of one, for the profile
-the ``profile-*.json`` of the newest day, and beside LazySlide the newest ``peers-*.json``. A table stands between
+the ``profile-*.json`` of the newest day, and beside LazySlide the newest ``peers-*.json``, and ``large-peers-*.json`` of a
+larger slide. A table stands between
 ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
 """
 
@@ -270,9 +271,9 @@ def newest_profiles(folder):
     return [{**json.loads(f.read_text("utf-8")), "day": day} for f in files if f.name[8:18] == day]
 
 
-def newest_peers(folder):
+def newest_peers(folder, kind="peers"):
     """Read the newest comparison with LazySlide; None where there is none."""
-    files = sorted(folder.glob("peers-*.json"))
+    files = sorted(folder.glob(f"{kind}-*.json"))
     return json.loads(files[-1].read_text("utf-8")) if files else None
 
 
@@ -280,7 +281,7 @@ def tables(folder):
     """Every table by name, from the newest report."""
     report = newest(folder)
     made = {name: NONE if report is None else make(report) for name, make in TABLES.items()}
-    made["peers"] = peers(newest_peers(folder))
+    made |= {kind: peers(newest_peers(folder, kind)) for kind in ("peers", "large-peers")}
     return {**made, "gpu": gpu(newest_gpu(folder)), "profile": profile(newest_profiles(folder))}
 
 

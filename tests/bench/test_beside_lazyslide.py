@@ -167,6 +167,11 @@ def test_the_slide_is_one_of_a_scanner(tmp_path):
     with open_slide(write_svs(tmp_path / "a.png", 0.693, tmp_path / "a.svs", 2)) as slide:
         assert (slide.shape, slide.mpp, slide.mpp_source) == ((300, 520), 0.693, "aperio")
         assert len(slide.levels) == 2
+    with open_slide(write_svs(tmp_path / "a.png", 0.693, tmp_path / "b.svs", 1, copies=2)) as slide:
+        assert slide.shape == (600, 1040)
+        pink = slide.read(0, 0, 1040, 600, 1.0)[..., 1] < 140
+        np.testing.assert_array_equal(pink, pink[::-1, ::-1])  # mirrored down and across
+        assert pink.sum() == pytest.approx(4 * 100 * 200, rel=0.02)
 
 
 class Pip:

@@ -30,5 +30,5 @@ def test_every_table_of_the_page_is_written_from_the_reports(monkeypatch):
     table = importlib.import_module("performance_table")
     page = (root / "performance.md").read_text("utf-8")
     made = table.tables(root / "reports")
-    assert set(re.findall(r"<!-- begin table: (\w+) -->", page)) == set(made)
+    assert set(re.findall(r"<!-- begin table: ([\w-]+) -->", page)) == set(made)
     assert importlib.import_module("page_tables").with_tables(page, made) == page

@@ -245,6 +245,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--samples", type=Path, required=True, metavar="SHEET", help="a sample sheet")
     made.add_argument("--section", default="C2", help="the section of it that is measured on (C2)")
     made.add_argument("--levels", type=int, default=3, help="of its slide; 1: no overviews")
+    made.add_argument("--copies", type=int, default=1, help="of the section, down and across: a larger slide (1)")
     made.add_argument("--model", default="her2st")
     made.add_argument("--rounds", type=int, default=3, help="in all; 0: only find LazySlide's best settings")
     made.add_argument("--venv", type=Path, metavar="FOLDER", help="LazySlide's environment, made where it is missing")
@@ -256,8 +257,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the report; 2 with one line if LazySlide cannot be installed, or an argument is wrong."""
     parse = parser()
     chosen = parse.parse_args(argv)
-    if not 1 <= chosen.levels <= 4 or chosen.rounds < 0:
-        parse.error("--levels is 1 to 4, and --rounds 0 or more")
+    if not 1 <= chosen.levels <= 4 or chosen.rounds < 0 or chosen.copies < 1:
+        parse.error("--levels is 1 to 4, --copies 1 or more, and --rounds 0 or more")
     try:
         _measure(chosen, lambda line: print(line, file=sys.stderr, flush=True))
     except Nh2stError as error:
@@ -275,6 +276,8 @@ def _measure(chosen: argparse.Namespace, say: Say) -> None:
         raise Nh2stError(f"{chosen.samples} has no section {chosen.section}: choose from {', '.join(samples)}")
     sample = samples[chosen.section]
     slide = f"section {chosen.section} as SVS, {chosen.levels} levels"
+    if chosen.copies > 1:
+        slide += f", {chosen.copies} x {chosen.copies} times"
     report = read_report(chosen.out, {"slide": slide, "model": chosen.model, "machine": machine()})
     peer = set_up(chosen.venv, say)
 
@@ -284,7 +287,9 @@ def _measure(chosen: argparse.Namespace, say: Say) -> None:
 
     with tempfile.TemporaryDirectory(prefix="nh2st-peers-") as name:
         folder = Path(name)
-        path = write_svs(sample.slide, sample.mpp or 1.0, folder / f"{chosen.section}.svs", chosen.levels)
+        path = write_svs(
+            sample.slide, sample.mpp or 1.0, folder / f"{chosen.section}.svs", chosen.levels, chosen.copies
+        )
         own, theirs = with_theirs(chosen.model, folder)
         models = {OURS: own, THEIRS: theirs}
         card = card_of(models[OURS])

@@ -26,11 +26,16 @@ def with_theirs(name: str, folder: Path) -> tuple[Path, Path]:
     return find_model(name), save_model(model.net, model.card, folder / "resnet18")
 
 
-def write_svs(picture: Path, mpp: float, path: Path, levels: int) -> Path:
-    """Write a picture as an Aperio SVS of JPEG tiles; the sides of each level are a quarter of the last one's."""
+def write_svs(picture: Path, mpp: float, path: Path, levels: int, copies: int = 1) -> Path:
+    """Write a picture as an Aperio SVS of JPEG tiles; the sides of each level are a quarter of the last one's.
+
+    `copies` down and across make it a larger slide; every second one is mirrored, so that glass meets glass.
+    """
     with open_slide(picture, mpp=mpp) as slide:
-        height, width = slide.shape
-        finest = slide.read(0, 0, width, height, 1.0)
+        finest = slide.read(0, 0, slide.shape[1], slide.shape[0], 1.0)
+    for axis in (0, 1):
+        finest = np.concatenate([np.flip(finest, axis) if i % 2 else finest for i in range(copies)], axis)
+    height, width = finest.shape[:2]
     with tifffile.TiffWriter(path) as file:
         for level in range(levels):
             image = np.asarray(Image.fromarray(finest).reduce(4**level)) if level else finest
