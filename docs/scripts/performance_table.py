@@ -1,9 +1,9 @@
 """Write the tables of docs/performance.md from a report of `nh2st bench` (``make docs-tables``); ``--check`` looks.
 
 The newest ``docs/reports/bench-*.json`` by name is taken, for the GPU the newest ``gpu-*.json`` of one, for the profile
-the ``profile-*.json`` of the newest day, and beside LazySlide the newest ``peers-*.json``, and ``large-peers-*.json`` of a
-larger slide. A table stands between
-``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is outside stays as it is.
+the ``profile-*.json`` of the newest day, and beside LazySlide the newest ``peers-*.json``, and ``large-peers-*.json``
+of a larger slide. A table stands between ``<!-- begin table: NAME -->`` and ``<!-- end table: NAME -->``; what is
+outside stays as it is.
 """
 
 import json
