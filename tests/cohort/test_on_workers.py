@@ -34,7 +34,8 @@ def client():
 
 @pytest.fixture(scope="module")
 def address(client):
-    return client.scheduler.address
+    """As any cluster of Python says it: those of dask_jobqueue are of the same class, `SpecCluster`."""
+    return client.cluster.scheduler_address
 
 
 def figures(report):

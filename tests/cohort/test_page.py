@@ -1,10 +1,19 @@
 """The page of a cohort, of slides whose answers are made up."""
 
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
 from napari_nh2st.cohort.at_work import DONE, FAILED
 from napari_nh2st.cohort.job import Job
 from napari_nh2st.cohort.leftovers import cohort_table
 from napari_nh2st.cohort.page import page_of
 from napari_nh2st.cohort.run import SlideRun
+from napari_nh2st.cohort.summary import jpeg_text
 
 OF_THE_MODEL, OF_THE_SLIDE = "It was trained on five sections.", "The stain is redder."
 
@@ -35,3 +44,17 @@ def test_a_failure_names_the_file_and_a_column_without_values_is_left_out():
     assert '<td class="state">failed</td>' in page
     assert "Patient" not in page
     assert f'<td class="words">{OF_THE_MODEL}</td>' in page
+
+
+@pytest.mark.parametrize(("many", "side", "genes"), [((2, 2), 160, ["A", "B"]), ((1, 1), 80, ["A"])])
+def test_of_very_many_slides_the_page_has_smaller_pictures_and_fewer_genes(monkeypatch, many, side, genes):
+    monkeypatch.setattr("napari_nh2st.cohort.page._LARGE", many)
+    slides = [done("/x/a.svs", ""), done("/x/b.svs", "")]
+    slides[0].answer["pictures"]["thumbnail"] = jpeg_text(Image.fromarray(np.full((120, 160, 3), 200, np.uint8)))
+    for slide in slides:
+        slide.answer["pictures"]["maps"] = {"A": {}, "B": {}}
+    text = written(*slides)
+    pictures = json.loads(text.partition('id="pictures">')[2].partition("</script>")[0])
+    assert Image.open(io.BytesIO(base64.b64decode(pictures["a"]["thumbnail"]))).size == (side, side * 3 // 4)
+    assert pictures["b"]["thumbnail"] == ""
+    assert list(pictures["a"]["maps"]) == genes

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_nh2st.cohort import at_work, tasks
@@ -53,7 +54,9 @@ def run(client, these, cancelled=lambda: False):
 
 
 def done(**more):
-    return {"state": at_work.DONE, "row": dict(ROW), **more}
+    figures = {"genes": ["A", "B"], "unit": "", "mean": [1.5, None], "sd": [0.5, 0.0]}
+    regions = {"tumour": {"tiles": 2, "mean": [2.5, 3.0], "sd": [0.0, 0.0]}}
+    return {"state": at_work.DONE, "row": dict(ROW), "genes": {**figures, "regions": regions}, **more}
 
 
 def failed(where="tcp://one"):
@@ -68,6 +71,10 @@ def test_a_slide_that_fails_is_tried_once_more_on_another_worker():
     where = [(name, sent["workers"]) for _, name, _, sent in client.sent]
     assert where.count(("a", ["tcp://two"])) == where.count(("b", ["tcp://two"])) == 1
     assert len(where) == 5
+    first, last = (slide.answer["genes"] for slide in cohort.slides if slide.state == "done")
+    assert first["genes"] is last["genes"]  # of thousands of slides once
+    np.testing.assert_array_equal(first["mean"], np.array([1.5, np.nan], dtype=np.float32))
+    assert first["regions"]["tumour"]["mean"].dtype == np.float32
     last = shown[-1]
     assert (last.done, last.failed, last.running, last.waiting, last.mm2) == (2, 1, 0, 0, 4.0)
 
@@ -83,6 +90,37 @@ def test_workers_that_end_under_a_slide_are_a_failure_of_the_slide():
     client = FakeClient({"a": [RuntimeError("killed"), RuntimeError("killed")]})
     (slide,) = run(client, jobs("a"))[0].slides
     assert slide.error == "its workers ended again and again (killed)"
+
+
+def test_slides_that_have_left_a_record_are_looked_at_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_nh2st.cohort.run._LOOKED_AT", 2)
+    (tmp_path / "cohort").mkdir()
+    for name in "abc":
+        (tmp_path / "cohort" / f"{name}.json").write_text("{}")
+    looked = [{"state": tasks.LOOKED, "found": [done(earlier=True), None]}, failed()]
+    client = FakeClient({"b": [done()], "c": [done()], "d": [done()]})
+    submit = client.submit
+
+    def answer(task, job, *more, key, **where):
+        if task.__name__ != "look_at":
+            return submit(task, job, *more, key=key, **where)
+        client.sent.append((task.__name__, "".join(one.stem for one in job), more, where))
+        return FakeFuture(key, looked.pop(0))
+
+    client.submit = answer
+    these = [Job(f"/s/{name}.tif", None, "", "", Settings("m", "hash", str(tmp_path))) for name in "abcd"]
+    cohort, said, shown = run(client, these)
+    assert {standing.workers for standing in shown} == {2}
+    assert [(task, names) for task, names, _, _ in client.sent] == [
+        ("look_at", "ab"),
+        ("look_at", "c"),
+        ("predict_slide", "b"),  # not complete
+        ("predict_slide", "c"),  # nobody could look
+        ("predict_slide", "d"),
+    ]
+    assert {slide.state for slide in cohort.slides} == {"done"}
+    assert not said
+    assert cohort.standing().mm2 == 6.0  # not of what was there
 
 
 def test_a_huge_slide_is_parts_and_an_end():

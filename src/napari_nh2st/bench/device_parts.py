@@ -40,7 +40,8 @@ LEAST_CORRELATION = {"fp32": 0.9999, "bf16": 0.999}
 def slide(trial: Trial) -> None:
     """Draw the slide and find its tissue: the other parts find it drawn."""
     clock = Clock()
-    trial.tell("slide_px", list(trial.data.slide.shape[::-1]))
+    height, width = trial.data.slide.shape
+    trial.tell("slide_px", f"{width} x {height}")
     trial.tell("slide_s", clock.seconds)
 
 
@@ -88,9 +89,8 @@ def rates(trial: Trial) -> None:
     """Rows of `nh2st bench` that need no window, in both precisions."""
     from napari_nh2st.bench.contenders import compare
 
-    repeat = 1 if trial.small else 3
     for precision in PRECISIONS:
-        data = DataSets(replace(trial.data.options, precision=precision, repeat=repeat))
+        data = DataSets(replace(trial.data.options, precision=precision, repeat=trial.rounds))
         try:
             found = compare(data, {"dense_cost", "over_bare_encoder"}, lambda done, total: None)
         finally:
@@ -148,7 +148,7 @@ def training(trial: Trial) -> None:
     from napari_nh2st.bench import training as side_by_side
 
     _train_head(trial)
-    data = DataSets(replace(trial.data.options, precision="fp32", repeat=1 if trial.small else 3))
+    data = DataSets(replace(trial.data.options, precision="fp32", repeat=trial.rounds))
     try:
         found = side_by_side.compare(data, lambda done, total: None)
     finally:

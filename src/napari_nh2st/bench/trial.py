@@ -43,6 +43,11 @@ class Trial:
         """Small sizes: to see that it works."""
         return self.data.options.quick
 
+    @property
+    def rounds(self) -> int:
+        """How often rates are measured: a processor takes minutes over what a graphics card does in seconds."""
+        return 1 if self.small or self.device.type == "cpu" else 3
+
     def options(self, precision: Literal["fp32", "bf16"], device: str | None = None) -> PredictionOptions:
         """Options of a prediction that keeps nothing."""
         return PredictionOptions(device=device or str(self.device), precision=precision, cache=False)

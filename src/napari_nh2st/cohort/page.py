@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from napari_nh2st.cohort.at_work import DONE, FAILED
 from napari_nh2st.cohort.run import SlideRun
+from napari_nh2st.cohort.summary import jpeg_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LARGE = (300, 2000)  # slides beyond which fewer genes are drawn, so that the page stays a page
+# Slides beyond which fewer genes are drawn, and then smaller pictures, so that the page stays a page.
+_LARGE = (300, 2000)
+_SMALL = 80  # pixels of the longer side
 _COLUMNS = {
     "slide": "Slide",
     "patient": "Patient",
@@ -73,7 +79,7 @@ def page_of(slides: Sequence[SlideRun], table: pd.DataFrame, provenance: dict[st
         unit=done[0].answer["genes"]["unit"] if done else "",
         columns=[*columns.values(), "Warnings"],
         rows=[_row(values, columns, of_all) for values in table.to_dict("records")],
-        pictures=_json({slide.job.stem: _pictures(slide, genes) for slide in done}),
+        pictures=_json({slide.job.stem: _pictures(slide, genes, small=len(slides) > _LARGE[1]) for slide in done}),
     )
 
 
@@ -84,9 +90,20 @@ def _genes(done: Sequence[SlideRun], slides: int) -> list[str]:
     return kept[:most]
 
 
-def _pictures(slide: SlideRun, genes: Sequence[str]) -> dict[str, Any]:
+def _pictures(slide: SlideRun, genes: Sequence[str], *, small: bool) -> dict[str, Any]:
     pictures = slide.answer["pictures"]
-    return {"thumbnail": pictures["thumbnail"], "maps": {gene: pictures["maps"][gene] for gene in genes}}
+    thumbnail = _smaller(pictures["thumbnail"]) if small else pictures["thumbnail"]
+    return {"thumbnail": thumbnail, "maps": {gene: pictures["maps"][gene] for gene in genes}}
+
+
+def _smaller(thumbnail: str) -> str:
+    """Draw a thumbnail (JPEG in base64; or "") smaller."""
+    if not thumbnail:
+        return ""
+    picture = Image.open(io.BytesIO(base64.b64decode(thumbnail)))
+    picture.draft("RGB", (_SMALL, _SMALL))  # reads no more than that of it
+    picture.thumbnail((_SMALL, _SMALL))
+    return jpeg_text(picture)
 
 
 def _said_of_all(done: Sequence[SlideRun]) -> list[str]:

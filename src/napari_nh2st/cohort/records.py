@@ -25,6 +25,11 @@ def is_cohort(folder: Path) -> bool:
     return (folder / RECORDS).is_dir()
 
 
+def recorded(folder: Path) -> set[str]:
+    """Name the slides of a cohort that have left a record."""
+    return {path.stem for path in (folder / RECORDS).glob("*.json") if not path.name.startswith(".")}
+
+
 def find_slide(folder: Path, name: str | None = None) -> KeptSlide:
     """Find a slide of a cohort by the name of its results; the first by name if none is given.
 
@@ -33,7 +38,7 @@ def find_slide(folder: Path, name: str | None = None) -> KeptSlide:
     Nh2stError
         If there is none.
     """
-    names = sorted(path.stem for path in (folder / RECORDS).glob("*.json") if not path.name.startswith("."))
+    names = sorted(recorded(folder))
     if not names:
         raise Nh2stError(f"no slide of {folder} is predicted yet")
     name = names[0] if name is None else name

@@ -6,16 +6,24 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.cohort.at_work import DONE, FAILED, STOPPED, Answer
 from napari_nh2st.cohort.crew import Crew, Endings, Watch
 from napari_nh2st.cohort.job import Job
 from napari_nh2st.cohort.parts import Chunks
 from napari_nh2st.cohort.progress import Standing
-from napari_nh2st.cohort.tasks import PARTS, TOPIC, finish_slide, predict_part
+from napari_nh2st.cohort.records import recorded
+from napari_nh2st.cohort.tasks import PARTS, TOPIC, finish_slide, look_at, predict_part
 from napari_nh2st.cohort.tasks import predict_slide as whole_slide
 from napari_nh2st.cohort.work_list import RUNNING, STOPS, TRIES, WAITING
+
+_LOOKED_AT = 20
+"""Slides that are looked at with one question, where an earlier command has left a record of them."""
 
 _ENDINGS = Endings(
     "stopped; what was predicted is kept, and the same command goes on",
@@ -66,10 +74,12 @@ class CohortRun:
         self.client, self.watch = client, watch
         self.slides = [SlideRun(job) for job in jobs]
         self._by_path = {slide.job.path: slide for slide in self.slides}
-        self._todo: list[tuple[SlideRun, Chunks | None]] = [(slide, None) for slide in reversed(self.slides)]
+        self._todo: list[tuple[SlideRun, Chunks | None]] = []
         device = jobs[0].settings.device if jobs else "auto"
-        self._crew: Crew[tuple[SlideRun, Chunks | None]] = Crew(client, device, _ENDINGS)
+        # Of slides with their part, and before that of lists of slides.
+        self._crew: Crew[Any] = Crew(client, device, _ENDINGS)
         self._began, self._mm2, self._computed = time.monotonic(), 0.0, 0
+        self._genes: list[str] = []
 
     def run(self) -> None:
         """Work until every slide is done or has failed.
@@ -81,6 +91,8 @@ class CohortRun:
         """
         self.client.subscribe_topic(TOPIC, self._hear)
         try:
+            self._look_at_earlier()
+            self._todo = [(slide, None) for slide in reversed(self.slides) if slide.state != DONE]
             self._crew.work(
                 lambda: bool(self._todo or self._crew.at_work),
                 self._submit,
@@ -92,6 +104,26 @@ class CohortRun:
             if self.client.status == "running":
                 with suppress(Exception):
                     self.client.unsubscribe_topic(TOPIC)
+
+    def _look_at_earlier(self) -> None:
+        """Have workers look at the slides that have left a record: many at once, since a question takes longer."""
+        names = recorded(Path(self.slides[0].job.settings.out)) if self.slides else set()
+        there = [slide for slide in self.slides if slide.job.stem in names]
+        if not there:
+            return
+        todo = [there[i : i + _LOOKED_AT] for i in range(0, len(there), _LOOKED_AT)][::-1]
+
+        def submit() -> None:
+            while todo and self._crew.has_room:
+                some = todo.pop()
+                self._crew.send(some, f"looking at {some[0].job.stem}", look_at, [slide.job for slide in some])
+
+        def note(some: list[SlideRun], answer: Answer) -> None:
+            for slide, found in zip(some, answer.get("found", []), strict=False):  # none where its worker has left
+                if found is not None:
+                    self._note(slide, None, found)
+
+        self._crew.work(lambda: bool(todo or self._crew.at_work), submit, note, self.watch, self.standing)
 
     def standing(self) -> Standing:
         """Return how the cohort stands."""
@@ -138,7 +170,7 @@ class CohortRun:
             slide.parts = len(answer["parts"])
             self._todo += [(slide, part) for part in reversed(answer["parts"])]
         elif answer["state"] == DONE:
-            slide.state, slide.answer = DONE, answer
+            slide.state, slide.answer = DONE, {**answer, "genes": self._held(answer["genes"])}
             if not answer.get("earlier"):
                 self._computed += 1
                 row = answer["row"]
@@ -149,6 +181,13 @@ class CohortRun:
             slide.encoded += answer["tiles"]
             slide.seconds += answer["seconds"]
             self._part_ended(slide)
+
+    def _held(self, figures: dict[str, Any]) -> dict[str, Any]:
+        """Hold the figures of a slide in little room, since there may be thousands: as arrays, names of genes once."""
+        if figures["genes"] != self._genes:
+            self._genes = figures["genes"]
+        regions = {name: {**part, **_arrays(part)} for name, part in figures["regions"].items()}
+        return {**figures, **_arrays(figures), "genes": self._genes, "regions": regions}
 
     def _part_ended(self, slide: SlideRun) -> None:
         slide.parts -= 1
@@ -170,3 +209,7 @@ class CohortRun:
         _, told = event
         if isinstance(told, dict) and (slide := self._by_path.get(str(told.get("path")))) is not None:
             slide.tiles = int(told.get("done", 0)), int(told.get("total", 0))
+
+
+def _arrays(figures: dict[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
+    return {name: np.array(figures[name], dtype=np.float32) for name in ("mean", "sd")}

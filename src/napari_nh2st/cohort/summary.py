@@ -19,6 +19,8 @@ from napari_nh2st.model.decoder import ValuesDecoder
 from napari_nh2st.model.reference import UNUSUAL
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from napari_nh2st.engine.place_session import PlaceSession
     from napari_nh2st.engine.prediction import Prediction
     from napari_nh2st.geometry import TileSet
@@ -93,8 +95,13 @@ def _thumbnail(slide: Slide) -> str:
         pixels = slide.read(0, 0, max(1, int(width / step)), max(1, int(height / step)), step)
     except SlideError:
         return ""
+    return jpeg_text(Image.fromarray(pixels))
+
+
+def jpeg_text(picture: Image) -> str:
+    """Return a picture as JPEG in base64."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=75)
+    picture.save(file, "JPEG", quality=75)
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 

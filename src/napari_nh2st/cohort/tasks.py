@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 TOPIC = "nh2st"
 """Under which reports of progress travel."""
-PARTS, PART = "parts", "part"
+PARTS, PART, LOOKED = "parts", "part", "looked"
 
 _WAIT = 60.0  # seconds for a process that was given up, to let go of the slide
 _MOMENT = 1.0  # between two reports of progress
@@ -59,6 +59,20 @@ _runner = KeptRunner()
 def predict_slide(job: Job) -> Answer:
     """Predict a slide, or say into which parts a huge one is divided; what is complete is only looked at."""
     return _answer(job, lambda cancelled: _complete(job) or _predict(job, cancelled))
+
+
+def look_at(jobs: Sequence[Job]) -> Answer:
+    """Look at slides of one command that may be complete: ``found`` has the answer of each, None where it is not."""
+
+    def act(cancelled: Callable[[], bool]) -> Answer:
+        found: list[Answer | None] = []
+        for job in jobs:
+            if cancelled():
+                raise Cancelled("stopped")
+            found.append(_complete(job))
+        return {"state": LOOKED, "found": found}
+
+    return answer_of(act, jobs[0].settings.command)
 
 
 def predict_part(job: Job, chunks: Chunks) -> Answer:
