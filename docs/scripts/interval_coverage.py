@@ -66,6 +66,7 @@ def measure(split: Split, config: TrainingConfig, seed: int) -> list[dict[str, A
         values = predict_section(net, section, card)
         activity = activity_of_genes(values, card)
         truth, values = section.labels[:, rows], values[:, rows]
+        depths: dict[str, Any] = {"depth": section.depth, "calibrated_at": spots.depth, "target": card.target}
         for kind, share in KINDS.items():
             intervals = fit_intervals(card, measured, predicted, spots.what, share=share)
             assert intervals is not None
@@ -79,7 +80,7 @@ def measure(split: Split, config: TrainingConfig, seed: int) -> list[dict[str, A
                 order = np.array_split(np.argsort(activity), 3)
                 thirds = [round(float(held[part].mean()), 4) for part in order]
                 limits = intervals.spread(rows, level)
-                figures = coverage(truth, values, widths, limits, level)
+                figures = coverage(truth, values, widths, limits, level, **depths)
                 levels[f"{level:g}"] = {**figures, "score": round(float(score.mean()), 4), "thirds": thirds}
             facts = {"train": [s.sample for s in split.train], "test": section.name, "kind": split.kind}
             facts |= {"calibrated_on": spots.what, "width": kind, "spots": len(truth)}
@@ -94,8 +95,9 @@ def line(found: dict[str, Any]) -> str:
     genes = f"{100 * at['genes_low']:.0f} to {100 * at['genes_high']:.0f}%"
     thirds = ", ".join(f"{100 * share:.0f}" for share in at["thirds"]) + "%"
     split = f"{', '.join(found['train'])} → {found['test']}"
+    at_depth = [f"{100 * found['levels'][level]['held_at_depth']:.0f}%" for level in ("0.8", "0.9", "0.95")]
     wide = [f"{at['width']:.2f}", f"{at['score']:.2f}", f"{100 * at['not_informative']:.0f}%"]
-    return "| " + " | ".join([split, found["width"], *held, genes, thirds, *wide]) + " |"
+    return "| " + " | ".join([split, found["width"], *held, *at_depth, genes, thirds, *wide]) + " |"
 
 
 def main() -> None:

@@ -230,7 +230,10 @@ def figures_of(card: Card, scored: Scored, *, whole_panel: bool = True) -> dict[
     figures = {name: score([truth], [[p]], genes, spread) for name, p in models.items()}
     if scored.half_widths is not None and card.intervals is not None:
         limits = card.intervals.spread([card.genes.index(g) for g in scored.genes])
-        found = coverage(scored.truth, scored.predicted, scored.half_widths, limits)
+        depth = None if scored.counted is None else scored.counted.depth
+        at, target = card.intervals.depth, card.target if card.answers_in_target else None
+        values = scored.truth, scored.predicted, scored.half_widths
+        found = coverage(*values, limits, depth=depth, calibrated_at=at, target=target)
         figures[model_name(card)]["intervals"] = {**found, "held_out": card.intervals.held_out}
     return figures
 

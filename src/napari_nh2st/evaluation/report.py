@@ -251,10 +251,20 @@ def _coverage(models: Mapping[str, Any]) -> list[str]:
             shares = (found["claimed"], found["held"], found["genes_low"], found["genes_high"])
             claimed, held, low, high = (f"{100 * share:.0f}%" for share in shares)
             vain = f"{100 * found['not_informative']:.0f}%"
-            rows.append(
-                [name, claimed, f"{held} ({low} to {high} of genes)", number(found["width"]), vain, found["held_out"]]
-            )
-    head = ["model", "claimed", "held", "half-width / section's SD", "not informative", "calibrated on unseen"]
+            deep = "-"
+            if found.get("held_at_depth") is not None:
+                deep = f"{100 * found['held_at_depth']:.0f}% ({100 * found['depth']:.0f}% as deep)"
+            held = f"{held} ({low} to {high} of genes)"
+            rows.append([name, claimed, held, deep, number(found["width"]), vain, found["held_out"]])
+    head = [
+        "model",
+        "claimed",
+        "held",
+        "widened for the section's depth",
+        "half-width / section's SD",
+        "not informative",
+        "calibrated on unseen",
+    ]
     return ["### Intervals of predictions", table(head, rows)] if rows else []
 
 

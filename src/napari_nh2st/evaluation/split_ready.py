@@ -136,11 +136,15 @@ class ReadySplit:
                 genes = np.flatnonzero(truth.measured)
                 widths = run.intervals.half_widths(genes.tolist(), activity_of_genes(predicted, self.card))
                 spread = run.intervals.spread(genes.tolist())
-                found.append(coverage(truth.labels[:, genes], predicted[:, genes], widths, spread))
+                values, answers = truth.labels[:, genes], predicted[:, genes]
+                depth = None if truth.counted is None else truth.counted.depth
+                at, target = run.intervals.depth, self.card.target
+                found.append(coverage(values, answers, widths, spread, depth=depth, calibrated_at=at, target=target))
                 weights.append(len(predicted))
         if not found:
             return None
-        means = {k: round(float(np.average([f[k] for f in found], weights=weights)), 4) for k in found[0]}
+        known = set.intersection(*map(set, found))
+        means = {k: round(float(np.average([f[k] for f in found], weights=weights)), 4) for k in found[0] if k in known}
         (held_out,) = {run.intervals.held_out for run in runs if run.intervals is not None}
         return {**means, "held_out": held_out}
 

@@ -54,6 +54,7 @@ class Intervals(BaseModel):
 
     held_out: Literal["patients", "sections", "blocks"] = Field(description="what each model had not learnt from")
     spots: int = Field(ge=1, description="held-out spots")
+    depth: float | None = Field(default=None, gt=0, description="counts in the median spot of those sections")
     panel: int = Field(ge=1, description="genes whose mean is the activity of a place")
     slope: float = Field(description="of the logarithm of the difficulty over the activity")
     centre: float = Field(description="activity at which the difficulty is 1")
@@ -135,6 +136,7 @@ def fit_intervals(
     predicted: Sequence[Floats],
     held_out: Literal["patients", "sections", "blocks"],
     *,
+    depth: float | None = None,
     share: float = SHARE,
 ) -> Intervals | None:
     """Calibrate intervals on held-out spots.
@@ -146,6 +148,8 @@ def fit_intervals(
     measured, predicted : sequence of (k, G) arrays
         Of each section's held-out spots, in label units.
     held_out : {"patients", "sections", "blocks"}
+    depth : float, optional
+        Counts in the median spot of the sections.
     share : float
         Of the slope that fits best; 0 gives each gene the same width everywhere.
 
@@ -173,6 +177,7 @@ def fit_intervals(
     return Intervals(
         held_out=held_out,
         spots=spots,
+        depth=depth,
         panel=len(card.genes),
         slope=round(slope, 4),
         centre=round(centre, 4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_nh2st.targets.target import Facts, Floats, SpotCounts, Target
 
@@ -14,6 +15,12 @@ def _make(spots: SpotCounts, facts: Facts) -> Floats:
     return labels
 
 
+def _counts(values: Floats, depth: npt.NDArray[np.float64]) -> Floats:
+    """Return ``depth (exp(y) - 1) / 10,000``."""
+    counts: Floats = np.expm1(np.maximum(values, 0)) * (depth / 1e4).astype(np.float32)[:, None]
+    return counts
+
+
 LN1P_CP10K = Target(
     name="ln1p-cp10k",
     title="ln(1 + counts per 10,000)",
@@ -21,4 +28,5 @@ LN1P_CP10K = Target(
     about="Expression as most people draw it. In shallow sections, most of how it varies from spot to spot is how many "
     "molecules were counted there.",
     make=_make,
+    counts=_counts,
 )

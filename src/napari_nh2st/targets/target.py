@@ -90,6 +90,9 @@ class Target:
         What is predicted beside the genes.
     cite : str
         Where the formula is from.
+    counts : callable or None
+        ``counts(values, depth)``: the counts (n, G) that labels (n, G) of spots of these depths (n,) stand for; None
+        where a label does not say how much was counted.
     """
 
     name: str
@@ -102,3 +105,4 @@ class Target:
     loss: str = "squared-error"
     outputs: tuple[Output, ...] = ()
     cite: str = ""
+    counts: Callable[[Floats, npt.NDArray[np.float64]], Floats] | None = None

@@ -42,7 +42,7 @@ from napari_nh2st.training.run.begin import (
 )
 from napari_nh2st.training.run.checkpoints import next_epoch, remove_damaged
 from napari_nh2st.training.run.control import RunControl, StoppedEarly
-from napari_nh2st.training.run.cross_fit import HeldOutSpots, cross_fit, predict_held_out
+from napari_nh2st.training.run.cross_fit import HeldOutSpots, cross_fit, median_depth, predict_held_out
 from napari_nh2st.training.run.finished_run import FinishedRun
 from napari_nh2st.training.run.held_out_reporter import HeldOutReporter
 from napari_nh2st.training.run.learnt_share import STAGE as SHARE_STAGE
@@ -371,7 +371,8 @@ def _held_out_spots(
     if not config.intervals or preparation.control.requests.stop_asked:
         return None
     if setup.embedded is None or config.devices * config.nodes > 1:
-        return HeldOutSpots("blocks", [b for i, b in blocks.items() if setup.sections[i].name not in learnt_before])
+        new = [b for i, b in blocks.items() if setup.sections[i].name not in learnt_before]
+        return HeldOutSpots("blocks", new, median_depth(setup.sections, learnt_before))
     try:
         return cross_fit(preparation, setup.card, last_epoch=last_epoch, learnt_before=learnt_before)
     except (Cancelled, NotFinite):

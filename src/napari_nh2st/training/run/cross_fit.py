@@ -39,15 +39,19 @@ class HeldOutSpots:
         What each model had not learnt from.
     blocks : list of HeldOutBlock
         Of each section that counts.
+    depth : float or None
+        Counts in the median spot of these sections.
     """
 
     what: Literal["patients", "sections", "blocks"]
     blocks: list[HeldOutBlock]
+    depth: float | None = None
 
     def calibrate(self, card: Card) -> Card:
         """Put intervals on a card, where there are spots enough."""
         measured, predicted = [b.measured for b in self.blocks], [b.predicted for b in self.blocks]
-        return card.model_copy(update={"intervals": fit_intervals(card, measured, predicted, self.what)})
+        found = fit_intervals(card, measured, predicted, self.what, depth=self.depth)
+        return card.model_copy(update={"intervals": found})
 
 
 def parts_of(sections: Sequence[Section]) -> tuple[Literal["patients", "sections", "blocks"], list[Masks]]:
@@ -131,7 +135,13 @@ def cross_fit(
             blocks = predict_held_out(module, setup.data_module().to_score(), setup.config.device)
             found += [block for i, block in blocks.items() if sections[i].name not in learnt_before]
         told(len(parts), len(parts))
-    return HeldOutSpots(what, found)
+    return HeldOutSpots(what, found, median_depth(sections, learnt_before))
+
+
+def median_depth(sections: Sequence[Section], learnt_before: Sequence[str] = ()) -> float | None:
+    """Return the counts in the median spot of sections that a base model has not learnt from; None without counts."""
+    depths = [section.depth for section in sections if section.name not in learnt_before]
+    return (float(np.median(np.concatenate(depths))) or None) if depths else None
 
 
 def predict_held_out(

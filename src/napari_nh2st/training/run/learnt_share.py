@@ -14,7 +14,13 @@ from napari_nh2st.training.data.label_scale import LabelScale
 from napari_nh2st.training.network.network_module import HeldOutBlock, NH2STModule, NotFinite
 from napari_nh2st.training.network.setup import TrainingSetup
 from napari_nh2st.training.run.aside import train_aside
-from napari_nh2st.training.run.cross_fit import HeldOutSpots, held_out_meanwhile, parts_of, predict_held_out
+from napari_nh2st.training.run.cross_fit import (
+    HeldOutSpots,
+    held_out_meanwhile,
+    median_depth,
+    parts_of,
+    predict_held_out,
+)
 from napari_nh2st.training.sections.section import Section
 
 STAGE = "choosing the learnt head's share"
@@ -125,7 +131,8 @@ def choose_share(
     except NotFinite:
         return ChosenShare(1.0, HeldOutSpots(what, []))
     share = max(best_share(found), LEAST)
-    return ChosenShare(share, HeldOutSpots(what, [answers.together(share) for answers in found]))
+    spots = HeldOutSpots(what, [answers.together(share) for answers in found], median_depth(sections))
+    return ChosenShare(share, spots)
 
 
 def best_share(spots: Sequence[Answers]) -> float:
