@@ -96,7 +96,7 @@ class CohortRun:
             self._crew.work(
                 lambda: bool(self._todo or self._crew.at_work),
                 self._submit,
-                lambda sent, answer: self._note(*sent, answer),
+                lambda sent, answer: self._note(sent[0], sent[1], answer),
                 self.watch,
                 self.standing,
             )
