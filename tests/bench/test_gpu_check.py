@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,6 +79,15 @@ def test_the_longer_parts(small, monkeypatch, name):
     facts = {}
     device_parts.PARTS[name](device_parts.Trial(small, facts.__setitem__))
     assert len(facts) > 2
+
+
+def test_ten_patches_a_spot_are_trained_on_the_device(small, monkeypatch):
+    losses = []
+    monkeypatch.setattr(training.torch.optim, "AdamW", lambda parameters, **more: None)
+    monkeypatch.setattr(training, "_step", lambda optimiser, loss: losses.append(loss.device.type))
+    setup = replace(training.set_up(small), objectives=torch.nn.ModuleDict())  # these ask for numbers
+    training.naive(setup, torch.device("meta"), 1)()  # it refuses tensors of the processor, as a card does
+    assert losses == ["meta"]
 
 
 def test_a_rate_that_cannot_be_measured_fails_its_part(small, monkeypatch):
