@@ -129,10 +129,10 @@ def test_blocks_widen_the_interval_of_neighbours_that_agree():
 
 def test_a_thousand_resamples_are_quick():
     truth, prediction, centres = _data(n=200, genes=250)
-    start = time.perf_counter()
+    start = time.process_time()
     draws = metrics.bootstrap(truth, prediction, metrics.spatial_blocks(centres))
     low, high = metrics.interval(draws.pcc)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     assert draws.pcc.shape == (1000, 250)
     assert ((low <= high) & (low > -1) & (high < 1)).all()
     with pytest.raises(ValueError, match="level"):

@@ -42,14 +42,14 @@ ODD_YAML = {
 
 
 def refused(read, path, error=Nh2stError):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(error) as caught:
         read(path)
     said = str(caught.value)
     assert str(path) in said
     assert "\n" not in said
     assert len(said) < 700
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     return said
 
 

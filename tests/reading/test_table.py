@@ -57,9 +57,9 @@ def test_a_table_that_is_damaged(text, said):
 
 
 def test_two_hundred_thousand_rows_are_read_in_linear_time():
-    began = time.monotonic()
+    began = time.process_time()
     assert len(parse_table("a,b,c\n" + "1,2,3\n" * 200_000).rows) == 200_000
-    assert time.monotonic() - began < 15  # under a second on an idle core
+    assert time.process_time() - began < 15  # under a second on an idle core
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''=1", "=a'", "name", "it's", "'quoted"])

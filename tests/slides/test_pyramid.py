@@ -54,9 +54,9 @@ def test_a_flat_image_is_decoded_once(tmp_path, own_cache, make, monkeypatch):
     first = open_slide(path)
     monkeypatch.setattr("napari_nh2st.slides.plain.imagecodecs.jpeg8_decode", None)
     monkeypatch.setattr("napari_nh2st.slides.plain._decode_by_pillow", None)
-    start = time.perf_counter()
+    start = time.process_time()
     again = open_slide(path)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert len(again.levels) == len(first.levels) == 2
     assert all(np.array_equal(a[:], b[:]) for a, b in zip(first.levels, again.levels, strict=True))
 

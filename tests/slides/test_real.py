@@ -57,9 +57,9 @@ def test_an_undecodable_tile(data_dir):
 def test_a_large_jpeg_opens_at_once_the_second_time(data_dir):
     path = data_dir / "her2st" / "C5.jpg"
     open_slide(path).close()
-    start = time.perf_counter()
+    start = time.process_time()
     slide = open_slide(path)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert slide.shape == (9901, 9272)
     assert any("72 pixels per inch" in line for line in slide.warnings)
 

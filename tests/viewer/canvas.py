@@ -49,7 +49,7 @@ class Canvas:
         self.until(lambda: bool(taken))
 
     def until(self, holds: Callable[[], bool]) -> None:
-        self._qtbot.waitUntil(holds, timeout=20_000)
+        self._qtbot.waitUntil(holds, timeout=90_000)  # the first prediction loads torch and tries the encoder
 
     def rest(self, seconds: float) -> None:
         self._qtbot.wait(int(seconds * 1000))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,26 @@ def no_dialog_waits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(QFileDialog, name, refuse)
 
 
+PATIENCE_MS = 20_000  # a busy machine takes its time to start a process, or to load torch
+
+
 @pytest.fixture
 def qtbot(qtbot: Any) -> Any:
-    """Click as a person does, who waits until a widget in sight has its size: one that was just unfolded has none."""
-    click = qtbot.mouseClick
+    """Click as a person does, who waits until a widget in sight has its size: one that was just unfolded has none.
+
+    And wait long enough for a machine that has other things to do, where a test names no time of its own.
+    """
+    click, wait = qtbot.mouseClick, qtbot.waitUntil
 
     def click_what_is_laid_out(widget: Any, *given: Any, **options: Any) -> None:
         if widget.isVisible():
-            qtbot.waitUntil(lambda: not widget.rect().isEmpty())
+            wait_until(lambda: not widget.rect().isEmpty())
         click(widget, *given, **options)
 
-    qtbot.mouseClick = click_what_is_laid_out
+    def wait_until(condition: Callable[[], Any], *, timeout: int = PATIENCE_MS) -> None:
+        wait(condition, timeout=timeout)
+
+    qtbot.mouseClick, qtbot.waitUntil = click_what_is_laid_out, wait_until
     return qtbot
 
 

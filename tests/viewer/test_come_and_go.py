@@ -44,7 +44,7 @@ class Window:
         at_work, self.dock = self.dock.background, None
         self.qtbot.mouseClick(self.title.title.close_button, LEFT)
         self.title = None
-        self.qtbot.waitUntil(lambda: not at_work.busy, timeout=10_000)
+        self.qtbot.waitUntil(lambda: not at_work.busy)
         self.qtbot.wait(50)
 
     def unfold(self) -> None:
@@ -60,7 +60,7 @@ class Window:
     def predict(self) -> None:
         self.qtbot.mouseClick(self.dock.where.buttons["whole"], LEFT)
         self.qtbot.mouseClick(self.dock.job.button, LEFT)
-        self.qtbot.waitUntil(lambda: self.dock.controller.status.state is State.DONE, timeout=10_000)
+        self.qtbot.waitUntil(lambda: self.dock.controller.status.state is State.DONE)
 
     def in_sight(self) -> list[str]:
         return [layer.name for layer in self.viewer.layers if layer.visible]

@@ -39,9 +39,7 @@ class Dock:
     def predict(self) -> None:
         self.qtbot.mouseClick(self.widget.where.buttons["whole"], LEFT)
         self.qtbot.mouseClick(self.widget.job.button, LEFT)
-        self.qtbot.waitUntil(
-            lambda: self.widget.controller.status.state not in (State.RUNNING, State.IDLE), timeout=10_000
-        )
+        self.qtbot.waitUntil(lambda: self.widget.controller.status.state not in (State.RUNNING, State.IDLE))
 
     def rest(self) -> None:
         """Wait until nothing is at work any more."""
@@ -210,7 +208,7 @@ def test_nothing_is_wider_than_the_dock(make, theme: str, factor: float) -> None
         dock.predict()
         dock.rest()
         area: QScrollArea = dock.widget.scroll
-        dock.qtbot.waitUntil(lambda: area.widget().minimumSizeHint().width() <= area.minimumWidth(), timeout=3000)
+        dock.qtbot.waitUntil(lambda: area.widget().minimumSizeHint().width() <= area.minimumWidth())
         most = 320 if factor == 1.0 else 460
         assert max(area.minimumWidth(), dock.widget.result.minimumSizeHint().width()) <= most
     finally:

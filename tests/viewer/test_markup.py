@@ -68,7 +68,7 @@ def test_no_part_of_the_dock_shows_a_gene_s_name_as_markup(make_napari_viewer, q
     viewer.window.add_dock_widget(dock, name="NH2ST", area="right")
     qtbot.mouseClick(dock.where.buttons["whole"], Qt.MouseButton.LeftButton)
     qtbot.mouseClick(dock.job.button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: any("‹img" in str(layer.name) for layer in viewer.layers), timeout=10_000)
+    qtbot.waitUntil(lambda: any("‹img" in str(layer.name) for layer in viewer.layers))
     for fold in dock.folds.values():
         fold.open()
     dock.genes.pinned_row.pin.click()

@@ -205,7 +205,7 @@ def test_a_window_closed_while_it_opens_a_slide(make_napari_viewer, qtbot, monke
     monkeypatch.setattr(SlideFile, "close", lambda self: (closed.append(self.path.name), close(self))[1])
     canvas.viewer.close()
     decoding.set()
-    qtbot.waitUntil(lambda: "C9.jpg" in closed, timeout=20_000)
+    qtbot.waitUntil(lambda: "C9.jpg" in closed)
 
 
 def test_nh2st_view_shows_its_window_first(make_napari_viewer, qtbot, monkeypatch, decoding, tmp_path) -> None:
@@ -216,7 +216,7 @@ def test_nh2st_view_shows_its_window_first(make_napari_viewer, qtbot, monkeypatc
     (layer,) = made[0].layers
     assert (is_opening(layer), tuple(layer.scale)) == (True, (0.25, 0.25))
     decoding.set()
-    qtbot.waitUntil(lambda: slide_of(layer) is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: slide_of(layer) is not None)
     assert slide_of(layer).mpp == 0.25
 
 

@@ -99,7 +99,7 @@ def test_view_opens_a_prediction_over_its_slide(make_napari_viewer, qtbot, monke
     monkeypatch.setattr(launch.napari, "Viewer", lambda title: viewer)
     monkeypatch.setattr(launch.napari, "run", lambda: None)
     launch.show_prediction(stored(slide_file, tmp_path))
-    qtbot.waitUntil(lambda: any(map_of(layer) is not None for layer in viewer.layers), timeout=20_000)
+    qtbot.waitUntil(lambda: any(map_of(layer) is not None for layer in viewer.layers))
     assert [layer.name for layer in viewer.layers] == ["C5", "C5 · ERBB2 · predicted"]
 
 

@@ -84,4 +84,4 @@ def test_two_windows_do_not_mirror_each_other(make_napari_viewer, qtbot, tmp_pat
     assert two.seen() == left_alone
     two.viewer.canvas.grid.enabled = False
     two.viewer.scene.camera.zoom *= 0.9
-    qtbot.waitUntil(lambda: "All of the tissue" in two.dock.job.sentence.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "All of the tissue" in two.dock.job.sentence.text())

@@ -40,7 +40,7 @@ class Window:
         return self.widget.workspace.map
 
     def until(self, condition) -> None:
-        self.qtbot.waitUntil(condition, timeout=10_000)
+        self.qtbot.waitUntil(condition)
 
     def predict(self, where: str = "whole") -> None:
         self.qtbot.mouseClick(self.widget.where.buttons[where], LEFT)

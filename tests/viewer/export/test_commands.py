@@ -40,7 +40,7 @@ def test_a_figure_by_napari_s_form(make_napari_viewer, qtbot, tmp_path: Path, sa
     for name, value in {"genes": "krt8, CD3E", "width": 4, "unit": "inches", "dpi": 100, "file": "a.png"}.items():
         form[name].value = tmp_path / value if name == "file" else value
     form()
-    qtbot.waitUntil(lambda: len(said) == 2, timeout=20_000)
+    qtbot.waitUntil(lambda: len(said) == 2)
     assert said[0] == "Writing…"
     assert said[1].startswith(f"Saved {tmp_path / 'a.png'}")
     with Image.open(tmp_path / "a.png") as picture:
@@ -58,7 +58,7 @@ def test_an_export_by_napari_s_form(make_napari_viewer, qtbot, tmp_path: Path, s
     window = Form(make_napari_viewer(), "NH2ST export")
     window.form.genes.value, window.form.file.value = "cd3e", tmp_path / "a"
     window.form()
-    qtbot.waitUntil(lambda: len(said) == 2, timeout=20_000)
+    qtbot.waitUntil(lambda: len(said) == 2)
     assert said[1] == f"Saved {tmp_path / 'a.h5ad'}"
     assert list(anndata.read_h5ad(tmp_path / "a.h5ad").var_names) == ["CD3E"]
     window.form.file.value = tmp_path / "gone" / "b"

@@ -55,7 +55,7 @@ def at_work(call: Callable[[], object], qtbot) -> list[object]:
     """Call something as a menu does: from the event loop."""
     done: list[object] = []
     QTimer.singleShot(0, lambda: done.append(call()))
-    qtbot.waitUntil(lambda: bool(done), timeout=5000)
+    qtbot.waitUntil(lambda: bool(done))
     return done
 
 
@@ -66,17 +66,17 @@ def test_file_save_has_a_bar_and_cancel_in_napari_s_activity_panel(
     layer, path = heatmap_in(viewer), tmp_path / "a.csv"
     assert at_work(lambda: layer.save(str(path), plugin="napari-nh2st"), qtbot) == [[str(path)]]
     panel = viewer.window._qt_window._activity_dialog
-    qtbot.waitUntil(lambda: [bar.value() for bar in panel.findChildren(QProgressBar)] == [500], timeout=5000)
+    qtbot.waitUntil(lambda: [bar.value() for bar in panel.findChildren(QProgressBar)] == [500])
     (cancel,) = panel.findChildren(QPushButton)
     assert panel.isVisible()
     assert cancel.isVisible()
     cancel.click()
-    qtbot.waitUntil(lambda: said == [saving.WRITING, saving.STOPPED], timeout=5000)
-    qtbot.waitUntil(lambda: not panel.findChildren(QProgressBar), timeout=5000)
+    qtbot.waitUntil(lambda: said == [saving.WRITING, saving.STOPPED])
+    qtbot.waitUntil(lambda: not panel.findChildren(QProgressBar))
     assert list(tmp_path.iterdir()) == []
     go_on.set()
     at_work(lambda: layer.save(str(path), plugin="napari-nh2st"), qtbot)
-    qtbot.waitUntil(lambda: said[2:] == [saving.WRITING, f"Saved {path}"], timeout=20_000)
+    qtbot.waitUntil(lambda: said[2:] == [saving.WRITING, f"Saved {path}"])
     assert path.read_text(encoding="utf-8").count("\n") > 20
 
 
@@ -93,22 +93,22 @@ def test_the_dock_s_own_bar_is_taken_where_it_shows_the_map(
     viewer, dock = canvas.viewer, canvas.dock
     viewer.open(str(small_slide), plugin="napari-nh2st")
     dock.use_model(str(tiny_model))
-    qtbot.waitUntil(lambda: dock.job.button.isEnabled(), timeout=20_000)
+    qtbot.waitUntil(lambda: dock.job.button.isEnabled())
     dock.where.buttons["whole"].setChecked(True)
     dock.predict()
     qtbot.waitUntil(lambda: not dock.controller.running and dock.workspace.map.count > 0, timeout=60_000)
     result = dock.result
     (layer,) = [layer for layer in viewer.layers if map_of(layer) is not None]
     commands.export_prediction(layer, format_name="csv", file=tmp_path / "a")
-    qtbot.waitUntil(lambda: result.task.bar.isVisible() and result.task.bar.value() == 500, timeout=5000)
+    qtbot.waitUntil(lambda: result.task.bar.isVisible() and result.task.bar.value() == 500)
     other = tmp_path / "b.csv"
     at_work(lambda: layer.save(str(other), plugin="napari-nh2st"), qtbot)  # the dock writes already
     assert said == [saving.WRITING]
     result.task.cancel_button.click()
-    qtbot.waitUntil(lambda: result.note.text() == saving.STOPPED, timeout=5000)
+    qtbot.waitUntil(lambda: result.note.text() == saving.STOPPED)
     go_on.set()
-    qtbot.waitUntil(lambda: said[1:] == [f"Saved {other}"], timeout=20_000)
+    qtbot.waitUntil(lambda: said[1:] == [f"Saved {other}"])
     assert [path for path in tmp_path.iterdir() if path.name.startswith("a.csv")] == []
     at_work(lambda: layer.save(str(tmp_path / "c.csv"), plugin="napari-nh2st"), qtbot)
-    qtbot.waitUntil(lambda: result.note.text() == f"Saved {tmp_path / 'c.csv'}", timeout=20_000)
+    qtbot.waitUntil(lambda: result.note.text() == f"Saved {tmp_path / 'c.csv'}")
     assert len(said) == 2

@@ -145,7 +145,7 @@ def test_a_report_opens_when_it_is_written_and_an_export_can_be_stopped(
     begin()
     real.viewer.close()
     stopped.set()
-    qtbot.waitUntil(lambda: threads_at_work() == 0, timeout=5000)
+    qtbot.waitUntil(lambda: threads_at_work() == 0)
     assert list(folder.iterdir()) == []
 
 

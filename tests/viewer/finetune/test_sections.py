@@ -209,7 +209,7 @@ def test_open_slides_bring_their_measurement_and_where_it_lies(both: Window, fol
     data.obsm["spatial"] = data.obsm["spatial"] * 2 + 300.0  # of another picture
     data.write_h5ad(tmp_path / "copy.h5ad")
     both.measured.presenter.open([str(tmp_path / "copy.h5ad")])
-    both.qtbot.waitUntil(lambda: both.measured.presenter.measurement is not None, timeout=20_000)
+    both.qtbot.waitUntil(lambda: both.measured.presenter.measurement is not None)
     assert both.dock.workspace.slide.path.name == "A2.tif"
     assert not both.measured.presenter.measurement.settled
     both.click(sections.add_layers)

@@ -184,7 +184,7 @@ def test_napari_does_not_write_over_it(make_napari_viewer, qtbot) -> None:
     for i in range(5):
         qtbot.mouseMove(canvas, middle + QPoint(3 * i, 2 * i))
         qtbot.wait(20)
-    qtbot.waitUntil(lambda: len(heard) > 0, timeout=5000)
+    qtbot.waitUntil(lambda: len(heard) > 0)
     qtbot.wait(200)
     assert isinstance(viewer.status, str)
     assert viewer.status.startswith("ERBB2 ")

@@ -56,7 +56,8 @@ def chart(window, qtbot) -> Diagonal:
     window.show()
     qtbot.waitUntil(lambda: bool(window.chart.surfaces))
     qtbot.waitUntil(lambda: window.chart.surfaces[-1].width == window.chart.width())
-    qtbot.wait(module._EVERY_MS + 50)  # what was asked for while the window came up is drawn
+    qtbot.wait(module._EVERY_MS + 50)
+    qtbot.waitUntil(lambda: not window.chart._stale)  # what was asked for while the window came up is drawn
     return window.chart
 
 
@@ -83,6 +84,7 @@ def test_much_that_changes_is_drawn_once(chart, qtbot) -> None:
     before = len(chart.surfaces)
     for _ in range(5):
         chart.redraw()
+    qtbot.waitUntil(lambda: len(chart.surfaces) > before)
     qtbot.wait(2 * module._EVERY_MS + 100)
     assert len(chart.surfaces) == before + 1
 

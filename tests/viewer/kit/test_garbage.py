@@ -50,12 +50,12 @@ def cycles(stop: threading.Event) -> str:
 def test_while_a_thread_works_the_gui_thread_collects(qtbot, collecting) -> None:
     background, stop, ends = Background(), threading.Event(), []
     background.call(cycles, stop, then=ends.append, failed=ends.append)
-    qtbot.waitUntil(lambda: len(collecting) > 3, timeout=10_000)
+    qtbot.waitUntil(lambda: len(collecting) > 3)
     assert not gc.isenabled()
     stop.set()
-    qtbot.waitUntil(lambda: ends == ["done"], timeout=10_000)
+    qtbot.waitUntil(lambda: ends == ["done"])
     assert all(collecting)
-    qtbot.waitUntil(gc.isenabled, timeout=10_000)
+    qtbot.waitUntil(gc.isenabled)
 
 
 def lose_something() -> weakref.ref[object]:
@@ -79,7 +79,7 @@ def test_what_is_let_go_of_is_found_at_rest_not_under_the_hands(qtbot, collectin
     monkeypatch.setattr(garbage, "_REST_S", 60)
     background, ends = Background(), []
     background.call(lambda: "begun", then=ends.append, failed=ends.append)
-    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled(), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled())
     window = QWidget()
     qtbot.addWidget(window)
     window.show()
@@ -96,7 +96,7 @@ def test_what_is_let_go_of_is_found_at_rest_not_under_the_hands(qtbot, collectin
         qtbot.wait(50)
     assert gc.get_freeze_count() > 10_000
     assert gone() is not None, "the window stood still while somebody typed"
-    qtbot.waitUntil(lambda: gone() is None, timeout=10_000)
+    qtbot.waitUntil(lambda: gone() is None)
     assert gc.get_freeze_count() > 10_000, "what lives on is out of the way again"
 
 
@@ -108,13 +108,13 @@ def test_memory_does_not_wait_for_rest_for_ever(qtbot, collecting, monkeypatch) 
     gone = lose_something()
     garbage.thaw()
     assert gone() is not None
-    qtbot.waitUntil(lambda: gone() is None, timeout=10_000)
+    qtbot.waitUntil(lambda: gone() is None)
     monkeypatch.setattr(garbage, "_LATEST_S", 1e9)
     monkeypatch.setattr(garbage, "_MOST", 0)  # any number of objects counts as many
     gone = lose_something()
-    qtbot.waitUntil(lambda: gone() is None, timeout=10_000)
+    qtbot.waitUntil(lambda: gone() is None)
     stop.set()
-    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled(), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled())
     assert all(collecting)
 
 
@@ -123,5 +123,5 @@ def test_what_a_thread_imported_is_not_walked_through(qtbot, collecting, monkeyp
     monkeypatch.setattr(garbage, "_MANY", -1)  # any number of modules counts as many
     background, ends = Background(), []
     background.call(lambda: "imported", then=ends.append, failed=ends.append)
-    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled(), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ends) and gc.isenabled())
     assert gc.get_freeze_count() > 10_000

@@ -31,16 +31,20 @@ def test_what_comes_together_is_drawn_once(pacing, qtbot) -> None:
     assert len(drawn) == 1
 
 
-def test_what_is_waited_for_is_drawn_next_however_long_the_pause(pacing, qtbot) -> None:
+def test_what_is_waited_for_is_drawn_next_however_long_the_pause(pacing, qtbot, monkeypatch) -> None:
+    from napari_nh2st.viewer.kit import pacing as module
+
+    monkeypatch.setattr(module, "_SPARE", 10_000)
+    monkeypatch.setattr(module, "_MOST_MS", 300_000)
     pace, drawn = pacing
     pace.drawing()
-    time.sleep(0.1)  # a drawing that took so long would be followed by a long pause
+    time.sleep(0.1)  # a drawing that took so long would be followed by a pause of minutes
     qtbot.wait(20)
     pace.draw_soon()
     qtbot.wait(50)
     assert not drawn
     pace.draw_next()
     pace.draw_next()
-    qtbot.waitUntil(lambda: bool(drawn), timeout=400)
+    qtbot.waitUntil(lambda: bool(drawn))
     qtbot.wait(20)
     assert len(drawn) == 1

@@ -116,10 +116,10 @@ def test_a_person_compares_two_models(make_napari_viewer, qtbot, tmp_path: Path)
     assert right.why_not.text() == NO_MEASUREMENT
     measured = window.widget.folds["Measured"].open()
     measured.presenter.open([h5ad(tmp_path / "A.h5ad")])
-    qtbot.waitUntil(lambda: measured.comparison is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: measured.comparison is not None)
     qtbot.waitUntil(lambda: right.button.isEnabled())
     window.click(right.button)
-    qtbot.waitUntil(lambda: right.presenter.right is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: right.presenter.right is not None)
     window.click(right.layer)
     assert window.in_sight == ["A", "A · ERBB2 · her2st or other, the nearer"]
     spots = window.viewer.layers["A · ERBB2 · her2st or other, the nearer"]

@@ -48,7 +48,7 @@ class TwoSlides:
         self.until(lambda: self.controller.status.state is State.DONE)
 
     def until(self, condition) -> None:
-        self.qtbot.waitUntil(condition, timeout=10_000)
+        self.qtbot.waitUntil(condition)
 
     def says(self) -> str:
         return self.widget.job.sentence.text()

@@ -52,7 +52,7 @@ class Window:
         for place in (1, 0):
             self.choose(place)
             qtbot.mouseClick(self.widget.job.button, LEFT)
-            qtbot.waitUntil(lambda: self.widget.controller.status.state is State.DONE, timeout=10_000)
+            qtbot.waitUntil(lambda: self.widget.controller.status.state is State.DONE)
         self.held = Held(self.widget.background)
 
     def _open(self, name: str):
@@ -134,7 +134,7 @@ def compared_regions(window: Window) -> Callable[[], bool]:
     half = np.array([(100.0, 100.0), (100.0, 600.0), (800.0, 600.0), (800.0, 100.0)])
     drawn = add_region_layer(window.viewer, "regions", window.widget.workspace.map.slide)
     drawn.add_polygons([half, half + np.array((0, 500))])
-    window.qtbot.waitUntil(lambda: window.held.release() or section.list.rowCount() == 2, timeout=10_000)
+    window.qtbot.waitUntil(lambda: window.held.release() or section.list.rowCount() == 2)
     window.click(section.comparison.button)
     return lambda: bool(section.comparison.outcome.text())
 
@@ -194,10 +194,10 @@ def test_slides_that_lie_side_by_side_and_a_view_that_is_followed_keep_to_their_
         maps[name] = window.widget.workspace.map
     window.click(button)
     window.choose(1)  # while they are being laid out
-    qtbot.waitUntil(lambda: window.viewer.canvas.grid.enabled, timeout=10_000)
+    qtbot.waitUntil(lambda: window.viewer.canvas.grid.enabled)
     assert {slide for slide, _ in window.in_sight()} == {"C9", "D2"}
     window.click(button)
-    qtbot.waitUntil(lambda: {slide for slide, _ in window.in_sight()} == {"D2"}, timeout=10_000)
+    qtbot.waitUntil(lambda: {slide for slide, _ in window.in_sight()} == {"D2"})
     assert window.widget.workspace.map is maps["D2"]
 
     window.choose(0)
@@ -205,11 +205,11 @@ def test_slides_that_lie_side_by_side_and_a_view_that_is_followed_keep_to_their_
     gate = window.services.gate = threading.Event()
     window.click(window.widget.where.buttons["view"])
     window.click(window.widget.job.button)
-    qtbot.waitUntil(lambda: window.widget.controller.filling is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: window.widget.controller.filling is not None)
     window.choose(1)
     done = maps["D2"].done.copy()
     gate.set()
-    qtbot.waitUntil(lambda: not window.widget.controller.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.widget.controller.running)
     assert np.array_equal(maps["D2"].done, done)
     assert {slide for slide, _ in window.in_sight()} == {"D2"}
     window.choose(0)

@@ -90,7 +90,7 @@ def test_h_and_the_slider_fade_whatever_lies_on_the_tissue(window: Window) -> No
     slider.setValue(25)
     window.widget.state.pinned = ("CD3E",)
     window.widget.folds["Several genes"].open().pinned.box.click()
-    window.qtbot.waitUntil(lambda: "A · CD3E · predicted, pinned" in window.viewer.layers, timeout=10_000)
+    window.qtbot.waitUntil(lambda: "A · CD3E · predicted, pinned" in window.viewer.layers)
     assert window.viewer.layers["A · CD3E · predicted, pinned"].opacity == pytest.approx(0.7 / 4)
     slider.setValue(100)
     frame = next(d for d in window.viewer.window._qt_window.findChildren(QDockWidget) if d.isAncestorOf(window.widget))

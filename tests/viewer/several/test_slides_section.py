@@ -157,7 +157,7 @@ def compared(window: Window) -> Window:
 def _lay_out(window: Window) -> None:
     section = window.widget.folds["Several slides"].open()
     window.qtbot.mouseClick(section.button, LEFT)
-    window.qtbot.waitUntil(lambda: section.sentence.text() != LAYING_OUT, timeout=10_000)
+    window.qtbot.waitUntil(lambda: section.sentence.text() != LAYING_OUT)
 
 
 def _cells(window: Window) -> list[list[str]]:

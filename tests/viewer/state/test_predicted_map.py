@@ -62,9 +62,9 @@ def test_a_gene_of_a_hundred_thousand_cells_among_five_million() -> None:
     assert made.nbytes < 120 << 20
     took = []
     for gene in GENES * 2:
-        started = time.perf_counter()
+        started = time.process_time()
         values = made.values(gene)
-        took.append(time.perf_counter() - started)
+        took.append(time.process_time() - started)
     assert np.isfinite(values).sum() == len(cells)
     print(f"a gene of {len(cells):,} cells among {made.rows * made.columns:,}: {1000 * min(took):.0f} ms")
     assert min(took) < 0.5  # about 0.05 s on a free machine
