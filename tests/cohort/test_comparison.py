@@ -18,6 +18,7 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.pretraining import on_sections
 from support.crews import InlineClient, workers_inline
+from support.runs import short_epochs
 from support.sections import sheet
 
 CONFIG = TrainingConfig(
@@ -40,7 +41,8 @@ def inline(monkeypatch):
     monkeypatch.setattr(on_sections, "BATCH", 8)
     monkeypatch.setattr(fit_tasks, "_sections", MeasuredSections())
     monkeypatch.setattr(fit_tasks, "_ready", {})
-    return client
+    with short_epochs():
+        yield client
 
 
 def on_workers(samples, out, protocol="S1:S2", models=MODELS, **more):

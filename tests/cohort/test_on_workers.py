@@ -20,6 +20,7 @@ from support.sections import sheet
 SETTINGS = {
     "architecture": {"width": 4, "dim": 16, "hidden": 12, "heads": 4, "dropout": 0.1},
     "epochs": 1, "pretrain_steps": 3, "ema": 0.5, "panel": 4, "mpp": 1.0, "device": "cpu", "precision": "fp32",
+    "kernel_share": 0.8, "intervals": False,  # one training: tests/cohort/test_comparison.py has the others
 }  # fmt: skip
 
 

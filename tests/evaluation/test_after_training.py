@@ -12,6 +12,7 @@ from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.run.held_out_prediction import read_held_out
 from napari_nh2st.training.run.summary import read_summary
+from support.runs import short_epochs
 from support.sections import sheet
 
 NAMES = ["coordinates alone", "colour ridge", "this model"]
@@ -27,7 +28,8 @@ def run(samples, out, **more):
     arch = Architecture(width=4, dim=16, hidden=8, heads=4, dropout=0.1)
     values = {"epochs": 1, "device": "cpu", "precision": "fp32", "panel": 4, "mpp": 2.0, "landmarks": 32}
     config = TrainingConfig(architecture=arch, pretrain_steps=2, **{**values, **more})
-    return finetune(samples, out, config=config, progress=False, finish=summarise)
+    with short_epochs():
+        return finetune(samples, out, config=config, progress=False, finish=summarise)
 
 
 @pytest.mark.parametrize(

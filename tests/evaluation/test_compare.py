@@ -18,6 +18,7 @@ from napari_nh2st.model.card import Architecture
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.pretraining import on_sections
 from support.predictors import DARK, name_files, predictor_file
+from support.runs import short_epochs
 from support.sections import GENES, sheet
 
 CONFIG = TrainingConfig(
@@ -28,7 +29,7 @@ CONFIG = TrainingConfig(
 
 @pytest.fixture(scope="module", autouse=True)
 def small_nets():
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, short_epochs():
         for module, name, value in (
             (on_sections, "BATCH", 8),
             (small_cnn, "WIDTH", 4), (small_cnn, "BATCH", 12), (small_cnn, "EPOCHS", 2),

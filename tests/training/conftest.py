@@ -1,22 +1,21 @@
 """Sheets and runs that the tests of this folder share. They are read only: a test that changes one makes its own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from napari_nh2st.training.data import batches
 from napari_nh2st.training.finetune import finetune
-from support.runs import settings
+from support import runs
+from support.runs import WHOLE, settings
 from support.sections import sheet
-
-SHORT = 8
-"""Steps of an epoch where no test asks for more."""
 
 
 @pytest.fixture
-def short_epochs(monkeypatch):
-    """Epochs of few steps: for what does not depend on their number."""
-    monkeypatch.setattr(batches, "FEWEST_STEPS", SHORT)
+def short_epochs() -> Iterator[None]:
+    """Epochs of few steps."""
+    with runs.short_epochs():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +33,11 @@ def three_samples(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory, samples) -> Path:
-    """The folder of a run that nothing disturbed: pretraining, a training with blocks held out, one on everything."""
+    """The folder of a run that nothing disturbed: pretraining, a training with blocks held out, one on everything.
+
+    Of short epochs: what is compared with it has them, too.
+    """
     out = tmp_path_factory.mktemp("straight") / "r"
-    finetune(samples, out, config=settings(pretrain_steps=2), seed=1, progress=False)
+    with runs.short_epochs():
+        finetune(samples, out, config=settings(pretrain_steps=2, **WHOLE), seed=1, progress=False)
     return out

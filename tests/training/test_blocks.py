@@ -27,6 +27,8 @@ from support.models import small_card
 from support.runs import events, same_weights, scores, settings
 from support.sections import GENES, sheet
 
+pytestmark = pytest.mark.usefixtures("short_epochs")
+
 PART = 0.15
 
 
@@ -80,9 +82,9 @@ def shuffled(samples: Path, folder: Path, which: str) -> Path:
 
 
 @pytest.mark.parametrize("target", ["ln1p-cp10k", "pearson-residuals"])
-def test_scored_blocks_choose_nothing(samples, tmp_path, short_epochs, target):
+def test_scored_blocks_choose_nothing(samples, tmp_path, target):
     """Other counts there change their own figures; panel, encoder, epoch and the first training's weights stay."""
-    config = settings(pretrain_steps=2, views=0, epochs=3, panel=2, refit=False, labels=target)
+    config = settings(pretrain_steps=2, views=0, epochs=3, panel=2, refit=False, labels=target, kernel_share=None)
     same = finetune(samples, tmp_path / "a", config=config, seed=1, progress=False)
     changed = finetune(shuffled(samples, tmp_path / "sheet", "scored"), tmp_path / "b", config=config, seed=1,
                        progress=False)  # fmt: skip
@@ -149,7 +151,7 @@ def test_the_second_training_sees_all_tissue_and_keeps_the_panel(straight):
     assert [t.spots for t in load_card(straight / "model").training] == [25, 25]
 
 
-def test_sections_too_small_to_be_scored_are_trained_on_and_named(tmp_path, short_epochs):
+def test_sections_too_small_to_be_scored_are_trained_on_and_named(tmp_path):
     small = sheet(tmp_path, ("S1", "P1", 1, 848), ("S2", "P2", 2, 1000))
     assert ad.read_h5ad(tmp_path / "S1.h5ad").n_obs == 16
     model = finetune(small, tmp_path / "r", config=settings(views=0, epochs=1), progress=False, finish=summarise)

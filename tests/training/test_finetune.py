@@ -16,15 +16,19 @@ from napari_nh2st.training.finetune import finetune
 from napari_nh2st.training.network.label_units import fold_labels, unfold_labels
 from napari_nh2st.training.run.reference import _some
 from support.models import small_model
-from support.runs import events, same_weights, scores, settings
+from support.runs import WHOLE, events, same_weights, scores, settings
 from support.sections import sheet
+
+pytestmark = pytest.mark.usefixtures("short_epochs")
 
 ARCH = Architecture(width=8, dim=32, hidden=16, heads=4, dropout=0.1)
 
 
 def everything(**more):
     """Three epochs of the whole network, once."""
-    return settings(**{"train": "everything", "architecture": ARCH, "epochs": 3, "views": 0, "refit": False, **more})
+    return settings(
+        **{"train": "everything", "architecture": ARCH, "epochs": 3, "views": 0, "refit": False, **WHOLE, **more}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +120,13 @@ def test_the_model_kept_is_the_best_epoch(run):
 
 
 def test_the_model_is_trained_again_on_all_spots_and_keeps_the_figures_of_those_held_out(straight, samples, tmp_path):
-    finetune(samples, tmp_path / "once", config=settings(pretrain_steps=2, refit=False), seed=1, progress=False)
+    finetune(
+        samples,
+        tmp_path / "once",
+        config=settings(pretrain_steps=2, refit=False, kernel_share=None),
+        seed=1,
+        progress=False,
+    )
     card, once = load_card(straight / "model"), load_card(tmp_path / "once" / "model")
     assert card.evaluation == once.evaluation
     assert (card.intervals.held_out, card.intervals.spots) == ("patients", 50)  # by models that knew the other one
@@ -139,7 +149,7 @@ def test_a_second_run_into_the_same_folder_is_refused(straight, samples):
 def test_resume_goes_on_where_it_stopped(straight, samples, tmp_path):
     """Stopped after an epoch and resumed, it is the undisturbed run, whatever it is called with."""
     broken = tmp_path / "broken"
-    config = settings(pretrain_steps=2)
+    config = settings(pretrain_steps=2, **WHOLE)
     finetune(samples, broken, config=config, seed=1, progress=False, cancelled=lambda: len(scores(broken)) >= 1)
     assert events(broken)[-1]["event"] == "cancelled"
     assert load_card(broken / "model").name == "model"
@@ -209,7 +219,7 @@ def test_the_tissue_of_a_section_is_found_once(tmp_path, samples, monkeypatch):
     assert len(found) == 2
 
 
-def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples, short_epochs):
+def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples):
     run = tmp_path / "r"
 
     def leave_a_file():
@@ -222,14 +232,14 @@ def test_a_stop_file_keeps_the_best_so_far(tmp_path, samples, short_epochs):
     assert load_model(run / "model").card.evaluation is not None
 
 
-def test_paper_trains_too(tmp_path, samples, short_epochs):
+def test_paper_trains_too(tmp_path, samples):
     paper = ARCH.model_copy(update={"variant": "paper"})
     config = settings(architecture=paper, spots_per_step=8, refit=False)
     folder = finetune(samples, tmp_path / "r", config=config, progress=False)
     assert load_model(folder).card.architecture.variant == "paper"
 
 
-def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples, short_epochs):
+def test_a_base_model_gives_geometry_panel_and_weights(tmp_path, samples):
     base = small_model(tmp_path, genes=["LIGHT", "OTHER", "DARK"], gene_means=[1.0, 2.0, 3.0])
     config = everything(epochs=1, learning_rate=1e-9, genes=["DARK", "REST", "LIGHT"], mpp=None, kernel_share=0.0)
     tuned = load_model(finetune(samples, tmp_path / "r", base=base.path, config=config, progress=False))

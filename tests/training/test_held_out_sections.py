@@ -12,6 +12,8 @@ from napari_nh2st.training.sections.held_out_sections import HeldOutSections, sp
 from support.runs import events, settings
 from support.sections import GENES, PITCH, sheet
 
+pytestmark = pytest.mark.usefixtures("short_epochs")
+
 
 def quick(**more):
     return settings(**{"views": 0, "pretrain_steps": 2, **more})
@@ -47,10 +49,10 @@ def test_one_way_to_hold_out(tmp_path):
 
 
 @pytest.mark.parametrize("train", ["head", "everything"])
-def test_a_held_out_section_is_scored_and_chooses_nothing(three_samples, tmp_path, train, short_epochs):
+def test_a_held_out_section_is_scored_and_chooses_nothing(three_samples, tmp_path, train):
     """Its counts are changed after a run: the run that sees the changed ones ends with the same weights."""
     once = {"epochs": 1, "refit": False, "windows_per_step": 1, "window": 256} if train == "everything" else {}
-    config = quick(hold_out_sections=["S3"], train=train, **once)
+    config = quick(hold_out_sections=["S3"], train=train, kernel_share=None, **once)
     first = finetune(three_samples, tmp_path / "a", config=config, progress=False)
     scored = [row for row in events(tmp_path / "a") if "test_pcc" in row]
     assert len(scored) == config.epochs
@@ -90,7 +92,7 @@ def test_blocks_are_shown_among_the_spots_that_are_trained_on(straight):
     ]  # fmt: skip
 
 
-def test_genes_that_were_not_measured_there_are_left_out(tmp_path, short_epochs):
+def test_genes_that_were_not_measured_there_are_left_out(tmp_path):
     other = sheet(tmp_path, ("S1", "P1", 1, 1000), ("S3", "P2", 3, 1000))
     data = ad.read_h5ad(tmp_path / "S3.h5ad")
     data[:, GENES[1:]].copy().write_h5ad(tmp_path / "S3.h5ad")

@@ -24,10 +24,12 @@ from napari_nh2st.training.run.metrics_file import MetricsFile
 from napari_nh2st.training.run.requests import RunRequests
 from napari_nh2st.training.run.run_folder import RunFolder
 from napari_nh2st.training.run.run_process import RunProcess
-from support.runs import events, losses, same_weights, scores, settings
+from support.runs import WHOLE, events, losses, same_weights, scores, settings
+
+pytestmark = pytest.mark.usefixtures("short_epochs")
 
 
-@pytest.mark.parametrize("at_step", [45, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("at_step", [12, pytest.param(26, marks=pytest.mark.long)])
 def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(samples, straight, tmp_path, at_step):
     """In mid-epoch, in the first training and in the second: every loss, every score and every weight, exactly."""
     run = tmp_path / "r"
@@ -35,7 +37,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(samples, str
     def asked() -> bool:
         return len(losses(run)) >= at_step
 
-    finetune(samples, run, config=settings(pretrain_steps=2), seed=1, progress=False, cancelled=asked)
+    finetune(samples, run, config=settings(pretrain_steps=2, **WHOLE), seed=1, progress=False, cancelled=asked)
     assert events(run)[-1]["event"] == "cancelled"
     encoder = (run / "checkpoints" / "encoder.safetensors").stat().st_mtime_ns
     finetune(samples, run, progress=False, resume=True)
@@ -50,7 +52,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(samples, str
 
 
 @pytest.mark.parametrize("what", ["last-blocks", pytest.param("everything", marks=pytest.mark.long)])
-def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what, short_epochs):
+def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what):
     config = settings(train=what, epochs=2, window=256, windows_per_step=1, refit=False)
     finetune(samples, tmp_path / "a", config=config, progress=False)
     run = tmp_path / "b"
@@ -67,7 +69,7 @@ def test_training_of_the_encoder_resumes_exactly_too(samples, tmp_path, what, sh
 def test_killed_at_any_step_and_resumed_it_ends_as_if_it_had_been_left_alone(samples, tmp_path, times):
     """All of it in processes of their own: this one has computed before, and that may turn a last digit."""
     config = tmp_path / "c.yaml"
-    config.write_text(json.dumps(settings(pretrain_steps=2).model_dump(mode="json")))
+    config.write_text(json.dumps(settings(pretrain_steps=2, **WHOLE).model_dump(mode="json")))
     run, alone, lines = tmp_path / "r", tmp_path / "alone", 0
 
     def begin(out: Path) -> subprocess.Popen:
@@ -91,7 +93,7 @@ def test_killed_at_any_step_and_resumed_it_ends_as_if_it_had_been_left_alone(sam
     assert same_weights(run, alone)
 
 
-def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(samples, tmp_path, monkeypatch, short_epochs):
+def test_a_full_disk_is_one_clear_line_and_the_last_good_checkpoint_stays(samples, tmp_path, monkeypatch):
     run, written = tmp_path / "r", []
     real = CheckedFiles.save_checkpoint
 
@@ -173,7 +175,7 @@ def test_a_run_with_a_damaged_checkpoint_ends_as_it_would_have(samples, straight
     assert any("refit.ckpt was damaged" in line.get("note", "") for line in events(run))
 
 
-def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch, short_epochs):
+def test_out_of_memory_takes_smaller_parts_and_says_so(samples, tmp_path, monkeypatch):
     real = NH2STModule.gather
 
     def small(self, batch):
@@ -195,25 +197,25 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_model(samples, t
 
     def poisoned(self, batch):
         found = real(self, batch)
-        if self.global_step == 45:
+        if self.global_step == 12:
             found.embeddings[found.sections == 1] = torch.nan
         return found
 
     monkeypatch.setattr(NH2STModule, "gather", poisoned)
-    with pytest.raises(NotFinite, match=r"the loss became nan at step 46 in sample S2: the best epoch before that is"):
+    with pytest.raises(NotFinite, match=r"the loss became nan at step 13 in sample S2: the best epoch before that is"):
         finetune(samples, run, config=settings(), progress=False)
     assert events(run)[-1]["event"] == "failed"
-    assert "step 46" in events(run)[-1]["reason"]
+    assert "step 13" in events(run)[-1]["reason"]
     assert all(torch.isfinite(p).all() for p in load_model(run / "model").net.parameters())
 
 
 def test_weights_that_are_no_numbers_are_not_kept(samples, tmp_path, monkeypatch):
     def broken(self, trainer, module, outputs, batch, batch_idx):
-        if trainer.global_step == 60:
+        if trainer.global_step == 16:
             torch.nn.init.constant_(module.net.head.to_hidden[0].weight, torch.inf)
 
     monkeypatch.setattr(training_pass.Reporter, "on_train_batch_end", broken)
-    with pytest.raises(NotFinite, match="after step 60"):
+    with pytest.raises(NotFinite, match="after step 16"):
         finetune(samples, tmp_path / "r", config=settings(refit=False), progress=False)
     assert torch.load(tmp_path / "r" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
 
@@ -238,7 +240,7 @@ def test_a_pause_file_holds_the_run_and_a_stop_ends_it_meanwhile(tmp_path):
     assert requests.should_stop()
 
 
-def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path, short_epochs):
+def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path):
     run, seen = tmp_path / "r", []
 
     def go_on() -> None:
@@ -258,7 +260,7 @@ def test_a_paused_run_takes_no_step_until_it_may_go_on(samples, tmp_path, short_
     assert told == ["started", "paused", "resumed", "checkpoint", "done"]
 
 
-def test_it_ends_when_it_gets_no_better_and_a_resumed_run_knows(samples, tmp_path, monkeypatch, short_epochs):
+def test_it_ends_when_it_gets_no_better_and_a_resumed_run_knows(samples, tmp_path, monkeypatch):
     monkeypatch.setattr(NH2STModule, "on_validation_epoch_end", lambda self: self.log("val_pcc", 0.5))
     finetune(samples, tmp_path / "r", config=settings(epochs=9, patience=2), progress=False)
     epochs = [line["epoch"] for line in events(tmp_path / "r") if line.get("event") == "checkpoint"]

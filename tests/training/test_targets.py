@@ -13,9 +13,8 @@ from napari_nh2st.geometry import TileSet
 from napari_nh2st.model.folder import load_model
 from napari_nh2st.slides import open_slide
 from napari_nh2st.targets import TARGETS
-from napari_nh2st.training.data import batches
 from napari_nh2st.training.finetune import finetune
-from support.runs import settings
+from support.runs import WHOLE, settings, short_epochs
 from support.sections import sheet
 
 OPTIONS = PredictionOptions(device="cpu", precision="fp32", cache=False)
@@ -29,10 +28,9 @@ def samples(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=TARGETS)
 def run(request, samples, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "FEWEST_STEPS", FEW)
+    with short_epochs(FEW):
         out = tmp_path_factory.mktemp("run") / request.param
-        finetune(samples, out, config=settings(labels=request.param, epochs=1), progress=False)
+        finetune(samples, out, config=settings(labels=request.param, epochs=1, **WHOLE), progress=False)
     return out
 
 
@@ -90,18 +88,18 @@ def test_what_is_predicted_beside_the_genes_can_be_asked_for(run, samples):
         prediction.output("number of cells")
 
 
-def test_a_run_goes_on_with_the_target_of_the_model_it_starts_from(run, samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "FEWEST_STEPS", FEW)
-    finetune(samples, tmp_path / "r", base=run / "model", config=settings(epochs=1), progress=False)
+def test_a_run_goes_on_with_the_target_of_the_model_it_starts_from(run, samples, tmp_path):
+    with short_epochs(FEW):
+        finetune(samples, tmp_path / "r", base=run / "model", config=settings(epochs=1), progress=False)
     assert load_model(tmp_path / "r" / "model").card.label_recipe == run.name
 
 
-def test_with_another_target_the_genes_of_the_base_are_learnt_afresh(run, samples, tmp_path, monkeypatch):
+def test_with_another_target_the_genes_of_the_base_are_learnt_afresh(run, samples, tmp_path):
     """Rows in another unit would be worse than none."""
-    monkeypatch.setattr(batches, "FEWEST_STEPS", FEW)
     other = next(name for name in TARGETS if name != run.name)
     out = tmp_path / "r"
-    finetune(samples, out, base=run / "model", config=settings(epochs=1, labels=other), progress=False)
+    with short_epochs(FEW):
+        finetune(samples, out, base=run / "model", config=settings(epochs=1, labels=other), progress=False)
     model, sample = load_model(out / "model"), read_sheet(samples)[0]
     assert model.card.label_recipe == other
     scored = predict_spots(sample, model, OPTIONS)

@@ -27,12 +27,15 @@ from support.sections import sheet as measured
 pytestmark = [pytest.mark.viewer, pytest.mark.timeout(900)]
 LEFT = Qt.MouseButton.LeftButton
 WAIT = 180_000
+# One training: a chosen share and intervals take some more, which tests/training follows (fixture `straight`).
 SETTINGS = """
 architecture: {width: 4, dim: 16, hidden: 8, heads: 4, dropout: 0.1}
 mpp: 2.0
 landmarks: 32
 pretrain_steps: 2
 patience: 1000
+kernel_share: 0.8
+intervals: false
 device: cpu
 precision: fp32
 """
@@ -178,8 +181,7 @@ def test_killed_at_any_step_it_goes_on_at_a_press(make_napari_viewer, qtbot, sam
 
 
 def test_napari_is_closed_and_opened_again(make_napari_viewer, qtbot, samples, registry, run, tmp_path) -> None:
-    # a chosen share would take trainings as long before this one
-    (run / "settings.yaml").write_text(f"epochs: 5000\nkernel_share: 0.8{SETTINGS}")
+    (run / "settings.yaml").write_text(f"epochs: 5000{SETTINGS}")
     home = {"XDG_DATA_HOME": str(registry.parents[1]), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     ended = subprocess.run(
         [sys.executable, "-c", CLOSED, str(samples), str(run)],
