@@ -60,6 +60,13 @@ def test_what_stops_with_its_worker_is_begun_again_and_counts_as_no_failure():
     assert run(endless)[1] == ["warning: endless failed: workers stopped again and again"]
 
 
+def test_of_thousands_those_that_have_ended_are_not_looked_at_again(monkeypatch):
+    looks, ready = [], WorkItem.ready.fget
+    monkeypatch.setattr(WorkItem, "ready", property(lambda item: looks.append(item) or ready(item)))
+    run(*(WorkItem(str(i), answers(DONE), ()) for i in range(400)))
+    assert len(looks) < 5 * 400
+
+
 def test_what_was_done_before_is_not_sent():
     earlier = WorkItem("earlier", answers(), (), state=DONE)
     later = WorkItem("later", answers(DONE), (), needs=[earlier])

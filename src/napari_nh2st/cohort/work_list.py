@@ -81,6 +81,7 @@ class WorkList:
         self._crew: Crew[WorkItem] = Crew(client, device, endings)
         self._began = time.monotonic()
         self._earlier = sum(item.ended for item in self.items)
+        self._first = 0  # before it all have ended: of thousands they are not looked at again
 
     def run(self) -> None:
         """Work until every item has ended.
@@ -90,9 +91,12 @@ class WorkList:
         Nh2stError
             If the scheduler is gone, or nobody wants the rest.
         """
-        self._crew.work(
-            lambda: not all(item.ended for item in self.items), self._submit, self._note, self.watch, self.standing
-        )
+        self._crew.work(self._unfinished, self._submit, self._note, self.watch, self.standing)
+
+    def _unfinished(self) -> bool:
+        while self._first < len(self.items) and self.items[self._first].ended:
+            self._first += 1
+        return self._first < len(self.items)
 
     def standing(self) -> Standing:
         """Return how it stands."""
@@ -110,9 +114,10 @@ class WorkList:
         )  # fmt: skip
 
     def _submit(self) -> None:
-        for item in self.items:
+        for i in range(self._first, len(self.items)):
             if not self._crew.has_room:
                 return
+            item = self.items[i]
             if item.ready and any(other.state != DONE for other in item.needs):
                 item.state = LEFT_OUT
             elif item.ready:
