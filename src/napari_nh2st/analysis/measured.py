@@ -275,6 +275,7 @@ def corrected(comparison: Comparison, correction: Correction) -> Comparison | No
         truth=was.truth[rest],
         predicted=correction.apply(there).matrix(was.genes),
         counted=replace(was.counted, counts=was.counted.counts[rest], depth=was.counted.depth[rest]),
+        half_widths=None,  # they are of the prediction itself
     )
     figures = figures_of(card, scored, whole_panel=False)[model_name(card)]
     before = float(metrics.pcc(scored.truth, was.predicted[rest]).per_gene.mean())

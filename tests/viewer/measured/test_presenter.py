@@ -15,13 +15,14 @@ from napari_nh2st.analysis.measured import Frame
 from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.transform import Transform
 from napari_nh2st.model.card import TrainingSample
+from napari_nh2st.model.intervals import Intervals
 from napari_nh2st.slides import TissueMask
 from napari_nh2st.viewer.measured.messages import NO_SLIDE, measured_alarms, measured_caveats
 from napari_nh2st.viewer.measured.presenter import MeasuredPresenter
 from napari_nh2st.viewer.predict.messages import NO_MPP
 from napari_nh2st.viewer.state.services import Services
 from support import visium
-from viewer.fakes import GENES, FakeSlide, card
+from viewer.fakes import GENES, FakeServices, FakeSlide, card
 from viewer.measured.material import SPOTS, counts_of, h5ad
 from viewer.without_window import Desk, FakeWork
 
@@ -359,6 +360,23 @@ def test_the_table_is_that_of_evaluate(tmp_path: Path) -> None:
             got = table.loc[gene, ["PCC", "low", "high", "MSE"]].to_numpy(dtype=float)
             assert got == pytest.approx([figures[k] for k in ("pcc", "low", "high", "mse")], abs=2e-4)
         assert comparison.figures["pcc_mean"] == pytest.approx(wanted["pcc_mean"], abs=2e-4)
+
+
+def test_what_intervals_hold_is_said_of_the_prediction_and_not_of_a_corrected_map(tmp_path: Path) -> None:
+    services = FakeServices()
+    rows = {"widths": [[0.5] * 4] * 3, "spreads": [[1.0] * 4] * 3}
+    facts = {"held_out": "sections", "spots": 200, "panel": 4, "slope": 0.0, "centre": 0.0, "low": 0.0, "high": 1.0}
+    intervals = Intervals(**facts, levels=[0.8, 0.9, 0.95], depth=1e6, **rows)
+    services.cards["her2st"] = card(gene_stds=[1.0] * 4, intervals=intervals)
+    measured = Measured(services=services)
+    measured.predict()
+    comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
+    (said,) = (text for text in measured_caveats(comparison) if text.startswith("Intervals that claim to hold 90%"))
+    assert "widened for its depth, 0% of the training's, " in said
+    measured.section.corrections.correct("most telling", 20)
+    rest = measured.view.result
+    assert len(rest.scored.truth) == 60
+    assert not any(text.startswith("Intervals") for text in measured_caveats(rest))
 
 
 def test_spots_correct_the_map_and_the_others_judge_it(measured: Measured, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_nh2st.evaluation.coverage import coverage_words
 from napari_nh2st.expression.panel_match import match_words
 from napari_nh2st.model.trust_words import KIND_MEANS, ONE_TO_NOTHING, PCC_MEANS
 from napari_nh2st.viewer.kit.phrases import count, sentence
@@ -163,6 +164,7 @@ def measured_caveats(comparison: Comparison) -> list[str]:
         ""
         if comparison.same_unit
         else f"{card.name} predicts {card.unit}, the measurement has {card.target.unit}. Compare correlations only.",
+        sentence(coverage_words(comparison.figures["intervals"])) if "intervals" in comparison.figures else "",
         "PCC is computed for each gene across the spots of this section, without smoothing. The 95% interval comes "
         "from resampling blocks of neighbouring spots.",
         ""
