@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("viewer"):
                 item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins_are_looked_for_once() -> Iterator[None]:
+    """Read the manifests of all plugins once: napari's fixture makes each window look for them anew, twice."""
+    from npe2 import PluginManifest
+
+    look, found = PluginManifest.discover, {}
+
+    def discover(paths: Sequence[str | Path] = ()) -> Iterator[Any]:
+        key = tuple(map(str, paths))
+        if key not in found:
+            found[key] = list(look(paths))
+        return iter(found[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", discover)
+        yield
 
 
 @pytest.fixture

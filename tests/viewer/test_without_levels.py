@@ -53,6 +53,7 @@ def test_it_is_seen_moved_about_and_predicted_on_at_once(canvas: Canvas, slide_f
         viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 3000.0, x), 0.4
         canvas.until(lambda: layer.data_level < len(slide.levels) - 1)
         canvas.until(lambda: is_sharp(layer, slide))
+    viewer.scene.camera.zoom = 2.0  # a few tiles are enough
     dock.use_model(str(tiny_model))
     canvas.until(lambda: dock.job.button.isEnabled())
     dock.where.buttons["view"].click()
