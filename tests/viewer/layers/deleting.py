@@ -165,6 +165,17 @@ class Window:
     def difference(self) -> None:
         tick(self.folds["Measured"].show_difference)
 
+    def lay_spots(self) -> None:
+        """Put landmarks on the canvas: of the spots and on the slide, in layers of their own."""
+        section = self.folds["Measured"]
+        if section.measurement is None:
+            self.measure()
+        if section.measurement.settled:
+            section.lay.click()
+        if not section.presenter.landmarks.on:
+            section.landmarks.marks.click()
+        self.until(lambda: self.layers("landmarks of the spots") and self.layers("landmarks on the slide"))
+
     def combine(self) -> None:
         part = self.folds["Several genes"].composite
         for combo, gene in zip(part.combos, GENES[:3], strict=True):
@@ -203,6 +214,8 @@ KINDS: dict[str, tuple[Callable[[Window], None], str]] = {
     "tissue unlike the training": (Window.check_tissue, "unlike the training"),
     "measured spots": (Window.measure, "· measured"),
     "difference": (Window.difference, "difference"),
+    "landmarks of the spots": (Window.lay_spots, "landmarks of the spots"),
+    "landmarks on the slide": (Window.lay_spots, "landmarks on the slide"),
     "composite": (Window.combine, r" \+ "),
     "signature": (Window.score, "signature"),
     "regions": (Window.draw_regions, "regions"),

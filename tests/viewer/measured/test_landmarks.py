@@ -16,6 +16,7 @@ from napari_nh2st.expression.transform import Transform
 from napari_nh2st.expression.transform_files import read_transform
 from napari_nh2st.viewer.kit.background import threads_at_work
 from napari_nh2st.viewer.layers.roles import Kind, kind_of
+from napari_nh2st.viewer.measured.messages import LANDMARKS
 from viewer.fakes import GENES, FakeSlide
 from viewer.measured.material import SPOTS, h5ad
 from viewer.measured.test_section import LEFT, Dock
@@ -135,6 +136,13 @@ def test_marks_that_napari_deletes_come_back_in_pairs_and_closing_leaves_no_thre
     assert len(presenter.slide_marks.layer.data) == len(presenter.spot_marks.layer.data) == 4
     dock.click(dock.section.landmarks.add)
     assert len(presenter.slide_marks.layer.data) == len(presenter.spot_marks.layer.data) == 5
+    for marks in (presenter.spot_marks, presenter.slide_marks):  # those of one kind say nothing alone
+        dock.viewer.layers.remove(marks.layer)
+        assert not presenter.on
+        dock.until(lambda: not presenter.spot_marks.present and not presenter.slide_marks.present)
+        assert dock.section.landmarks.marks.text() == LANDMARKS
+        dock.click(dock.section.landmarks.marks)
+        assert presenter.on
     dock.viewer.layers.remove(presenter.slide_marks.layer)
     assert not presenter.on
     dock.section.landmarks.meter_soon()

@@ -17,6 +17,7 @@ from napari_nh2st.errors import Nh2stError
 from napari_nh2st.expression.transform import FEWEST, Landmarks, Transform
 from napari_nh2st.expression.transform_files import write_transform
 from napari_nh2st.geometry import FloatArray, far_apart
+from napari_nh2st.viewer.kit.connections import Connections
 from napari_nh2st.viewer.kit.jobs import Jobs
 from napari_nh2st.viewer.kit.long_work import Cancelled, LongWork, Tell
 from napari_nh2st.viewer.layers.marks import MarksLayer
@@ -121,13 +122,17 @@ class LandmarksPresenter:
         self.spot_marks = MarksLayer(workspace.viewer, Kind.SPOT_MARKS, self._begin_step, self._spot_marks_dragged)
         self.slide_marks = MarksLayer(workspace.viewer, Kind.SLIDE_MARKS, self._begin_step, self._slide_marks_dragged)
         self._meter = Jobs(workspace.background, workspace.slide_subjects, lambda: None)
+        self._drawing = False  # marks go and come
+        self._connections = Connections()
+        self._connections.add(workspace.viewer.layers.events.removed, self._layer_removed)
+        workspace.when_closing(self._connections.close)
         workspace.when_closing(self._meter.close)
         workspace.when_closing(self.put_away)
 
     @property
     def on(self) -> bool:
         """True if marks are on the canvas."""
-        return self._hands is not None and self.slide_marks.present
+        return self._hands is not None and self.spot_marks.present and self.slide_marks.present
 
     # what the person does
 
@@ -248,9 +253,21 @@ class LandmarksPresenter:
         spots, _ = hands.measurement.spots()
         diameter = max(float(np.ptp(spots, axis=0).max()) * _MARK, 4.0)
         mpp = float(slide.mpp or 1.0)
+        self._drawing = True
         self.spot_marks.put(there, 1.6 * diameter, layer, mpp, "landmarks of the spots")
         self.slide_marks.put(hands.now.slide, diameter, layer, mpp, "landmarks on the slide")
+        self._drawing = False
         self.slide_marks.take()
+
+    def _layer_removed(self, event: object = None) -> None:
+        if self._hands is not None and not self._drawing and not self.on:
+            self._workspace.maps.pace.later(self._stay_in_pairs)  # napari is still deleting what was selected
+
+    def _stay_in_pairs(self) -> None:
+        """Take away the other marks where somebody deleted those of one kind: alone they say nothing."""
+        if self._hands is not None and not self.on:
+            self.put_away()
+            self.update()
 
     def _begin_step(self) -> None:
         if self._hands is not None:
