@@ -24,6 +24,9 @@ from screenshots import IMAGES, SIZE, settle, wait
 
 from napari_nh2st.demo.sheet import write_sample_sheet
 from napari_nh2st.expression.transform import Transform
+from napari_nh2st.model.card import Architecture
+from napari_nh2st.model.encoder_file import save_encoder
+from napari_nh2st.model.folder import load_model
 from napari_nh2st.training.config import TrainingConfig
 from napari_nh2st.training.finetune import finetune
 from napari_nh2st.viewer import launch
@@ -252,6 +255,32 @@ def intervals(window: Window) -> None:
     window.bring(section)
 
 
+def links(window: Window) -> None:
+    """Show the links of a model with the head `merge`, which learns two further sections here."""
+    base, head = load_model("demo"), "merge"
+    own = {key: getattr(base.card.architecture, key) for key in ("encoder", "width", "dim", "heads")}
+    config = TrainingConfig(
+        name=head,
+        architecture=Architecture(variant=head, **own),
+        encoder_start=str(save_encoder(base.net.encoder, window.folder / "encoder.safetensors")),
+        genes=base.card.genes,
+        mpp=base.card.mpp,
+        pretrain_steps=0,
+        kernel_share=0.8,
+        epochs=2,
+        refit=False,
+        intervals=False,
+    )
+    sheet = write_sample_sheet(TRAINED_ON, window.folder / "linked", size_mm=(2.0, 1.6))
+    window.dock.use_model(str(finetune(sheet, window.folder / head, config=config, progress=False)))
+    window.predict()
+    window.viewer.fit_to_view()
+    section = window.only("Context")
+    section.links_button.click()
+    wait(lambda: section.presenter.links.present)
+    window.bring(section)
+
+
 STATES = {
     "genes": genes,
     "measured": measured,
@@ -264,6 +293,7 @@ STATES = {
     "slides": slides,
     "models": models,
     "intervals": intervals,
+    "links": links,
 }
 
 

@@ -101,6 +101,7 @@ def draw(window: Dock, sheet: Path, out: Path) -> None:
     dock.choices.epochs.setValue(EPOCHS)
     dock.choices.panel.setCurrentIndex(dock.choices.panel.findData("spatially-variable"))
     dock.choices.number.setValue(GENES)
+    dock.choices.head.setCurrentIndex(dock.choices.head.findData("context"))
     wait(dock.start.isEnabled, 300)
     for combo, at in ((dock.choices.held_out, 2), (dock.choices.which, 2)):  # one patient, the last
         combo.setCurrentIndex(at)

@@ -15,7 +15,7 @@ def _make(spots: SpotCounts, facts: Facts) -> Floats:
 
 DELTA = Target(
     name="delta",
-    title="difference from the training mean",
+    title="difference from the mean",
     unit="ln(1 + counts per 10,000) above the training mean",
     about="ln(1 + counts per 10,000) less the gene's mean over the training spots. 0 is that mean: a model that has "
     "learnt nothing says 0 everywhere.",
