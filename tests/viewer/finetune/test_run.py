@@ -159,7 +159,7 @@ def test_start_watch_stop_resume_finish_and_use(make_napari_viewer, qtbot, sampl
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_at_any_step_it_goes_on_at_a_press(make_napari_viewer, qtbot, samples, registry, run, times) -> None:
-    dock = opened(make_napari_viewer(), qtbot, samples, run, epochs=6 * times)
+    dock = opened(make_napari_viewer(), qtbot, samples, run, epochs=3 * times)
     drawn = random.Random(times)
     for _ in range(times):
         qtbot.mouseClick(dock.start, LEFT)
@@ -176,7 +176,7 @@ def test_killed_at_any_step_it_goes_on_at_a_press(make_napari_viewer, qtbot, sam
     for row in rows(run):
         if row.get("event") == "checkpoint":
             figures[row["epoch"]].add((row["step"], row.get("val_pcc"), row.get("val_loss")))
-    assert sorted(figures) == list(range(2 * 6 * times))
+    assert sorted(figures) == list(range(2 * 3 * times))
     assert all(len(told) == 1 for told in figures.values())  # what was done twice came out the same
 
 
