@@ -278,6 +278,7 @@ def links(window: Window) -> None:
     section = window.only("Context")
     section.links_button.click()
     wait(lambda: section.presenter.links.present)
+    window.dock.heatmap.layer.opacity = 0.4  # thin lines on it are the matter
     window.bring(section)
 
 

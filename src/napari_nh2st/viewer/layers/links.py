@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TITLE = "links"
 # Told apart by colour-blind eyes, on pink tissue and on a heatmap.
-NEAR, ALIKE, HUBS = "#1f5fae", "#d9730d", "#111111"
+NEAR, ALIKE, HUBS = "#56b4e9", "#d9730d", "#111111"
 LEGEND = (
     ("to the middle of a cluster that lies near", NEAR),
     ("to the middle of a cluster that looks alike", ALIKE),
@@ -37,7 +37,7 @@ class LinksLayer(OwnedLayer):
 
         self.remove()
         rings = np.concatenate([graph.near.ring, graph.alike.ring])
-        kinds = {NEAR: graph.near.star, ALIKE: graph.alike.star, HUBS: rings}
+        kinds = {ALIKE: graph.alike.star, NEAR: graph.near.star, HUBS: rings}  # short lines lie over long ones
         links = np.concatenate(list(kinds.values()))
         start, end = (centres[links[:, i], ::-1] - 0.5 for i in (0, 1))  # napari puts pixel centres on integers
         role = Role(kind=Kind.LINKS, fingerprint=fingerprint_of(slide_layer), title=TITLE, legend=LEGEND)
