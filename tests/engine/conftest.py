@@ -1,3 +1,6 @@
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 from napari_nh2st.slides import open_slide
@@ -26,3 +29,12 @@ def model(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def context(tmp_path_factory):
     return small_model(tmp_path_factory.mktemp("model"), "context")
+
+
+@pytest.fixture
+def quick_collections() -> Iterator[None]:
+    """Leave out of each collection what was there before: where memory is short, one follows the other."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()

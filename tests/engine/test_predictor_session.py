@@ -122,6 +122,7 @@ def test_embeddings_are_those_of_our_encoder(slide, context):
         opened(slide, Colours()).embed(places)
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_batches_shrink_where_memory_is_short(slide):
     class Greedy(Colours):
         def predict(self, batch):

@@ -263,15 +263,21 @@ def test_holes_in_the_tissue_cost_nothing(slide, context):
     assert encoded < 0.5 * grid
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
-        RuntimeError("GET was unable to find an engine to execute this computation"),
-        MemoryError(),
-    ],
-)
+NO_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_a_lack_of_memory_is_known_by_what_is_raised(error):
+    assert out_of_memory(error)
+
+
+@pytest.mark.usefixtures("quick_collections")
+@pytest.mark.parametrize("error", [NO_MEMORY[1], NO_MEMORY[-1]])
 def test_without_memory_windows_are_halved(slide, context, monkeypatch, error):
     everywhere, hidden = whole(slide, context)
     near = np.flatnonzero((everywhere.centres < 1000).all(axis=1))  # a few halvings are enough
@@ -291,6 +297,7 @@ def test_without_memory_windows_are_halved(slide, context, monkeypatch, error):
     assert one._encoder.largest < block_encoder.LARGEST
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_no_memory_at_all_is_one_line(slide, context, monkeypatch):
     def hungry(*_):
         raise torch.OutOfMemoryError("out of memory")
