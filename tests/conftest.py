@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,13 @@ def no_file_is_left_behind(write_guard: WriteGuard) -> Iterator[None]:
     refused = list(write_guard.refused)
     write_guard.refused.clear()
     assert not refused, f"written outside the test's own folder: {refused}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_is_no_garbage() -> None:
+    """Leave what the tests before have imported out of collections: napari makes one for each layer that goes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
