@@ -40,7 +40,7 @@ def test_they_hold_what_is_claimed_where_the_others_do_not(section, ratio):
     assert found["held"] < 0.75
     assert 0.88 < found["held_at_depth"] < 0.97  # rather more than claimed: counts are whole numbers
     assert found["depth"] == pytest.approx(ratio, rel=0.1)
-    assert f"{100 * found['depth']:.0f}% of the training's" in coverage_words(found)
+    assert f"measured {100 * found['depth']:.0f}% as deeply as the training, they hold " in coverage_words(found)
 
 
 def test_a_section_as_deep_has_the_same(section):

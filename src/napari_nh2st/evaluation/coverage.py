@@ -86,5 +86,6 @@ def coverage_words(figures: dict[str, Any]) -> str:
         f"{100 * figures['held']:.0f}%, {said}; half of one is {figures['width']:.2f} of the section's SD"
     )
     if (depth := figures.get("depth", 1)) < LESS:
-        words += f"; widened for its depth, {100 * depth:.0f}% of the training's, {100 * figures['held_at_depth']:.0f}%"
+        deep, held = (f"{100 * share:.0f}%" for share in (depth, figures["held_at_depth"]))
+        words += f"; widened, since it was measured {deep} as deeply as the training, they hold {held}"
     return words
