@@ -70,7 +70,15 @@ def test_sections_are_left_out_in_turn_and_blocks_that_are_held_out_already_stay
 
     first = np.arange(8) < 2
     sections = [
-        Marked(patient="P", labels=np.zeros((8, 3)), held_out=first.copy(), inner=first.copy()) for _ in range(3)
+        Marked(
+            name=name,
+            patient="P",
+            labels=np.zeros((8, 3)),
+            depth=np.full(8, 500.0),
+            held_out=first.copy(),
+            inner=first.copy(),
+        )
+        for name in "ABC"
     ]
     seen = []
 
@@ -85,6 +93,7 @@ def test_sections_are_left_out_in_turn_and_blocks_that_are_held_out_already_stay
     assert chosen.share == pytest.approx(best_share([answers(own=1.0)]))
     assert chosen.spots.what == "sections"
     assert len(chosen.spots.blocks) == 3
+    assert chosen.spots.depth == 500
     assert told[0] == (0, 3)
     assert told[-1] == (3, 3)
     for part, marks in enumerate(seen):

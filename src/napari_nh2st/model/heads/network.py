@@ -20,7 +20,8 @@ class HeadNetwork(nn.Module, ABC):
     """A head. Genes are decoded from its hidden vector by one linear layer, which is not its own.
 
     It answers for each place by itself (batch norm over places would not), whatever the order of the nine but for the
-    place itself, of the sample, and of the places that are asked for; what is absent changes nothing.
+    place itself, of the sample, and of the places that are asked for; what is absent changes nothing. Of the nine it
+    looks at those of `around`.
 
     Parameters
     ----------
