@@ -255,6 +255,15 @@ def newest(folder):
     return None
 
 
+def elsewhere(folder, report):
+    """Read the newest full report of another processor than that of a report; None where there is none."""
+    for file in sorted(folder.glob("bench-*.json"), reverse=True):
+        other = json.loads(file.read_text("utf-8"))
+        if not other["settings"]["quick"] and report and other["machine"]["cpu"] != report["machine"]["cpu"]:
+            return other
+    return None
+
+
 def newest_gpu(folder):
     """Read the newest check of a graphics card; None where there is none. Small ones, and processors, do not count."""
     for file in sorted(folder.glob("gpu-*.json"), reverse=True):
@@ -281,6 +290,8 @@ def tables(folder):
     """Every table by name, from the newest report."""
     report = newest(folder)
     made = {name: NONE if report is None else make(report) for name, make in TABLES.items()}
+    other = elsewhere(folder, report)
+    made["elsewhere"] = NONE if other is None else targets(other)
     made |= {kind: peers(newest_peers(folder, kind)) for kind in ("peers", "large-peers")}
     return {**made, "gpu": gpu(newest_gpu(folder)), "profile": profile(newest_profiles(folder))}
 
