@@ -46,7 +46,7 @@ class Command:
 
     def begin(self, *where: object) -> None:
         words = ["evaluate", self.samples, "--protocol", "S1:S2", "--models", "colour-ridge,encoder-ridge,nh2st-kernel"]
-        words += ["--seeds", "0,1", "--config", self.samples.with_name("settings.yaml"), "--out", self.report]
+        words += ["--seeds", "0,1,2,3", "--config", self.samples.with_name("settings.yaml"), "--out", self.report]
         words += ["--device", "cpu", "--precision", "fp32", *where]
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "napari_nh2st", *map(str, words)]
