@@ -15,7 +15,7 @@ F32 = npt.NDArray[np.float32]
 
 NO_MEMORY = "there is not enough memory for even a small piece of this slide: close other programs, or use the cpu"
 
-_SAID = ("out of memory", "allocate memory", "status_alloc_failed", "unable to find an engine")
+_SAID = ("out of memory", "allocate memory", "not enough memory", "status_alloc_failed", "unable to find an engine")
 """Words of errors without a class of their own. The last are torch's where no algorithm of cuDNN finds memory to work
 in (issue 108645 of pytorch/pytorch)."""
 

@@ -87,5 +87,5 @@ def coverage_words(figures: dict[str, Any]) -> str:
     )
     if (depth := figures.get("depth", 1)) < LESS:
         deep, held = (f"{100 * share:.0f}%" for share in (depth, figures["held_at_depth"]))
-        words += f"; widened, since it was measured {deep} as deeply as the training, they hold {held}"
+        words += f"; widened, since the section was measured {deep} as deeply as the training, they hold {held}"
     return words

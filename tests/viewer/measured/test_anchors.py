@@ -103,6 +103,7 @@ def test_places_to_measure_next_are_numbers_on_the_slide_and_a_table(dock: Dock,
     dock.until(lambda: "C9 · where to measure next" in dock.names())
     layer = dock.section.presenter.corrections.places.layer
     assert list(layer.text.values) == list("12345")
+    assert layer.text.translation[0] < 0 < layer.text.translation[1]  # beside the rings: up, and to the right
     assert list(layer.features.columns) == ["place", "x_px", "y_px", "x_um", "y_um", "spread"]
     assert "numbers: where to measure next, the most telling first" in dock.legend()
     path = tmp_path / "places.csv"

@@ -67,6 +67,9 @@ def test_dragged_landmarks_lay_the_spots_and_the_meter_rises(dock: Dock, tmp_pat
     part = section.landmarks
     assert [kind_of(layer) for layer in dock.viewer.layers][-2:] == [Kind.SPOT_MARKS, Kind.SLIDE_MARKS]
     assert part.residuals.text() == "Drag a number to where its spots belong on the tissue."
+    pins = dock.section.presenter.landmarks.slide_marks.layer
+    assert pins.text.anchor == "center"  # white numbers, in the pins
+    assert not np.any(pins.text.translation)
     own = section.measurement.data.obsm["spatial"]
     dock.until(lambda: part.meter.text().startswith("Mean PCC of the model's"))
     before = presenter._read.pcc

@@ -372,7 +372,7 @@ def test_what_intervals_hold_is_said_of_the_prediction_and_not_of_a_corrected_ma
     measured.predict()
     comparison = measured.compared(h5ad(tmp_path / "C9.h5ad"))
     (said,) = (text for text in measured_caveats(comparison) if text.startswith("Intervals that claim to hold 90%"))
-    assert "widened, since it was measured 0% as deeply as the training, they hold " in said
+    assert "widened, since the section was measured 0% as deeply as the training, they hold " in said
     measured.section.corrections.correct("most telling", 20)
     rest = measured.view.result
     assert len(rest.scored.truth) == 60

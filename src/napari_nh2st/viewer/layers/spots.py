@@ -35,7 +35,7 @@ _RINGS = {
     Kind.SPOT_MARKS: "#0b3d91",
     Kind.SLIDE_MARKS: "#d6006c",
 }
-_NUMBER = 14  # points
+_NUMBER, _LARGE_NUMBER = 11, 14  # points
 _BESIDE = 0.3  # of the diameter: from the middle of a ring to where its number begins, across and up
 
 
@@ -135,10 +135,10 @@ class SpotsLayer(OwnedLayer):
             look = {"face_color": "transparent", "border_color": _RINGS[self.kind], "border_width": 0.15}
         if numbered:
             numbers = [str(i + 1) for i in range(len(centres))]
-            # At the upper right of the ring, outside it: on it, neither could be read.
-            beside = diameter * _BESIDE * np.array([-1, 1])
             look["text"] = {"string": numbers, "size": _NUMBER, "color": _RINGS[self.kind]}
-            look["text"] |= {"anchor": "upper_left", "translation": beside}
+            if self.kind is Kind.NEXT:  # on such small rings neither could be read: outside them, at the upper right
+                beside = diameter * _BESIDE * np.array([-1, 1])
+                look["text"] |= {"size": _LARGE_NUMBER, "anchor": "upper_left", "translation": beside}
         role = SpotsRole(kind=self.kind, fingerprint=fingerprint_of(slide_layer), title=title)
         layer = Points(
             centres[:, ::-1] - 0.5,  # napari puts pixel centres on integers
