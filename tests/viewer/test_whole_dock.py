@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from napari._vispy.canvas import VispyCanvas
 from napari.components import LayerList
+from napari.layers import Shapes
 from napari.settings import get_settings
 from napari.utils.events.containers import Selection
 from qtpy.QtCore import QByteArray, Qt
@@ -25,12 +27,13 @@ from viewer.several.views import slide
 
 pytestmark = pytest.mark.viewer
 
-AT_MOST = 0.1  # seconds of the GUI thread
+AT_MOST = 0.1  # seconds of the GUI thread, where the dock is drawn in 4 ms
+DRAWINGS = 25  # of the whole dock take as long on any processor
 LAST = ("clear_results", "close_slide")
 
 
 class Clock:
-    """Processor time of the GUI thread, without what napari takes to draw, and to add, select and lay out layers."""
+    """Processor time of the GUI thread, without what napari takes to draw, make, add, select and lay out layers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._napari, self._inside = 0.0, False
@@ -38,6 +41,7 @@ class Clock:
         napari = (
             (LayerList, "insert"),
             (LayerList, "remove"),
+            (Shapes, "__init__"),
             (VispyCanvas, "_update_scenegraph"),
             (Selection, "_emit_change"),
         )
@@ -120,7 +124,7 @@ def every_text_is_read_whole_at_320_px(window: Window, qtbot) -> None:
 
 
 def every_action_shows_at_once(window: Window, qtbot, clock: Clock, monkeypatch) -> None:
-    """Do everything that the table of actions has, while all work takes long."""
+    """Do everything that the table of actions has, while all work takes long; a slow processor has its own tenth."""
     dialogs: list[str] = []
     for name in ("getSaveFileName", "getOpenFileName"):
         monkeypatch.setattr(QFileDialog, name, lambda *how: dialogs.append(how[1]) or ("", ""))
@@ -132,17 +136,28 @@ def every_action_shows_at_once(window: Window, qtbot, clock: Clock, monkeypatch)
         made_ready(window, each)
         qtbot.wait(100)
         before = in_sight(window, dialogs)
+        at_most = max(AT_MOST, DRAWINGS * drawn_in(window))
         gc.disable()  # what a full collection takes, at any time, depends on the tests that ran before
         began = clock.now()
         window.widget.do(each)
         window.widget.repaint()
         took = clock.now() - began
         gc.enable()
-        if took > AT_MOST:
-            slow[each.name] = round(took, 3)
+        if took > at_most:
+            slow[each.name] = f"{took:.3f} s for {at_most:.3f}"
         assert in_sight(window, dialogs) != before, f"nothing shows that {each.name} was pressed"
         leave(window)
     assert slow == {}
+
+
+def drawn_in(window: Window) -> float:
+    """Return what the whole dock takes to be drawn here and now, in seconds."""
+    took = []
+    for _ in range(3):
+        began = time.thread_time()
+        window.widget.grab()
+        took.append(time.thread_time() - began)
+    return statistics.median(took)
 
 
 def in_order() -> Iterator[Action]:
