@@ -1,4 +1,4 @@
-"""How much the learnt head adds to the kernel head, on inner splits: the table "A learnt part that adds" of results.md.
+"""How much the learnt head adds to the kernel head, on inner splits: a table of results-tried.md.
 
     python docs/scripts/learnt_part.py her2st/samples.csv --keep /tmp/embedded --seeds 0,1,2
 

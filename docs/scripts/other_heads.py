@@ -1,4 +1,4 @@
-"""Other heads and objectives beside the default, on an inner split: the table "Other heads" of results.md.
+"""Other heads and objectives beside the default, on an inner split: the table "Other heads" of results-tried.md.
 
     python docs/scripts/other_heads.py her2st/samples.csv --keep /tmp/embedded context sepal merge gene-dml
     python docs/scripts/other_heads.py her2st/samples.csv --keep /tmp/embedded --split B4:C3 context triplex

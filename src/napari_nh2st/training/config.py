@@ -15,7 +15,7 @@ from napari_nh2st.training.objectives.table import checked
 
 Train = Literal["head", "last-blocks", "everything"]
 SpotWeight = Literal["equal", "root-depth"]
-# Of a run without a base model; chosen on inner splits (docs/results.md).
+# Of a run without a base model; chosen on inner splits (docs/results-tried.md).
 DEFAULT_TARGET = "ln1p-cp10k"
 
 

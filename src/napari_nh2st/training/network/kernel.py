@@ -20,7 +20,7 @@ from napari_nh2st.training.sections.section import Section
 FloatArray = npt.NDArray[np.float64]
 
 
-# Chosen on inner splits of C2, C3 and C4, and on B4 (docs/results.md); the score is flat round them.
+# Chosen on inner splits of C2, C3 and C4, and on B4 (docs/results-tried.md); the score is flat round them.
 GAMMA = 0.6
 """Of a group's Gaussian kernel, times the group's columns."""
 

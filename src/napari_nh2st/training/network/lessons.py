@@ -1,7 +1,7 @@
 """Lessons of the learnt head: what the kernel head leaves of the labels of each training spot.
 
 Trained beside the kernel head, a network of a few hundred spots finds the same again, with more noise. Trained on what
-is left, it adds to it (docs/results.md has the figures).
+is left, it adds to it (docs/results-tried.md has the figures).
 """
 
 from __future__ import annotations
