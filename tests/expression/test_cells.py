@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,8 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.detect import detect
 from napari_nh2st.expression.find import find_sections
-from napari_nh2st.expression.transform import Transform
+from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
+from napari_nh2st.training.sections.array_pitch import array_pitch
 from support import assays
 from support.slides import tiff
 
@@ -152,6 +154,118 @@ def test_cells_of_merscope_and_cosmx_are_the_same(tmp_path, made):
         "2 control probes are left out (Negative1, SystemControl7)",
         "1 cells of S_exprMat_file.csv have no position, and are left out",
     ]
+
+
+GUESSED = "its files do not say how large a pixel is: 0.12028 µm are taken"
+WIDE = "its fields are wider than 4,256 pixels, as those of CosMx's first instruments: 0.18 µm per pixel are taken"
+TOLD = "a pixel has {} µm by S_fov_positions_file.csv, which has places in pixels and in mm"
+
+
+@pytest.mark.parametrize(
+    ("mpp", "how", "said"),
+    [
+        (0.12028, {}, GUESSED),
+        (0.12028, {"field": 4200, "positions": "px"}, GUESSED),
+        (0.18, {"field": 5400, "positions": "px"}, WIDE),
+        (0.18, {"positions": "px mm"}, TOLD.format("0.18")),
+        (0.12028, {"positions": "px mm"}, TOLD.format("0.12028")),
+        (0.169, {"field": 5400, "positions": "px mm"}, TOLD.format("0.169")),
+    ],
+)
+def test_pixels_of_cosmx_are_as_its_files_tell(tmp_path, made, mpp, how, said):
+    matrix = assays.ON_SLIDE @ np.diag([mpp / assays.OWN_MPP, mpp / assays.OWN_MPP, 1])
+    data = read(assays.cosmx(tmp_path, made, mpp=mpp, **how), "cell-table", transform=Transform.of(matrix))
+    assert totals(data) == of(made)
+    (line,) = [
+        line for line in data.uns["nh2st"]["says"] if "µm are taken" in line or "µm per" in line or "by S_" in line
+    ]
+    assert line.startswith(said)
+    assert data.uns["nh2st"]["pooled"]["sure"] == ("by S_" in line)
+
+
+def _places(change):
+    return _table("S_fov_positions_file.csv", change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.assign(x_global_mm=[0.0, 9.0, 5.0]),
+        lambda t: t.iloc[:1],
+        lambda t: t.iloc[:0],
+        lambda t: t * [1, 1, 1, 1e-6, 1e-6],
+        lambda t: t.assign(y_global_mm=np.nan),
+    ],
+)
+def test_places_of_fields_that_tell_no_pixel_size_are_not_believed(tmp_path, made, change):
+    folder = assays.cosmx(tmp_path, made, positions="px mm")
+    _places(change)(folder)
+    matrix = assays.ON_SLIDE @ np.diag([assays.COSMX_MPP / assays.OWN_MPP, assays.COSMX_MPP / assays.OWN_MPP, 1])
+    data = read(folder, "cell-table", transform=Transform.of(matrix))
+    assert any(line.startswith(GUESSED) for line in data.uns["nh2st"]["says"])
+
+
+def test_a_sheets_pixel_size_goes_before_a_guess_once_the_cells_are_laid(tmp_path, made):
+    folder = assays.cosmx(tmp_path, made, mpp=0.18)
+    matrix = Transform.of(assays.ON_SLIDE @ np.diag([0.18 / assays.OWN_MPP, 0.18 / assays.OWN_MPP, 1]))
+    laid = read(folder, "cell-table", transform=matrix, mpp=assays.MPP)
+    assert (
+        dict(laid.uns["nh2st"]["pooled"]) | {"sure": False, "guessed": False, "places": 24}
+        == laid.uns["nh2st"]["pooled"]
+    )
+    guessed = read(folder, "cell-table", transform=matrix)
+    assert guessed.uns["nh2st"]["pooled"]["guessed"]
+    assert guessed.uns["nh2st"]["pooled"]["places"] != 24
+    pitch = array_pitch(guessed, "cell-table")  # a doubt, no refusal
+    assert (pitch.um, pitch.sure) == (assays.PLACE, False)
+    nowhere = read(folder, "cell-table", transform=NOWHERE_ELSE, mpp=assays.MPP)  # the slide's: it says nothing here
+    assert nowhere.uns["nh2st"]["pooled"] == guessed.uns["nh2st"]["pooled"]
+
+
+def test_of_two_numbers_of_a_cell_that_of_its_field_counts(tmp_path, made):
+    """AtoMx writes names of the whole slide beside them."""
+    matrix = assays.ON_SLIDE @ np.diag([assays.COSMX_MPP / assays.OWN_MPP, assays.COSMX_MPP / assays.OWN_MPP, 1])
+    folder = assays.cosmx(tmp_path, made)
+    _table("S_metadata_file.csv", lambda t: t.assign(cell_id=[f"c_1_{i}" for i in t.index]))(folder)
+    assert totals(read(folder, "cell-table", transform=Transform.of(matrix))) == of(made)
+
+
+@pytest.mark.parametrize("name", ["X", "V1", "...1", "EntityID", "cell"])
+@pytest.mark.parametrize("both", [False, True])
+def test_cells_of_merscope_by_any_name_of_their_column(tmp_path, made, name, both):
+    """R names a column without a name in its own ways."""
+    folder = assays.merscope(tmp_path, made)
+    files = ("cell_metadata.csv", "cell_by_gene.csv") if both else ("cell_metadata.csv",)
+    for file in files:
+        _table(file, lambda t: t.rename(columns={t.columns[0]: name}))(folder)
+    assert totals(read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE))) == of(made)
+
+
+def test_numbers_of_rows_beside_the_names_of_cells_are_no_gene(tmp_path, made):
+    folder = assays.merscope(tmp_path, made)
+    _table("cell_by_gene.csv", lambda t: t.rename_axis("X").reset_index())(folder)
+    assert totals(read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE))) == of(made)
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+@pytest.mark.parametrize("kind", [int, float])
+def test_cells_of_xenium_with_numbers_for_names(tmp_path, made, kind, parquet):
+    """As its first versions have them; R writes 1e+05, which becomes 100000.0."""
+    folder = assays.xenium(tmp_path, made, parquet=parquet)
+    cells = pd.read_csv(folder / "cells.csv.gz")
+    numbers = cells.cell_id.str.slice(4, 8).astype(int) + 99_990
+    for write in (
+        cells.assign(cell_id=numbers.astype(kind)).to_csv,
+        cells.assign(cell_id=numbers.astype(kind)).to_parquet,
+    ):
+        name = "cells.csv.gz" if write.__name__ == "to_csv" else "cells.parquet"
+        if parquet or name == "cells.csv.gz":
+            write(folder / name, index=False)
+    with h5py.File(folder / "cell_feature_matrix.h5", "r+") as file:
+        names = [str(int(name[4:8]) + 99_990).encode() for name in file["matrix/barcodes"][()]]
+        del file["matrix/barcodes"]
+        file["matrix/barcodes"] = names
+    assert totals(read(folder)) == of(made)
 
 
 @pytest.mark.parametrize("name", ["BLNK", "NEGR1", "Negr1", "BLANKET"])

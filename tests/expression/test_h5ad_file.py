@@ -53,6 +53,32 @@ def test_counts_of_every_kind_of_matrix(tmp_path, kind):
     assert counts.says == []
 
 
+def test_what_r_writes_as_a_list_of_one(tmp_path):
+    """rhdf5 writes attributes and single numbers so; and R's numbers are floating ones."""
+
+    def change(data):
+        data.X = sp.csc_matrix(data.X)
+        data.uns["spatial"] = {"S": {"images": {}, "scalefactors": {"spot_diameter_fullres": 89.5}}}
+
+    def listed(name, node):
+        for key, value in node.attrs.items():
+            if isinstance(value, str):
+                node.attrs.create(key, np.array([value], dtype=object), dtype=h5py.string_dtype())
+        if isinstance(node, h5py.Group) and "indptr" in node:
+            node.attrs["shape"] = node.attrs["shape"].astype(float)
+
+    def damage(file):
+        file.visititems(listed)
+        factors = file["uns/spatial/S/scalefactors"]
+        del factors["spot_diameter_fullres"]
+        factors["spot_diameter_fullres"] = [89.5]
+
+    counts = read(tmp_path, change, damage)
+    assert np.array_equal(dense(counts), COUNTS)
+    assert counts.genes == GENES
+    assert counts.frame == {"spot_diameter": 89.5}
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -80,9 +80,24 @@ def test_genomes_before_names_are_taken_off_and_told(tmp_path):
     assert counts.says == ["its genes are of 2 genomes (GRCh38, mm10)"]
 
 
+@pytest.mark.parametrize("part", ["shape", "indices", "indptr", "data"])
+@pytest.mark.parametrize("kind", ["f8", "f4", "u4", "u8", "i8", "i2"])
+def test_whole_numbers_of_any_type(tmp_path, part, kind):
+    """R's DropletUtils writes the shape as floating numbers, other programs other parts."""
+    visium.outs(tmp_path, COUNTS, ["A", "B", "C", "D"])
+    path = tmp_path / "outs" / "filtered_feature_bc_matrix.h5"
+    rewrite(path, f"matrix/{part}", lambda v: v.astype(kind))
+    assert np.array_equal(dense(tenx_file.read(path))[:6], COUNTS)
+
+
 @pytest.mark.parametrize(
     ("place", "change", "said"),
     [
+        ("matrix/shape", lambda v: v + 0.5, "has the shape"),
+        ("matrix/shape", lambda v: v * np.nan, "has the shape"),
+        ("matrix/shape", lambda v: v.astype("S"), "has the shape"),
+        ("matrix/indptr", lambda v: v + 0.5, "not whole numbers"),
+        ("matrix/indices", lambda v: np.full(len(v), np.inf), "not whole numbers"),
         ("matrix/indices", lambda v: v + 99, "outside of the matrix"),
         ("matrix/indptr", lambda v: v[::-1], "do not belong together"),
         ("matrix/data", lambda v: v[:3], "do not belong together"),

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression.detect import detect
 from support import visium
 
 GENES = ["A", "B", "C", "D"]
@@ -37,6 +38,30 @@ def test_counts_and_places_are_joined_by_barcode(tmp_path, version, mtx):
 def test_the_matrix_file_stands_for_its_folder(tmp_path):
     visium.outs(tmp_path, COUNTS, GENES)
     assert read(tmp_path / "outs" / "filtered_feature_bc_matrix.h5").n_obs == 6
+
+
+@pytest.mark.parametrize("mtx", [False, True])
+def test_without_a_filtered_matrix_all_barcodes_are_read_and_those_off_tissue_counted(tmp_path, mtx):
+    visium.outs(tmp_path, COUNTS, GENES, mtx=mtx)
+    there = read(tmp_path)
+    end = "" if mtx else ".h5"
+    raw = tmp_path / "outs" / f"raw_feature_bc_matrix{end}"
+    (tmp_path / "outs" / f"filtered_feature_bc_matrix{end}").rename(raw)
+    paths = [tmp_path, tmp_path / "outs", *([] if mtx else [raw])]
+    assert {detect([path]).expression for path in paths} == {tmp_path / "outs"}
+    for path in paths:
+        data = read(path)
+        assert (data.X != there.X).nnz == 0
+        assert data.uns["nh2st"]["off_tissue"] == 1
+        assert data.uns["nh2st"]["says"] == [
+            f"there is no filtered_feature_bc_matrix: {raw.name} is read, of which spots under tissue are taken"
+        ]
+
+
+def test_the_filtered_matrix_goes_first(tmp_path):
+    visium.outs(tmp_path, COUNTS, GENES)
+    (tmp_path / "outs" / "raw_feature_bc_matrix.h5").write_bytes(b"")
+    assert read(tmp_path).n_obs == 6
 
 
 def test_symbols_that_repeat_are_told_apart_silently(tmp_path, recwarn):

@@ -91,6 +91,17 @@ def test_it_is_found_with_its_image(tmp_path, made):
     assert (sample.sample, sample.format, sample.slide.name, says) == ("HD 1", "visium-hd", "he.tif", [])
 
 
+def test_bins_of_all_barcodes_where_there_are_no_others(tmp_path, made):
+    assays.visium_hd(tmp_path, made)
+    there = read(tmp_path)
+    place = bins(tmp_path)
+    (place / "filtered_feature_bc_matrix.h5").rename(place / "raw_feature_bc_matrix.h5")
+    data = read(tmp_path)
+    assert (data.X != there.X).nnz == 0
+    assert data.uns["nh2st"]["off_tissue"] == 1
+    assert data.uns["nh2st"]["says"][0].startswith("there is no filtered_feature_bc_matrix: raw_feature_bc_matrix.h5")
+
+
 def test_without_a_pixel_size_the_sheet_gives_it(tmp_path, made):
     assays.visium_hd(tmp_path, made, mpp=None)
     with pytest.raises(SampleError, match="give the slide's µm per pixel"):

@@ -153,8 +153,12 @@ def merscope(folder: Path, made: Tissue) -> Path:
     return folder
 
 
-def cosmx(folder: Path, made: Tissue) -> Path:
-    """Write a folder of CosMx: cells named by field of view and number, and what lay in no cell as number 0."""
+def cosmx(folder: Path, made: Tissue, *, mpp: float = COSMX_MPP, field: float = 0, positions: str = "") -> Path:
+    """Write a folder of CosMx: cells named by field of view and number, and what lay in no cell as number 0.
+
+    field : pixels that a field is wide, if the places in the fields are written.
+    positions : units in which the places of the fields are written, "px" or "px mm"; no file if empty.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     n = len(made.counts)
     fov, number = np.arange(n) % 3 + 1, np.arange(n) // 3 + 1
@@ -163,9 +167,19 @@ def cosmx(folder: Path, made: Tissue) -> Path:
     table.insert(0, "fov", fov)
     nowhere = dict.fromkeys(table.columns, 99) | {"fov": 1, "cell_ID": 0}
     pd.concat([table, pd.DataFrame([nowhere])]).to_csv(folder / "S_exprMat_file.csv", index=False)
-    x, y = (own_pixels(made) * OWN_MPP / COSMX_MPP).T
+    x, y = (own_pixels(made) * OWN_MPP / mpp).T
     cells = pd.DataFrame({"fov": fov, "cell_ID": number, "CenterX_global_px": x, "CenterY_global_px": y})
+    if field:
+        cells.insert(2, "CenterX_local_px", np.linspace(5, field, n))
+        cells.insert(3, "CenterY_local_px", np.linspace(7, 900, n))
     cells[::-1].to_csv(folder / "S_metadata_file.csv", index=False)
+    if positions:
+        px = np.array([[494.44, -160233.33], [5966.67, -160233.33], [494.44, -164000.0]])
+        mm = px * mpp / 1000 * (1, -1) + (3.5, 21.0)  # each has its own corner, and one of them counts upwards
+        places = pd.DataFrame({"FOV": [1, 2, 3], "x_global_px": px[:, 0], "y_global_px": px[:, 1]})
+        if "mm" in positions:
+            places["x_global_mm"], places["y_global_mm"] = mm.T
+        places.to_csv(folder / "S_fov_positions_file.csv", index=False)
     return folder
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
-from napari_nh2st.expression.counts import Counts
-from napari_nh2st.expression.pool import MPP
-from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of, read_headed
+from napari_nh2st.expression.cosmx_pixel import POSITIONS, guessed_pixel, told_pixel
+from napari_nh2st.expression.counts import SAYS, Counts
+from napari_nh2st.expression.pool import GUESS, MPP
+from napari_nh2st.expression.positions import at_positions, named_columns, names_of, numbers_of, read_headed
 from napari_nh2st.expression.spot_csv import numbers
 from napari_nh2st.expression.transform_files import UNPLACED
 
@@ -39,16 +40,17 @@ class _Maker(NamedTuple):
     names: Sequence[Sequence[str]]
     x: Sequence[str]
     y: Sequence[str]
-    mpp: float
-    words: str
+    unit: str
+    mpp: float | None = None
 
 
-_CELL = (("cell", "cell_id", "entityid", ""),)
+_UNNAMED = ("", "x", "v1", "...1")  # a column without a name, also as R's read.csv, fread and readr name it
+_CELL = (("cell", "cell_id", "entityid", *_UNNAMED),)
 _MAKERS = (
-    _Maker("cell_by_gene", "cell_metadata", _CELL, ("center_x",), ("center_y",), 1.0, "micrometres"),
+    _Maker("cell_by_gene", "cell_metadata", _CELL, ("center_x",), ("center_y",), "micrometres", 1.0),
     _Maker(
-        *("exprMat_file", "metadata_file", (("fov",), ("cell_id",)), ("centerx_global_px",), ("centery_global_px",)),
-        *(0.12028, "pixels (0.12028 µm)"),  # of CosMx, as its own files have it
+        *("exprMat_file", "metadata_file", (("fov",), ("cell_id",))),
+        *(("centerx_global_px",), ("centery_global_px",), "pixels"),
     ),
 )
 _ENDS = (".csv", ".csv.gz")
@@ -69,7 +71,7 @@ def read_cell_table(expression: Path, spots: Path | None) -> ad.AnnData:
     -------
     AnnData
         Raw counts by cell, without control probes; ``obsm["spatial"]`` centres (x, y) in pixels of ``uns["mpp"]``
-        micrometres; ``uns["unplaced"]``, what is needed to lay them on the H&E.
+        micrometres, or of ``uns["mpp_guess"]``; ``uns["unplaced"]``, what is needed to lay them on the H&E.
 
     Raises
     ------
@@ -94,8 +96,26 @@ def read_cell_table(expression: Path, spots: Path | None) -> ad.AnnData:
         (counted.name, placed.name),
         "cells",
     )
-    data.uns[MPP], data.uns[UNPLACED] = maker.mpp, _WANTED.format(maker.words)
+    data.uns[UNPLACED] = _WANTED.format(maker.unit)
+    if maker.mpp is not None:
+        data.uns[MPP] = maker.mpp
+    else:
+        _find_pixel(data, expression, cells)
     return data
+
+
+def _find_pixel(data: ad.AnnData, folder: Path, cells: pd.DataFrame) -> None:
+    """Enter the pixel size of CosMx, and where it comes from."""
+    path = next((p for end in _ENDS for p in sorted(folder.glob(f"*{POSITIONS}{end}"))), None)
+    told = None if path is None else told_pixel(path)
+    if told is None or path is None:
+        data.uns[GUESS] = guessed_pixel(cells)
+        return
+    data.uns[MPP] = told
+    data.uns[SAYS] = [
+        *data.uns[SAYS],
+        f"a pixel has {told:.5g} µm by {path.name}, which has places in pixels and in mm",
+    ]
 
 
 def _tables(folder: Path) -> tuple[_Maker, Path, Path] | None:
@@ -110,7 +130,7 @@ def _tables(folder: Path) -> tuple[_Maker, Path, Path] | None:
 
 
 def _names(table: pd.DataFrame, maker: _Maker, path: Path) -> list[str]:
-    parts = [table[column].astype(str).str.strip() for column in named_columns(table, maker.names, path.name)]
+    parts = [names_of(table[column]) for column in named_columns(table, maker.names, path.name)]
     return ["_".join(names) for names in zip(*parts, strict=True)]
 
 
@@ -119,7 +139,8 @@ def _counts(table: pd.DataFrame, maker: _Maker, path: Path) -> Counts:
 
     names = _names(table, maker, path)
     table = table.drop(columns=named_columns(table, maker.names, path.name))
-    table = table.drop(columns=[c for c in table.columns if c.casefold() in ("cell_id", "cell", "fov")])
+    numbered = [c for c in table.columns[:1] if c.strip().casefold() in _UNNAMED]  # rows, as R writes beside a name
+    table = table.drop(columns=[*numbered, *(c for c in table.columns if c.casefold() in ("cell_id", "cell", "fov"))])
     control = np.array([_CONTROL.fullmatch(c.strip()) is not None for c in table.columns], dtype=bool)
     genes = columns.genes([str(c) for c in table.columns[~control]], {})
     counts = sp.csr_matrix(numbers(table.loc[:, ~control], path))

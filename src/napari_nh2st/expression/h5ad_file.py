@@ -36,6 +36,7 @@ from napari_nh2st.expression.hdf5 import (
     read_array,
     read_column,
     read_matrix,
+    read_number,
     real,
 )
 from napari_nh2st.expression.patients import nobody
@@ -328,7 +329,7 @@ def _frame(file: Node, spots: Table) -> dict[str, Any]:
     (library,) = libraries.values()
     pictures = child(library, "images")
     try:
-        factors = {key: float(read_array(node, 0)) for key, node in members(child(library, "scalefactors"))}
+        factors = {key: read_number(node) for key, node in members(child(library, "scalefactors"))}
         return frame_of(factors, lambda name: _size(child(pictures, name)))
     except (SampleError, TypeError, ValueError):  # others keep other things there
         return {}

@@ -22,6 +22,7 @@ _SMALL = 64 << 20  # bytes that may be declared whatever lies in the file
 _PACKED = 4096  # times that a dataset may be larger than its bytes in the file; deflate cannot do more than 1,032
 _BLOCK = 4 << 20  # cells of a dense matrix that are read at once
 _TEXT = ("O", "S", "U")
+_EXACT = 2**53  # whole numbers below are exact as floating ones
 Node = Any  # an h5py.Group or h5py.Dataset; h5py has no types
 
 
@@ -108,8 +109,9 @@ def child(group: Node, name: str) -> Node | None:
 
 
 def attribute(node: Node, name: str) -> Any:
-    """Return an attribute, text as str; None where it is not there."""
+    """Return an attribute, text as str, one alone not as a list (R writes that); None where it is not there."""
     value = node.attrs.get(name)
+    value = value.reshape(-1)[0] if isinstance(value, np.ndarray) and value.size == 1 else value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
@@ -178,9 +180,7 @@ def read_column(node: Node, categories: Node | None = None) -> npt.NDArray[Any]:
 
 
 def _of_categories(codes: npt.NDArray[Any], names: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if codes.dtype.kind not in "iu":
-        raise SampleError("categories without whole numbers as codes")
-    codes = codes.astype(np.int64)
+    codes = whole(codes, "categories without whole numbers as codes").astype(np.int64)
     if len(codes) and (codes.max() >= len(names) or codes.min() < -1):
         raise SampleError("a column names a category that is not there")
     found: npt.NDArray[Any] = np.append(names.astype(object), [None])[codes]
@@ -248,6 +248,35 @@ class Table:
         return node.dtype.kind in _TEXT or child(self._node, "__categories") is not None
 
 
+def whole(values: npt.NDArray[Any], otherwise: str) -> npt.NDArray[Any]:
+    """Return whole numbers of any type, such as R's, which are all floating, as integers.
+
+    Raises
+    ------
+    SampleError
+        Saying `otherwise`, if one is not.
+    """
+    if values.dtype.kind == "f" and (np.abs(values) < _EXACT).all() and (values == np.round(values)).all():
+        return values.astype(np.int64)
+    if values.dtype.kind not in "iu":
+        raise SampleError(otherwise)
+    return values
+
+
+def read_number(node: Node) -> float:
+    """Read a dataset of one number, whether or not it is a list.
+
+    Raises
+    ------
+    SampleError
+        If there are more, or it is none.
+    """
+    values = read_array(node)
+    if values.size != 1:
+        raise SampleError(f"{_name(node)} holds {values.size:,} values instead of one")
+    return float(real(values, _name(node)).reshape(-1)[0])
+
+
 def real(values: npt.NDArray[Any], where: str) -> npt.NDArray[np.float64]:
     """Return numbers as float64.
 
@@ -304,11 +333,11 @@ def read_sparse(node: Node, shape: Any, expected: tuple[int, int], by_columns: b
     if None in parts:
         raise SampleError(f"{name} is not a matrix: it lacks data, indices or indptr")
     shape = np.atleast_1d(np.asarray(shape)) if shape is not None else np.array(expected)
-    if shape.dtype.kind not in "iu" or tuple(shape.tolist()) != expected:
-        raise SampleError(
-            f"{name} has the shape {shape.tolist()}, but there are {expected[0]:,} and {expected[1]:,} names"
-        )
+    differs = f"{name} has the shape {shape.tolist()}, but there are {expected[0]:,} and {expected[1]:,} names"
+    if tuple(whole(shape, differs).tolist()) != expected:
+        raise SampleError(differs)
     data, indices, indptr = (read_array(part, 1) for part in parts)
+    indices, indptr = (whole(v, f"{name} is damaged: its indices are not whole numbers") for v in (indices, indptr))
     across, along = expected[::-1] if by_columns else expected
     _check_sparse(name, data, indices, indptr, across, along)
     return Matrix(data, indices.astype(np.int32), indptr.astype(np.int64), expected, by_columns)
@@ -318,8 +347,6 @@ def _check_sparse(
     name: str, data: npt.NDArray[Any], indices: npt.NDArray[Any], indptr: npt.NDArray[Any], across: int, along: int
 ) -> None:
     """Check that compressed rows point where something is; `across` rows of `along` places."""
-    if indices.dtype.kind not in "iu" or indptr.dtype.kind not in "iu":
-        raise SampleError(f"{name} is damaged: its indices are not whole numbers")
     steps = np.diff(indptr.astype(np.int64))
     fits = len(indptr) == across + 1 and len(data) == len(indices)
     if not fits or indptr[0] != 0 or indptr[-1] != len(data) or (steps < 0).any():

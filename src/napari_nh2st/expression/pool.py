@@ -27,6 +27,8 @@ PLACE_UM = 112.0
 MPP, BIN_UM, UNIT = "mpp", "bin_um", "unit"
 """In uns, as far as a file says it: micrometres per pixel of the positions; the side of a bin in micrometres; what is
 pooled, or an empty text for spots that are taken as they are."""
+GUESS = "mpp_guess"
+"""In uns, where a file does not say it: micrometres per pixel as they usually are, and a sentence that says why."""
 
 POOLED = "pooled"  # in obs: number of units at a place
 _FEWEST = 5  # cells or beads
@@ -99,14 +101,14 @@ def pooled(data: ad.AnnData, unit: str, um: float, mpp: float | None) -> ad.AnnD
     um : float
         Side of a place, micrometres.
     mpp : float or None
-        Micrometres per such pixel, where somebody said it; the file's own word goes first.
+        Micrometres per such pixel, where somebody said it; the file's own word goes first, a guess (`GUESS`) last.
 
     Returns
     -------
     AnnData
         ``obs``: ``array_row``, ``array_col``, ``pooled`` (number of units); ``obsm["spatial"]`` centres of the places;
-        ``uns["pooled"]``: ``unit``, ``um``, ``sure`` (the file told the pixel size), and the numbers of ``units``,
-        ``places`` and ``left_out`` places.
+        ``uns["pooled"]``: ``unit``, ``um``, ``sure`` (the file told the pixel size), ``guessed`` (nobody did), and the
+        numbers of ``units``, ``places`` and ``left_out`` places.
 
     Raises
     ------
@@ -116,7 +118,9 @@ def pooled(data: ad.AnnData, unit: str, um: float, mpp: float | None) -> ad.AnnD
     import anndata as ad
 
     told, bin_um = data.uns.pop(MPP, None), data.uns.pop(BIN_UM, None)
-    size = mpp if told is None else told
+    guess, why = data.uns.pop(GUESS, (None, ""))
+    guessed = told is None and mpp is None and guess is not None
+    size = next((s for s in (told, mpp, guess) if s is not None), None)
     if size is None:
         raise SampleError(f"its {unit} are pooled to places of {um:g} µm: give the slide's µm per pixel (column mpp)")
     side = um / size
@@ -139,10 +143,10 @@ def pooled(data: ad.AnnData, unit: str, um: float, mpp: float | None) -> ad.AnnD
     out.obs_names = [f"r{row:04d}_c{column:04d}" for row, column in zip(rows, columns, strict=True)]
     out.obs["array_row"], out.obs["array_col"], out.obs[POOLED] = rows, columns, places.units[kept]
     out.obsm["spatial"] = places.centres[kept]
-    facts: dict[str, Any] = {"unit": unit, "um": float(um), "sure": told is not None}
+    facts: dict[str, Any] = {"unit": unit, "um": float(um), "sure": told is not None, "guessed": guessed}
     out.uns = {**data.uns, "pooled": facts | {"units": data.n_obs, "places": n, "left_out": left_out}}
     out.uns[FRAME] = {**out.uns.get(FRAME, {}), "spot_diameter": side}
     says = f"its {data.n_obs:,} {unit} are pooled to {n:,} places of {um:g} µm"
     rest = f"; {left_out:,} places with fewer than {fewest:,} {unit} are left out" if left_out else ""
-    out.uns[SAYS] = [*out.uns.get(SAYS, []), says + rest]
+    out.uns[SAYS] = [*out.uns.get(SAYS, []), *([why] if guessed else []), says + rest]
     return out

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
+_EXACT = 2**53  # whole numbers below are exact as floating ones
+
 
 def read_headed(path: Path) -> pd.DataFrame:
     """Read a table with a line of names; a column without one is named "".
@@ -32,7 +34,7 @@ def read_headed(path: Path) -> pd.DataFrame:
 
 
 def named_columns(table: pd.DataFrame, wanted: Sequence[Sequence[str]], name: str) -> list[str]:
-    """Find columns by their names, whatever their capitals and blanks.
+    """Find columns by their names, whatever their capitals and blanks; of two that differ in these, one of numbers.
 
     Parameters
     ----------
@@ -47,12 +49,22 @@ def named_columns(table: pd.DataFrame, wanted: Sequence[Sequence[str]], name: st
     SampleError
         Naming what is not there.
     """
-    there = {str(column).strip().casefold(): column for column in table.columns}
+    numeric = {column for column, dtype in table.dtypes.items() if dtype.kind in "iuf"}
+    in_order = sorted(table.columns, key=numeric.__contains__)
+    there = {str(column).strip().casefold(): column for column in in_order}
     found = [next((there[n] for n in names if n in there), None) for names in wanted]
     lacking = [names[0] for names, column in zip(wanted, found, strict=True) if column is None]
     if lacking:
         raise SampleError(f"{name} lacks the column {', '.join(lacking)}")
     return [column for column in found if column is not None]
+
+
+def names_of(column: pd.Series) -> list[str]:
+    """Return a column of names as text; whole numbers without a point, also such as R writes 1e+05."""
+    there = column[column.notna()]
+    if column.dtype.kind == "f" and (there.eq(there.round()) & there.abs().lt(_EXACT)).all():
+        column = column.astype("Int64")
+    return column.astype(str).str.strip().to_list()
 
 
 def numbers_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> npt.NDArray[np.float64]:

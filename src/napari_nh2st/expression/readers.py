@@ -17,7 +17,7 @@ from napari_nh2st.expression.cell_table import cell_table_folder, read_cell_tabl
 from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtful_counts, odd_value
 from napari_nh2st.expression.frame import FRAME
 from napari_nh2st.expression.hest import read_hest
-from napari_nh2st.expression.pool import BIN_UM, MPP, PLACE_UM, UNIT, pooled
+from napari_nh2st.expression.pool import BIN_UM, GUESS, MPP, PLACE_UM, UNIT, pooled
 from napari_nh2st.expression.spatialdata_store import read_spatialdata, spatialdata_store
 from napari_nh2st.expression.spot_csv import numbers, read_spot_csv
 from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
@@ -105,7 +105,8 @@ def read_expression(sample: Sample) -> ad.AnnData:
         )
     unit = str(data.uns.pop(UNIT, FORMATS[sample.format].pools))
     if unit or sample.pool is not None:
-        own_mpp = None if sample.mpp is None else sample.mpp * transform.scale
+        known = sample.mpp is not None and not (GUESS in data.uns and transform == NOWHERE_ELSE)  # not laid yet
+        own_mpp = sample.mpp * transform.scale if known and sample.mpp is not None else None
         try:
             data = pooled(data, unit or "spots", sample.pool or PLACE_UM, own_mpp)
         except SampleError as error:
@@ -129,7 +130,7 @@ def read_expression(sample: Sample) -> ad.AnnData:
         "pooled": kept.uns.pop("pooled", {}),
         "own_transform": None if own is None else own.matrix,
     }
-    for told in (MPP, BIN_UM):
+    for told in (MPP, BIN_UM, GUESS):
         kept.uns.pop(told, None)
     return kept
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
-from napari_nh2st.expression.counts import SAYS, TISSUE, Counts
+from napari_nh2st.expression.counts import SAYS, TISSUE
 from napari_nh2st.expression.frame import FRAME, frame_of
 from napari_nh2st.expression.tenx_matrix import matrix_in, read_matrix
 from napari_nh2st.reading import read_frame, read_json, reason
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
-MATRIX = "filtered_feature_bc_matrix"
+MATRIX, RAW = "filtered_feature_bc_matrix", "raw_feature_bc_matrix"  # of barcodes under tissue; of all
+MATRIX_FILES = (f"{MATRIX}.h5", f"{RAW}.h5")
 _MOST_FACTORS = 1 << 20  # bytes
 _POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv")  # Space Ranger 2 and later; before, without a header
 _COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
@@ -32,8 +33,13 @@ def visium_folder(path: Path) -> Path | None:
     Path or None
         None where there is not a Visium folder.
     """
-    places = (path, path / "outs") if path.is_dir() else (path.parent,) if path.name == f"{MATRIX}.h5" else ()
-    return next((p for p in places if (p / "spatial").is_dir() and matrix_in(p, MATRIX) is not None), None)
+    places = (path, path / "outs") if path.is_dir() else (path.parent,) if path.name in MATRIX_FILES else ()
+    return next((p for p in places if (p / "spatial").is_dir() and counts_in(p) is not None), None)
+
+
+def counts_in(folder: Path) -> Path | None:
+    """Return the matrix of a folder: that of barcodes under tissue, else that of all; None where there is neither."""
+    return matrix_in(folder, MATRIX) or matrix_in(folder, RAW)
 
 
 def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
@@ -54,23 +60,24 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
     folder = visium_folder(expression)
     if folder is None:
         raise SampleError(
-            f"{expression} is not a Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}) and the folder spatial"
+            f"{expression} is not a Visium folder: it needs {MATRIX}.h5 (or the folder {MATRIX}, or {RAW}) and the "
+            "folder spatial"
         )
-    matrix = matrix_in(folder, MATRIX)
+    matrix = counts_in(folder)
     assert matrix is not None
     positions, path = _positions(folder / "spatial")
-    return read_laid(folder, read_matrix(matrix), positions, path)
+    return read_laid(folder, matrix, positions, path)
 
 
-def read_laid(folder: Path, counts: Counts, table: pd.DataFrame, path: Path) -> ad.AnnData:
+def read_laid(folder: Path, matrix: Path, table: pd.DataFrame, path: Path) -> ad.AnnData:
     """Lay counts where a table of positions puts their barcodes.
 
     Parameters
     ----------
     folder : Path
         With the folder `spatial`.
-    counts : Counts
-        By barcode.
+    matrix : Path
+        Of counts by barcode.
     table : DataFrame
         Columns as Space Ranger names them; one row a barcode.
     path : Path
@@ -87,8 +94,13 @@ def read_laid(folder: Path, counts: Counts, table: pd.DataFrame, path: Path) -> 
         If they do not fit each other.
     """
     positions = _checked(table, path)
-    data = counts.to_anndata()
+    data = read_matrix(matrix).to_anndata()
     data.var_names_make_unique()  # Space Ranger's own symbols repeat
+    if matrix.name.startswith(RAW):
+        data.uns[SAYS] = [
+            *data.uns[SAYS],
+            f"there is no {MATRIX}: {matrix.name} is read, of which spots under tissue are taken",
+        ]
     if not data.obs_names.is_unique:
         raise SampleError(f"{folder} names a barcode twice")
     shared = data.obs_names[data.obs_names.isin(positions.index)]
@@ -106,7 +118,7 @@ def read_laid(folder: Path, counts: Counts, table: pd.DataFrame, path: Path) -> 
     for column in ("array_row", "array_col"):
         data.obs[column] = position[column].to_numpy()
     data.obs[TISSUE] = position["in_tissue"].to_numpy(dtype=bool)
-    data.uns[FRAME] = _frame(folder / "spatial")
+    data.uns[FRAME] = frame_in(folder / "spatial")
     return data
 
 
@@ -158,7 +170,7 @@ def read_factors(spatial: Path) -> dict[str, Any]:
     return factors
 
 
-def _frame(spatial: Path) -> dict[str, Any]:
+def frame_in(spatial: Path) -> dict[str, Any]:
     """Read the scale factors and the pictures' sizes; nothing is known where they are missing."""
     factors, path = read_factors(spatial), spatial / "scalefactors_json.json"
     try:

@@ -11,8 +11,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.counts import SAYS
 from napari_nh2st.expression.parquet_file import read_parquet
 from napari_nh2st.expression.pool import BIN_UM, MPP
-from napari_nh2st.expression.tenx_matrix import matrix_in, read_matrix
-from napari_nh2st.expression.visium import MATRIX, read_factors, read_laid
+from napari_nh2st.expression.visium import MATRIX, MATRIX_FILES, counts_in, read_factors, read_laid
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -30,7 +29,7 @@ def visium_hd_folder(path: Path) -> Path | None:
     Path or None
         None where there is not a folder of Visium HD.
     """
-    places = (path, path / "outs") if path.is_dir() else (path.parent,) if path.name == f"{MATRIX}.h5" else ()
+    places = (path, path / "outs") if path.is_dir() else (path.parent,) if path.name in MATRIX_FILES else ()
     for place in places:
         if place.name == BINNED and _bins(place.parent):
             return place.parent
@@ -57,13 +56,13 @@ def read_visium_hd(expression: Path, spots: Path | None) -> ad.AnnData:
         raise SampleError(f"{expression} is no folder of Visium HD: it needs {BINNED}/square_008um (or _016um, _002um)")
     bins = _bins(folder) or [folder]
     place, spatial = bins[0], bins[0] / "spatial"
-    matrix = matrix_in(place, MATRIX)
+    matrix = counts_in(place)
     if matrix is None:
         raise SampleError(f"{place} lacks {MATRIX}.h5 (or the folder {MATRIX})")
     path = spatial / POSITIONS
     if not path.is_file():
         raise SampleError(f"{place} lacks spatial/{POSITIONS}")
-    data = read_laid(place, read_matrix(matrix), read_parquet(path), path)
+    data = read_laid(place, matrix, read_parquet(path), path)
     if data.n_obs and not np.isfinite(data.obsm["spatial"]).any():
         raise SampleError(f"{path} has no position in pixels: was Space Ranger given an image?")
     factors = read_factors(spatial)

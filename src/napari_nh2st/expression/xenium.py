@@ -13,7 +13,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.counts import SAYS
 from napari_nh2st.expression.parquet_file import can_read_parquet, read_parquet
 from napari_nh2st.expression.pool import MPP
-from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of
+from napari_nh2st.expression.positions import at_positions, named_columns, names_of, numbers_of
 from napari_nh2st.expression.tenx_matrix import matrix_in, read_matrix
 from napari_nh2st.expression.transform_files import OWN, UNPLACED, read_transform
 from napari_nh2st.reading import read_frame, read_json
@@ -76,10 +76,9 @@ def read_xenium(expression: Path, spots: Path | None) -> ad.AnnData:
     size, says = _pixel_size(folder)
     matrix = matrix_in(folder, MATRIX)
     assert matrix is not None
-    names = [str(name).strip() for name in table[columns[0]]]
-    data = at_positions(
-        read_matrix(matrix), names, numbers_of(table, columns[1:], path.name) / size, (matrix.name, path.name), "cells"
-    )
+    positions = numbers_of(table, columns[1:], path.name) / size
+    names = names_of(table[columns[0]])
+    data = at_positions(read_matrix(matrix), names, positions, (matrix.name, path.name), "cells")
     data.var_names_make_unique()
     data.uns[SAYS] = [*data.uns[SAYS], *says]
     data.uns[MPP] = size
