@@ -4,14 +4,16 @@ import json
 import shutil
 import struct
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import Sample, read_expression
 from napari_nh2st.expression.detect import detect
-from napari_nh2st.expression.find import find_sections
+from napari_nh2st.expression.find import find_sections, sections_among
 from napari_nh2st.expression.shapes_file import _centre
 from support import assays
 from support.slides import tiff
@@ -46,6 +48,128 @@ def test_cells_lie_where_their_shapes_and_the_image_say(tmp_path, made, version)
     assert data.uns["frame"]["shape"] == assays.SIZE
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_cells_of_a_label_image_are_those_of_the_same_shapes(tmp_path, made, version):
+    shapes = read(assays.spatialdata(tmp_path / "S", made))
+    labels = read(assays.spatialdata(tmp_path / "L", made, version=version, labels=True))
+    np.testing.assert_allclose(labels.obsm["spatial"], shapes.obsm["spatial"], atol=1e-9)
+    assert labels.X.toarray().tolist() == shapes.X.toarray().tolist()
+    assert labels.uns["nh2st"]["pooled"] == shapes.uns["nh2st"]["pooled"]
+    assert labels.uns["frame"] == shapes.uns["frame"]
+
+
+def test_labels_without_an_image_or_a_place_are_not_guessed(tmp_path, made):
+    """The table has obsm["spatial"], and nothing says of which pixels."""
+    path = assays.spatialdata(tmp_path / "S", made, labels=True)
+    about = path / "labels" / "cells" / "zarr.json"
+    facts = json.loads(about.read_text())
+    facts["attributes"]["ome"]["multiscales"][0].pop("coordinateTransformations")
+    about.write_text(json.dumps(facts))
+    with pytest.raises(SampleError, match="does not say where it lies"):
+        read(path)
+    shutil.rmtree(path / "labels" / "cells")
+    with pytest.raises(
+        SampleError, match="names cells, which is not there: it should be about shapes, points or labels"
+    ):
+        read(path)
+
+
+def test_a_label_that_is_not_there_is_lost_like_a_shape(tmp_path, made):
+    path = assays.spatialdata(tmp_path / "S", made, labels=True)
+    pixels = zarr.open_group(str(path / "labels" / "cells"), mode="r+")["0"]
+    kept = pixels[:]
+    kept[np.isin(kept, [3, 4])] = 0
+    pixels[:] = kept
+    with pytest.raises(SampleError, match="lacks 2 of the 392 labels that table is about"):
+        read(path)
+
+
+@pytest.fixture
+def cohort(tmp_path, made):
+    """A store of three sections, of which one is gone, with an image of each; and the tissue of the two."""
+    path = assays.spatialdata(tmp_path / "S", made, labels=True)
+    other = assays.tissue(rows=1, columns=2, seed=1)
+    pixels = assays.squares(assays.own_pixels(other), list(range(1, len(other.counts) + 1)))
+    assays.label_image(path / "labels" / "two", pixels, scale=[assays.OWN_MPP] * 2, system="second")
+    shutil.copytree(path / "images" / "he", path / "images" / "second_he")
+    _edit("images/second_he/zarr.json", _in_system("second"))(path)
+    data = ad.read_zarr(path / "tables" / "table")
+    more = ad.AnnData(other.counts.astype(np.float32), var=data.var)
+    more.obs["cell_id"], more.obs["region"] = np.arange(1, more.n_obs + 1), "two"
+    more.obs_names = data.obs_names
+    gone = more[:3].copy()
+    gone.obs["region"] = "three"
+    joined = ad.concat([data, more, gone], index_unique="-")
+    joined.obs["library"] = joined.obs["region"].astype("category")
+    keys = {"region": ["cells", "two", "three"], "region_key": "region", "instance_key": "cell_id", "version": "0.2"}
+    with ad.settings.override(zarr_write_format=3):
+        joined.write_zarr(path / "tables" / "table")
+    zarr.open_group(str(path / "tables" / "table"), mode="r+").attrs.update(keys)
+    return path, made, other
+
+
+def _in_system(name):
+    def change(about):
+        (scales,) = about["ome"]["multiscales"]
+        scales["coordinateTransformations"][0]["output"]["name"] = name
+
+    return change
+
+
+def test_each_region_of_a_store_is_read_by_its_folder(cohort):
+    path, *sections = cohort
+    for name, section in zip(("cells", "two"), sections, strict=True):
+        data = read(path / "labels" / name)
+        assert centres(data) == [(1.5 * SIDE, 1.5 * SIDE), (2.5 * SIDE, 1.5 * SIDE)]
+        assert {tuple(row) for row in data.X.toarray().tolist()} == set(map(tuple, section.at_places().values()))
+        assert data.uns["frame"]["shape"] == assays.SIZE
+    assert not np.array_equal(*(section.counts for section in sections))
+
+
+def test_a_store_of_several_regions_says_which_folders_to_choose_from(cohort):
+    path, *_ = cohort
+    for named in (path, path / "tables" / "table"):
+        with pytest.raises(SampleError, match="is about 3 regions: give the folder of one instead") as caught:
+            read(named)
+        assert str(caught.value).endswith(": S.zarr/labels/cells, S.zarr/labels/two")
+    shutil.copytree(path / "labels" / "two", path / "labels" / "four")
+    with pytest.raises(SampleError, match="has no row about labels/four"):
+        read(path / "labels" / "four")
+    shutil.copytree(path / "tables" / "table", path / "tables" / "other")
+    for name, words in (("four", "of S.zarr, no table is about it"), ("two", "several tables are .*name the folder")):
+        with pytest.raises(SampleError, match=words):
+            read(path / "labels" / name)
+
+
+def test_a_sheet_has_a_row_for_each_region_and_finds_its_slide(cohort):
+    path, *_ = cohort
+    for asked in (path.parent, path):
+        samples, says = find_sections(asked)
+        assert [(s.sample, s.expression, s.slide) for s in samples] == [
+            ("S-cells", path / "labels" / "cells", path / "images" / "he"),
+            ("S-two", path / "labels" / "two", path / "images" / "second_he"),
+        ]
+        assert says == ["S.zarr: its table is about three too, which is not there"]
+    tiff(path.parent / "second.tif", np.zeros((8, 8, 3), np.uint8))
+    ((sample,), says) = sections_among([path / "labels" / "two"])
+    assert (sample.sample, sample.slide, says) == ("S-two", path.parent / "second.tif", [])
+    copied = shutil.copytree(path, path.parent / "deep" / "S.zarr")
+    samples, _ = find_sections(path.parent)
+    assert len({s.sample for s in samples}) == 4
+    assert [s.expression for s in samples].count(copied / "labels" / "two") == 1
+
+
+def test_a_store_that_is_dropped_finds_the_slide_beside_it_else_its_own(tmp_path, store):
+    path = shutil.copytree(store, tmp_path / "S.zarr")
+    for part in (path, path / "shapes" / "cells"):
+        ((sample,), says) = sections_among([part])
+        assert (sample.slide, sample.expression, says) == (path / "images" / "he", part, [])
+    tiff(tmp_path / "S_scan.tif", np.zeros((8, 8, 3), np.uint8))
+    for part in (path, path / "shapes" / "cells"):
+        ((sample,), says) = sections_among([part])
+        assert (sample.slide.name, says) == ("S_scan.tif", [])
+
+
 def test_spots_of_an_array_are_not_pooled_and_bins_that_touch_are(tmp_path, made):
     spots = read(assays.spatialdata(tmp_path / "spots", made, circles=2.0))
     assert spots.n_obs == len(made.counts)
@@ -77,7 +201,9 @@ def test_a_store_is_recognised_and_found_and_a_prediction_is_not(tmp_path, store
     found = detect([tmp_path / "S 1.zarr"])
     assert (found.name, found.format) == ("S 1", "spatialdata")
     table = tmp_path / "S 1.zarr" / "tables" / "table"
-    assert detect([table]).expression == table
+    assert (detect([table]).expression, detect([table]).name) == (table, "S 1")
+    cells = tmp_path / "S 1.zarr" / "shapes" / "cells"
+    assert (detect([cells]).expression, detect([cells]).name) == (cells, "S 1-cells")
     ((sample,), says) = find_sections(tmp_path)
     assert (sample.sample, sample.format, sample.slide.name, says) == ("S 1", "spatialdata", "S 1.tif", [])
     about = tmp_path / "S 1.zarr" / "zarr.json"
@@ -109,18 +235,6 @@ def _parquet(change):
     return write
 
 
-def _two_regions(path):
-    import anndata as ad
-
-    table = path / "tables" / "table"
-    data = ad.read_zarr(table)
-    data.obs["region"] = pd.Categorical(["cells", *["others"] * (data.n_obs - 1)])
-    about = (table / "zarr.json").read_text()
-    with ad.settings.override(zarr_write_format=3):
-        data.write_zarr(table)
-    (table / "zarr.json").write_text(about)
-
-
 def _claims(path):
     first = next((path / "tables" / "table" / "X").glob("data"))
     about = json.loads((first / "zarr.json").read_text())
@@ -132,7 +246,6 @@ DAMAGES = {
     "no table": (lambda p: shutil.rmtree(p / "tables" / "table"), "is no SpatialData store"),
     "no obs": (lambda p: shutil.rmtree(p / "tables" / "table" / "obs"), "holds no table"),
     "several tables": (_several, "several tables"),
-    "several regions": (_two_regions, "is about several regions"),
     "no keys": (_edit("tables/table/zarr.json", lambda a: a.pop("instance_key")), "does not say which shapes"),
     "no shapes": (lambda p: shutil.rmtree(p / "shapes" / "cells"), "names cells, which is not there"),
     "no parquet": (lambda p: (p / "shapes/cells/shapes.parquet").unlink(), "lacks shapes.parquet"),

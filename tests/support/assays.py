@@ -205,27 +205,39 @@ def hest(folder: Path, made: Tissue, patient: str = "P7") -> Path:
 
 
 def spatialdata(
-    folder: Path, made: Tissue, *, version: int = 3, circles: float | None = None, matrix: np.ndarray = ON_SLIDE
+    folder: Path,
+    made: Tissue,
+    *,
+    version: int = 3,
+    circles: float | None = None,
+    labels: bool = False,
+    matrix: np.ndarray = ON_SLIDE,
 ) -> Path:
     """Write a SpatialData store: cells as squares (or circles) in their own pixels, and an image that lies on them.
 
     version : zarr's. Of 2, the shapes are those of the first versions: circles in arrays.
+    labels : the cells are squares of a label image.
     """
     path = folder.with_name(f"{folder.name}.zarr")
-    names = [f"cell{i}" for i in range(len(made.counts))]
+    numbers = range(1, len(made.counts) + 1)
+    names = list(numbers) if labels else [f"cell{i}" for i in numbers]
     data = ad.AnnData(sp.csr_matrix(made.counts.astype(np.float32)))
     data.obs_names, data.var_names = [str(i) for i in range(len(names))], GENES
     data.obs["region"], data.obs["cell_id"] = pd.Categorical(["cells"] * len(names)), names
     data.obsm["spatial"] = np.zeros((len(names), 2))  # the shapes count
     root = zarr.open_group(str(path), mode="w", zarr_format=version)
     root.attrs["spatialdata_attrs"] = {"version": "0.2"}
-    for name in ("tables", "shapes", "images"):
+    for name in ("tables", "labels" if labels else "shapes", "images"):
         root.create_group(name)
     with ad.settings.override(zarr_write_format=version):
         data.write_zarr(path / "tables" / "table")
     keys = {"region": "cells", "region_key": "region", "instance_key": "cell_id", "version": "0.2"}
     zarr.open_group(str(path / "tables" / "table"), mode="r+").attrs.update(keys)
+    _image(path / "images" / "he", np.linalg.inv(np.diag([OWN_MPP, OWN_MPP, 1]) @ np.linalg.inv(matrix)), version)
     own = own_pixels(made)[::-1]  # in another order than the table
+    if labels:
+        label_image(path / "labels" / "cells", squares(own, names[::-1]), version, [OWN_MPP, OWN_MPP])
+        return path
     shapes = zarr.open_group(str(path / "shapes" / "cells"), mode="w", zarr_format=version)
     shapes.attrs["spatialdata_attrs"] = {"version": "0.1" if version == 2 else "0.3"}
     shapes.attrs["coordinateTransformations"] = [_step("scale", [OWN_MPP, OWN_MPP], "xy")]
@@ -233,18 +245,17 @@ def spatialdata(
     if version == 2:
         for name, values in (("coords", own), ("radius", radius)):
             shapes.create_array(name, data=values)
-        index = np.array([int(name[4:]) for name in names[::-1]])
+        index = np.array(numbers[::-1])
         shapes.create_array("Index", data=index)
         table = zarr.open_group(str(path / "tables" / "table" / "obs"), mode="r+")
         del table["cell_id"]
-        table.create_array("cell_id", data=np.arange(len(names))).attrs.update(
+        table.create_array("cell_id", data=np.array(numbers)).attrs.update(
             {"encoding-type": "array", "encoding-version": "0.2.0"}
         )
     else:
         geometry = [_point(x, y) if circles else _square(x, y, 3.0) for x, y in own]
         frame = pd.DataFrame({"geometry": geometry}, index=names[::-1])
         (frame.assign(radius=radius) if circles else frame).to_parquet(path / "shapes" / "cells" / "shapes.parquet")
-    _image(path / "images" / "he", np.linalg.inv(np.diag([OWN_MPP, OWN_MPP, 1]) @ np.linalg.inv(matrix)), version)
     return path
 
 
@@ -264,9 +275,45 @@ def _image(path: Path, global_to_image: np.ndarray, version: int) -> None:
     )
 
 
-def _step(kind: str, values: list, axes: str) -> dict:
+def squares(centres: np.ndarray, labels: list[int], half: int = 3) -> np.ndarray:
+    """Draw a square around each centre (x, y), which lies between pixels, with its label."""
+    out = np.zeros(np.ceil(centres.max(axis=0) + 2 * half).astype(int)[::-1], np.int32)
+    for (x, y), label in zip(np.round(centres).astype(int).tolist(), labels, strict=True):
+        out[y - half : y + half, x - half : x + half] = label
+    return out
+
+
+def label_image(
+    path: Path,
+    labels: np.ndarray,
+    version: int = 3,
+    scale: list[float] | None = None,
+    *,
+    levels: int = 1,
+    chunks: tuple[int, int] = (64, 64),
+    system: str = "global",
+) -> Path:
+    """Write labels as an element of a SpatialData store: of each coarser level, every second pixel."""
+    group = zarr.open_group(str(path), mode="w", zarr_format=version)
+    datasets = []
+    for level in range(levels):
+        part = labels[:: 2**level, :: 2**level]
+        group.create_array(str(level), shape=part.shape, chunks=chunks, dtype=part.dtype)[:] = part
+        steps = [{"type": "scale", "scale": [float(labels.shape[i] / part.shape[i]) for i in (0, 1)]}]
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
+    scales = {
+        "axes": [{"name": axis, "type": "space"} for axis in "yx"],
+        "datasets": datasets,
+        "coordinateTransformations": [_step("scale", scale or [1.0, 1.0], "yx", system)],
+    }
+    about = {"multiscales": [scales]} if version == 2 else {"ome": {"version": "0.5", "multiscales": [scales]}}
+    group.attrs.update(about | {"image-label": {"version": "0.4"}})
+    return path
+
+
+def _step(kind: str, values: list, axes: str, system: str = "global") -> dict:
     of = [{"name": a, "type": "space"} for a in axes]
-    return {"type": kind, kind: values, "input": {"axes": of, "name": axes}, "output": {"axes": of, "name": "global"}}
+    return {"type": kind, kind: values, "input": {"axes": of, "name": axes}, "output": {"axes": of, "name": system}}
 
 
 def _point(x: float, y: float) -> bytes:

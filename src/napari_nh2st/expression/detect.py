@@ -11,6 +11,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.hest import is_hest
 from napari_nh2st.expression.readers import FORMATS
 from napari_nh2st.expression.sample import Sample
+from napari_nh2st.expression.spatialdata_store import section_name
 from napari_nh2st.expression.transform_files import is_transform
 from napari_nh2st.reading import read_head
 
@@ -19,7 +20,6 @@ _PLACES = {"x_px", "y_px"}
 _POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
 _BESIDE = ("{}_selection", "{}-selection", "{}_spots", "{}_positions", "spot_data-selection-{}")
 _OF_PROGRAMS = re.compile(r"outs|binned_outputs|square_\d+um")  # names of folders
-_ZARR = re.compile(r"(\.sdata)?\.zarr$", re.IGNORECASE)
 WANTED = (
     "an assay's folder (outs of Visium, Visium HD, Xenium; MERSCOPE, CosMx, Slide-seq), a SpatialData store, an .h5ad "
     "file, a table of counts (.tsv, .tsv.gz), or one of spots (.csv: x_px, y_px)"
@@ -89,7 +89,8 @@ def detect(paths: Sequence[str | Path]) -> MeasurementFiles:
     if len(files) > 1 and not (len(files) == 2 and len(tables) == 2):
         raise SampleError(f"that is {len(files)} files: give one measurement, {WANTED}")
     if len(files) == 1 and (found := folder_format(files[0])) is not None:
-        return MeasurementFiles(_name_of_folder(found[1]), *found)
+        name = section_name if found[0] == "spatialdata" else _name_of_folder
+        return MeasurementFiles(name(found[1]), *found)
     if tables:
         return _table(tables)
     (path,) = files
@@ -117,8 +118,7 @@ def folder_format(path: Path) -> tuple[str, Path] | None:
 def _name_of_folder(folder: Path) -> str:
     """Return the name of a section: of the first folder that a program did not name."""
     places = [folder.resolve(), *folder.resolve().parents]
-    name = next((p.name for p in places if not _OF_PROGRAMS.fullmatch(p.name)), folder.name)
-    return _ZARR.sub("", name) or name
+    return next((p.name for p in places if not _OF_PROGRAMS.fullmatch(p.name)), folder.name)
 
 
 def _table(tables: list[Path]) -> MeasurementFiles:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from napari_nh2st.errors import Cancelled, SampleError
+from napari_nh2st.errors import Cancelled, SampleError, one_line
 from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.detect import MeasurementFiles, detect, folder_format
 from napari_nh2st.expression.hest import hest_facts
 from napari_nh2st.expression.sample import Sample
 from napari_nh2st.expression.sheet import REQUIRED, SHEETS, read_sheet
+from napari_nh2st.expression.spatialdata_store import own_slide, part_of_store, section_name, sections_in, slide_names
 from napari_nh2st.reading import expanded, read_head
 from napari_nh2st.slide_path import PICTURES, WHOLE_SLIDES
 
@@ -95,6 +96,8 @@ def find_sections(
     if sheets:
         says.append(f"{', '.join(p.name for p in sheets)}: there are several sample sheets, choose one of them instead")
     contents = _walk(folder, cancelled)
+    if any(place == folder for place in contents.assays):
+        _add_images_beside_store(folder, contents)
     samples = list(_pairs(contents, says, cancelled))
     if contents.cut:
         says.append(f"Only a part of {folder} was looked through: choose the folder in which the sections lie")
@@ -233,6 +236,15 @@ def _walk(top: Path, cancelled: Callable[[], bool]) -> _FolderContents:
     return contents
 
 
+def _add_images_beside_store(folder: Path, contents: _FolderContents) -> None:
+    """Add the images that lie beside the store that was chosen itself, or of which a part was."""
+    found = folder_format(folder)
+    if found is not None and found[0] == "spatialdata":
+        for path in sorted(part_of_store(folder)[0].parent.iterdir())[:_MOST]:
+            if path.name.lower().endswith(WHOLE_SLIDES + PICTURES) and path.is_file():
+                _sort_in(path, contents)
+
+
 def _sort_in(path: Path, contents: _FolderContents) -> None:
     name = path.name.lower()
     if path.name.startswith("."):
@@ -248,10 +260,11 @@ def _name(image: Path) -> str:
 
 
 def _pairs(contents: _FolderContents, says: list[str], cancelled: Callable[[], bool]) -> Iterator[Sample]:
-    assays = [detect([place]) for place in contents.assays]
+    assays = [measurement for place in contents.assays for measurement in _sections_of(place, says)]
     named = Counter(measurement.name for measurement in assays)
     for measurement in assays:
-        images = _images_beside(measurement, contents, set(named) - {measurement.name})
+        find = _images_of_store if measurement.format == "spatialdata" else _images_beside
+        images = find(measurement, contents, set(named) - {measurement.name})
         how = f"put its full-resolution image beside it as {measurement.name}.tif"
         yield from _with_image(measurement, images, says, how)
     for path in contents.counts:
@@ -274,6 +287,15 @@ def _pairs(contents: _FolderContents, says: list[str], cancelled: Callable[[], b
                 )
             continue  # a table of something else
         yield from _with_image(measurement, images, says, f"name its image {measurement.name}.tif, or put it beside it")
+
+
+def _sections_of(place: Path, says: list[str]) -> list[MeasurementFiles]:
+    """Return the section of a folder of an assay; of a store with several regions, that of each."""
+    if (found := folder_format(place)) is None or found[0] != "spatialdata":
+        return [detect([place])]
+    sections, lost = sections_in(place)
+    says += [f"{place.name}: its table is about {one_line(name, 60)} too, which is not there" for name in lost]
+    return [detect([section]) for section in sections]
 
 
 def _with_image(measurement: MeasurementFiles, images: list[Path], says: list[str], how: str) -> Iterator[Sample]:
@@ -300,8 +322,14 @@ def _with_image(measurement: MeasurementFiles, images: list[Path], says: list[st
 def _transform_beside(measurement: MeasurementFiles) -> Path | None:
     """Return the file that says where the spots lie on the slide, as `nh2st align` is told to name it."""
     names = (f"{measurement.name}{mark}transform.json" for mark in _AFTER_NAME)
-    beside = (measurement.expression.absolute().with_name(name) for name in names)
+    beside = (_home(measurement).with_name(name) for name in names)
     return next((path for path in beside if path.is_file()), None)
+
+
+def _home(measurement: MeasurementFiles) -> Path:
+    """Return the file or folder of a measurement; of a part of a store, the store."""
+    path = measurement.expression.absolute()
+    return part_of_store(path)[0] if measurement.format == "spatialdata" else path
 
 
 def _of_that_name(name: str, place: Path, contents: _FolderContents) -> list[Path]:
@@ -325,6 +353,19 @@ def _images_beside(measurement: MeasurementFiles, contents: _FolderContents, oth
     return _slides_first(contents.images.get(measurement.name, []))
 
 
+def _images_of_store(measurement: MeasurementFiles, contents: _FolderContents, others: set[str]) -> list[Path]:
+    """Return the images that may be the slide of a store or of one of its regions: of that name, else its own."""
+    store = _home(measurement)
+    if names := slide_names(measurement.expression):
+        beside = ([p for p in contents.images.get(name, []) if p.parent == store.parent] for name in names)
+        images = _slides_first(next(filter(None, beside), [])) or _of_that_name(names[0], store.parent, contents)
+    else:
+        whole = replace(measurement, name=section_name(store), expression=store)
+        images = _images_beside(whole, contents, others - {whole.name})
+    own = [] if images else [own_slide(measurement.expression)]
+    return images or [image for image in own if image is not None]
+
+
 def _slides_first(images: list[Path]) -> list[Path]:
     """Leave out pictures where there are whole slides: of two images of one name, they are meant."""
     return [p for p in images if p.name.lower().endswith(WHOLE_SLIDES)] or images
@@ -333,4 +374,10 @@ def _slides_first(images: list[Path]) -> list[Path]:
 def _distinct(samples: list[Sample]) -> list[Sample]:
     """Put the folder before names that occur twice."""
     times = Counter(s.sample for s in samples)
-    return [replace(s, sample=f"{s.slide.parent.name}-{s.sample}") if times[s.sample] > 1 else s for s in samples]
+    return [replace(s, sample=f"{_folder_of(s)}-{s.sample}") if times[s.sample] > 1 else s for s in samples]
+
+
+def _folder_of(sample: Sample) -> str:
+    """Return the name of the folder in which a slide lies, or a store: its slide may be an image in it."""
+    place = part_of_store(sample.expression)[0] if sample.format == "spatialdata" else sample.slide
+    return place.parent.name

@@ -56,9 +56,12 @@ def read(path: Path) -> Columns:
 def _centres(column: Any, name: str) -> npt.NDArray[np.float64]:
     from pyarrow.types import is_binary, is_large_binary, is_struct
 
+    depth, leaf = _nested(column.type)
     if is_struct(column.type):  # points as GeoArrow has them
         flat = column.combine_chunks()
         return np.stack([as_array(flat.field(axis)).astype(np.float64) for axis in (X, Y)], axis=1)
+    if depth in (2, 3) and is_struct(leaf) and {X, Y} <= {leaf.field(i).name for i in range(leaf.num_fields)}:
+        return _of_lists(column.combine_chunks())
     if not (is_binary(column.type) or is_large_binary(column.type)):
         raise SampleError(
             f"{name}: shapes of the kind {column.type} are not read: save them as well-known binary (WKB)"
@@ -67,6 +70,54 @@ def _centres(column: Any, name: str) -> npt.NDArray[np.float64]:
         return np.array([_centre(value) for value in column.to_pylist()], dtype=np.float64).reshape(-1, 2)
     except (struct.error, ValueError, IndexError, TypeError):
         raise SampleError(f"{name} is damaged: a shape is cut off, or none at all") from None
+
+
+def _nested(kind: Any) -> tuple[int, Any]:
+    """Return how deep lists lie in one another, and what is in the innermost."""
+    from pyarrow.types import is_large_list, is_list
+
+    depth = 0
+    while is_list(kind) or is_large_list(kind):
+        depth, kind = depth + 1, kind.value_type
+    return depth, kind
+
+
+def _of_lists(shapes: Any) -> npt.NDArray[np.float64]:
+    """Return the centres of area of polygons as GeoArrow has them: lists of rings of corners, or lists of such lists.
+
+    Of a polygon the first ring is its outline, the others are holes.
+    """
+    ends, node = [], shapes
+    while _nested(node.type)[0]:
+        ends.append(np.asarray(node.offsets).astype(np.int64))
+        node = node.values
+    corners = np.stack([as_array(node.field(axis)).astype(np.float64) for axis in (X, Y)], axis=1)
+    polygons, rings = ends[-2], ends[-1]
+    ring, n = _owners(rings, len(corners)), len(rings) - 1
+    begins = corners[np.minimum(rings[:-1], len(corners) - 1)] if len(corners) else np.zeros((n, 2))
+    follows = (ring[1:] == ring[:-1]) & (ring[1:] >= 0)
+    of = ring[1:][follows]
+    (x, y), (u, v) = (corners[:-1][follows] - begins[of]).T, (corners[1:][follows] - begins[of]).T
+    cross = x * v - u * y
+    area = np.bincount(of, cross, n) / 2
+    moments = np.stack([np.bincount(of, sums * cross, n) / 6 for sums in (x + u, y + v)], axis=1)
+    hole = np.ones(n, dtype=bool)
+    hole[polygons[:-1][np.diff(polygons) > 0]] = False
+    sign = np.where((area < 0) ^ hole, -1, 1)
+    total = sign[:, None] * np.column_stack([moments + begins * area[:, None], area])
+    for above in reversed(ends[:-1]):
+        owner = _owners(above, len(total))
+        kept = owner >= 0
+        total = np.stack([np.bincount(owner[kept], part[kept], len(above) - 1) for part in total.T], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(total[:, :2] / total[:, 2:])
+
+
+def _owners(ends: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+    """Return for each of n members the number of the list that holds it; -1 where none does."""
+    out = np.full(n, -1, np.int64)
+    out[ends[0] : ends[-1]] = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    return out
 
 
 def _centre(data: bytes) -> tuple[float, float]:

@@ -31,9 +31,9 @@ def as_hdf5(folder: Path) -> Iterator[Any]:
     import h5py
 
     with h5py.File(f"{folder}.h5", "w", driver="core", backing_store=False) as file:
-        group = _opened(folder)
+        group = opened(folder)
         for name in _PARTS:
-            if (node := _member(folder, group, name)) is not None:
+            if (node := member(folder, group, name)) is not None:
                 _copy(folder / name, node, file, name, 0)
         yield file
 
@@ -46,12 +46,19 @@ def arrays_of(folder: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
     SampleError
         If one cannot be read.
     """
-    group = _opened(folder)
-    there = {name: _member(folder, group, name) for name in names}
+    group = opened(folder)
+    there = {name: member(folder, group, name) for name in names}
     return {name: _array(folder / name, node) for name, node in there.items() if node is not None}
 
 
-def _opened(folder: Path) -> Any:
+def opened(folder: Path) -> Any:
+    """Open a zarr group.
+
+    Raises
+    ------
+    SampleError
+        If it is damaged.
+    """
     import zarr
 
     try:
@@ -60,8 +67,14 @@ def _opened(folder: Path) -> Any:
         raise SampleError(f"cannot read {folder}: {reason(error)}") from error
 
 
-def _member(folder: Path, group: Any, name: str) -> Any:
-    """Return a member of a group; None where there is none."""
+def member(folder: Path, group: Any, name: str) -> Any:
+    """Return a member of a group; None where there is none.
+
+    Raises
+    ------
+    SampleError
+        If it is damaged.
+    """
     try:
         return group[name]
     except KeyError:
@@ -78,9 +91,9 @@ def _copy(folder: Path, node: Any, target: Any, name: str, depth: int) -> None:
         raise SampleError(f"{folder}: its groups lie more than {_DEEPEST} deep: that is not a measurement")
     if isinstance(node, zarr.Group):
         made = target.create_group(name)
-        for member in sorted(p.name for p in folder.iterdir() if p.is_dir()):
-            if (inner := _member(folder, node, member)) is not None:
-                _copy(folder / member, inner, made, member, depth + 1)
+        for part in sorted(p.name for p in folder.iterdir() if p.is_dir()):
+            if (inner := member(folder, node, part)) is not None:
+                _copy(folder / part, inner, made, part, depth + 1)
     else:
         values = _array(folder, node)
         text = h5py.string_dtype() if values.dtype.kind == "O" else None
