@@ -44,6 +44,7 @@ def in_pixels_of(mpp: float) -> Transform:
 
 ASSAYS = {
     "visium-hd": Assay(assays.visium_hd),
+    "visium-hd-cells": Assay(assays.visium_hd_cells),
     "xenium": Assay(assays.xenium),
     "cell-table": Assay(assays.merscope, (("transform", Transform.of(assays.ON_SLIDE)),)),
     "bead-table": Assay(assays.slide_seq, (("transform", in_pixels_of(assays.PUCK_MPP)),)),
@@ -121,7 +122,7 @@ def test_measured_compares_it(name: str, samples: dict[str, Sample], model: Mode
     with open_slide(sample.slide) as slide:
         measured = Measured(slide, Services(), str(model.path))
         measured.section.open([str(sample.expression)])
-        if name in ("visium-hd", "xenium", "spatialdata"):  # what lies on the slide by its own files
+        if name in ("visium-hd", "visium-hd-cells", "xenium", "spatialdata"):  # what lies on the slide by its own files
             assert len(measured.section.comparison.scored.truth) == 24
 
 

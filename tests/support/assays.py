@@ -98,6 +98,30 @@ def visium_hd(folder: Path, made: Tissue, bins: tuple[str, ...] = ("008",), *, m
     return folder
 
 
+def visium_hd_cells(folder: Path, made: Tissue) -> Path:
+    """Write `folder`/outs with segmented cells, whose outlines are squares in another order than the counts."""
+    place = folder / "outs" / "segmented_outputs"
+    (place / "spatial").mkdir(parents=True)
+    numbers = range(1, len(made.counts) + 1)
+    codes = [f"cellid_{number:09d}-1" for number in numbers]
+    write_h5(place, sp.csc_matrix(made.counts.T), codes, GENES, IDS, "filtered_feature_cell_matrix")
+    corners = np.array([[-3, -3], [3, -3], [3, 3], [-3, 3], [-3, -3]])
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [(corners + centre).tolist()]},
+            "properties": {"cell_id": number},
+        }
+        for number, centre in zip(numbers, made.pixels, strict=True)
+    ]
+    collection = {"type": "FeatureCollection", "features": features[::-1]}
+    (place / "cell_segmentations.geojson").write_text(json.dumps(collection))
+    factors = {"microns_per_pixel": MPP, "tissue_hires_scalef": 0.1, "fiducial_diameter_fullres": 400.0}
+    (place / "spatial" / "scalefactors_json.json").write_text(json.dumps(factors))
+    Image.new("RGB", (SIZE[1] // 10, SIZE[0] // 10)).save(place / "spatial" / "tissue_hires_image.png")
+    return folder
+
+
 def h5ad(path: Path, made: Tissue) -> Path:
     """Write an AnnData file whose positions are in pixels of the slide."""
     data = ad.AnnData(sp.csr_matrix(made.counts.astype(np.float32)))

@@ -297,6 +297,24 @@ def _visium(which: str) -> Callable[[Path], tuple[bytes, Read]]:
     return prepare
 
 
+OUTLINES = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[[1, 2], [3.5, 2], [3, 4], [1, 2]]]},
+            "properties": {"cell_id": 1},
+        }
+    ],
+}
+
+
+def _outlines(path: Path) -> object:
+    from napari_nh2st.expression.cell_outlines import read
+
+    return read(path).arrays()
+
+
 def _names(path: Path) -> object:
     from napari_nh2st.model.gene_names import load_names
 
@@ -539,6 +557,7 @@ PARSERS: dict[str, Parser] = {
     "table of spots": Parser(_file("s.csv", _spots, SPOTS)),
     "Visium positions": Parser(_visium("tissue_positions*.csv")),
     "Visium scale factors": Parser(_visium("scalefactors_json.json"), mutated_json_file),
+    "outlines of cells": Parser(_file("c.geojson", _outlines, json.dumps(OUTLINES).encode()), mutated_json_file),
     "gene names": Parser(_file("n.tsv", _names, b"symbol\talias_symbol\tensembl_gene_id\nERBB2\tHER2|NEU\tENSG1\n")),
     "gene sets (GMT)": Parser(_file("s.gmt", _gmt, b"A\tx\tERBB2\tKRT8,1.0\nB\ty\tCD3E\n")),
     "list of genes": Parser(_file("g.txt", _genes, b'c("ERBB2", "KRT8"); CD3E\nX')),

@@ -1,4 +1,4 @@
-"""The process that reads HDF5 and Parquet files for another one: requests on stdin, answers on stdout, nothing else."""
+"""The process that reads HDF5, Parquet and large GeoJSON for another: requests on stdin, answers on stdout, no more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import h5ad_file, parquet_file, shapes_file, tenx_file
+from napari_nh2st.expression import cell_outlines, h5ad_file, parquet_file, shapes_file, tenx_file
 from napari_nh2st.expression.counts import Counts
 from napari_nh2st.expression.parquet_file import Columns
 
@@ -31,6 +31,7 @@ READERS: dict[str, Callable[[Path], Counts | Columns | dict[str, Any]]] = {
     "10x-h5": tenx_file.read,
     "parquet": parquet_file.read,
     "shapes": shapes_file.read,
+    "cell-outlines": cell_outlines.read,
 }
 
 

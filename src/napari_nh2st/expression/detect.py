@@ -19,7 +19,7 @@ _TABLES = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _PLACES = {"x_px", "y_px"}
 _POSITION_COLUMNS = {"x", "y", "pixel_x", "pixel_y"}
 _BESIDE = ("{}_selection", "{}-selection", "{}_spots", "{}_positions", "spot_data-selection-{}")
-_OF_PROGRAMS = re.compile(r"outs|binned_outputs|square_\d+um")  # names of folders
+_OF_PROGRAMS = re.compile(r"outs|binned_outputs|segmented_outputs|square_\d+um")  # names of folders
 WANTED = (
     "an assay's folder (outs of Visium, Visium HD, Xenium; MERSCOPE, CosMx, Slide-seq), a SpatialData store, an .h5ad "
     "file, a table of counts (.tsv, .tsv.gz), or one of spots (.csv: x_px, y_px)"

@@ -18,6 +18,7 @@ from napari_nh2st.expression.counts import SAYS, SLIDES, TISSUE, Counts, doubtfu
 from napari_nh2st.expression.frame import FRAME
 from napari_nh2st.expression.hest import read_hest
 from napari_nh2st.expression.pool import BIN_UM, GUESS, MPP, PLACE_UM, UNIT, pooled
+from napari_nh2st.expression.segmented_cells import read_segmented, segmented_folder
 from napari_nh2st.expression.spatialdata_store import read_spatialdata, spatialdata_store
 from napari_nh2st.expression.spot_csv import numbers, read_spot_csv
 from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
@@ -273,6 +274,9 @@ FORMATS: dict[str, ExpressionFormat] = {
     "spots-csv": ExpressionFormat(read_spot_csv, False, "a table of spots: x_px, y_px and a column for each gene"),
     "visium-hd": ExpressionFormat(
         read_visium_hd, False, "the folder outs of Visium HD, with binned_outputs", visium_hd_folder, "bins"
+    ),
+    "visium-hd-cells": ExpressionFormat(
+        read_segmented, False, "the cells of Visium HD: the folder segmented_outputs", segmented_folder, "cells"
     ),
     "visium": ExpressionFormat(read_visium, False, "the folder outs that Space Ranger writes", visium_folder),
     "xenium": ExpressionFormat(

@@ -148,14 +148,14 @@ def _moments(data: bytes, at: int) -> tuple[float, float, float, int]:
             (n,) = struct.unpack_from(order + "I", data, at)
             ring = np.frombuffer(data, order + "f8", n * axes, at + 4).reshape(n, axes)[:, :2]
             at += 4 + 8 * n * axes
-            total += _ring(ring) * (1 if part == 0 else -1)
+            total += ring_moments(ring) * (1 if part == 0 else -1)
         else:
             raise ValueError(f"kind {kind}")
     return float(total[0]), float(total[1]), float(total[2]), at
 
 
-def _ring(ring: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return first moments and area of a closed ring, as if it ran counter-clockwise (shoelace formula)."""
+def ring_moments(ring: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return first moments and area (3,) of a ring (n, 2), as if it ran counter-clockwise (shoelace formula)."""
     corner = ring[0]
     (x, y), (u, v) = (ring[:-1] - corner).T, (ring[1:] - corner).T
     cross = x * v - u * y

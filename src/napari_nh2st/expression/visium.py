@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MATRIX, RAW = "filtered_feature_bc_matrix", "raw_feature_bc_matrix"  # of barcodes under tissue; of all
+PIXELS = 0.01, 100.0  # micrometres: no image has smaller or larger ones
 MATRIX_FILES = (f"{MATRIX}.h5", f"{RAW}.h5")
 _MOST_FACTORS = 1 << 20  # bytes
 _POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv")  # Space Ranger 2 and later; before, without a header
@@ -168,6 +170,12 @@ def read_factors(spatial: Path) -> dict[str, Any]:
     if not isinstance(factors, dict):
         raise SampleError(f"cannot read {path}: it holds no scale factors")
     return factors
+
+
+def told_size(factors: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
+    """Return a size in micrometres of the scale factors; None where there is none between these two."""
+    value = factors.get(key)
+    return float(value) if isinstance(value, (int, float)) and low < value < high else None
 
 
 def frame_in(spatial: Path) -> dict[str, Any]:

@@ -11,14 +11,13 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.counts import SAYS
 from napari_nh2st.expression.parquet_file import read_parquet
 from napari_nh2st.expression.pool import BIN_UM, MPP
-from napari_nh2st.expression.visium import MATRIX, MATRIX_FILES, counts_in, read_factors, read_laid
+from napari_nh2st.expression.visium import MATRIX, MATRIX_FILES, PIXELS, counts_in, read_factors, read_laid, told_size
 
 if TYPE_CHECKING:
     import anndata as ad
 
 BINNED, POSITIONS = "binned_outputs", "tissue_positions.parquet"
 _BINS = {"square_008um": 8.0, "square_016um": 16.0, "square_002um": 2.0}  # the first that is there is read
-_PIXELS = (0.01, 100.0)  # micrometres: no image has smaller or larger ones
 
 
 def visium_hd_folder(path: Path) -> Path | None:
@@ -66,10 +65,9 @@ def read_visium_hd(expression: Path, spots: Path | None) -> ad.AnnData:
     if data.n_obs and not np.isfinite(data.obsm["spatial"]).any():
         raise SampleError(f"{path} has no position in pixels: was Space Ranger given an image?")
     factors = read_factors(spatial)
-    for name, key, wanted in ((MPP, "microns_per_pixel", _PIXELS), (BIN_UM, "bin_size_um", (0.1, 1000.0))):
-        value = factors.get(key)
-        if isinstance(value, (int, float)) and wanted[0] < value < wanted[1]:
-            data.uns[name] = float(value)
+    for name, key, wanted in ((MPP, "microns_per_pixel", PIXELS), (BIN_UM, "bin_size_um", (0.1, 1000.0))):
+        if (value := told_size(factors, key, *wanted)) is not None:
+            data.uns[name] = value
     data.uns.setdefault(BIN_UM, _BINS.get(place.name))
     if len(bins) > 1:
         others = ", ".join(f"{_BINS[p.name]:g}" for p in bins[1:])
