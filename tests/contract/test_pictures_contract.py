@@ -144,6 +144,26 @@ def other_jpeg() -> bytes:
     return b"\0\0\0\x18ftypmp42" + out.getvalue()[:-2] + b"moov"
 
 
+def profile(*, tinted: bool) -> bytes:
+    """An ICC profile (ICC.1:2001-04) with sRGB's colorants and gamma 2.2; tinted: green is three times as bright."""
+    at = [(0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141), (0.9642, 1.0, 0.8249)]
+    at[1] = tuple(3 * v for v in at[1]) if tinted else at[1]
+    colours = [b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in xyz)) for xyz in at]
+    curve = b"curv\0\0\0\0" + struct.pack(">IH2x", 1, round(2.2 * 256))
+    name = b"desc\0\0\0\0" + struct.pack(">I", 6) + b"inked\0" + bytes(78)
+    named = dict(zip((b"rXYZ", b"gXYZ", b"bXYZ", b"wtpt"), colours, strict=True))
+    named |= {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve, b"desc": name, b"cprt": b"text\0\0\0\0-\0\0\0"}
+    table, data, place = struct.pack(">I", len(named)), b"", 132 + 12 * len(named)
+    for tag, value in named.items():
+        value += bytes(-len(value) % 4)
+        table += tag + struct.pack(">2I", place + len(data), len(value))
+        data += value
+    head = struct.pack(">I4sI4s4s4s", place + len(data), b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    head += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp")
+    head = head.ljust(68, b"\0") + struct.pack(">3i", *(round(v * 65536) for v in at[3]))
+    return head.ljust(128, b"\0") + table + data
+
+
 JPG = saved(".jpg", quality=95, subsampling=0)
 # property -> [what to write, the pixels that are right (None: refused), the sentence, how far pixels may be off]
 CASES: dict[str, list[tuple[Make, np.ndarray | None, str, float]]] = {
@@ -226,6 +246,10 @@ CASES: dict[str, list[tuple[Make, np.ndarray | None, str, float]]] = {
     ],
     "other colours": [
         (tif(PIXELS, photometric="cielab"), None, COLOUR, 0),
+        (saved(".jpg", icc_profile=profile(tinted=True)), None, r"only by its profile \(inked\).*save it as sRGB", 0),
+        (saved(".png", icc_profile=profile(tinted=True)), None, r"only by its profile \(inked\)", 0),
+        (saved(".png", icc_profile=profile(tinted=False)), PIXELS, "", 0),
+        (saved(".png", icc_profile=b"no profile"), PIXELS, "", 0),
         (tif(np.dstack([PIXELS, PIXELS]), photometric="rgb", planarconfig="contig"), None, COLOUR, 0),
     ],
     "frames": [(animated, PIXELS, FRAMES, 0), (several_jpegs, PIXELS, FRAMES, 2)],

@@ -94,6 +94,28 @@ def test_compressions(tmp_path, codec):
     assert np.abs(level_0(path).astype(int) - PIXELS).mean() < (3 if codec == "jpeg" else 0.01)
 
 
+@pytest.mark.parametrize("tile", [(64, 64), None])
+def test_a_picture_of_which_nothing_can_be_decoded_is_refused(tmp_path, tile):
+    """JPEG as in TIFF 6.0, section 22, or an only strip that is damaged; no white slide in its place."""
+    options = {"compression": "jpeg"} if tile else {"compression": "zlib", "rowsperstrip": 128}
+    path = tiff(tmp_path / "a.tif", picture(128, 128), tile=tile, **options)
+    with tifffile.TiffFile(path) as file:
+        page, order = file.pages[0], file.byteorder
+        place, first = page.tags[259].valueoffset, page.dataoffsets[0]
+    raw = bytearray(path.read_bytes())
+    if tile:
+        raw[place : place + 2] = struct.pack(order + "H", 6)
+        path.write_bytes(raw)
+        with open_slide(path) as slide:  # whole streams of JPEG, as some programs wrote: nothing is wrong
+            assert np.abs(slide.levels[0][:].astype(int) - picture(128, 128)).mean() < 6
+    raw[first : first + 60] = bytes(60)
+    path.write_bytes(raw)
+    with pytest.raises(SlideError, match=r"cannot be decoded: .*save it as another TIFF") as caught:
+        open_slide(path)
+    assert "\n" not in str(caught.value)
+    assert ("TIFF 6.0" in str(caught.value)) == bool(tile)
+
+
 def test_more_than_16_bits_or_channels_are_refused(tmp_path):
     with pytest.raises(SlideError, match=r"32-bit.*convert") as error:
         open_slide(tiff(tmp_path / "deep.tif", PIXELS.astype(np.uint32)))

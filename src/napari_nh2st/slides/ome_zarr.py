@@ -257,7 +257,7 @@ def _image(group: zarr.Group, said: Mapping[str, Any], name: str = "") -> _Image
     letters = "".join(str(axis["name"]) for axis in axes)
     arrays = [group[_inside(dataset["path"])] for dataset in multiscale["datasets"]]
     if not {"y", "x"} <= set(letters) <= set("tczyx") or not all(isinstance(array, zarr.Array) for array in arrays):
-        raise SlideError(f"its axes are {letters!r}, and not among tczyx")
+        raise SlideError(f"its axes are {letters!r}, and not among tczyx: save it with these")
     units = {str(axis["name"]): str(axis.get("unit", "")) for axis in axes}
     scale = np.ones(len(letters))
     for step in (

@@ -31,6 +31,8 @@ class PictureFacts:
         Pictures that the format shows one after the other, or keeps behind the first.
     trailing : int
         Bytes after the end of the picture.
+    profile : str
+        Name of its colour profile, if its numbers are no colours without it.
     """
 
     kind: str = "rgb"
@@ -40,6 +42,7 @@ class PictureFacts:
     orientation: int = 1
     frames: int = 1
     trailing: int = 0
+    profile: str = ""
 
     @property
     def deep(self) -> bool:
@@ -60,6 +63,12 @@ def _colour(facts: PictureFacts) -> str:
     if facts.channels in CHANNELS.get(facts.kind, ()):
         return ""
     return f"it has {facts.channels} channels of kind {facts.kind}, not colour: convert it to 8-bit RGB"
+
+
+def _profiled(facts: PictureFacts) -> str:
+    if not facts.profile:
+        return ""
+    return f"its numbers are colours only by its profile ({facts.profile}), which is not applied: save it as sRGB"
 
 
 def _turned(facts: PictureFacts) -> str:
@@ -91,7 +100,7 @@ def _trailing(facts: PictureFacts) -> str:
     return f"{facts.trailing} bytes follow the image in the file (a video or another image, say); they are not read"
 
 
-REFUSED: tuple[Rule, ...] = (_depth, _colour)
+REFUSED: tuple[Rule, ...] = (_depth, _colour, _profiled)
 SAID: tuple[Rule, ...] = (_turned, _colourless, _inks, _frames, _trailing)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from napari_nh2st.slides.deep_colour import ALL_BITS
 from napari_nh2st.slides.file import SlideFile, fingerprint
 from napari_nh2st.slides.mpp import UNKNOWN, Mpp
 from napari_nh2st.slides.picture_rules import PictureFacts, picture_warnings, refuse_picture
-from napari_nh2st.slides.plain_facts import jpeg_end, jpeg_facts, png_facts
+from napari_nh2st.slides.plain_facts import jpeg_end, jpeg_facts, needed_profile, png_facts
 from napari_nh2st.slides.source import (
     MAX_FLAT_BYTES,
     SYNTHETIC_MARK,
@@ -39,6 +40,7 @@ def open_jpeg(path: Path) -> Source:
             raise OtherFormatError("does not begin like a JPEG")
         facts = _checked(path, jpeg_facts(file))
         image = _header(path, JpegImageFile)
+        _checked(path, _with_profile(facts, image))
         return _source(file, image, facts, lambda: _decode_jpeg(file, image.mode))
     except BaseException:
         file.close()
@@ -52,7 +54,7 @@ def open_png(path: Path) -> Source:
         if file.read(0, 8) != b"\x89PNG\r\n\x1a\n":
             raise OtherFormatError("does not begin like a PNG")
         image = _header(path, PngImageFile)
-        facts = _checked(path, png_facts(file))
+        facts = _checked(path, _with_profile(png_facts(file), image))
         decode = _decode_deep_png if facts.deep else _decode_png
         return _source(file, image, facts, lambda: decode(file))
     except BaseException:
@@ -72,6 +74,10 @@ def _checked(path: Path, facts: PictureFacts) -> PictureFacts:
     except SlideError as error:
         raise type(error)(f"{path}: {error}") from error
     return facts
+
+
+def _with_profile(facts: PictureFacts, image: ImageFile.ImageFile) -> PictureFacts:
+    return replace(facts, profile=needed_profile(image.info.get("icc_profile")) if image.mode == "RGB" else "")
 
 
 def _header(path: Path, kind: Callable[[str], Any]) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from typing import Any
 
+import numpy as np
 from PIL.Image import Exif
 
 from napari_nh2st.slides.file import SlideFile
@@ -15,12 +17,35 @@ from napari_nh2st.slides.tile_header import NO_FRAME, NO_LENGTH
 ORIENTATION = 274
 JPEG_KINDS = {1: "grey", 3: "rgb", 4: "cmyk"}
 PNG_KINDS = {0: ("grey", 1), 2: ("rgb", 3), 3: ("palette", 1), 4: ("grey", 2), 6: ("rgb", 4)}  # by colour type
+_TINT = 48  # of 255: what a profile may make of grey
 _TAIL, _PADDING = 4096, b"\0\r\n "
 _SEGMENTS, _CHUNKS = 10_000, 4_000_000
 # ITU-T T.81, B.1.1.2: within a scan, FF stands before 00 or a restart marker only
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 # CIPA DC-007: the number of images, tag B001 of the MPF segment, a LONG of either byte order
 _MPO = re.compile(rb"\x01\xb0\x04\0\x01\0\0\0(....)|\xb0\x01\0\x04\0\0\0\x01(....)", re.DOTALL)
+
+
+def needed_profile(icc: bytes | None) -> str:
+    """Name a colour profile that makes strong colours of grey numbers, as that of XYB JPEG does; "" for any other.
+
+    Profiles of cameras, scanners and screens leave grey about as it is. They are not applied: models learn from the
+    numbers as they are stored.
+    """
+    if not icc:
+        return ""
+    from PIL import Image, ImageCms
+
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        greys = Image.fromarray(np.repeat(np.arange(0, 256, 51, dtype=np.uint8)[None, :, None], 3, axis=2))
+        shown = np.asarray(ImageCms.profileToProfile(greys, profile, ImageCms.createProfile("sRGB")))
+        tint = np.ptp(shown.astype(int), axis=2).max()
+        return (
+            " ".join(ImageCms.getProfileDescription(profile).split())[:60] or "without a name" if tint > _TINT else ""
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # damaged, or of another kind of colour
+        return ""
 
 
 def jpeg_facts(file: SlideFile) -> PictureFacts:

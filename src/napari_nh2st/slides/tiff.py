@@ -38,6 +38,8 @@ from napari_nh2st.slides.tiff_ome import refuse_other_files
 from napari_nh2st.slides.tiff_pages import TiffPicture, tiff_pictures
 from napari_nh2st.slides.truncation import check_complete, check_directories, has_wide_offsets
 
+OLD_JPEG = 6  # a compression of TIFF 6.0, section 22, of which every program had its own idea
+
 
 @dataclass(frozen=True)
 class Vendor:
@@ -183,10 +185,20 @@ def _levels(file: SlideFile, picture: TiffPicture, warnings: list[str], others: 
             warnings.append(f"the level of {page.imagewidth} x {page.imagelength} pixels is left out: {error}")
     warnings += settle_depth(levels)
     check_complete(file, [level.tiles for level in levels])
+    _refuse_undecodable(levels[0], picture.pages[0], file.path)
     tiles = levels[0].tiles.counts
     if not tiles.any() and not levels[0].sparse:
         raise SlideError(f"{file.path} is damaged: none of its {tiles.size} tiles is in the file; copy it again")
     return levels[:1] if levels[0].flat else levels
+
+
+def _refuse_undecodable(level: TiffLevel, page: TiffPage, path: Path) -> None:
+    """Refuse a picture of which nothing could be shown: its only tile cannot be decoded, or all are of a dead kind."""
+    old = page.compression == OLD_JPEG
+    if level.flat or not (old or level.tiles.counts.size == 1) or not (why := level.trouble()):
+        return
+    kind = " (JPEG of the kind in TIFF 6.0, replaced in 1995)" if old else ""
+    raise SlideError(f"{path} cannot be decoded: {why}{kind}; copy it again, or save it as another TIFF")
 
 
 def _plane_warnings(series: TiffPageSeries | None, path: Path) -> list[str]:

@@ -112,7 +112,16 @@ class TiffLevel:
         if self._page is not None:
             self._colour, self._page = colour_of(self._page, depth), None
 
-    def _decode_tile(self, row: int, column: int) -> npt.NDArray[Any] | None:
+    def trouble(self) -> str:
+        """Decode the first tile; say why it cannot be decoded, "" if it can be or is not there."""
+        try:
+            self._planes(0, 0)
+        except Exception as error:  # each codec has its own
+            return " ".join(str(error).split())[:160] or type(error).__name__
+        return ""
+
+    def _planes(self, row: int, column: int) -> list[npt.NDArray[Any]] | None:
+        """Decode the planes of a tile; None if one is missing, or cannot be read just now."""
         planes = []
         for plane in range(len(self.tiles.counts)):
             count = int(self.tiles.counts[plane, row, column])
@@ -123,11 +132,17 @@ class TiffLevel:
             if self._file.failures != before:  # not damage: the disk may come back
                 return None
             index = int(np.ravel_multi_index((plane, row, column), self.tiles.counts.shape))
-            try:
-                planes.append(self.tiles.decode(data, index))
-            except Exception as error:  # each codec has its own kinds of error; all mean the same here
-                self._note(row, column, error)
-                return None
+            planes.append(self.tiles.decode(data, index))
+        return planes
+
+    def _decode_tile(self, row: int, column: int) -> npt.NDArray[Any] | None:
+        try:
+            planes = self._planes(row, column)
+        except Exception as error:  # each codec has its own kinds of error; all mean the same here
+            self._note(row, column, error)
+            return None
+        if planes is None:
+            return None
         return np.concatenate(planes, axis=2) if len(planes) > 1 else planes[0]
 
     def _read_tile(self, row: int, column: int) -> Rgb | None:
@@ -187,7 +202,7 @@ def _decoder(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
         try:
             decode(b"", 0)
         except Exception as error:
-            raise SlideError(f"its pixels cannot be decoded: {error}") from error
+            raise SlideError(f"its pixels cannot be decoded: {error}; save it with another compression") from error
     shared: dict[str, Any] = {"_fullsize": True}
     if page.jpegtables is not None:
         shared["jpegtables"] = page.jpegtables
