@@ -14,6 +14,7 @@ from napari_nh2st.engine.options import PredictionOptions
 from napari_nh2st.evaluation.protocol import evaluate
 from napari_nh2st.expression import FORMATS, Sample, read_expression, read_sheet, write_sheet
 from napari_nh2st.expression.detect import detect
+from napari_nh2st.expression.find import sections_among
 from napari_nh2st.expression.transform import Transform
 from napari_nh2st.model.folder import Model
 from napari_nh2st.slides import open_slide
@@ -124,6 +125,25 @@ def test_measured_compares_it(name: str, samples: dict[str, Sample], model: Mode
         measured.section.open([str(sample.expression)])
         if name in ("visium-hd", "visium-hd-cells", "xenium", "spatialdata"):  # what lies on the slide by its own files
             assert len(measured.section.comparison.scored.truth) == 24
+
+
+def test_measured_and_the_dock_take_a_section_of_a_store_by_its_folder(
+    made: assays.Tissue, model: Model, tmp_path: Path
+) -> None:
+    store = assays.spatialdata_cohort(tmp_path / "S", made, assays.tissue(seed=1))
+    with open_slide(assays.slide(tmp_path / "second.tif"), mpp=assays.MPP) as slide:
+        measured = Measured(slide, Services(), str(model.path))
+        measured.section.open([str(store)])
+        assert measured.section.comparison is None
+        assert measured.view.work.said.endswith(
+            "give the folder of one instead: S.zarr/labels/cells, S.zarr/labels/two"
+        )
+        measured.section.open([str(store / "labels" / "two")])
+        assert len(measured.section.comparison.scored.truth) == 24
+    samples, _ = sections_among([store])
+    assert [s.slide.name for s in samples] == ["he", "second.tif"]
+    facts = check_section(replace(samples[1], mpp=assays.MPP))
+    assert (facts.state, facts.spots) == ("look", 24)
 
 
 def test_a_wrong_pixel_size_is_refused(samples: dict[str, Sample]) -> None:

@@ -3,6 +3,7 @@
 import random
 import shutil
 import warnings
+from functools import partial
 
 import fuzz_measurements
 import pytest
@@ -27,6 +28,7 @@ ASSAYS = {
     "cell-table": assays.merscope,
     "bead-table": assays.slide_seq,
     "spatialdata": assays.spatialdata,
+    "spatialdata of labels": partial(assays.spatialdata, labels=True),
     "hest": assays.hest,
 }
 
@@ -37,6 +39,7 @@ ASSAYS = {
 def test_damaged_assays_are_read_or_refused(tmp_path, name, rounds):
     """Bytes of any one of their files are changed: tables, Parquet, HDF5, JSON and chunks of zarr."""
     written = ASSAYS[name](tmp_path / "whole" / "s", assays.tissue(rows=1, columns=1))
+    kind = name.partition(" ")[0]
     moved = {"transform": Transform.of(assays.ON_SLIDE)} if name in ("cell-table", "bead-table") else {}
     ends = {}
     for seed in range(rounds):
@@ -46,7 +49,7 @@ def test_damaged_assays_are_read_or_refused(tmp_path, name, rounds):
         files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix not in (".png", ".tif")]
         fuzz_measurements.damage_bytes(rng.choice(files), rng)
         path = folder / written.relative_to(tmp_path / "whole")
-        ends[seed] = fuzz_measurements.outcome(Sample("S", "P", folder / "S.tif", path, name, mpp=0.5, **moved))
+        ends[seed] = fuzz_measurements.outcome(Sample("S", "P", folder / "S.tif", path, kind, mpp=0.5, **moved))
     assert not {seed: end for seed, end in ends.items() if end not in ("read", "refused")}
 
 

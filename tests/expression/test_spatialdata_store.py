@@ -4,14 +4,15 @@ import json
 import shutil
 import struct
 
-import anndata as ad
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zarr
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression import Sample, read_expression, shapes_file
 from napari_nh2st.expression.detect import detect
 from napari_nh2st.expression.find import find_sections, sections_among
 from napari_nh2st.expression.shapes_file import _centre
@@ -86,34 +87,9 @@ def test_a_label_that_is_not_there_is_lost_like_a_shape(tmp_path, made):
 
 @pytest.fixture
 def cohort(tmp_path, made):
-    """A store of three sections, of which one is gone, with an image of each; and the tissue of the two."""
-    path = assays.spatialdata(tmp_path / "S", made, labels=True)
+    """A store of three sections, and the tissue of the two that are there."""
     other = assays.tissue(rows=1, columns=2, seed=1)
-    pixels = assays.squares(assays.own_pixels(other), list(range(1, len(other.counts) + 1)))
-    assays.label_image(path / "labels" / "two", pixels, scale=[assays.OWN_MPP] * 2, system="second")
-    shutil.copytree(path / "images" / "he", path / "images" / "second_he")
-    _edit("images/second_he/zarr.json", _in_system("second"))(path)
-    data = ad.read_zarr(path / "tables" / "table")
-    more = ad.AnnData(other.counts.astype(np.float32), var=data.var)
-    more.obs["cell_id"], more.obs["region"] = np.arange(1, more.n_obs + 1), "two"
-    more.obs_names = data.obs_names
-    gone = more[:3].copy()
-    gone.obs["region"] = "three"
-    joined = ad.concat([data, more, gone], index_unique="-")
-    joined.obs["library"] = joined.obs["region"].astype("category")
-    keys = {"region": ["cells", "two", "three"], "region_key": "region", "instance_key": "cell_id", "version": "0.2"}
-    with ad.settings.override(zarr_write_format=3):
-        joined.write_zarr(path / "tables" / "table")
-    zarr.open_group(str(path / "tables" / "table"), mode="r+").attrs.update(keys)
-    return path, made, other
-
-
-def _in_system(name):
-    def change(about):
-        (scales,) = about["ome"]["multiscales"]
-        scales["coordinateTransformations"][0]["output"]["name"] = name
-
-    return change
+    return assays.spatialdata_cohort(tmp_path / "S", made, other), made, other
 
 
 def test_each_region_of_a_store_is_read_by_its_folder(cohort):
@@ -282,15 +258,47 @@ def _polygon(*rings):
     return struct.pack("<BII", 1, 3, len(rings)) + b"".join(parts)
 
 
+SQUARE = [(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)]
+HOLE = [(2, 0), (2, 4), (4, 4), (4, 0), (2, 0)]
+AWAY = [(x + 10, y) for x, y in SQUARE]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_shapes_as_geoarrow_has_them_have_the_centres_of_the_same_in_wkb(tmp_path, many):
+    """Lists of rings, or lists of polygons where a shape has several: so geopandas and spatialdata write them."""
+    polygons = [[SQUARE], [SQUARE, HOLE], [AWAY[::-1]], [AWAY, [(x + 10, y) for x, y in HOLE[::-1]]]]
+    shapes = [[p] for p in polygons] + [[polygons[0], polygons[2]]] if many else polygons
+    corner = pa.struct([("x", pa.float64()), ("y", pa.float64())])
+    kind = pa.list_(pa.list_(corner))
+    as_corners = [[[{"x": float(x), "y": float(y)} for x, y in ring] for ring in polygon] for polygon in polygons]
+    if many:
+        kind = pa.list_(kind)
+        as_corners = [[p] for p in as_corners] + [[as_corners[0], as_corners[2]]]
+    table = pa.table({"geometry": pa.array([*as_corners, None], kind), "index": [*range(len(shapes)), -1]})
+    pq.write_table(table, tmp_path / "shapes.parquet", row_group_size=2)
+    read = shapes_file.read(tmp_path / "shapes.parquet").columns
+    got = np.stack([read["x"], read["y"]], axis=1)
+    assert np.isnan(got[-1]).all()
+    expected = [(2, 2), (1, 2), (12, 2), (11, 2), (7, 2)][: len(shapes)]
+    np.testing.assert_allclose(got[:-1], expected, atol=1e-12)
+    if not many:
+        np.testing.assert_allclose([_centre(_polygon(*rings)) for rings in polygons], expected, atol=1e-12)
+
+
+def test_lines_as_geoarrow_has_them_are_no_shapes(tmp_path):
+    corner = pa.struct([("x", pa.float64()), ("y", pa.float64())])
+    lines = pa.array([[{"x": 0.0, "y": 0.0}, {"x": 1.0, "y": 0.0}]], pa.list_(corner))
+    pq.write_table(pa.table({"geometry": lines}), tmp_path / "shapes.parquet")
+    with pytest.raises(SampleError, match="save them as well-known binary"):
+        shapes_file.read(tmp_path / "shapes.parquet")
+
+
 def test_centres_are_those_of_area():
     ring = [(0, 0), (4, 0), (4, 1), (1, 1), (1, 3), (0, 3), (0, 0)]  # an L: 4 at (2, .5), and 2 at (.5, 2)
     for corners in (ring, ring[::-1]):
         assert _centre(_polygon(corners)) == pytest.approx((1.5, 1.0))
-    square = [(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)]
-    hole = [(2, 0), (4, 0), (4, 4), (2, 4), (2, 0)]
-    assert _centre(_polygon(square, hole)) == pytest.approx((1.0, 2.0))
-    away = [(x + 10, y) for x, y in square]
-    both = struct.pack("<BII", 1, 6, 2) + _polygon(square) + _polygon(away)
+    assert _centre(_polygon(SQUARE, HOLE)) == pytest.approx((1.0, 2.0))
+    both = struct.pack("<BII", 1, 6, 2) + _polygon(SQUARE) + _polygon(AWAY)
     assert _centre(both) == pytest.approx((7.0, 2.0))
     assert _centre(struct.pack(">BI2d", 0, 1, 3.0, 4.0)) == (3.0, 4.0)
     assert _centre(struct.pack("<BI3d", 1, 1001, 3.0, 4.0, 5.0)) == (3.0, 4.0)

@@ -283,7 +283,36 @@ def spatialdata(
     return path
 
 
-def _image(path: Path, global_to_image: np.ndarray, version: int) -> None:
+def spatialdata_cohort(folder: Path, one: Tissue, two: Tissue) -> Path:
+    """Write a SpatialData store of three sections, `cells`, `two` and `three`, of which the third is gone.
+
+    One table is about them all. The other two have label images, each with an image in a coordinate system of its own:
+    ``images/he`` and ``images/second_he``.
+    """
+    path = spatialdata(folder, one, labels=True)
+    numbers = list(range(1, len(two.counts) + 1))
+    label_image(path / "labels" / "two", squares(own_pixels(two), numbers), scale=[OWN_MPP, OWN_MPP], system="second")
+    _image(
+        path / "images" / "second_he",
+        np.linalg.inv(np.diag([OWN_MPP, OWN_MPP, 1]) @ np.linalg.inv(ON_SLIDE)),
+        3,
+        "second",
+    )
+    first = ad.read_zarr(path / "tables" / "table")
+    more = ad.AnnData(two.counts.astype(np.float32), var=first.var)
+    more.obs["cell_id"], more.obs["region"] = numbers, "two"
+    gone = more[:3].copy()
+    gone.obs["region"] = "three"
+    joined = ad.concat([first, more, gone], index_unique="-")
+    joined.obs["library"] = joined.obs["region"].astype("category")
+    with ad.settings.override(zarr_write_format=3):
+        joined.write_zarr(path / "tables" / "table")
+    keys = {"region": ["cells", "two", "three"], "region_key": "region", "instance_key": "cell_id", "version": "0.2"}
+    zarr.open_group(str(path / "tables" / "table"), mode="r+").attrs.update(keys)
+    return path
+
+
+def _image(path: Path, global_to_image: np.ndarray, version: int, system: str = "global") -> None:
     """Write an image as wide as the slide, of which no pixel is stored."""
     group = zarr.open_group(str(path), mode="w", zarr_format=version)
     group.create_array("0", shape=(3, *SIZE), chunks=(3, *SIZE), dtype="u1")
@@ -292,7 +321,7 @@ def _image(path: Path, global_to_image: np.ndarray, version: int) -> None:
     scales = {
         "axes": [{"name": a, "type": "space" if a != "c" else "channel"} for a in "cyx"],
         "datasets": [{"path": "0"}],
-        "coordinateTransformations": [_step("affine", affine, "cyx")],
+        "coordinateTransformations": [_step("affine", affine, "cyx", system)],
     }
     group.attrs.update(
         {"multiscales": [scales]} if version == 2 else {"ome": {"version": "0.5", "multiscales": [scales]}}
