@@ -41,6 +41,15 @@ def test_beads_are_joined_and_pooled(tmp_path, made):
         read(folder)
 
 
+@pytest.mark.parametrize("name", ["X", "V1", "...1", ""])
+def test_names_of_beads_in_a_column_that_r_has_named(tmp_path, made, name):
+    folder = assays.slide_seq(tmp_path, made)
+    there = read(folder, **PLACED)
+    path = folder / "Puck_1_BeadLocationsForR.csv"
+    path.write_text(path.read_text().replace("barcode", name, 1))
+    assert (read(folder, **PLACED).X != there.X).nnz == 0
+
+
 def test_a_table_by_r_is_read_alike(tmp_path, made):
     folder = assays.slide_seq(tmp_path / "one", made)
     table = pd.read_csv(folder / "Puck_1.digital_expression.txt.gz", sep="\t", index_col=0)

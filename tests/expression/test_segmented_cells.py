@@ -75,6 +75,10 @@ def test_a_folder_is_recognised_and_bins_go_before_cells(tmp_path, made):
         found = detect([path])
         assert (found.name, found.format, found.expression) == ("HD 1", FORM, place)
     assert detect([outs]).format == "visium-hd"
+    bins = read_expression(Sample("S", "P", tmp_path, outs, "visium-hd"))
+    assert (
+        "bins are read, not the cells of segmented_outputs: name that folder to have those" in bins.uns["nh2st"]["says"]
+    )
     assert (read(outs).X != read(place).X).nnz == 0
 
 

@@ -17,7 +17,7 @@ from napari_nh2st.errors import SampleError, one_line
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.counts import Counts, refuse_what_is_no_count
 from napari_nh2st.expression.pool import MPP
-from napari_nh2st.expression.positions import at_positions, named_columns, numbers_of, read_headed
+from napari_nh2st.expression.positions import UNNAMED, at_positions, named_columns, numbers_of, read_headed
 from napari_nh2st.expression.transform_files import UNPLACED
 from napari_nh2st.reading import plain_cell, told
 
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 _COUNTS = ("*digital_expression*", "*MappedDGE*", "*mapped_dge*")
 _PLACES = ("*BeadLocations*", "*bead_locations*", "*bead_location*")
 _ENDS = (".csv", ".txt", ".tsv")
-_NAMES = (("barcode", "barcodes", "bead", "bead_barcode", ""), ("xcoord", "x", "x_coord"), ("ycoord", "y", "y_coord"))
+_NAMES = (
+    ("barcode", "barcodes", "bead", "bead_barcode", *UNNAMED),
+    ("xcoord", "x", "x_coord"),
+    ("ycoord", "y", "y_coord"),
+)
 _PIXEL = 0.65  # um: of the microscope that sequences the beads
 _LONGEST_LINE = 64 << 20  # bytes: a line has a number for each bead
 _MOST_GENES, _MOST_VALUES = 200_000, 1 << 30

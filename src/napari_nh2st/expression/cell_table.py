@@ -14,7 +14,7 @@ from napari_nh2st.expression import columns
 from napari_nh2st.expression.cosmx_pixel import POSITIONS, guessed_pixel, told_pixel
 from napari_nh2st.expression.counts import SAYS, Counts
 from napari_nh2st.expression.pool import GUESS, MPP
-from napari_nh2st.expression.positions import at_positions, named_columns, names_of, numbers_of, read_headed
+from napari_nh2st.expression.positions import UNNAMED, at_positions, named_columns, names_of, numbers_of, read_headed
 from napari_nh2st.expression.spot_csv import numbers
 from napari_nh2st.expression.transform_files import UNPLACED
 
@@ -44,8 +44,7 @@ class _Maker(NamedTuple):
     mpp: float | None = None
 
 
-_UNNAMED = ("", "x", "v1", "...1")  # a column without a name, also as R's read.csv, fread and readr name it
-_CELL = (("cell", "cell_id", "entityid", *_UNNAMED),)
+_CELL = (("cell", "cell_id", "entityid", *UNNAMED),)
 _MAKERS = (
     _Maker("cell_by_gene", "cell_metadata", _CELL, ("center_x",), ("center_y",), "micrometres", 1.0),
     _Maker(
@@ -139,7 +138,7 @@ def _counts(table: pd.DataFrame, maker: _Maker, path: Path) -> Counts:
 
     names = _names(table, maker, path)
     table = table.drop(columns=named_columns(table, maker.names, path.name))
-    numbered = [c for c in table.columns[:1] if c.strip().casefold() in _UNNAMED]  # rows, as R writes beside a name
+    numbered = [c for c in table.columns[:1] if c.strip().casefold() in UNNAMED]  # rows, as R writes beside a name
     table = table.drop(columns=[*numbered, *(c for c in table.columns if c.casefold() in ("cell_id", "cell", "fov"))])
     control = np.array([_CONTROL.fullmatch(c.strip()) is not None for c in table.columns], dtype=bool)
     genes = columns.genes([str(c) for c in table.columns[~control]], {})

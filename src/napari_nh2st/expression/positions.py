@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
+UNNAMED = ("", "...1", "v1", "x")
+"""A column without a name, also as R's readr, fread and read.csv name it, lower case: the last wanted of any names."""
 _EXACT = 2**53  # whole numbers below are exact as floating ones
 
 

@@ -11,6 +11,7 @@ from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.counts import SAYS
 from napari_nh2st.expression.parquet_file import read_parquet
 from napari_nh2st.expression.pool import BIN_UM, MPP
+from napari_nh2st.expression.segmented_cells import SEGMENTED
 from napari_nh2st.expression.visium import MATRIX, MATRIX_FILES, PIXELS, counts_in, read_factors, read_laid, told_size
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ def read_visium_hd(expression: Path, spots: Path | None) -> ad.AnnData:
         if (value := told_size(factors, key, *wanted)) is not None:
             data.uns[name] = value
     data.uns.setdefault(BIN_UM, _BINS.get(place.name))
+    if (folder / SEGMENTED).is_dir():
+        cells = f"bins are read, not the cells of {SEGMENTED}: name that folder to have those"
+        data.uns[SAYS] = [*data.uns[SAYS], cells]
     if len(bins) > 1:
         others = ", ".join(f"{_BINS[p.name]:g}" for p in bins[1:])
         data.uns[SAYS] = [*data.uns[SAYS], f"bins of {_BINS[place.name]:g} µm are read, not those of {others} µm"]

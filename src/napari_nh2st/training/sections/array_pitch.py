@@ -84,7 +84,8 @@ def array_pitch(data: ad.AnnData, kind: str, scale: float = 1.0) -> ArrayPitch:
     column, row = (float(np.linalg.norm(steps[:, axis])) for axis in (0, 1))
     if pooled := data.uns.get("nh2st", {}).get("pooled"):  # our own lattice, in pixels whose size perhaps the file told
         known = pooled["sure"] or pooled.get("guessed", False)
-        named = (f"pooled {pooled['unit']}", pooled["um"], bool(pooled["sure"])) if known else ()
+        by = "" if pooled["sure"] else ", whose own pixel size is a guess,"
+        named = (f"pooled {pooled['unit']}{by}", pooled["um"], bool(pooled["sure"])) if known else ()
         return ArrayPitch((column * row) ** 0.5, *named)
     mirrored = bool(np.linalg.det(steps) < 0)
     if abs(column / row / _HEX_RATIO - 1) < _NEAR_RATIO:
