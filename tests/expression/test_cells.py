@@ -1,6 +1,8 @@
 """Cells of Xenium, MERSCOPE and CosMx: joined by name, pooled, laid on the H&E by a matrix."""
 
+import gzip
 import json
+import re
 from dataclasses import replace
 
 import h5py
@@ -9,7 +11,7 @@ import pandas as pd
 import pytest
 
 from napari_nh2st.errors import SampleError
-from napari_nh2st.expression import Sample, read_expression
+from napari_nh2st.expression import Sample, cell_table, read_expression
 from napari_nh2st.expression.detect import detect
 from napari_nh2st.expression.find import find_sections
 from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
@@ -311,6 +313,74 @@ def _table(name, change):
 def test_damaged_tables_of_cells_are_one_line(tmp_path, made, damage, words):
     folder = assays.merscope(tmp_path, made)
     damage(folder)
+    with pytest.raises(SampleError, match=words) as caught:
+        read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [1, 40, 5000])
+@pytest.mark.parametrize("packed", [False, True])
+def test_counts_are_read_part_by_part(tmp_path, made, monkeypatch, values, packed):
+    folder = assays.cosmx(tmp_path, made)
+    matrix = assays.ON_SLIDE @ np.diag([assays.COSMX_MPP / assays.OWN_MPP, assays.COSMX_MPP / assays.OWN_MPP, 1])
+    whole = read(folder, "cell-table", transform=Transform.of(matrix))
+    if packed:
+        text = (folder / "S_exprMat_file.csv").read_bytes()
+        (folder / "S_exprMat_file.csv.gz").write_bytes(gzip.compress(text))
+        (folder / "S_exprMat_file.csv").unlink()
+    monkeypatch.setattr(cell_table, "_PART", values)
+    parts = read(folder, "cell-table", transform=Transform.of(matrix))
+    assert (whole.X != parts.X).nnz == 0
+    assert list(whole.var_names) == list(parts.var_names)
+
+
+def _late(change):
+    def write(folder):
+        path = folder / "cell_by_gene.csv"
+        lines = path.read_text().splitlines()
+        lines[-2] = change(lines[-2])
+        path.write_text("\n".join(lines) + "\n")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_late(lambda line: line + ",9,9"), "line .* has 8 cells, the lines above 6"),
+        (_late(lambda line: re.sub(r",\d+", ",b", line, count=1)), "'b' is not a count"),
+        (_late(lambda line: re.sub(r",\d+", ",", line, count=1)), "holds no raw counts"),
+        (_late(lambda line: re.sub(r",\d+", ',"1', line, count=1)), "a quote in row .* is never closed"),
+    ],
+)
+def test_damage_far_below_is_one_line(tmp_path, made, monkeypatch, damage, words):
+    folder = assays.merscope(tmp_path, made)
+    damage(folder)
+    monkeypatch.setattr(cell_table, "_PART", 2000)
+    with pytest.raises(SampleError, match=words) as caught:
+        read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (lambda whole: gzip.compress(whole.encode())[:-90], "cut off|end-of-stream|Error"),
+        (lambda whole: ("sep=;\n" + whole.replace(",", ";")).encode(), ""),
+        (lambda whole: whole.replace(",", "\t").encode("utf-8-sig"), ""),
+        (lambda whole: whole.encode("utf-16"), ""),
+        (lambda whole: whole.encode() + b"\xff\xfe", "cannot read .*cell_by_gene.csv"),
+        (lambda whole: (whole + "9" * 300_000).encode(), "a line is longer than"),
+    ],
+)
+def test_tables_however_they_were_saved(tmp_path, made, monkeypatch, text, words):
+    folder = assays.merscope(tmp_path, made)
+    path = folder / "cell_by_gene.csv"
+    path.write_bytes(text(path.read_text()))
+    monkeypatch.setattr("napari_nh2st.reading.table._LONGEST_LINE", 100_000)
+    if not words:
+        assert totals(read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE))) == of(made)
+        return
     with pytest.raises(SampleError, match=words) as caught:
         read(folder, "cell-table", transform=Transform.of(assays.ON_SLIDE))
     assert "\n" not in str(caught.value)

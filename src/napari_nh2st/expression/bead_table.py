@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,7 @@ from napari_nh2st.expression.counts import Counts, refuse_what_is_no_count
 from napari_nh2st.expression.pool import MPP
 from napari_nh2st.expression.positions import UNNAMED, at_positions, named_columns, numbers_of, read_headed
 from napari_nh2st.expression.transform_files import UNPLACED
-from napari_nh2st.reading import plain_cell, told
+from napari_nh2st.reading import open_plain, plain_cell, told
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -97,13 +95,11 @@ def _is_table(path: Path) -> bool:
 
 
 @contextmanager
-def _lines(path: Path) -> Iterator[BufferedIOBase]:
+def _lines(path: Path) -> Iterator[IO[bytes]]:
     """Open a table, packed or not; it is read line by line, as a whole one would fill the memory with zeros."""
     with told(path, error=SampleError):
         try:
-            with path.open("rb") as head:
-                packed = head.read(2) == b"\x1f\x8b"
-            with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            with open_plain(path) as file:
                 yield file
         except zlib.error as error:
             raise ValueError(f"it is damaged: {error}") from error

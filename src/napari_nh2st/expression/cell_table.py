@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.cosmx_pixel import POSITIONS, guessed_pixel, told_pixel
 from napari_nh2st.expression.counts import SAYS, Counts
 from napari_nh2st.expression.pool import GUESS, MPP
-from napari_nh2st.expression.positions import UNNAMED, at_positions, named_columns, names_of, numbers_of, read_headed
+from napari_nh2st.expression.positions import (
+    UNNAMED,
+    at_positions,
+    headed,
+    named_columns,
+    names_of,
+    numbers_of,
+    read_headed,
+)
 from napari_nh2st.expression.spot_csv import numbers
 from napari_nh2st.expression.transform_files import UNPLACED
+from napari_nh2st.reading import read_frame_parts
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -53,6 +60,7 @@ _MAKERS = (
     ),
 )
 _ENDS = (".csv", ".csv.gz")
+_PART = 16_000_000  # values of the table of counts that are in memory at once, with their zeros
 
 
 def cell_table_folder(path: Path) -> Path | None:
@@ -84,13 +92,11 @@ def read_cell_table(expression: Path, spots: Path | None) -> ad.AnnData:
             ".csv and ..._metadata_file.csv"
         )
     maker, counted, placed = found
-    table, cells = (read_headed(path) for path in (counted, placed))
-    if table.empty:
-        raise SampleError(f"{counted.name} has no cells")
+    counts, cells = _counts(counted, maker), read_headed(placed)
     x, y = named_columns(cells, (maker.x, maker.y), placed.name)
     data = at_positions(
-        _counts(table, maker, counted),
-        _names(cells, maker, placed),
+        counts,
+        _names(cells, named_columns(cells, maker.names, placed.name)),
         numbers_of(cells, (x, y), placed.name),
         (counted.name, placed.name),
         "cells",
@@ -128,24 +134,44 @@ def _tables(folder: Path) -> tuple[_Maker, Path, Path] | None:
     return None
 
 
-def _names(table: pd.DataFrame, maker: _Maker, path: Path) -> list[str]:
-    parts = [names_of(table[column]) for column in named_columns(table, maker.names, path.name)]
-    return ["_".join(names) for names in zip(*parts, strict=True)]
-
-
-def _counts(table: pd.DataFrame, maker: _Maker, path: Path) -> Counts:
+def _counts(path: Path, maker: _Maker) -> Counts:
+    """Read counts part by part, and keep what is not 0."""
     import scipy.sparse as sp
 
-    names = _names(table, maker, path)
-    table = table.drop(columns=named_columns(table, maker.names, path.name))
-    numbered = [c for c in table.columns[:1] if c.strip().casefold() in UNNAMED]  # rows, as R writes beside a name
-    table = table.drop(columns=[*numbered, *(c for c in table.columns if c.casefold() in ("cell_id", "cell", "fov"))])
-    control = np.array([_CONTROL.fullmatch(c.strip()) is not None for c in table.columns], dtype=bool)
-    genes = columns.genes([str(c) for c in table.columns[~control]], {})
-    counts = sp.csr_matrix(numbers(table.loc[:, ~control], path))
+    names: list[str] = []
+    parts: list[sp.csr_matrix] = []
+    named: list[str] = []
+    columns_of_genes: list[str] = []
+    controls: list[str] = []
+    for table in map(headed, read_frame_parts(path, error=SampleError, values=_PART)):
+        if table.empty:
+            continue
+        if not parts:
+            named = named_columns(table, maker.names, path.name)
+            columns_of_genes, controls = _sorted(table, named)
+        names += _names(table, named)
+        parts.append(sp.csr_matrix(numbers(table[columns_of_genes], path)))
+    if not names:
+        raise SampleError(f"{path.name} has no cells")
+    genes = columns.genes([str(c) for c in columns_of_genes], {})
+    counts = sp.vstack(parts, format="csr")
     out = Counts(counts.data, counts.indices, counts.indptr, names, genes.symbols, ids=genes.ids)
-    if control.any():
-        names = list(map(str, table.columns[control]))
-        first = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
-        out.says = [f"{len(names):,} control probes are left out ({first})"]
+    if controls:
+        first = ", ".join(controls[:3]) + ("…" if len(controls) > 3 else "")
+        out.says = [f"{len(controls):,} control probes are left out ({first})"]
     return out
+
+
+def _sorted(table: pd.DataFrame, named: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the columns that are genes, and those of control probes."""
+    rest = [c for c in table.columns if c not in named]
+    numbered = [c for c in rest[:1] if c.strip().casefold() in UNNAMED]  # rows, as R writes beside a name
+    beside = {*numbered, *(c for c in rest if c.casefold() in ("cell_id", "cell", "fov"))}
+    probes = [c for c in rest if c not in beside]
+    controls = [c for c in probes if _CONTROL.fullmatch(c.strip()) is not None]
+    return [c for c in probes if c not in set(controls)], controls
+
+
+def _names(table: pd.DataFrame, named: Sequence[str]) -> list[str]:
+    parts = [names_of(table[column]) for column in named]
+    return ["_".join(names) for names in zip(*parts, strict=True)]

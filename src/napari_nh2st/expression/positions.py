@@ -30,7 +30,11 @@ def read_headed(path: Path) -> pd.DataFrame:
     SampleError
         If it cannot be read.
     """
-    table = read_frame(path, error=SampleError)
+    return headed(read_frame(path, error=SampleError))
+
+
+def headed(table: pd.DataFrame) -> pd.DataFrame:
+    """Name a column "" that has no name; changes the table."""
     table.columns = ["" if str(c).startswith("Unnamed: ") else str(c) for c in table.columns]
     return table
 

@@ -72,10 +72,9 @@ def numbers(table: pd.DataFrame, file: Path) -> npt.NDArray[np.float32]:
     """Return counts (spots, genes) as float32; refuse what are no numbers."""
     import pandas as pd
 
-    for name in table.columns:
+    for name in [name for name, dtype in table.dtypes.items() if dtype.kind not in "iufb"]:
         column = table[name]
-        if column.dtype.kind not in "iufb":
-            odd = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-            word = one_line(odd.iloc[0] if len(odd) else "text", 40)
-            raise SampleError(f"{file.name}: {word!r} is not a count (of {one_line(name, 40)})")
+        odd = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
+        word = one_line(odd.iloc[0] if len(odd) else "text", 40)
+        raise SampleError(f"{file.name}: {word!r} is not a count (of {one_line(name, 40)})")
     return table.to_numpy(dtype=np.float32)

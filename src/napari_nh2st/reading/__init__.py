@@ -1,7 +1,7 @@
 """Text, JSON, YAML and tables that others made: read within limits, or one line that says what to change."""
 
 from napari_nh2st.reading.documents import parse_json, read_json, read_yaml
-from napari_nh2st.reading.files import contents, exists, expanded, reason, told
+from napari_nh2st.reading.files import contents, exists, expanded, open_plain, reason, told
 from napari_nh2st.reading.table import (
     DELIMITERS,
     Row,
@@ -9,6 +9,7 @@ from napari_nh2st.reading.table import (
     number,
     plain_cell,
     read_frame,
+    read_frame_parts,
     read_head,
     read_lines,
     read_numbers,
@@ -26,9 +27,11 @@ __all__ = [
     "exists",
     "expanded",
     "number",
+    "open_plain",
     "parse_json",
     "plain_cell",
     "read_frame",
+    "read_frame_parts",
     "read_head",
     "read_json",
     "read_lines",

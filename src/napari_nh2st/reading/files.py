@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from napari_nh2st.errors import Nh2stError, one_line
 
@@ -86,6 +88,13 @@ def contents(path: str | Path, most: int = TEXT_LIMIT, *, unpack: bool = False, 
     if len(data) > most and not cut:
         raise OSError(errno.EFBIG, f"it is larger than {most / MB:.4g} MB: is it the right file?")
     return data[:most]
+
+
+def open_plain(path: str | Path) -> IO[bytes]:
+    """Open a file, of which `contents` was asked before, to be read from its beginning; gzip is unpacked on the way."""
+    with Path(path).open("rb") as head:
+        packed = head.read(len(_GZIP)) == _GZIP
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed else Path(path).open("rb")
 
 
 def _unpacked(data: bytes, most: int, cut: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_nh2st.errors import Nh2stError, one_line
-from napari_nh2st.reading.files import MB, contents, told
+from napari_nh2st.reading.files import MB, contents, open_plain, told
 from napari_nh2st.reading.text import read_text, text_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _LONG_EXPONENT, _LONG_EXPONENT_BYTES = re.compile(r"[eE][-+]?\d{7}"), re.compile
 _HEAD = 2 * MB
 _SHEET_LIMIT = 64 * MB
 _FRAME_LIMIT = 4000 * MB
+_LONGEST_LINE = 64 * MB
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t ]*', re.IGNORECASE)  # the first line, for Excel alone
 _LINE = 10_000  # letters of a first line that are looked at
 _FIRST = 20  # lines among which that of the columns' names may stand, below a title or a comment
@@ -195,6 +197,76 @@ def read_frame(
             raise ValueError("it is empty") from cause
         except pd.errors.ParserError as cause:
             raise ValueError(_parser_words(str(cause))) from cause
+
+
+def read_frame_parts(
+    path: str | Path, what: str = "", error: type[Nh2stError] = Nh2stError, *, values: int
+) -> Iterator[pd.DataFrame]:
+    """Read a table of numbers that may be larger than memory, plain or packed with gzip, some rows at a time.
+
+    A table that begins with other letters than those of ASCII comes as a whole, as from `read_frame`.
+
+    Parameters
+    ----------
+    path : path
+    what, error
+        As in `told`.
+    values : int
+        About how many a part has.
+
+    Yields
+    ------
+    DataFrame
+        With the columns of the first; types of columns may differ from part to part.
+    """
+    import pandas as pd
+
+    with told(path, what, error):
+        head = contents(path, _HEAD, unpack=True, cut=True).removeprefix(codecs.BOM_UTF8)
+    if not head.isascii() or b"\0" in head:
+        yield read_frame(path, what, error)
+        return
+    text, said = _without_separator_line(head.decode("ascii"))
+    delimiter = said or _delimiter(text, ())
+    columns = text.lstrip("\r\n").partition("\n")[0].count(delimiter) + 1
+    with told(path, what, error), open_plain(path) as raw, _Lines(raw, encoding="utf-8-sig", newline="") as file:
+        if said:
+            file.readline()
+        try:
+            with pd.read_csv(
+                file,
+                sep=delimiter,
+                decimal=_decimal(text, delimiter),
+                skipinitialspace=True,
+                float_precision="round_trip",  # see `_precision`
+                chunksize=max(1, values // columns),
+            ) as parts:
+                yield from parts
+        except pd.errors.EmptyDataError as cause:
+            raise ValueError("it is empty") from cause
+        except pd.errors.ParserError as cause:
+            raise ValueError(_parser_words(str(cause))) from cause
+
+
+class _Lines(io.TextIOWrapper):
+    """A text file whose lines must end: no table has one that fills the memory."""
+
+    _open = 0
+
+    def read(self, size: int | None = -1, /) -> str:
+        """Read some letters.
+
+        Raises
+        ------
+        ValueError
+            If a line is far too long.
+        """
+        part = super().read(size)
+        end = part.rfind("\n")
+        self._open = self._open + len(part) if end < 0 else len(part) - end
+        if self._open > _LONGEST_LINE:
+            raise ValueError(f"a line is longer than {_LONGEST_LINE / MB:.4g} MB: it is no table, or it is damaged")
+        return part
 
 
 def read_numbers(
