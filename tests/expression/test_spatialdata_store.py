@@ -135,6 +135,97 @@ def test_a_sheet_has_a_row_for_each_region_and_finds_its_slide(cohort):
     assert [s.expression for s in samples].count(copied / "labels" / "two") == 1
 
 
+def test_fields_of_view_side_by_side_are_one_section(tmp_path, made):
+    """Each has a label image and an image of its own; the section lies on the image that shows them all."""
+    whole = read(assays.spatialdata(tmp_path / "S", made, labels=True))
+    path = assays.spatialdata_fields(tmp_path / "F", made)
+    fields = sorted((path / "labels").glob("*_labels"))
+    assert len(fields) > 2
+    data = read(path)
+    np.testing.assert_allclose(data.obsm["spatial"], whole.obsm["spatial"], atol=1e-9)
+    assert data.X.toarray().tolist() == whole.X.toarray().tolist()
+    assert data.uns["frame"] == whole.uns["frame"]
+    assert f"its {len(fields)} label images lie side by side, and are read as one section" in data.uns["nh2st"]["says"]
+    ((sample,), says) = find_sections(path)
+    assert (sample.sample, sample.expression, sample.slide, says) == ("F", path, path / "images" / "he", [])
+    shutil.rmtree(path / "images" / "he")
+    without = read(path)
+    assert set(without.uns["frame"]) == {"spot_diameter"}  # no image shows half of them
+    assert without.X.sum() == whole.X.sum()
+    assert find_sections(path)[0] == []
+
+
+def test_one_field_of_view_lies_on_its_own_image(tmp_path, made):
+    path = assays.spatialdata_fields(tmp_path / "F", made)
+    shutil.rmtree(path / "images" / "he")
+    for field in sorted((path / "labels").glob("*_labels")):
+        data = read(field)
+        _, height, width = zarr.open_group(str(path / "images" / f"{field.name[0]}_image"), mode="r")["0"].shape
+        assert data.uns["frame"]["shape"] == (height, width)
+        assert ((data.obsm["spatial"] > 0) & (data.obsm["spatial"] < (width + SIDE, height + SIDE))).all()
+
+
+def test_fields_that_lie_on_one_another_are_sections(tmp_path, made):
+    path = assays.spatialdata_fields(tmp_path / "F", made)
+    first, second = sorted((path / "labels").glob("*_labels"))[:2]
+    for part in ("global", "only"):
+        _edit(second.relative_to(path) / "zarr.json", _moved_to(first, part))(path)
+    with pytest.raises(SampleError, match="give the folder of one instead"):
+        read(path)
+
+
+def _moved_to(other, system):
+    steps = json.loads((other / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]
+    (wanted,) = (s for s in steps["coordinateTransformations"] if s["output"]["name"] == system)
+
+    def change(about):
+        (scales,) = about["ome"]["multiscales"]
+        kept = [s for s in scales["coordinateTransformations"] if s["output"]["name"] != system]
+        scales["coordinateTransformations"] = [*kept, wanted]
+
+    return change
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_store_of_visium_has_systems_of_its_own_and_small_pictures(tmp_path, made, full):
+    """As spatialdata-io writes it: no system is called global, and the spots lie in that of each picture too."""
+    size = assays.SIZE
+    plain = read(assays.spatialdata(tmp_path / "P", made, circles=2.0, matrix=np.eye(3)))
+    path = assays.spatialdata(tmp_path / "S", made, circles=2.0, matrix=np.eye(3))
+    assays._image(path / "images" / "a_low", np.diag([0.125, 0.125, 1]), 3, size=(size[0] // 8, size[1] // 8))
+    _edit("shapes/cells/zarr.json", _in_systems({"S_low": 0.125, "S": 1, "S_lower": 0.0625}))(path)
+    _edit("images/he/zarr.json", _in_systems({"S": 1}))(path)
+    _edit("images/a_low/zarr.json", _in_systems({"S_low": 0.125, "S": 1}))(path)
+    if not full:
+        shutil.rmtree(path / "images" / "he")
+    data = read(path)
+    np.testing.assert_allclose(data.obsm["spatial"], plain.obsm["spatial"], atol=1e-9)
+    assert data.uns["frame"]["shape"] == pytest.approx(size, abs=8)
+    assert data.uns["frame"]["spot_diameter"] == pytest.approx(plain.uns["frame"]["spot_diameter"])
+    assert [s.slide.name for s in find_sections(path)[0]] == (["he"] if full else [])
+
+
+def _in_systems(scales):
+    """Put a step into each of several systems, so many times as large as the one that is there."""
+
+    def change(about):
+        owner = about["ome"]["multiscales"][0] if "ome" in about else about
+        (step,) = owner["coordinateTransformations"]
+        axes = [axis["name"] for axis in step["output"]["axes"]]
+        after = {n: {**step, "type": "scale", "scale": [1 if a == "c" else k for a in axes]} for n, k in scales.items()}
+        owner["coordinateTransformations"] = [
+            {
+                "type": "sequence",
+                "transformations": [step, after[name]],
+                "input": step["input"],
+                "output": {**step["output"], "name": name},
+            }
+            for name in scales
+        ]
+
+    return change
+
+
 def test_a_store_that_is_dropped_finds_the_slide_beside_it_else_its_own(tmp_path, store):
     path = shutil.copytree(store, tmp_path / "S.zarr")
     for part in (path, path / "shapes" / "cells"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,7 +292,8 @@ def spatialdata_cohort(folder: Path, one: Tissue, two: Tissue) -> Path:
     """
     path = spatialdata(folder, one, labels=True)
     numbers = list(range(1, len(two.counts) + 1))
-    label_image(path / "labels" / "two", squares(own_pixels(two), numbers), scale=[OWN_MPP, OWN_MPP], system="second")
+    steps = [_step("scale", [OWN_MPP, OWN_MPP], "yx", "second")]
+    label_image(path / "labels" / "two", squares(own_pixels(two), numbers), steps=steps)
     _image(
         path / "images" / "second_he",
         np.linalg.inv(np.diag([OWN_MPP, OWN_MPP, 1]) @ np.linalg.inv(ON_SLIDE)),
@@ -312,10 +314,47 @@ def spatialdata_cohort(folder: Path, one: Tissue, two: Tissue) -> Path:
     return path
 
 
-def _image(path: Path, global_to_image: np.ndarray, version: int, system: str = "global") -> None:
-    """Write an image as wide as the slide, of which no pixel is stored."""
+def spatialdata_fields(folder: Path, made: Tissue, width: int = 40) -> Path:
+    """Write a SpatialData store as of CosMx: a label image and an image of three channels for each field of view.
+
+    Cells are numbered anew in each field. One table is about all fields; a picture of the slide shows them all.
+    """
+    path = spatialdata(folder, made, labels=True)
+    whole = zarr.open_group(str(path / "labels" / "cells"), mode="r")["0"][:]
+    shutil.rmtree(path / "labels" / "cells")
+    table = ad.read_zarr(path / "tables" / "table")
+    region, number = np.full(table.n_obs, "", object), np.zeros(table.n_obs, int)
+    for left in range(0, whole.shape[1], width):
+        field = whole[:, left : left + width]
+        there = np.unique(field[field > 0])
+        if not len(there):
+            continue
+        name = f"{left // width + 1}"
+        region[there - 1], number[there - 1] = f"{name}_labels", np.arange(1, len(there) + 1)
+        mine = np.searchsorted(there, field) + 1
+        affine = [[OWN_MPP, 0, 0], [0, OWN_MPP, left * OWN_MPP]]
+        steps = [
+            _step("identity", [], "yx", name),
+            _step("affine", affine, "yx"),
+            _step("affine", affine, "yx", "only"),
+        ]
+        label_image(path / "labels" / f"{name}_labels", np.where(field > 0, mine, 0).astype("u2"), steps=steps)
+        to_global = np.array([[OWN_MPP, 0, left * OWN_MPP], [0, OWN_MPP, 0], [0, 0, 1]])
+        _image(path / "images" / f"{name}_image", np.linalg.inv(to_global), 3, size=field.shape)
+    table.obs["region"], table.obs["cell_id"] = pd.Categorical(region), number
+    with ad.settings.override(zarr_write_format=3):
+        table.write_zarr(path / "tables" / "table")
+    keys = {"region": sorted(set(region)), "region_key": "region", "instance_key": "cell_id", "version": "0.2"}
+    zarr.open_group(str(path / "tables" / "table"), mode="r+").attrs.update(keys)
+    return path
+
+
+def _image(
+    path: Path, global_to_image: np.ndarray, version: int, system: str = "global", size: tuple[int, int] = SIZE
+) -> None:
+    """Write an image, as wide as the slide if nothing is said, of which no pixel is stored."""
     group = zarr.open_group(str(path), mode="w", zarr_format=version)
-    group.create_array("0", shape=(3, *SIZE), chunks=(3, *SIZE), dtype="u1")
+    group.create_array("0", shape=(3, *size), chunks=(3, *size), dtype="u1")
     m = np.linalg.inv(global_to_image)
     affine = [[1.0, 0, 0, 0], [0, m[1, 1], m[1, 0], m[1, 2]], [0, m[0, 1], m[0, 0], m[0, 2]]]  # of (c, y, x)
     scales = {
@@ -344,7 +383,7 @@ def label_image(
     *,
     levels: int = 1,
     chunks: tuple[int, int] = (64, 64),
-    system: str = "global",
+    steps: list[dict] | None = None,
 ) -> Path:
     """Write labels as an element of a SpatialData store: of each coarser level, every second pixel."""
     group = zarr.open_group(str(path), mode="w", zarr_format=version)
@@ -352,12 +391,12 @@ def label_image(
     for level in range(levels):
         part = labels[:: 2**level, :: 2**level]
         group.create_array(str(level), shape=part.shape, chunks=chunks, dtype=part.dtype)[:] = part
-        steps = [{"type": "scale", "scale": [float(labels.shape[i] / part.shape[i]) for i in (0, 1)]}]
-        datasets.append({"path": str(level), "coordinateTransformations": steps})
+        relative = {"type": "scale", "scale": [float(labels.shape[i] / part.shape[i]) for i in (0, 1)]}
+        datasets.append({"path": str(level), "coordinateTransformations": [relative]})
     scales = {
         "axes": [{"name": axis, "type": "space"} for axis in "yx"],
         "datasets": datasets,
-        "coordinateTransformations": [_step("scale", scale or [1.0, 1.0], "yx", system)],
+        "coordinateTransformations": steps or [_step("scale", scale or [1.0, 1.0], "yx")],
     }
     about = {"multiscales": [scales]} if version == 2 else {"ome": {"version": "0.5", "multiscales": [scales]}}
     group.attrs.update(about | {"image-label": {"version": "0.4"}})

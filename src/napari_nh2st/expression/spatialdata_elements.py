@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from napari_nh2st.expression.apart import read_apart
 from napari_nh2st.expression.frame import FRAME
 from napari_nh2st.expression.parquet_file import NEEDS, can_read_parquet
 from napari_nh2st.expression.pool import MPP
-from napari_nh2st.expression.transform import Transform
+from napari_nh2st.expression.transform import NOWHERE_ELSE, Transform
 from napari_nh2st.reading import read_json
 
 KINDS = ("shapes", "points", "labels")
@@ -28,6 +28,8 @@ GLOBAL = "global"
 
 _UM = ("micrometer", "micrometre", "um", "µm", "micron")
 _TOUCH = 0.9  # of their distance: circles that are as wide touch, and are bins
+_ON_ONE_ANOTHER = 0.2  # of the smaller of two: fields of view share less, sections far more
+_SAME, _AS_MANY, _ASKED = 0.9, 0.05, 5000  # parts of an image, and of the places; places that are asked for
 _COLOUR = ("u1", "u2", "uint8", "uint16")  # endings of the types of pixels that a slide may have
 
 
@@ -54,12 +56,12 @@ class Places:
 
 @dataclass(frozen=True)
 class OnImage:
-    """Where an element lies on the image of its store.
+    """Where a coordinate system lies on the image of its store.
 
     Attributes
     ----------
     transform : Transform
-        From the element's own coordinates to pixels of the image, else to its coordinate system.
+        From the system to pixels of the image; nothing is moved where there is no image.
     facts : dict
         What is known of that image, for ``uns``.
     image : Path or None
@@ -69,6 +71,23 @@ class OnImage:
     transform: Transform
     facts: dict[str, Any]
     image: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of three channels in a coordinate system: `transform` leads there, `size` is (height, width)."""
+
+    path: Path
+    size: tuple[int, int]
+    transform: Transform
+
+    def box(self) -> npt.NDArray[np.float64]:
+        return _box(self.size, self.transform)
+
+    def share_of(self, places: npt.NDArray[np.float64]) -> float:
+        """Return the part of places (n, 2) of the system that lie on it."""
+        x, y = self.transform.inverse.place(places).T
+        return float(((x >= 0) & (y >= 0) & (x <= self.size[1]) & (y <= self.size[0])).mean())
 
 
 def find_element(store: Path, region: str) -> Path | None:
@@ -120,43 +139,115 @@ def _shapes(element: Path) -> Places:
     return Places(texts, centres[:, :2], None if radius is None else radius.astype(np.float64))
 
 
-def on_image(store: Path, element: Path) -> OnImage:
-    """Lay an element on the finest image of three channels in its coordinate system.
+def fields_of_view(store: Path, regions: Sequence[str]) -> list[Path]:
+    """Return the label images of regions that are parts of one section; none where they are sections of their own.
 
-    A picture that was made smaller, as Space Ranger's, has the pixels of the full image as coordinate system: these
-    are kept then.
+    Parts lie side by side in one coordinate system, as the fields of view of CosMx.
     """
-    system, to_system, unit = _placed(element)
-    facts: dict[str, Any] = {MPP: 1.0} if unit.casefold() in _UM else {}
-    images: list[tuple[float, Transform, tuple[int, int], Path]] = []
-    folder = store / "images"
-    for image in sorted(folder.iterdir()) if folder.is_dir() else ():
-        size = _size(image) if is_group(image) else None
-        if size is not None and (placed := _placed(image, system)) is not None:
-            images.append((placed[1].scale, placed[1], size, image))
-    if not images:
-        return OnImage(to_system, facts)
-    scale, image_to_system, (height, width), image = min(images, key=lambda found: found[0])
-    (a, b, c), (d, e, f) = image_to_system.matrix
-    smaller = scale >= 1 and abs(a - e) < 1e-6 * a and not (b or c or d or f)
-    if smaller and not (scale > 1 and MPP in facts):
-        facts[FRAME] = {"shape": (height * e, width * a), "within": 0.5 * scale}
-        return OnImage(to_system, facts, None if scale > 1 else image)
-    facts[FRAME] = {"shape": (float(height), float(width)), "within": 0.5}
-    if MPP in facts:
-        facts[MPP] = scale
-    return OnImage(to_system.then(image_to_system.inverse), facts, image)
+    found = [find_element(store, region) for region in regions]
+    parts = [element for element in found if element is not None and element.parent.name == "labels"]
+    if len(parts) < len(regions) or len(parts) < 2 or not _shared(parts):
+        return []
+    system = system_of(store, parts)
+    boxes = np.array([_box(_label_size(part), placed(part, system)[0]) for part in parts])
+    low, high = boxes[:, :2], boxes[:, 2:]
+    area = np.prod(high - low, axis=1)
+    for i in range(1, len(boxes)):
+        sides = np.minimum(high[i], high[:i]) - np.maximum(low[i], low[:i])
+        if (np.prod(np.maximum(sides, 0), axis=1) > _ON_ONE_ANOTHER * np.minimum(area[i], area[:i])).any():
+            return []
+    return parts
 
 
-def system_of(element: Path) -> str:
-    """Return the name of the coordinate system in which an element lies.
+def system_of(store: Path, elements: Sequence[Path]) -> str:
+    """Choose a coordinate system of elements: the global one, else that of most images, else the finest.
 
     Raises
     ------
     SampleError
-        If it does not say where it lies.
+        If they share none.
     """
-    return str(_placed(element)[0])
+    names = _shared(elements)
+    if GLOBAL in names or not names:
+        return GLOBAL  # where there is none, `placed` says so
+    images = [_steps(image) for image in _colour_images(store)] if len(names) > 1 else []
+    shown = {name: sum(name in steps for steps in images) for name in names}
+    most = [name for name in names if shown[name] == max(shown.values())]
+    return most[0] if len(most) == 1 else max(most, key=lambda name: placed(elements[0], name)[0].scale)
+
+
+def _shared(elements: Sequence[Path]) -> list[str]:
+    steps = [_steps(element) for element in elements]
+    return [name for name in steps[0] if all(name in others for others in steps)]
+
+
+def on_image(store: Path, system: str, unit: str, places: Callable[[], npt.NDArray[np.float64]]) -> OnImage:
+    """Lay a coordinate system on the finest image of three channels in it that shows the places.
+
+    A picture that was made smaller, as Space Ranger's, has the pixels of the full image as coordinate system: these
+    are kept then.
+
+    Parameters
+    ----------
+    unit : str
+        Of the system.
+    places : callable
+        Returns places (n, 2) in the system; asked only where its images show different parts.
+    """
+    facts: dict[str, Any] = {MPP: 1.0} if unit.casefold() in _UM else {}
+    images = [
+        _Image(path, size, placed(path, system)[0])
+        for path, size in _colour_images(store).items()
+        if system in _steps(path)
+    ]
+    if len(images) > 1 and not _alike(images):
+        asked = places()
+        shares = [image.share_of(asked[:: max(1, len(asked) // _ASKED)]) for image in images]
+        images = [i for i, share in zip(images, shares, strict=True) if share >= max(0.5, max(shares) - _AS_MANY)]
+    if not images:
+        return OnImage(NOWHERE_ELSE, facts)
+    image = min(images, key=lambda found: found.transform.scale)
+    scale, (height, width) = image.transform.scale, image.size
+    (a, b, c), (d, e, f) = image.transform.matrix
+    smaller = scale >= 1 and abs(a - e) < 1e-6 * a and not (b or c or d or f)
+    if smaller and not (scale > 1 and MPP in facts):
+        facts[FRAME] = {"shape": (height * e, width * a), "within": 0.5 * scale}
+        return OnImage(NOWHERE_ELSE, facts, None if scale > 1 else image.path)
+    facts[FRAME] = {"shape": (float(height), float(width)), "within": 0.5}
+    if MPP in facts:
+        facts[MPP] = scale
+    return OnImage(image.transform.inverse, facts, image.path)
+
+
+def _alike(images: Sequence[_Image]) -> bool:
+    """Tell whether all images show the same part of a system, to a tenth of the largest."""
+    boxes = np.array([image.box() for image in images])
+    common = np.prod(np.maximum(boxes[:, 2:].min(axis=0) - boxes[:, :2].max(axis=0), 0))
+    return bool(common >= _SAME * np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).max())
+
+
+def _box(size: tuple[int, int], transform: Transform) -> npt.NDArray[np.float64]:
+    """Return the smallest box (left, top, right, bottom) of a system around an image of that height and width."""
+    height, width = size
+    corners = transform.place(np.array([(0, 0), (width, 0), (0, height), (width, height)], dtype=np.float64))
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+
+
+def outline(element: Path, system: str) -> npt.NDArray[np.float64]:
+    """Return places (n, 2) of a system over which an element lies: its own, or a lattice over a label image."""
+    if element.parent.name == "labels":
+        height, width = _label_size(element)
+        lattice = np.stack(np.meshgrid(*(np.linspace(0, side, 12) for side in (width, height))), axis=-1)
+        return placed(element, system)[0].place(lattice.reshape(-1, 2))
+    return placed(element, system)[0].place(places_of(element, ()).centres)
+
+
+def _label_size(element: Path) -> tuple[int, int]:
+    """Return height and width of a label image."""
+    shape = _level(element).get("shape")
+    if not isinstance(shape, list) or len(shape) < 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise SampleError(f"{element} is damaged: it does not say how large it is")
+    return shape[-2], shape[-1]
 
 
 def _multiscale(element: Path) -> dict[str, Any] | None:
@@ -167,30 +258,34 @@ def _multiscale(element: Path) -> dict[str, Any] | None:
     return scales[0] if isinstance(scales, list) and scales and isinstance(scales[0], dict) else None
 
 
-def _placed(element: Path, system: str = "") -> Any:
-    """Return the coordinate system of an element, the map into it, and its unit.
-
-    None where `system` is asked for and an image does not lie in it.
-    """
+def _steps(element: Path) -> dict[str, Any]:
+    """Return the transformations of an element by the names of the coordinate systems to which they lead."""
     source = _multiscale(element)
     steps = (attributes(element) if source is None else source).get("coordinateTransformations")
-    named = {
+    return {
         str(step["output"].get("name")): step
         for step in (steps if isinstance(steps, list) else [])
         if isinstance(step, dict) and isinstance(step.get("output"), dict)
     }
-    chosen = system or (GLOBAL if GLOBAL in named or len(named) != 1 else next(iter(named)))
-    if chosen not in named:
-        if system:
-            return None
-        raise SampleError(f"{element} does not say where it lies: it has no transform to {chosen}")
-    step = named[chosen]
+
+
+def placed(element: Path, system: str) -> tuple[Transform, str]:
+    """Return the map from an element to a coordinate system, and the unit of the system.
+
+    Raises
+    ------
+    SampleError
+        If there is none that can be read.
+    """
+    step = _steps(element).get(system)
+    if step is None:
+        raise SampleError(f"{element} does not say where it lies: it has no transform to {one_line(system, 40)}")
     try:
         matrix = _matrix(step)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise SampleError(f"{element}: its transform to {one_line(chosen, 40)} cannot be read") from error
-    units = {str(axis.get("unit", "")) for axis in step["output"].get("axes", ()) if axis.get("name") in ("x", "y")}
-    return chosen, Transform.of(matrix), units.pop() if len(units) == 1 else ""
+        units = {str(axis.get("unit", "")) for axis in step["output"].get("axes", ()) if axis.get("name") in ("x", "y")}
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise SampleError(f"{element}: its transform to {one_line(system, 40)} cannot be read") from error
+    return Transform.of(matrix), units.pop() if len(units) == 1 else ""
 
 
 def _matrix(step: Mapping[str, Any]) -> npt.NDArray[np.float64]:
@@ -222,6 +317,13 @@ def may_be_slide(image: Path) -> bool:
     """Tell whether the pixels of an image are such as those of a slide: whole numbers of 8 or 16 bits."""
     about = _level(image)
     return str(about.get("data_type", about.get("dtype"))).endswith(_COLOUR)
+
+
+def _colour_images(store: Path) -> dict[Path, tuple[int, int]]:
+    """Return the images of three channels of a store, with height and width."""
+    folder = store / "images"
+    there = [image for image in sorted(folder.iterdir()) if is_group(image)] if folder.is_dir() else []
+    return {image: size for image in there if (size := _size(image)) is not None}
 
 
 def _size(image: Path) -> tuple[int, int] | None:

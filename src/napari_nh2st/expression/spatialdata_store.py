@@ -6,7 +6,7 @@ Read without the package spatialdata: a store is AnnData and OME-Zarr in zarr, a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,15 @@ from napari_nh2st.expression.pool import UNIT
 from napari_nh2st.expression.spatialdata_elements import (
     GLOBAL,
     KINDS,
+    Places,
     attributes,
+    fields_of_view,
     find_element,
     is_group,
     may_be_slide,
     on_image,
+    outline,
+    placed,
     places_of,
     system_of,
 )
@@ -72,10 +76,10 @@ def slide_names(path: Path) -> list[str]:
     Empty for the only region of a store, whose slide is called as the store.
     """
     try:
-        _, table, element = _parts(path)
+        store, table, element = _parts(path)
         if element is None or _said(table) == [element.name]:
             return []
-        system = system_of(element)
+        system = system_of(store, [element])
     except SampleError:  # reading it says why
         return []
     return [section_name(path), element.name, *([] if system == GLOBAL else [system])]
@@ -85,9 +89,10 @@ def own_slide(path: Path) -> Path | None:
     """Return the image of the store in whose pixels a section's places are given, if it may be a slide."""
     try:
         store, table, element = _parts(path)
-        regions = _said(table)
-        element = element or (find_element(store, regions[0]) if len(regions) == 1 else None)
-        image = None if element is None else on_image(store, element).image
+        elements = [element] if element is not None else _elements(store, table, _said(table))
+        system = system_of(store, elements)
+        unit = placed(elements[0], system)[1]
+        image = on_image(store, system, unit, lambda: np.concatenate([outline(e, system) for e in elements])).image
         return image if image is not None and may_be_slide(image) else None
     except SampleError:  # reading it says why
         return None
@@ -100,9 +105,13 @@ def sections_in(path: Path) -> tuple[list[Path], list[str]]:
         regions = [] if element is not None else _said(table)
     except SampleError:  # reading it says why
         return [path], []
+    try:
+        whole = bool(fields_of_view(store, regions))
+    except SampleError:  # reading it says why
+        whole = False
     found = {region: find_element(store, region) for region in regions}
     there = [element for element in found.values() if element is not None]
-    if len(found) < 2 or not there:
+    if whole or len(found) < 2 or not there:
         return [path], []
     return there, [region for region, element in found.items() if element is None]
 
@@ -183,28 +192,27 @@ def _read(store: Path, table: Path, element: Path | None) -> ad.AnnData:
         if region_key not in obs.columns or instance_key not in obs.columns:
             raise SampleError(f"{table} does not say which shapes its rows are about (region_key, instance_key)")
         regions, instances = np.array(obs.texts(region_key), object), np.array(obs.texts(instance_key), object)
-        element = element or _only_element(store, table, set(regions.tolist()))
-        own = regions == element.name
-        if not own.any():
-            raise SampleError(f"{table} has no row about {element.parent.name}/{one_line(element.name, 60)}")
-        wanted = instances[own].tolist()
-        places = places_of(element, wanted)
-        number = {name: i for i, name in enumerate(places.names)}
-        rows = [number.get(name, -1) for name in wanted]
-        if min(rows) < 0:
-            lost, what = sum(row < 0 for row in rows), element.parent.name
-            raise SampleError(f"{element} lacks {lost:,} of the {len(rows):,} {what} that {table.name} is about")
-        on = on_image(store, element)
+        elements = [element] if element is not None else _elements(store, table, sorted(set(regions.tolist())))
+        system, read = system_of(store, elements), []
+        centres = np.full((len(regions), 2), np.nan)  # rows about other regions have no place, and go
+        for e, rows in ((e, regions == e.name) for e in elements):
+            (places, order), (to_system, unit) = _places(table, e, instances[rows].tolist()), placed(e, system)
+            centres[rows] = to_system.place(places.centres[order])
+            read.append((places, to_system))
+        own = np.isin(regions, [e.name for e in elements])
+        on = on_image(store, system, unit, lambda: centres[own])
         if "obsm" in file and "spatial" in file["obsm"]:
             del file["obsm/spatial"]
-        centres = np.full((len(own), 2), np.nan)  # rows about other regions have no place, and go
-        centres[own] = on.transform.place(places.centres[rows])
-        file.require_group("obsm")["spatial"] = centres
+        file.require_group("obsm")["spatial"] = on.transform.place(centres)
         data = h5ad_file.read_open(file, table.name).to_anndata()
-    unit, frame = places.unit(), on.facts.pop(FRAME, {})
-    if not unit and places.radius is not None:
-        frame["spot_diameter"] = 2 * float(places.radius[0]) * on.transform.scale
-    data.uns |= {UNIT: unit, FRAME: frame, **on.facts}
+    (places, to_system), frame = read[0], on.facts.pop(FRAME, {})
+    what = places.unit()
+    if not what and places.radius is not None:
+        frame["spot_diameter"] = 2 * float(places.radius[0]) * to_system.then(on.transform).scale
+    data.uns |= {UNIT: what, FRAME: frame, **on.facts}
+    if len(elements) > 1:
+        says = f"its {len(elements)} label images lie side by side, and are read as one section"
+        data.uns[SAYS] = [*data.uns[SAYS], says]
     if not own.all():
         data = data[own].copy()
     nowhere = int((regions == "").sum())
@@ -213,15 +221,30 @@ def _read(store: Path, table: Path, element: Path | None) -> ad.AnnData:
     return data
 
 
-def _only_element(store: Path, table: Path, regions: Collection[str]) -> Path:
-    """Return the folder of the one region that a table is about; of several, say which to choose from."""
-    names = sorted(set(regions) - {""})
+def _places(table: Path, element: Path, wanted: list[str]) -> tuple[Places, list[int]]:
+    """Return the places of an element, and which of them are those of a table's rows about it."""
+    if not wanted:
+        raise SampleError(f"{table} has no row about {element.parent.name}/{one_line(element.name, 60)}")
+    places = places_of(element, wanted)
+    number = {name: i for i, name in enumerate(places.names)}
+    rows = [number.get(name, -1) for name in wanted]
+    if min(rows) < 0:
+        lost, what = sum(row < 0 for row in rows), element.parent.name
+        raise SampleError(f"{element} lacks {lost:,} of the {len(rows):,} {what} that {table.name} is about")
+    return places, rows
+
+
+def _elements(store: Path, table: Path, regions: Sequence[str]) -> list[Path]:
+    """Return the folders of the one region of a table, or of those that make one section; else say which to choose."""
+    names = [region for region in regions if region]
     if not names:
         raise SampleError(f"{table} has no row that is about a region")
     there = [element for name in names if (element := find_element(store, name)) is not None]
     if len(names) == 1 and there:
-        return there[0]
+        return there
     if there:
+        if parts := fields_of_view(store, names):
+            return parts
         raise SampleError(
             f"{table} is about {len(names)} regions: give the folder of one instead: {_listed(there, store)}"
         )
