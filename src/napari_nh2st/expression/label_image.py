@@ -57,7 +57,8 @@ def label_centres(
     names : list of str
         Of the labels that are there.
     centres : (n, 2) float64
-        (x, y) in pixels of the finest level. Of a label that is taken from a coarser one: to half its pixel.
+        (x, y) in pixels of the finest level. Of a label that is taken from a coarser one: to about half its pixel,
+        as writers keep one pixel of several and do not say which.
 
     Raises
     ------
