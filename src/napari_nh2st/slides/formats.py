@@ -30,7 +30,7 @@ def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
     SlideError
         If no format recognises the file (it gives each format's reason), or if there is no such picture.
     """
-    reasons: list[str] = []
+    reasons: dict[str, list[str]] = {}
     families: dict[object, OtherFormatError] = {}
     here = address_of(path) is None
     for line in FORMATS.values():
@@ -45,12 +45,12 @@ def open_source(path: Path, number: int | None = None) -> tuple[str, Source]:
                 raise
             return openslide_formats.open_overlapping(path, refusal)
         except OtherFormatError as reason:
-            reasons.append(f"{line.name}: {reason}")
+            reasons.setdefault(str(reason), []).append(line.name)
             if line.family is not None:
                 families[line.family] = reason
     if not here:
         raise SlideError(f"{path} is neither a TIFF nor OME-Zarr: other slides are read on this machine only")
-    raise UnknownFormat(path, reasons)
+    raise UnknownFormat(path, [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()])
 
 
 def _open_with(line: Format, path: Path, number: int | None) -> tuple[str, Source]:
