@@ -239,6 +239,7 @@ def read_frame_parts(
                 decimal=_decimal(text, delimiter),
                 skipinitialspace=True,
                 float_precision="round_trip",  # see `_precision`
+                low_memory=False,  # else wide tables are read a few rows at a time, and joined
                 chunksize=max(1, values // columns),
             ) as parts:
                 yield from parts
