@@ -145,7 +145,7 @@ def _without_a_column(outs):
         (_no_positions, "its format is visium-hd"),
         (_broken_matrix, "cannot read"),
         (_broken_factors, "cannot read"),
-        (_other_barcodes, "share no barcode"),
+        (_other_barcodes, "share none of their barcodes"),
         (_twice, "twice"),
         (_without_a_column, "lacks the column pxl_row_in_fullres"),
     ],
@@ -167,7 +167,9 @@ def test_barcodes_without_a_position_are_counted(tmp_path):
     visium.outs(tmp_path, COUNTS, GENES)
     path = tmp_path / "outs" / "spatial" / "tissue_positions.csv"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("AAAC0001-1")))
-    assert read(tmp_path).uns["nh2st"]["says"] == ["1 barcodes of the matrix have no position, and are left out"]
+    assert read(tmp_path).uns["nh2st"]["says"] == [
+        "1 barcodes of filtered_feature_bc_matrix.h5 have no position, and are left out"
+    ]
 
 
 def _as_pandas_saves(text):

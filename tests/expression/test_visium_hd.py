@@ -145,8 +145,8 @@ def _text(place):
         (_rewritten(lambda t: t.iloc[:0]), "lacks the column barcode"),
         (_rewritten(lambda t: t.assign(pxl_row_in_fullres="a")), "something other than numbers"),
         (_rewritten(lambda t: t.assign(pxl_row_in_fullres=np.nan)), "lacks the column pxl_row_in_fullres"),
-        (_rewritten(lambda t: t.assign(barcode="x")), "names the barcode x twice"),
-        (_rewritten(lambda t: t.assign(barcode=t.barcode.str.lower() + "0")), "share no barcode"),
+        (_rewritten(lambda t: t.assign(barcode="x")), "tissue_positions.parquet names x twice"),
+        (_rewritten(lambda t: t.assign(barcode=t.barcode.str.lower() + "0")), "share none of their barcodes"),
         (_text, "holds no scale factors"),
     ],
 )

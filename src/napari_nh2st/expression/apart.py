@@ -24,7 +24,7 @@ import numpy.typing as npt
 from napari_nh2st.errors import SampleError
 
 _START = 15.0  # seconds for a small file, and for the process to start
-_RATE = 4e6  # bytes of the file a second, on a slow network drive
+_RATE = 5e5  # bytes of the file a second: some unpack to fifty times as many, and machines are busy
 _GRACE = 5.0
 _LARGE = 256 << 20  # bytes of an answer, after which the process gives its memory back by ending
 # -P: a file numpy.py in the folder where somebody works is not NumPy

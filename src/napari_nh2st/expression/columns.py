@@ -151,6 +151,9 @@ def under_tissue(values: Sequence[object] | npt.NDArray[np.generic]) -> npt.NDAr
         None where something else stands there.
     """
     yes, no = {"1", "1.0", "true", "t", "yes", "y"}, {"0", "0.0", "false", "f", "no", "n"}
+    column = np.asarray(values)
+    if column.dtype.kind in "iufb":  # millions of bins
+        return column != 0 if np.isin(np.unique(column), (0, 1)).all() else None
     words = [str(v).strip().casefold() for v in values]
     if not set(words) <= yes | no:
         return None

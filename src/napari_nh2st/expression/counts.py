@@ -92,12 +92,16 @@ class Counts:
     def to_anndata(self) -> ad.AnnData:
         """Return X in CSR float32 with centres, frame, sentences, ids and what lies under tissue, where it is known."""
         import anndata as ad
+        import pandas as pd
         import scipy.sparse as sp
 
         shape = (len(self.spots), len(self.genes))
         kind = sp.csc_matrix if self.by_columns else sp.csr_matrix
-        out = ad.AnnData(sp.csr_matrix(kind((self.data.astype(np.float32), self.indices, self.indptr), shape=shape)))
-        out.obs_names, out.var_names = self.spots, self.genes
+        counts = sp.csr_matrix(kind((self.data.astype(np.float32), self.indices, self.indptr), shape=shape))
+        spots = pd.Index(self.spots, dtype=object)
+        # Given at once, since names that AnnData makes up take as long. It warns of repeated ones; others refuse them.
+        out = ad.AnnData(counts, pd.DataFrame(index=spots) if spots.is_unique else None)
+        out.obs_names, out.var_names = spots, self.genes
         if self.ids is not None:
             out.var["gene_ids"] = self.ids
         if self.centres is not None:

@@ -76,9 +76,10 @@ def pool(counts: sp.csr_matrix, positions: npt.NDArray[np.float64], side: float)
     """
     import scipy.sparse as sp
 
-    at = np.floor(positions[:, ::-1] / side).astype(np.int64)
-    lattice, place = np.unique(at, axis=0, return_inverse=True)
-    place = place.reshape(-1)
+    row, column = np.floor(positions[:, ::-1] / side).astype(np.int64).T
+    left, wide = (column.min(), np.ptp(column) + 1) if len(column) else (0, 1)
+    found, place = np.unique(row * wide + (column - left), return_inverse=True)  # a number each sorts faster than two
+    lattice = np.stack([found // wide, found % wide + left], axis=1)
     units = np.bincount(place, minlength=len(lattice))
     ones = np.ones(len(place), dtype=counts.dtype)
     belongs = sp.csr_matrix((ones, (place, np.arange(len(place)))), shape=(len(lattice), len(place)))

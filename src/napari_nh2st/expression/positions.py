@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
+Names = Sequence[str] | npt.NDArray[np.bytes_]
 UNNAMED = ("", "...1", "v1", "x")
 """A column without a name, also as R's readr, fread and read.csv name it, lower case: the last wanted of any names."""
 _EXACT = 2**53  # whole numbers below are exact as floating ones
@@ -88,40 +89,78 @@ def numbers_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> npt.ND
 
 
 def at_positions(
-    counts: Counts, names: Sequence[str], positions: npt.NDArray[np.float64], files: tuple[str, str], unit: str
+    counts: Counts, names: Names, positions: npt.NDArray[np.float64], files: tuple[str, str], unit: str
 ) -> ad.AnnData:
     """Return counts with their positions in ``obsm["spatial"]``; units that only one of the files has are left out.
 
     Parameters
     ----------
     counts : Counts
-    names : sequence of str
+    names : (n,) names
         Of the units whose positions are known.
     positions : (n, 2) float64
         (x, y) of these.
     files : (str, str)
         Names of the files of counts and of positions.
     unit : str
-        What it is, in the plural: cells, beads.
+        What it is, in the plural: cells, beads, barcodes.
 
     Raises
     ------
     SampleError
         If a name stands twice, or no name is in both.
     """
-    import pandas as pd
+    data, places = joined(counts, names, files, unit)
+    data.obsm["spatial"] = positions[places]
+    return data
 
-    data, known = counts.to_anndata(), pd.Index(names)
-    for name, index in zip(files, (data.obs_names, known), strict=True):
-        if not index.is_unique:
-            raise SampleError(f"{name} names {one_line(index[index.duplicated()][0], 40)} twice")
-    place = known.get_indexer(data.obs_names)
+
+def joined(counts: Counts, names: Names, files: tuple[str, str], unit: str) -> tuple[ad.AnnData, npt.NDArray[np.int64]]:
+    """Return counts of the units that are named in both files, and which of the names is each of them.
+
+    Parameters and errors as of `at_positions`. Millions of bins are joined by sorting; a hash of their names would need
+    minutes and gigabytes.
+    """
+    counted, placed = _as_bytes(counts.spots), _as_bytes(names)
+    order, wanted = (_in_order(each, file) for each, file in zip((placed, counted), files[::-1], strict=True))
+    at = np.searchsorted(placed[order], counted[wanted]).clip(max=max(len(placed) - 1, 0))
+    place = np.full(len(counted), -1, dtype=np.int64)
+    if len(placed):
+        found = order[at]
+        place[wanted] = np.where(placed[found] == counted[wanted], found, -1)
     there = place >= 0
     if not there.any():
-        examples = [one_line(index[0], 40) if len(index) else "nothing" for index in (data.obs_names, known)]
-        raise SampleError(f"{files[0]} and {files[1]} share none of their {unit} ({' and '.join(examples)})")
-    data = data if there.all() else data[there].copy()
-    data.obsm["spatial"] = positions[place[there]]
+        examples = [one_line(_text(each[0]), 40) if len(each) else "nothing" for each in (counted, placed)]
+        raise SampleError(
+            f"{files[0]} and {files[1]} share none of their {unit} ({' and '.join(examples)}): write them alike"
+        )
+    data = counts.to_anndata()
     if lost := int((~there).sum()):
+        data, place = data[there].copy(), place[there]
         data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} {unit} of {files[0]} have no position, and are left out"]
-    return data
+    return data, place
+
+
+def _as_bytes(names: Names) -> npt.NDArray[np.bytes_]:
+    if isinstance(names, np.ndarray) and names.dtype.kind == "S":
+        return names
+    try:
+        return np.array(names, dtype="S") if len(names) else np.empty(0, "S1")
+    except UnicodeEncodeError:  # letters beyond ASCII
+        return np.char.encode(np.array(names, dtype="U"), "utf-8")
+
+
+def _in_order(names: npt.NDArray[np.bytes_], file: str) -> npt.NDArray[np.int64]:
+    """Return the order of names; refuse one that stands twice. They are in order already in Space Ranger's files."""
+    order = np.arange(len(names))
+    if not (names[:-1] <= names[1:]).all():
+        order = np.argsort(names, kind="stable")
+    in_order = names[order]
+    twice = np.flatnonzero(in_order[:-1] == in_order[1:])
+    if len(twice):
+        raise SampleError(f"{file} names {one_line(_text(in_order[twice[0]]), 40)} twice")
+    return order
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")

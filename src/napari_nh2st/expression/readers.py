@@ -172,9 +172,9 @@ def _on_tissue(name: str, data: ad.AnnData) -> tuple[ad.AnnData, int]:
 
 
 def _check_spots(name: str, data: ad.AnnData) -> None:
-    twice = data.obs_names[data.obs_names.duplicated()]
-    if len(twice):
-        raise SampleError(f"sample {name}: spot ids repeat ({twice[0]}): give each spot an id of its own")
+    if not data.obs_names.is_unique:
+        twice = data.obs_names[data.obs_names.duplicated()][0]
+        raise SampleError(f"sample {name}: spot ids repeat ({twice}): give each spot an id of its own")
     lost = data.obs_names[~np.isfinite(data.obsm["spatial"]).all(axis=1)]
     if len(lost):
         raise SampleError(

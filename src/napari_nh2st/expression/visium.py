@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_nh2st.errors import SampleError, one_line
+from napari_nh2st.errors import SampleError
 from napari_nh2st.expression import columns
 from napari_nh2st.expression.counts import SAYS, TISSUE
 from napari_nh2st.expression.frame import FRAME, frame_of
+from napari_nh2st.expression.positions import joined
 from napari_nh2st.expression.tenx_matrix import matrix_in, read_matrix
 from napari_nh2st.reading import read_frame, read_json, reason
 
@@ -67,11 +69,11 @@ def read_visium(expression: Path, spots: Path | None) -> ad.AnnData:
         )
     matrix = counts_in(folder)
     assert matrix is not None
-    positions, path = _positions(folder / "spatial")
-    return read_laid(folder, matrix, positions, path)
+    table, path = _positions(folder / "spatial")
+    return read_laid(folder, matrix, {str(c): table[c].to_numpy() for c in table.columns}, path)
 
 
-def read_laid(folder: Path, matrix: Path, table: pd.DataFrame, path: Path) -> ad.AnnData:
+def read_laid(folder: Path, matrix: Path, table: Mapping[str, npt.NDArray[Any]], path: Path) -> ad.AnnData:
     """Lay counts where a table of positions puts their barcodes.
 
     Parameters
@@ -80,8 +82,8 @@ def read_laid(folder: Path, matrix: Path, table: pd.DataFrame, path: Path) -> ad
         With the folder `spatial`.
     matrix : Path
         Of counts by barcode.
-    table : DataFrame
-        Columns as Space Ranger names them; one row a barcode.
+    table : dict
+        Columns (n,) as Space Ranger names them; one row a barcode.
     path : Path
         Where the table was read.
 
@@ -96,30 +98,18 @@ def read_laid(folder: Path, matrix: Path, table: pd.DataFrame, path: Path) -> ad
         If they do not fit each other.
     """
     positions = _checked(table, path)
-    data = read_matrix(matrix).to_anndata()
+    data, place = joined(read_matrix(matrix), positions["barcode"], (matrix.name, path.name), "barcodes")
     data.var_names_make_unique()  # Space Ranger's own symbols repeat
     if matrix.name.startswith(RAW):
         data.uns[SAYS] = [
             *data.uns[SAYS],
             f"there is no {MATRIX}: {matrix.name} is read, of which spots under tissue are taken",
         ]
-    if not data.obs_names.is_unique:
-        raise SampleError(f"{folder} names a barcode twice")
-    shared = data.obs_names[data.obs_names.isin(positions.index)]
-    if not len(shared):
-        examples = [one_line(names[0], 40) if len(names) else "nothing" for names in (data.obs_names, positions.index)]
-        raise SampleError(
-            f"{folder}: the matrix and the spots' positions share no barcode, as {' and '.join(examples)}: write them "
-            "alike"
-        )
-    if lost := data.n_obs - len(shared):
-        data.uns[SAYS] = [*data.uns[SAYS], f"{lost:,} barcodes of the matrix have no position, and are left out"]
-    data = data[shared].copy()
-    position = positions.loc[shared]
-    data.obsm["spatial"] = position[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=np.float64)
+    pixels = [positions[column][place] for column in ("pxl_col_in_fullres", "pxl_row_in_fullres")]
+    data.obsm["spatial"] = np.stack(pixels, axis=1).astype(np.float64)
     for column in ("array_row", "array_col"):
-        data.obs[column] = position[column].to_numpy()
-    data.obs[TISSUE] = position["in_tissue"].to_numpy(dtype=bool)
+        data.obs[column] = positions[column][place]
+    data.obs[TISSUE] = positions["in_tissue"][place]
     data.uns[FRAME] = frame_in(folder / "spatial")
     return data
 
@@ -130,29 +120,32 @@ def _positions(spatial: Path) -> tuple[pd.DataFrame, Path]:
     if path is None:
         hd = " (Visium HD: its format is visium-hd)" if (spatial / "tissue_positions.parquet").exists() else ""
         raise SampleError(f"{spatial} holds neither {' nor '.join(_POSITIONS)}{hd}")
-    return read_frame(path, error=SampleError, names=_COLUMNS), path
+    table = read_frame(path, error=SampleError, names=_COLUMNS)
+    text = table.select_dtypes(include="object")
+    return table.assign(**{str(c): text[c].astype(str).str.strip() for c in text}), path
 
 
-def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Check a table of positions, and index it by barcode."""
-    table.columns = [str(c).strip().casefold() for c in table.columns]
-    pair = columns.centres([*table.columns])
+def _checked(table: Mapping[str, npt.NDArray[Any]], path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of a table of positions under Space Ranger's names, checked."""
+    table = {name.strip().casefold(): values for name, values in table.items()}
+    pair = columns.centres([*table])
     if pair is not None and pair.rank <= columns.IMAGE:  # imagerow and imagecol, as Seurat names them
-        table = table.rename(columns={pair.y: _COLUMNS[4], pair.x: _COLUMNS[5]})
-    lacking = [c for c in _COLUMNS if c not in table.columns or table[c].isna().all()]
+        table[_COLUMNS[4]], table[_COLUMNS[5]] = table.pop(pair.y), table.pop(pair.x)
+    lacking = [c for c in _COLUMNS if c not in table or _nothing_in(table[c])]
     if lacking:
         raise SampleError(f"{path} lacks the column {', '.join(lacking)}")
-    table = table.set_index(table["barcode"].astype(str).str.strip())
-    if not table.index.is_unique:
-        raise SampleError(f"{path} names the barcode {table.index[table.index.duplicated()][0]} twice")
     for column in _COLUMNS[2:]:
         if table[column].dtype.kind not in "iuf":
             raise SampleError(f"{path}: the column {column} holds something other than numbers")
-    under = columns.under_tissue(table["in_tissue"].to_numpy())
+    under = columns.under_tissue(table["in_tissue"])
     if under is None:
         raise SampleError(f"{path}: the column in_tissue holds something other than 0 and 1")
-    table["in_tissue"] = under
-    return table
+    return {**table, "in_tissue": under}
+
+
+def _nothing_in(values: npt.NDArray[Any]) -> bool:
+    """Tell whether a column is empty."""
+    return bool((np.isnan(values) if values.dtype.kind == "f" else values == b"").all())
 
 
 def read_factors(spatial: Path) -> dict[str, Any]:

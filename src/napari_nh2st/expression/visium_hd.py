@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nh2st.errors import SampleError
 from napari_nh2st.expression.counts import SAYS
-from napari_nh2st.expression.parquet_file import read_parquet
+from napari_nh2st.expression.parquet_file import read_columns
 from napari_nh2st.expression.pool import BIN_UM, MPP
 from napari_nh2st.expression.segmented_cells import SEGMENTED
 from napari_nh2st.expression.visium import MATRIX, MATRIX_FILES, PIXELS, counts_in, read_factors, read_laid, told_size
@@ -62,7 +62,7 @@ def read_visium_hd(expression: Path, spots: Path | None) -> ad.AnnData:
     path = spatial / POSITIONS
     if not path.is_file():
         raise SampleError(f"{place} lacks spatial/{POSITIONS}")
-    data = read_laid(place, matrix, read_parquet(path), path)
+    data = read_laid(place, matrix, read_columns(path), path)
     if data.n_obs and not np.isfinite(data.obsm["spatial"]).any():
         raise SampleError(f"{path} has no position in pixels: was Space Ranger given an image?")
     factors = read_factors(spatial)
