@@ -149,6 +149,9 @@ install_packages() {
     }
 }
 
+if [ -n "${PYTHON:-}" ] && [ ! -x .venv/bin/python ] && ! find_python >/dev/null; then
+    fail "PYTHON=$PYTHON does not run here, or is older than 3.11: name another, as in make setup PYTHON=/path/to/python3.12"
+fi
 install_system
 stamp=".venv/.nh2st-setup"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(stamp_text)" ] && [ -x .venv/bin/nh2st ] &&
