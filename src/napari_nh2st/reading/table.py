@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_nh2st.errors import Nh2stError, one_line
 from napari_nh2st.reading.files import MB, contents, open_plain, told
-from napari_nh2st.reading.text import read_text, text_of
+from napari_nh2st.reading.text import SAVE, read_text, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,6 +243,8 @@ def read_frame_parts(
                 chunksize=max(1, values // columns),
             ) as parts:
                 yield from parts
+        except UnicodeDecodeError as cause:
+            raise ValueError(f"it is not UTF-8 text: {SAVE}") from cause
         except pd.errors.EmptyDataError as cause:
             raise ValueError("it is empty") from cause
         except pd.errors.ParserError as cause:

@@ -36,7 +36,8 @@ _LETTERS = {b for b in range(0xA1, 0x100) if len({bytes([b]).decode(page, "repla
 _QUOTES = {0x85, 0x91, 0x92, 0x93, 0x94, 0x96, 0x97}
 _INSIDE_WORD = re.compile(rb"[A-Za-z][\x80-\x9f][A-Za-z]")
 _FOREIGN_RUN = re.compile(rb"[\xa1-\xff]{3}")
-_SAVE = "save it as UTF-8 (in Excel “CSV UTF-8”)"
+SAVE = "save it as UTF-8 (in Excel “CSV UTF-8”)"
+"""What to do with text in another encoding."""
 
 
 def text_of(data: bytes, *, guess: bool = False) -> str:
@@ -64,7 +65,7 @@ def text_of(data: bytes, *, guess: bool = False) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8" or not guess or not _same_everywhere(data):
             line = data[: error.start].count(b"\n") + 1
-            raise ValueError(f"line {line} is not UTF-8 text: {_SAVE}") from error
+            raise ValueError(f"line {line} is not UTF-8 text: {SAVE}") from error
         text = data.decode("cp1252")
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
