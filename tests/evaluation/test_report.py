@@ -317,7 +317,7 @@ def _script():
     return loaded
 
 
-NAMES = ("splits", "depth", "pairs", "mse", "more", "inner", "neighbours")
+NAMES = ("short", "splits", "depth", "pairs", "mse", "more", "inner", "neighbours")
 PAGE = "".join(f"Words.\n\n<!-- begin table: {n} -->\n<!-- end table: {n} -->\n\n" for n in NAMES)
 
 
@@ -348,6 +348,10 @@ def test_the_tables_are_written_and_checked(docs):
     low, high = map(number, context["ci"]["pcc_mean"])
     assert f"{number(context['pcc_mean'])} ± {number(seed_spread(context))} ({low} to {high})" in text
     assert re.search(r"\| colour-ridge \| \.\d+ \([^|]*\) \| – \|", text)
+    others = {name: same["models"][name]["pcc_mean"] for name in ("coordinates-knn", "colour-ridge")}
+    best = number(max(others.values()))
+    assert re.search(rf"\| C2, C3 → C5, same patient \| .* \| \**{re.escape(best)}\**, [a-z ]+ \| no setting", text)
+    assert "| C2, C3, C4 → B4, another patient |" in text
     for key in ("pcc_median", "pcc_hvg50", "mse_ratio"):
         assert number(context[key]) in text
     given, residuals = context["pcc_given_depth"], context["pcc_residuals"]
@@ -376,6 +380,7 @@ def test_what_older_reports_lack_is_a_dash_and_inner_splits_have_tables_of_their
     text = page.read_text("utf-8")
     tables = {name: text.split(f"begin table: {name} -->")[1].split("<!-- end")[0] for name in NAMES}
     assert "| nh2st-context | – |" in tables["depth"]
+    assert re.search(r"patient \| \.\d+ \([^|]*\) \| – \| ", tables["short"])
     assert "| – | – | – | – | – |" in tables["pairs"]
     assert "| 3 | – |" in tables["more"]
     context = inner["splits"][0]["models"]["nh2st-context"]

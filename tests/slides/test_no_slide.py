@@ -96,7 +96,6 @@ OTHER_FORMATS = {
     "PDF": b"%PDF-1.7",
     "Photoshop": b"8BPS\0\1",
     "SVG": b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg">',
-    "Netpbm": b"P6\n20 20\n255\n",
     "OpenEXR": b"\x76\x2f\x31\x01\2\0\0\0",
     "Radiance": b"#?RADIANCE\n",
     "icon": b"\0\0\1\0\2\0\x20\x20",

@@ -66,7 +66,6 @@ FOREIGN = (
     Foreign("a PDF", "export the slide from the scanner's software", (b"%PDF",)),
     Foreign("a Photoshop file", _PHOTO, (b"8BPS",)),
     Foreign("an SVG drawing", _PHOTO, (b"<svg", b"<?xml"), also=lambda head: b"<svg" in head),
-    Foreign("a Netpbm picture (PPM, PGM or PBM)", _PHOTO, tuple(b"P%d\n" % kind for kind in range(1, 8))),
     Foreign("an OpenEXR picture", _PHOTO, (b"\x76\x2f\x31\x01",)),
     Foreign("a Radiance picture (HDR)", _PHOTO, (b"#?RADIANCE", b"#?RGBE")),
     Foreign("an icon", _PHOTO, (b"\0\0\1\0", b"\0\0\2\0"), also=lambda head: head[5:6] == b"\0" < head[4:5]),
