@@ -120,12 +120,10 @@ def _positions(spatial: Path) -> tuple[pd.DataFrame, Path]:
     if path is None:
         hd = " (Visium HD: its format is visium-hd)" if (spatial / "tissue_positions.parquet").exists() else ""
         raise SampleError(f"{spatial} holds neither {' nor '.join(_POSITIONS)}{hd}")
-    table = read_frame(path, error=SampleError, names=_COLUMNS)
-    text = table.select_dtypes(include="object")
-    return table.assign(**{str(c): text[c].astype(str).str.strip() for c in text}), path
+    return read_frame(path, error=SampleError, names=_COLUMNS), path
 
 
-def _checked(table: Mapping[str, npt.NDArray[Any]], path: Path) -> dict[str, npt.NDArray[Any]]:
+def _checked(table: Mapping[str, npt.NDArray[Any]], path: Path) -> dict[str, Any]:
     """Return the columns of a table of positions under Space Ranger's names, checked."""
     table = {name.strip().casefold(): values for name, values in table.items()}
     pair = columns.centres([*table])
@@ -140,7 +138,9 @@ def _checked(table: Mapping[str, npt.NDArray[Any]], path: Path) -> dict[str, npt
     under = columns.under_tissue(table["in_tissue"])
     if under is None:
         raise SampleError(f"{path}: the column in_tissue holds something other than 0 and 1")
-    return {**table, "in_tissue": under}
+    barcodes = table["barcode"]
+    names = barcodes if barcodes.dtype.kind == "S" else [str(name).strip() for name in barcodes]
+    return {**table, "in_tissue": under, "barcode": names}
 
 
 def _nothing_in(values: npt.NDArray[Any]) -> bool:

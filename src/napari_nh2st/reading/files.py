@@ -91,7 +91,7 @@ def contents(path: str | Path, most: int = TEXT_LIMIT, *, unpack: bool = False, 
 
 
 def open_plain(path: str | Path) -> IO[bytes]:
-    """Open a file, of which `contents` was asked before, to be read from its beginning; gzip is unpacked on the way."""
+    """Open a plain file (`contents` refuses others) to be read from its beginning; gzip is unpacked on the way."""
     with Path(path).open("rb") as head:
         packed = head.read(len(_GZIP)) == _GZIP
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else Path(path).open("rb")

@@ -8,6 +8,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -182,7 +183,7 @@ def read_frame(
         delimiter = said or _delimiter(decoded, ())
         first = decoded.lstrip("\ufeff\r\n").partition("\n")[0][:_LINE]
         bare = bool(names) and not {plain_cell(cell).casefold() for cell in first.split(delimiter)} & set(names)
-        try:
+        with _said_plainly():
             return pd.read_csv(
                 io.StringIO(decoded),
                 sep=delimiter,
@@ -193,10 +194,6 @@ def read_frame(
                 skipinitialspace=True,
                 float_precision=_precision(decoded),
             )
-        except pd.errors.EmptyDataError as cause:
-            raise ValueError("it is empty") from cause
-        except pd.errors.ParserError as cause:
-            raise ValueError(_parser_words(str(cause))) from cause
 
 
 def read_frame_parts(
@@ -232,8 +229,9 @@ def read_frame_parts(
     with told(path, what, error), open_plain(path) as raw, _Lines(raw, encoding="utf-8-sig", newline="") as file:
         if said:
             file.readline()
-        try:
-            with pd.read_csv(
+        with (
+            _said_plainly(),
+            pd.read_csv(
                 file,
                 sep=delimiter,
                 decimal=_decimal(text, delimiter),
@@ -241,14 +239,9 @@ def read_frame_parts(
                 float_precision="round_trip",  # see `_precision`
                 low_memory=False,  # else wide tables are read a few rows at a time, and joined
                 chunksize=max(1, values // columns),
-            ) as parts:
-                yield from parts
-        except UnicodeDecodeError as cause:
-            raise ValueError(f"it is not UTF-8 text: {SAVE}") from cause
-        except pd.errors.EmptyDataError as cause:
-            raise ValueError("it is empty") from cause
-        except pd.errors.ParserError as cause:
-            raise ValueError(_parser_words(str(cause))) from cause
+            ) as parts,
+        ):
+            yield from parts
 
 
 class _Lines(io.TextIOWrapper):
@@ -295,7 +288,7 @@ def read_numbers(
 
     with told(path, what, error):
         data = contents(path, most, unpack=True)
-        try:
+        with _said_plainly("it has no numbers"):
             frame = pd.read_csv(
                 io.BytesIO(data),
                 sep=r"\s+",
@@ -306,10 +299,6 @@ def read_numbers(
                 dtype=np.float64,
                 float_precision=_precision(data),
             )
-        except pd.errors.EmptyDataError as cause:
-            raise ValueError("it has no numbers") from cause
-        except pd.errors.ParserError as cause:
-            raise ValueError(_parser_words(str(cause))) from cause
         return frame.to_numpy()
 
 
@@ -325,6 +314,21 @@ def _decimal(text: str, delimiter: str) -> str:
     if delimiter == "," or re.compile(r"\d,\d").search(text, body) is None:
         return "."
     return "." if re.compile(r"\d\.\d").search(text, body) else ","
+
+
+@contextmanager
+def _said_plainly(empty: str = "it is empty") -> Iterator[None]:
+    """Turn what pandas says of a table into a `ValueError` in a person's words."""
+    import pandas as pd
+
+    try:
+        yield
+    except UnicodeDecodeError as cause:
+        raise ValueError(f"it is not UTF-8 text: {SAVE}") from cause
+    except pd.errors.EmptyDataError as cause:
+        raise ValueError(empty) from cause
+    except pd.errors.ParserError as cause:
+        raise ValueError(_parser_words(str(cause))) from cause
 
 
 def _parser_words(said: str) -> str:
